@@ -1,0 +1,102 @@
+"""secondpass: the second pass of search, with a first pass included.
+
+    >>> from secondpass import Reranker
+    >>> response = Reranker().rerank("a question", ["one text", "another text"])
+
+Names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from secondpass._version import __version__
+
+if TYPE_CHECKING:
+    from secondpass.errors import (
+        FilterError,
+        IndexNotFoundError,
+        IndexStoreError,
+        InputError,
+        MissingExtraError,
+        ModelError,
+        SecondpassError,
+    )
+    from secondpass.pipeline import Index
+    from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.passages import Passages
+    from secondpass.rerank.policies.blend import Blend
+    from secondpass.reranker import Reranker
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.types import (
+        Candidate,
+        Document,
+        FirstStageScores,
+        RankedDocument,
+        RerankResponse,
+        ScoreKind,
+        Status,
+        Usage,
+    )
+
+_HOMES = {
+    "BaseReranker": "rerank.base",
+    "Blend": "rerank.policies.blend",
+    "Candidate": "types",
+    "Document": "types",
+    "Embedder": "retrieve.embedder",
+    "FilterError": "errors",
+    "FirstStageScores": "types",
+    "Index": "pipeline",
+    "IndexNotFoundError": "errors",
+    "IndexStoreError": "errors",
+    "InputError": "errors",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "Passages": "rerank.passages",
+    "RankedDocument": "types",
+    "Reranker": "reranker",
+    "RerankResponse": "types",
+    "ScoreKind": "types",
+    "SecondpassError": "errors",
+    "Status": "types",
+    "Usage": "types",
+}
+
+__all__ = [
+    "BaseReranker",
+    "Blend",
+    "Candidate",
+    "Document",
+    "Embedder",
+    "FilterError",
+    "FirstStageScores",
+    "Index",
+    "IndexNotFoundError",
+    "IndexStoreError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "Passages",
+    "RankedDocument",
+    "RerankResponse",
+    "Reranker",
+    "ScoreKind",
+    "SecondpassError",
+    "Status",
+    "Usage",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m secondpass` is the command line."""
+
+from secondpass.cli import main
+
+main()
