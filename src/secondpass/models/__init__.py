@@ -1,0 +1,13 @@
+"""The models that come with the package, each in a folder with its model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BUNDLED = ("bundled", "bundled-embedder")
+"""Names of the bundled models; the first is the default reranker."""
+
+
+def bundled_path(name: str) -> Path:
+    """Return the folder of a bundled model."""
+    return Path(__file__).parent / name
