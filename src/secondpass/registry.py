@@ -1,0 +1,63 @@
+"""Models by name: bundled, a folder, or a Hugging Face repository at an exact revision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from secondpass.engine.folder import ModelFolder, open_folder
+from secondpass.errors import ModelError, ModelNotFoundError, nearest
+from secondpass.models import BUNDLED, bundled_path
+from secondpass.rerank.base import BaseReranker
+
+ARCHITECTURES = "secondpass.architectures"
+"""Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker."""
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def load_reranker(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    label: str | int | None = None,
+    threads: int | None = None,
+) -> BaseReranker:
+    """Return the reranker of that name.
+
+    `name` is "bundled", the path of a model folder, or "owner/model" (or
+    "owner/model@revision") of a Hugging Face repository, whose `revision` is a full
+    commit hash. Raises `ModelNotFoundError` with the nearest names for an unknown name.
+    """
+    folder = resolve(name, revision=revision)
+    architectures = {e.name: e for e in entry_points(group=ARCHITECTURES)}
+    if folder.architecture not in architectures:
+        raise ModelError(
+            f"{str(name)!r} is not a reranker",
+            where=str(folder.path),
+            why=f"its architecture is {folder.architecture!r}",
+            fix=nearest(folder.architecture, architectures),
+        )
+    build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
+    return build(folder, name=str(name), label=label, threads=threads)
+
+
+def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
+    """Return the verified folder that a model's name stands for."""
+    text = str(name)
+    if text in BUNDLED:
+        return open_folder(bundled_path(text))
+    if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
+        return open_folder(Path(text).expanduser())
+    repository, _, pinned = text.partition("@")
+    if _REPOSITORY.fullmatch(repository):
+        from secondpass.engine.hub import download
+
+        return open_folder(download(repository, revision if revision is not None else pinned))
+    raise ModelNotFoundError(
+        f"There is no model {text!r}",
+        why="it is neither bundled, nor a folder, nor OWNER/MODEL@REVISION",
+        fix=nearest(text, BUNDLED),
+    )

@@ -1,0 +1,1 @@
+"""The second pass: rerankers, one file a backend, behind one base class."""

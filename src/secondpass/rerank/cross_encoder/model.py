@@ -1,0 +1,115 @@
+"""A cross-encoder over a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from secondpass.engine.encoder import run_batched
+from secondpass.engine.folder import ModelFolder
+from secondpass.engine.runtimes import load_runtime
+from secondpass.engine.tokenise import Tokeniser
+from secondpass.errors import InputError
+from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.cross_encoder.labels import (
+    label_names,
+    positive_label,
+    relevance_logits,
+    sigmoid,
+)
+from secondpass.rerank.cross_encoder.windows import windows
+from secondpass.rerank.reading import Reading
+from secondpass.types import Candidate, ScoreKind
+
+_DEFAULT_LENGTH = 512
+
+
+class CrossEncoder(BaseReranker):
+    """Scores each document by the log-odds that it is relevant to the query.
+
+    `label` names the output that means "relevant" for models with several (by name or
+    position; the last by default). `threads` is the number of threads for one batch.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        name: str | None = None,
+        label: str | int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
+        self.folder = folder
+        self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
+        names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
+        self._positive = positive_label(names, label)
+        self.longest = longest_input(folder.config)
+        self.max_length = int(
+            folder.manifest.get("max_length", min(self.longest, _DEFAULT_LENGTH))
+        )
+        self._runtime = load_runtime(folder, threads=threads)
+
+    @property
+    def model(self) -> str:
+        """The name the model was loaded by."""
+        return self._name
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        """Score each candidate by the log-odds of relevance of its best windows."""
+        length = self._window_length(reading.max_length)
+        texts = reading.texts(candidates)
+        # Copies of one text are read once, so that they tie to the last bit.
+        distinct = list(dict.fromkeys(texts))
+        cut = windows(
+            self._tokeniser,
+            query,
+            distinct,
+            max_length=length,
+            longest=self.longest,
+            passages=reading.passages,
+        )
+        sequences = [s for document in cut for s in document.sequences]
+        outputs = run_batched(
+            self._runtime, sequences, pad_id=self._tokeniser.pad_id, longest=self.longest
+        )
+        logits = relevance_logits(outputs, self._positive).tolist()
+        scores, position = {}, 0
+        for text, document in zip(distinct, cut, strict=True):
+            count = len(document.sequences)
+            value = reading.passages.combine(logits[position : position + count])
+            scores[text] = Score(value, sigmoid(value), count, document.unread)
+            position += count
+        return Scored(
+            [scores[text] for text in texts],
+            ScoreKind.LOGIT,
+            pairs=len(sequences),
+            tokens=sum(len(ids) for ids, _ in sequences),
+        )
+
+    def _window_length(self, wanted: int | None) -> int:
+        if wanted is None:
+            return self.max_length
+        if wanted > self.longest:
+            raise InputError(
+                f"max_length is {wanted} and the model reads at most {self.longest} tokens",
+                where=f"model {self._name}",
+            )
+        return wanted
+
+
+def longest_input(config: dict[str, Any] | Any) -> int:
+    """Return how many tokens a model can read, from its config.json; 512 if it is silent.
+
+    RoBERTa's table of positions begins after the padding id, so some are not usable.
+    """
+    positions = int(config.get("max_position_embeddings", _DEFAULT_LENGTH))
+    if config.get("model_type") in _OFFSET_POSITIONS:
+        pad = config.get("pad_token_id")
+        positions -= (1 if pad is None else int(pad)) + 1
+    return positions
+
+
+_OFFSET_POSITIONS = frozenset(
+    {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
+)

@@ -1,0 +1,126 @@
+"""The caller's documents, whatever their shape, as candidates; nothing of theirs changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from secondpass.errors import InputError
+from secondpass.types import Candidate, Document
+
+DocumentLike = str | Mapping[str, Any] | Document | Candidate
+"""A text, a mapping with "text" (and "id", "title", any others), a document or a candidate."""
+
+
+def check_query(query: object) -> str:
+    """Return the query, or raise `InputError` if it is not a text with something in it."""
+    if not isinstance(query, str):
+        raise InputError(f"The query must be text, not {type(query).__name__}")
+    if not query.strip():
+        raise InputError("The query is empty", fix="Pass the words to search for.")
+    return query
+
+
+def check_count(name: str, value: object) -> int | None:
+    """Return a count of at least 1 or None, or raise `InputError` naming the argument."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise InputError(f"{name} must be at least 1, not {value}")
+    return value
+
+
+def check_number(name: str, value: object) -> float | None:
+    """Return a number that is not NaN, or None, or raise `InputError`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise InputError(f"{name} must be a number, not {value!r}")
+    return float(value)
+
+
+def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the field names or None, or raise `InputError` if it is no list of names."""
+    if fields is None:
+        return None
+    if isinstance(fields, str) or not all(isinstance(f, str) for f in fields) or not fields:
+        raise InputError(f"fields must be a list of one or more names, not {fields!r}")
+    return tuple(fields)
+
+
+def to_candidates(
+    documents: Iterable[DocumentLike], *, text_needed: bool = True
+) -> list[Candidate]:
+    """Return the documents as candidates, in the given order.
+
+    `text_needed=False` admits mappings without "text", for when other fields are read.
+    Raises `InputError` that names the position of the first one that cannot be used.
+    """
+    if isinstance(documents, str | Mapping | Document | Candidate):
+        raise InputError(
+            "documents must be a list", why=f"a single {type(documents).__name__} was given"
+        )
+    try:
+        items = list(documents)
+    except TypeError as error:
+        raise InputError(f"documents must be a list, not {type(documents).__name__}") from error
+    return [_candidate(item, position, text_needed) for position, item in enumerate(items)]
+
+
+def to_document(item: object, position: int = 0, text_needed: bool = True) -> Document:
+    """Return one text, mapping or document as a `Document`; `position` is for errors."""
+    if isinstance(item, str):
+        return Document(item)
+    if isinstance(item, Mapping):
+        return _from_mapping(item, position, text_needed)
+    if isinstance(item, Document):
+        return _checked(item, position)
+    raise InputError(
+        f"Document {position} is {'None' if item is None else 'a ' + type(item).__name__}",
+        fix="Pass a text, a mapping with 'text', a Document or a Candidate.",
+    )
+
+
+def _candidate(item: object, position: int, text_needed: bool) -> Candidate:
+    if not isinstance(item, Candidate):
+        return Candidate(to_document(item, position, text_needed))
+    _checked(item.document, position)
+    for name in ("score", "bm25", "vector"):
+        value = getattr(item, name)
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"Candidate {position} has {name} = {value}")
+    return item
+
+
+def _from_mapping(item: Mapping[Any, Any], position: int, text_needed: bool) -> Document:
+    rest = {str(k): v for k, v in item.items() if k not in ("id", "_id", "title", "text")}
+    nested = rest.get("metadata")
+    if isinstance(nested, Mapping):
+        rest = {**{str(k): v for k, v in nested.items()}, **rest}
+        del rest["metadata"]
+    key = item.get("id", item.get("_id"))
+    if isinstance(key, int) and not isinstance(key, bool):
+        key = str(key)
+    if text_needed and "text" not in item:
+        raise InputError(
+            f"Document {position} has no 'text'",
+            why=f"its keys are {sorted(map(str, item))}",
+            fix="Name what to read with fields=[…].",
+        )
+    return _checked(Document(item.get("text", ""), key, item.get("title"), rest), position)
+
+
+def _checked(document: Document, position: int) -> Document:
+    for name, value, optional in (
+        ("text", document.text, False),
+        ("id", document.id, True),
+        ("title", document.title, True),
+    ):
+        if not isinstance(value, str) and not (optional and value is None):
+            raise InputError(
+                f"Document {position} has {name} = {value!r:.80}", why="it must be text"
+            )
+    return document

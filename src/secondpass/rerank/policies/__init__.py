@@ -1,0 +1,1 @@
+"""Policies: wrappers around a reranker that are rerankers themselves."""

@@ -1,0 +1,22 @@
+"""Every reranker that must pass the contract: add a new one here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from secondpass import BaseReranker, Blend, Reranker
+from tests.tiny_models import tiny_cross_encoder
+
+
+def _tiny(folder: Path) -> BaseReranker:
+    tiny_cross_encoder(folder, "bert", labels=2)
+    return Reranker(folder)
+
+
+FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
+    "bundled": lambda folder: Reranker(),
+    "blend": lambda folder: Blend(Reranker()),
+    "torch": _tiny,
+}
+"""Name to factory; a factory gets an empty folder that lives as long as the session."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass import BaseReranker, Blend, Candidate, Document, InputError, ScoreKind
+from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.policies.blend import standardise
+from secondpass.rerank.reading import Reading
+
+numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(
+    lambda values: any(v is not None for v in values)
+)
+
+
+class Lengths(BaseReranker):
+    """Scores a document by its length: a real reranker, if a simple one."""
+
+    @property
+    def model(self) -> str:
+        return "lengths"
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        lengths = [float(len(c.document.text)) for c in candidates]
+        return Scored([Score(n, probability=0.5) for n in lengths], ScoreKind.SIMILARITY)
+
+
+def order(blend: BaseReranker, candidates: list[Candidate]) -> list[int]:
+    return [r.index for r in blend.rerank("q", candidates).results]
+
+
+@given(numbers)
+def test_standardised_scores_keep_the_order(values: list[float | None]) -> None:
+    result = standardise(values).tolist()
+    assert all(math.isfinite(v) for v in result)
+    assert abs(sum(result)) < 1e-6 * len(result)
+    lowest = min(v for v in values if v is not None)
+    filled = [lowest if v is None else v for v in values]
+    for a, x in zip(filled, result, strict=True):
+        for b, y in zip(filled, result, strict=True):
+            assert a < b or x >= y - 1e-9
+
+
+def test_the_first_stage_can_outweigh_the_reranker() -> None:
+    candidates = [
+        Candidate(Document("x"), vector=0.9, bm25=9.0),
+        Candidate(Document("xx"), vector=0.1, bm25=1.0),
+        Candidate(Document("xxx"), vector=0.2),
+    ]
+    assert order(Lengths(), candidates) == [2, 1, 0]
+    assert order(Blend(Lengths(), {"rerank": 1, "vector": 5, "bm25": 5}), candidates)[0] == 0
+    assert order(Blend(Lengths(), {"rerank": 1.0}), candidates) == [2, 1, 0]
+    assert order(Blend(Lengths(), {"vector": 1.0, "rerank": 0.0}), candidates) == [0, 2, 1]
+
+
+def test_parts_add_up_and_probabilities_stay() -> None:
+    candidates = [Candidate(Document("x" * n), vector=n / 10, bm25=0.0) for n in (1, 2, 4)]
+    response = Blend(Lengths()).rerank("q", candidates)
+    for result in response.results:
+        assert result.score == pytest.approx(sum(result.parts.values()))
+        assert set(result.parts) == {"rerank", "vector", "bm25"}
+        assert result.probability == 0.5
+        assert result.score_kind is ScoreKind.RANK
+
+
+def test_without_first_stage_scores_nothing_changes() -> None:
+    response = Blend(Lengths()).rerank("q", ["x", "xxx"])
+    assert [r.score for r in response.results] == [3.0, 1.0]
+    assert response.results[0].score_kind is ScoreKind.SIMILARITY
+
+
+@pytest.mark.parametrize(
+    "weights", [{}, {"rerank": 0}, {"rerank": -1}, {"vektor": 1}, {"bm25": math.nan}]
+)
+def test_weights_that_cannot_be_used(weights: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        Blend(Lengths(), weights)
