@@ -1,0 +1,99 @@
+"""What an ingest remembers of the files it has read, so that it can skip them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondpass.retrieve.metadata import encode
+from secondpass.retrieve.readers.base import unreadable
+from secondpass.retrieve.settings import write_json
+from secondpass.types import Document
+
+FILE = "files.json"
+
+
+class Manifest:
+    """The files of an index, each with a digest of its content and of how it was read.
+
+    A file whose reading was not finished has no digest. The index itself knows which
+    documents it has, so a lost or damaged manifest costs time only: files are read again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._digests: dict[str, str | None] = {}
+        self._changed = False
+        try:
+            stored = json.loads(self._file.read_text(encoding="utf-8"))["files"]
+            self._digests = {str(k): None if v is None else str(v) for k, v in stored.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._changed = True
+
+    def __contains__(self, source: str) -> bool:
+        return source in self._digests
+
+    def digest(self, source: str) -> str | None:
+        """Return the digest under which a file was last read whole."""
+        return self._digests.get(source)
+
+    def set(self, source: str, digest: str | None) -> None:
+        """Record a file: None before its first document is stored, its digest at the end."""
+        if source not in self._digests or self._digests[source] != digest:
+            self._digests[source] = digest
+            self._changed = True
+
+    def remove(self, source: str) -> None:
+        """Forget a file."""
+        self._changed = self._digests.pop(source, None) is not None or self._changed
+
+    def under(self, root: Path) -> Iterator[str]:
+        """Give the files that stand below a folder."""
+        for source in list(self._digests):
+            if Path(source).is_relative_to(root):
+                yield source
+
+    def save(self) -> None:
+        """Write the manifest, in one step, if it has changed."""
+        if self._changed:
+            write_json(self._file, {"files": self._digests})
+            self._changed = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A file's digest, and how many line ends it has (1 for what has none)."""
+
+    digest: str
+    lines: int
+
+
+def scan(path: Path, settings: str) -> Scan:
+    """Read a file once, for its digest together with the settings; raises ReadError."""
+    digest = hashlib.sha256(settings.encode())
+    lines = 0
+    gunzip = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+                if gunzip is not None:
+                    try:
+                        block = gunzip.decompress(block)
+                    except zlib.error:
+                        # The count is only for the progress bar; the reader will say more.
+                        block, gunzip = b"", None
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return Scan(digest.hexdigest(), max(1, lines))
+
+
+def document_hash(document: Document, settings: str = "") -> str:
+    """Return the digest of all of a document but its id, and of how it is cut and embedded."""
+    parts = (document.title, document.text, encode(document.metadata), settings)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

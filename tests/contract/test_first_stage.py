@@ -1,0 +1,470 @@
+"""What every first stage must do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secondpass.errors import FilterError, IndexStoreError, InputError
+from secondpass.retrieve.protocol import FirstStage, Passage, searchable
+from tests.contract.first_stages import FIRST_STAGES, Open
+from tests.retrieve.hashed_embedder import HashedEmbedder
+
+EMBEDDER = HashedEmbedder()
+
+
+def passage(doc_id: str, text: str, title: str | None = None, **metadata: Any) -> Passage:
+    vector = EMBEDDER.encode([searchable(title, text)])[0]
+    return Passage(
+        doc_id, doc_id, text, title, metadata, end=len(text), hash=text, embedding=vector
+    )
+
+
+def chunks(doc_id: str, *texts: str) -> list[Passage]:
+    return [
+        replace(passage(doc_id, text), id=f"{doc_id}#{n}", chunk=n)
+        for n, text in enumerate(texts, 1)
+    ]
+
+
+def near(store: FirstStage, text: str, limit: int = 10, where: str | None = None) -> list[str]:
+    return [h.id for h in store.vector(EMBEDDER.encode([text])[0], limit, where)]
+
+
+def words(store: FirstStage, text: str, limit: int = 10, where: str | None = None) -> list[str]:
+    return [h.id for h in store.bm25(text, limit, where)]
+
+
+@pytest.fixture(params=FIRST_STAGES)
+def opener(request: pytest.FixtureRequest) -> Open:
+    return FIRST_STAGES[request.param]
+
+
+@pytest.fixture
+def store(opener: Open, tmp_path: Path) -> Iterator[FirstStage]:
+    store = opener(tmp_path / "index")
+    yield store
+    store.close()
+
+
+CATS = [
+    passage("a", "the cat sat on the mat", "Cats", year=2015, source="docs"),
+    passage("b", "a dog ran in the park", "Dogs", year=2016, source="web"),
+    passage("c", "cats and dogs living together", year=2014, source="docs"),
+]
+
+
+def test_an_empty_store_finds_nothing(store: FirstStage) -> None:
+    assert store.count() == store.documents() == 0
+    assert words(store, "cat") == near(store, "cat") == []
+    store.optimize()
+    store.upsert([])
+    assert dict(store.fields) == {}
+
+
+def test_what_was_stored_is_found_at_once_with_all_it_had(store: FirstStage) -> None:
+    store.upsert(CATS)
+    hit = store.bm25("cat", 10)[0]
+    assert hit.document.id == hit.id == "a"
+    assert (hit.document.title, hit.document.text) == ("Cats", "the cat sat on the mat")
+    assert hit.document.metadata == {"year": 2015, "source": "docs"}
+    assert near(store, "cats and dogs living together")[0] == "c"
+    store.upsert([passage("d", "a zebra")])
+    assert words(store, "zebras") == ["d"]
+    assert near(store, "a zebra", 1) == ["d"]
+
+
+def test_title_and_text_are_both_searched_and_words_are_stemmed(store: FirstStage) -> None:
+    store.upsert([passage("t", "nothing here", "Running zebras"), passage("u", "empty")])
+    assert words(store, "zebra") == words(store, "runs") == ["t"]
+
+
+@pytest.mark.parametrize("title", [None, "", "one line", "two\nlines", "\n", "日本\n語"])
+def test_titles_come_back_as_they_were(store: FirstStage, title: str | None) -> None:
+    store.upsert([passage("a", "text\n\nand more ", title)])
+    document = store.bm25("text", 1)[0].document
+    assert (document.title, document.text) == (title, "text\n\nand more ")
+
+
+def test_storing_twice_changes_nothing(store: FirstStage) -> None:
+    store.upsert(CATS)
+    before = [(h.id, h.score, h.document) for h in store.bm25("cat dog", 10)]
+    store.upsert(CATS)
+    store.optimize()
+    assert [(h.id, h.score, h.document) for h in store.bm25("cat dog", 10)] == before
+    assert store.count() == 3
+
+
+def test_an_id_twice_in_one_batch_is_stored_once(store: FirstStage) -> None:
+    store.upsert([passage("a", "first"), passage("a", "second")])
+    assert store.count() == 1
+    assert words(store, "second") == ["a"]
+
+
+def test_a_document_is_replaced_with_all_its_chunks(store: FirstStage) -> None:
+    store.upsert([*chunks("long", "alpha one", "beta two", "gamma three"), *CATS])
+    assert (store.count(), store.documents()) == (6, 4)
+    assert store.bm25("beta", 1)[0].document.metadata == {
+        "document_id": "long",
+        "chunk": 2,
+        "start": 0,
+        "end": 8,
+    }
+    store.upsert(chunks("long", "alpha one", "delta four"))
+    assert (store.count(), store.documents()) == (5, 4)
+    assert words(store, "beta gamma") == []
+    store.upsert([passage("long", "short now")])
+    assert (store.count(), store.documents()) == (4, 4)
+    assert store.delete(["long"]) == 1
+
+
+def test_delete_counts_documents(store: FirstStage) -> None:
+    store.upsert([*CATS, *chunks("long", "alpha one", "beta two")])
+    assert store.delete(["a", "a", "long", "unknown"]) == 2
+    assert store.delete([]) == store.delete(["a"]) == 0
+    assert words(store, "cat alpha") == ["c"]
+    assert "a" not in near(store, "the cat sat")
+    assert store.count() == 2
+
+
+STRANGE = [
+    *("it's", "''", 'say "hi"', "back\\slash", "%", "_", "--", "/* */", "`tick`", ";", "a b"),
+    *("new\nline", "tab\t", "emoji 😀", "日本語", "עברית", "nul\0byte", "\u202e", " ", "#1"),
+]
+
+
+def test_ids_may_hold_any_character(store: FirstStage) -> None:
+    store.upsert([passage(name, "zebra") for name in STRANGE])
+    store.upsert([passage(name, "zebra", year=1) for name in STRANGE])
+    assert sorted(words(store, "zebra", 50)) == sorted(STRANGE)
+    assert set(store.stored(STRANGE)) == set(STRANGE)
+    assert {h.id for h in store.bm25("zebra", 50, ids=STRANGE)} == set(STRANGE)
+    assert store.delete(STRANGE[:5]) == 5
+    assert sorted(words(store, "zebra", 50)) == sorted(STRANGE[5:])
+
+
+def test_lone_surrogates_are_replaced(store: FirstStage) -> None:
+    store.upsert([passage("id\ud800", "zebra \udfff end", "t\ud83d", note="x\ud800y")])
+    hit = store.bm25("zebra \ud800", 1)[0]
+    assert (hit.id, hit.document.text) == ("id\ufffd", "zebra \ufffd end")
+    assert hit.document.title == "t\ufffd"
+    assert set(store.stored(["id\ud800"])) == {"id\ufffd"}
+    assert store.delete(["id\ud800"]) == 1
+
+
+QUERIES = [
+    *("", " ", "\0", "\n", "!!!", '"', "'", '"open', "(a AND", "a:b^3~", "+ - *", "😀", "/re/"),
+    *("the of and", "x" * 10_240, "\ud800", "[1 TO 2]", "\\", "NOT", "%s {} $1"),
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_is_only_words(store: FirstStage, query: str) -> None:
+    store.upsert(CATS)
+    assert store.bm25(query, 10) == []
+    assert set(words(store, f"{query} cat")) == {"a", "c"}
+
+
+def test_a_long_query_works(store: FirstStage) -> None:
+    store.upsert(CATS)
+    assert words(store, "cat park zebra " * 700)[0] in {"a", "b"}
+
+
+def test_hits_are_ordered_by_score_then_id(store: FirstStage) -> None:
+    names = [f"n{i:02d}" for i in range(12)]
+    store.upsert([passage(name, "zebra same text") for name in reversed(names)])
+    store.upsert([passage("z", "zebra zebra zebra"), passage("y", "zebra and much else here")])
+    for limit in (1, 5, 13, 20):
+        assert words(store, "zebra", limit) == ["z", *names, "y"][:limit]
+        hits = store.vector(EMBEDDER.encode(["zebra same text"])[0], limit)
+        assert [h.id for h in hits][:12] == names[:limit]
+        assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+
+
+def test_the_score_of_a_vector_is_the_cosine(store: FirstStage) -> None:
+    store.upsert(CATS)
+    query = EMBEDDER.encode(["some dog"])[0]
+    for hit in store.vector(query * 3, 10):
+        exact = float(query @ next(p.embedding for p in CATS if p.id == hit.id))
+        assert hit.score == pytest.approx(exact, abs=1e-5)
+    assert store.vector(EMBEDDER.encode(["same"])[0], 0 + 1)[0].score <= 1.0
+
+
+def test_bm25_can_give_the_vectors_and_score_given_ids(store: FirstStage) -> None:
+    store.upsert(CATS)
+    all_hits = {h.id: h for h in store.bm25("cat dog", 10, embeddings=True)}
+    for name, hit in all_hits.items():
+        expected = next(p.embedding for p in CATS if p.id == name)
+        np.testing.assert_array_equal(hit.embedding, expected)
+    only = store.bm25("cat dog", 10, ids=["b", "unknown"])
+    assert [(h.id, h.embedding) for h in only] == [("b", None)]
+    assert only[0].score == pytest.approx(all_hits["b"].score)
+    assert store.bm25("cat", 10, ids=[]) == []
+
+
+def test_filters(store: FirstStage) -> None:
+    when = datetime(2020, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=2)))
+    store.upsert(CATS)
+    store.upsert(
+        [
+            passage("d", "cat", day=date(2020, 1, 2), at=when, ok=True, order="it's"),
+            passage("e", "cat", day=date(2021, 1, 2), ok=False, price=2.5),
+        ]
+    )
+    expected = {
+        "year >= 2015 AND source = 'docs'": {"a"},
+        "YEAR < 2015 OR price = 2.5": {"c", "e"},
+        "source IN ('docs')": {"a", "c"},
+        "ok": {"d"},
+        "NOT ok": {"e"},
+        "day > date '2020-06-01'": {"e"},
+        "at = timestamp '2020-01-02 01:04:00'": {"d"},
+        "`order` = 'it''s'": {"d"},
+        "year IS NULL": {"d", "e"},
+        "source LIKE 'd%' AND year = 1": set(),
+        "source = 'semi;colon'": set(),
+    }
+    for where, ids in expected.items():
+        assert set(words(store, "cat", 10, where)) == ids, where
+        assert set(near(store, "cat", 10, where)) == ids, where
+    assert store.fields["year"] == "integer"
+
+
+def test_a_filter_applies_before_the_limit(store: FirstStage) -> None:
+    store.upsert([passage(f"n{i}", "zebra " * (50 - i), number=i) for i in range(50)])
+    for _ in range(2):
+        assert set(words(store, "zebra", 3, "number >= 47")) == {"n47", "n48", "n49"}
+        assert set(near(store, "zebra", 3, "number >= 47")) == {"n47", "n48", "n49"}
+        store.optimize()
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("yaer > 3", "Did you mean 'year'"),
+        ("year >", "EOF"),
+        ("year = 'x'", "Int64"),
+        ("year", "boolean"),
+        ("", "empty"),
+        ("  ", "empty"),
+        ("year = 1; DELETE", "semicolon"),
+        ("source = 'open", "source"),
+        (3, "not text"),
+    ],
+)
+def test_a_bad_filter_says_what_is_wrong(store: FirstStage, where: Any, says: str) -> None:
+    store.upsert(CATS)
+    for query in ("cat", ""):
+        with pytest.raises(FilterError) as caught:
+            store.bm25(query, 10, where)
+        assert says in str(caught.value)
+        assert "year (integer)" in str(caught.value)
+        assert ".rs" not in str(caught.value)
+        assert "_sp_" not in str(caught.value)
+    with pytest.raises(FilterError):
+        near(store, "cat", 10, where)
+
+
+def test_metadata_comes_back_exactly(store: FirstStage) -> None:
+    metadata: dict[str, Any] = {
+        **{"id": "own", "title": "own", "text": "own", "_sp_id": "own", "_score": 1},
+        **{"deep": {"a": [1, {"b": None}], "$sp": 3}, "list": ["x", 2.5, True], "none": None},
+        **{"with space": 1, "ключ": "значение", "tuple": (1, (2,)), "big": 2**70},
+        **{"day": date(2020, 1, 2), "at": datetime(2020, 1, 2, 3, 4, 5, 6), "x": float("inf")},
+        **{"odd": "\ud800", "empty": "", "zero": 0, "no": False, "number": 1.0},
+    }
+    store.upsert([replace(passage("a", "cat"), metadata=metadata)])
+    found = store.bm25("cat", 1)[0].document
+    assert found.metadata == metadata
+    assert [type(v) for v in found.metadata.values()] == [type(v) for v in metadata.values()]
+    assert words(store, "cat", 1, "id = 'own' AND title = 'own' AND text = 'own'") == ["a"]
+    assert {"_sp_id", "deep", "with space", "none"}.isdisjoint(store.fields)
+
+
+def test_new_fields_and_wider_numbers(store: FirstStage) -> None:
+    store.upsert([passage("a", "cat", n=1)])
+    store.upsert([passage("b", "cat", n=2.5, extra="x"), passage("c", "cat", n=3)])
+    store.upsert([passage("d", "cat", n=4), passage("e", "cat", N=5)])
+    assert dict(store.fields) == {"n": "number", "extra": "text"}
+    assert set(words(store, "cat", 9, "n >= 2.5")) == {"b", "c", "d", "e"}
+    assert set(words(store, "cat", 9, "n = 1 OR extra = 'x'")) == {"a", "b"}
+    assert type(store.bm25("cat", 1, "n = 1")[0].document.metadata["n"]) is int
+
+
+@pytest.mark.parametrize("value", ["old", True, date(2020, 1, 1)])
+def test_a_type_that_does_not_fit_is_refused_before_writing(
+    store: FirstStage, value: Any
+) -> None:
+    store.upsert(CATS)
+    version = store.version
+    with pytest.raises(InputError) as caught:
+        store.upsert([passage("good", "cat", year=1), passage("bad", "cat", year=value, new=1)])
+    for part in ("'year'", "'bad'", "expected integer", "got "):
+        assert part in str(caught.value)
+    assert store.version == version
+    assert store.count() == 3
+    assert "new" not in store.fields
+
+
+def test_a_vector_that_does_not_fit_is_refused(store: FirstStage) -> None:
+    good = passage("a", "cat")
+    wrong = (None, np.ones(3, np.float32), np.full(16, np.nan, np.float32))
+    for vector in wrong:
+        with pytest.raises(InputError):
+            store.upsert([good, replace(good, id="b", doc_id="b", embedding=vector)])
+    with pytest.raises(InputError):
+        store.vector(np.ones(3, np.float32), 1)
+    assert store.count() == 0
+
+
+def test_two_documents_never_share_a_passage_id(store: FirstStage) -> None:
+    store.upsert(chunks("a", "alpha", "beta"))
+    with pytest.raises(InputError, match="a#2"):
+        store.upsert([passage("a#2", "other")])
+    assert words(store, "beta") == ["a#2"]
+    store.upsert([passage("b#1", "other")])
+    with pytest.raises(InputError, match="b#1"):
+        store.upsert(chunks("b", "alpha", "beta"))
+
+
+def test_versions(store: FirstStage) -> None:
+    store.upsert(CATS)
+    old = store.version
+    store.upsert([passage("d", "cat", extra=1)])
+    store.delete(["a"])
+    before = store.checkout(old)
+    assert before.count() == 3
+    assert set(words(before, "cat")) == {"a", "c"}
+    assert near(before, "the cat sat on the mat Cats", 1) == ["a"]
+    assert set(words(store, "cat")) == {"c", "d"}
+    assert old in [v.number for v in store.versions()]
+    assert store.versions()[-1].number == store.version
+    with pytest.raises(IndexStoreError, match="reading only"):
+        before.upsert(CATS)
+    with pytest.raises(InputError, match="version"):
+        store.checkout(10**6)
+
+
+def test_what_is_stored_survives_closing(opener: Open, tmp_path: Path) -> None:
+    store = opener(tmp_path / "index")
+    store.upsert(CATS)
+    store.close()
+    with pytest.raises(IndexStoreError, match="closed"):
+        store.count()
+    again = opener(tmp_path / "index")
+    assert again.count() == 3
+    assert set(words(again, "cat")) == {"a", "c"}
+    assert again.stored(["a", "zzz"])["a"].hash == CATS[0].text
+
+
+def test_sources(store: FirstStage) -> None:
+    store.upsert([replace(p, source="/x/it's.txt") for p in CATS])
+    assert store.ids_from("/x/it's.txt") == {"a", "b", "c"}
+    store.move(["a"], "/y")
+    assert store.ids_from("/x/it's.txt") == {"b", "c"}
+    assert store.stored(["a"])["a"].source == "/y"
+    assert set(words(store, "cat")) == {"a", "c"}
+
+
+def test_readers_and_a_writer_at_once(store: FirstStage) -> None:
+    store.upsert([passage(f"base{i}", f"zebra number {i}") for i in range(20)])
+    stop, faults = threading.Event(), []
+
+    def read() -> None:
+        last = 0
+        try:
+            while not stop.is_set():
+                hits = store.bm25("zebra", 100)
+                assert len(hits) >= 20
+                assert len(hits) == len({h.id for h in hits})
+                # A batch is seen whole or not at all.
+                assert (len(hits) - 20) % 5 == 0
+                assert len(near(store, "zebra", 100)) >= 20
+                assert store.count() >= last
+                last = store.count()
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            faults.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(8)]
+    for reader in readers:
+        reader.start()
+    try:
+        for i in range(8):
+            store.upsert([passage(f"new{i}.{j}", "zebra fresh") for j in range(5)])
+        store.optimize()
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert faults == []
+    assert store.count() == 60
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.contract.first_stages import FIRST_STAGES
+from tests.contract.test_first_stage import chunks
+store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
+for i in range(10_000):
+    store.upsert([p for j in range(5) for p in chunks(f"d{i}.{j}", "zebra one", "zebra two")])
+    print(i, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
+    for name, opener in FIRST_STAGES.items():
+        folder = tmp_path / name
+        command = [sys.executable, "-c", WRITER, name, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            done = -1
+            for line in process.stdout:
+                done = int(line)
+                if done >= 6:
+                    process.send_signal(signal.SIGKILL)
+                    break
+            done = max([done, *(int(line) for line in process.stdout)])
+        store = opener(folder)
+        assert store.documents() in {5 * (done + 1), 5 * (done + 2)}
+        assert store.count() == 2 * store.documents() == len(store.bm25("zebra", 10_000))
+        store.upsert(CATS)
+        store.optimize()
+        assert words(store, "mat") == ["a"]
+
+
+SHARING = """
+import sys
+from pathlib import Path
+from tests.contract.first_stages import FIRST_STAGES
+from tests.contract.test_first_stage import passage
+store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
+me = sys.argv[3]
+for i in range(12):
+    fields = {f"{me}{i}": i} if i % 4 == 0 else {"n": i if i % 2 else i + 0.5}
+    store.upsert([passage(f"{me}.{i}.{j}", "zebra", **fields) for j in range(3)])
+    if i % 5 == 0:
+        store.optimize()
+    assert store.delete([f"{me}.{i}.0"]) == 1
+"""
+
+
+def test_several_processes_write_at_once(tmp_path: Path) -> None:
+    for name, opener in FIRST_STAGES.items():
+        folder = tmp_path / name
+        command = [sys.executable, "-c", SHARING, name, str(folder)]
+        writers = [subprocess.Popen([*command, me]) for me in ("a", "b")]
+        assert [writer.wait() for writer in writers] == [0, 0]
+        store = opener(folder)
+        assert store.count() == len(store.bm25("zebra", 100)) == 2 * 12 * 2
+        assert len(store.fields) == 2 * 3 + 1

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secondpass.errors import InputError, ReadError
+from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
+from secondpass.retrieve.opening import open_index
+from secondpass.types import Document
+from tests.retrieve.hashed_embedder import HashedEmbedder
+from tests.retrieve.test_readers import write
+
+
+class Setting:
+    def __init__(self, folder: Path) -> None:
+        self.files = folder / "files"
+        self.index = folder / "index"
+        self.embedder = HashedEmbedder()
+        self.store = open_index(self.index, self.embedder, chunk_tokens=20, overlap=0)
+
+    def run(self, *names: str, **options):
+        before = self.embedder.encoded
+        paths = [self.files / n for n in names] or [self.files]
+        report = ingest(paths, self.store, self.embedder, **options)
+        return report, self.embedder.encoded - before
+
+    def content(self):
+        rows = self.store._table.search().limit(None).to_list()
+        return sorted(
+            (r["_sp_id"], r["_sp_search"], r["_sp_hash"], tuple(r["_sp_vector"])) for r in rows
+        )
+
+    def ids(self):
+        return sorted({row[0] for row in self.content()})
+
+
+@pytest.fixture
+def setting(tmp_path):
+    made = Setting(tmp_path)
+    write(made.files / "a.txt", "alpha zebra")
+    write(made.files / "sub" / "b.md", "# Title\n\n" + "beta words here. " * 20)
+    rows = [{"_id": f"r{i}", "text": f"row {i}", "n": i} for i in range(5)]
+    write(made.files / "rows.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    return made
+
+
+def test_files_become_passages(setting):
+    report, encoded = setting.run()
+    assert (report.files, report.documents, report.added) == (3, 7, 7)
+    assert (report.errors, report.deleted, report.duplicates) == ([], 0, 0)
+    assert report.passages == setting.store.count() == encoded > 7
+    assert setting.store.documents() == 7
+    hit = setting.store.bm25("beta", 1)[0]
+    assert hit.document.metadata["document_id"] == "sub/b.md"
+    assert hit.document.title == "Title"
+    assert setting.store.bm25("row", 9, "n = 3")[0].id == "r3"
+
+
+def test_a_second_run_reads_and_embeds_nothing(setting):
+    setting.run()
+    version = setting.store.version
+    report, encoded = setting.run()
+    assert (report.files, report.files_unchanged, encoded) == (0, 3, 0)
+    assert setting.store.count() > 7
+    assert setting.store.version - version <= 1
+    (setting.files / "a.txt").touch()
+    assert setting.run()[0].files == 0
+
+
+def test_only_what_changed_is_embedded(setting):
+    setting.run()
+    lines = (setting.files / "rows.jsonl").read_text().splitlines()
+    changed = [lines[0].replace("row 0", "changed"), *lines[1:3], '{"_id": "new", "text": "n"}']
+    write(setting.files / "rows.jsonl", "\n".join(changed))
+    report, encoded = setting.run()
+    assert encoded == 2
+    assert (report.added, report.updated, report.unchanged, report.deleted) == (1, 1, 2, 2)
+    assert {"r3", "r4"}.isdisjoint(setting.ids())
+    assert setting.store.bm25("changed", 1)[0].id == "r0"
+
+
+def test_files_that_are_gone_leave_the_index(setting):
+    setting.run()
+    (setting.files / "rows.jsonl").unlink()
+    report, encoded = setting.run()
+    assert (report.files_removed, report.deleted, encoded) == (1, 5, 0)
+    assert setting.store.documents() == 2
+    # Files outside the folder that is indexed now are left alone.
+    (setting.files / "a.txt").unlink()
+    assert setting.run("sub")[0].files_removed == 0
+    assert setting.store.documents() == 2
+
+
+def test_a_moved_file_is_not_embedded_again(setting):
+    setting.run()
+    (setting.files / "rows.jsonl").rename(setting.files / "sub" / "moved.jsonl")
+    report, encoded = setting.run()
+    assert (report.unchanged, report.deleted, encoded) == (5, 0, 0)
+    assert "r1" in setting.ids()
+    (setting.files / "sub" / "moved.jsonl").unlink()
+    assert setting.run()[0].deleted == 5
+
+
+def test_two_files_with_the_same_id_are_an_error(setting):
+    write(setting.files / "again.jsonl", '{"_id": "r1", "text": "other"}\n')
+    with pytest.raises(ReadError, match=r"'r1'.*two files"):
+        setting.run(batch_size=1)
+    errors = []
+    report, _ = setting.run(on_error=errors.append, batch_size=2)
+    assert len(errors) == len(report.errors) == 1
+    again, _ = setting.run(on_error=errors.append)
+    assert len(again.errors) == 1
+    write(setting.files / "again.jsonl", '{"_id": "r9", "text": "other"}\n')
+    assert setting.run()[0].added == 1
+
+
+def test_an_id_twice_in_a_file_is_counted(setting):
+    lines = ['{"_id": "x", "text": "one"}', '{"_id": "y", "text": "y"}']
+    write(setting.files / "rows.jsonl", "\n".join([*lines, lines[0].replace("one", "two")]))
+    for batch_size in (1, 64):
+        report, _ = setting.run(batch_size=batch_size)
+        assert report.duplicates == (batch_size == 1)
+    assert setting.store.bm25("two", 1)[0].id == "x"
+    assert setting.store.bm25("one", 1) == []
+
+
+def test_a_bad_file_does_not_stop_the_rest(setting):
+    write(setting.files / "bad.txt", b"\xff\xfe\xff")
+    write(setting.files / "bad.jsonl", '{"_id": "good", "text": "good one"}\n{\n')
+    errors = []
+    report, _ = setting.run(on_error=errors.append)
+    assert len(errors) == len(report.errors) == 2
+    assert any("bad.jsonl, line 2" in str(e) for e in errors)
+    assert setting.store.documents() == 8
+    # They are tried again, and are read once they are mended.
+    write(setting.files / "bad.txt", "fine now")
+    write(setting.files / "bad.jsonl", '{"_id": "good", "text": "good one"}\n')
+    report, encoded = setting.run(on_error=errors.append)
+    assert (len(errors), report.added, report.unchanged, encoded) == (2, 1, 1, 1)
+    write(setting.files / "bad.txt", b"\xff")
+    with pytest.raises(ReadError, match="UTF-8"):
+        setting.run()
+
+
+def test_a_missing_package_does_not_stop_the_rest(setting, monkeypatch):
+    from secondpass.retrieve.readers import office
+
+    office._converter.cache_clear()
+    monkeypatch.setitem(sys.modules, "markitdown", None)
+    write(setting.files / "a.pdf", "%PDF")
+    errors = []
+    assert setting.run(on_error=errors.append)[0].added == 7
+    assert "secondpass[ingest]" in str(errors[0])
+
+
+def test_empty_documents_are_counted_and_not_stored(setting):
+    write(setting.files / "a.txt", " \n")
+    write(setting.files / "empty.jsonl", "")
+    report, _ = setting.run()
+    assert (report.empty, report.added) == (1, 6)
+    assert "a.txt" not in setting.ids()
+    write(setting.files / "rows.jsonl", '{"_id": "r1", "text": " "}\n')
+    report, _ = setting.run()
+    assert (report.empty, report.deleted) == (1, 5)
+
+
+def test_other_lengths_or_fields_read_everything_again(setting):
+    setting.run()
+    report, encoded = setting.run(chunk_tokens=30)
+    assert report.updated == 7
+    assert encoded == report.passages > 0
+    assert setting.run(chunk_tokens=30)[1] == 0
+    report, encoded = setting.run("rows.jsonl", chunk_tokens=30, fields=["text", "_id"])
+    assert report.updated == 5
+
+
+def test_a_field_of_another_type_stops_with_its_name(setting):
+    write(setting.files / "z.jsonl", '{"_id": "bad", "text": "x", "n": "three"}\n')
+    with pytest.raises(InputError, match=r"'n'.*'bad'"):
+        setting.run(batch_size=1)
+    assert setting.store.documents() == 6
+
+
+def test_progress(setting):
+    seen: list[IngestProgress] = []
+    setting.run(progress=seen.append, batch_size=2)
+    assert [p.documents for p in seen] == sorted(p.documents for p in seen)
+    assert (seen[-1].documents, seen[-1].total) == (7, 7)
+    assert seen[-1].passages == setting.store.count()
+
+
+def test_a_lost_manifest_costs_reading_but_no_embedding(setting):
+    setting.run()
+    (setting.index / "files.json").write_text("{")
+    report, encoded = setting.run()
+    assert (report.files, report.unchanged, encoded) == (3, 7, 0)
+    assert setting.run()[0].files == 0
+
+
+def test_ctrl_c_keeps_what_was_stored(setting):
+    def stop(progress):
+        if progress.documents >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setting.run(progress=stop, batch_size=2)
+    stored = setting.store.documents()
+    assert 4 <= stored < 7
+    report, _ = setting.run()
+    assert report.added == 7 - stored
+    assert setting.store.documents() == 7
+
+
+def test_documents_from_memory(tmp_path):
+    embedder = HashedEmbedder()
+    store = open_index(tmp_path, embedder)
+    documents = [Document("alpha", id="a"), Document("beta"), Document("beta"), Document(" ")]
+    done: list[int] = []
+    report = add_documents(documents, store, embedder, progress=done.append, batch_size=2)
+    assert (report.added, report.empty, store.documents()) == (2, 1, 2)
+    assert sum(done) == report.documents == 4
+    assert add_documents(iter(documents), store, embedder).added == 0
+    assert add_documents([Document("gamma", id="a")], store, embedder).updated == 1
+    assert store.bm25("alpha", 1) == []
+    with pytest.raises(InputError, match="embedder"):
+        add_documents(documents, store, None)
+    with pytest.raises(InputError, match="batch_size"):
+        add_documents(documents, store, embedder, batch_size=0)
+
+
+INGEST = """
+import sys
+from pathlib import Path
+from secondpass.retrieve.ingest import ingest
+from secondpass.retrieve.opening import open_index
+from tests.retrieve.hashed_embedder import HashedEmbedder
+embedder = HashedEmbedder()
+store = open_index(sys.argv[1], embedder, chunk_tokens=20, overlap=5)
+ingest([sys.argv[2]], store, embedder, batch_size=8,
+       progress=lambda p: print(p.documents, flush=True))
+"""
+
+
+@pytest.mark.parametrize("kill_at", [8, 40, 120])
+def test_killed_and_resumed_equals_a_clean_run(tmp_path, kill_at):
+    files = tmp_path / "files"
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        rows = [
+            {"_id": f"{name}{i}", "text": " ".join(f"w{w}" for w in rng.integers(0, 90, 30))}
+            for i in range(100)
+        ]
+        write(files / f"{name}.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    command = [sys.executable, "-c", INGEST, str(tmp_path / "index"), str(files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= kill_at:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+
+    resumed, clean = Setting(tmp_path), Setting(tmp_path / "clean")
+    stored = resumed.store.count()
+    assert stored >= kill_at
+    options = {"chunk_tokens": 20, "overlap": 5}
+    _, embedded = resumed.run(**options)
+    clean.files = files
+    _, all_embedded = clean.run(**options)
+    assert embedded == all_embedded - stored
+    assert resumed.content() == clean.content()
+    assert [(h.id, round(h.score, 4)) for h in resumed.store.bm25("w3 w50", 20)] == [
+        (h.id, round(h.score, 4)) for h in clean.store.bm25("w3 w50", 20)
+    ]

@@ -1,0 +1,86 @@
+"""What is particular to the LanceDB store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from secondpass.errors import IndexStoreError, MissingExtraError
+from secondpass.retrieve.opening import open_index
+from secondpass.retrieve.protocol import Passage
+
+
+def passage(name, text, **metadata):
+    return Passage(name, name, text, metadata=metadata)
+
+
+def test_heavy_packages_are_only_loaded_when_used():
+    code = (
+        "import sys, pkgutil, importlib, secondpass.retrieve as p\n"
+        "names = [m.name for m in pkgutil.walk_packages(p.__path__, p.__name__ + '.')]\n"
+        "for n in names:\n"
+        "    if not n.endswith('.embedder'): importlib.import_module(n)\n"
+        "heavy = {'lancedb', 'pyarrow', 'semchunk', 'bs4', 'markitdown', 'numpy', 'torch'}\n"
+        "print(len(names) > 20, heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True set()\n", "")
+
+
+def test_without_lancedb_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    with pytest.raises(MissingExtraError, match=r"secondpass\[index\]"):
+        open_index(tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+def test_the_engine_says_nothing_on_standard_error(tmp_path):
+    code = (
+        "import sys\n"
+        "from secondpass.retrieve.opening import open_index\n"
+        "from secondpass.retrieve.protocol import Passage\n"
+        "store = open_index(sys.argv[1])\n"
+        "store.upsert([Passage('a', 'a', 'zebra')])\n"
+        "store.optimize(); store.bm25('zebra', 1); store.count()\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "index")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_widening_that_was_interrupted_is_taken_up_again(tmp_path):
+    store = open_index(tmp_path)
+    store.upsert([passage("a", "zebra", n=1, m=1)])
+    table = store._table
+    table.add_columns({"_sp_wide_n": "CAST(`n` AS DOUBLE)", "_sp_old_m": "m"})
+    assert dict(store.fields) == {"n": "integer", "m": "integer"}
+    assert [h.id for h in store.bm25("zebra", 1, "n = 1")] == ["a"]
+    store.upsert([passage("b", "zebra", n=2.5)])
+    assert dict(store.fields) == {"n": "number", "m": "integer"}
+    assert [h.id for h in store.bm25("zebra", 5, "n > 1")] == ["b"]
+    assert not any(name.startswith(("_sp_wide_", "_sp_old_")) for name in table.schema.names)
+
+
+def test_the_text_index_is_kept_up_while_documents_come_in(tmp_path):
+    store = open_index(tmp_path)
+    for i in range(40):
+        store.upsert([passage(f"d{i}", f"zebra word{i}")])
+        stats = store._table.index_stats("_sp_search_idx")
+        assert stats.num_unindexed_rows <= 0.2 * stats.num_indexed_rows
+
+
+def test_texts_are_stored_once(tmp_path):
+    store = open_index(tmp_path)
+    texts = [n for n in store._table.schema.names if "text" in n or "search" in n]
+    assert texts == ["_sp_search"]
+
+
+def test_an_error_of_the_engine_is_one_of_ours(tmp_path):
+    store = open_index(tmp_path)
+    store.upsert([passage("a", "zebra")])
+    for file in (tmp_path / "passages.lance" / "data").iterdir():
+        file.unlink()
+    with pytest.raises(IndexStoreError, match=str(tmp_path)):
+        open_index(tmp_path).bm25("zebra", 1)

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tracemalloc
+import zipfile
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from secondpass.errors import MissingExtraError, ReadError
+from secondpass.retrieve.readers import READERS, find_files, read_file
+from secondpass.types import Document
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def read(path: Path, fields=None) -> list[Document]:
+    return [d for file in find_files([path]) for d in read_file(file, fields)]
+
+
+def test_text(tmp_path):
+    path = write(tmp_path / "a.txt", "\ufeffGrüße\n")
+    assert read(path) == [Document("Grüße\n", "a.txt")]
+    assert read(write(tmp_path / "b.TXT", "x".encode("utf-16"))) == [Document("x", "b.TXT")]
+    assert read(write(tmp_path / "c.txt", "")) == [Document("", "c.txt")]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# One\n\ntext", "One"),
+        ("intro\n\n## Two ##\n", "Two"),
+        ("Set in\n======\n", "Set in"),
+        ("```sh\n# no title\n```\n# Yes\n", "Yes"),
+        ("~~~\n# no\n", None),
+        ("---\nkey: 1\n---\n# After\n", "After"),
+        ("#hashtag\n", None),
+        ("- item\n---\n", None),
+        ("plain", None),
+        ("#\n", None),
+    ],
+)
+def test_markdown_has_its_first_heading_as_title(tmp_path, text, title):
+    (document,) = read(write(tmp_path / "a.md", text))
+    assert document.title == title
+    assert "key: 1" not in document.text
+
+
+def test_html(tmp_path):
+    page = """<!doctype html><html><head><title> A  page </title><style>p{}</style></head>
+    <body><nav>menu</nav><h1>Head</h1><p>One <b>bo</b>ld
+    word.</p><script>var x</script><p hidden>secret</p><ul><li>a</li><li>b</li></ul>
+    <!-- comment --></body></html>"""
+    (document,) = read(write(tmp_path / "a.html", page))
+    assert document.title == "A page"
+    assert document.text.split() == ["Head", "One", "bold", "word.", "a", "b"]
+    assert "Head\n" in document.text
+    latin = "<meta charset=iso-8859-1><h1>Ü</h1>é".encode("latin-1")
+    (document,) = read(write(tmp_path / "b.htm", latin))
+    assert (document.title, document.text) == ("Ü", "Ü\né")
+
+
+def test_jsonl_of_beir(tmp_path):
+    lines = [
+        {"_id": "1", "title": "T", "text": "body", "metadata": {"year": 2015, "x": None}},
+        {"_id": 2, "title": "", "text": "", "metadata": {}},
+    ]
+    path = write(tmp_path / "c.jsonl", "\n\n".join(json.dumps(x) for x in lines) + "\n")
+    assert read(path) == [
+        Document("body", "1", "T", {"year": 2015}),
+        Document("", "2"),
+    ]
+    packed = write(tmp_path / "d.jsonl.gz", gzip.compress(path.read_bytes()))
+    assert read(packed) == read(path)
+
+
+def test_jsonl_with_free_fields(tmp_path):
+    record = {"id": "a", "title": "T", "abstract": "A", "body": "B", "year": 1, "none": None}
+    path = write(tmp_path / "c.jsonl", json.dumps(record) + "\n" + '{"content": "C"}')
+    assert read(path) == [
+        Document("B", "a", "T", {"abstract": "A", "year": 1}),
+        Document("C", "c.jsonl:2"),
+    ]
+    path = write(tmp_path / "d.jsonl", json.dumps(record))
+    assert read(path, ["title", "abstract", "missing"]) == [
+        Document("T\n\nA", "a", None, {"body": "B", "year": 1})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"{", "JSON"),
+        (b"[1]", "object"),
+        (b'{"_id": 1}', "--fields"),
+        (b'{"text": 3}', "'text'"),
+        (b'{"text": "\xff"}', "UTF-8"),
+        (b"[" * 100_000, "JSON"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, says):
+    path = write(tmp_path / "c.jsonl", b'{"text": "good"}\n' + line + b"\n")
+    found = []
+    with pytest.raises(ReadError, match=says) as caught:
+        found.extend(read_file(next(find_files([path]))))
+    assert f"{path}, line 2" in str(caught.value)
+
+
+def test_csv(tmp_path):
+    content = (
+        "id,title,text,year,price,ok,code,mixed,empty\n"
+        '01,T,"one, ""two""\nlines",2015,1,true,007,1,\n'
+        "02,,x,-3,2.5e1,FALSE,1,a,\n"
+        ",,,,,,,,\n"
+    )
+    path = write(tmp_path / "a.csv", content)
+    assert read(path) == [
+        Document(
+            'one, "two"\nlines',
+            "01",
+            "T",
+            {"year": 2015, "price": 1.0, "ok": True, "code": "007", "mixed": "1"},
+        ),
+        Document(
+            "x", "02", None, {"year": -3, "price": 25.0, "ok": False, "code": "1", "mixed": "a"}
+        ),
+    ]
+    assert read(write(tmp_path / "b.tsv", "text\tn\na,b\t1\n")) == [
+        Document("a,b", "b.tsv:2", None, {"n": 1})
+    ]
+    long = "x" * 200_000
+    assert read(write(tmp_path / "c.csv", f"text\n{long}\n"))[0].text == long
+    assert read(write(tmp_path / "d.csv", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("text,text\na,b\n", "twice"),
+        ("text,n\na\n", "line 2"),
+        ('text\n"open', "line 2"),
+        ("a,b\n1,2\n", "--fields"),
+    ],
+)
+def test_a_bad_csv(tmp_path, content, says):
+    with pytest.raises(ReadError, match=says):
+        read(write(tmp_path / "a.csv", content))
+
+
+def test_parquet(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    table = pa.table(
+        {
+            "id": ["a", None],
+            "body": ["x", None],
+            "year": [1, None],
+            "day": [date(2020, 1, 1)] * 2,
+        }
+    )
+    pq.write_table(table, path)
+    assert read(path) == [
+        Document("x", "a", None, {"year": 1, "day": date(2020, 1, 1)}),
+        Document("", "a.parquet:2", None, {"day": date(2020, 1, 1)}),
+    ]
+    with pytest.raises(ReadError, match=r"bad\.parquet"):
+        read(write(tmp_path / "bad.parquet", "PAR1 not really"))
+
+
+def docx(text: str) -> bytes:
+    space = "http://schemas.openxmlformats.org"
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="{space}/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package'
+        '.relationships+xml"/><Override PartName="/word/document.xml" ContentType="application/'
+        'vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{space}/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{space}/officeDocument/2006/relationships/'
+        'officeDocument" Target="word/document.xml"/></Relationships>',
+        "word/document.xml": f'<w:document xmlns:w="{space}/wordprocessingml/2006/main">'
+        f"<w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>",
+    }
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, '<?xml version="1.0" encoding="UTF-8"?>' + content)
+    return stream.getvalue()
+
+
+def test_office_files(tmp_path):
+    pytest.importorskip("markitdown")
+    pytest.importorskip("mammoth")
+    path = write(tmp_path / "a.docx", docx("Quarterly figures"))
+    (document,) = read(path)
+    assert (document.id, document.text.strip()) == ("a.docx", "Quarterly figures")
+    for name in ("bad.docx", "bad.pptx", "bad.pdf"):
+        for content in ("not a zip", "%PDF-1.4 junk", ""):
+            with pytest.raises(ReadError, match=name):
+                read(write(tmp_path / name, content))
+
+
+def test_slides(tmp_path):
+    pptx = pytest.importorskip("pptx")
+    pytest.importorskip("markitdown")
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[1])
+    slide.shapes.title.text = "Slide title"
+    slide.placeholders[1].text = "Body text"
+    deck.save(tmp_path / "a.pptx")
+    (document,) = read(tmp_path / "a.pptx")
+    assert (document.title, document.id) == ("Slide title", "a.pptx")
+    assert "Body text" in document.text
+
+
+def test_pdf(tmp_path):
+    pytest.importorskip("pdfminer")
+    pytest.importorskip("markitdown")
+    stream = b"BT /F1 18 Tf 20 100 Td (Quarterly figures) Tj ET"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R"
+        b"/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    body, table = b"%PDF-1.4\n", b"0000000000 65535 f \n"
+    for number, content in enumerate(objects, 1):
+        table += b"%010d 00000 n \n" % len(body)
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    end = b"xref\n0 6\n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+    path = write(tmp_path / "a.pdf", body + end % (table, len(body)))
+    assert [d.text.strip() for d in read(path)] == ["Quarterly figures"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "extra"), [("bs4", "a.html", "index"), ("markitdown", "a.pdf", "ingest")]
+)
+def test_a_missing_package_says_how_to_get_it(tmp_path, monkeypatch, module, name, extra):
+    from secondpass.retrieve.readers import office
+
+    office._converter.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"secondpass\[{extra}\]"):
+        read(write(tmp_path / name, "x"))
+
+
+def test_bad_text_files(tmp_path):
+    with pytest.raises(ReadError, match="line 3"):
+        read(write(tmp_path / "a.txt", b"one\ntwo\n\xff"))
+    with pytest.raises(ReadError, match="zero bytes"):
+        read(write(tmp_path / "b.md", b"MZ\0\0"))
+    with pytest.raises(ReadError, match=r"c\.jsonl\.gz"):
+        read(write(tmp_path / "c.jsonl.gz", b"not gzip"))
+    whole = gzip.compress(b'{"text": "x"}\n' * 10_000)
+    with pytest.raises(ReadError, match=r"d\.jsonl\.gz"):
+        read(write(tmp_path / "d.jsonl.gz", whole[: len(whole) // 2]))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_without_permission(tmp_path):
+    path = write(tmp_path / "a.txt", "x")
+    path.chmod(0)
+    with pytest.raises(ReadError, match=r"[Pp]ermission"):
+        read(path)
+
+
+def test_folders_are_walked_in_order_without_hidden_files(tmp_path):
+    for name in (
+        "b/z.txt",
+        "b/a.md",
+        "a.txt",
+        ".hidden/x.txt",
+        ".x.txt",
+        "b/c/y.jsonl",
+        "q.bin",
+    ):
+        write(tmp_path / name, '{"text": "x"}')
+    files = list(find_files([tmp_path, tmp_path / "a.txt", tmp_path]))
+    assert [f.name for f in files] == ["a.txt", "b/a.md", "b/z.txt", "b/c/y.jsonl"]
+    assert [d.id for f in files for d in read_file(f)] == [
+        *("a.txt", "b/a.md", "b/z.txt", "b/c/y.jsonl:1")
+    ]
+
+
+def test_a_beir_folder_gives_only_its_corpus(tmp_path):
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv", "SOURCE.md"):
+        write(tmp_path / name, '{"_id": "1", "text": "x"}')
+    assert [f.name for f in find_files([tmp_path])] == ["corpus.jsonl"]
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    with pytest.raises(ReadError, match="no such"):
+        list(find_files([tmp_path / "nope"]))
+    with pytest.raises(ReadError, match=r"\.jsonl"):
+        list(find_files([write(tmp_path / "a.json", "{}")]))
+    with pytest.raises(ReadError):
+        list(find_files([write(tmp_path / "Makefile", "")]))
+    assert ".pdf" in READERS
+
+
+def test_a_large_file_is_not_loaded_whole(tmp_path):
+    path = tmp_path / "big.jsonl"
+    with path.open("w") as stream:
+        for i in range(20_000):
+            stream.write(json.dumps({"_id": str(i), "text": "word " * 200}) + "\n")
+    tracemalloc.start()
+    count = sum(1 for _ in read_file(next(find_files([path]))))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 20_000
+    assert peak < path.stat().st_size / 10
