@@ -1,0 +1,310 @@
+"""Both passes in one object: an index that retrieves and reranks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from secondpass.errors import InputError
+from secondpass.rerank.base import BaseReranker, RerankOptions
+from secondpass.rerank.inputs import (
+    DocumentLike,
+    check_count,
+    check_number,
+    check_query,
+    to_candidates,
+)
+from secondpass.rerank.passages import Passages
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
+from secondpass.types import (
+    Candidate,
+    FirstStageScores,
+    RankedDocument,
+    RerankResponse,
+    ScoreKind,
+    Status,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.retrieve.lance import LanceStore
+
+Rerank = bool | str | Path | BaseReranker
+"""True for the index's own reranker, False for none, else a model's name or a reranker."""
+
+
+class SearchOptions(RerankOptions, total=False):
+    """The keyword arguments of `Index.search`."""
+
+    mode: str
+    candidates: int
+    rerank: Rerank
+    filter: str | None
+    fusion: str
+    weights: Sequence[float] | None
+    blend: bool | Mapping[str, float]
+    version: int | None
+
+
+class Index:
+    """Documents that can be found by words and by meaning, best first.
+
+    Open one with `Index.open`. One object may be used by several threads at once, and
+    several processes may read while one writes. All methods have async twins, whose names
+    begin with "a".
+    """
+
+    def __init__(
+        self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
+    ) -> None:
+        from secondpass.retrieve.retriever import Retriever
+
+        self.store = store
+        self.embedder = embedder
+        self._retriever = Retriever(store, embedder)
+        self._rerankers: dict[str, BaseReranker] = {}
+        if reranker is not None:
+            self._rerankers["bundled"] = reranker
+        self._loading = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        create: bool = True,
+        language: str | None = None,
+        chunk_tokens: int | None = None,
+        overlap: int = 32,
+        embedder: Embedder | None = None,
+        reranker: BaseReranker | None = None,
+    ) -> Index:
+        """Open the index in a folder; make one there if there is none and `create` is True.
+
+        - `language`: of stemming and stop words, for a new index; English by default.
+        - `chunk_tokens`, `overlap`: cut documents that are longer into passages of that
+          many tokens, for a new index; None keeps documents whole.
+        - `embedder`: the model of the vectors; the bundled one by default.
+        - `reranker`: what `search` reranks with; the bundled one, loaded at the first
+          search, by default.
+
+        Raises `IndexNotFoundError`, `IndexStoreError` for a folder that holds something
+        else or an index made by another embedder, `MissingExtraError` without the extra
+        `index`.
+        """
+        from secondpass.retrieve.embedder import Embedder
+        from secondpass.retrieve.opening import open_index
+
+        embedder = Embedder() if embedder is None else embedder
+        store = open_index(
+            path,
+            embedder,
+            language=language,
+            chunk_tokens=chunk_tokens,
+            overlap=overlap,
+            create=create,
+        )
+        return cls(store, embedder, reranker=reranker)
+
+    def add(
+        self,
+        documents: Iterable[DocumentLike],
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Store documents, replacing those whose ids are there; return how many.
+
+        Documents are written in batches, each in one atomic step: a crash loses at most
+        the batch under way. A document without an id gets one from its content, so that
+        adding it twice stores it once. `progress` is called with the number of documents
+        done since its last call.
+        """
+        from secondpass.retrieve.ingest import add_documents
+
+        found = (c.document for c in to_candidates(documents))
+        return add_documents(found, self.store, self.embedder, progress=progress).documents
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove documents by id; return how many there were."""
+        if isinstance(ids, str):
+            raise InputError("ids must be a list", why="a single text was given")
+        return self.store.delete(ids)
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        return self.store.documents()
+
+    def optimize(self) -> None:
+        """Bring the search indexes up to date and merge small files, after many writes."""
+        self.store.optimize()
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: str = "hybrid",
+        candidates: int = 50,
+        top_k: int | None = 5,
+        rerank: Rerank = True,
+        filter: str | None = None,  # noqa: A002 - the word that users know
+        fusion: str = "rrf",
+        weights: Sequence[float] | None = None,
+        blend: bool | Mapping[str, float] = True,
+        version: int | None = None,
+        min_score: float | None = None,
+        return_documents: bool = True,
+        fields: Sequence[str] | None = None,
+        template: str | None = None,
+        max_length: int | None = None,
+        passages: str | Passages | None = None,
+    ) -> RerankResponse:
+        """Find documents in two passes.
+
+        - `mode`: "hybrid" (BM25 and vectors, merged by `fusion` and `weights`), "bm25" or
+          "vector"; `filter`: an SQL condition on metadata, such as `"year >= 2015"`.
+        - `candidates`: how many the first pass hands over, at least 1.
+        - `rerank`: False gives the first pass's order with status "skipped".
+        - `blend`: True orders by the reranker's score, cosine and BM25 together (see
+          `Blend`), a mapping sets their weights, False leaves the reranker alone.
+        - `version`: search the index as it was after an earlier write.
+
+        The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
+        arguments that cannot be used, among them `FilterError`.
+        """
+        started = time.perf_counter()
+        query = check_query(query)
+        top_k = check_count("top_k", top_k)
+        min_score = check_number("min_score", min_score)
+        check_count("candidates", candidates)
+        second = self._second_pass(rerank, blend)
+        found = self._retriever.retrieve(
+            query,
+            mode=mode,
+            candidates=candidates,
+            filter=filter,
+            fusion=fusion,
+            weights=weights,
+            version=version,
+            complete_scores=second is not None,
+        )
+        if second is None:
+            kinds = {"vector": ScoreKind.SIMILARITY}
+            response = _unranked(
+                query, found.candidates, kinds.get(mode, ScoreKind.RANK), return_documents
+            )
+            kept = [r for r in response.results if min_score is None or r.score >= min_score]
+            response = replace(response, results=tuple(kept[:top_k]))
+        else:
+            response = second.rerank(
+                query,
+                found.candidates,
+                top_k=top_k,
+                min_score=min_score,
+                fields=fields,
+                template=template,
+                max_length=max_length,
+                passages=passages,
+                return_documents=return_documents,
+            )
+        timings = {name: ms for name, ms in found.timings.items() if name != "total"}
+        if second is not None:
+            timings["rerank"] = response.timings["rerank"]
+        timings["total"] = (time.perf_counter() - started) * 1000
+        reason = response.reason if found.candidates else "the first pass found nothing"
+        return replace(response, timings=timings, reason=reason)
+
+    async def aadd(
+        self,
+        documents: Iterable[DocumentLike],
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Do as `add`, in a worker thread."""
+        return await asyncio.to_thread(self.add, documents, progress=progress)
+
+    async def adelete(self, ids: Iterable[str]) -> int:
+        """Do as `delete`, in a worker thread."""
+        return await asyncio.to_thread(self.delete, ids)
+
+    async def acount(self) -> int:
+        """Do as `count`, in a worker thread."""
+        return await asyncio.to_thread(self.count)
+
+    async def aoptimize(self) -> None:
+        """Do as `optimize`, in a worker thread."""
+        await asyncio.to_thread(self.optimize)
+
+    async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+        """Do as `search`, in a worker thread."""
+        return await asyncio.to_thread(self.search, query, **options)
+
+    def close(self) -> None:
+        """Let go of files and threads; the index can be opened again."""
+        self._retriever.close()
+        self.store.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _second_pass(
+        self, rerank: Rerank, blend: bool | Mapping[str, float]
+    ) -> BaseReranker | None:
+        if rerank is False:
+            return None
+        if isinstance(rerank, BaseReranker):
+            reranker = rerank
+        else:
+            reranker = self._load("bundled" if rerank is True else str(rerank))
+        if blend is False:
+            return reranker
+        return Blend(reranker, DEFAULT_WEIGHTS if blend is True else blend)
+
+    def _load(self, name: str) -> BaseReranker:
+        from secondpass.registry import load_reranker
+
+        with self._loading:
+            if name not in self._rerankers:
+                self._rerankers[name] = load_reranker(name)
+            return self._rerankers[name]
+
+
+def _unranked(
+    query: str, candidates: Sequence[Candidate], kind: ScoreKind, return_documents: bool
+) -> RerankResponse:
+    results = tuple(
+        RankedDocument(
+            index=i,
+            rank=i + 1,
+            score=0.0 if c.score is None else c.score,
+            score_kind=kind,
+            first_stage=FirstStageScores(i + 1, c.score, c.bm25, c.vector),
+            id=c.document.id,
+            document=c.document if return_documents else None,
+        )
+        for i, c in enumerate(candidates)
+    )
+    return RerankResponse(
+        query=query,
+        model=None,
+        status=Status.SKIPPED,
+        results=results,
+        timings={},
+        usage=Usage(documents=len(candidates)),
+        reason="reranking was switched off",
+    )

@@ -1,0 +1,197 @@
+"""Both passes together, on a small index with the bundled models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from secondpass import (
+    Blend,
+    Document,
+    FilterError,
+    Index,
+    IndexNotFoundError,
+    InputError,
+    Reranker,
+    ScoreKind,
+    Status,
+)
+
+SAMPLE = Path(__file__).parents[1] / "examples" / "wikipedia"
+QUERY = "When did the oil crisis begin?"
+
+
+def sample(count: int) -> list[dict[str, object]]:
+    with (SAMPLE / "corpus.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+    return [{**row, "year": 1970 + i, "even": i % 2 == 0} for i, row in enumerate(rows)]
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    with Index.open(tmp_path_factory.mktemp("index") / "i") as opened:
+        assert opened.add(sample(40)) == 40
+        yield opened
+
+
+def test_a_search_is_retrieved_then_reranked(index: Index) -> None:
+    response = index.search(QUERY, candidates=20, top_k=5)
+    assert response.status is Status.RERANKED
+    assert response.model == "bundled"
+    assert [r.rank for r in response.results] == [1, 2, 3, 4, 5]
+    scores = [r.score for r in response.results]
+    assert scores == sorted(scores, reverse=True)
+    assert {r.score_kind for r in response.results} == {ScoreKind.RANK}
+    assert response.results[0].id == "1973-oil-crisis-01"
+    for result in response.results:
+        assert 1 <= result.first_stage_rank <= 20
+        assert result.first_stage.bm25 is not None
+        assert result.first_stage.vector is not None
+        assert set(result.parts) == {"rerank", "vector", "bm25"}
+    assert {"embed", "bm25", "vector", "fusion", "rerank", "total"} <= set(response.timings)
+    assert response.usage.documents == 20
+
+
+@pytest.mark.parametrize("mode", ["bm25", "vector", "hybrid"])
+def test_the_first_pass_alone(index: Index, mode: str) -> None:
+    response = index.search(QUERY, mode=mode, rerank=False, top_k=3)
+    assert response.status is Status.SKIPPED
+    assert response.reason
+    assert response.model is None
+    assert [r.first_stage_rank for r in response.results] == [1, 2, 3]
+    assert [r.score for r in response.results] == [
+        r.first_stage.score for r in response.results
+    ]
+    assert "rerank" not in response.timings
+
+
+def test_the_second_pass_sees_the_first_passs_order(index: Index) -> None:
+    before = index.search(QUERY, rerank=False, candidates=10, top_k=None)
+    after = index.search(QUERY, candidates=10, top_k=None)
+    assert sorted(r.id or "" for r in before.results) == sorted(
+        r.id or "" for r in after.results
+    )
+    ranks = {r.id: r.rank for r in before.results}
+    assert all(r.first_stage_rank == ranks[r.id] for r in after.results)
+
+
+def test_blending_can_be_switched_off_and_weighted(index: Index) -> None:
+    alone = index.search(QUERY, blend=False, candidates=10)
+    assert {r.score_kind for r in alone.results} == {ScoreKind.LOGIT}
+    reranker = Reranker()
+    same = index.search(QUERY, rerank=reranker, blend={"rerank": 1.0}, candidates=10)
+    assert [r.id for r in same.results] == [r.id for r in alone.results]
+    wrapped = index.search(QUERY, rerank=Blend(reranker), blend=False, candidates=10)
+    default = index.search(QUERY, candidates=10)
+    assert wrapped.results == default.results
+
+
+def test_filters_apply_before_the_limit(index: Index) -> None:
+    response = index.search(QUERY, filter="year >= 2000 AND even = true", candidates=5)
+    assert len(response.results) == 5
+    for result in response.results:
+        assert result.document is not None
+        assert result.document.metadata["year"] >= 2000
+        assert result.document.metadata["even"] is True
+    with pytest.raises(FilterError, match="Did you mean 'year'"):
+        index.search(QUERY, filter="yaer > 3")
+
+
+def test_nothing_found_is_said(index: Index) -> None:
+    response = index.search(QUERY, filter="year > 9999")
+    assert response.results == ()
+    assert response.status is Status.SKIPPED
+    assert response.reason == "the first pass found nothing"
+
+
+async def test_async_equals_sync(index: Index) -> None:
+    found = await index.asearch(QUERY, mode="bm25", candidates=8, top_k=2, min_score=-99.0)
+    assert (
+        found.results
+        == index.search(QUERY, mode="bm25", candidates=8, top_k=2, min_score=-99.0).results
+    )
+    assert await index.acount() == index.count()
+
+
+def test_threads_agree(index: Index) -> None:
+    queries = ["oil prices", "embargo", QUERY, "Japan and the crisis"] * 2
+    expected = [index.search(q, candidates=5).results for q in queries]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda q: index.search(q, candidates=5).results, queries)
+        assert list(found) == expected
+
+
+async def test_adding_twice_deleting_and_counting(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "i") as index:
+        assert index.count() == 0
+        assert index.search("anything").results == ()
+        await index.aadd([Document("bread and water", id="a"), {"id": "b", "text": "the sea"}])
+        index.add([{"id": "a", "text": "a ship on the sea"}, "no id of its own"])
+        index.add(["no id of its own"])
+        assert index.count() == 3
+        best = index.search("ship", mode="bm25", rerank=False).results[0]
+        assert (best.id, best.document) == ("a", Document("a ship on the sea", id="a"))
+        assert await index.adelete(["a", "not there"]) == 1
+        await index.aoptimize()
+        assert index.count() == 2
+        assert index.search("ship", mode="bm25").results == ()
+    with Index.open(tmp_path / "i", create=False) as index:
+        assert index.count() == 2
+
+
+def test_progress_counts_every_document(tmp_path: Path) -> None:
+    steps: list[int] = []
+    with Index.open(tmp_path / "i") as index:
+        index.add((f"text {i}" for i in range(300)), progress=steps.append)
+    assert sum(steps) == 300
+    assert all(s > 0 for s in steps)
+
+
+def test_long_documents_become_passages_with_offsets(tmp_path: Path) -> None:
+    text = " ".join(f"Sentence number {i} is about rivers." for i in range(200))
+    with Index.open(tmp_path / "i", chunk_tokens=64, overlap=8) as index:
+        index.add([{"id": "long", "title": "Rivers", "text": text}])
+        assert index.count() == 1
+        (best, *_) = index.search("Sentence number 77", mode="bm25", rerank=False).results
+        assert best.document is not None
+        where = best.document.metadata
+        assert where["document_id"] == "long"
+        assert text[where["start"] : where["end"]] == best.document.text
+        assert best.document.title == "Rivers"
+        assert "number 77" in best.document.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "hybird"},
+        {"candidates": 0},
+        {"candidates": -1},
+        {"top_k": 0},
+        {"fusion": "rff"},
+        {"blend": {"bm52": 1.0}},
+        {"min_score": "much"},
+        {"passages": "most"},
+    ],
+)
+def test_arguments_that_cannot_be_used(index: Index, options: dict) -> None:
+    with pytest.raises(InputError):
+        index.search(QUERY, **options)
+
+
+def test_queries_that_cannot_be_used(index: Index) -> None:
+    for query in ("", "  ", None, 7):
+        with pytest.raises(InputError):
+            index.search(query)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="single text"):
+        index.delete("a")
+
+
+def test_a_missing_index(tmp_path: Path) -> None:
+    with pytest.raises(IndexNotFoundError, match="secondpass index"):
+        Index.open(tmp_path / "absent", create=False)
+    assert not (tmp_path / "absent").exists()
