@@ -1,0 +1,70 @@
+"""The model card of an exported folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_MEASURED = {
+    "logit_error_mean": "logit error, mean",
+    "logit_error_p95": "logit error, 95th percentile",
+    "logit_error_max": "logit error, largest",
+    "probability_error_mean": "probability error, mean",
+    "probability_error_p95": "probability error, 95th percentile",
+    "probability_error_max": "probability error, largest",
+    "cosine_error_mean": "cosine error, mean",
+    "cosine_error_p95": "cosine error, 95th percentile",
+    "cosine_error_max": "cosine error, largest",
+    "batch_effect": "largest change of a probability with the rows beside it",
+    "padding_effect": "largest change of a probability with padding",
+    "top_10_overlap": "share of the top 10 kept",
+    "kendall_tau": "Kendall's tau",
+    "rank_biased_overlap": "rank-biased overlap (p = 0.9)",
+    "questions": "questions",
+    "candidates": "candidates a question",
+}
+
+
+def card(manifest: Mapping[str, Any], notes: str | None) -> str:
+    """Return a model card in Markdown; `notes` tells of data, quality and limits."""
+    shape = (
+        f"{manifest['dimension']} dimensions, unit length"
+        if manifest["architecture"] == "embedder"
+        else f"labels: {', '.join(manifest['labels'])}"
+    )
+    versions = ", ".join(f"{n} {v}" for n, v in manifest["created_with"].items())
+    lines = [
+        f"# {manifest['name']}",
+        "",
+        f"- What: {manifest['architecture']}, {shape}",
+        f"- Weights from: {manifest['source']}",
+        f"- Licence of the weights: {manifest['license'] or 'not stated'}",
+        f"- Parameters: {manifest['parameters']:,}",
+        f"- Window: {manifest['max_length']} tokens, special tokens included",
+        f"- Precision: {_PRECISIONS[manifest['precision']]}",
+        f"- Made by `secondpass export` with {versions}",
+        "",
+        notes.strip() if notes is not None else _NO_NOTES,
+    ]
+    if manifest["quality"]:
+        lines += ["", "## Against full precision", "", _HELD_OUT, "", "| measure | value |"]
+        lines += ["|---|---|"]
+        lines += [f"| {_MEASURED[k]} | {v} |" for k, v in manifest["quality"].items()]
+    lines += ["", "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {file['bytes']:,} | `{file['sha256']}` |"
+        for name, file in manifest["files"].items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_PRECISIONS = {
+    "fp32": "single-precision floating point",
+    "int8": "static 8-bit integers in linear layers (activations 8 bits, weights 7 bits, one "
+    "scale a column) and embedding tables (one scale a row); everything else single precision",
+}
+_NO_NOTES = (
+    "No one has written down what this model was trained on, how good it is or where it "
+    "fails: pass --notes FILE.md to `secondpass export`."
+)
+_HELD_OUT = "On pairs of questions that were not used for calibration."

@@ -1,0 +1,217 @@
+"""Make a model folder from transformers weights, in one go or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from secondpass.engine.folder import FORMAT, MANIFEST, sha256
+from secondpass.errors import InputError, MissingExtraError, ModelDamagedError
+from secondpass.train.source import locate, window
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from secondpass.train.calibrate import Progress
+    from secondpass.train.trace import Kind
+
+_PACKAGES = ("secondpass", "torch", "transformers", "onnx-ir", "onnxruntime")
+FILES = ("model.onnx", "tokenizer.json", "config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to export.
+
+    `calibrate` is a file of real pairs, needed for int8. `max_length` is the tokens of one
+    window. `min_overlap` is the least share of the top 10, 0 to 1, that int8 must keep.
+    """
+
+    kind: Kind = "cross-encoder"
+    precision: Literal["int8", "fp32"] = "int8"
+    calibrate: Path | None = None
+    max_length: int | None = None
+    name: str | None = None
+    license: str | None = None
+    origin: str | None = None
+    notes: Path | None = None
+    min_overlap: float = 0.9
+    force: bool = False
+
+
+def export_model(
+    source: str, out: Path, settings: Settings, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write a model folder to `out` and return its manifest.
+
+    `progress` is called with a stage, how much of it is done, and its total (0: unknown).
+    Raises `InputError` for settings that cannot be used, `ModelDamagedError` for a source
+    that cannot be read, `ModelError` if the int8 model ranks too differently, and
+    `MissingExtraError` without PyTorch. `out` is untouched unless all went well.
+    """
+    folder = locate(source)
+    _check(out, settings)
+    for package in ("torch", "transformers", "onnx", "onnxscript"):
+        _need(package)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
+        made = Path(temporary) / "model"
+        made.mkdir()
+        told = _silent if progress is None else progress
+        manifest = _make(folder, made, out.name, settings, told)
+        _replace(made, out)
+    return manifest
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _check(out: Path, settings: Settings) -> None:
+    for file in (settings.calibrate, settings.notes):
+        if file is not None and not file.is_file():
+            raise InputError("There is no such file", where=str(file))
+    if settings.precision == "int8" and settings.calibrate is None:
+        raise InputError(
+            "int8 needs real pairs to find the ranges of activations",
+            fix="Pass --calibrate PAIRS.jsonl (such as examples/calibration/pairs.jsonl), "
+            "or --precision fp32.",
+        )
+    if out.is_file():
+        raise InputError(
+            "The model folder cannot be written", where=str(out), why="it is a file"
+        )
+    if out.is_dir() and any(out.iterdir()) and not settings.force:
+        raise InputError(
+            "The model folder is not empty",
+            where=str(out),
+            fix="Pass --force to replace it, or another --out.",
+        )
+
+
+def _make(
+    folder: Path, made: Path, name: str, settings: Settings, progress: Progress
+) -> dict[str, Any]:
+    import onnx_ir as ir
+
+    from secondpass.train.card import card
+    from secondpass.train.graph import keep_first_token
+    from secondpass.train.trace import load_model, trace
+
+    progress("trace", 0, 0)
+    model = load_model(folder, settings.kind)
+    length = window(folder, model.config, settings.max_length)
+    _save_tokenizer(folder, made)
+    shutil.copyfile(folder / "config.json", made / "config.json")
+    graph = trace(model, settings.kind)
+    keep_first_token(graph)
+    quality: dict[str, Any] = {}
+    if settings.precision == "int8":
+        quality = _to_integers(graph, made, length, settings, progress)
+    ir.save(graph, str(made / "model.onnx"))
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name if settings.name is None else settings.name,
+        "architecture": settings.kind,
+        "precision": settings.precision,
+        "max_length": length,
+        "license": settings.license,
+        "source": folder.name if settings.origin is None else settings.origin,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "created_with": _versions(),
+        "quality": quality,
+        "files": {
+            one: {"sha256": sha256(made / one), "bytes": (made / one).stat().st_size}
+            for one in FILES
+        },
+    }
+    if settings.kind == "embedder":
+        manifest["dimension"] = int(model.config.hidden_size)
+    else:
+        labels = model.config.id2label
+        manifest["labels"] = [str(labels[i]) for i in sorted(labels)]
+    notes = None if settings.notes is None else settings.notes.read_text(encoding="utf-8")
+    (made / "README.md").write_text(card(manifest, notes), encoding="utf-8")
+    (made / MANIFEST).write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    return manifest
+
+
+def _to_integers(
+    graph: ir.Model, made: Path, length: int, settings: Settings, progress: Progress
+) -> dict[str, Any]:
+    """Quantise the graph in place and return how it compares with the original."""
+    from secondpass.engine.tokenise import Tokeniser
+    from secondpass.train import calibrate, verify
+    from secondpass.train.quantise import inputs_of_linear_layers, quantise
+
+    assert settings.calibrate is not None
+    used, held_out = calibrate.split(calibrate.read_pairs(settings.calibrate))
+    tokeniser = Tokeniser(made / "tokenizer.json")
+    if settings.kind == "embedder":
+        texts = [text for pair in used for text in (pair.query, pair.text)]
+        sequences = calibrate.text_sequences(tokeniser, dict.fromkeys(texts), length)
+    else:
+        sequences = calibrate.pair_sequences(tokeniser, used, length)
+    names = [str(one.name) for one in graph.graph.inputs]
+    before = verify.scorer(graph)
+    seen = calibrate.observe(
+        graph,
+        inputs_of_linear_layers(graph.graph),
+        [calibrate.feeds(sequence, names) for sequence in sequences],
+        progress,
+    )
+    quantise(graph, seen, progress)
+    return verify.compare(
+        before,
+        verify.scorer(graph),
+        verify.Trial(tokeniser, settings.kind, length, held_out, progress),
+        settings.min_overlap,
+    )
+
+
+def _save_tokenizer(folder: Path, made: Path) -> None:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # tokenizers raises bare Exception.
+    except Exception as error:
+        raise ModelDamagedError(
+            "The tokenizer cannot be read", where=str(folder), why=str(error)
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.save(str(made / "tokenizer.json"))
+
+
+def _replace(made: Path, out: Path) -> None:
+    """Put the finished folder in place; what was there goes only after that."""
+    if out.exists():
+        old = made.with_name("old")
+        out.replace(old)
+    made.replace(out)
+
+
+def _need(package: str) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtraError("Exporting a model", package=package, extra="export")
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,170 @@
+"""From a transformers folder to a full-precision ONNX graph."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from secondpass.errors import MissingExtraError, ModelDamagedError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+Kind = Literal["cross-encoder", "embedder"]
+
+# Gelu and LayerNormalization are single operators from 20 on; ONNX Runtime reads it
+# since 1.17.
+OPSET = 20
+
+
+def load_model(source: Path, kind: Kind) -> Any:
+    """Read a transformers folder in full precision, on the CPU, ready for inference.
+
+    Raises `MissingExtraError` without PyTorch, `ModelDamagedError` if the weights cannot
+    be read or lack a tensor that the model needs.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError(
+            "Exporting a model", package="transformers", extra="export"
+        ) from error
+    auto = "AutoModelForSequenceClassification" if kind == "cross-encoder" else "AutoModel"
+    try:
+        with _quiet():
+            model, found = getattr(transformers, auto).from_pretrained(
+                str(source),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                # Scaled-dot-product attention is exported with a guard against NaN in every
+                # layer; the plain form gives the same numbers with fewer operators.
+                attn_implementation="eager",
+                output_loading_info=True,
+            )
+    # safetensors raises its own error type, directly under Exception.
+    except Exception as error:
+        raise ModelDamagedError(
+            "The source model cannot be read",
+            where=str(source),
+            why=str(error).splitlines()[0],
+            fix="SOURCE must hold config.json, model.safetensors and tokenizer.json.",
+        ) from error
+    missing = [k for k in found["missing_keys"] if not (kind == "embedder" and "pooler" in k)]
+    if missing:
+        raise ModelDamagedError(
+            "The source model lacks weights",
+            where=str(source),
+            why=f"no tensor named {', '.join(sorted(missing)[:3])}",
+            fix="If it is an encoder without a head, pass --kind embedder."
+            if kind == "cross-encoder"
+            else None,
+        )
+    return model.eval()
+
+
+def input_names(model: Any, kind: Kind) -> tuple[str, ...]:
+    """Return the inputs of the graph: segment ids only where the model tells pairs apart."""
+    accepted = inspect.signature(model.forward).parameters
+    segments = int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+    names = ("input_ids", "attention_mask")
+    if kind == "cross-encoder" and segments and "token_type_ids" in accepted:
+        return (*names, "token_type_ids")
+    return names
+
+
+def trace(model: Any, kind: Kind) -> ir.Model:
+    """Return the ONNX graph of `model`; batch and tokens may have any length.
+
+    Inputs are int64 [batch, tokens]. The output is `logits`, float32 [batch, labels], or
+    for an embedder `embeddings`, float32 [batch, dimension]: the mean over the tokens
+    that are not masked, at unit length.
+    """
+    import torch
+
+    names = input_names(model, kind)
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
+    ids = torch.full((2, 7), 3, dtype=torch.int64)
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    example = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "token_type_ids": torch.zeros_like(ids),
+    }
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            _wrapper(model, kind, names).eval(),
+            tuple(example[name] for name in names),
+            dynamo=True,
+            dynamic_shapes=tuple({0: batch, 1: tokens} for _ in names),
+            input_names=list(names),
+            output_names=["logits" if kind == "cross-encoder" else "embeddings"],
+            opset_version=OPSET,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return program.model
+
+
+def _wrapper(model: Any, kind: Kind, names: tuple[str, ...]) -> Any:
+    import torch
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+    class CrossEncoder(Wrapper):
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+            return self.model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                token_type_ids=token_type_ids,
+            ).logits
+
+    class CrossEncoderWithoutSegments(Wrapper):
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    class Embedder(Wrapper):
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+            weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+            return mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+    if kind == "embedder":
+        return Embedder()
+    return CrossEncoder() if len(names) == 3 else CrossEncoderWithoutSegments()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the progress bars, warnings and log lines of the training libraries."""
+    import transformers
+
+    transformers_logging: Any = transformers.utils.logging
+    shown = transformers_logging.is_progress_bar_enabled()
+    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "transformers")}
+    transformers_logging.disable_progress_bar()
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        if shown:
+            transformers_logging.enable_progress_bar()
