@@ -1,0 +1,75 @@
+"""The commands put together, and what the program does with an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from secondpass._version import __version__
+from secondpass.cli.doctor import doctor
+from secondpass.cli.export import export
+from secondpass.cli.index import index
+from secondpass.cli.models import models
+from secondpass.cli.rerank import rerank
+from secondpass.cli.search import search
+from secondpass.errors import InputError, SecondpassError
+
+app = typer.Typer(
+    name="secondpass",
+    help="Two-stage search: fetch many candidates fast, then put the right ones on top.\n\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage. Results go to standard output, everything "
+    "else to standard error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (index, search, rerank, models, doctor, export):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"secondpass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hold the options that come before a command."""
+
+
+def run() -> None:
+    """Run the program; errors become one message on standard error and an exit code."""
+    try:
+        app()
+    except SecondpassError as error:
+        _report(error)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        typer.echo(
+            "Interrupted. What was stored stays; run the same command to go on.", err=True
+        )
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader (head, less) has left; Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _report(error: SecondpassError) -> None:
+    if "--json" in sys.argv:
+        parts = {"type": type(error).__name__, "message": str(error)}
+        details = {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}
+        typer.echo(json.dumps({"error": {**parts, **details}}, ensure_ascii=False), err=True)
+    else:
+        typer.echo(f"Error: {error}", err=True)

@@ -1,0 +1,120 @@
+"""`secondpass doctor`: whether everything is here, whole and working."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import typer
+
+from secondpass._version import __version__
+from secondpass.cli import options
+
+_PACKAGES = {
+    "onnxruntime": "base",
+    "tokenizers": "base",
+    "numpy": "base",
+    "huggingface-hub": "base",
+    "lancedb": "index",
+    "semchunk": "index",
+    "markitdown": "ingest",
+    "torch": "torch",
+    "transformers": "torch",
+    "onnx": "export",
+}
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """Check the environment, the runtimes, the processor and every bundled model.
+
+    Exits with 1 if a bundled model is missing, damaged or gives no sensible answer.
+
+    Example:  secondpass doctor
+    """
+    from secondpass.cli.output import print_json
+
+    models = [_check(name) for name in _bundled_names()]
+    healthy = all(m["ok"] for m in models)
+    report: dict[str, Any] = {
+        "ok": healthy,
+        "secondpass": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "cpu_features": cpu_features(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "models": models,
+    }
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if not healthy:
+        sys.exit(1)
+
+
+def _bundled_names() -> tuple[str, ...]:
+    from secondpass.models import BUNDLED
+
+    return BUNDLED
+
+
+def _check(name: str) -> dict[str, Any]:
+    """Load a bundled model, which verifies its checksums, and ask it something simple."""
+    from secondpass.errors import SecondpassError
+    from secondpass.reranker import Reranker
+    from secondpass.retrieve.embedder import Embedder
+
+    try:
+        if name.endswith("embedder"):
+            a, b, c = Embedder().encode(["a red car", "a crimson automobile", "boiled rice"])
+            sensible = float(a @ b) > float(a @ c)
+        else:
+            texts = ["Boil the rice for ten minutes.", "Paris is the capital of France."]
+            response = Reranker(name).rerank("What is the capital of France?", texts)
+            sensible = response.results[0].index == 1
+    except SecondpassError as error:
+        return {"name": name, "ok": False, "problem": str(error)}
+    return {
+        "name": name,
+        "ok": sensible,
+        "problem": None if sensible else "it puts a wrong text first; reinstall secondpass",
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_features() -> list[str]:
+    """Return which of the instruction sets that matter for int8 the processor has.
+
+    Read from /proc/cpuinfo; empty where there is none (macOS, Windows).
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            words = set(file.read().split())
+    except OSError:
+        return []
+    return [name for name in _FEATURES if name in words]
+
+
+def _print(report: dict[str, Any]) -> None:
+    typer.echo(f"secondpass {report['secondpass']}, Python {report['python']}")
+    typer.echo(f"{report['platform']}, {report['processors']} processors")
+    typer.echo(f"instructions: {', '.join(report['cpu_features']) or 'unknown'}")
+    for name, found in report["packages"].items():
+        extra = _PACKAGES[name]
+        absent = f"not installed (pip install 'secondpass[{extra}]')"
+        typer.echo(f"  {name}: {absent if found is None else found}")
+    for model in report["models"]:
+        verdict = "ok, checksums match" if model["ok"] else f"PROBLEM: {model['problem']}"
+        typer.echo(f"  model {model['name']}: {verdict}")
+    typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")

@@ -1,0 +1,125 @@
+"""`secondpass index`: files into an index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from secondpass.cli import options
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.retrieve.ingest import IngestReport
+    from secondpass.retrieve.lance import LanceStore
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders to read.")],
+    index: options.IndexFolder,
+    chunk_tokens: Annotated[
+        int | None,
+        typer.Option(help="Cut documents longer than this; 0 keeps them whole.  [new: 256]"),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Tokens that two passages share.  [new: 32]")
+    ] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            help='Which fields of JSONL, CSV, Parquet are the text, as in "title,body".'
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of stemming and stop words, as in en or german.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read files into an index, or bring it up to date; unchanged files are skipped.
+
+    Reads .txt, .md, .html, .jsonl, .csv, .tsv, .parquet and, with the extra `ingest`, .pdf,
+    .docx and .pptx. Ctrl-C or a crash loses nothing that was stored: run it again to go on.
+
+    Example:  secondpass index docs/ --index my-index
+    """
+    from secondpass.cli.output import print_json
+    from secondpass.cli.progress import counting
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.retrieve.ingest import IngestProgress, ingest
+
+    embedder = Embedder()
+    store = _open(index, embedder, language, chunk_tokens, overlap)
+    with counting("Indexing", "documents") as update:
+
+        def show(state: IngestProgress) -> None:
+            update(state.documents, state.total)
+
+        report = ingest(
+            paths,
+            store,
+            embedder,
+            chunk_tokens=store.settings.chunk_tokens,
+            overlap=store.settings.overlap,
+            fields=options.split_names(fields),
+            progress=show,
+            on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
+        )
+    passages = store.count()
+    if as_json:
+        errors = [str(e) for e in report.errors]
+        print_json({**asdict(report), "errors": errors, "index": str(index), "total": passages})
+    else:
+        _print(report, index, passages)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+def _open(
+    folder: Path,
+    embedder: Embedder,
+    language: str | None,
+    chunk_tokens: int | None,
+    overlap: int | None,
+) -> LanceStore:
+    """Open or make the index; options that differ from how it was made are refused."""
+    from secondpass.errors import InputError
+    from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
+    from secondpass.retrieve.opening import open_index
+
+    wanted = None if chunk_tokens == 0 else chunk_tokens
+    store = open_index(
+        folder,
+        embedder,
+        language=language,
+        chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else wanted,
+        overlap=OVERLAP if overlap is None else overlap,
+    )
+    made = store.settings
+    if (chunk_tokens is not None and wanted != made.chunk_tokens) or (
+        overlap is not None and overlap != made.overlap
+    ):
+        raise InputError(
+            "The index was made with other passages",
+            where=str(folder),
+            why=f"chunk tokens {made.chunk_tokens or 0}, overlap {made.overlap}",
+            fix="Leave --chunk-tokens and --overlap out, or index into another folder.",
+        )
+    return store
+
+
+def _print(report: IngestReport, folder: Path, passages: int) -> None:
+    """Print what was done to standard error, and what to type next."""
+    documents = f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged"
+    files = f"{report.files} files read, {report.files_unchanged} unchanged"
+    lines = [
+        f"{report.documents} documents: {documents}, {report.deleted} deleted ({files})",
+        f"{passages} passages in {folder} after {report.seconds:.1f} s",
+    ]
+    if report.empty or report.duplicates:
+        lines.append(f"{report.empty} without text, {report.duplicates} ids twice in one file")
+    if report.errors:
+        lines.append(f"{len(report.errors)} files could not be read, see above")
+    lines.append(f'Next: secondpass search "YOUR QUESTION" --index {folder}')
+    typer.echo("\n".join(lines), err=True)

@@ -1,0 +1,33 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+IndexFolder = Annotated[Path, typer.Option("--index", help="The folder of the index.")]
+Model = Annotated[
+    str,
+    typer.Option(help='"bundled", a model folder, or OWNER/MODEL@REVISION.'),
+]
+TopK = Annotated[int | None, typer.Option(help="How many results to print.")]
+MinScore = Annotated[float | None, typer.Option(help="Drop results that score lower.")]
+Fields = Annotated[
+    str | None,
+    typer.Option(help='Fields to read, in order, separated by commas, as in "title,text".'),
+]
+Template = Annotated[
+    str | None, typer.Option(help='How fields become text, as in "{title} ({year}): {text}".')
+]
+MaxLength = Annotated[int | None, typer.Option(help="Tokens of one window, query included.")]
+PassagesOption = Annotated[
+    str, typer.Option("--passages", help="Long documents: max, mean, first or top-N-mean.")
+]
+
+
+def split_names(names: str | None) -> list[str] | None:
+    """Return the names in a comma-separated option, or None if it was not given."""
+    return None if names is None else [n.strip() for n in names.split(",") if n.strip()]

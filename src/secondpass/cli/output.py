@@ -1,0 +1,145 @@
+"""Responses as JSON objects and as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from secondpass.types import RankedDocument, RerankResponse
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object to standard output; dates and the like become text."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def response_object(response: RerankResponse) -> dict[str, Any]:
+    """Return a response as the JSON object that `search` and `rerank` print."""
+    return {
+        "query": response.query,
+        "model": response.model,
+        "status": str(response.status),
+        "reason": response.reason,
+        "results": [result_object(r) for r in response.results],
+        "timings": {name: round(ms, 3) for name, ms in response.timings.items()},
+        "usage": asdict(response.usage),
+    }
+
+
+def result_object(result: RankedDocument) -> dict[str, Any]:
+    """Return one result as a JSON object."""
+    document = result.document
+    return {
+        "rank": result.rank,
+        "index": result.index,
+        "id": result.id,
+        "score": result.score,
+        "score_kind": str(result.score_kind),
+        "probability": result.probability,
+        "first_stage": asdict(result.first_stage),
+        "parts": dict(result.parts),
+        "truncated": result.truncated,
+        "unread": result.unread,
+        "windows": result.windows,
+        "title": None if document is None else document.title,
+        "text": None if document is None else document.text,
+        "metadata": None if document is None else dict(document.metadata),
+    }
+
+
+def print_response(response: RerankResponse, *, explain: bool = False) -> None:
+    """Print results on standard output and what happened on standard error.
+
+    `explain` adds the first stage's scores and what each stage added to the score.
+    """
+    for result in response.results:
+        head = f"{result.rank:>3}. score {result.score:.3f}  was {moved(result)}"
+        if result.probability is not None:
+            head += f"  probability {result.probability:.3f}"
+        typer.echo(head)
+        if explain:
+            typer.echo(f"     {explanation(result)}")
+        typer.echo(f"     {label(result, 160)}")
+    if not response.results:
+        typer.echo(f"No results{': ' + response.reason if response.reason else ''}.", err=True)
+    summary(response)
+
+
+def explanation(result: RankedDocument) -> str:
+    """Return on one line where a result's score comes from."""
+    first = result.first_stage
+    found = {"first stage": first.score, "bm25": first.bm25, "vector": first.vector}
+    words = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
+    if result.parts:
+        words.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
+    words.append(f"read in {result.windows} windows, {result.unread} characters unread")
+    return "; ".join(words)
+
+
+def print_comparison(before: RerankResponse, after: RerankResponse) -> None:
+    """Print two responses side by side: the first stage's order and the second pass's."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"“{after.query}”", header_style="bold", show_lines=True, expand=True)
+    table.add_column("", justify="right")
+    table.add_column("before: first stage", ratio=1)
+    table.add_column("after: second pass", ratio=1)
+    for row in range(max(len(before.results), len(after.results))):
+        old = before.results[row] if row < len(before.results) else None
+        new = after.results[row] if row < len(after.results) else None
+        left = "" if old is None else f"score {old.score:.3f}\n{label(old, 120)}"
+        right = (
+            ""
+            if new is None
+            else f"score {new.score:.3f}  probability {number(new.probability)}  "
+            f"was {moved(new)}\n{label(new, 120)}"
+        )
+        table.add_row(str(row + 1), left, right)
+    Console(markup=False, highlight=False).print(table)
+    summary(after)
+
+
+def label(result: RankedDocument, width: int) -> str:
+    """Return an id, a title and the beginning of a text, on one line."""
+    document = result.document
+    if document is None:
+        return "" if result.id is None else result.id
+    names = [n for n in (result.id, document.title) if n]
+    text = " ".join([*(f"[{n}]" for n in names), " ".join(document.text[: 4 * width].split())])
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def moved(result: RankedDocument) -> str:
+    """Return the first-stage rank with the change, such as "7 ▲4"."""
+    change = result.first_stage_rank - result.rank
+    sign = f"▲{change}" if change > 0 else f"▼{-change}" if change < 0 else "="
+    return f"{result.first_stage_rank} {sign}"
+
+
+def number(value: float | None) -> str:
+    """Return a number with three decimals, or a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def summary(response: RerankResponse) -> None:
+    """Print what happened and how long each stage took to standard error."""
+    stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
+    read = f"{response.usage.documents} candidates, {response.usage.pairs} windows read"
+    cut = response.usage.truncated
+    typer.echo(f"{response.status} by {response.model}: {read}", err=True)
+    typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
+
+
+def stderr_console() -> Console:
+    """Return a console on standard error, for progress bars."""
+    from rich.console import Console
+
+    return Console(stderr=True)

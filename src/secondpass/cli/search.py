@@ -1,0 +1,84 @@
+"""`secondpass search`: one question to an index."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from secondpass.cli import options
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    index: options.IndexFolder,
+    mode: Annotated[str, typer.Option(help="hybrid, bm25 or vector.")] = "hybrid",
+    candidates: Annotated[int, typer.Option(help="How many the first pass hands over.")] = 50,
+    top_k: options.TopK = 5,
+    rerank: Annotated[
+        bool, typer.Option("--rerank/--no-rerank", help="Whether the second pass runs.")
+    ] = True,
+    model: options.Model = "bundled",
+    filter: Annotated[  # noqa: A002 - the name of the option
+        str | None, typer.Option(help='An SQL condition on metadata, as in "year >= 2015".')
+    ] = None,
+    fusion: Annotated[
+        str, typer.Option(help="How hybrid merges its halves: rrf, weighted or dbsf.")
+    ] = "rrf",
+    blend: Annotated[
+        bool,
+        typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
+    ] = True,
+    min_score: options.MinScore = None,
+    fields: options.Fields = None,
+    template: options.Template = None,
+    max_length: options.MaxLength = None,
+    passages: options.PassagesOption = "max",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Show the order before and after, side by side.")
+    ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what each stage added to a score.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search an index: many candidates from the first pass, the best of the second on top.
+
+    Example:  secondpass search "How do I change my password?" --index my-index --top-k 3
+    """
+    from secondpass.cli.output import (
+        print_comparison,
+        print_json,
+        print_response,
+        response_object,
+    )
+    from secondpass.cli.progress import working
+    from secondpass.pipeline import Index, SearchOptions
+
+    chosen: SearchOptions = {
+        "mode": mode,
+        "candidates": candidates,
+        "top_k": top_k,
+        "rerank": model if rerank else False,
+        "filter": filter,
+        "fusion": fusion,
+        "blend": blend,
+        "min_score": min_score,
+        "fields": options.split_names(fields),
+        "template": template,
+        "max_length": max_length,
+        "passages": passages,
+    }
+    unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
+    with Index.open(index, create=False) as opened, working("Searching"):
+        response = opened.search(query, **chosen)
+        before = opened.search(query, **unranked) if compare else None
+    if as_json:
+        result = response_object(response)
+        if before is not None:
+            result["before"] = response_object(before)
+        print_json(result)
+    elif before is not None:
+        print_comparison(before, response)
+    else:
+        print_response(response, explain=explain)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from secondpass import models
+from tests.cli.conftest import Run
+
+
+def test_models_are_listed_with_licence_size_and_checksum(run: Run) -> None:
+    found = {m["name"]: m for m in run("models", "--json").json["models"]}
+    for name in models.BUNDLED:
+        assert found[name]["bytes"] > 1_000_000
+        assert len(found[name]["sha256"]) == 64
+        assert found[name]["license"]
+    assert "bundled-embedder" in run("models").out
+
+
+def test_doctor_is_content_here(run: Run) -> None:
+    ran = run("doctor", "--json")
+    assert ran.code == 0
+    assert ran.json["ok"] is True
+    assert [m["ok"] for m in ran.json["models"]] == [True] * len(models.BUNDLED)
+    assert ran.json["packages"]["onnxruntime"]
+    assert "All is well" in run("doctor").out
+
+
+def test_a_damaged_model_is_found(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in models.BUNDLED:
+        shutil.copytree(models.bundled_path(name), tmp_path / name)
+    weights = tmp_path / "bundled" / "model.onnx"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    ran = run("rerank", "a question", "--model", tmp_path / "bundled", stdin=b"a text\n")
+    assert ran.code == 1
+    assert "model.onnx is damaged" in ran.err
+    monkeypatch.setattr(models, "__file__", str(tmp_path / "__init__.py"))
+    ran = run("doctor", "--json")
+    assert ran.code == 1
+    assert [m["ok"] for m in ran.json["models"]] == [False, True]
+    assert "is damaged" in ran.json["models"][0]["problem"]
+
+
+def test_help_has_an_example_for_every_command(run: Run) -> None:
+    for command in ("index", "search", "rerank", "models", "doctor", "export"):
+        ran = run(command, "--help")
+        assert ran.code == 0
+        assert "Example:" in ran.out
+        assert "--json" in ran.out
+    assert "Exit codes" in run("--help").out
+    assert run("--version").out.startswith("secondpass ")

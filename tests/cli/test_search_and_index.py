@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SAMPLE, Run
+
+QUERY = "When did the oil crisis begin?"
+
+
+def test_json_has_the_promised_shape(run: Run, sample_index: Path) -> None:
+    ran = run("search", QUERY, "--index", sample_index, "--json", "--candidates", 10)
+    assert ran.code == 0
+    found = ran.json
+    assert found["status"] == "reranked"
+    assert len(found["results"]) == 5
+    first = found["results"][0]
+    assert first["id"] == "1973-oil-crisis-01"
+    assert set(first["first_stage"]) == {"rank", "score", "bm25", "vector"}
+    assert first["text"]
+    assert {"rank", "score", "probability", "truncated", "metadata"} <= set(first)
+    assert {"embed", "bm25", "vector", "rerank", "total"} <= set(found["timings"])
+
+
+def test_without_the_second_pass(run: Run, sample_index: Path) -> None:
+    ran = run(
+        "search", QUERY, "--index", sample_index, "--json", "--no-rerank", "--mode", "bm25"
+    )
+    assert ran.json["status"] == "skipped"
+    assert ran.json["model"] is None
+    assert [r["first_stage"]["rank"] for r in ran.json["results"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_comparison_shows_both_orders(run: Run, sample_index: Path) -> None:
+    ran = run("search", QUERY, "--index", sample_index, "--compare", "--candidates", 10)
+    assert ran.code == 0
+    assert "before" in ran.out
+    assert "after" in ran.out
+    assert "was" in ran.out
+    assert "rerank" in ran.err
+    both = run("search", QUERY, "--index", sample_index, "--compare", "--json").json
+    assert both["before"]["status"] == "skipped"
+
+
+def test_the_explanation_shows_the_parts(run: Run, sample_index: Path) -> None:
+    ran = run("search", QUERY, "--index", sample_index, "--explain", "--candidates", 5)
+    for word in ("bm25", "vector", "sum of rerank", "windows"):
+        assert word in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--top-k", "0"], 2, "top_k must be at least 1"),
+        (["--candidates", "-1"], 2, "candidates must be at least 1"),
+        (["--candidates", "0"], 2, "candidates must be at least 1"),
+        (["--mode", "hybird"], 2, "Did you mean 'hybrid'"),
+        (["--fusion", "rff"], 2, "Did you mean 'rrf'"),
+        (["--filter", "yaer > 3"], 2, "yaer"),
+        (["--filter", "title = "], 2, "filter"),
+        (["--model", "bundeld"], 1, "Did you mean 'bundled'"),
+    ],
+)
+def test_errors(
+    run: Run, sample_index: Path, options: list[str], code: int, message: str
+) -> None:
+    ran = run("search", QUERY, "--index", sample_index, *options)
+    assert ran.code == code
+    assert message in ran.err
+    assert ran.out == ""
+
+
+def test_a_missing_index_names_the_next_command(run: Run, tmp_path: Path) -> None:
+    ran = run("search", QUERY, "--index", tmp_path / "absent")
+    assert ran.code == 1
+    assert "secondpass index PATH --index" in ran.err
+    assert not (tmp_path / "absent").exists()
+
+
+def test_indexing_again_skips_what_is_there(run: Run, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("# Boats\n\nA boat floats on the water.")
+    (notes / "b.txt").write_text("Bread needs an oven.")
+    first = run("index", notes, "--index", tmp_path / "i", "--json")
+    assert first.code == 0
+    assert (first.json["added"], first.json["files"]) == (2, 2)
+    again = run("index", notes, "--index", tmp_path / "i", "--json")
+    assert (again.json["added"], again.json["files_unchanged"]) == (0, 2)
+    (notes / "b.txt").unlink()
+    (notes / "a.md").write_text("# Boats\n\nA boat sinks.")
+    third = run("index", notes, "--index", tmp_path / "i", "--json")
+    assert (third.json["updated"], third.json["deleted"], third.json["total"]) == (1, 1, 1)
+    found = run("search", "boat", "--index", tmp_path / "i", "--json").json["results"]
+    assert [r["id"] for r in found] == ["a.md"]
+
+
+def test_one_bad_file_does_not_stop_the_rest(run: Run, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("A boat floats.")
+    (notes / "b.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    ran = run("index", notes, "--index", tmp_path / "i")
+    assert ran.code == 1
+    assert "b.jsonl" in ran.err
+    assert "1 added" in ran.err or "2 added" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["absent.txt"], 1, "absent.txt"),
+        (["--chunk-tokens", "-4"], 2, "chunk"),
+        (["--overlap", "999"], 2, "overlap"),
+        (["--language", "klingon"], 2, "klingon"),
+    ],
+)
+def test_index_errors(
+    run: Run, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "a.txt").write_text("A boat.")
+    if arguments[0].startswith("--"):
+        arguments = [str(tmp_path / "a.txt"), *arguments]
+    ran = run("index", *arguments, "--index", tmp_path / "i")
+    assert ran.code == code
+    assert message in ran.err
+
+
+def test_a_folder_that_is_no_index_is_left_alone(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    ran = run("index", tmp_path / "precious.txt", "--index", tmp_path)
+    assert ran.code == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["precious.txt"]
+
+
+def test_other_passages_than_the_indexs_are_refused(run: Run, sample_index: Path) -> None:
+    ran = run("index", SAMPLE, "--index", sample_index, "--chunk-tokens", "99")
+    assert ran.code == 2
+    assert "chunk tokens 256" in ran.err
+
+
+def test_killed_while_indexing_it_opens_and_goes_on(run: Run, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [{"_id": f"d{i}", "text": f"Text {i} about rivers. " * 12} for i in range(900)]
+    corpus.write_text("\n".join(map(json.dumps, rows)))
+    folder = tmp_path / "i"
+    command = [sys.executable, "-m", "secondpass", "index", str(corpus), "--index", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        # The first data file is the first batch of documents; its commit follows.
+        if list(folder.glob("passages.lance/data/*.lance")):
+            time.sleep(0.5)
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    stored = run("search", "rivers", "--index", folder, "--no-rerank", "--json")
+    assert stored.code == 0
+    assert stored.json["results"]
+    resumed = run("index", corpus, "--index", folder, "--json").json
+    assert resumed["total"] == 900
+    assert resumed["unchanged"] > 0
+    assert resumed["added"] + resumed["unchanged"] == 900
