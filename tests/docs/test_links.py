@@ -1,0 +1,43 @@
+"""Links from one page of the documentation to another lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.places import ROOT
+
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+]
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as a Markdown viewer makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text("utf-8")):
+        found = (page.parent / target).resolve() if target else page
+        assert found.exists(), f"{target} is not there"
+        if anchor:
+            assert anchor in anchors(found), f"{target} has no heading #{anchor}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {
+        (index.parent / target).resolve()
+        for target, _ in LINK.findall(index.read_text("utf-8"))
+    }
+    pages = {p for p in (ROOT / "docs").rglob("*.md") if p != index}
+    assert pages <= listed

@@ -1,0 +1,83 @@
+"""Every code block of README.md and docs/ is run, page by page, in order.
+
+The Python blocks of a page share their names; a bash block runs with `bash -euo pipefail`.
+A block that cannot be run here has a line before it that says why:
+
+    <!-- not run: it downloads a model -->
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from sybil import Document, Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+from tests.docs.places import ROOT, environment
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = re.compile(r"<!-- not run: (\S.*) -->\s*$")
+FENCE = re.compile(r"^ *```(\w*)", re.MULTILINE)
+SHOWN_ONLY = {"text", "json", "csv", "html"}
+SECONDS = 300
+
+
+def run_bash(example: Example) -> str | None:
+    """Run a block; return what went wrong, or None."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", str(example.parsed)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    return f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+SYBIL = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="bash", evaluator=run_bash)]
+)
+
+
+def blocks(page: Path) -> tuple[Document, list[Example]]:
+    """Return the examples of a page that are to be run."""
+    document = SYBIL.parse(page)
+    examples = [e for e in document.examples() if not NOT_RUN.search(document.text[: e.start])]
+    return document, examples
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_code_blocks_run(page: Path, workplace: Path) -> None:
+    assert workplace == Path.cwd()
+    _, examples = blocks(page)
+    for example in examples:
+        example.evaluate()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_block_says_its_language(page: Path) -> None:
+    opened = FENCE.findall(page.read_text("utf-8"))[::2]
+    assert set(opened) <= SHOWN_ONLY | {"python", "bash"}
+
+
+def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nassert False\n```\n\n```bash\nfalse\ntrue\n```\n", "utf-8")
+    _, (python, bash) = blocks(page)
+    with pytest.raises(AssertionError):
+        python.evaluate()
+    with pytest.raises(Exception, match="exit code 1"):
+        bash.evaluate()
+
+
+def test_a_block_is_left_out_only_with_a_reason(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    block = "```python\nassert False\n```\n"
+    page.write_text(f"<!-- not run: it fails -->\n{block}\n<!-- not run: -->\n{block}", "utf-8")
+    assert len(blocks(page)[1]) == 1

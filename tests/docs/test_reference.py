@@ -1,0 +1,14 @@
+"""The generated reference says what the code says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.docs.places import ROOT
+
+
+def test_the_reference_is_current() -> None:
+    command = [sys.executable, "scripts/reference.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
