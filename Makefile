@@ -98,7 +98,6 @@ types: $(VENV)/.test
 docs: $(VENV)/.test
 	@echo "-- running the code blocks of README.md and docs/"
 	@$(BIN)/python -m pytest tests/docs $(ARGS)
-	@$(BIN)/python scripts/reference.py --check
 
 quality: $(VENV)/.test
 	@$(BIN)/python benchmarks/quality.py $(ARGS)

@@ -78,7 +78,7 @@ def main() -> int:
         for name, terms, megabytes in packages:
             print(f"{megabytes:8.1f}  {name}  ({terms})")
     limit = f"   (limit {LIMIT_MB})" if arguments.extra is None else ""
-    print(f"{what}: {total:.0f} MB{limit}")
+    print(f"{what}: {total:.1f} MB{limit}")
     return 0 if arguments.extra is not None or total < LIMIT_MB else 1
 
 

@@ -121,7 +121,7 @@ def test_a_score_does_not_depend_on_the_batch(
     together = reranker.rerank(query, passages)
     assert_ordered(together)
     found = {r.index: r for r in together.results}
-    for target in (0, 7, 31, 63):
+    for target in (5, 40):
         text = passages[target]
         others = [p for i, p in enumerate(passages) if i != target]
         alone = reranker.rerank(query, [text]).results[0]

@@ -187,7 +187,7 @@ def _save_tokenizer(folder: Path, made: Path) -> None:
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.save(str(made / "tokenizer.json"))
+    tokenizer.save(str(made / "tokenizer.json"), pretty=False)
 
 
 def _replace(made: Path, out: Path) -> None:

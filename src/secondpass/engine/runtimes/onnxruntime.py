@@ -21,10 +21,6 @@ class OnnxRuntime:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
-        # The arena keeps the largest batch ever seen; batches are small and bounded, so
-        # giving memory back costs little and keeps a long-running process flat.
-        options.enable_cpu_mem_arena = True
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
             self._session = ort.InferenceSession(
                 str(file), sess_options=options, providers=["CPUExecutionProvider"]
