@@ -36,11 +36,13 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if _find(folder(name) / "corpus.jsonl") is None]
 
 
-def load(name: str, limit: int | None = None, run: str | None = None) -> Collection:
-    """Read a collection: its judged test queries, the first `limit` of them."""
+def load(
+    name: str, limit: int | None = None, run: str | None = None, judged: str = "test.tsv"
+) -> Collection:
+    """Read a collection: the queries that the file `judged` judges, the first `limit`."""
     where = folder(name)
     qrels: dict[str, dict[str, int]] = {}
-    for line in list(_lines(where / "qrels" / "test.tsv"))[1:]:
+    for line in list(_lines(where / "qrels" / judged))[1:]:
         query, document, grade = line.split("\t")
         qrels.setdefault(query, {})[document] = int(grade)
     wording = {

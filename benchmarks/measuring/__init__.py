@@ -1,0 +1,1 @@
+"""What quality.py is made of: candidates, pair scores, fusion weights, tests, tables."""

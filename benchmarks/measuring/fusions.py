@@ -1,0 +1,73 @@
+"""Ways to bring scores of different kinds onto one scale before they are added up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from measuring.pools import Matrix, Pool
+
+Scales = Mapping[str, float]
+Columns = Mapping[str, Matrix]
+
+STANDARD = "z-scores"
+
+
+def standardised(pool: Pool) -> Columns:
+    """Return every column with mean 0 and deviation 1 within each question, as `Blend` does."""
+    n = np.maximum(pool.there.sum(axis=1, keepdims=True), 1)
+    columns = {}
+    for name, values in pool.columns.items():
+        mean = np.where(pool.there, values, 0.0).sum(axis=1, keepdims=True) / n
+        centred = np.where(pool.there, values - mean, 0.0)
+        deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / n)
+        flat = deviation < 1e-12
+        columns[name] = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
+    return columns
+
+
+def by_terms(pool: Pool) -> Columns:
+    """Return the scores as they are, BM25 divided by the question's number of words."""
+    return {**pool.columns, "bm25": pool.columns["bm25"] / pool.terms[:, None]}
+
+
+def by_maximum(pool: Pool) -> Columns:
+    """Return the scores as they are, BM25 divided by the highest of the list."""
+    highest = pool.columns["bm25"].max(axis=1, keepdims=True)
+    return {
+        **pool.columns,
+        "bm25": pool.columns["bm25"] / np.where(highest > 0, highest, 1.0),
+    }
+
+
+FUSIONS: Mapping[str, Callable[[Pool], Columns]] = {
+    STANDARD: standardised,
+    "raw, BM25 by the question's words": by_terms,
+    "raw, BM25 by the list's maximum": by_maximum,
+}
+
+
+def spreads(pools: Sequence[Pool], prepare: Callable[[Pool], Columns]) -> Scales:
+    """Return the typical deviation within a question of each column, of all pools alike.
+
+    A grid over weights needs columns of about the same size. Judgements play no part.
+    """
+    found: dict[str, list[float]] = {}
+    for pool in pools:
+        n = np.maximum(pool.there.sum(axis=1), 1)
+        for name, values in prepare(pool).items():
+            mean = np.where(pool.there, values, 0.0).sum(axis=1) / n
+            squares = np.where(pool.there, values - mean[:, None], 0.0) ** 2
+            deviation = np.sqrt(squares.sum(axis=1) / n)
+            found.setdefault(name, []).append(float(deviation.mean()))
+    return {name: max(float(np.mean(values)), 1e-12) for name, values in found.items()}
+
+
+def fused(columns: Columns, weights: Mapping[str, float]) -> Matrix:
+    """Return the weighted sum of the columns, [questions, longest]."""
+    total: Matrix = np.zeros_like(next(iter(columns.values())))
+    for name, values in columns.items():
+        if weights.get(name, 0.0):
+            total = total + weights[name] * values
+    return total
