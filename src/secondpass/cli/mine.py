@@ -1,0 +1,88 @@
+"""`secondpass mine`: negatives for training pairs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from secondpass.cli import options
+
+if TYPE_CHECKING:
+    from secondpass.train.mine import MineReport
+
+
+def mine(
+    pairs: Annotated[
+        Path,
+        typer.Argument(
+            help='JSON lines like {"query": "…", "positive": "…"}, with optional "title" and '
+            '"negatives"; or a BEIR folder; or a folder that this command wrote.',
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
+    hard: Annotated[
+        int, typer.Option(help="Negatives from the top of BM25 and of the embedder.")
+    ] = 8,
+    medium: Annotated[
+        int, typer.Option(help="Negatives from ranks 100 to 1,000 of the embedder.")
+    ] = 4,
+    random: Annotated[int, typer.Option(help="Negatives from anywhere.")] = 4,
+    depth: Annotated[int, typer.Option(help="How deep the top is.")] = 50,
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Refuse what is nearer to the query than its nearest positive less this "
+            "(cosine): it may be an answer that nobody marked."
+        ),
+    ] = 0.05,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="More passages: JSON lines with text and title, a BEIR folder, or any file "
+            "that `secondpass index` reads."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same negatives.")] = 0,
+    split: Annotated[str, typer.Option(help="Of a BEIR folder: qrels/SPLIT.tsv.")] = "train",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the examples in --out.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find hard, medium and random negatives for training pairs.
+
+    Example:  secondpass mine pairs.jsonl --out mined --corpus corpus.jsonl
+    """
+    from secondpass.cli.output import print_json
+    from secondpass.cli.progress import stages
+    from secondpass.train.groups import GROUPS, read_examples, write_examples
+    from secondpass.train.mine import MineSettings, mine, read_corpus
+    from secondpass.train.replacing import check_replaceable
+
+    settings = MineSettings(hard, medium, random, depth, margin=margin, seed=seed)
+    # Before the work, not after it.
+    check_replaceable(out, GROUPS, force=force)
+    with stages() as progress:
+        progress("read", 0, 0)
+        examples = read_examples(pairs, split=split)
+        more = [] if corpus is None else read_corpus(corpus)
+        mined = mine(examples, settings, progress, corpus=more)
+    write_examples(mined.examples, out, force=force)
+    if as_json:
+        print_json({"path": str(out), **asdict(mined.report)})
+    else:
+        _print(mined.report, out)
+
+
+def _print(report: MineReport, out: Path) -> None:
+    added = f"{report.hard} hard, {report.medium} medium, {report.random} random"
+    refused = f"{report.margin} too near, {report.same_text} with its text"
+    typer.echo(f"{out}: {report.groups} queries, {report.passages} passages to choose from")
+    typer.echo(f"    negatives: {report.given} given, {added}")
+    typer.echo(f"    refused as answers: {refused}, {report.same_query} of the same query")
+    if report.short:
+        typer.echo(f"    {report.short} queries got fewer than asked for", err=True)
