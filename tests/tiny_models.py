@@ -7,11 +7,15 @@ padding id, position offsets, number of labels.
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 SHAPES = ("bert", "roberta", "modernbert", "deberta")
 MAX_TOKENS = 64
+WIDTH = 32
 _WORDS = (
     "a an and are blue bread by can change do does for forget fly from help how i in is it "
     "lost mail my new of on or password put reset river sea ship sky slow storm the to water "
@@ -63,7 +67,7 @@ def tiny_config(shape: str, vocabulary: int, labels: int = 1) -> Any:
 
     common: dict[str, Any] = {
         "vocab_size": vocabulary,
-        "hidden_size": 32,
+        "hidden_size": WIDTH,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
@@ -133,3 +137,164 @@ def _tiny(folder: Path, shape: str, labels: int, auto: str) -> Any:
         model = getattr(transformers, auto).from_config(config).eval()
     model.save_pretrained(folder)
     return model
+
+
+CODES = 8
+STATES_AFTER = 1
+
+
+def tiny_encoder_with_states(folder: Path) -> None:
+    """Write an exported tiny embedder whose graph also gives the states of its tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = tiny_config("bert", tiny_tokenizer(folder, "bert"))
+    config.save_pretrained(folder)
+    (folder / "model.onnx").write_bytes(_encoder_graph())
+    _manifest(
+        folder,
+        architecture="embedder",
+        max_length=MAX_TOKENS - 24,
+        dimension=WIDTH,
+        states={"layer": STATES_AFTER, "width": WIDTH},
+    )
+
+
+def tiny_reader(folder: Path, *, encoder: dict[str, str] | None = None, seed: int = 13) -> None:
+    """Write a tiny reader; its encoder stands in a folder of its own inside.
+
+    Readers of different seeds differ in both of their graphs and share their encoder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = _reader_graphs(seed)
+    (folder / "model.onnx").write_bytes(graphs["score"])
+    (folder / "compress.onnx").write_bytes(graphs["compress"])
+    if encoder is None:
+        tiny_encoder_with_states(folder / "encoder")
+    _manifest(
+        folder,
+        architecture="reader",
+        max_length=MAX_TOKENS - 24,
+        codes=CODES,
+        encoder={"folder": "encoder"} if encoder is None else encoder,
+    )
+
+
+def _manifest(folder: Path, **fields: Any) -> None:
+    from secondpass.engine.folder import MANIFEST, sha256
+
+    files = {
+        file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".onnx", ".json") and file.name != MANIFEST
+    }
+    said = {"format": 1, "name": f"tiny-{fields['architecture']}", **fields, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(said, indent=1), encoding="utf-8")
+
+
+@cache
+def _encoder_graph() -> bytes:
+    import torch
+    import transformers
+
+    with TemporaryDirectory() as folder:
+        config = tiny_config("bert", tiny_tokenizer(Path(folder), "bert"))
+    config._attn_implementation = "eager"
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = transformers.BertModel(config, add_pooling_layer=False)
+
+        def forward(self, ids: Any, mask: Any) -> tuple[Any, Any]:
+            layers = self.bert(ids, attention_mask=mask, output_hidden_states=True)
+            weights = mask.unsqueeze(-1).to(torch.float32)
+            mean = (layers.last_hidden_state * weights).sum(1) / weights.sum(1)
+            unit = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            return unit, layers.hidden_states[STATES_AFTER]
+
+    both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    ids, mask = torch.full((2, 7), 3), torch.ones((2, 7), dtype=torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(13)
+        encoder = Encoder().eval()
+    return _exported(
+        encoder,
+        {"input_ids": (ids, both), "attention_mask": (mask, both)},
+        ["embeddings", "states"],
+    )
+
+
+@cache
+def _reader_graphs(seed: int) -> dict[str, bytes]:
+    """Return the two graphs of a reader, from torch modules with random weights."""
+    import torch
+    from torch import nn
+
+    width = WIDTH
+
+    class Compress(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = nn.Linear(width, CODES, bias=False)
+
+        def forward(self, states: Any) -> tuple[Any, Any]:
+            projected = self.project(states)
+            scales = projected.abs().amax(-1).clamp(min=1e-6) / 127
+            return (projected / scales.unsqueeze(-1)).round().to(torch.int8), scales
+
+    class Score(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
+            self.key, self.value = nn.Linear(CODES, width), nn.Linear(CODES, width)
+
+        def forward(
+            self, states: Any, embedding: Any, codes: Any, scales: Any, mask: Any, others: Any
+        ) -> Any:
+            document = codes.to(torch.float32) * scales.unsqueeze(-1)
+            hidden = (1 - mask.to(torch.float32)).unsqueeze(1) * -1e4
+            met = self.query(states) @ self.key(document).transpose(1, 2) / width**0.5 + hidden
+            read = (states + self.out(torch.softmax(met, -1) @ self.value(document))).mean(1)
+            return 4 * (embedding * others).sum(-1) + (read * others).sum(-1)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        compress, score = Compress().eval(), Score().eval()
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
+    both, embeddings = {0: batch, 1: tokens}, torch.rand(2, width)
+    return {
+        "compress": _exported(
+            compress, {"states": (torch.rand(2, 7, width), both)}, ["codes", "scales"]
+        ),
+        "score": _exported(
+            score,
+            {
+                "query_states": (torch.rand(1, 5, width), {1: torch.export.Dim("asked")}),
+                "query_embedding": (embeddings[:1], {}),
+                "document_codes": (torch.ones((2, 7, CODES), dtype=torch.int8), both),
+                "document_scales": (torch.rand(2, 7), both),
+                "document_mask": (torch.ones((2, 7), dtype=torch.int64), both),
+                "document_embeddings": (embeddings, {0: batch}),
+            },
+            ["scores"],
+        ),
+    }
+
+
+def _exported(module: Any, inputs: dict[str, tuple[Any, Any]], outputs: list[str]) -> bytes:
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            tuple(example for example, _ in inputs.values()),
+            dynamo=True,
+            dynamic_shapes=tuple(shape for _, shape in inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=20,
+            verbose=False,
+        )
+    return program.model_proto.SerializeToString()

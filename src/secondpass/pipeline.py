@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance import LanceStore
+    from secondpass.retrieve.protocol import TextEncoder
 
 Rerank = bool | str | Path | BaseReranker
 """True for the index's own reranker, False for none, else a model's name or a reranker."""
@@ -65,11 +66,13 @@ class Index:
     def __init__(
         self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
     ) -> None:
+        from secondpass.keeping import StateKeeper
         from secondpass.retrieve.retriever import Retriever
 
         self.store = store
         self.embedder = embedder
         self._retriever = Retriever(store, embedder)
+        self._keeper = StateKeeper(store.folder, embedder, enabled=store.settings.keep_states)
         self._rerankers: dict[str, BaseReranker] = {}
         if reranker is not None:
             self._rerankers["bundled"] = reranker
@@ -86,6 +89,7 @@ class Index:
         overlap: int = 32,
         embedder: Embedder | None = None,
         reranker: BaseReranker | None = None,
+        keep_states: bool | None = None,
     ) -> Index:
         """Open the index in a folder; make one there if there is none and `create` is True.
 
@@ -95,6 +99,11 @@ class Index:
         - `embedder`: the model of the vectors; the bundled one by default.
         - `reranker`: what `search` reranks with; the bundled one, loaded at the first
           search, by default.
+        - `keep_states`: whether a reranker that is a reader over the same embedder keeps
+          what it computes of passages in the index's folder, so that a search encodes its
+          query alone; remembered, and True for a new index. A passage takes its tokens
+          times (codes + 2), and 4 times the dimension, in bytes. After switching it off,
+          `optimize` removes what was kept.
 
         Raises `IndexNotFoundError`, `IndexStoreError` for a folder that holds something
         else or an index made by another embedder, `MissingExtraError` without the extra
@@ -111,6 +120,7 @@ class Index:
             chunk_tokens=chunk_tokens,
             overlap=overlap,
             create=create,
+            keep_states=keep_states,
         )
         return cls(store, embedder, reranker=reranker)
 
@@ -130,7 +140,15 @@ class Index:
         from secondpass.retrieve.ingest import add_documents
 
         found = (c.document for c in to_candidates(documents))
-        return add_documents(found, self.store, self.embedder, progress=progress).documents
+        embedder = self.ingest_embedder()
+        return add_documents(found, self.store, embedder, progress=progress).documents
+
+    def ingest_embedder(self) -> TextEncoder:
+        """Return the embedder to give to `ingest`: it keeps what the reranker will read.
+
+        That of the index itself, where its reranker is no reader over it.
+        """
+        return self._keeper.embedding(self._own_reranker())
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -143,8 +161,12 @@ class Index:
         return self.store.documents()
 
     def optimize(self) -> None:
-        """Bring the search indexes up to date and merge small files, after many writes."""
+        """Bring the search indexes up to date and merge small files, after many writes.
+
+        Also removes what a reader kept of passages that are gone.
+        """
         self.store.optimize()
+        self._keeper.tidy(self._own_reranker(), self.store.each_document())
 
     def search(
         self,
@@ -249,6 +271,7 @@ class Index:
     def close(self) -> None:
         """Let go of files and threads; the index can be opened again."""
         self._retriever.close()
+        self._keeper.close()
         self.store.close()
 
     def __enter__(self) -> Index:
@@ -271,9 +294,20 @@ class Index:
             reranker = rerank
         else:
             reranker = self._load("bundled" if rerank is True else str(rerank))
+        reranker = self._keeper.reading(reranker)
         if blend is False:
             return reranker
         return Blend(reranker, DEFAULT_WEIGHTS if blend is True else blend)
+
+    def _own_reranker(self) -> BaseReranker | None:
+        """Return the index's own reranker, or None where it cannot be a reader."""
+        if not self._keeper.possible:
+            return None
+        from secondpass.keeping import is_reader
+
+        if "bundled" in self._rerankers or is_reader("bundled"):
+            return self._load("bundled")
+        return None
 
     def _load(self, name: str) -> BaseReranker:
         from secondpass.registry import load_reranker

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate
+
+if TYPE_CHECKING:
+    from secondpass.rerank.reader.store import StateStore
 
 
 class Reranker(BaseReranker):
@@ -39,6 +44,17 @@ class Reranker(BaseReranker):
     def model(self) -> str:
         """The name of the model."""
         return self.backend.model
+
+    @property
+    def base(self) -> BaseReranker:
+        """The model's backend."""
+        return self.backend.base
+
+    def with_states(self, store: StateStore) -> Reranker:
+        """Return this reranker with the store handed on to its backend."""
+        twin = copy.copy(self)
+        twin.backend = self.backend.with_states(store)
+        return twin
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the model's backend."""

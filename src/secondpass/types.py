@@ -112,8 +112,9 @@ class Usage:
     """What a response cost.
 
     `documents`: how many were given; `pairs`: how many (query, window) pairs the model
-    read; `tokens`: how many tokens those had, the query counted in each; `truncated`: how
-    many documents were not read to their end.
+    read; `tokens`: how many tokens those had, the query counted in each (for a reader: how
+    many it encoded, the query counted once and windows that it had kept not at all);
+    `truncated`: how many documents were not read to their end.
     """
 
     documents: int = 0
@@ -127,7 +128,8 @@ class RerankResponse:
     """An ordered list of results, and how it came about.
 
     `results` is sorted by falling score; ties stand in first-stage order, then by id.
-    `status` says whether the second pass really made this order and `reason` why not.
+    `status` says whether the second pass really made this order and `reason` why not, or
+    what went wrong without changing the order.
     `timings` is in milliseconds, by stage, always with "total".
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secondpass import BaseReranker, Blend, Reranker
-from tests.tiny_models import tiny_cross_encoder
+from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 
 def _tiny(folder: Path) -> BaseReranker:
@@ -14,9 +14,15 @@ def _tiny(folder: Path) -> BaseReranker:
     return Reranker(folder)
 
 
+def _tiny_reader(folder: Path) -> BaseReranker:
+    tiny_reader(folder)
+    return Reranker(folder)
+
+
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "blend": lambda folder: Blend(Reranker()),
     "torch": _tiny,
+    "reader": _tiny_reader,
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""

@@ -196,6 +196,8 @@ def test_eight_threads_agree(reranker: BaseReranker, passages: list[str]) -> Non
 
 
 async def test_async_equals_sync(reranker: BaseReranker) -> None:
+    # What a backend keeps of documents is no cost of the second call: it must be kept now.
+    reranker.rerank(QUERY, TEXTS, passages="mean")
     sync = reranker.rerank(QUERY, TEXTS, top_k=2, min_score=-50.0, passages="mean")
     found = await reranker.arerank(QUERY, TEXTS, top_k=2, min_score=-50.0, passages="mean")
     assert found.results == sync.results

@@ -12,7 +12,7 @@ from secondpass.errors import ModelDamagedError
 from secondpass.models import bundled_path
 from tests.tiny_models import SHAPES, tiny_tokenizer
 
-BUNDLED = bundled_path("bundled") / "tokenizer.json"
+BUNDLED = bundled_path("bundled-embedder") / "tokenizer.json"
 tokeniser = Tokeniser(BUNDLED)
 
 

@@ -35,6 +35,14 @@ def index(
     language: Annotated[
         str | None, typer.Option(help="Of stemming and stop words, as in en or german.")
     ] = None,
+    keep_states: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-states/--no-keep-states",
+            help="Keep what the reranker computes of passages: faster searches, more disk.  "
+            "[new: keep]",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Read files into an index, or bring it up to date; unchanged files are skipped.
@@ -46,11 +54,12 @@ def index(
     """
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import counting
+    from secondpass.pipeline import Index
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestProgress, ingest
 
     embedder = Embedder()
-    store = _open(index, embedder, language, chunk_tokens, overlap)
+    store = _open(index, embedder, language, chunk_tokens, overlap, keep_states)
     with counting("Indexing", "documents") as update:
 
         def show(state: IngestProgress) -> None:
@@ -59,7 +68,7 @@ def index(
         report = ingest(
             paths,
             store,
-            embedder,
+            Index(store, embedder).ingest_embedder(),
             chunk_tokens=store.settings.chunk_tokens,
             overlap=store.settings.overlap,
             fields=options.split_names(fields),
@@ -82,6 +91,7 @@ def _open(
     language: str | None,
     chunk_tokens: int | None,
     overlap: int | None,
+    keep_states: bool | None,
 ) -> LanceStore:
     """Open or make the index; options that differ from how it was made are refused."""
     from secondpass.errors import InputError
@@ -95,6 +105,7 @@ def _open(
         language=language,
         chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else wanted,
         overlap=OVERLAP if overlap is None else overlap,
+        keep_states=keep_states,
     )
     made = store.settings
     if (chunk_tokens is not None and wanted != made.chunk_tokens) or (

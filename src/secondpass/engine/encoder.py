@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from secondpass.engine.batching import plan_batches
+from secondpass.engine.batching import Batch, plan_batches
 from secondpass.engine.runtimes import Float32, Runtime
 from secondpass.engine.tokenise import TokenSequence
 
@@ -17,20 +19,18 @@ PADDING_STEP = 8
 Progress = Callable[[int], None]
 
 
-def run_batched(
+def each_batch(
     runtime: Runtime,
     sequences: Sequence[TokenSequence],
     *,
     pad_id: int,
     longest: int,
-    progress: Progress | None = None,
-) -> Float32:
-    """Return the model's output for each sequence, shape [sequences, …], in input order.
+    names: Sequence[str],
+) -> Iterator[tuple[Batch, dict[str, NDArray[Any]]]]:
+    """Yield the named outputs of one batch after the other, with the batch's positions.
 
-    Memory is bounded by one batch, not by the number of sequences. `progress` is called
-    with the number of sequences done since its last call.
+    Memory is bounded by one batch, not by the number of sequences.
     """
-    output: Float32 | None = None
     lengths = [len(ids) for ids, _ in sequences]
     for batch in plan_batches(
         lengths, token_budget=TOKEN_BUDGET, step=PADDING_STEP, longest=longest
@@ -45,7 +45,28 @@ def run_batched(
             segments[row, : len(tokens)] = types
             mask[row, : len(tokens)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
-        result = runtime.run({n: a for n, a in feeds.items() if n in runtime.inputs})
+        present = {n: a for n, a in feeds.items() if n in runtime.inputs}
+        yield batch, runtime.run_named(present, names)
+
+
+def run_batched(
+    runtime: Runtime,
+    sequences: Sequence[TokenSequence],
+    *,
+    pad_id: int,
+    longest: int,
+    progress: Progress | None = None,
+) -> Float32:
+    """Return the model's first output for each sequence, [sequences, …], in input order.
+
+    `progress` is called with the number of sequences done since its last call.
+    """
+    output: Float32 | None = None
+    name = runtime.outputs[0]
+    for batch, found in each_batch(
+        runtime, sequences, pad_id=pad_id, longest=longest, names=[name]
+    ):
+        result = found[name]
         if output is None:
             output = np.empty((len(sequences), *result.shape[1:]), dtype=np.float32)
         output[list(batch.rows)] = result

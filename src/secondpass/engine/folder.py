@@ -107,7 +107,8 @@ def open_folder(path: str | Path) -> ModelFolder:
             why="neither model.onnx nor model.safetensors is in it",
             fix="Export one with: secondpass export SOURCE --out FOLDER",
         )
-    if not (root / "tokenizer.json").is_file():
+    # A reader has none of its own: it reads the tokens of the encoder that it names.
+    if "encoder" not in folder.manifest and not (root / "tokenizer.json").is_file():
         raise ModelNotFoundError(
             "The model has no tokenizer.json",
             where=str(root),

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from secondpass.errors import ModelError
 from secondpass.rerank.inputs import (
@@ -30,6 +30,9 @@ from secondpass.types import (
     Status,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from secondpass.rerank.reader.store import StateStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,19 @@ class BaseReranker(ABC):
     @abstractmethod
     def model(self) -> str:
         """The name of the model, as it appears in responses."""
+
+    @property
+    def base(self) -> BaseReranker:
+        """The reranker that a policy wraps, at the bottom; a backend is its own."""
+        return self
+
+    def with_states(self, store: StateStore) -> BaseReranker:
+        """Return this reranker, keeping what it computes of documents in a store.
+
+        A backend that keeps nothing is returned as it is; a policy hands the store on to
+        what it wraps.
+        """
+        return self
 
     @abstractmethod
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:

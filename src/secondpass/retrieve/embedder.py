@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from secondpass.engine.encoder import Progress, run_batched
+from secondpass.engine.encoder import Progress
 from secondpass.engine.folder import open_folder
-from secondpass.engine.runtimes import Float32, load_runtime
-from secondpass.engine.tokenise import Tokeniser
+from secondpass.engine.runtimes import Float32
+from secondpass.engine.token_encoder import open_encoder
+from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import ModelError
 from secondpass.models import bundled_path
 
@@ -19,7 +18,8 @@ class Embedder:
     """Encodes texts as unit vectors; safe to use from several threads at once.
 
     `path` is a folder that `secondpass export --kind embedder` wrote; None is the bundled
-    all-MiniLM-L6-v2. Only the first `max_length` tokens of a text are read.
+    all-MiniLM-L6-v2. Only the first `max_length` tokens of a text are read. Embedders of
+    one folder share one session, and so does a reader over it (`encoder`).
     Raises `ModelError` if the folder does not hold an embedder.
     """
 
@@ -32,33 +32,36 @@ class Embedder:
                 why=f"it is a {folder.architecture}",
                 fix="Export one with: secondpass export SOURCE --kind embedder --out FOLDER",
             )
-        self.name = str(folder.manifest["name"])
-        self.digest = folder.digest
-        self.dimension = int(folder.manifest["dimension"])
-        self.max_length = int(folder.manifest["max_length"])
-        self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
-        self._runtime = load_runtime(folder, threads=threads)
+        self.encoder = open_encoder(folder, threads=threads)
+        self.name = self.encoder.name
+        self.digest = self.encoder.digest
+        self.dimension = self.encoder.dimension
+        self.max_length = self.encoder.max_length
 
     def encode(self, texts: Sequence[str], *, progress: Progress | None = None) -> Float32:
         """Return unit vectors, float32, shape [texts, dimension].
 
         `progress` is called with the number of texts done since its last call.
         """
+        sequences = self.sequences(texts)
+        if len(sequences) == 1:
+            vector = self.encoder.encode_one(sequences[0]).embedding
+            if progress is not None:
+                progress(1)
+            return vector[None].copy()
+        return self.encoder.embed(sequences, progress=progress)
+
+    def sequences(self, texts: Sequence[str]) -> list[TokenSequence]:
+        """Return the tokens that `encode` reads of each text, special tokens included."""
         if not texts:
-            return np.empty((0, self.dimension), dtype=np.float32)
-        room = self.max_length - self._tokeniser.special
-        sequences = [
-            self._tokeniser.single(tokens.ids[:room])
-            for tokens in self._tokeniser.encode(texts, limit=room)
+            return []
+        tokeniser = self.encoder.tokeniser
+        room = self.max_length - tokeniser.special
+        return [
+            tokeniser.single(tokens.ids[:room])
+            for tokens in tokeniser.encode(texts, limit=room)
         ]
-        return run_batched(
-            self._runtime,
-            sequences,
-            pad_id=self._tokeniser.pad_id,
-            longest=self.max_length,
-            progress=progress,
-        )
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""
-        return self._tokeniser.count(text)
+        return self.encoder.tokeniser.count(text)

@@ -19,6 +19,7 @@ from secondpass.retrieve.locking import exclusive
 from secondpass.retrieve.protocol import Hit, Passage, Stored, Version
 from secondpass.retrieve.schema import plan
 from secondpass.retrieve.settings import IndexSettings
+from secondpass.types import Document
 
 if TYPE_CHECKING:
     from secondpass.retrieve.protocol import Embedding
@@ -169,6 +170,13 @@ class LanceStore:
                 for row in self._scan(f"{_FIRST} AND {condition}", r.HASH, r.SOURCE):
                     found[row[r.DOC]] = Stored(row[r.HASH], row[r.SOURCE])
         return found
+
+    def each_document(self, size: int = 1024) -> Iterator[list[Document]]:
+        """Yield all passages as documents, `size` or fewer at a time, in no order."""
+        with self._guarded("the index cannot be read"):
+            search = self._table.search().select(r.READ).limit(None)
+            for batch in search.to_batches(batch_size=size):
+                yield [r.to_document(row) for row in batch.to_pylist()]
 
     def ids_from(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError
@@ -22,12 +23,14 @@ def open_index(
     chunk_tokens: int | None = CHUNK_TOKENS,
     overlap: int = OVERLAP,
     create: bool = True,
+    keep_states: bool | None = None,
 ) -> LanceStore:
     """Open the index of a folder, or make one there where `create` allows it.
 
     `language`, `chunk_tokens` and `overlap` say how a new index is made; of an index that
-    is there, only a `language` that differs is refused. Without an embedder, a new index
-    has no vectors, and the one that made an old index is not checked.
+    is there, only a `language` that differs is refused. `keep_states` is recorded in a new
+    index (None: True) and in one that is there (None: as it was). Without an embedder, a
+    new index has no vectors, and the one that made an old index is not checked.
 
     Raises IndexNotFoundError where there is none and `create` is False, IndexStoreError
     where it cannot be used, InputError for an unknown language.
@@ -47,6 +50,7 @@ def open_index(
             embedder_digest=None if embedder is None else embedder.digest,
             chunk_tokens=chunk_tokens,
             overlap=overlap,
+            keep_states=True if keep_states is None else keep_states,
         )
         _make(folder, settings)
         settings = read_settings(folder)
@@ -55,6 +59,9 @@ def open_index(
         if not create:
             raise _unfinished(folder)
         _make(folder, settings)
+    if keep_states is not None and keep_states != settings.keep_states:
+        settings = replace(settings, keep_states=keep_states)
+        _record(folder, settings)
     store = LanceStore(folder, settings)
     if not store.finished:
         if not create:
@@ -88,6 +95,19 @@ def _make(folder: Path, settings: IndexSettings) -> None:
             where=str(folder),
             why=str(error),
             fix="Give a folder that can be written to.",
+        ) from error
+
+
+def _record(folder: Path, settings: IndexSettings) -> None:
+    try:
+        with exclusive(folder / LOCK):
+            write_settings(folder, settings)
+    except OSError as error:
+        raise IndexStoreError(
+            "the index cannot be changed",
+            where=str(folder),
+            why=str(error),
+            fix="Leave keep_states out, or make the folder writable.",
         ) from error
 
 

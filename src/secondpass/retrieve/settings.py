@@ -24,6 +24,7 @@ class IndexSettings:
     - `embedder`, `embedder_digest`: the model that made the vectors.
     - `chunk_tokens`: how long a passage may be, None for whole documents; `overlap`: how
       many tokens it shares with the one before.
+    - `keep_states`: whether a reranker may keep what it computes of passages here.
     """
 
     language: str = "english"
@@ -32,6 +33,7 @@ class IndexSettings:
     embedder_digest: str | None = None
     chunk_tokens: int | None = 256
     overlap: int = 32
+    keep_states: bool = True
 
 
 def write_settings(folder: Path, settings: IndexSettings) -> None:
@@ -74,6 +76,7 @@ def _built(file: Path, values: dict[str, Any]) -> IndexSettings:
         "embedder_digest": (str, type(None)),
         "chunk_tokens": (int, type(None)),
         "overlap": (int,),
+        "keep_states": (bool,),
     }
     for name, types in expected.items():
         if not isinstance(getattr(settings, name), types):

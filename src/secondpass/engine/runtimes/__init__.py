@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from secondpass.engine.folder import ModelFolder
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
+Feeds = Mapping[str, NDArray[Any]]
+"""The arrays of a batch, by the names of the graph's inputs."""
 
 
 @runtime_checkable
@@ -23,8 +25,17 @@ class Runtime(Protocol):
         """The names of the graph's inputs."""
         ...
 
-    def run(self, feeds: Mapping[str, Int64]) -> Float32:
-        """Return the graph's first output for int64 inputs of shape [batch, tokens]."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs, in order."""
+        ...
+
+    def run(self, feeds: Feeds) -> Float32:
+        """Return the graph's first output."""
+        ...
+
+    def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the outputs of these names, each of its own type."""
         ...
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from secondpass.engine.runtimes import Float32, Int64
+from secondpass.engine.runtimes import Feeds, Float32
 from secondpass.errors import ModelDamagedError, ModelError
 
 
@@ -33,20 +35,30 @@ class OnnxRuntime:
                 fix="Export it again with: secondpass export SOURCE --out FOLDER",
             ) from error
         self._inputs = frozenset(i.name for i in self._session.get_inputs())
-        self._output = self._session.get_outputs()[0].name
+        self._outputs = tuple(o.name for o in self._session.get_outputs())
 
     @property
     def inputs(self) -> frozenset[str]:
         """The names of the graph's inputs."""
         return self._inputs
 
-    def run(self, feeds: Mapping[str, Int64]) -> Float32:
-        """Return the first output for int64 inputs of shape [batch, tokens]."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs, in order."""
+        return self._outputs
+
+    def run(self, feeds: Feeds) -> Float32:
+        """Return the first output as float32."""
+        name = self._outputs[0]
+        return np.asarray(self.run_named(feeds, [name])[name], dtype=np.float32)
+
+    def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the outputs of these names; only those are copied out of the engine."""
         try:
-            (output,) = self._session.run([self._output], dict(feeds))
+            outputs = self._session.run(list(names), dict(feeds))
         except Exception as error:
             shape = next(iter(feeds.values())).shape
             raise ModelError(
                 "ONNX Runtime failed on a batch", where=f"shape {shape}", why=str(error)
             ) from error
-        return np.asarray(output, dtype=np.float32)
+        return dict(zip(names, outputs, strict=True))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from secondpass.engine.runtimes import Float32, Int64
+from secondpass.engine.runtimes import Feeds, Float32
 from secondpass.errors import MissingExtraError, ModelError
 
 
@@ -44,7 +46,17 @@ class TorchRuntime:
         """The names of the model's inputs."""
         return self._inputs
 
-    def run(self, feeds: Mapping[str, Int64]) -> Float32:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The one output that a classifier has."""
+        return ("logits",)
+
+    def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the logits under their name; there is no other output."""
+        logits = self.run(feeds)
+        return {name: {"logits": logits}[name] for name in names}
+
+    def run(self, feeds: Feeds) -> Float32:
         """Return the logits, shape [batch, labels], for int64 inputs [batch, tokens]."""
         tensors = {name: self._torch.from_numpy(array) for name, array in feeds.items()}
         with self._torch.inference_mode():

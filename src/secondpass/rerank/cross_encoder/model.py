@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from secondpass.engine.encoder import run_batched
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
 from secondpass.engine.runtimes import load_runtime
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
@@ -20,8 +20,6 @@ from secondpass.rerank.cross_encoder.labels import (
 from secondpass.rerank.cross_encoder.windows import windows
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind
-
-_DEFAULT_LENGTH = 512
 
 
 class CrossEncoder(BaseReranker):
@@ -46,7 +44,7 @@ class CrossEncoder(BaseReranker):
         self._positive = positive_label(names, label)
         self.longest = longest_input(folder.config)
         self.max_length = int(
-            folder.manifest.get("max_length", min(self.longest, _DEFAULT_LENGTH))
+            folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
         )
         self._runtime = load_runtime(folder, threads=threads)
 
@@ -96,20 +94,3 @@ class CrossEncoder(BaseReranker):
                 where=f"model {self._name}",
             )
         return wanted
-
-
-def longest_input(config: dict[str, Any] | Any) -> int:
-    """Return how many tokens a model can read, from its config.json; 512 if it is silent.
-
-    RoBERTa's table of positions begins after the padding id, so some are not usable.
-    """
-    positions = int(config.get("max_position_embeddings", _DEFAULT_LENGTH))
-    if config.get("model_type") in _OFFSET_POSITIONS:
-        pad = config.get("pad_token_id")
-        positions -= (1 if pad is None else int(pad)) + 1
-    return positions
-
-
-_OFFSET_POSITIONS = frozenset(
-    {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
-)

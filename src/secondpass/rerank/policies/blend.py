@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind
+
+if TYPE_CHECKING:
+    from secondpass.rerank.reader.store import StateStore
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
 """See docs/explanation/scores.md for how these were chosen."""
@@ -48,6 +52,15 @@ class Blend(BaseReranker):
     def model(self) -> str:
         """The name of the wrapped reranker's model."""
         return self.reranker.model
+
+    @property
+    def base(self) -> BaseReranker:
+        """The backend at the bottom of the wrapped reranker."""
+        return self.reranker.base
+
+    def with_states(self, store: StateStore) -> Blend:
+        """Return this blend with the store handed on."""
+        return Blend(self.reranker.with_states(store), self.weights)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""

@@ -1,0 +1,59 @@
+"""Head and body of a document as pieces that fit a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from secondpass.engine.tokenise import Tokeniser, Tokens, TokenSequence
+from secondpass.rerank.passages import Passages
+
+LEAST_DOCUMENT = 16
+"""A window must leave the document at least this many tokens to be worth reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of one document, and how many characters of it are in none of them."""
+
+    sequences: tuple[TokenSequence, ...]
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The token ids of one document's windows, and how many characters are in none."""
+
+    ids: tuple[list[int], ...]
+    unread: int
+
+
+def pieces(
+    tokeniser: Tokeniser, texts: Sequence[tuple[str, str]], *, room: int, passages: Passages
+) -> list[Pieces]:
+    """Return the pieces of each (head, body), of at most `room` tokens each.
+
+    The head stands on every piece. Where head and body do not fit together, a head longer
+    than half of the room is cut there.
+    """
+    heads = tokeniser.encode([head for head, _ in texts], limit=room)
+    bodies = tokeniser.encode([body for _, body in texts], limit=room * passages.most + 1)
+    found = []
+    for head, body in zip(heads, bodies, strict=True):
+        kept = len(head.ids)
+        if kept > room // 2 and kept + len(body.ids) > room:
+            kept = room // 2
+        spans = passages.windows(len(body.ids), room - kept)
+        found.append(
+            Pieces(
+                tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
+                _unread(head, kept) + _unread(body, spans[-1][1]),
+            )
+        )
+    return found
+
+
+def _unread(tokens: Tokens, read: int) -> int:
+    if read >= len(tokens.ids) and (not tokens.ids or tokens.complete):
+        return 0
+    return tokens.characters - (tokens.ends[read - 1] if read else 0)
