@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from secondpass._version import __version__
+from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
 from secondpass.cli.export import export
 from secondpass.cli.index import index
+from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.rerank import rerank
 from secondpass.cli.search import search
+from secondpass.cli.train import train
 from secondpass.errors import InputError, SecondpassError
 
 app = typer.Typer(
@@ -28,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (index, search, rerank, models, doctor, export):
+for command in (index, search, rerank, models, doctor, export, mine, train, distill):
     app.command()(command)
 
 

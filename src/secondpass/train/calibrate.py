@@ -17,7 +17,7 @@ from secondpass.errors import InputError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-Feeds = Mapping[str, NDArray[np.int64]]
+Feeds = Mapping[str, NDArray[Any]]
 Progress = Callable[[str, int, int], None]
 
 # Enough for fast products, few enough for the memory of a laptop.
@@ -151,7 +151,7 @@ def observe(
     for done, batch in enumerate(batches, start=1):
         for name, array in zip(tensors, session.run(list(tensors), dict(batch)), strict=True):
             waiting[name].append(array.reshape(-1, array.shape[-1]))
-        tokens += batch["input_ids"].size
+        tokens += max(len(arrays[-1]) for arrays in waiting.values())
         if tokens >= TOKENS_AT_ONCE or done == len(batches):
             for name, arrays in waiting.items():
                 new = _summary(np.concatenate(arrays))

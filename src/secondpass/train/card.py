@@ -27,11 +27,7 @@ _MEASURED = {
 
 def card(manifest: Mapping[str, Any], notes: str | None) -> str:
     """Return a model card in Markdown; `notes` tells of data, quality and limits."""
-    shape = (
-        f"{manifest['dimension']} dimensions, unit length"
-        if manifest["architecture"] == "embedder"
-        else f"labels: {', '.join(manifest['labels'])}"
-    )
+    shape = _shape(manifest)
     versions = ", ".join(f"{n} {v}" for n, v in manifest["created_with"].items())
     lines = [
         f"# {manifest['name']}",
@@ -56,6 +52,16 @@ def card(manifest: Mapping[str, Any], notes: str | None) -> str:
         for name, file in manifest["files"].items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _shape(manifest: Mapping[str, Any]) -> str:
+    if manifest["architecture"] == "embedder":
+        return f"{manifest['dimension']} dimensions, unit length"
+    if manifest["architecture"] == "reader":
+        encoder = manifest["encoder"]
+        named = encoder.get("model", f"in the folder {encoder.get('folder')}")
+        return f"{manifest['codes']} int8 numbers a token, encoder {named}"
+    return f"labels: {', '.join(manifest['labels'])}"
 
 
 _PRECISIONS = {

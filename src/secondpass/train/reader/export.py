@@ -1,0 +1,201 @@
+"""From a training run to a reader's folder, in one go or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secondpass.engine.folder import FORMAT, MANIFEST, ModelFolder, open_folder, sha256
+from secondpass.engine.token_encoder import TokenEncoder, open_encoder
+from secondpass.errors import InputError, ModelError
+from secondpass.models import bundled_path
+from secondpass.train import calibrate, verify
+from secondpass.train.card import card
+from secondpass.train.halve import halve_constants
+from secondpass.train.reader.graphs import compress_graph, score_graph
+from secondpass.train.reader.restore import SHAPE, WEIGHTS, from_weights
+from secondpass.train.reader.trial import feeds_of, prepare, report
+from secondpass.train.run_folder import RunFolder
+from secondpass.train.training import ENCODER
+from secondpass.train.versions import versions
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from secondpass.train.export import Settings
+    from secondpass.train.reader.module import Reader
+
+COMPRESS, SCORE = "compress.onnx", "model.onnx"
+_OWN_ENCODER = "encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    reader: Reader
+    encoder: ModelFolder
+    document_tokens: int
+    source: str
+    calibration: dict[str, float] | None
+
+
+def make_reader(
+    run: Path, made: Path, name: str, settings: Settings, progress: calibrate.Progress
+) -> dict[str, Any]:
+    """Write a reader's files into the empty folder `made` and return its manifest.
+
+    Raises InputError for a run of another architecture or one without weights, ModelError
+    if the encoder is not there any more or the int8 reader ranks too differently.
+    """
+    import onnx_ir as ir
+
+    found = _open(run)
+    length = found.document_tokens if settings.max_length is None else settings.max_length
+    encoder = open_encoder(found.encoder)
+    if not 8 <= length <= encoder.longest:
+        raise InputError(
+            f"--max-length {length} is not possible",
+            why=f"the encoder reads up to {encoder.longest} tokens, and 8 is the least",
+        )
+    progress("trace", 0, 0)
+    reader = found.reader.eval()
+    compress, score = compress_graph(reader), score_graph(reader)
+    # In both precisions, so that they share what was kept of documents.
+    halve_constants(compress)
+    ir.save(compress, str(made / COMPRESS))
+    quality: dict[str, Any] = {}
+    if settings.precision == "int8":
+        quality = _to_integers(compress, score, encoder, length, settings, progress)
+    ir.save(score, str(made / SCORE))
+    if settings.weights:
+        _save_weights(reader, made)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": name if settings.name is None else settings.name,
+        "architecture": "reader",
+        "precision": settings.precision,
+        "max_length": length,
+        "codes": reader.config.codes,
+        "encoder": _encoder(found.encoder, made),
+        "calibration": found.calibration,
+        "license": settings.license,
+        "source": found.source if settings.origin is None else settings.origin,
+        "parameters": sum(p.numel() for p in reader.parameters()),
+        SHAPE: reader.config.as_object(),
+        "created_with": versions(),
+        "quality": quality,
+        "files": {
+            one.relative_to(made).as_posix(): {
+                "sha256": sha256(one),
+                "bytes": one.stat().st_size,
+            }
+            for one in sorted(made.rglob("*"))
+            if one.is_file()
+        },
+    }
+    notes = None if settings.notes is None else settings.notes.read_text(encoding="utf-8")
+    (made / "README.md").write_text(card(manifest, notes), encoding="utf-8")
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (made / MANIFEST).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def _open(run: Path) -> _Run:
+    folder = RunFolder(run)
+    about = folder.about()
+    if about["architecture"] != "reader":
+        raise InputError(
+            f"A run of architecture {about['architecture']!r} is no reader", where=str(run)
+        )
+    model = about["model"]
+    reader = from_weights(model["reader"], folder.best(), run)
+    settings = about["settings"]
+    named = "the bundled reader" if settings["base"] is None else str(settings["base"])
+    source = f"trained from {named.removeprefix('pypi:')}"
+    best = about.get("result", {}).get("best") or {}
+    return _Run(
+        reader,
+        _find_encoder(model["encoder"]),
+        int(model["document_tokens"]),
+        source,
+        best.get("calibration"),
+    )
+
+
+def _find_encoder(named: dict[str, Any]) -> ModelFolder:
+    bundled = open_folder(bundled_path(ENCODER))
+    if bundled.digest == named["digest"]:
+        return bundled
+    path = Path(named["path"])
+    if path.is_dir():
+        folder = open_folder(path)
+        if folder.digest == named["digest"]:
+            return folder
+    raise ModelError(
+        "The encoder that the reader was trained with is not there",
+        where=str(path),
+        why=f"its digest was {str(named['digest'])[:12]}…",
+        fix="Restore it, or train again.",
+    )
+
+
+def _encoder(folder: ModelFolder, made: Path) -> dict[str, str]:
+    """Name the encoder in the manifest; one that is not bundled is copied."""
+    if folder.digest == open_folder(bundled_path(ENCODER)).digest:
+        return {"model": ENCODER, "digest": folder.digest}
+    if not (made / _OWN_ENCODER).exists():
+        shutil.copytree(folder.path, made / _OWN_ENCODER)
+    return {"folder": _OWN_ENCODER, "digest": folder.digest}
+
+
+def _save_weights(reader: Reader, made: Path) -> None:
+    """Keep the weights in half precision, so that the folder can be trained further."""
+    from safetensors.torch import save_file
+
+    weights = {n: t.detach().half().contiguous() for n, t in reader.state_dict().items()}
+    save_file(weights, str(made / WEIGHTS))
+
+
+def _to_integers(
+    compress: ir.Model,
+    score: ir.Model,
+    encoder: TokenEncoder,
+    length: int,
+    settings: Settings,
+    progress: calibrate.Progress,
+) -> dict[str, Any]:
+    """Quantise the scoring graph in place and return how it compares with the original."""
+    from secondpass.train.quantise import inputs_of_linear_layers, quantise
+
+    assert settings.calibrate is not None
+    used, held_out = calibrate.split(calibrate.read_pairs(settings.calibrate))
+    before = verify.scorer(score)
+    lists: dict[str, list[str]] = {}
+    for pair in used:
+        lists.setdefault(pair.query, []).append(pair.text)
+    texts = prepare(encoder, verify.scorer_outputs(compress), [*used, *held_out], length)
+    tensors = inputs_of_linear_layers(score.graph)
+    seen = calibrate.observe(
+        score, tensors, [feeds_of(texts, q, found) for q, found in lists.items()], progress
+    )
+    quantise(score, _exact(score, seen), progress)
+    halve_constants(score)
+    return report(before, verify.scorer(score), texts, held_out, settings.min_overlap, progress)
+
+
+def _exact(
+    score: ir.Model, seen: dict[str, calibrate.Activations]
+) -> dict[str, calibrate.Activations]:
+    """Give codes the range in which one step is exactly 1, so that they stay as they are."""
+    codes = next(one for one in score.graph.inputs if one.name == "document_codes")
+    for user in codes.consumers():
+        for output in user.outputs:
+            found = seen.get(str(output.name))
+            if user.op_type == "Cast" and found is not None:
+                low = np.full_like(found.low, -127)
+                seen[str(output.name)] = calibrate.Activations(low, -low + 1, found.products)
+    return seen
