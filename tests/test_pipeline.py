@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from secondpass import (
+    BaseReranker,
     Blend,
     Document,
+    Embedder,
     FilterError,
     Index,
     IndexNotFoundError,
@@ -20,6 +23,8 @@ from secondpass import (
     ScoreKind,
     Status,
 )
+from secondpass.rerank.base import Scored
+from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "wikipedia"
 QUERY = "When did the oil crisis begin?"
@@ -195,3 +200,146 @@ def test_a_missing_index(tmp_path: Path) -> None:
     with pytest.raises(IndexNotFoundError, match="secondpass index"):
         Index.open(tmp_path / "absent", create=False)
     assert not (tmp_path / "absent").exists()
+
+
+@pytest.fixture(scope="module")
+def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    tiny_reader(folder)
+    return folder
+
+
+def open_with_reader(path: Path, folder: Path, **options: Any) -> Index:
+    # A new reader each time: what it still has in memory would hide what the file gives.
+    embedder = Embedder(folder / "encoder")
+    return Index.open(path, embedder=embedder, reranker=Reranker(folder), **options)
+
+
+def state_files(path: Path) -> list[Path]:
+    return sorted(path.glob("states-*"))
+
+
+SEAS = [
+    {"id": f"{colour}-{kind}", "title": f"{kind}", "text": f"the {colour} {kind} and the storm"}
+    for colour in ("blue", "slow", "new")
+    for kind in ("sea", "river", "ship", "bread")
+]
+STORM = "when was the storm on the slow river"
+
+
+def test_adding_keeps_what_a_reader_reads(tmp_path: Path, reader_folder: Path) -> None:
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        encoder = index.embedder.encoder
+        before = encoder.encoded
+        index.add(SEAS)
+        assert encoder.encoded == before + len(SEAS)
+        assert len(state_files(tmp_path / "i")) == 1
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        encoder = index.embedder.encoder
+        before = encoder.encoded
+        response = index.search(STORM, top_k=None)
+        # The query, once for both passes, and no document.
+        assert encoder.encoded == before + 1
+        assert response.usage.documents == response.usage.pairs == len(SEAS)
+        assert response.usage.tokens == index.embedder.count_tokens(STORM) + 2
+        assert response.reason is None
+        index.add([*SEAS, {"id": "one more", "text": "a mail"}])
+        assert encoder.encoded == before + 2
+
+
+def test_results_are_the_same_with_and_without_what_is_kept(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    found = []
+    for keep in (True, False):
+        with open_with_reader(tmp_path / str(keep), reader_folder, keep_states=keep) as index:
+            index.add(SEAS)
+        with open_with_reader(tmp_path / str(keep), reader_folder) as index:
+            found.append(index.search(STORM, top_k=None, blend=False).results)
+            assert bool(state_files(tmp_path / str(keep))) is keep
+    assert [r.id for r in found[0]] == [r.id for r in found[1]]
+    for kept, fresh in zip(*found, strict=True):
+        assert kept.score == pytest.approx(fresh.score, abs=1e-3)
+
+
+def test_keeping_can_be_switched_and_is_remembered(tmp_path: Path, reader_folder: Path) -> None:
+    def files_after(**options: Any) -> int:
+        with open_with_reader(tmp_path / "i", reader_folder, **options) as index:
+            index.search(STORM)
+            index.optimize()
+        return len(state_files(tmp_path / "i"))
+
+    with open_with_reader(tmp_path / "i", reader_folder, keep_states=False) as index:
+        index.add(SEAS)
+    assert files_after() == 0
+    assert files_after(keep_states=True) == 1
+    assert files_after() == 1
+    assert files_after(keep_states=False) == 0
+    assert json.loads((tmp_path / "i" / "index.json").read_text())["keep_states"] is False
+
+
+def test_optimize_drops_what_was_kept_of_documents_that_are_gone(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    long = {"id": "long", "text": "a river and a sea " * 40}
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add([*SEAS, long])
+        index.search("a river", top_k=None)
+        (kept,) = index._keeper._stores.values()
+        windows = kept.count() - len(SEAS)
+        assert windows > 1
+        index.search("sea", fields=["text"], max_length=20)
+        assert kept.count() > len(SEAS) + windows
+        index.delete([str(one["id"]) for one in SEAS[:5]])
+        index.optimize()
+        assert kept.count() == len(SEAS) - 5 + windows
+        before = index.embedder.encoder.encoded
+        index.search("a river", top_k=None)
+        assert index.embedder.encoder.encoded == before
+        index.delete(["long"])
+        index.optimize()
+        assert kept.count() == len(SEAS) - 5
+
+
+def test_a_damaged_file_of_states_breaks_neither_adding_nor_searching(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add(SEAS[:6])
+        expected = [r.id for r in index.search(STORM, top_k=None).results]
+    (file,) = state_files(tmp_path / "i")
+    file.write_bytes(b"no database" * 1000)
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        response = index.search(STORM, top_k=None)
+        assert [r.id for r in response.results] == expected
+        assert response.status is Status.RERANKED
+        assert "read again" in str(response.reason)
+    file.write_bytes(b"no database" * 1000)
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        with pytest.warns(UserWarning, match="was not kept"):
+            index.add(SEAS[6:])
+        assert index.count() == len(SEAS)
+        assert index.search(STORM, top_k=None).reason is None
+
+
+def test_other_rerankers_and_embedders_keep_nothing(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    class Untouchable(BaseReranker):
+        model = "untouchable"
+
+        def score(self, *_: object) -> Scored:
+            raise AssertionError("adding does not rerank")
+
+    embedder = Embedder(reader_folder / "encoder")
+    with Index.open(tmp_path / "a", embedder=embedder, reranker=Untouchable()) as index:
+        index.add(SEAS)
+        index.optimize()
+        assert index._rerankers.keys() == {"bundled"}
+        # A reader given to one search finds the same encoder, and so a place to keep.
+        index.search(STORM, rerank=Reranker(reader_folder))
+        assert len(state_files(tmp_path / "a")) == 1
+    with Index.open(tmp_path / "b", reranker=Reranker(reader_folder)) as index:
+        index.add(SEAS)
+        assert index.search(STORM, top_k=None).usage.tokens > 40
+        assert state_files(tmp_path / "b") == []

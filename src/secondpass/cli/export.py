@@ -80,6 +80,14 @@ def export(
         bool,
         typer.Option(help="Keep a reader's weights in half precision, to train it further."),
     ] = True,
+    borrow: Annotated[
+        bool,
+        typer.Option(
+            "--borrow",
+            help="Leave out tables that the bundled embedder has too; the folder then works "
+            "with this version of secondpass only.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -103,6 +111,7 @@ def export(
         min_overlap=min_overlap,
         force=force,
         weights=weights,
+        borrow=borrow,
         states_layers=_layers(states_layers),
     )
     with stages() as progress:

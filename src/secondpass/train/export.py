@@ -33,6 +33,8 @@ class Settings:
     `states_layers` lets an embedder give its tokens after these many layers besides, which
     a reader needs: first those that its queries start from, last those that it matches.
     `weights` keeps those of a reader beside its graphs, so that it can be trained further.
+    `borrow` leaves out of a reader's encoder the tables that the bundled embedder has too; the
+    folder then works with this version of it only.
     """
 
     kind: Kind = "cross-encoder"
@@ -47,6 +49,7 @@ class Settings:
     force: bool = False
     states_layers: tuple[int, ...] = ()
     weights: bool = True
+    borrow: bool = False
 
 
 def export_model(

@@ -47,9 +47,10 @@ def load_runtime(folder: ModelFolder, *, threads: int | None = None) -> Runtime:
     installed, `ModelError` if the engine refuses the model.
     """
     if folder.onnx is not None:
+        from secondpass.engine.borrowed import borrowed_tables
         from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 
-        return OnnxRuntime(folder.onnx, threads=threads)
+        return OnnxRuntime(folder.onnx, threads=threads, tables=borrowed_tables(folder))
     from secondpass.engine.runtimes.torch import TorchRuntime
 
     return TorchRuntime(folder.path)

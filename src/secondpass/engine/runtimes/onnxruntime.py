@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,31 @@ from secondpass.errors import ModelDamagedError, ModelError
 
 
 class OnnxRuntime:
-    """One ONNX graph in one session; `run` may be called by several threads at once."""
+    """One ONNX graph in one session; `run` may be called by several threads at once.
 
-    def __init__(self, file: Path, *, threads: int | None = None) -> None:
+    `tables` are arrays that the graph names and does not hold.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        threads: int | None = None,
+        tables: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
+        # The session reads them where they are, so they must live as long as it does.
+        self._tables = {
+            name: ort.OrtValue.ortvalue_from_numpy(array)
+            for name, array in ({} if tables is None else tables).items()
+        }
+        if self._tables:
+            options.add_external_initializers(list(self._tables), list(self._tables.values()))
         try:
             self._session = ort.InferenceSession(
                 str(file), sess_options=options, providers=["CPUExecutionProvider"]

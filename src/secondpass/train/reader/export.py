@@ -15,6 +15,7 @@ from secondpass.engine.token_encoder import TokenEncoder, open_encoder
 from secondpass.errors import InputError, ModelError
 from secondpass.models import bundled_path
 from secondpass.train import calibrate, verify
+from secondpass.train.borrow import borrow_tables
 from secondpass.train.card import card
 from secondpass.train.halve import halve_constants
 from secondpass.train.reader.graphs import compress_graph, score_graph
@@ -80,7 +81,7 @@ def make_reader(
         "precision": settings.precision,
         "max_length": length,
         "codes": reader.config.codes,
-        "encoder": _encoder(found.encoder, made),
+        "encoder": _encoder(found.encoder, made, borrow=settings.borrow),
         "calibration": found.calibration,
         "license": settings.license,
         "source": found.source if settings.origin is None else settings.origin,
@@ -143,13 +144,17 @@ def _find_encoder(named: dict[str, Any]) -> ModelFolder:
     )
 
 
-def _encoder(folder: ModelFolder, made: Path) -> dict[str, str]:
+def _encoder(folder: ModelFolder, made: Path, *, borrow: bool) -> dict[str, str]:
     """Name the encoder in the manifest; one that is not bundled is copied."""
     if folder.digest == open_folder(bundled_path(ENCODER)).digest:
         return {"model": ENCODER, "digest": folder.digest}
-    if not (made / _OWN_ENCODER).exists():
-        shutil.copytree(folder.path, made / _OWN_ENCODER)
-    return {"folder": _OWN_ENCODER, "digest": folder.digest}
+    own = made / _OWN_ENCODER
+    shutil.copytree(folder.path, own)
+    if borrow:
+        borrow_tables(own, ENCODER)
+        # Its card has the checksum of the file as it was.
+        (own / "README.md").unlink(missing_ok=True)
+    return {"folder": _OWN_ENCODER, "digest": open_folder(own).digest}
 
 
 def _save_weights(reader: Reader, made: Path) -> None:

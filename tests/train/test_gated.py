@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from secondpass.train.gated import GATE, Gated
+from secondpass.train.reader.module import MASKED
+from secondpass.train.reader.start import load_bert
+
+
+def test_shut_gates_give_the_order_of_the_bi_encoder(weights: Path) -> None:
+    bert = load_bert(weights)
+    random = torch.Generator().manual_seed(0)
+    query = torch.randint(4, 80, (1, 6), generator=random).expand(8, -1)
+    text = torch.randint(4, 80, (8, 9), generator=random)
+    query_mask, mask = torch.ones_like(query), torch.ones_like(text)
+    mask[::2, 6:] = 0
+    with torch.no_grad():
+        halves = []
+        for ids, there in ((query, query_mask), (text, mask)):
+            hidden = bert(input_ids=ids, attention_mask=there).last_hidden_state
+            mean = (hidden * there.unsqueeze(-1)).sum(1) / there.sum(1, keepdim=True)
+            halves.append(torch.nn.functional.normalize(mean, dim=1))
+        cosines = (halves[0] * halves[1]).sum(1)
+        shut = Gated(bert, MASKED)
+        found = shut(query, query_mask, text, mask)
+        near = Gated(bert, GATE)(query, query_mask, text, mask)
+    expected = shut.scale.detach() * cosines + shut.shift.detach()
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert found.argsort().tolist() == cosines.argsort().tolist()
+    # Nearly shut, as they are at first, they change it a little.
+    assert np.corrcoef(near.numpy(), cosines.numpy())[0, 1] > 0.9
+    assert not torch.allclose(near, found)
