@@ -21,6 +21,7 @@ def _tiny_reader(folder: Path) -> BaseReranker:
 
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
+    "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
     "torch": _tiny,
     "reader": _tiny_reader,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from secondpass.train.gated import GATE, Gated
@@ -26,10 +25,13 @@ def test_shut_gates_give_the_order_of_the_bi_encoder(weights: Path) -> None:
         cosines = (halves[0] * halves[1]).sum(1)
         shut = Gated(bert, MASKED)
         found = shut(query, query_mask, text, mask)
-        near = Gated(bert, GATE)(query, query_mask, text, mask)
+        away = [
+            float((Gated(bert, gate)(query, query_mask, text, mask) - found).abs().mean())
+            for gate in (0.0, GATE, 4 * GATE)
+        ]
     expected = shut.scale.detach() * cosines + shut.shift.detach()
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert found.argsort().tolist() == cosines.argsort().tolist()
-    # Nearly shut, as they are at first, they change it a little.
-    assert np.corrcoef(near.numpy(), cosines.numpy())[0, 1] > 0.9
-    assert not torch.allclose(near, found)
+    # How near the first gates come depends on the weights, but lower is nearer.
+    assert away[0] > away[1] > away[2] > 0
+    assert away[2] < 1e-3
