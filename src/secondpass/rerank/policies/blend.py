@@ -17,7 +17,7 @@ from secondpass.types import Candidate, ScoreKind
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
 
-DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
+DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}
 """See docs/explanation/scores.md for how these were chosen."""
 
 
