@@ -20,15 +20,15 @@ mkdir -p "$RUNS"
   --hard 16 --medium 6 --random 0 --depth 60 --margin 0.03
 
 "$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/reader" --resume --cache "$STATES" \
-  --base "$BASE" --minutes 15 --document-tokens 128 --keep-start 0.5
+  --base "$BASE" --minutes 12 --learning-rate 2e-4 --document-tokens 128 --keep-start 0.5
 
 [ -d "$RUNS/student" ] || "$BIN/python" scripts/train_student.py "$RUNS/mined" \
-  --out "$RUNS/student" --cache "$STATES" --minutes 12
+  --out "$RUNS/student" --cache "$STATES" --minutes 21
 
 [ -d "$RUNS/tiny-encoder" ] || "$BIN/secondpass" export "$RUNS/student" --kind embedder \
   --states-layers 1,2 --out "$RUNS/tiny-encoder" --calibrate "$PAIRS" --license Apache-2.0 \
   --max-length 256 --name tiny-encoder --min-overlap 0.5
 
 "$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/tiny" --resume --cache "$STATES" \
-  --base "$RUNS/student" --encoder "$RUNS/tiny-encoder" --layers 1 --minutes 5 \
-  --document-tokens 128
+  --base "$RUNS/student" --encoder "$RUNS/tiny-encoder" --layers 1 --minutes 6 --learning-rate 4e-4 \
+  --document-tokens 64 --variants 0
