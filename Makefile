@@ -13,7 +13,7 @@ MODELS := src/secondpass/models
 EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
-QUESTION := What serves as a biological barrier by competing for space and food in the GI tract?
+QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
 SHOW := awk '/^ *Downloading /{printf "   %s %s %s\n", $$2, $$3, $$4; fflush()} \
