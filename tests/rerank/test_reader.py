@@ -239,6 +239,8 @@ def changed(folder: Path, **fields: object) -> Path:
     [
         ({"codes": None}, ModelDamagedError, "secondpass.json"),
         ({"codes": 0}, ModelDamagedError, "codes is 0"),
+        ({"calibration": {"scale": 0.0, "shift": 1.0}}, ModelDamagedError, "calibration"),
+        ({"calibration": {"scale": 1.0}}, ModelDamagedError, "shift"),
         ({"max_length": "long"}, ModelDamagedError, "long"),
         ({"encoder": {}}, ModelDamagedError, "neither 'model' nor 'folder'"),
         ({"encoder": None}, ModelDamagedError, "NoneType"),
@@ -256,6 +258,17 @@ def test_a_folder_that_cannot_be_used(
     tiny_reader(tmp_path)
     with pytest.raises(error, match=message):
         Reader(open_folder(changed(tmp_path, **fields))).rerank(QUERY, TEXTS)
+
+
+def test_calibration_scales_and_shifts_the_logit(tmp_path: Path) -> None:
+    tiny_reader(tmp_path)
+    plain = Reranker(tmp_path).rerank(QUERY, TEXTS).results
+    changed(tmp_path, calibration={"scale": 0.5, "shift": -3.0})
+    calibrated = Reranker(tmp_path).rerank(QUERY, TEXTS).results
+    assert [r.index for r in calibrated] == [r.index for r in plain]
+    for before, after in zip(plain, calibrated, strict=True):
+        assert after.score == pytest.approx(0.5 * before.score - 3.0)
+        assert after.probability < before.probability or before.score < -6
 
 
 def test_a_missing_graph_and_a_missing_output(tmp_path: Path) -> None:

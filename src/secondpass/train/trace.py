@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,14 +103,32 @@ def trace(model: Any, kind: Kind, states_layers: Sequence[int] = ()) -> ir.Model
         "attention_mask": mask,
         "token_type_ids": torch.zeros_like(ids),
     }
+    return to_onnx(
+        _wrapper(model, kind, names, states_layers),
+        {name: example[name] for name in names},
+        {name: {0: batch, 1: tokens} for name in names},
+        outputs,
+    )
+
+
+def to_onnx(
+    module: Any, inputs: Mapping[str, Any], shapes: Mapping[str, Any], outputs: Sequence[str]
+) -> ir.Model:
+    """Return the graph of a module.
+
+    `inputs` are example arrays by name, in the order of the module's arguments; `shapes`
+    says which of their axes may have any length, `outputs` names what comes back.
+    """
+    import torch
+
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            _wrapper(model, kind, names, states_layers).eval(),
-            tuple(example[name] for name in names),
+            module.eval(),
+            tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=tuple({0: batch, 1: tokens} for _ in names),
-            input_names=list(names),
-            output_names=outputs,
+            dynamic_shapes=tuple(shapes[name] for name in inputs),
+            input_names=list(inputs),
+            output_names=list(outputs),
             opset_version=OPSET,
             optimize=True,
             verbose=False,

@@ -22,7 +22,7 @@ from secondpass.train.reader.graphs import compress_graph, score_graph
 from secondpass.train.reader.restore import SHAPE, WEIGHTS, from_weights
 from secondpass.train.reader.trial import feeds_of, prepare, report
 from secondpass.train.run_folder import RunFolder
-from secondpass.train.training import ENCODER
+from secondpass.train.training import ENCODER, START
 from secondpass.train.versions import versions
 
 if TYPE_CHECKING:
@@ -115,8 +115,9 @@ def _open(run: Path) -> _Run:
     model = about["model"]
     reader = from_weights(model["reader"], folder.best(), run)
     settings = about["settings"]
-    named = "the bundled reader" if settings["base"] is None else str(settings["base"])
-    source = f"trained from {named.removeprefix('pypi:')}"
+    base = START if settings["base"] is None else str(settings["base"])
+    # The name, not the place: a card is read on other machines.
+    source = f"trained from {Path(base.removeprefix('pypi:')).name}"
     best = about.get("result", {}).get("best") or {}
     return _Run(
         reader,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secondpass.train.reader.module import MASKED, Reader, quantise_codes
-from secondpass.train.trace import OPSET, quiet
+from secondpass.train.trace import to_onnx
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -77,7 +77,7 @@ def _inner(mask: Tensor) -> Tensor:
 def compress_graph(reader: Reader) -> ir.Model:
     """Return compress.onnx: `states` to `codes` and `scales`."""
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    return _exported(
+    return to_onnx(
         Compressing(reader),
         {"states": torch.rand(2, 7, reader.config.width)},
         {"states": {0: batch, 1: tokens}},
@@ -109,24 +109,4 @@ def score_graph(reader: Reader) -> ir.Model:
         "document_mask": document,
         "document_embeddings": {0: batch},
     }
-    return _exported(Scoring(reader), inputs, shapes, ["scores"])
-
-
-def _exported(
-    module: nn.Module, inputs: dict[str, Tensor], shapes: dict[str, Any], outputs: list[str]
-) -> ir.Model:
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            dynamo=True,
-            dynamic_shapes=tuple(shapes.values()),
-            input_names=list(inputs),
-            output_names=outputs,
-            opset_version=OPSET,
-            optimize=True,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    return program.model
+    return to_onnx(Scoring(reader), inputs, shapes, ["scores"])
