@@ -20,7 +20,7 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.passages import Passages
-from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
+from secondpass.rerank.policies.blend import Blend
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -297,7 +297,7 @@ class Index:
         reranker = self._keeper.reading(reranker)
         if blend is False:
             return reranker
-        return Blend(reranker, DEFAULT_WEIGHTS if blend is True else blend)
+        return Blend(reranker, None if blend is True else blend)
 
     def _own_reranker(self) -> BaseReranker | None:
         """Return the index's own reranker, or None where it cannot be a reader."""

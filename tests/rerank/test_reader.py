@@ -22,6 +22,7 @@ from secondpass import (
 )
 from secondpass.engine.folder import open_folder
 from secondpass.errors import ModelDamagedError, ModelNotFoundError
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
 from secondpass.rerank.reader import Reader
 from secondpass.rerank.reader.cache import RecordCache
 from secondpass.rerank.reader.record import Record, record_key
@@ -241,6 +242,9 @@ def changed(folder: Path, **fields: object) -> Path:
         ({"codes": 0}, ModelDamagedError, "codes is 0"),
         ({"calibration": {"scale": 0.0, "shift": 1.0}}, ModelDamagedError, "calibration"),
         ({"calibration": {"scale": 1.0}}, ModelDamagedError, "shift"),
+        ({"blend": {"rerank": -1}}, ModelDamagedError, "0 or more"),
+        ({"blend": {"vektor": 1}}, ModelDamagedError, "vektor"),
+        ({"blend": ["rerank"]}, ModelDamagedError, "garbles"),
         ({"max_length": "long"}, ModelDamagedError, "long"),
         ({"encoder": {}}, ModelDamagedError, "neither 'model' nor 'folder'"),
         ({"encoder": None}, ModelDamagedError, "NoneType"),
@@ -269,6 +273,16 @@ def test_calibration_scales_and_shifts_the_logit(tmp_path: Path) -> None:
     for before, after in zip(plain, calibrated, strict=True):
         assert after.score == pytest.approx(0.5 * before.score - 3.0)
         assert after.probability < before.probability or before.score < -6
+
+
+def test_weights_of_a_model_are_those_of_its_blend(tmp_path: Path) -> None:
+    tiny_reader(tmp_path)
+    assert Blend(Reranker(tmp_path)).weights == DEFAULT_WEIGHTS
+    changed(tmp_path, blend={"rerank": 0.5, "bm25": 1})
+    reranker = Reranker(tmp_path)
+    assert Blend(reranker).weights == {"rerank": 0.5, "bm25": 1}
+    assert Blend(Blend(reranker)).weights == {"rerank": 0.5, "bm25": 1}
+    assert Blend(reranker, DEFAULT_WEIGHTS).weights == DEFAULT_WEIGHTS
 
 
 def test_a_missing_graph_and_a_missing_output(tmp_path: Path) -> None:

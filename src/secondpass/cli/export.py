@@ -88,6 +88,14 @@ def export(
             "with this version of secondpass only.",
         ),
     ] = False,
+    blend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=WEIGHT,…",
+            help="Weights fitted for a reader beside the first pass, such as "
+            '"rerank=1,vector=0.4,bm25=0.6".',
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -112,6 +120,7 @@ def export(
         force=force,
         weights=weights,
         borrow=borrow,
+        blend=_weights(blend),
         states_layers=_layers(states_layers),
     )
     with stages() as progress:
@@ -131,3 +140,16 @@ def _layers(given: str | None) -> tuple[int, ...]:
         return tuple(int(one) for one in given.split(",")) if given is not None else ()
     except ValueError as error:
         raise InputError(f"--states-layers {given} is not like 4 or 4,6") from error
+
+
+def _weights(given: str | None) -> dict[str, float] | None:
+    from secondpass.rerank.policies.blend import check_weights
+
+    if given is None:
+        return None
+    try:
+        named = (one.split("=") for one in given.split(","))
+        weights = {name.strip(): float(value) for name, value in named}
+    except ValueError as error:
+        raise InputError(f"--blend {given} is not like rerank=1,vector=0.4") from error
+    return check_weights(weights)

@@ -87,6 +87,11 @@ class BaseReranker(ABC):
         """The reranker that a policy wraps, at the bottom; a backend is its own."""
         return self
 
+    @property
+    def blend_weights(self) -> Mapping[str, float] | None:
+        """The weights that suit this model in a `Blend`; None where nobody fitted any."""
+        return None
+
     def with_states(self, store: StateStore) -> BaseReranker:
         """Return this reranker, keeping what it computes of documents in a store.
 

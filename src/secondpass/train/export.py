@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +35,8 @@ class Settings:
     a reader needs: first those that its queries start from, last those that it matches.
     `weights` keeps those of a reader beside its graphs, so that it can be trained further.
     `borrow` leaves out of a reader's encoder the tables that the bundled embedder has too; the
-    folder then works with this version of it only.
+    folder then works with this version of it only. `blend` are a reader's weights beside the
+    first pass, fitted with `benchmarks/quality.py` or on queries of one's own.
     """
 
     kind: Kind = "cross-encoder"
@@ -50,6 +52,7 @@ class Settings:
     states_layers: tuple[int, ...] = ()
     weights: bool = True
     borrow: bool = False
+    blend: Mapping[str, float] | None = None
 
 
 def export_model(

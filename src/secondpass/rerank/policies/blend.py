@@ -31,22 +31,17 @@ class Blend(BaseReranker):
     of them the reranker's scores are passed through unchanged.
 
     `weights` are finite, not negative, and not all zero; kinds not named weigh nothing.
+    Without them those count that were fitted for the model, or else `DEFAULT_WEIGHTS`.
     """
 
     def __init__(
-        self, reranker: BaseReranker, weights: Mapping[str, float] = DEFAULT_WEIGHTS
+        self, reranker: BaseReranker, weights: Mapping[str, float] | None = None
     ) -> None:
-        for name, weight in weights.items():
-            if name not in DEFAULT_WEIGHTS:
-                raise InputError(
-                    f"There is no score {name!r} to blend", fix=nearest(name, DEFAULT_WEIGHTS)
-                )
-            if not math.isfinite(weight) or weight < 0:
-                raise InputError(f"The weight of {name!r} must be 0 or more, not {weight!r}")
-        if not any(weights.values()):
-            raise InputError("At least one weight of a blend must be above 0")
+        if weights is None:
+            fitted = reranker.base.blend_weights
+            weights = DEFAULT_WEIGHTS if fitted is None else fitted
         self.reranker = reranker
-        self.weights = dict(weights)
+        self.weights = check_weights(weights)
 
     @property
     def model(self) -> str:
@@ -89,6 +84,20 @@ class Blend(BaseReranker):
             for i, score in enumerate(scored.scores)
         ]
         return replace(scored, scores=blended, kind=ScoreKind.RANK)
+
+
+def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of a blend, or raise `InputError` for some that make no sense."""
+    for name, weight in weights.items():
+        if name not in DEFAULT_WEIGHTS:
+            raise InputError(
+                f"There is no score {name!r} to blend", fix=nearest(name, DEFAULT_WEIGHTS)
+            )
+        if not math.isfinite(weight) or weight < 0:
+            raise InputError(f"The weight of {name!r} must be 0 or more, not {weight!r}")
+    if not any(weights.values()):
+        raise InputError("At least one weight of a blend must be above 0")
+    return dict(weights)
 
 
 def standardise(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from secondpass.engine.folder import ModelFolder, open_folder, sha256
-from secondpass.errors import ModelDamagedError, ModelError, ModelNotFoundError
+from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.models import BUNDLED, bundled_path
+from secondpass.rerank.policies.blend import check_weights
 
 COMPRESS = "compress.onnx"
 
@@ -25,6 +27,7 @@ class ReaderFolder:
     - `states_digest`: hexadecimal, of all that a record depends on.
     - `scale`, `shift`: what makes log-odds of the graph's scores; 1 and 0 where the manifest
       has no `calibration`.
+    - `blend`: the weights that suit it in a `Blend`, or None.
     """
 
     encoder: ModelFolder
@@ -35,6 +38,7 @@ class ReaderFolder:
     states_digest: str
     scale: float
     shift: float
+    blend: Mapping[str, float] | None
 
 
 def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
@@ -50,7 +54,11 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         named = dict(manifest["encoder"])
         calibration = manifest.get("calibration") or {"scale": 1.0, "shift": 0.0}
         scale, shift = float(calibration["scale"]), float(calibration["shift"])
-    except (KeyError, TypeError, ValueError) as error:
+        stated = manifest.get("blend")
+        blend = None if stated is None else check_weights(stated)
+    except InputError as error:
+        raise _damaged(folder, f"blend: {error.what}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, f"secondpass.json lacks or garbles {error}") from error
     if not (scale > 0 and math.isfinite(scale) and math.isfinite(shift)):
         raise _damaged(folder, f"calibration is {calibration}")
@@ -62,7 +70,9 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
     recorded = manifest.get("files", {}).get(COMPRESS)
     made_by = sha256(compress) if recorded is None else str(recorded["sha256"])
     states = hashlib.sha256(f"{encoder.digest}\n{made_by}\n{codes}".encode()).hexdigest()
-    return ReaderFolder(encoder, compress, folder.onnx, codes, max_length, states, scale, shift)
+    return ReaderFolder(
+        encoder, compress, folder.onnx, codes, max_length, states, scale, shift, blend
+    )
 
 
 def _encoder(folder: ModelFolder, named: dict[str, object]) -> ModelFolder:

@@ -67,6 +67,7 @@ class Reader(BaseReranker):
         self.codes = parts.codes
         self.states_digest = parts.states_digest
         self._calibration = (parts.scale, parts.shift)
+        self._blend = parts.blend
         compress = OnnxRuntime(parts.compress, threads=threads)
         self._states = StateReader(self.encoder, compress, parts.codes)
         self._scores = OnnxRuntime(parts.score, threads=threads)
@@ -77,6 +78,11 @@ class Reader(BaseReranker):
     def model(self) -> str:
         """The name the model was loaded by."""
         return self._name
+
+    @property
+    def blend_weights(self) -> Mapping[str, float] | None:
+        """The weights that were fitted for it, as its manifest has them."""
+        return self._blend
 
     def with_states(self, store: StateStore) -> Reader:
         """Return this reader with a place to keep records in; sessions are shared."""

@@ -83,6 +83,7 @@ def make_reader(
         "codes": reader.config.codes,
         "encoder": _encoder(found.encoder, made, borrow=settings.borrow),
         "calibration": found.calibration,
+        "blend": settings.blend,
         "license": settings.license,
         "source": found.source if settings.origin is None else settings.origin,
         "parameters": sum(p.numel() for p in reader.parameters()),
