@@ -49,13 +49,14 @@ def main() -> int:
     scores = searched(queries, documents, cheap, full, arguments.candidates)
     k, confidence = arguments.k, arguments.confidence
     margin = fit_margin(*scores, k=k, confidence=confidence)
-    print(f"{margin}: {kept_share(scores[0], margin):.1%} of candidates go on")
+    share = kept_share(scores[0], margin)
+    print(f"{margin}: {share:.1%} of candidates go on")
     # The other scale that comes to mind, for comparison: deviations of the query's scores.
     spread = [[s / statistics.pstdev(one) for s in one] for one in scores[0]]
     other = fit_margin(spread, scores[1], k=k, confidence=confidence)
     print(f"in deviations: {other.value:.3f}, {kept_share(spread, other):.1%} go on")
     if arguments.write:
-        write(margin, cheap, full, arguments)
+        write(margin, share, cheap, full, arguments)
         print(f"written: {KNOWN}")
     return 0
 
@@ -107,7 +108,11 @@ def kept_share(cheap: Lists, margin: Margin) -> float:
 
 
 def write(
-    margin: Margin, cheap: BaseReranker, full: BaseReranker, arguments: argparse.Namespace
+    margin: Margin,
+    share: float,
+    cheap: BaseReranker,
+    full: BaseReranker,
+    arguments: argparse.Namespace,
 ) -> None:
     """Put a margin into the file of known ones, in place of one for models of these names."""
     rows = json.loads(KNOWN.read_text("utf-8")) if KNOWN.is_file() else []
@@ -122,6 +127,7 @@ def write(
         "confidence": margin.confidence,
         "queries": margin.queries,
         "candidates": arguments.candidates,
+        "go_on": round(share, 3),
         "data": {
             "what": "mined training groups, the queries that training held out",
             "sha256": hashlib.sha256(data).hexdigest(),
