@@ -25,7 +25,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality models train bench-start lock clean
+.PHONY: help demo test lint types docs quality models margins train bench-start lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -37,6 +37,7 @@ help:
 	@echo "make quality      what the reranker is worth on six collections, held out (ARGS=…)"
 	@echo "make train        train the bundled rerankers again, into runs/ (needs SECONDPASS_DATA)"
 	@echo "make models       export and quantise the bundled models again, rerankers from runs/"
+	@echo "make margins      fit the cascade of the bundled models again, after make models"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make lock         write the installed versions to $(LOCK)"
 	@echo "make clean        remove $(VENV), $(INDEX) and caches"
@@ -122,6 +123,10 @@ models: $(VENV)/.test
 # Two hours on two cores; it goes on where it was stopped.
 train: $(VENV)/.test
 	@BIN=$(BIN) scripts/train_bundled.sh $(RUNS)
+
+# After `make models`: the margins are of those very models.
+margins: $(VENV)/.test
+	@$(BIN)/python scripts/fit_cascade.py $(RUNS)/mined --write
 
 bench-start: $(VENV)/.demo
 	@$(BIN)/python benchmarks/startup.py

@@ -48,6 +48,7 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "truncated": result.truncated,
         "unread": result.unread,
         "windows": result.windows,
+        "scored": result.scored,
         "title": None if document is None else document.title,
         "text": None if document is None else document.text,
         "metadata": None if document is None else dict(document.metadata),
@@ -79,7 +80,11 @@ def explanation(result: RankedDocument) -> str:
     words = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
     if result.parts:
         words.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
-    words.append(f"read in {result.windows} windows, {result.unread} characters unread")
+    words.append(
+        f"read in {result.windows} windows, {result.unread} characters unread"
+        if result.scored
+        else "not scored by the second pass"
+    )
     return "; ".join(words)
 
 
@@ -132,9 +137,11 @@ def number(value: float | None) -> str:
 def summary(response: RerankResponse) -> None:
     """Print what happened and how long each stage took to standard error."""
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
-    read = f"{response.usage.documents} candidates, {response.usage.pairs} windows read"
-    cut = response.usage.truncated
+    usage, cut = response.usage, response.usage.truncated
+    read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
     typer.echo(f"{response.status} by {response.model}: {read}", err=True)
+    if response.reason and response.results:
+        typer.echo(f"({response.reason})", err=True)
     typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
 
 

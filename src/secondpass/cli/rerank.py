@@ -25,6 +25,9 @@ def rerank(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Order documents by their relevance to a query.
@@ -34,11 +37,12 @@ def rerank(
     """
     from secondpass.cli.output import print_json, print_response, response_object
     from secondpass.cli.progress import working
-    from secondpass.reranker import Reranker
+    from secondpass.cli.second_pass import second_pass
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        response = Reranker(model).rerank(
+        reranker = second_pass(model, budget_ms=budget_ms, cascade=cascade, cache=cache)
+        response = reranker.rerank(
             query,
             documents,
             top_k=top_k,

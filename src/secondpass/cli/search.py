@@ -34,6 +34,9 @@ def search(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the order before and after, side by side.")
     ] = False,
@@ -53,13 +56,24 @@ def search(
         response_object,
     )
     from secondpass.cli.progress import working
-    from secondpass.pipeline import Index, SearchOptions
+    from secondpass.cli.second_pass import second_pass
+    from secondpass.errors import InputError
+    from secondpass.pipeline import Index, Rerank, SearchOptions
 
+    reranker: Rerank = model if rerank else False
+    if budget_ms is not None or cascade or cache:
+        if not rerank:
+            raise InputError(
+                "--budget-ms, --cascade and --cache are for the second pass",
+                why="--no-rerank leaves it out",
+            )
+        with working("Loading the models"):
+            reranker = second_pass(model, budget_ms=budget_ms, cascade=cascade, cache=cache)
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
         "top_k": top_k,
-        "rerank": model if rerank else False,
+        "rerank": reranker,
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
