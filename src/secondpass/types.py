@@ -82,6 +82,9 @@ class RankedDocument:
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
+    - `scored`: False for a candidate that the model did not score to its end (it was left
+      out as one that cannot be among the first). It then stands below all that were, its
+      `score_kind` is `ScoreKind.RANK` and `probability` is None.
     """
 
     index: int
@@ -95,6 +98,7 @@ class RankedDocument:
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def first_stage_rank(self) -> int:

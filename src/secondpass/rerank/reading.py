@@ -24,12 +24,16 @@ class Reading:
     it is long; what stands before it is the head, repeated on every window. `max_length`
     is the length of a window in tokens with query and special tokens; None is the
     model's own.
+
+    Policies also want to know how many results the caller asked for (`top_k`, None for
+    all). No score depends on it.
     """
 
     fields: tuple[str, ...] | None = None
     template: str | None = None
     max_length: int | None = None
     passages: Passages = field(default_factory=Passages)
+    top_k: int | None = None
 
     def __post_init__(self) -> None:
         if self.template is not None:

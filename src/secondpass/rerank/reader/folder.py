@@ -10,8 +10,9 @@ from pathlib import Path
 from secondpass.engine.folder import ModelFolder, open_folder, sha256
 from secondpass.errors import ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.models import BUNDLED, bundled_path
+from secondpass.rerank.exits import Exit
 
-COMPRESS = "compress.onnx"
+COMPRESS, START = "compress.onnx", "start.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class ReaderFolder:
     - `states_digest`: hexadecimal, of all that a record depends on.
     - `scale`, `shift`: what makes log-odds of the graph's scores; 1 and 0 where the manifest
       has no `calibration`.
+    - `start`: the graph of the score that reading starts from, and `exit`: how far that
+      may be trusted; None where the manifest has no `exit`.
     """
 
     encoder: ModelFolder
@@ -35,6 +38,8 @@ class ReaderFolder:
     states_digest: str
     scale: float
     shift: float
+    start: Path | None
+    exit: Exit | None
 
 
 def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
@@ -50,6 +55,8 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         named = dict(manifest["encoder"])
         calibration = manifest.get("calibration") or {"scale": 1.0, "shift": 0.0}
         scale, shift = float(calibration["scale"]), float(calibration["shift"])
+        said = manifest.get("exit")
+        leaving = None if said is None else Exit.from_object(said)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder, f"secondpass.json lacks or garbles {error}") from error
     if not (scale > 0 and math.isfinite(scale) and math.isfinite(shift)):
@@ -58,11 +65,25 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         raise _damaged(folder, f"codes is {codes} and max_length is {max_length}")
     if folder.onnx is None or not compress.is_file():
         raise _damaged(folder, f"it has no {COMPRESS}" if folder.onnx else "no model.onnx")
+    start = None if leaving is None else folder.path / START
+    if start is not None and not start.is_file():
+        raise _damaged(folder, f"it has no {START}")
     encoder = _encoder(folder, named)
     recorded = manifest.get("files", {}).get(COMPRESS)
     made_by = sha256(compress) if recorded is None else str(recorded["sha256"])
     states = hashlib.sha256(f"{encoder.digest}\n{made_by}\n{codes}".encode()).hexdigest()
-    return ReaderFolder(encoder, compress, folder.onnx, codes, max_length, states, scale, shift)
+    return ReaderFolder(
+        encoder=encoder,
+        compress=compress,
+        score=folder.onnx,
+        codes=codes,
+        max_length=max_length,
+        states_digest=states,
+        scale=scale,
+        shift=shift,
+        start=start,
+        exit=leaving,
+    )
 
 
 def _encoder(folder: ModelFolder, named: dict[str, object]) -> ModelFolder:
