@@ -23,6 +23,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "exits": lambda folder: Reranker(exits=True),
     "torch": _tiny,
     "reader": _tiny_reader,
 }

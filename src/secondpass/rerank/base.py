@@ -151,9 +151,7 @@ class BaseReranker(ABC):
             nothing = "there were no documents"
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
         results = _ranked(candidates, scored, return_documents)
-        kept = [
-            r for r in results if min_score is None or (r.scored and r.score >= min_score)
-        ]
+        kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,

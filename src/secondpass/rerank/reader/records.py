@@ -55,9 +55,7 @@ class Records:
         if self._store is not None and missing:
             kept = self._store.get(missing)
             # A record of another length would answer for another text.
-            fitting = {
-                k: r for k, r in kept.records.items() if r.tokens == self._lengths[k]
-            }
+            fitting = {k: r for k, r in kept.records.items() if r.tokens == self._lengths[k]}
             records |= fitting
             self._remember(fitting)
             if kept.problem is not None:
