@@ -60,7 +60,9 @@ def main() -> None:
         from sentence_transformers import CrossEncoder
 
         torch.set_num_threads(arguments.threads)
-        peer = CrossEncoder(arguments.peer, device="cpu", max_length=256)
+        # Weights stored in half precision would be computed in it, which is slow on a CPU.
+        whole = {"dtype": torch.float32}
+        peer = CrossEncoder(arguments.peer, device="cpu", max_length=256, model_kwargs=whole)
         pairs = texts[:100]
         ways["sentence-transformers, 100 documents"] = lambda q: len(
             peer.predict([(q, text) for text in pairs], show_progress_bar=False)

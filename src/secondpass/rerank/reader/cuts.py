@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondpass.engine.tokenise import Tokeniser, TokenSequence
@@ -46,8 +46,13 @@ class Cutter:
 
     def windows(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Windows]:
         """Return the windows of each text, of at most `room` tokens and the special ones."""
-        found = pieces(self._tokeniser, texts, room=room, passages=passages)
-        return [Windows(tuple(map(self._tokeniser.single, p.ids)), p.unread) for p in found]
+        return list(self._windows(texts, room, passages))
+
+    def _windows(
+        self, texts: Sequence[Text], room: int, passages: Passages
+    ) -> Iterator[Windows]:
+        for piece in pieces(self._tokeniser, texts, room=room, passages=passages):
+            yield Windows(tuple(map(self._tokeniser.single, piece.ids)), piece.unread)
 
     def cut(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Cut]:
         """Return the keys of each text's windows."""
@@ -59,7 +64,8 @@ class Cutter:
                     self._known.move_to_end(name)
                     cuts[text] = self._known[name]
         missing = [text for text in texts if text not in cuts]
-        windows = self.windows(missing, room=room, passages=passages)
+        # One after the other: only the keys of a text's windows stay in memory.
+        windows = self._windows(missing, room, passages)
         cuts.update(zip(missing, map(_cut, windows), strict=True))
         with self._lock:
             for text, name in zip(texts, names, strict=True):
@@ -73,7 +79,7 @@ class Cutter:
         self, texts: Sequence[Text], *, room: int, passages: Passages
     ) -> dict[bytes, TokenSequence]:
         """Return the windows of all texts by their keys."""
-        found = self.windows(texts, room=room, passages=passages)
+        found = self._windows(texts, room, passages)
         return {record_key(s): s for document in found for s in document.sequences}
 
 
