@@ -2,8 +2,8 @@
 
     python benchmarks/exits.py --collections scifact nfcorpus --queries 40
 
-The candidates are those that `benchmarks/quality.py` found, with everything kept of documents in
-memory; run that first. Each question is answered with and without exits in turn.
+The candidates are those that `benchmarks/quality.py` found; run that first. Every document's
+records are in memory, and each question is answered with and without exits in turn.
 """
 
 from __future__ import annotations

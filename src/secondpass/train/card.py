@@ -76,8 +76,8 @@ _NO_NOTES = (
     "fails: pass --notes FILE.md to `secondpass export`."
 )
 _EXIT = (
-    "With `exits=True`, what lies more than {margin:.2f} log-odds under the last wanted place by "
-    "the score that reading starts from (start.onnx) is not read. That margin kept the whole top "
-    "of {confidence:.0%} of lists, fitted on {lists} of them."
+    "With `exits=True`, candidates are not read whose starting score (start.onnx) is more "
+    "than {margin:.2f} log-odds below that of the last place wanted. The margin is to keep the "
+    "whole top of {confidence:.0%} of lists; it was fitted on {lists}."
 )
 _HELD_OUT = "On pairs of questions that were not used for calibration."
