@@ -82,8 +82,8 @@ def test_a_file_that_is_no_graph_and_a_batch_that_does_not_fit(
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelDamagedError, match="OpenVINO cannot open"):
         OpenVinoRuntime(tmp_path / "model.onnx")
-    with pytest.raises(ModelError, match=r"shape \(2, 3, 4\)"):
-        runtime.run({"input_ids": np.zeros((2, 3, 4), dtype=np.int64)})
+    with pytest.raises(ModelError, match=r"shape \(2, 8\)"):
+        runtime.run({**feeds(2, 8), "unknown": np.ones((2, 5), dtype=np.int64)})
 
 
 def test_a_missing_extra_says_how_to_get_it(

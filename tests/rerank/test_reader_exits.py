@@ -33,12 +33,19 @@ def scores(response: RerankResponse) -> dict[int, float]:
     return {r.index: r.score for r in response.results}
 
 
+def same(response: RerankResponse, expected: RerankResponse) -> bool:
+    """Whether two responses rank alike, with scores that differ in their last bits only."""
+    return [r.index for r in response.results] == [r.index for r in expected.results] and (
+        scores(response) == pytest.approx(scores(expected), abs=1e-4)
+    )
+
+
 def test_the_top_is_that_of_reading_all(
     both: tuple[Reranker, Reranker], texts: list[str]
 ) -> None:
     whole, early = both
     response = early.rerank(QUERY, texts, top_k=3)
-    assert response.results == whole.rerank(QUERY, texts, top_k=3).results
+    assert same(response, whole.rerank(QUERY, texts, top_k=3))
     assert 3 <= response.usage.pairs < len(texts)
 
 
@@ -48,7 +55,7 @@ def test_without_fewer_results_wanted_all_are_read(
     whole, early = both
     for top_k in (None, len(texts), len(texts) + 1):
         found = early.rerank(QUERY, texts, top_k=top_k)
-        assert found.results == whole.rerank(QUERY, texts, top_k=top_k).results
+        assert same(found, whole.rerank(QUERY, texts, top_k=top_k))
         assert found.usage.pairs == len(texts)
 
 
@@ -70,7 +77,8 @@ def test_what_was_left_out_stands_below_and_is_marked(
     assert len(read) >= 2
     assert left
     expected = scores(whole.rerank(QUERY, candidates))
-    assert all(r.score == expected[r.index] for r in read)
+    for result in read:
+        assert result.score == pytest.approx(expected[result.index], abs=1e-4)
     for result in left:
         assert result.score <= read[-1].score
         assert result.score_kind is ScoreKind.RANK
