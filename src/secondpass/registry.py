@@ -13,7 +13,10 @@ from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.base import BaseReranker
 
 ARCHITECTURES = "secondpass.architectures"
-"""Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker."""
+"""Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.
+
+One whose models have exits takes `exits=True` too.
+"""
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,6 +27,7 @@ def load_reranker(
     revision: str | None = None,
     label: str | int | None = None,
     threads: int | None = None,
+    exits: bool = False,
 ) -> BaseReranker:
     """Return the reranker of that name.
 
@@ -41,7 +45,9 @@ def load_reranker(
             fix=nearest(folder.architecture, architectures),
         )
     build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
-    return build(folder, name=str(name), label=label, threads=threads)
+    # Named only where it is wanted: an architecture of another package may not know it.
+    wanted = {"exits": True} if exits else {}
+    return build(folder, name=str(name), label=label, threads=threads, **wanted)
 
 
 def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:

@@ -24,6 +24,8 @@ class Reranker(BaseReranker):
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the engine.
+    - `exits`: whether candidates that cannot be among the `top_k` may be left out before
+      they are read to the end; see docs/explanation/speed-engine.md.
 
     One object may be used by several threads at once. Raises `ModelNotFoundError` for an
     unknown name, `ModelDamagedError` for files that differ from their checksums,
@@ -37,8 +39,11 @@ class Reranker(BaseReranker):
         revision: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
+        exits: bool = False,
     ) -> None:
-        self.backend = load_reranker(model, revision=revision, label=label, threads=threads)
+        self.backend = load_reranker(
+            model, revision=revision, label=label, threads=threads, exits=exits
+        )
 
     @property
     def model(self) -> str:

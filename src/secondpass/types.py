@@ -82,9 +82,9 @@ class RankedDocument:
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
-    - `scored`: False where the second pass did not score it. Behind one that a policy left
-      out stands the lowest score that was given, `score_kind` is `ScoreKind.RANK`,
-      `probability` None and `windows` 0.
+    - `scored`: False where the second pass did not score it to its end. Behind one that a
+      policy left out stands at most the lowest score that was given, `score_kind` is
+      `ScoreKind.RANK`, `probability` None and `windows` 0.
     """
 
     index: int

@@ -45,6 +45,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,
+    "exits": lambda folder: Reranker(exits=True),
     "torch": _tiny,
     "reader": _tiny_reader,
 }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Score:
     """One document's score, and how it was read (see `RankedDocument`).
 
-    One with `scored=False` has the lowest `value` of those that were scored.
+    One with `scored=False` has at most the lowest `value` of those that were scored.
     """
 
     value: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondpass.engine.tokenise import Tokeniser, Tokens, TokenSequence
@@ -10,6 +10,9 @@ from secondpass.rerank.passages import Passages
 
 LEAST_DOCUMENT = 16
 """A window must leave the document at least this many tokens to be worth reading."""
+
+# So many texts are tokenised at once: what a tokenizer says of a token is far more than its id.
+_TEXTS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +33,25 @@ class Pieces:
 
 def pieces(
     tokeniser: Tokeniser, texts: Sequence[tuple[str, str]], *, room: int, passages: Passages
-) -> list[Pieces]:
-    """Return the pieces of each (head, body), of at most `room` tokens each.
+) -> Iterator[Pieces]:
+    """Yield the pieces of each (head, body), of at most `room` tokens each.
 
     The head stands on every piece. Where head and body do not fit together, a head longer
     than half of the room is cut there.
     """
-    heads = tokeniser.encode([head for head, _ in texts], limit=room)
-    bodies = tokeniser.encode([body for _, body in texts], limit=room * passages.most + 1)
-    found = []
-    for head, body in zip(heads, bodies, strict=True):
-        kept = len(head.ids)
-        if kept > room // 2 and kept + len(body.ids) > room:
-            kept = room // 2
-        spans = passages.windows(len(body.ids), room - kept)
-        found.append(
-            Pieces(
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        some = texts[start : start + _TEXTS_AT_ONCE]
+        heads = tokeniser.encode([head for head, _ in some], limit=room)
+        bodies = tokeniser.encode([body for _, body in some], limit=room * passages.most + 1)
+        for head, body in zip(heads, bodies, strict=True):
+            kept = len(head.ids)
+            if kept > room // 2 and kept + len(body.ids) > room:
+                kept = room // 2
+            spans = passages.windows(len(body.ids), room - kept)
+            yield Pieces(
                 tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
                 _unread(head, kept) + _unread(body, spans[-1][1]),
             )
-        )
-    return found
 
 
 def _unread(tokens: Tokens, read: int) -> int:

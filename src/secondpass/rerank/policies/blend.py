@@ -27,9 +27,9 @@ class Blend(BaseReranker):
     Each score is standardised over the candidates of one query (mean 0, deviation 1), so
     the sum orders one response and means nothing across responses (`ScoreKind.RANK`);
     `probability` stays the reranker's own. A candidate without a score of a kind counts
-    as the lowest of that kind, as does one that a policy inside left unscored; a kind that
-    no candidate has is left out, and with none of the first stage's the reranker's scores
-    are passed through unchanged.
+    as the lowest of that kind, and one that a policy left unscored by the score that it was
+    given instead, which is never above the lowest; a kind that no candidate has is left out,
+    and with none of the first stage's the reranker's scores are passed through unchanged.
 
     `weights` are finite, not negative, and not all zero; kinds not named weigh nothing.
     Without them those count that were fitted for the model, or else `DEFAULT_WEIGHTS`.
@@ -70,7 +70,7 @@ class Blend(BaseReranker):
             for name, values in columns.items()
         ):
             return scored
-        columns["rerank"] = [s.value if s.scored else None for s in scored.scores]
+        columns["rerank"] = [s.value for s in scored.scores]
         parts = {
             name: self.weights[name] * standardise(columns[name])
             for name in DEFAULT_WEIGHTS

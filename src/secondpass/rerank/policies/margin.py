@@ -68,18 +68,30 @@ def fit_margin(
         raise InputError(f"confidence must be between 0 and 1, not {confidence!r}")
     if len(cheap) != len(full):
         raise InputError(f"There are {len(cheap)} lists of cheap scores and {len(full)} full")
-    needed = sorted(
-        _needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))
-    )
-    # As written in decimals, so that 19 queries are enough for 0.95 whatever floats do.
-    share = Fraction(repr(float(confidence)))
-    place = math.ceil((len(needed) + 1) * share)
-    if place > len(needed):
+    needed = [_needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))]
+    value = conformal(needed, confidence)
+    if value is None:
+        share = _exactly(confidence)
         raise InputError(
             f"{len(needed)} queries are too few for a confidence of {confidence}",
             fix=f"Give at least {math.ceil(share / (1 - share))}, or ask for less confidence.",
         )
-    return Margin(needed[place - 1], k, confidence, len(needed))
+    return Margin(value, k, confidence, len(needed))
+
+
+def conformal(needed: Sequence[float], confidence: float) -> float | None:
+    """Return the ceil((n + 1) · confidence)-th smallest of n numbers, None if there is none.
+
+    A further number drawn like these is no larger with at least that probability (split
+    conformal prediction, Vovk et al., 2005).
+    """
+    place = math.ceil((len(needed) + 1) * _exactly(confidence))
+    return sorted(needed)[place - 1] if place <= len(needed) else None
+
+
+def _exactly(confidence: float) -> Fraction:
+    """Return it as written in decimals, so that 19 queries are enough for 0.95."""
+    return Fraction(repr(float(confidence)))
 
 
 def survivors(scores: Sequence[float | None], margin: Margin) -> list[int]:
