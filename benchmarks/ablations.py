@@ -92,7 +92,7 @@ def trial(name: str, depth: int = 30) -> Trial:
     about = member(name)
     collection = load(name, QUESTIONS[name], about.given, judged=about.qrels)
     (file,) = (ROOT / ".cache" / "quality").glob(f"{name}-*-100.jsonl")
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
     found = {row["query"]: row["found"]["bm25"][:depth] for row in rows}
     texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
     names = list(dict.fromkeys(n for q in collection.queries for n, *_ in found[q]))
