@@ -147,7 +147,7 @@ def print_budget(collection: Collection, lists: Lists, budget_ms: float) -> None
         over.append(max(0.0, taken - budget_ms) / max(timed.batches))
         batches.append(len(timed.batches))
         shares.append(response.usage.scored / len(candidates))
-    print(f"\nbudget of {budget_ms:g} ms, {len(over)} calls, texts never read before:")
+    print(f"\nbudget of {budget_ms:g} ms, {len(over)} calls, no states kept beforehand:")
     print(f"- beyond it, in longest batches: p95 {_p95(over):.2f}, most {max(over):.2f}")
     print(f"- scored {statistics.mean(shares):.0%} in {statistics.mean(batches):.1f} batches")
 

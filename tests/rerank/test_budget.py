@@ -112,7 +112,7 @@ def test_a_batch_fits_what_is_left(
 ) -> None:
     pace = Pace()
     for candidates, milliseconds in seen:
-        pace.learn(candidates, milliseconds)
+        pace.learn(candidates, milliseconds, first=False)
     size = pace.batch(left, first=first)
     if pace.cost is None:
         assert size == FIRST
@@ -126,11 +126,20 @@ def test_a_batch_fits_what_is_left(
 
 def test_a_slow_start_is_forgotten() -> None:
     pace = Pace()
-    pace.learn(4, 4000.0)
+    pace.learn(4, 4000.0, first=True)
     assert pace.batch(80.0, first=False) == 0
     for _ in range(12):
-        pace.learn(1, 1.0)
+        pace.learn(1, 1.0, first=True)
     assert pace.batch(80.0, first=False) > 8
+
+
+def test_what_a_query_itself_costs_is_not_taken_for_its_candidates() -> None:
+    pace = Pace()
+    pace.learn(4, 4.0, first=True)
+    pace.learn(1, 300.0, first=True)
+    assert pace.cost == 1.0
+    pace.learn(1, 3.0, first=False)
+    assert pace.cost == 2.0
 
 
 def test_steps_stop_with_the_budget_inside_them() -> None:

@@ -78,7 +78,7 @@ class Budgeted(BaseReranker):
             part = self.reranker.score(query, [candidates[i] for i in batch], reading)
             check_pairwise("Budgeted", part, "Wrap the budget: Blend(Budgeted(reranker, 80)).")
             before, now = now, time.perf_counter()
-            self._pace.learn(len(batch), (now - before) * 1000)
+            self._pace.learn(len(batch), (now - before) * 1000, first=not parts)
             parts.append(part)
             found.update(zip(batch, part.scores, strict=True))
         told = f"{self.model} scored {len(found)} of {len(order)} in {self.budget_ms:g} ms"

@@ -23,12 +23,19 @@ class Pace:
         """Milliseconds a candidate, or None before the first batch."""
         return self._cost
 
-    def learn(self, candidates: int, milliseconds: float) -> None:
-        """Count a batch of at least one candidate."""
+    def learn(self, candidates: int, milliseconds: float, *, first: bool) -> None:
+        """Count a batch of at least one candidate.
+
+        The first of a query also pays for the query: it counts only where it was cheaper
+        than expected, or nothing was.
+        """
         seen = milliseconds / candidates
         with self._lock:
             known = self._cost
-            self._cost = seen if known is None else _LAST * seen + (1 - _LAST) * known
+            if known is None:
+                self._cost = seen
+            elif not first or seen < known:
+                self._cost = _LAST * seen + (1 - _LAST) * known
 
     def batch(self, left_ms: float, *, first: bool) -> int:
         """Return how many candidates to score next, 0 to stop.
