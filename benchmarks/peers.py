@@ -15,9 +15,11 @@ import argparse
 import contextlib
 import json
 import os
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import beir
 from beir import ROOT
@@ -30,6 +32,7 @@ from speed.prepare import STEPS, folder_for, prepare
 from speed.process import Worker
 from speed.report import Report
 from speed.rounds import run, steps
+from speed.shares import shares
 from speed.workloads import SAMPLE, Queries, available, plan
 
 import secondpass
@@ -106,6 +109,7 @@ def main() -> int:
         workers = [w for w in workers if w.absent is None]
         with bar("rounds", steps(loads, workers, arguments.rounds)) as measured:
             results = run(workers, loads, queries, arguments.rounds, lambda _: measured(1))
+    apart = taken_apart(arguments, models, queries[collections[0]])
     tokeniser = Tokeniser(models / "weights" / "tokenizer.json")
     whole = Report(
         machine=machine(arguments.threads),
@@ -120,10 +124,25 @@ def main() -> int:
         loaded={w.name: (w.load_seconds, w.load_megabytes) for w in workers},
         absent=absent,
         bars=list(bars(results, collections[0])),
+        shares=apart,
         made_by=f"secondpass {secondpass.__version__}, {date.today().isoformat()}.",
     )
     report(arguments, whole)
     return 0
+
+
+def taken_apart(
+    arguments: argparse.Namespace, models: Path, queries: Queries
+) -> dict[str, Any]:
+    """Return the profiles of our two models on one query, of those that can be had."""
+    query = queries.query(0, min(100, max(arguments.candidates)))
+    found = {}
+    with bar("shares", 2) as taken:
+        for name, model in (("secondpass", models / "secondpass-int8"), ("bundled", "bundled")):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                found[name] = shares(model, query, arguments.threads, arguments.max_length)
+            taken(1)
+    return found
 
 
 def lengths(tokeniser: Tokeniser, queries: Queries, some: int = 10) -> list[int]:
@@ -150,6 +169,7 @@ def report(arguments: argparse.Namespace, whole: Report) -> None:
             "results": [r.as_json() for r in whole.results],
             "absent": whole.absent,
             "loading": whole.loaded,
+            "shares": whole.shares,
             "bars": [{"text": b.text, "met": b.met} for b in whole.bars],
         }
         arguments.json.write_text(json.dumps(found, indent=1), "utf-8")

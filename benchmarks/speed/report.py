@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from speed.bars import Bar
 from speed.machine import has_vnni
 from speed.results import Result
+from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import lengths_table, load_table, row, workload_table
 from speed.workloads import Workload
 
@@ -26,6 +28,7 @@ class Report:
     loaded: Mapping[str, tuple[float, float]]
     absent: Mapping[str, str]
     bars: Sequence[Bar]
+    shares: Mapping[str, Mapping[str, Any]]
     made_by: str
 
     def markdown(self, picture: str | None) -> str:
@@ -39,6 +42,16 @@ class Report:
             )
             parts += [f"**{load.collection}, {number}{crowd}**", ""]
             parts += [*workload_table(self.results, load), ""]
+        if self.shares:
+            parts += [
+                "**Where the time of one query goes**",
+                "",
+                *shares_table(self.shares),
+                "",
+            ]
+            parts += ["**How near to the peak**", "", *reach_table(self.shares), ""]
+            for name, found in self.shares.items():
+                parts += [f"Operators of {name}: {operators_line(found)}.", ""]
         parts += ["**Lengths**", "", *lengths_table(self.lengths, self.max_length), ""]
         parts += ["**Loading**", "", *load_table(self.loaded), ""]
         for name, reason in self.absent.items():
