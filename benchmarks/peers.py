@@ -116,7 +116,7 @@ def main() -> int:
         weights="untrained head: agreement says little"
         if arguments.weights is None
         else arguments.weights.resolve().name,
-        rounds=arguments.rounds,
+        rounds=max(len(r.rates) for r in results),
         max_length=arguments.max_length,
         workloads=loads,
         results=results,

@@ -45,6 +45,8 @@ class Worker:
                 stderr=errors,
                 env=environment,
                 text=True,
+                # An interrupt is for the one who asks; what was measured is still reported.
+                start_new_session=True,
             )
         first = self._read()
         self.absent: str | None = first.get("absent", first.get("error"))

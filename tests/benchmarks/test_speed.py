@@ -18,6 +18,7 @@ from speed.process import Worker
 from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
+from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import workload_table
 from speed.workloads import Queries, Query, Workload, plan
 
@@ -157,3 +158,23 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
     finally:
         for worker in [*workers, lost]:
             worker.close()
+
+
+def test_shares_and_reach_are_laid_out_by_phase() -> None:
+    phase = {
+        "name": "query",
+        "seconds": 2.0,
+        "parts": {"tokenise": 0.5, "head": 1.5},
+        "operations": {"int8": 10**9, "fp32": 0},
+        "product_seconds": {"int8": 0.5, "fp32": 0.0},
+        "operators": {"MatMulInteger": 0.5, "Add": 0.25},
+    }
+    found = {
+        "model": {
+            "profile": {"phases": [phase]},
+            "peak_operations_per_second": {"int8": 8e9, "fp32": 4e9},
+        }
+    }
+    assert "| tokenise | 25.0% |" in shares_table(found)
+    assert reach_table(found)[2:] == ["| model, query | int8 | 25% | 2 | 8 | 25% |"]
+    assert operators_line(found["model"]) == "MatMulInteger 25.0%, Add 12.5%"

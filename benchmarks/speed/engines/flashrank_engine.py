@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import onnxruntime as ort
 from flashrank import Config, Ranker, RerankRequest
 
-from speed.engines import Setting
+from speed.engines import NotAvailableError, Setting
 
 FOLDER, FILE = "flashrank", "model.onnx"
 
@@ -21,6 +21,9 @@ class FlashRank:
     """Its scores are probabilities in single precision; the logits are got back from them."""
 
     def __init__(self, setting: Setting) -> None:
+        if not (setting.models / FOLDER / FILE).is_file():
+            # It would try to download a model of that name.
+            raise NotAvailableError("its model could not be made; see .cache/speed/log.txt")
         # Known to the module that reads the table and to the one that owns it: one object.
         Config.model_file_map[FOLDER] = FILE
         self._ranker = Ranker(
