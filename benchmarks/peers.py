@@ -57,7 +57,7 @@ def parsed() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--max-length", type=int, default=256, help="tokens of a pair, the same for all")
     add("--memory", type=float, default=10.0, help="GB one engine may take")
-    add("--quick", action="store_true", help="one round, 20 and 100 candidates")
+    add("--quick", action="store_true", help="one round, of 20 and 100 candidates if not told")
     add("--json", type=Path, metavar="FILE", help="write everything there")
     add("--write", action="store_true", help="put it into docs/explanation/speed.md")
     arguments = parser.parse_args()
@@ -73,7 +73,8 @@ def parsed() -> argparse.Namespace:
         parser.error(f"--weights {arguments.weights}: there is no model.safetensors")
     if arguments.quick:
         arguments.rounds = 1
-        arguments.candidates = [n for n in (20, 100) if n in arguments.candidates] or [20]
+        if arguments.candidates == list(SIZES):
+            arguments.candidates = [20, 100]
     return arguments
 
 

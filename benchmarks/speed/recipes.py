@@ -94,25 +94,25 @@ def sbert_openvino_int8(models: Path, made: Path) -> None:
     model = CrossEncoder(str(models / "sbert-openvino"), backend="openvino")
     lines = CALIBRATION.read_text("utf-8").splitlines()[:SAMPLES]
 
-    def rows() -> Any:
-        for pair in map(json.loads, lines):
-            yield dict(
-                model.tokenizer(
-                    pair["query"],
-                    pair["text"],
-                    padding="max_length",
-                    max_length=CALIBRATION_LENGTH,
-                    truncation=True,
-                )
+    # A list: a generator would have to be pickled with the model that it calls.
+    rows = [
+        dict(
+            model.tokenizer(
+                pair["query"],
+                pair["text"],
+                padding="max_length",
+                max_length=CALIBRATION_LENGTH,
+                truncation=True,
             )
-
+        )
+        for pair in map(json.loads, lines)
+    ]
     quantiser = OVQuantizer.from_pretrained(_inner(model))
     quantiser.quantize(
-        Dataset.from_generator(rows, cache_dir=str(made / "rows")),
+        Dataset.from_list(rows),
         save_directory=str(made),
         ov_config=OVConfig(quantization_config=OVQuantizationConfig()),
     )
-    shutil.rmtree(made / "rows", ignore_errors=True)
     for file in (models / "sbert-openvino").iterdir():
         if file.is_file() and not (made / file.name).exists():
             shutil.copyfile(file, made / file.name)
