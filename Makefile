@@ -6,6 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
+PEERS  := .venv-bench
 PYTHON ?=
 ARGS   ?=
 RUNS   ?= runs
@@ -25,7 +26,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality models margins train bench-start lock clean
+.PHONY: help demo test lint types docs quality models margins train bench-start bench lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -38,9 +39,10 @@ help:
 	@echo "make train        train the bundled rerankers again, into runs/ (needs SECONDPASS_DATA)"
 	@echo "make models       export and quantise the bundled models again, rerankers from runs/"
 	@echo "make margins      fit the cascade of the bundled models again, after make models"
+	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make lock         write the installed versions to $(LOCK)"
-	@echo "make clean        remove $(VENV), $(INDEX) and caches"
+	@echo "make clean        remove $(VENV), $(PEERS), $(INDEX) and caches"
 
 # --- environment: one .venv, a stamp for each level of install -----------------------
 
@@ -128,6 +130,20 @@ train: $(VENV)/.test
 margins: $(VENV)/.test
 	@$(BIN)/python scripts/fit_cascade.py $(RUNS)/mined --write
 
+# PyTorch, OpenVINO and the peers: 3 GB, in a place of their own.
+$(PEERS)/.made: benchmarks/speed/requirements.txt $(VENV)/.made
+	@echo "-- making $(PEERS) with the peers"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+	  -r benchmarks/speed/requirements.txt > $(PEERS)/pip.log 2>&1 \
+	  && $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --no-deps -e . \
+	  >> $(PEERS)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(PEERS)/pip.log" >&2; exit 1; }
+	@touch $@
+
+bench: $(PEERS)/.made
+	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
+
 bench-start: $(VENV)/.demo
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/memory.py
@@ -141,5 +157,5 @@ lock: $(VENV)/.test
 	@echo "$(LOCK): $$(grep -c == $(LOCK)) versions"
 
 clean:
-	@rm -rf $(VENV) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

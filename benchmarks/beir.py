@@ -13,6 +13,7 @@ from secondpass import Document
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SECONDPASS_DATA", ROOT.parent / "shared" / "data"))
+EVAL = DATA / "eval"
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Collection:
 
 def folder(name: str) -> Path:
     """Return where a collection lies; "sample" is the one that the repository ships."""
-    return ROOT / "examples" / "wikipedia" if name == "sample" else DATA / "eval" / name
+    return ROOT / "examples" / "wikipedia" if name == "sample" else EVAL / name
 
 
 def missing(names: list[str]) -> list[str]:
