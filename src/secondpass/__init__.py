@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.passages import Passages
     from secondpass.rerank.policies.blend import Blend
+    from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BaseReranker": "rerank.base",
     "Blend": "rerank.policies.blend",
+    "Calibrated": "rerank.policies.calibration",
     "Candidate": "types",
     "Document": "types",
     "Embedder": "retrieve.embedder",
@@ -67,6 +69,7 @@ _HOMES = {
 __all__ = [
     "BaseReranker",
     "Blend",
+    "Calibrated",
     "Candidate",
     "Document",
     "Embedder",

@@ -76,12 +76,15 @@ class RankedDocument:
 
     - `index`: the position in the caller's list, from 0; `rank`: the new position, from 1.
     - `score`: what the results are ordered by; `score_kind` says how to read it.
-    - `probability`: the model's own chance of relevance, 0 to 1, or None where the model
-      gives none.
+    - `probability`: the chance of relevance, 0 to 1, by the model itself or, with a
+      calibration, by the user's labels; None where there is none.
     - `document`: None when `return_documents=False`; `id` stays.
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
+    - `scored`: False for a candidate that the model did not score (a policy left it out,
+      or reranking was skipped). It then counts as the lowest that was scored, its
+      `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows` is 0.
     """
 
     index: int
@@ -95,6 +98,7 @@ class RankedDocument:
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def first_stage_rank(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from secondpass import BaseReranker, Blend, Reranker
+from secondpass import BaseReranker, Blend, Calibrated, Reranker
+from secondpass.rerank.calibration import Calibration
+from secondpass.rerank.policies.calibration import identity_of
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 
@@ -19,10 +21,18 @@ def _tiny_reader(folder: Path) -> BaseReranker:
     return Reranker(folder)
 
 
+def _calibrated(folder: Path) -> BaseReranker:
+    inner = Reranker()
+    steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
+    made = Calibration("isotonic", inner.model, identity_of(inner), steps=steps, spread=3.0)
+    return Calibrated(inner, made)
+
+
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "calibrated": _calibrated,
     "torch": _tiny,
     "reader": _tiny_reader,
 }

@@ -27,6 +27,26 @@ PassagesOption = Annotated[
     str, typer.Option("--passages", help="Long documents: max, mean, first or top-N-mean.")
 ]
 
+Queries = Annotated[
+    Path | None,
+    typer.Option(
+        help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.',
+        show_default=False,
+    ),
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(help="Grades: query id, document id, grade, as BEIR or TREC has them."),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="What `secondpass calibrate` wrote for this model."),
+]
+MinProbability = Annotated[
+    float | None,
+    typer.Option(help="Drop results that are less likely to be relevant, 0 to 1."),
+]
+
 
 def split_names(names: str | None) -> list[str] | None:
     """Return the names in a comma-separated option, or None if it was not given."""

@@ -48,6 +48,7 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "truncated": result.truncated,
         "unread": result.unread,
         "windows": result.windows,
+        "scored": result.scored,
         "title": None if document is None else document.title,
         "text": None if document is None else document.text,
         "metadata": None if document is None else dict(document.metadata),

@@ -20,6 +20,8 @@ def rerank(
     ] = "-",
     top_k: options.TopK = None,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     model: options.Model = "bundled",
     fields: options.Fields = None,
     template: options.Template = None,
@@ -34,15 +36,21 @@ def rerank(
     """
     from secondpass.cli.output import print_json, print_response, response_object
     from secondpass.cli.progress import working
+    from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.reranker import Reranker
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        response = Reranker(model).rerank(
+        reranker: BaseReranker = Reranker(model)
+        if calibration is not None:
+            reranker = Calibrated(reranker, calibration)
+        response = reranker.rerank(
             query,
             documents,
             top_k=top_k,
             min_score=min_score,
+            min_probability=min_probability,
             fields=options.split_names(fields),
             template=template,
             max_length=max_length,

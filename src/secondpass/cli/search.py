@@ -30,6 +30,8 @@ def search(
         typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
     ] = True,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     fields: options.Fields = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
@@ -63,13 +65,17 @@ def search(
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
+        "calibration": calibration,
         "min_score": min_score,
+        "min_probability": min_probability,
         "fields": options.split_names(fields),
         "template": template,
         "max_length": max_length,
         "passages": passages,
     }
-    unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
+    alone: SearchOptions = {"rerank": False, "calibration": None}
+    unlimited: SearchOptions = {"min_score": None, "min_probability": None}
+    unranked: SearchOptions = {**chosen, **alone, **unlimited}
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         before = opened.search(query, **unranked) if compare else None

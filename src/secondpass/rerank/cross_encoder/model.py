@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from secondpass.engine.encoder import run_batched
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
 from secondpass.engine.runtimes import load_runtime
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import (
     label_names,
     positive_label,
@@ -53,6 +54,11 @@ class CrossEncoder(BaseReranker):
         """The name the model was loaded by."""
         return self._name
 
+    @property
+    def identity(self) -> str:
+        """What tells this model's scores from those of any other."""
+        return folder_identity(self.folder, label=self._positive)
+
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""
         length = self._window_length(reading.max_length)
@@ -75,8 +81,10 @@ class CrossEncoder(BaseReranker):
         scores, position = {}, 0
         for text, document in zip(distinct, cut, strict=True):
             count = len(document.sequences)
-            value = reading.passages.combine(logits[position : position + count])
-            scores[text] = Score(value, sigmoid(value), count, document.unread)
+            found = logits[position : position + count]
+            value = reading.passages.combine(found)
+            seen = seen_windows(document.spans, found)
+            scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
             position += count
         return Scored(
             [scores[text] for text in texts],

@@ -6,11 +6,12 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.engine.token_encoder import open_encoder
 from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import sigmoid
 from secondpass.rerank.reader.cache import DEFAULT_BYTES, RecordCache
 from secondpass.rerank.reader.folder import read_reader_folder
@@ -55,6 +56,7 @@ class Reader(BaseReranker):
             raise InputError(f"A reader has one output, not a label {label!r}")
         self.folder = folder
         parts = read_reader_folder(folder)
+        self._encoder_folder = parts.encoder
         self.encoder = open_encoder(parts.encoder, threads=threads)
         if self.encoder.states_width is None:
             raise ModelDamagedError(
@@ -80,6 +82,11 @@ class Reader(BaseReranker):
         return self._name
 
     @property
+    def identity(self) -> str:
+        """What tells this reader's scores from those of any other."""
+        return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
+
+    @property
     def blend_weights(self) -> Mapping[str, float] | None:
         """The weights that were fitted for it, as its manifest has them."""
         return self._blend
@@ -99,7 +106,7 @@ class Reader(BaseReranker):
         tokeniser = self.encoder.tokeniser
         room = self._window_length(reading.max_length) - tokeniser.special
         found = pieces(tokeniser, texts, room=room, passages=reading.passages)
-        return [Windows(tuple(map(tokeniser.single, p.ids)), p.unread) for p in found]
+        return [Windows(tuple(map(tokeniser.single, p.ids)), p.unread, p.spans) for p in found]
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows.
@@ -130,7 +137,8 @@ class Reader(BaseReranker):
         for text, document in zip(distinct, cut, strict=True):
             found = [logits[record_key(s)] for s in document.sequences]
             value = reading.passages.combine(found)
-            scores[text] = Score(value, sigmoid(value), len(found), document.unread)
+            seen = seen_windows(document.spans, found)
+            scores[text] = Score(value, sigmoid(value), len(found), document.unread, seen=seen)
         return Scored(
             [scores[text] for text in texts],
             ScoreKind.LOGIT,
