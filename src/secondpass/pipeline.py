@@ -258,6 +258,13 @@ class Index:
         reason = response.reason if found.candidates else "the first pass found nothing"
         return replace(response, timings=timings, reason=reason)
 
+    def first_pass(
+        self, query: str, *, mode: str = "hybrid", candidates: int = 50
+    ) -> list[Candidate]:
+        """Return what the first pass of a search hands over, with the scores of both halves."""
+        found = self._retriever.retrieve(check_query(query), mode=mode, candidates=candidates)
+        return found.candidates
+
     def reranker(
         self, rerank: str | Path | BaseReranker | Literal[True] = True
     ) -> BaseReranker:

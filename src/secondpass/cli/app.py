@@ -13,6 +13,7 @@ from secondpass._version import __version__
 from secondpass.cli.calibrate import calibrate
 from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
+from secondpass.cli.explain import explain
 from secondpass.cli.export import export
 from secondpass.cli.index import index
 from secondpass.cli.mine import mine
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(index, search, rerank, calibrate, models, doctor),
+    *(index, search, rerank, explain, calibrate, models, doctor),
     *(export, mine, train, distill),
 ):
     app.command()(command)

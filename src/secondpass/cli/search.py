@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -56,6 +57,7 @@ def search(
     )
     from secondpass.cli.progress import working
     from secondpass.pipeline import Index, SearchOptions
+    from secondpass.retrieve.terms import term_scores
 
     chosen: SearchOptions = {
         "mode": mode,
@@ -79,12 +81,16 @@ def search(
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         before = opened.search(query, **unranked) if compare else None
+        names = [r.id for r in response.results if r.id is not None]
+        terms = term_scores(opened.store, query, names) if explain and names else {}
     if as_json:
         result = response_object(response)
+        for one in result["results"] if explain else ():
+            one["terms"] = [asdict(term) for term in terms.get(one["id"], ())]
         if before is not None:
             result["before"] = response_object(before)
         print_json(result)
     elif before is not None:
         print_comparison(before, response)
     else:
-        print_response(response, explain=explain)
+        print_response(response, explain=explain, terms=terms)

@@ -38,8 +38,8 @@ class Reliability:
 
     - `bins`: those of ten equally wide ones that hold any pair, the data of the diagram.
     - `error`: the expected calibration error over these bins; `error_low` and `error_high`
-      are its 95% interval over queries, by the bootstrap. The error of few pairs is
-      mostly chance, and never negative: it shrinks with more labels.
+      are its 95% interval over queries, by the bootstrap, widened to hold the error
+      itself. The error of few pairs is mostly chance: it shrinks with more labels.
     - `log_loss`: in nats a pair; `brier`: the mean squared error.
     """
 
@@ -64,14 +64,16 @@ def reliability(
 
     The three arrays have one length, at least 1.
     """
+    error = float(calibration_error(probabilities, relevant, BINS))
     low, high = _interval(probabilities, relevant, queries, seed)
     safe = np.clip(probabilities, 1e-12, 1 - 1e-12)
     loss = -np.where(relevant, np.log(safe), np.log1p(-safe)).mean()
     return Reliability(
         bins=_bins(probabilities, relevant),
-        error=calibration_error(probabilities, relevant, BINS),
-        error_low=low,
-        error_high=high,
+        error=error,
+        # Resampling adds noise, and noise adds to an error that is never negative.
+        error_low=min(low, error),
+        error_high=max(high, error),
         log_loss=float(loss),
         brier=float(((probabilities - relevant) ** 2).mean()),
         pairs=len(relevant),
