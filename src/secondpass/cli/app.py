@@ -16,9 +16,11 @@ from secondpass.cli.doctor import doctor
 from secondpass.cli.explain import explain
 from secondpass.cli.export import export
 from secondpass.cli.index import index
+from secondpass.cli.label import label
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.rerank import rerank
+from secondpass.cli.sample_queries import sample_queries
 from secondpass.cli.search import search
 from secondpass.cli.train import train
 from secondpass.errors import InputError, SecondpassError
@@ -34,7 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(index, search, rerank, explain, calibrate, models, doctor),
+    *(index, search, rerank, explain, sample_queries, label, calibrate),
+    *(models, doctor),
     *(export, mine, train, distill),
 ):
     app.command()(command)
