@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from secondpass.evaluate.labelling import Asked, Labelling
 
 KEY = "SECONDPASS_JUDGE_KEY"
-HELP = "0 unrelated 1 on the subject 2 answers in part 3 answers | s skip n next u undo q quit"
+HELP = "3 answers 2 in part 1 on the subject 0 unrelated | s skip n next u undo q quit"
 _SHOWN = 2000
 
 
@@ -131,7 +131,7 @@ def _show(asked: Asked, judged: int, console: Console) -> None:
     document = asked.document
     text = document.text
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
-    console.rule(f"{at}, {judged} judged", style="dim")
+    console.rule(Text(f"{at}, {judged} judged"), style="dim")
     console.print(Text(clean(asked.text), style="bold"))
     if document.title is not None:
         console.print(Text(clean(document.title), style="cyan"))
