@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.policies.blend import Blend
     from secondpass.rerank.policies.budget import Budgeted
     from secondpass.rerank.policies.cache import Cached
+    from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.rerank.policies.cascade import Cascade
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
@@ -50,6 +51,7 @@ _HOMES = {
     "Blend": "rerank.policies.blend",
     "Budgeted": "rerank.policies.budget",
     "Cached": "rerank.policies.cache",
+    "Calibrated": "rerank.policies.calibration",
     "Candidate": "types",
     "Cascade": "rerank.policies.cascade",
     "Document": "types",
@@ -78,6 +80,7 @@ __all__ = [
     "Blend",
     "Budgeted",
     "Cached",
+    "Calibrated",
     "Candidate",
     "Cascade",
     "Document",

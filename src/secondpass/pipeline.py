@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, RerankOptions
@@ -16,11 +16,13 @@ from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
     check_number,
+    check_probability,
     check_query,
     to_candidates,
 )
 from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.calibration import Calibrated
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -34,6 +36,7 @@ from secondpass.types import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from secondpass.rerank.calibration import Calibration
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance import LanceStore
     from secondpass.retrieve.protocol import TextEncoder
@@ -52,6 +55,7 @@ class SearchOptions(RerankOptions, total=False):
     fusion: str
     weights: Sequence[float] | None
     blend: bool | Mapping[str, float]
+    calibration: str | Path | Calibration | None
     version: int | None
 
 
@@ -180,8 +184,10 @@ class Index:
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
         blend: bool | Mapping[str, float] = True,
+        calibration: str | Path | Calibration | None = None,
         version: int | None = None,
         min_score: float | None = None,
+        min_probability: float | None = None,
         return_documents: bool = True,
         fields: Sequence[str] | None = None,
         template: str | None = None,
@@ -196,6 +202,8 @@ class Index:
         - `rerank`: False gives the first pass's order with status "skipped".
         - `blend`: True orders by the reranker's score, cosine and BM25 together (see
           `Blend`), a mapping sets their weights, False leaves the reranker alone.
+        - `calibration`: what `secondpass calibrate` wrote for this reranker: `probability`
+          is then the chance of relevance by your labels.
         - `version`: search the index as it was after an earlier write.
 
         The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
@@ -206,7 +214,13 @@ class Index:
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
         check_count("candidates", candidates)
-        second = self._second_pass(rerank, blend)
+        check_probability("min_probability", min_probability)
+        if rerank is False and (calibration is not None or min_probability is not None):
+            raise InputError(
+                "calibration and min_probability are for the second pass",
+                why="rerank=False leaves it out",
+            )
+        second = self._second_pass(rerank, blend, calibration)
         found = self._retriever.retrieve(
             query,
             mode=mode,
@@ -230,6 +244,7 @@ class Index:
                 found.candidates,
                 top_k=top_k,
                 min_score=min_score,
+                min_probability=min_probability,
                 fields=fields,
                 template=template,
                 max_length=max_length,
@@ -242,6 +257,24 @@ class Index:
         timings["total"] = (time.perf_counter() - started) * 1000
         reason = response.reason if found.candidates else "the first pass found nothing"
         return replace(response, timings=timings, reason=reason)
+
+    def first_pass(
+        self, query: str, *, mode: str = "hybrid", candidates: int = 50
+    ) -> list[Candidate]:
+        """Return what the first pass of a search hands over, with the scores of both halves."""
+        found = self._retriever.retrieve(check_query(query), mode=mode, candidates=candidates)
+        return found.candidates
+
+    def reranker(
+        self, rerank: str | Path | BaseReranker | Literal[True] = True
+    ) -> BaseReranker:
+        """Return what `search` reranks with, before any blend; it reads what is kept here.
+
+        Works as long as the index is open.
+        """
+        if isinstance(rerank, BaseReranker):
+            return self._keeper.reading(rerank)
+        return self._keeper.reading(self._load("bundled" if rerank is True else str(rerank)))
 
     async def aadd(
         self,
@@ -286,15 +319,16 @@ class Index:
         self.close()
 
     def _second_pass(
-        self, rerank: Rerank, blend: bool | Mapping[str, float]
+        self,
+        rerank: Rerank,
+        blend: bool | Mapping[str, float],
+        calibration: str | Path | Calibration | None,
     ) -> BaseReranker | None:
         if rerank is False:
             return None
-        if isinstance(rerank, BaseReranker):
-            reranker = rerank
-        else:
-            reranker = self._load("bundled" if rerank is True else str(rerank))
-        reranker = self._keeper.reading(reranker)
+        reranker = self.reranker(rerank)
+        if calibration is not None:
+            reranker = Calibrated(reranker, calibration)
         if blend is False:
             return reranker
         return Blend(reranker, None if blend is True else blend)

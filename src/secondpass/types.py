@@ -76,8 +76,8 @@ class RankedDocument:
 
     - `index`: the position in the caller's list, from 0; `rank`: the new position, from 1.
     - `score`: what the results are ordered by; `score_kind` says how to read it.
-    - `probability`: the model's own chance of relevance, 0 to 1, or None where the model
-      gives none.
+    - `probability`: the chance of relevance, 0 to 1, by the model itself or, with a
+      calibration, by the user's labels; None where there is none.
     - `document`: None when `return_documents=False`; `id` stays.
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.

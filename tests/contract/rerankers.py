@@ -6,7 +6,18 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from secondpass import Adaptive, BaseReranker, Blend, Budgeted, Cached, Cascade, Reranker
+from secondpass import (
+    Adaptive,
+    BaseReranker,
+    Blend,
+    Budgeted,
+    Cached,
+    Calibrated,
+    Cascade,
+    Reranker,
+)
+from secondpass.rerank.calibration import Calibration
+from secondpass.rerank.policies.calibration import identity_of
 from secondpass.rerank.policies.compose import compose
 from secondpass.rerank.policies.margin import Margin
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
@@ -36,6 +47,14 @@ def _composed(folder: Path) -> BaseReranker:
 # what holds where they do is in tests/rerank/test_policies.py.
 ALL = Margin(math.inf, k=1)
 
+
+def _calibrated(folder: Path) -> BaseReranker:
+    inner = Reranker()
+    steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
+    made = Calibration("isotonic", inner.model, identity_of(inner), steps=steps, spread=3.0)
+    return Calibrated(inner, made)
+
+
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
@@ -46,6 +65,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,
     "exits": lambda folder: Reranker(exits=True),
+    "calibrated": _calibrated,
     "torch": _tiny,
     "reader": _tiny_reader,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from secondpass.retrieve.terms import TermScore
     from secondpass.types import RankedDocument, RerankResponse
 
 
@@ -55,10 +56,16 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
     }
 
 
-def print_response(response: RerankResponse, *, explain: bool = False) -> None:
+def print_response(
+    response: RerankResponse,
+    *,
+    explain: bool = False,
+    terms: Mapping[str, Sequence[TermScore]] | None = None,
+) -> None:
     """Print results on standard output and what happened on standard error.
 
-    `explain` adds the first stage's scores and what each stage added to the score.
+    `explain` adds the first stage's scores and what each stage added to the score, `terms`
+    what each word added to the BM25 of a passage, by its id.
     """
     for result in response.results:
         head = f"{result.rank:>3}. score {result.score:.3f}  was {moved(result)}"
@@ -67,6 +74,10 @@ def print_response(response: RerankResponse, *, explain: bool = False) -> None:
         typer.echo(head)
         if explain:
             typer.echo(f"     {explanation(result)}")
+            words = (terms or {}).get(result.id or "", ())
+            if any(one.score > 0 for one in words):
+                said = ", ".join(f"{w.word} {w.score:.2f}" for w in words if w.score > 0)
+                typer.echo(f"     bm25 is the sum of {said}")
         typer.echo(f"     {label(result, 160)}")
     if not response.results:
         typer.echo(f"No results{': ' + response.reason if response.reason else ''}.", err=True)

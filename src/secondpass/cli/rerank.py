@@ -20,6 +20,8 @@ def rerank(
     ] = "-",
     top_k: options.TopK = None,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     model: options.Model = "bundled",
     fields: options.Fields = None,
     template: options.Template = None,
@@ -41,12 +43,15 @@ def rerank(
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        reranker = second_pass(model, budget_ms=budget_ms, cascade=cascade, cache=cache)
+        reranker = second_pass(
+            model, budget_ms=budget_ms, cascade=cascade, cache=cache, calibration=calibration
+        )
         response = reranker.rerank(
             query,
             documents,
             top_k=top_k,
             min_score=min_score,
+            min_probability=min_probability,
             fields=options.split_names(fields),
             template=template,
             max_length=max_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -30,6 +31,8 @@ def search(
         typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
     ] = True,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     fields: options.Fields = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
@@ -59,6 +62,7 @@ def search(
     from secondpass.cli.second_pass import second_pass
     from secondpass.errors import InputError
     from secondpass.pipeline import Index, Rerank, SearchOptions
+    from secondpass.retrieve.terms import term_scores
 
     reranker: Rerank = model if rerank else False
     if budget_ms is not None or cascade or cache:
@@ -77,22 +81,30 @@ def search(
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
+        "calibration": calibration,
         "min_score": min_score,
+        "min_probability": min_probability,
         "fields": options.split_names(fields),
         "template": template,
         "max_length": max_length,
         "passages": passages,
     }
-    unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
+    alone: SearchOptions = {"rerank": False, "calibration": None}
+    unlimited: SearchOptions = {"min_score": None, "min_probability": None}
+    unranked: SearchOptions = {**chosen, **alone, **unlimited}
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         before = opened.search(query, **unranked) if compare else None
+        names = [r.id for r in response.results if r.id is not None]
+        terms = term_scores(opened.store, query, names) if explain and names else {}
     if as_json:
         result = response_object(response)
+        for one in result["results"] if explain else ():
+            one["terms"] = [asdict(term) for term in terms.get(one["id"], ())]
         if before is not None:
             result["before"] = response_object(before)
         print_json(result)
     elif before is not None:
         print_comparison(before, response)
     else:
-        print_response(response, explain=explain)
+        print_response(response, explain=explain, terms=terms)

@@ -16,9 +16,11 @@ from secondpass.rerank.inputs import (
     check_count,
     check_fields,
     check_number,
+    check_probability,
     check_query,
     to_candidates,
 )
+from secondpass.rerank.likely import likely
 from secondpass.rerank.passages import Passages, parse_passages
 from secondpass.rerank.reading import Reading
 from secondpass.types import (
@@ -36,10 +38,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenWindow:
+    """One window of a document's body: where it stands, in characters, and its score."""
+
+    start: int
+    end: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """One document's score, and how it was read (see `RankedDocument`).
 
-    One with `scored=False` has at most the lowest `value` of those that were scored.
+    One with `scored=False` has at most the lowest `value` of those that were scored. `raw` is
+    the score before a calibration bent the scale, None where nothing did; `seen` has the
+    windows one by one, where the reranker tells them.
     """
 
     value: float
@@ -48,6 +61,16 @@ class Score:
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
     scored: bool = True
+    raw: float | None = None
+    seen: tuple[SeenWindow, ...] = ()
+
+
+def seen_windows(
+    spans: Sequence[tuple[int, int]], values: Sequence[float]
+) -> tuple[SeenWindow, ...]:
+    """Return the windows of one document with their scores."""
+    pairs = zip(spans, values, strict=True)
+    return tuple(SeenWindow(start, end, value) for (start, end), value in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +90,7 @@ class RerankOptions(TypedDict, total=False):
 
     top_k: int | None
     min_score: float | None
+    min_probability: float | None
     fields: Sequence[str] | None
     template: str | None
     max_length: int | None
@@ -92,11 +116,6 @@ class BaseReranker(ABC):
         return self
 
     @property
-    def blend_weights(self) -> Mapping[str, float] | None:
-        """The weights that suit this model in a `Blend`; None where nobody fitted any."""
-        return None
-
-    @property
     def identity(self) -> str | None:
         """What tells this reranker's scores from those of any other, or None.
 
@@ -104,6 +123,11 @@ class BaseReranker(ABC):
         precision, calibration, limits. The query, the texts and the `Reading` are not part
         of it. None, the default, means that nobody may keep the scores.
         """
+        return None
+
+    @property
+    def blend_weights(self) -> Mapping[str, float] | None:
+        """The weights that suit this model in a `Blend`; None where nobody fitted any."""
         return None
 
     def with_states(self, store: StateStore) -> BaseReranker:
@@ -130,6 +154,7 @@ class BaseReranker(ABC):
         *,
         top_k: int | None = None,
         min_score: float | None = None,
+        min_probability: float | None = None,
         fields: Sequence[str] | None = None,
         template: str | None = None,
         max_length: int | None = None,
@@ -143,6 +168,10 @@ class BaseReranker(ABC):
         - `top_k`: keep this many, at least 1; None keeps all.
         - `min_score`: drop what scores lower (on the scale of `score`); 0.0 is a value.
           What was not scored (see `RankedDocument.scored`) is dropped too.
+        - `min_probability`: drop what is less likely to be relevant, 0 to 1, and what was not
+          scored. Where nothing is left, the results are empty and `reason` says so; where
+          nothing was scored at all, nothing is dropped. See `Calibrated` for probabilities
+          that fit your data.
         - `fields`, `template`, `max_length`: what the model reads, see `Reading`.
         - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
           a `Passages`.
@@ -155,6 +184,7 @@ class BaseReranker(ABC):
         query = check_query(query)
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
+        min_probability = check_probability("min_probability", min_probability)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
         reading = Reading(
@@ -173,6 +203,10 @@ class BaseReranker(ABC):
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
         results = _ranked(candidates, scored, return_documents)
         kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
+        reason = scored.reason
+        if min_probability is not None:
+            kept, missed = likely(kept, min_probability, self.model)
+            reason = missed if reason is None else reason
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,
@@ -187,7 +221,7 @@ class BaseReranker(ABC):
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),
             ),
-            reason=scored.reason,
+            reason=reason,
         )
 
     async def arerank(

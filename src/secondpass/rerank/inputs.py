@@ -50,6 +50,14 @@ def check_number(name: str, value: object) -> float | None:
     return float(value)
 
 
+def check_probability(name: str, value: object) -> float | None:
+    """Return a number from 0 to 1 or None, or raise `InputError` naming the argument."""
+    number = check_number(name, value)
+    if number is not None and not 0 <= number <= 1:
+        raise InputError(f"{name} must be from 0 to 1, not {value!r}")
+    return number
+
+
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the field names or None, or raise `InputError` if it is no list of names."""
     if fields is None:

@@ -17,18 +17,26 @@ _TEXTS_AT_ONCE = 128
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows of one document, and how many characters of it are in none of them."""
+    """The windows of one document, and how many characters of it are in none of them.
+
+    `spans` says where each stands in the body, in characters.
+    """
 
     sequences: tuple[TokenSequence, ...]
     unread: int
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The token ids of one document's windows, and how many characters are in none."""
+    """The token ids of one document's windows, and how many characters are in none.
+
+    `spans` says where each stands in the body, in characters.
+    """
 
     ids: tuple[list[int], ...]
     unread: int
+    spans: tuple[tuple[int, int], ...]
 
 
 def pieces(
@@ -51,10 +59,16 @@ def pieces(
             yield Pieces(
                 tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
                 _unread(head, kept) + _unread(body, spans[-1][1]),
+                tuple((_end(body, start), _end(body, end)) for start, end in spans),
             )
+
+
+def _end(tokens: Tokens, count: int) -> int:
+    """Return where the first `count` tokens end, in characters."""
+    return tokens.ends[count - 1] if count else 0
 
 
 def _unread(tokens: Tokens, read: int) -> int:
     if read >= len(tokens.ids) and (not tokens.ids or tokens.complete):
         return 0
-    return tokens.characters - (tokens.ends[read - 1] if read else 0)
+    return tokens.characters - _end(tokens, read)

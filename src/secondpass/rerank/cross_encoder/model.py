@@ -11,7 +11,7 @@ from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
 from secondpass.engine.runtimes import load_runtime, wanted_engine
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import (
     label_names,
     positive_label,
@@ -88,8 +88,10 @@ class CrossEncoder(BaseReranker):
         scores, position = {}, 0
         for text, document in zip(distinct, cut, strict=True):
             count = len(document.sequences)
-            value = reading.passages.combine(logits[position : position + count])
-            scores[text] = Score(value, sigmoid(value), count, document.unread)
+            found = logits[position : position + count]
+            value = reading.passages.combine(found)
+            seen = seen_windows(document.spans, found)
+            scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
             position += count
         return Scored(
             [scores[text] for text in texts],

@@ -70,7 +70,8 @@ class Blend(BaseReranker):
             for name, values in columns.items()
         ):
             return scored
-        columns["rerank"] = [s.value for s in scored.scores]
+        # Bent scores would weigh otherwise than those that the weights were fitted for.
+        columns["rerank"] = [s.value if s.raw is None else s.raw for s in scored.scores]
         parts = {
             name: self.weights[name] * standardise(columns[name])
             for name in DEFAULT_WEIGHTS

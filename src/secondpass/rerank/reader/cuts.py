@@ -24,11 +24,15 @@ _LONGEST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The keys of a document's windows, the tokens of each, and the characters in none."""
+    """The keys of a document's windows, the tokens of each, and the characters in none.
+
+    `spans` says where each stands in the body, in characters.
+    """
 
     keys: tuple[bytes, ...]
     lengths: tuple[int, ...]
     unread: int
+    spans: tuple[tuple[int, int], ...]
 
 
 class Cutter:
@@ -52,7 +56,8 @@ class Cutter:
         self, texts: Sequence[Text], room: int, passages: Passages
     ) -> Iterator[Windows]:
         for piece in pieces(self._tokeniser, texts, room=room, passages=passages):
-            yield Windows(tuple(map(self._tokeniser.single, piece.ids)), piece.unread)
+            sequences = tuple(map(self._tokeniser.single, piece.ids))
+            yield Windows(sequences, piece.unread, piece.spans)
 
     def cut(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Cut]:
         """Return the keys of each text's windows."""
@@ -88,6 +93,7 @@ def _cut(windows: Windows) -> Cut:
         tuple(map(record_key, windows.sequences)),
         tuple(len(ids) for ids, _ in windows.sequences),
         windows.unread,
+        windows.spans,
     )
 
 

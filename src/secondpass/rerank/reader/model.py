@@ -11,7 +11,7 @@ from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.engine.token_encoder import open_encoder
 from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import sigmoid
 from secondpass.rerank.exits import below, no_exits, reachable
 from secondpass.rerank.policies.partial import join
@@ -95,11 +95,6 @@ class Reader(BaseReranker):
         return self._name
 
     @property
-    def blend_weights(self) -> Mapping[str, float] | None:
-        """The weights that were fitted for it, as its manifest has them."""
-        return self._blend
-
-    @property
     def identity(self) -> str:
         """What tells this reader's scores from those of any other."""
         return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
@@ -139,8 +134,9 @@ class Reader(BaseReranker):
         scores: dict[Text, Score] = {}
         for text, values in search.values(self._scores, read).items():
             value = reading.passages.combine([scale * logit + shift for logit in values])
-            unread = search.cuts[text].unread
-            scores[text] = Score(value, sigmoid(value), len(values), unread)
+            cut = search.cuts[text]
+            seen = seen_windows(cut.spans, [scale * logit + shift for logit in values])
+            scores[text] = Score(value, sigmoid(value), len(values), cut.unread, seen=seen)
         told = f"{len(read)} of {len(search.cuts)} texts could still be among the first"
         lowest = min(score.value for score in scores.values())
         for text, value in zip(left, below(lowest, list(left.values())), strict=True):

@@ -1,0 +1,1 @@
+"""Measurements: whether reranking pays, and what a score means."""
