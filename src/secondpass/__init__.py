@@ -21,12 +21,15 @@ if TYPE_CHECKING:
         InputError,
         MissingExtraError,
         ModelError,
+        ProviderError,
         SecondpassError,
     )
     from secondpass.pipeline import Index
     from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.hosted.model import Hosted
     from secondpass.rerank.passages import Passages
     from secondpass.rerank.policies.blend import Blend
+    from secondpass.rerank.policies.fallback import Fallback
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -46,8 +49,10 @@ _HOMES = {
     "Candidate": "types",
     "Document": "types",
     "Embedder": "retrieve.embedder",
+    "Fallback": "rerank.policies.fallback",
     "FilterError": "errors",
     "FirstStageScores": "types",
+    "Hosted": "rerank.hosted.model",
     "Index": "pipeline",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
@@ -55,6 +60,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Passages": "rerank.passages",
+    "ProviderError": "errors",
     "RankedDocument": "types",
     "Reranker": "reranker",
     "RerankResponse": "types",
@@ -70,8 +76,10 @@ __all__ = [
     "Candidate",
     "Document",
     "Embedder",
+    "Fallback",
     "FilterError",
     "FirstStageScores",
+    "Hosted",
     "Index",
     "IndexNotFoundError",
     "IndexStoreError",
@@ -79,6 +87,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Passages",
+    "ProviderError",
     "RankedDocument",
     "RerankResponse",
     "Reranker",

@@ -21,6 +21,7 @@ from secondpass.rerank.inputs import (
 )
 from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.fallback import Fallback, OnFailure, check_on_failure
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -53,6 +54,9 @@ class SearchOptions(RerankOptions, total=False):
     weights: Sequence[float] | None
     blend: bool | Mapping[str, float]
     version: int | None
+    chain: Sequence[str | Path | BaseReranker]
+    on_failure: OnFailure
+    timeout: float | None
 
 
 class Index:
@@ -76,6 +80,7 @@ class Index:
         self._rerankers: dict[str, BaseReranker] = {}
         if reranker is not None:
             self._rerankers["bundled"] = reranker
+        self._guards: dict[tuple[object, ...], Fallback] = {}
         self._loading = threading.Lock()
 
     @classmethod
@@ -181,6 +186,9 @@ class Index:
         weights: Sequence[float] | None = None,
         blend: bool | Mapping[str, float] = True,
         version: int | None = None,
+        chain: Sequence[str | Path | BaseReranker] = (),
+        on_failure: OnFailure = "raise",
+        timeout: float | None = None,
         min_score: float | None = None,
         return_documents: bool = True,
         fields: Sequence[str] | None = None,
@@ -197,6 +205,8 @@ class Index:
         - `blend`: True orders by the reranker's score, cosine and BM25 together (see
           `Blend`), a mapping sets their weights, False leaves the reranker alone.
         - `version`: search the index as it was after an earlier write.
+        - `chain`, `on_failure`, `timeout`: what happens if the reranker fails, as in
+          `Reranker`; a fallback gives the first pass's order with status "fallback".
 
         The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
         arguments that cannot be used, among them `FilterError`.
@@ -206,7 +216,7 @@ class Index:
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
         check_count("candidates", candidates)
-        second = self._second_pass(rerank, blend)
+        second = self._second_pass(rerank, blend, tuple(chain), on_failure, timeout)
         found = self._retriever.retrieve(
             query,
             mode=mode,
@@ -286,18 +296,45 @@ class Index:
         self.close()
 
     def _second_pass(
-        self, rerank: Rerank, blend: bool | Mapping[str, float]
+        self,
+        rerank: Rerank,
+        blend: bool | Mapping[str, float],
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
     ) -> BaseReranker | None:
+        check_on_failure(on_failure)
         if rerank is False:
             return None
         if isinstance(rerank, BaseReranker):
             reranker = rerank
         else:
             reranker = self._load("bundled" if rerank is True else str(rerank))
+        if chain or on_failure != "raise" or timeout is not None:
+            reranker = self._guarded(reranker, chain, on_failure, timeout)
         reranker = self._keeper.reading(reranker)
         if blend is False:
             return reranker
         return Blend(reranker, None if blend is True else blend)
+
+    def _guarded(
+        self,
+        reranker: BaseReranker,
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
+    ) -> BaseReranker:
+        """Return the reranker under a policy, the same at every search: it counts failures."""
+        rest = tuple(c if isinstance(c, BaseReranker) else self._load(str(c)) for c in chain)
+        key = (reranker, rest, on_failure, timeout)
+        with self._loading:
+            if key not in self._guards:
+                while len(self._guards) >= 32:
+                    del self._guards[next(iter(self._guards))]
+                self._guards[key] = Fallback(
+                    reranker, chain=rest, on_failure=on_failure, timeout=timeout
+                )
+            return self._guards[key]
 
     def _own_reranker(self) -> BaseReranker | None:
         """Return the index's own reranker, or None where it cannot be a reader."""

@@ -82,6 +82,9 @@ class RankedDocument:
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
+    - `scored`: False for a candidate that the model did not score (a policy left it out,
+      or reranking was skipped). It then counts as the lowest that was scored, its
+      `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows` is 0.
     """
 
     index: int
@@ -95,6 +98,7 @@ class RankedDocument:
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def first_stage_rank(self) -> int:
@@ -115,12 +119,19 @@ class Usage:
     read; `tokens`: how many tokens those had, the query counted in each (for a reader: how
     many it encoded, the query counted once and windows that it had kept not at all);
     `truncated`: how many documents were not read to their end.
+
+    Of hosted models also `requests`: how many were answered; `searches`: how many the
+    provider billed, where it bills those; `cost`: US dollars by the table of prices, None
+    where no price is known. A provider that does not count tokens has 0.
     """
 
     documents: int = 0
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0
+    requests: int = 0
+    searches: float = 0.0
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +140,7 @@ class RerankResponse:
 
     `results` is sorted by falling score; ties stand in first-stage order, then by id.
     `status` says whether the second pass really made this order and `reason` why not, or
-    what went wrong without changing the order.
+    what went wrong on the way. `model` made it; None where none did.
     `timings` is in milliseconds, by stage, always with "total".
     """
 

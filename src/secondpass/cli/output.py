@@ -48,6 +48,7 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "truncated": result.truncated,
         "unread": result.unread,
         "windows": result.windows,
+        "scored": result.scored,
         "title": None if document is None else document.title,
         "text": None if document is None else document.text,
         "metadata": None if document is None else dict(document.metadata),
@@ -134,7 +135,14 @@ def summary(response: RerankResponse) -> None:
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
     read = f"{response.usage.documents} candidates, {response.usage.pairs} windows read"
     cut = response.usage.truncated
-    typer.echo(f"{response.status} by {response.model}: {read}", err=True)
+    if response.usage.requests:
+        cost = response.usage.cost
+        read += f", {response.usage.requests} requests"
+        read += ", price unknown" if cost is None else f", {cost:.6f} USD"
+    maker = "" if response.model is None else f" by {response.model}"
+    typer.echo(f"{response.status}{maker}: {read}", err=True)
+    if response.reason is not None:
+        typer.echo(f"Note: {response.reason}", err=True)
     typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
 
 

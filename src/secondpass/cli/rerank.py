@@ -25,6 +25,10 @@ def rerank(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Order documents by their relevance to a query.
@@ -38,7 +42,14 @@ def rerank(
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        response = Reranker(model).rerank(
+        reranker = Reranker(
+            model,
+            base_url=base_url,
+            chain=options.split_names(chain) or (),
+            on_failure="fallback" if fallback else "raise",
+            timeout=timeout,
+        )
+        response = reranker.rerank(
             query,
             documents,
             top_k=top_k,

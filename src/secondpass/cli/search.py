@@ -34,6 +34,10 @@ def search(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the order before and after, side by side.")
     ] = False,
@@ -54,12 +58,16 @@ def search(
     )
     from secondpass.cli.progress import working
     from secondpass.pipeline import Index, SearchOptions
+    from secondpass.reranker import Reranker
 
+    second: str | Reranker = model
+    if rerank and base_url is not None:
+        second = Reranker(model, base_url=base_url, timeout=timeout)
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
         "top_k": top_k,
-        "rerank": model if rerank else False,
+        "rerank": second if rerank else False,
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
@@ -68,6 +76,9 @@ def search(
         "template": template,
         "max_length": max_length,
         "passages": passages,
+        "chain": options.split_names(chain) or (),
+        "on_failure": "fallback" if fallback else "raise",
+        "timeout": timeout,
     }
     unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
     with Index.open(index, create=False) as opened, working("Searching"):

@@ -12,7 +12,7 @@ import numpy as np
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.reading import Reading
-from secondpass.types import Candidate, ScoreKind
+from secondpass.types import Candidate, ScoreKind, Status
 
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
@@ -60,7 +60,10 @@ class Blend(BaseReranker):
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""
         scored = self.reranker.score(query, candidates, reading)
-        columns = {
+        if scored.status is Status.FALLBACK:
+            # The first stage's order is the answer; to blend it with its own parts is another.
+            return scored
+        columns: dict[str, list[float | None]] = {
             "vector": [c.vector for c in candidates],
             "bm25": [c.bm25 for c in candidates],
         }
@@ -69,7 +72,7 @@ class Blend(BaseReranker):
             for name, values in columns.items()
         ):
             return scored
-        columns["rerank"] = [s.value for s in scored.scores]
+        columns["rerank"] = [s.value if s.scored else None for s in scored.scores]
         parts = {
             name: self.weights[name] * standardise(columns[name])
             for name in DEFAULT_WEIGHTS
