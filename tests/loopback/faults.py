@@ -94,7 +94,9 @@ def drip(handler: Handler, answer: Any) -> bool:
 
 
 def error_with_200(handler: Handler, answer: Any) -> bool:
-    handler.answer(200, {"success": False, "error": "quota exceeded", "detail": "quota exceeded"})
+    handler.answer(
+        200, {"success": False, "error": "quota exceeded", "detail": "quota exceeded"}
+    )
     return True
 
 

@@ -79,7 +79,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.seen.append(seen)
             answer = route(self.server, seen)
         except (RefusedError, ValueError) as error:
-            refused = error if isinstance(error, RefusedError) else RefusedError(400, str(error))
+            refused = (
+                error if isinstance(error, RefusedError) else RefusedError(400, str(error))
+            )
             self.answer(refused.status, refused.body, refused.headers)
             return
         fault = None if seen.path == "/tei/info" else self.server.next_fault()
