@@ -57,6 +57,8 @@ def to_yaml(fields: dict[str, str]) -> str:
         raise MissingExtraError(
             "Sending documents with fields", package="PyYAML", extra="hosted"
         ) from error
+    # PyYAML writes the rare line break U+0085 so that it is read back as a space.
+    fields = {name: value.replace("\x85", "\n") for name, value in fields.items()}
     return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=1 << 20))
 
 

@@ -40,9 +40,12 @@ def split_name(name: str) -> tuple[str, str] | None:
     it. A folder of such a name is written with a dot, "./cohere/model".
     """
     prefix, _, model = name.partition("/")
-    if _REPOSITORY.fullmatch(name) or prefix not in provider_names():
+    if _REPOSITORY.fullmatch(name):
         return None
-    return prefix, model
+    # Looking through all installed packages takes a while, so it comes last.
+    if prefix in BUILT_IN or (prefix and prefix in provider_names()):
+        return prefix, model
+    return None
 
 
 def load_provider(prefix: str) -> Provider:
@@ -50,11 +53,11 @@ def load_provider(prefix: str) -> Provider:
 
     Raises `ModelError` if there is none, `InputError` if it needs options.
     """
-    found = {e.name: e for e in entry_points(group=GROUP)}
     if prefix in BUILT_IN:
         module = import_module(f"secondpass.rerank.hosted.{prefix}")
         made: Provider = getattr(module, BUILT_IN[prefix])()
         return made
+    found = {e.name: e for e in entry_points(group=GROUP)}
     if prefix not in found:
         raise ModelError(
             f"There is no provider {prefix!r}", fix="Known: " + ", ".join(provider_names())
