@@ -53,7 +53,7 @@ def page(note: str) -> str:
         f"US dollars for 1,000 searches of {CANDIDATES} candidates of {TOKENS} tokens and"
         f" questions of {QUESTION}: that is one search as Cohere bills it, or {tokens:,}"
         " tokens, since the question counts for each candidate. Price lists change: each has"
-        " the day on which it was read.",
+        " the day for which it was found.",
         "\n".join(
             [
                 "| model | price in USD | as of | 1,000 searches |",
@@ -69,7 +69,8 @@ def page(note: str) -> str:
         " model that is not in the table `usage.cost` is None, never 0.",
         f'Prices of your own come first: `Hosted(…, prices="prices.toml")`, or the path in'
         f' the variable `SECONDPASS_PRICES`. `per` is `"{SEARCH}"` or `"million tokens"`.',
-        '```text\n["cohere/rerank-v3.5"]\nper = "search"\nusd = 0.0015\nas_of = 2026-11-01\n```',
+        '```text\n["cohere/rerank-v3.5"]\nper = "search"\nusd = 0.0015\nas_of = 2026-12-01\n'
+        "```",
     ]
     return "\n\n".join(lines) + "\n"
 
