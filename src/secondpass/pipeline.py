@@ -21,7 +21,12 @@ from secondpass.rerank.inputs import (
 )
 from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.fallback import Fallback, OnFailure, check_on_failure
+from secondpass.rerank.policies.fallback import (
+    Fallback,
+    OnFailure,
+    check_chain,
+    check_on_failure,
+)
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -216,6 +221,7 @@ class Index:
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
         check_count("candidates", candidates)
+        check_chain(chain)
         second = self._second_pass(rerank, blend, tuple(chain), on_failure, timeout)
         found = self._retriever.retrieve(
             query,

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from secondpass.errors import InputError
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker, RerankOptions, Scored
 from secondpass.rerank.inputs import DocumentLike
-from secondpass.rerank.policies.fallback import Fallback, OnFailure, check_on_failure
+from secondpass.rerank.policies.fallback import (
+    Fallback,
+    OnFailure,
+    check_chain,
+    check_on_failure,
+)
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, RerankResponse
 
@@ -53,8 +57,7 @@ class Reranker(BaseReranker):
         timeout: float | None = None,
     ) -> None:
         check_on_failure(on_failure)
-        if isinstance(chain, str | Path | BaseReranker):
-            raise InputError("chain must be a list", why=f"{chain!r} was given")
+        check_chain(chain)
         first = load_reranker(
             model,
             revision=revision,
@@ -102,7 +105,14 @@ def with_chain(
     timeout: float | None,
 ) -> BaseReranker:
     """Return the reranker under a `Fallback`, or as it is where nothing asks for one."""
-    if not chain and on_failure == "raise" and timeout is None:
+    from secondpass.rerank.hosted.model import Hosted
+
+    rest = [
+        one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
+        for one in chain
+    ]
+    # A provider's own deadline keeps what was answered by then; another would lose it.
+    times = [None if isinstance(one, Hosted) else timeout for one in (first, *rest)]
+    if not rest and on_failure == "raise" and times == [None]:
         return first
-    rest = [one if isinstance(one, BaseReranker) else load_reranker(one) for one in chain]
-    return Fallback(first, chain=rest, on_failure=on_failure, timeout=timeout)
+    return Fallback(first, chain=rest, on_failure=on_failure, timeout=times)

@@ -90,6 +90,8 @@ def test_a_key_that_cannot_be_sent_is_refused_unseen(key: str) -> None:
         ({"base_url": "host:80"}, "is not one"),
         ({"base_url": "http://host?x=1"}, "is not one"),
         ({"base_url": "http://[::1"}, "is not one"),
+        ({"base_url": 8080}, "must be text"),
+        ({"base_url": "http://h", "api_key": b"k"}, "must be text"),
         ({}, "base URL is missing"),
         ({"base_url": "http://h", "timeout": 0}, "timeout"),
         ({"base_url": "http://h", "timeout": float("nan")}, "timeout"),

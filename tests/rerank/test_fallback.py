@@ -223,5 +223,10 @@ def test_by_name() -> None:
     assert response.model == "bundled-tiny"
     assert response.status is Status.RERANKED
     assert response.reason is not None
+    timed = Reranker(
+        "tei", base_url="http://127.0.0.1:9", chain=["bundled-tiny"], timeout=30
+    ).backend
+    assert isinstance(timed, Fallback)
+    assert [s.patience is None for s in timed.stages] == [True, False]
     with pytest.raises(InputError, match="chain must be a list"):
         Reranker(chain="bundled")

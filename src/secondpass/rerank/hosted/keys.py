@@ -43,6 +43,8 @@ def find_key(title: str, given: str | None, variables: Sequence[str], needed: bo
     if given is None:
         source = next((v for v in variables if os.environ.get(v, "").strip()), source)
         given = os.environ.get(source)
+    if given is not None and not isinstance(given, str):
+        raise InputError(f"api_key must be text, not {type(given).__name__}")
     secret = None if given is None else given.strip()
     if not secret:
         if needed:
@@ -76,6 +78,8 @@ def find_base_url(
             fix='Pass base_url="http://127.0.0.1:8080"'
             + (f", or set {variables[0]}." if variables else "."),
         )
+    if not isinstance(given, str):
+        raise InputError(f"base_url must be text, not {type(given).__name__}")
     url = given.strip().rstrip("/")
     try:
         parts = urlsplit(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, get_args
 
 from secondpass.errors import InputError, ModelError, ProviderError, nearest
@@ -115,12 +116,14 @@ class Fallback(BaseReranker):
         return self.stages[0].reranker.base
 
     def with_states(self, store: StateStore) -> Fallback:
-        """Return this policy with the store handed on; breakers are shared with this one."""
+        """Return this policy with the store handed to the first, whose records they are.
+
+        Breakers are shared with this one.
+        """
         twin = Fallback.__new__(Fallback)
         twin.on_failure = self.on_failure
-        twin.stages = tuple(
-            replace(s, reranker=s.reranker.with_states(store)) for s in self.stages
-        )
+        first, *rest = self.stages
+        twin.stages = (replace(first, reranker=first.reranker.with_states(store)), *rest)
         return twin
 
     async def arerank(
@@ -146,6 +149,12 @@ class Fallback(BaseReranker):
         if self.on_failure == "raise":
             raise problems[-1]
         return first_stage_order(candidates, _reason(problems))
+
+
+def check_chain(chain: object) -> None:
+    """Raise `InputError` for one name or reranker where a list of them is meant."""
+    if isinstance(chain, str | Path | BaseReranker):
+        raise InputError("chain must be a list", why=f"{chain!r} was given")
 
 
 def check_on_failure(on_failure: str) -> None:
