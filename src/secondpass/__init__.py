@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.hosted.model import Hosted
     from secondpass.rerank.passages import Passages
+    from secondpass.rerank.policies.adaptive import Adaptive
     from secondpass.rerank.policies.blend import Blend
+    from secondpass.rerank.policies.budget import Budgeted
+    from secondpass.rerank.policies.cache import Cached
+    from secondpass.rerank.policies.cascade import Cascade
     from secondpass.rerank.policies.fallback import Fallback
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
@@ -44,9 +48,13 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Adaptive": "rerank.policies.adaptive",
     "BaseReranker": "rerank.base",
     "Blend": "rerank.policies.blend",
+    "Budgeted": "rerank.policies.budget",
+    "Cached": "rerank.policies.cache",
     "Candidate": "types",
+    "Cascade": "rerank.policies.cascade",
     "Document": "types",
     "Embedder": "retrieve.embedder",
     "Fallback": "rerank.policies.fallback",
@@ -71,9 +79,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adaptive",
     "BaseReranker",
     "Blend",
+    "Budgeted",
+    "Cached",
     "Candidate",
+    "Cascade",
     "Document",
     "Embedder",
     "Fallback",

@@ -373,6 +373,8 @@ def _unranked(
             first_stage=FirstStageScores(i + 1, c.score, c.bm25, c.vector),
             id=c.document.id,
             document=c.document if return_documents else None,
+            windows=0,
+            scored=False,
         )
         for i, c in enumerate(candidates)
     )

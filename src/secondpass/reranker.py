@@ -80,6 +80,11 @@ class Reranker(BaseReranker):
         """The model's backend."""
         return self.backend.base
 
+    @property
+    def identity(self) -> str | None:
+        """What tells this model's scores from those of any other."""
+        return self.backend.identity
+
     def with_states(self, store: StateStore) -> Reranker:
         """Return this reranker with the store handed on to its backend."""
         twin = copy.copy(self)

@@ -82,9 +82,9 @@ class RankedDocument:
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
-    - `scored`: False for a candidate that the model did not score (a policy left it out,
-      or reranking was skipped). It then counts as the lowest that was scored, its
-      `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows` is 0.
+    - `scored`: False where the second pass did not score it. Behind one that a policy left
+      out stands the lowest score that was given, `score_kind` is `ScoreKind.RANK`,
+      `probability` None and `windows` 0.
     """
 
     index: int
@@ -115,10 +115,11 @@ class RankedDocument:
 class Usage:
     """What a response cost.
 
-    `documents`: how many were given; `pairs`: how many (query, window) pairs the model
-    read; `tokens`: how many tokens those had, the query counted in each (for a reader: how
-    many it encoded, the query counted once and windows that it had kept not at all);
-    `truncated`: how many documents were not read to their end.
+    `documents`: how many were given; `scored`: how many of them have the model's score, from
+    a cache or not; `pairs`: how many (query, window) pairs models read; `tokens`: how many
+    tokens those had, the query counted in each (for a reader: how many it encoded, the query
+    counted once and windows that it had kept not at all); `truncated`: how many documents
+    were not read to their end.
 
     Of hosted models also `requests`: how many were answered; `searches`: how many the
     provider billed, where it bills those; `cost`: US dollars by the table of prices, None
@@ -126,6 +127,7 @@ class Usage:
     """
 
     documents: int = 0
+    scored: int = 0
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from secondpass import BaseReranker, Blend, Fallback, Reranker
+from secondpass import (
+    Adaptive,
+    BaseReranker,
+    Blend,
+    Budgeted,
+    Cached,
+    Cascade,
+    Fallback,
+    Reranker,
+)
+from secondpass.rerank.policies.compose import compose
+from secondpass.rerank.policies.margin import Margin
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
@@ -37,10 +49,29 @@ def _hosted(folder: Path, *, name: str) -> BaseReranker:
     return client(name, _server())
 
 
+def _composed(folder: Path) -> BaseReranker:
+    return compose(
+        Reranker(),
+        cheap=Reranker("bundled-tiny"),
+        margin=ALL,
+        budget_ms=600_000,
+        cache=folder / "scores.sqlite",
+    )
+
+
+# Policies that leave candidates out are held to the contract where they leave out none;
+# what holds where they do is in tests/rerank/test_policies.py.
+ALL = Margin(math.inf, k=1)
+
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "adaptive": lambda folder: Adaptive(Reranker(), batch=5, patience=1000),
+    "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
+    "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
+    "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
+    "composed": _composed,
     "torch": _tiny,
     "reader": _tiny_reader,
     "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),

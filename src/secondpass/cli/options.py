@@ -48,6 +48,20 @@ PassagesOption = Annotated[
     str, typer.Option("--passages", help="Long documents: max, mean, first or top-N-mean.")
 ]
 
+BudgetMs = Annotated[
+    float | None,
+    typer.Option(help="Milliseconds for the second pass; what does not fit is left unscored."),
+]
+CascadeOption = Annotated[
+    bool,
+    typer.Option(
+        "--cascade", help="Let bundled-tiny rule out what cannot reach the top, for less work."
+    ),
+]
+CacheOption = Annotated[
+    bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
+]
+
 
 def split_names(names: str | None) -> list[str] | None:
     """Return the names in a comma-separated option, or None if it was not given."""

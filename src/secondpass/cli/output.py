@@ -80,7 +80,11 @@ def explanation(result: RankedDocument) -> str:
     words = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
     if result.parts:
         words.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
-    words.append(f"read in {result.windows} windows, {result.unread} characters unread")
+    words.append(
+        f"read in {result.windows} windows, {result.unread} characters unread"
+        if result.scored
+        else "not scored by the second pass"
+    )
     return "; ".join(words)
 
 
@@ -133,16 +137,15 @@ def number(value: float | None) -> str:
 def summary(response: RerankResponse) -> None:
     """Print what happened and how long each stage took to standard error."""
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
-    read = f"{response.usage.documents} candidates, {response.usage.pairs} windows read"
-    cut = response.usage.truncated
-    if response.usage.requests:
-        cost = response.usage.cost
-        read += f", {response.usage.requests} requests"
-        read += ", price unknown" if cost is None else f", {cost:.6f} USD"
+    usage, cut = response.usage, response.usage.truncated
+    read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
+    if usage.requests:
+        read += f", {usage.requests} requests"
+        read += ", price unknown" if usage.cost is None else f", {usage.cost:.6f} USD"
     maker = "" if response.model is None else f" by {response.model}"
     typer.echo(f"{response.status}{maker}: {read}", err=True)
-    if response.reason is not None:
-        typer.echo(f"Note: {response.reason}", err=True)
+    if response.reason and response.results:
+        typer.echo(f"({response.reason})", err=True)
     typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
 
 

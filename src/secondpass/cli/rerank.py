@@ -29,6 +29,9 @@ def rerank(
     chain: options.Chain = None,
     fallback: options.FallbackFlag = False,
     timeout: options.Timeout = None,
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Order documents by their relevance to a query.
@@ -38,16 +41,19 @@ def rerank(
     """
     from secondpass.cli.output import print_json, print_response, response_object
     from secondpass.cli.progress import working
-    from secondpass.reranker import Reranker
+    from secondpass.cli.second_pass import second_pass
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        reranker = Reranker(
+        reranker = second_pass(
             model,
             base_url=base_url,
             chain=options.split_names(chain) or (),
-            on_failure="fallback" if fallback else "raise",
+            fallback=fallback,
             timeout=timeout,
+            budget_ms=budget_ms,
+            cascade=cascade,
+            cache=cache,
         )
         response = reranker.rerank(
             query,

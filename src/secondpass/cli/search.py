@@ -38,6 +38,9 @@ def search(
     chain: options.Chain = None,
     fallback: options.FallbackFlag = False,
     timeout: options.Timeout = None,
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the order before and after, side by side.")
     ] = False,
@@ -57,17 +60,31 @@ def search(
         response_object,
     )
     from secondpass.cli.progress import working
-    from secondpass.pipeline import Index, SearchOptions
-    from secondpass.reranker import Reranker
+    from secondpass.cli.second_pass import second_pass
+    from secondpass.errors import InputError
+    from secondpass.pipeline import Index, Rerank, SearchOptions
 
-    second: str | Reranker = model
-    if rerank and base_url is not None:
-        second = Reranker(model, base_url=base_url, timeout=timeout)
+    reranker: Rerank = model if rerank else False
+    if budget_ms is not None or cascade or cache or base_url is not None:
+        if not rerank:
+            raise InputError(
+                "--budget-ms, --cascade, --cache and --base-url are for the second pass",
+                why="--no-rerank leaves it out",
+            )
+        with working("Loading the models"):
+            reranker = second_pass(
+                model,
+                base_url=base_url,
+                timeout=timeout,
+                budget_ms=budget_ms,
+                cascade=cascade,
+                cache=cache,
+            )
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
         "top_k": top_k,
-        "rerank": second if rerank else False,
+        "rerank": reranker,
         "filter": filter,
         "fusion": fusion,
         "blend": blend,

@@ -107,11 +107,21 @@ class BaseReranker(ABC):
         """The weights that suit this model in a `Blend`; None where nobody fitted any."""
         return None
 
+    @property
+    def identity(self) -> str | None:
+        """What tells this reranker's scores from those of any other, or None.
+
+        A text that changes with everything that can change the score of a pair: weights,
+        precision, calibration, limits. The query, the texts and the `Reading` are not part
+        of it. None, the default, means that nobody may keep the scores.
+        """
+        return None
+
     def with_states(self, store: StateStore) -> BaseReranker:
         """Return this reranker, keeping what it computes of documents in a store.
 
-        A backend that keeps nothing is returned as it is; a policy hands the store on to
-        what it wraps.
+        A backend that keeps nothing is returned as it is, and so is one that the store does
+        not belong to; a policy hands the store on to all that it wraps.
         """
         return self
 
@@ -159,8 +169,16 @@ class BaseReranker(ABC):
         min_score = check_number("min_score", min_score)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
-        reading = Reading(check_fields(fields), template, max_length, parse_passages(passages))
+        reading = Reading(
+            check_fields(fields),
+            template,
+            max_length,
+            parse_passages(passages),
+            top_k=top_k,
+            started=started,
+        )
         if candidates:
+            reading.check([c.document for c in candidates])
             scored = self.score(query, candidates, reading)
         else:
             nothing = "there were no documents"
@@ -178,6 +196,7 @@ class BaseReranker(ABC):
             timings={"rerank": elapsed, "total": elapsed},
             usage=Usage(
                 documents=len(candidates),
+                scored=sum(s.scored for s in scored.scores),
                 pairs=scored.pairs,
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),

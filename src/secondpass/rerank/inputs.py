@@ -33,6 +33,14 @@ def check_count(name: str, value: object) -> int | None:
     return value
 
 
+def require_count(name: str, value: object) -> int:
+    """Return a count of at least 1, or raise `InputError` naming the argument."""
+    count = check_count(name, value)
+    if count is None:
+        raise InputError(f"{name} must be a whole number, not None")
+    return count
+
+
 def check_number(name: str, value: object) -> float | None:
     """Return a number that is not NaN, or None, or raise `InputError`."""
     if value is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from secondpass.engine.encoder import run_batched
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
 from secondpass.engine.runtimes import load_runtime
 from secondpass.engine.tokenise import Tokeniser
@@ -52,6 +53,11 @@ class CrossEncoder(BaseReranker):
     def model(self) -> str:
         """The name the model was loaded by."""
         return self._name
+
+    @property
+    def identity(self) -> str:
+        """What tells this model's scores from those of any other."""
+        return folder_identity(self.folder, label=self._positive)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""

@@ -27,8 +27,9 @@ class Blend(BaseReranker):
     Each score is standardised over the candidates of one query (mean 0, deviation 1), so
     the sum orders one response and means nothing across responses (`ScoreKind.RANK`);
     `probability` stays the reranker's own. A candidate without a score of a kind counts
-    as the lowest of that kind; a kind that no candidate has is left out, and with none
-    of them the reranker's scores are passed through unchanged.
+    as the lowest of that kind, as does one that a policy inside left unscored; a kind that
+    no candidate has is left out, and with none of the first stage's the reranker's scores
+    are passed through unchanged.
 
     `weights` are finite, not negative, and not all zero; kinds not named weigh nothing.
     Without them those count that were fitted for the model, or else `DEFAULT_WEIGHTS`.

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.engine.token_encoder import open_encoder
 from secondpass.engine.tokenise import TokenSequence
@@ -55,6 +56,7 @@ class Reader(BaseReranker):
             raise InputError(f"A reader has one output, not a label {label!r}")
         self.folder = folder
         parts = read_reader_folder(folder)
+        self._encoder_folder = parts.encoder
         self.encoder = open_encoder(parts.encoder, threads=threads)
         if self.encoder.states_width is None:
             raise ModelDamagedError(
@@ -84,8 +86,18 @@ class Reader(BaseReranker):
         """The weights that were fitted for it, as its manifest has them."""
         return self._blend
 
+    @property
+    def identity(self) -> str:
+        """What tells this reader's scores from those of any other."""
+        return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
+
     def with_states(self, store: StateStore) -> Reader:
-        """Return this reader with a place to keep records in; sessions are shared."""
+        """Return this reader with a place to keep records in; sessions are shared.
+
+        A store of another model's records is not used.
+        """
+        if store.digest != self.states_digest:
+            return self
         twin = copy.copy(self)
         twin.store = store
         return twin
