@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         InputError,
         MissingExtraError,
         ModelError,
+        ProviderError,
         SecondpassError,
     )
     from secondpass.pipeline import Index
     from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.hosted.model import Hosted
     from secondpass.rerank.passages import Passages
     from secondpass.rerank.policies.adaptive import Adaptive
     from secondpass.rerank.policies.blend import Blend
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.policies.cache import Cached
     from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.rerank.policies.cascade import Cascade
+    from secondpass.rerank.policies.fallback import Fallback
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -56,8 +59,10 @@ _HOMES = {
     "Cascade": "rerank.policies.cascade",
     "Document": "types",
     "Embedder": "retrieve.embedder",
+    "Fallback": "rerank.policies.fallback",
     "FilterError": "errors",
     "FirstStageScores": "types",
+    "Hosted": "rerank.hosted.model",
     "Index": "pipeline",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
@@ -65,6 +70,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Passages": "rerank.passages",
+    "ProviderError": "errors",
     "RankedDocument": "types",
     "Reranker": "reranker",
     "RerankResponse": "types",
@@ -85,8 +91,10 @@ __all__ = [
     "Cascade",
     "Document",
     "Embedder",
+    "Fallback",
     "FilterError",
     "FirstStageScores",
+    "Hosted",
     "Index",
     "IndexNotFoundError",
     "IndexStoreError",
@@ -94,6 +102,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Passages",
+    "ProviderError",
     "RankedDocument",
     "RerankResponse",
     "Reranker",

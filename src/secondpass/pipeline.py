@@ -23,6 +23,12 @@ from secondpass.rerank.inputs import (
 from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.policies.calibration import Calibrated
+from secondpass.rerank.policies.fallback import (
+    Fallback,
+    OnFailure,
+    check_chain,
+    check_on_failure,
+)
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -57,6 +63,9 @@ class SearchOptions(RerankOptions, total=False):
     blend: bool | Mapping[str, float]
     calibration: str | Path | Calibration | None
     version: int | None
+    chain: Sequence[str | Path | BaseReranker]
+    on_failure: OnFailure
+    timeout: float | None
 
 
 class Index:
@@ -80,6 +89,7 @@ class Index:
         self._rerankers: dict[str, BaseReranker] = {}
         if reranker is not None:
             self._rerankers["bundled"] = reranker
+        self._guards: dict[tuple[object, ...], Fallback] = {}
         self._loading = threading.Lock()
 
     @classmethod
@@ -186,6 +196,9 @@ class Index:
         blend: bool | Mapping[str, float] = True,
         calibration: str | Path | Calibration | None = None,
         version: int | None = None,
+        chain: Sequence[str | Path | BaseReranker] = (),
+        on_failure: OnFailure = "raise",
+        timeout: float | None = None,
         min_score: float | None = None,
         min_probability: float | None = None,
         return_documents: bool = True,
@@ -205,6 +218,8 @@ class Index:
         - `calibration`: what `secondpass calibrate` wrote for this reranker: `probability`
           is then the chance of relevance by your labels.
         - `version`: search the index as it was after an earlier write.
+        - `chain`, `on_failure`, `timeout`: what happens if the reranker fails, as in
+          `Reranker`; a fallback gives the first pass's order with status "fallback".
 
         The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
         arguments that cannot be used, among them `FilterError`.
@@ -215,12 +230,15 @@ class Index:
         min_score = check_number("min_score", min_score)
         check_count("candidates", candidates)
         check_probability("min_probability", min_probability)
+        check_chain(chain)
         if rerank is False and (calibration is not None or min_probability is not None):
             raise InputError(
                 "calibration and min_probability are for the second pass",
                 why="rerank=False leaves it out",
             )
-        second = self._second_pass(rerank, blend, calibration)
+        second = self._second_pass(
+            rerank, blend, calibration, tuple(chain), on_failure, timeout
+        )
         found = self._retriever.retrieve(
             query,
             mode=mode,
@@ -272,9 +290,8 @@ class Index:
 
         Works as long as the index is open.
         """
-        if isinstance(rerank, BaseReranker):
-            return self._keeper.reading(rerank)
-        return self._keeper.reading(self._load("bundled" if rerank is True else str(rerank)))
+        found = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
+        return self._keeper.reading(found)
 
     async def aadd(
         self,
@@ -323,15 +340,44 @@ class Index:
         rerank: Rerank,
         blend: bool | Mapping[str, float],
         calibration: str | Path | Calibration | None,
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
     ) -> BaseReranker | None:
+        check_on_failure(on_failure)
         if rerank is False:
             return None
-        reranker = self.reranker(rerank)
+        reranker = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
+        if chain or on_failure != "raise" or timeout is not None:
+            reranker = self._guarded(reranker, chain, on_failure, timeout)
+        reranker = self._keeper.reading(reranker)
         if calibration is not None:
             reranker = Calibrated(reranker, calibration)
         if blend is False:
             return reranker
         return Blend(reranker, None if blend is True else blend)
+
+    def _guarded(
+        self,
+        reranker: BaseReranker,
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
+    ) -> BaseReranker:
+        """Return the reranker under a policy, the same at every search: it counts failures."""
+        rest = tuple(c if isinstance(c, BaseReranker) else self._load(str(c)) for c in chain)
+        key = (reranker, rest, on_failure, timeout)
+        with self._loading:
+            if key not in self._guards:
+                while len(self._guards) >= 32:
+                    del self._guards[next(iter(self._guards))]
+                self._guards[key] = Fallback(
+                    reranker, chain=rest, on_failure=on_failure, timeout=timeout
+                )
+            return self._guards[key]
+
+    def _named(self, name: str | Path | Literal[True]) -> BaseReranker:
+        return self._load("bundled" if name is True else str(name))
 
     def _own_reranker(self) -> BaseReranker | None:
         """Return the index's own reranker, or None where it cannot be a reader."""

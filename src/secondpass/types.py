@@ -120,6 +120,10 @@ class Usage:
     tokens those had, the query counted in each (for a reader: how many it encoded, the query
     counted once and windows that it had kept not at all); `truncated`: how many documents
     were not read to their end.
+
+    Of hosted models also `requests`: how many were answered; `searches`: how many the
+    provider billed, where it bills those; `cost`: US dollars by the table of prices, None
+    where no price is known. A provider that does not count tokens has 0.
     """
 
     documents: int = 0
@@ -127,6 +131,9 @@ class Usage:
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0
+    requests: int = 0
+    searches: float = 0.0
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +142,7 @@ class RerankResponse:
 
     `results` is sorted by falling score; ties stand in first-stage order, then by id.
     `status` says whether the second pass really made this order and `reason` why not, or
-    what went wrong without changing the order.
+    what went wrong on the way. `model` made it; None where none did.
     `timings` is in milliseconds, by stage, always with "total".
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from secondpass import (
@@ -14,12 +15,15 @@ from secondpass import (
     Cached,
     Calibrated,
     Cascade,
+    Fallback,
     Reranker,
 )
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.policies.calibration import identity_of
 from secondpass.rerank.policies.compose import compose
 from secondpass.rerank.policies.margin import Margin
+from tests.loopback.clients import MODELS, client
+from tests.loopback.server import Loopback, running
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 
@@ -31,6 +35,21 @@ def _tiny(folder: Path) -> BaseReranker:
 def _tiny_reader(folder: Path) -> BaseReranker:
     tiny_reader(folder)
     return Reranker(folder)
+
+
+@cache
+def _server() -> Loopback:
+    """One server for the session; its threads end with the program."""
+    serving = running()
+    _kept.append(serving)
+    return serving.__enter__()
+
+
+_kept: list[object] = []
+
+
+def _hosted(folder: Path, *, name: str) -> BaseReranker:
+    return client(name, _server())
 
 
 def _composed(folder: Path) -> BaseReranker:
@@ -68,5 +87,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "calibrated": _calibrated,
     "torch": _tiny,
     "reader": _tiny_reader,
+    "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),
+    **{name: partial(_hosted, name=name) for name in MODELS},
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""

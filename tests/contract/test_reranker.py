@@ -52,7 +52,9 @@ def test_results_are_a_permutation_ordered_by_score(reranker: BaseReranker) -> N
     assert response.model
     assert response.usage.documents == len(TEXTS)
     assert response.usage.pairs >= len(TEXTS)
-    assert response.usage.tokens > response.usage.pairs
+    # Some providers do not say how many tokens they read: that is 0, never a guess.
+    assert response.usage.tokens > response.usage.pairs or not response.usage.tokens
+    assert response.usage.tokens or response.usage.requests
     assert response.timings["total"] > 0
 
 

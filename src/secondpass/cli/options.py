@@ -11,7 +11,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 IndexFolder = Annotated[Path, typer.Option("--index", help="The folder of the index.")]
 Model = Annotated[
     str,
-    typer.Option(help='"bundled", a model folder, or OWNER/MODEL@REVISION.'),
+    typer.Option(
+        help='"bundled", a model folder, OWNER/MODEL@REVISION, or PROVIDER/MODEL '
+        "with its key in the environment."
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Where the provider of --model is, if not at its usual place."),
+]
+Chain = Annotated[
+    str | None,
+    typer.Option(help="Models to ask if that one fails, in order, separated by commas."),
+]
+FallbackFlag = Annotated[
+    bool,
+    typer.Option(
+        "--fallback/--no-fallback",
+        help="Whether the first order is printed, and said so, if reranking fails.",
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that each model has; 30 for a provider.")
 ]
 TopK = Annotated[int | None, typer.Option(help="How many results to print.")]
 MinScore = Annotated[float | None, typer.Option(help="Drop results that score lower.")]

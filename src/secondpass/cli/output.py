@@ -150,7 +150,11 @@ def summary(response: RerankResponse) -> None:
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
     usage, cut = response.usage, response.usage.truncated
     read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
-    typer.echo(f"{response.status} by {response.model}: {read}", err=True)
+    if usage.requests:
+        read += f", {usage.requests} requests"
+        read += ", price unknown" if usage.cost is None else f", {usage.cost:.6f} USD"
+    maker = "" if response.model is None else f" by {response.model}"
+    typer.echo(f"{response.status}{maker}: {read}", err=True)
     if response.reason and response.results:
         typer.echo(f"({response.reason})", err=True)
     typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)

@@ -27,6 +27,10 @@ def rerank(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
     budget_ms: options.BudgetMs = None,
     cascade: options.CascadeOption = False,
     cache: options.CacheOption = False,
@@ -44,7 +48,15 @@ def rerank(
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
         reranker = second_pass(
-            model, budget_ms=budget_ms, cascade=cascade, cache=cache, calibration=calibration
+            model,
+            base_url=base_url,
+            chain=options.split_names(chain) or (),
+            fallback=fallback,
+            timeout=timeout,
+            budget_ms=budget_ms,
+            cascade=cascade,
+            cache=cache,
+            calibration=calibration,
         )
         response = reranker.rerank(
             query,

@@ -37,6 +37,10 @@ def search(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
     budget_ms: options.BudgetMs = None,
     cascade: options.CascadeOption = False,
     cache: options.CacheOption = False,
@@ -65,14 +69,21 @@ def search(
     from secondpass.retrieve.terms import term_scores
 
     reranker: Rerank = model if rerank else False
-    if budget_ms is not None or cascade or cache:
+    if budget_ms is not None or cascade or cache or base_url is not None:
         if not rerank:
             raise InputError(
-                "--budget-ms, --cascade and --cache are for the second pass",
+                "--budget-ms, --cascade, --cache and --base-url are for the second pass",
                 why="--no-rerank leaves it out",
             )
         with working("Loading the models"):
-            reranker = second_pass(model, budget_ms=budget_ms, cascade=cascade, cache=cache)
+            reranker = second_pass(
+                model,
+                base_url=base_url,
+                timeout=timeout,
+                budget_ms=budget_ms,
+                cascade=cascade,
+                cache=cache,
+            )
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
@@ -88,6 +99,9 @@ def search(
         "template": template,
         "max_length": max_length,
         "passages": passages,
+        "chain": options.split_names(chain) or (),
+        "on_failure": "fallback" if fallback else "raise",
+        "timeout": timeout,
     }
     alone: SearchOptions = {"rerank": False, "calibration": None}
     unlimited: SearchOptions = {"min_score": None, "min_probability": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from secondpass.rerank.base import BaseReranker
@@ -10,6 +11,10 @@ from secondpass.rerank.base import BaseReranker
 def second_pass(
     model: str,
     *,
+    base_url: str | None = None,
+    chain: Sequence[str] = (),
+    fallback: bool = False,
+    timeout: float | None = None,
     budget_ms: float | None,
     cascade: bool,
     cache: bool,
@@ -19,9 +24,16 @@ def second_pass(
     from secondpass.registry import load_reranker
     from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.rerank.policies.compose import CHEAP, compose, default_cache
+    from secondpass.reranker import Reranker
 
     reranker = compose(
-        load_reranker(model),
+        Reranker(
+            model,
+            base_url=base_url,
+            chain=chain,
+            on_failure="fallback" if fallback else "raise",
+            timeout=timeout,
+        ),
         cheap=load_reranker(CHEAP) if cascade else None,
         budget_ms=budget_ms,
         cache=default_cache() if cache else None,

@@ -75,7 +75,13 @@ def seen_windows(
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of all candidates, in the order of the candidates."""
+    """The scores of all candidates, in the order of the candidates.
+
+    - `model`: which model gave them, if another than the reranker's own.
+    - `threshold`: False where they are not on the scale that a caller's `min_score` means,
+      because something else stood in; nothing is dropped then.
+    - `requests`, `searches`, `cost`: see `Usage`.
+    """
 
     scores: Sequence[Score]
     kind: ScoreKind
@@ -83,6 +89,11 @@ class Scored:
     tokens: int = 0
     status: Status = Status.RERANKED
     reason: str | None = None
+    model: str | None = None
+    threshold: bool = True
+    requests: int = 0
+    searches: float = 0.0
+    cost: float | None = None
 
 
 class RerankOptions(TypedDict, total=False):
@@ -167,11 +178,12 @@ class BaseReranker(ABC):
           stage first. An empty list gives an empty response with status "skipped".
         - `top_k`: keep this many, at least 1; None keeps all.
         - `min_score`: drop what scores lower (on the scale of `score`); 0.0 is a value.
-          What was not scored (see `RankedDocument.scored`) is dropped too.
+          What was not scored (see `RankedDocument.scored`) is dropped too. Nothing is
+          dropped where a fallback stood in, whose scores are on another scale.
         - `min_probability`: drop what is less likely to be relevant, 0 to 1, and what was not
           scored. Where nothing is left, the results are empty and `reason` says so; where
-          nothing was scored at all, nothing is dropped. See `Calibrated` for probabilities
-          that fit your data.
+          a fallback stood in, nothing is dropped. See `Calibrated` for probabilities that
+          fit your data.
         - `fields`, `template`, `max_length`: what the model reads, see `Reading`.
         - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
           a `Passages`.
@@ -202,6 +214,8 @@ class BaseReranker(ABC):
             nothing = "there were no documents"
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
         results = _ranked(candidates, scored, return_documents)
+        if not scored.threshold:
+            min_score = min_probability = None
         kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
         reason = scored.reason
         if min_probability is not None:
@@ -210,7 +224,7 @@ class BaseReranker(ABC):
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,
-            model=self.model,
+            model=_made_by(self.model, scored),
             status=scored.status,
             results=tuple(kept[:top_k]),
             timings={"rerank": elapsed, "total": elapsed},
@@ -220,6 +234,9 @@ class BaseReranker(ABC):
                 pairs=scored.pairs,
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),
+                requests=scored.requests,
+                searches=scored.searches,
+                cost=scored.cost,
             ),
             reason=reason,
         )
@@ -229,6 +246,12 @@ class BaseReranker(ABC):
     ) -> RerankResponse:
         """Do as `rerank`, in a worker thread, without blocking the event loop."""
         return await asyncio.to_thread(self.rerank, query, documents, **options)
+
+
+def _made_by(model: str, scored: Scored) -> str | None:
+    if scored.status is Status.FALLBACK:
+        return None
+    return model if scored.model is None else scored.model
 
 
 def _ranked(

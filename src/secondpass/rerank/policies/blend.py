@@ -12,7 +12,7 @@ import numpy as np
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.reading import Reading
-from secondpass.types import Candidate, ScoreKind
+from secondpass.types import Candidate, ScoreKind, Status
 
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
@@ -61,6 +61,9 @@ class Blend(BaseReranker):
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""
         scored = self.reranker.score(query, candidates, reading)
+        if scored.status is Status.FALLBACK:
+            # The first stage's order is the answer; to blend it with its own parts is another.
+            return scored
         columns: dict[str, list[float | None]] = {
             "vector": [c.vector for c in candidates],
             "bm25": [c.bm25 for c in candidates],

@@ -49,7 +49,19 @@ def merge(
         tokens=sum(part.tokens for part in parts),
         status=status,
         reason=join(reasons),
+        model=last[0].model,
+        threshold=all(part.threshold for part in last),
+        requests=sum(part.requests for part in parts),
+        searches=sum(part.searches for part in parts),
+        cost=_cost(parts),
     )
+
+
+def _cost(parts: Sequence[Scored]) -> float | None:
+    """Return what the parts cost that were asked for elsewhere, None if one has no price."""
+    costs = [part.cost for part in parts if part.requests]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known and len(known) == len(costs) else None
 
 
 def join(reasons: Iterable[str | None]) -> str | None:
