@@ -243,6 +243,17 @@ class Index:
         reason = response.reason if found.candidates else "the first pass found nothing"
         return replace(response, timings=timings, reason=reason)
 
+    def reranker(self, model: Rerank = True) -> BaseReranker:
+        """Return the reranker that `search` asks, without the blend.
+
+        `model` is what `search` takes as `rerank`, and not False. Raises as `Reranker` does.
+        """
+        if model is False:
+            raise InputError("False names no reranker")
+        if not isinstance(model, BaseReranker):
+            model = self._load("bundled" if model is True else str(model))
+        return self._keeper.reading(model)
+
     async def aadd(
         self,
         documents: Iterable[DocumentLike],
@@ -290,11 +301,7 @@ class Index:
     ) -> BaseReranker | None:
         if rerank is False:
             return None
-        if isinstance(rerank, BaseReranker):
-            reranker = rerank
-        else:
-            reranker = self._load("bundled" if rerank is True else str(rerank))
-        reranker = self._keeper.reading(reranker)
+        reranker = self.reranker(rerank)
         if blend is False:
             return reranker
         return Blend(reranker, None if blend is True else blend)

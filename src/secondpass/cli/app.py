@@ -12,13 +12,17 @@ import typer
 from secondpass._version import __version__
 from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
+from secondpass.cli.evaluate import evaluate
 from secondpass.cli.export import export
 from secondpass.cli.index import index
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
+from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.search import search
+from secondpass.cli.several import Several
 from secondpass.cli.train import train
+from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError
 
 app = typer.Typer(
@@ -33,6 +37,9 @@ app = typer.Typer(
 )
 for command in (index, search, rerank, models, doctor, export, mine, train, distill):
     app.command()(command)
+app.command("eval", cls=Several)(evaluate)
+for several in (report, tune):
+    app.command(cls=Several)(several)
 
 
 def _version(wanted: bool) -> None:

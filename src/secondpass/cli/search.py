@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.configured import Config, configured
 
 
 def search(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     index: options.IndexFolder,
     mode: Annotated[str, typer.Option(help="hybrid, bm25 or vector.")] = "hybrid",
@@ -40,6 +42,7 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what each stage added to a score.")
     ] = False,
+    config: Config = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Search an index: many candidates from the first pass, the best of the second on top.
@@ -69,6 +72,8 @@ def search(
         "max_length": max_length,
         "passages": passages,
     }
+    set_by_file: Any = configured(config, context)
+    chosen |= set_by_file
     unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
