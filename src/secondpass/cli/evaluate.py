@@ -73,7 +73,7 @@ def evaluate(
     for name in measures:
         parse_measure(name)
     given = [Run.read(path) for path in runs or []]
-    earlier = None if against is None else Run.read(against)
+    earlier = None if against is None else Run.read(against, name=f"against {against.name}")
     if index is None and not given:
         raise InputError("there is nothing to measure", fix="Give --index or --runs.")
     collection = measured.read(queries, qrels, split, limit)

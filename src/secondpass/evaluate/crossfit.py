@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from secondpass.evaluate.family import Family, Rows
+from secondpass.evaluate.family import Family, Ranked, Rows
 from secondpass.evaluate.pools import Matrix
 
 REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Nested:
+    """What each fold was judged by: `values` [queries], and the way and setting it got."""
+
+    values: Matrix
+    picks: Sequence[tuple[Family, int]]
+    folds: Sequence[Rows]
+
+    def ranked(self) -> Ranked:
+        """Return each query's ranked ids under what its fold was judged by."""
+        ranked: Ranked = {}
+        for (family, setting), fold in zip(self.picks, self.folds, strict=True):
+            under = family.ranked(setting)
+            ranked |= {q: ids for i, (q, ids) in enumerate(under.items()) if fold[i]}
+        return ranked
 
 
 def split(n: int, parts: int, *, seed: int = 0) -> list[Rows]:
@@ -46,7 +64,8 @@ def halves(n: int, times: int = REPEATS) -> list[list[Rows]]:
 def averaged(family: Family, splits: Sequence[Sequence[Rows]]) -> Matrix:
     """Return each query's cross-fitted value, the mean over several ways to split."""
     if len(family.settings) == 1:
-        return family.values[0]
+        only: Matrix = family.values[0]
+        return only
     values: Matrix = np.mean([cross_fitted(family, folds) for folds in splits], axis=0)
     return values
 
@@ -92,17 +111,17 @@ def choose(
 
 def nested(
     families: Sequence[Family], folds: Sequence[Rows], *, parts: int = 5, slack: float = 0.0
-) -> tuple[Matrix, list[int]]:
+) -> Nested:
     """Choose and fit on all folds but one, judge on that one, for each in turn.
 
-    Returns each query's value, [queries], and which family each fold chose: an honest estimate of what choosing and fitting reach. Source: Varma and
-    Simon, BMC Bioinformatics 7:91, 2006.
+    An honest estimate of what choosing and fitting reach. Source: Varma and Simon, BMC
+    Bioinformatics 7:91, 2006.
     """
     values: Matrix = np.zeros(families[0].values.shape[1])
-    chosen: list[int] = []
+    picks: list[tuple[Family, int]] = []
     for fold in folds:
-        number = choose(families, ~fold, parts=parts, slack=slack)
-        family = families[number]
-        values[fold] = family.values[family.best(~fold)][fold]
-        chosen.append(number)
-    return values, chosen
+        family = families[choose(families, ~fold, parts=parts, slack=slack)]
+        setting = family.best(~fold)
+        values[fold] = family.values[setting][fold]
+        picks.append((family, setting))
+    return Nested(values, picks, folds)

@@ -19,7 +19,7 @@ def read_dataset(name: str) -> tuple[dict[str, str], Qrels]:
         ir_datasets: Any = import_module("ir_datasets")
     except ImportError as error:
         raise MissingExtraError(
-            f"reading ir_datasets:{name}", package="ir_datasets", extra="datasets"
+            f"reading ir_datasets:{name}", package="ir-datasets", extra="datasets"
         ) from error
     try:
         dataset = ir_datasets.load(name)

@@ -67,7 +67,7 @@ class Study:
 
     - `honest`: the difference of choosing and fitting on one half and judging on the other
       from tuned fusion (so fitted and judged), and `change` [queries] what it is made of.
-    - `harmed`: the queries that fall most when all settings are fitted on all queries.
+    - `harmed`: the queries that fall most in the first of the ten cuts.
     - `timed`: whether milliseconds were measured.
     """
 
@@ -191,14 +191,11 @@ def studied(
         results.append(result(family))
         if progress is not None:
             progress("testing", done, len(families))
-    values = np.mean([nested(families, f, slack=SLACK)[0] for f in splits], axis=0)
-    chosen = choose(families, every, slack=SLACK)
+    outer = [nested(families, folds, slack=SLACK) for folds in splits]
+    values = np.mean([one.values for one in outer], axis=0)
+    # One cut has an order to show, where the mean over all of them has none.
+    before = nested([fusion], splits[0])
     documents = {judged_id(d): d for d in evidence.found.documents.values()}
-
-    def fitted(family: Family) -> tuple[Matrix, Ranked]:
-        setting = family.best(every)
-        return family.values[setting], family.ranked(setting)
-
     return Study(
         collection,
         objective.measure,
@@ -208,11 +205,17 @@ def studied(
         result(fusion),
         [result(family) for family in firsts],
         _corrected(results),
-        chosen,
+        choose(families, every, slack=SLACK),
         effect(values - base),
         values - base,
         [_bound(queries, evidence, objective, mode, depth, qrels) for depth in evidence.depths],
-        most_harmed(queries, qrels, documents, fitted(fusion), fitted(families[chosen])),
+        most_harmed(
+            queries,
+            qrels,
+            documents,
+            (before.values, before.ranked()),
+            (outer[0].values, outer[0].ranked()),
+        ),
         evidence.blends,
         evidence.latencies is not None,
     )

@@ -96,7 +96,8 @@ def tuned(
         )
     n = len(collection.queries)
     folds, every = split(n, PARTS), np.ones(n, dtype=np.bool_)
-    values, picks = nested(quick, folds, parts=PARTS)
+    outer = nested(quick, folds, parts=PARTS)
+    values = outer.values
     best = quick[choose(quick, every, parts=PARTS)]
     inner = float(cross_fitted(best, folds).mean())
     plain = _default(families, evidence)
@@ -114,7 +115,7 @@ def tuned(
         best.cost,
         sum(len(f.settings) for f in quick),
         n,
-        [quick[i].label for i in picks],
+        [family.label for family, _ in outer.picks],
     )
 
 

@@ -97,6 +97,8 @@ def told(result: Result) -> str:
 
 def signed(value: float) -> str:
     """Return a difference with three decimals and its sign, such as "+.041"."""
+    if round(value, 3) == 0:
+        return "0"
     return ("\N{MINUS SIGN}" if round(value, 3) < 0 else "+") + plain(abs(value))
 
 

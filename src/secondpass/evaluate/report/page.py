@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 
 from secondpass._version import __version__
 from secondpass.evaluate.harm import Harm, Move
 from secondpass.evaluate.report.plots import bound_plot, depth_plot, latency_plot, record_plot
+from secondpass.evaluate.report.standalone import style
 from secondpass.evaluate.studying import Result, Study
 from secondpass.evaluate.verdict import (
     agreement,
@@ -22,7 +22,6 @@ from secondpass.evaluate.verdict import (
 
 def page(study: Study) -> str:
     """Return the whole page."""
-    style = files("secondpass.evaluate.report").joinpath("style.css").read_text("utf-8")
     title = escape(f"Does reranking pay? {study.collection.name}")
     body = [
         _head(study),
@@ -61,7 +60,7 @@ def page(study: Study) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>\n{style}</style></head>\n<body>"
+        f"<title>{title}</title><style>\n{style()}</style></head>\n<body>"
         + "\n".join(body)
         + "</body></html>\n"
     )
@@ -97,9 +96,15 @@ def _head(study: Study) -> str:
     notes = "".join(f"<li>{escape(note)}.</li>" for note in study.collection.notes)
     return (
         f'<header><p class="kind">Does reranking pay? {escape(study.collection.name)},'
-        f" {len(study.change)} queries</p><h1>{escape(headline(study))}</h1></header>"
+        f" {len(study.change)} queries</p><h1>{_unbroken(headline(study))}</h1></header>"
         f'<dl class="facts">{cards}</dl><ul class="said">{said}{notes}</ul>'
     )
+
+
+def _unbroken(text: str) -> str:
+    """Return text in which "p = .013" and "+.041 nDCG@10" stay on one line."""
+    kept = text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return escape(kept.replace(" ms", "\N{NO-BREAK SPACE}ms"))
 
 
 def _section(title: str, words: str, drawing: str) -> str:
@@ -114,8 +119,9 @@ def _harmed(study: Study) -> str:
         return "<section><h2>Queries it harms</h2><p>None.</p></section>"
     shown = "".join(_harm(harm, opened=i == 0) for i, harm in enumerate(study.harmed))
     return (
-        f"<section><h2>The {len(study.harmed)} queries it harms most</h2><p>The first five of"
-        f" either order and every relevant document, with the rank before and after.</p>"
+        f"<section><h2>Queries it harms most: {len(study.harmed)}</h2><p>The first five of"
+        f" either order and every relevant document, with the rank before and after, under"
+        " weights fitted without the query.</p>"
         f"{shown}</section>"
     )
 
@@ -190,9 +196,11 @@ def _p(p: float) -> str:
 
 def _foot(study: Study) -> str:
     judged = sum(len(grades) for grades in study.collection.qrels.values())
+    made = f"secondpass {__version__}. {judged} judgements; first pass: {study.mode}."
     return (
-        f"<footer>secondpass {__version__}. {judged} judgements; first pass: {escape(study.mode)}."
+        f"<footer>{escape(made)}"
         " Weights are fitted on one half of the queries and judged on the other, ten times"
-        " over, and so is the choice of model, depth and order that the first line states. Intervals: percentile"
-        " bootstrap, 10,000 resamples. Documents that nobody judged count as wrong.</footer>"
+        " over, and so is the choice of model, depth and order that the first line states."
+        " Intervals: percentile bootstrap, 10,000 resamples. Documents that nobody"
+        " judged count as wrong.</footer>"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 WIDTH, HEIGHT = 760, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 150, 28, 46
+LEFT, RIGHT, TOP, BOTTOM = 64, 165, 28, 46
 MARKS = ("circle", "square", "diamond", "triangle")
 
 Point = tuple[float, float]

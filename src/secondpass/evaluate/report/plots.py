@@ -10,6 +10,7 @@ from secondpass.evaluate.report.plot import (
     Scale,
     frame,
     horizontal,
+    ticks,
     vertical,
 )
 from secondpass.evaluate.studying import Result, Study
@@ -87,7 +88,8 @@ def latency_plot(study: Study) -> str:
     named = ", ".join(f"{r.family.label} {plain(r.mean)} in {r.ms:.0f} ms" for r in front)
     plot = Plot(f"{study.measure} against time", f"Not beaten in both: {named}", 400)
     slowest = max(r.ms for r in points)
-    x = horizontal(min(r.ms for r in points) * 0.9, slowest * 1.05)
+    # Room on the left for the names of the quick ones.
+    x = horizontal(min(r.ms for r in points) * 0.6, slowest * 1.05)
     y = vertical(min(r.mean for r in points), max(r.mean for r in points), 400)
     at = [v for v in _decades() if x.low <= v <= x.high]
     frame(plot, x, y, at=at, below="milliseconds of a search, median", written=plain)
@@ -95,13 +97,13 @@ def latency_plot(study: Study) -> str:
     for result in front[1:]:
         steps += [(x(result.ms), steps[-1][1]), (x(result.ms), y(result.mean))]
     plot.path([*steps, (x.end, steps[-1][1])], "front")
-    labels = []
-    for result in still:
+    free = float("inf")
+    for result in sorted(still, key=lambda r: r.mean):
         place = (x(result.ms), y(result.mean))
         plot.parts.append(f'<circle class="first" cx="{place[0]:g}" cy="{place[1]:g}" r="5"/>')
+        free = min(place[1] + 4, free - 15)
         name = result.family.label.removesuffix(", default fusion")
-        labels.append((place[1], name, "quiet"))
-    last = max(x(r.ms) for r in still)
+        plot.text((place[0] - 10, free), name, "label quiet halo", "end")
     for number, (model, curve) in enumerate(curves.items()):
         places = [(x(r.ms), y(r.mean)) for r in curve]
         plot.path(places, f"line thin s{number % 6}")
@@ -110,7 +112,6 @@ def latency_plot(study: Study) -> str:
             plot.mark(place, number, hint)
             plot.text((place[0], place[1] - 10), str(result.family.depth), "depth", "middle")
         plot.text((places[-1][0] + 12, places[-1][1] + 4), model, f"label s{number % 6}")
-    plot.labels(last + 10, labels)
     return plot.svg()
 
 
@@ -135,7 +136,7 @@ def record_plot(study: Study) -> str:
     reach = max(0.05, *(abs(c) for c in change))
     x = Scale(0, len(change), LEFT, WIDTH - 20)
     y = vertical(-reach, reach, height)
-    for value in (-reach, -reach / 2, 0.0, reach / 2, reach):
+    for value in ticks(-reach, reach, 4):
         plot.line((x.start, y(value)), (x.end, y(value)), "grid")
         plot.text((x.start - 10, y(value) + 4), signed(value), "tick", "end")
     width = max(0.5, (x.end - x.start) / len(change) * 0.85)

@@ -1,0 +1,16 @@
+"""A picture of a report as a file of its own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+
+def style() -> str:
+    """Return the style sheet of pages and pictures."""
+    return files("secondpass.evaluate.report").joinpath("style.css").read_text("utf-8")
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG element with its style inside, light or dark as the viewer is."""
+    head, _, rest = svg.partition(">")
+    return f"{head}><style>{style()}</style>{rest}\n"
