@@ -55,8 +55,8 @@ def api() -> str:
     lines = [
         "# Library",
         NOTE,
-        "Everything here is imported from `secondpass`, but for what is under Evaluation. What is not on this page may change"
-        " in any release.",
+        "Everything here is imported from `secondpass`, but for what stands under Evaluation."
+        " What is not on this page may change in any release.",
     ]
     lines += _names(secondpass)
     lines += [

@@ -142,7 +142,7 @@ def test_choosing_among_noise_flatters_and_nesting_does_not() -> None:
     noise = [family([chooser.normal(0, 1, 60).tolist()]) for _ in range(60)]
     rows = np.ones(60, dtype=bool)
     inner = noise[choose(noise, rows)].values[0].mean()
-    outer = nested(noise, split(60, 5))[0].mean()
+    outer = nested(noise, split(60, 5)).values.mean()
     assert inner > 0.2
     assert abs(outer) < inner
 

@@ -12,5 +12,4 @@ def style() -> str:
 
 def standalone(svg: str) -> str:
     """Return an SVG element with its style inside, light or dark as the viewer is."""
-    head, _, rest = svg.partition(">")
-    return f"{head}><style>{style()}</style>{rest}\n"
+    return f"{svg.removesuffix('</svg>')}<style>{style()}</style></svg>\n"
