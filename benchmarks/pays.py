@@ -27,7 +27,8 @@ from secondpass import Embedder, Reranker, SecondpassError
 from secondpass.evaluate.candidates import Entry, Halves
 from secondpass.evaluate.candidates import Found as FoundHalves
 from secondpass.evaluate.collection import Collection as Judged
-from secondpass.evaluate.evidence import DEPTHS, Evidence
+from secondpass.evaluate.defaults import DEPTHS
+from secondpass.evaluate.evidence import Evidence
 from secondpass.evaluate.latency import Latencies, measure_latency
 from secondpass.evaluate.report.as_json import as_object
 from secondpass.evaluate.report.page import page

@@ -11,6 +11,7 @@ import typer
 
 from secondpass.cli import measured, options
 from secondpass.cli.configured import Config, configured
+from secondpass.evaluate.defaults import MEASURES
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from secondpass.evaluate.evaluation import Evaluation
     from secondpass.evaluate.run import Run
     from secondpass.pipeline import SearchOptions
-
-MEASURES = ["nDCG@10", "RR@10", "R@100", "Judged@10"]
 
 
 def evaluate(
@@ -32,7 +31,9 @@ def evaluate(
     runs: Annotated[
         list[Path] | None, typer.Option(help="Run files to measure: TREC or JSON lines.")
     ] = None,
-    measures: Annotated[list[str], typer.Option(help="As ir-measures names them.")] = MEASURES,
+    measures: Annotated[list[str], typer.Option(help="As ir-measures names them.")] = list(
+        MEASURES
+    ),
     models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
     mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
         "hybrid"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass.cli import measured, options
+from secondpass.evaluate.defaults import DEPTHS
 
 if TYPE_CHECKING:
     from secondpass.evaluate.studying import Study
@@ -19,7 +20,7 @@ def report(
     qrels: measured.Qrels = None,
     out: Annotated[Path | None, typer.Option(help="The HTML page to write.")] = None,
     models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
-    depths: measured.Depths = [5, 10, 20, 50, 100],  # noqa: B006
+    depths: measured.Depths = list(DEPTHS),  # noqa: B006
     mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
         "hybrid"
     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secondpass.cli import measured, options
+from secondpass.evaluate.defaults import DEPTHS
 
 if TYPE_CHECKING:
     from secondpass.evaluate.tuning import Tuned
@@ -27,7 +28,7 @@ def tune(
     ] = None,
     maximise: Annotated[str, typer.Option(help="As ir-measures names it.")] = "nDCG@10",
     models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
-    depths: measured.Depths = [5, 10, 20, 50, 100],  # noqa: B006
+    depths: measured.Depths = list(DEPTHS),  # noqa: B006
     split: measured.Split = "test",
     limit: measured.Limit = None,
     as_json: options.AsJson = False,

@@ -49,8 +49,7 @@ class Halves:
         `depth` is at most that of the halves. In hybrid mode each half gives its first
         `depth`, which are fused and cut, so the result is no prefix of a deeper one.
         """
-        if mode not in MODES:
-            raise InputError(f"unknown mode {mode!r}", fix=nearest(mode, MODES))
+        check_mode(mode)
         if mode != "hybrid":
             return list((self.bm25 if mode == "bm25" else self.vector)[:depth])
         cut = Halves(self.bm25[:depth], self.vector[:depth])
@@ -67,6 +66,12 @@ class Halves:
     def entries(self) -> dict[str, Entry]:
         """All candidates of both halves, by id."""
         return {e.id: e for e in (*self.vector, *self.bm25)}
+
+
+def check_mode(mode: str) -> None:
+    """Raise InputError where `mode` is none of MODES."""
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def choose(
         if (family.model, family.order) == (families[best].model, families[best].order)
         and behind[i].mean() <= slack * errors[i] + 1e-12
     ]
-    return min(near, key=lambda i: (families[i].cost, -means[i], i))
+    # Where nothing was timed, what is shallower is cheaper.
+    return min(near, key=lambda i: (families[i].cost, families[i].depth, -means[i], i))
 
 
 def nested(

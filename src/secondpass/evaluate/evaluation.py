@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from secondpass.errors import InputError
 from secondpass.evaluate.cells import some
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.measures import MEASURES, Values, per_query
+from secondpass.evaluate.defaults import MEASURES
+from secondpass.evaluate.measures import Values, per_query
 from secondpass.evaluate.run import Run
 
 

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError
-from secondpass.evaluate.candidates import Found, find
+from secondpass.evaluate.candidates import Found, check_mode, find
 from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.latency import Latencies, measure_latency
 from secondpass.evaluate.scoring import Scores, score_pairs
 from secondpass.evaluate.ways import needed
 from secondpass.rerank.policies.blend import Blend
+from secondpass.retrieve.fusion import check_method
 
 if TYPE_CHECKING:
     from secondpass.pipeline import Index, Rerank
 
-DEPTHS = (5, 10, 20, 50, 100)
 LEAST_QUERIES = 10
 
 Progress = Callable[[str, int, int], None]
@@ -67,6 +68,11 @@ def gather(
 
     depths = check_depths(depths)
     check_enough(collection)
+    if not models:
+        raise InputError("there is no model to rerank with", fix='Name one, such as "bundled".')
+    for mode, fusion in passes:
+        check_mode(mode)
+        check_method(fusion)
     judged = list({d for grades in collection.qrels.values() for d in grades})
     collection = collection.checked(index.store.stored(judged), "the index")
     retriever = Retriever(index.store, index.embedder)

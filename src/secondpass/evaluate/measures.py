@@ -13,9 +13,6 @@ from secondpass.errors import InputError, MissingExtraError, nearest
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.run import Run
 
-MEASURES = ("nDCG@10", "RR@10", "R@100", "Judged@10")
-"""What is shown where nothing else is asked for."""
-
 Values = NDArray[np.float64]
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from secondpass.evaluate.candidates import judged_id
+from secondpass.evaluate.candidates import check_mode, judged_id
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.crossfit import averaged, choose, halves, nested
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.effect import Effect, effect
-from secondpass.evaluate.evidence import DEPTHS, Evidence, Progress, check_enough, gather
+from secondpass.evaluate.evidence import Evidence, Progress, check_enough, gather
 from secondpass.evaluate.family import Family, Ranked, Settings
 from secondpass.evaluate.harm import Harm, most_harmed
 from secondpass.evaluate.measures import ranked_values
@@ -139,7 +140,10 @@ def studied(
     check_enough(collection)
     queries, qrels = collection.queries, collection.qrels
     objective = Objective(qrels, measure)
-    mode = mode if mode in evidence.modes else evidence.modes[0]
+    check_mode(mode)
+    if mode not in evidence.modes:
+        # An index without vectors hands over what BM25 finds, whatever is asked for.
+        mode = evidence.modes[0]
     deepest = evidence.depths[-1]
     splits = halves(len(queries))
     firsts = [

@@ -11,8 +11,9 @@ import numpy as np
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.crossfit import choose, cross_fitted, nested, split
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.effect import Effect, effect, interval
-from secondpass.evaluate.evidence import DEPTHS, Evidence, Progress, check_enough, gather
+from secondpass.evaluate.evidence import Evidence, Progress, check_enough, gather
 from secondpass.evaluate.family import Family, Settings
 from secondpass.evaluate.objective import Objective
 from secondpass.evaluate.ways import as_found, reranked, tuned_fusion
