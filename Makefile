@@ -26,7 +26,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality models margins train bench-start bench lock clean
+.PHONY: help demo test lint types docs quality pays models margins train bench-start bench lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -36,6 +36,7 @@ help:
 	@echo "make types        mypy, strict"
 	@echo "make docs         run every code block of the documentation, check the generated reference"
 	@echo "make quality      what the reranker is worth on six collections, held out (ARGS=…)"
+	@echo "make pays         publish the report of each collection: does reranking pay (ARGS=…)"
 	@echo "make train        train the bundled rerankers again, into runs/ (needs SECONDPASS_DATA)"
 	@echo "make models       export and quantise the bundled models again, rerankers from runs/"
 	@echo "make margins      fit the cascade of the bundled models again, after make models"
@@ -105,6 +106,9 @@ types: $(VENV)/.test
 docs: $(VENV)/.test
 	@echo "-- running the code blocks of README.md and docs/"
 	@$(BIN)/python -m pytest tests/docs $(ARGS)
+
+pays: $(VENV)/.test
+	@$(BIN)/python benchmarks/pays.py --write $(ARGS)
 
 quality: $(VENV)/.test
 	@$(BIN)/python benchmarks/quality.py $(ARGS)

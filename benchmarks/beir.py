@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondpass import Document
+from secondpass.evaluate.qrels import read_qrels
+from secondpass.evaluate.queries import read_queries
+from secondpass.evaluate.run import Run
+from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SECONDPASS_DATA", ROOT.parent / "shared" / "data"))
@@ -34,7 +35,7 @@ def folder(name: str) -> Path:
 
 def missing(names: list[str]) -> list[str]:
     """Return the collections that are not there."""
-    return [name for name in names if _find(folder(name) / "corpus.jsonl") is None]
+    return [name for name in names if plain_or_gzipped(folder(name) / "corpus.jsonl") is None]
 
 
 def load(
@@ -42,36 +43,24 @@ def load(
 ) -> Collection:
     """Read a collection: the queries that the file `judged` judges, the first `limit`."""
     where = folder(name)
-    qrels: dict[str, dict[str, int]] = {}
-    for line in list(_lines(where / "qrels" / judged))[1:]:
-        query, document, grade = line.split("\t")
-        qrels.setdefault(query, {})[document] = int(grade)
-    wording = {
-        row["_id"]: row["text"] for row in map(json.loads, _lines(where / "queries.jsonl"))
-    }
+    qrels = read_qrels(_found(where / "qrels" / judged)).grades
+    wording = read_queries(where)
     kept = [query for query in wording if query in qrels][:limit]
     documents = [
         Document(row["text"], id=row["_id"], title=row.get("title") or None)
-        for row in map(json.loads, _lines(where / "corpus.jsonl"))
+        for row in (one.values for one in rows(_found(where / "corpus.jsonl")))
     ]
     runs: dict[str, list[tuple[str, float]]] = {}
-    for line in _lines(where / "candidates" / run) if run is not None else ():
-        query, _, document, _, score, _ = line.split()
-        runs.setdefault(query, []).append((document, float(score)))
+    if run is not None:
+        given = Run.read(_found(where / "candidates" / run))
+        runs = {q: [(d, given.scores[q][d]) for d in given.ranking(q)] for q in given.scores}
     return Collection(
-        name, documents, {q: wording[q] for q in kept}, {q: qrels[q] for q in kept}, runs
+        name, documents, {q: wording[q] for q in kept}, {q: dict(qrels[q]) for q in kept}, runs
     )
 
 
-def _find(path: Path) -> Path | None:
-    zipped = path.with_name(path.name + ".gz")
-    return path if path.is_file() else zipped if zipped.is_file() else None
-
-
-def _lines(path: Path) -> Iterator[str]:
-    found = _find(path)
-    if found is None:
+def _found(path: Path) -> Path:
+    file = plain_or_gzipped(path)
+    if file is None:
         raise FileNotFoundError(path)
-    opener = gzip.open if found.suffix == ".gz" else open
-    with opener(found, "rt", encoding="utf-8") as file:
-        yield from (line.rstrip("\n") for line in file if line.strip())
+    return file

@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from beir import DATA, ROOT, load, missing
+from beir import DATA, ROOT, Collection, load, missing
 from measuring.bars import Bar, first_stage_bars, reranker_bars
-from measuring.candidates import Finder, gather, given, searching
+from measuring.candidates import Finder, Found, gather, given, searching
 from measuring.comparison import Difference, compare, comparison_bars
 from measuring.dump import dump
 from measuring.embedders import known_as
@@ -31,7 +31,7 @@ from measuring.indexes import open_index
 from measuring.pairs import PairScores, Scorer
 from measuring.progress import console
 from measuring.subject import Subject, subject
-from measuring.suite import SUITE, member
+from measuring.suite import SUITE, Member, member
 from measuring.tables import comparison_table, document
 from measuring.values import FUSED, Measured, measure
 
@@ -60,25 +60,44 @@ class Bench:
         """Return a collection, once for each scorer, over the same candidates."""
         how = member(name)
         collection = load(name, self.limits[name], how.given, how.qrels)
-        file = CACHE / f"{name}-{self.key}-{self.depth}.jsonl"
-        if self.fresh:
-            file.unlink(missing_ok=True)
-
-        @contextmanager
-        def finder() -> Iterator[Finder]:
-            if how.given is not None:
-                yield given(collection, self.embedder, self.depth)
-                return
-            where = CACHE / f"{name}-{self.key}"
-            with open_index(collection, self.embedder, where, fresh=self.fresh) as index:
-                retriever = Retriever(index.store, self.embedder)
-                try:
-                    yield searching(retriever, self.depth)
-                finally:
-                    retriever.close()
-
-        found = gather(collection, file, finder)
+        found = gathered(
+            collection, how, self.embedder, self.key, depth=self.depth, fresh=self.fresh
+        )
         return [subject(collection, how, found, scorer) for scorer in scorers]
+
+
+def gathered(
+    collection: Collection,
+    how: Member,
+    embedder: Embedder,
+    key: str,
+    *,
+    depth: int,
+    fresh: bool = False,
+) -> dict[str, Found]:
+    """Return the candidates of a collection, from the cache where it has them.
+
+    `key` is what the cache knows the embedder by.
+    """
+    name = collection.name
+    file = CACHE / f"{name}-{key}-{depth}.jsonl"
+    if fresh:
+        file.unlink(missing_ok=True)
+
+    @contextmanager
+    def finder() -> Iterator[Finder]:
+        if how.given is not None:
+            yield given(collection, embedder, depth)
+            return
+        where = CACHE / f"{name}-{key}"
+        with open_index(collection, embedder, where, fresh=fresh) as index:
+            retriever = Retriever(index.store, embedder)
+            try:
+                yield searching(retriever, depth)
+            finally:
+                retriever.close()
+
+    return gather(collection, file, finder)
 
 
 def report(

@@ -16,6 +16,7 @@ import rerankers_table
 import typer.main
 
 import secondpass
+import secondpass.evaluate
 from secondpass.cli.app import app
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -55,18 +56,29 @@ def api() -> str:
     lines = [
         "# Library",
         NOTE,
-        "Everything here is imported from `secondpass`. What is not on this page may change"
-        " in any release.",
+        "Everything here is imported from `secondpass`, but for what stands under Evaluation."
+        " What is not on this page may change in any release.",
     ]
-    for name in secondpass.__all__:
+    lines += _names(secondpass)
+    lines += [
+        "# Evaluation",
+        "These are imported from `secondpass.evaluate`, which needs the extra `eval`.",
+        *_names(secondpass.evaluate),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _names(module: Any) -> list[str]:
+    lines: list[str] = []
+    for name in module.__all__:
         if name.startswith("__"):
             continue
-        value = getattr(secondpass, name)
+        value = getattr(module, name)
         if inspect.isclass(value):
             lines += _class(name, value)
         else:
             lines += [f"## {name}", _code(_signature(name, value)), _doc(value)]
-    return "\n\n".join(line for line in lines if line) + "\n"
+    return lines
 
 
 def _class(name: str, value: type) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from measuring.significance import randomisation_test
 from measuring.suite import SETTINGS
 from measuring.values import CONTROL, FIRST, FUSED, Measured, mean, union
+from secondpass.evaluate.significance import randomisation_test
 
 LEAST_GAIN = 0.02
 LARGEST_P = 0.01

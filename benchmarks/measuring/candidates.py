@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,9 @@ from beir import Collection
 
 from measuring.progress import bar
 from secondpass import Embedder
+from secondpass.evaluate.candidates import Entry, entry
 from secondpass.retrieve.protocol import searchable
 from secondpass.retrieve.retriever import Retriever
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One candidate, with the scores that `Index.search` would hand to its reranker."""
-
-    id: str
-    bm25: float | None
-    vector: float | None
-
 
 Found = Mapping[str, list[Entry]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""
@@ -45,7 +35,7 @@ def searching(retriever: Retriever, depth: int) -> Finder:
             got = retriever.retrieve(
                 question, mode=mode, candidates=depth, complete_scores=mode != "vector"
             )
-            found[mode] = [Entry(str(c.document.id), c.bm25, c.vector) for c in got.candidates]
+            found[mode] = [entry(c) for c in got.candidates]
         return found
 
     return find

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from measuring.bars import Bar
-from measuring.fusions import fused, standardised
-from measuring.judging import ranked_ids
-from measuring.overlap import rank_biased_overlap
-from measuring.pools import CUT, Matrix, Pool
-from measuring.significance import randomisation_test
 from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, FUSED, Values, mean, union
 from measuring.weighing import Fit, Weights
+from secondpass.evaluate.blending import fused, standardised
+from secondpass.evaluate.overlap import rank_biased_overlap
+from secondpass.evaluate.pools import CUT, Matrix, Pool, ranked_ids
+from secondpass.evaluate.significance import randomisation_test
 
 SYSTEMS = (ALONE, FUSED)
 

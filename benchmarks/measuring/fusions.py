@@ -6,25 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from measuring.pools import Matrix, Pool
+from secondpass.evaluate.blending import Columns, standardised
+from secondpass.evaluate.pools import Pool
 
 Scales = Mapping[str, float]
-Columns = Mapping[str, Matrix]
 
 STANDARD = "z-scores"
-
-
-def standardised(pool: Pool) -> Columns:
-    """Return every column with mean 0 and deviation 1 within each question, as `Blend` does."""
-    n = np.maximum(pool.there.sum(axis=1, keepdims=True), 1)
-    columns = {}
-    for name, values in pool.columns.items():
-        mean = np.where(pool.there, values, 0.0).sum(axis=1, keepdims=True) / n
-        centred = np.where(pool.there, values - mean, 0.0)
-        deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / n)
-        flat = deviation < 1e-12
-        columns[name] = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
-    return columns
 
 
 def by_terms(pool: Pool) -> Columns:
@@ -62,12 +49,3 @@ def spreads(pools: Sequence[Pool], prepare: Callable[[Pool], Columns]) -> Scales
             deviation = np.sqrt(squares.sum(axis=1) / n)
             found.setdefault(name, []).append(float(deviation.mean()))
     return {name: max(float(np.mean(values)), 1e-12) for name, values in found.items()}
-
-
-def fused(columns: Columns, weights: Mapping[str, float]) -> Matrix:
-    """Return the weighted sum of the columns, [questions, longest]."""
-    total: Matrix = np.zeros_like(next(iter(columns.values())))
-    for name, values in columns.items():
-        if weights.get(name, 0.0):
-            total = total + weights[name] * values
-    return total

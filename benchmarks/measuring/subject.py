@@ -10,8 +10,8 @@ from beir import Collection
 from measuring.candidates import Found
 from measuring.judging import Judge
 from measuring.pairs import Scorer
-from measuring.pools import Pool, pool
 from measuring.suite import SETTINGS, Member
+from secondpass.evaluate.pools import Pool, pool
 
 
 @dataclass(frozen=True)

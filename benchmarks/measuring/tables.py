@@ -9,10 +9,10 @@ import numpy as np
 from measuring.bars import published
 from measuring.comparison import Difference
 from measuring.fusions import STANDARD
-from measuring.pools import COLUMNS
-from measuring.significance import holm, randomisation_test, record
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
+from secondpass.evaluate.pools import COLUMNS
+from secondpass.evaluate.significance import holm, randomisation_test, record
 
 ANCHORS = (
     "For scale, not measured here: ms-marco-MiniLM-L6-v2, of the same size and trained on MS"

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from measuring.fusions import FUSIONS, STANDARD, fused, standardised
-from measuring.judging import ranked_ids
-from measuring.pools import COLUMNS, Matrix, Pool
+from measuring.fusions import FUSIONS, STANDARD
 from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.weighing import Fit, Weights, fit
+from secondpass.evaluate.blending import fused, standardised
+from secondpass.evaluate.pools import COLUMNS, Matrix, Pool, ranked_ids
 
 FIRST = "first stage"
 ALONE = "reranker alone"

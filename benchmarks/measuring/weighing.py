@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from measuring.fitting import UNITS, Point, leave_one_out
-from measuring.fusions import FUSIONS, STANDARD, Columns, fused, spreads
-from measuring.pools import Matrix, Pool, ndcg
+from measuring.fusions import FUSIONS, STANDARD, spreads
+from secondpass.evaluate.blending import Columns, fused
+from secondpass.evaluate.fitting import UNITS, Point, leave_one_out
+from secondpass.evaluate.pools import Matrix, Pool, ndcg
 
 Weights = Mapping[str, float]
 Pools = Mapping[str, Mapping[str, Pool]]

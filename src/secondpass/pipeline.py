@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, RerankOptions
@@ -283,13 +283,13 @@ class Index:
         found = self._retriever.retrieve(check_query(query), mode=mode, candidates=candidates)
         return found.candidates
 
-    def reranker(
-        self, rerank: str | Path | BaseReranker | Literal[True] = True
-    ) -> BaseReranker:
+    def reranker(self, rerank: Rerank = True) -> BaseReranker:
         """Return what `search` reranks with, before any blend; it reads what is kept here.
 
-        Works as long as the index is open.
+        Works as long as the index is open. Raises `InputError` for False.
         """
+        if rerank is False:
+            raise InputError("False names no reranker")
         found = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
         return self._keeper.reading(found)
 
@@ -376,7 +376,7 @@ class Index:
                 )
             return self._guards[key]
 
-    def _named(self, name: str | Path | Literal[True]) -> BaseReranker:
+    def _named(self, name: str | Path | bool) -> BaseReranker:
         return self._load("bundled" if name is True else str(name))
 
     def _own_reranker(self) -> BaseReranker | None:

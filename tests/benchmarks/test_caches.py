@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from beir import Collection
-from measuring.candidates import Entry, Finder, Found, gather
+from measuring.candidates import Finder, Found, gather
 from measuring.embedders import known_as
 from measuring.pairs import PairScores, Scorer
 
 from secondpass import Document
+from secondpass.evaluate.candidates import Entry
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.tiny_models import tiny_reader
 

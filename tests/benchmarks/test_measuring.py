@@ -11,13 +11,13 @@ from measuring.bars import reranker_bars
 from measuring.comparison import compare, comparison_bars
 from measuring.dump import dump
 from measuring.judging import Judge
-from measuring.pools import Pool
 from measuring.subject import Subject
 from measuring.suite import Member
 from measuring.tables import comparison_table, document, fusion_verdict
 from measuring.values import ALONE, CONTROL, FIRST, FUSED, Measured, measure
 
-from tests.benchmarks.pools import random_pool
+from secondpass.evaluate.pools import Pool
+from tests.evaluate.random_pools import random_pool
 
 DEFAULT = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
 

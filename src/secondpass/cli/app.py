@@ -14,16 +14,20 @@ from secondpass.cli.bench import bench
 from secondpass.cli.calibrate import calibrate
 from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
+from secondpass.cli.evaluate import evaluate
 from secondpass.cli.explain import explain
 from secondpass.cli.export import export
 from secondpass.cli.index import index
 from secondpass.cli.label import label
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
+from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
 from secondpass.cli.search import search
+from secondpass.cli.several import Several
 from secondpass.cli.train import train
+from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError
 
 app = typer.Typer(
@@ -42,6 +46,9 @@ for command in (
     *(export, mine, train, distill),
 ):
     app.command()(command)
+app.command("eval", cls=Several)(evaluate)
+for several in (report, tune):
+    app.command(cls=Several)(several)
 
 
 def _version(wanted: bool) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.configured import Config, configured
 
 
 def search(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     index: options.IndexFolder,
     mode: Annotated[str, typer.Option(help="hybrid, bm25 or vector.")] = "hybrid",
@@ -50,6 +52,7 @@ def search(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what each stage added to a score.")
     ] = False,
+    config: Config = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Search an index: many candidates from the first pass, the best of the second on top.
@@ -103,6 +106,8 @@ def search(
         "on_failure": "fallback" if fallback else "raise",
         "timeout": timeout,
     }
+    set_by_file: Any = configured(config, context)
+    chosen |= set_by_file
     alone: SearchOptions = {"rerank": False, "calibration": None}
     unlimited: SearchOptions = {"min_score": None, "min_probability": None}
     unranked: SearchOptions = {**chosen, **alone, **unlimited}

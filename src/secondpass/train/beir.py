@@ -9,8 +9,8 @@ from pathlib import Path
 from secondpass.errors import InputError, nearest
 from secondpass.retrieve.protocol import searchable
 from secondpass.retrieve.readers.base import lines
+from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
 from secondpass.train.examples import Collector, Examples
-from secondpass.train.json_rows import plain_or_gzipped, rows
 
 
 def read_beir(folder: Path, split: str) -> Examples:

@@ -10,9 +10,9 @@ from typing import Any
 
 from secondpass.engine.unicode import clean
 from secondpass.errors import InputError
+from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
 from secondpass.train.beir import read_beir
 from secondpass.train.examples import Examples, Group, check_places
-from secondpass.train.json_rows import plain_or_gzipped, rows
 from secondpass.train.pairs import read_pairs
 from secondpass.train.replacing import replacing
 from secondpass.train.wording import wording

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from secondpass.retrieve.protocol import searchable
+from secondpass.retrieve.readers.json_rows import rows
 from secondpass.train.examples import Collector, Examples
-from secondpass.train.json_rows import rows
 
 
 def read_pairs(file: Path) -> Examples:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measuring.fusions import fused, standardised
-from measuring.judging import Judge, ranked_ids
-from measuring.pools import ndcg
 
 from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
+from secondpass.evaluate.blending import fused, standardised
+from secondpass.evaluate.measures import ranked_values
+from secondpass.evaluate.pools import ndcg, ranked_ids
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.reading import Reading
-from tests.benchmarks.pools import Row, pool_of, qrels_of
+from tests.evaluate.random_pools import Row, pool_of, qrels_of
 
 # Few distinct values, so that ties and columns of equal scores occur.
 numbers = st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.0])
@@ -41,7 +41,9 @@ class Known(BaseReranker):
 def test_ndcg_is_that_of_ir_measures(questions: list[list[Row]]) -> None:
     pool = pool_of(questions)
     scores = pool.columns["rerank"]
-    judged = Judge(qrels_of(questions)).ndcg(ranked_ids(pool, scores))
+    judged = ranked_values(ranked_ids(pool, scores), qrels_of(questions), ["nDCG@10"])[
+        "nDCG@10"
+    ]
     assert ndcg(pool, scores) == pytest.approx(judged, abs=1e-6)
 
 

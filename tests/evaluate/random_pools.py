@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from measuring.candidates import Entry
-from measuring.pools import Pool, pool
+
+from secondpass.evaluate.candidates import Entry
+from secondpass.evaluate.pools import Pool, pool
 
 Row = tuple[float, float, float, int]
 """Reranker's score, cosine, BM25 and grade of one candidate."""

@@ -1,11 +1,15 @@
-"""Whether a difference in quality could be chance."""
+"""Whether a difference in quality could be chance: paired tests, corrected for number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from secondpass.errors import MissingExtraError
 
 ROUNDS = 20_000
 
@@ -28,6 +32,19 @@ def randomisation_test(differences: NDArray[np.float64], rounds: int = ROUNDS) -
     return (beyond + 1) / (rounds + 1)
 
 
+def t_test(differences: NDArray[np.float64]) -> float:
+    """Return the two-sided p-value of Student's paired t-test.
+
+    1 for fewer than two differences or where all are 0; 0 where all are equal and not 0.
+    Raises MissingExtraError without scipy.
+    """
+    if len(differences) < 2:
+        return 1.0
+    if float(np.ptp(differences)) == 0.0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(stats().ttest_1samp(differences, 0.0).pvalue)
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number, in the same order (Holm, 1979)."""
     corrected, highest = [0.0] * len(ps), 0.0
@@ -41,3 +58,11 @@ def record(differences: NDArray[np.float64]) -> tuple[int, int, int]:
     """Return how many questions were won, tied and lost."""
     won, lost = int((differences > 1e-9).sum()), int((differences < -1e-9).sum())
     return won, len(differences) - won - lost, lost
+
+
+def stats() -> Any:
+    """Return scipy's module of statistics, or raise MissingExtraError."""
+    try:
+        return import_module("scipy.stats")
+    except ImportError as error:
+        raise MissingExtraError("testing", package="scipy", extra="eval") from error

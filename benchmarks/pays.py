@@ -1,0 +1,189 @@
+"""Does reranking pay? The report of each collection, from what quality.py has cached.
+
+    python benchmarks/pays.py --collections sample     # one that is here
+    python benchmarks/pays.py --write                  # all, and put them into the docs
+    python benchmarks/pays.py --no-time --write        # without timing searches
+
+Candidates and scores of pairs are those of .cache/quality; what shallow depths need besides
+is scored now and kept there. Of squad-dev the first 100 questions are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from beir import DATA, ROOT, Collection, load, missing
+from measuring.embedders import known_as
+from measuring.indexes import open_index
+from measuring.pairs import PairScores, Scorer
+from measuring.progress import console
+from measuring.suite import SUITE, member
+from quality import CACHE, gathered
+from secondpass.evaluate.defaults import DEPTHS
+
+from secondpass import Embedder, Reranker, SecondpassError
+from secondpass.evaluate.candidates import Entry, Halves
+from secondpass.evaluate.candidates import Found as FoundHalves
+from secondpass.evaluate.collection import Collection as Judged
+from secondpass.evaluate.evidence import Evidence
+from secondpass.evaluate.latency import Latencies, measure_latency
+from secondpass.evaluate.report.as_json import as_object
+from secondpass.evaluate.report.page import page
+from secondpass.evaluate.report.plots import depth_plot
+from secondpass.evaluate.report.standalone import standalone
+from secondpass.evaluate.studying import Study, studied
+from secondpass.evaluate.verdict import headline, plain, probability, signed, told
+from secondpass.evaluate.ways import needed
+from secondpass.models import bundled_path
+from secondpass.rerank.policies.blend import Blend
+
+PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
+FOLDER = PAGE.with_suffix("")
+BEGIN, END = "<!-- report: begin -->", "<!-- report: end -->"
+LIMITS = {"squad-dev": 100}
+DEPTH = 100
+
+
+def evidence(name: str, models: list[str], embedder: Embedder, *, timed: bool) -> Evidence:
+    """Return what quality.py cached of a collection, with what is missing added."""
+    how = member(name)
+    collection = load(name, LIMITS.get(name), how.given, how.qrels)
+    tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
+    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
+    found = gathered(collection, how, embedder, key, depth=DEPTH)
+    halves = {
+        query: Halves(stages["bm25"], stages.get("vector") or _by_cosine(stages["bm25"]))
+        for query, stages in found.items()
+    }
+    mode = "hybrid" if how.given is None else "bm25"
+    wanted = needed(collection.queries, halves, [(mode, depth, "rrf") for depth in DEPTHS])
+    cache = PairScores(CACHE / "scores.sqlite")
+    scores = {m: Scorer(m, cache, states=CACHE).score(collection, wanted) for m in models}
+    cache.close()
+    latencies = None
+    if timed and how.given is None:
+        latencies = _timed(collection, models, embedder, key)
+    return Evidence(
+        Judged(name, collection.queries, collection.qrels),
+        FoundHalves(halves, {str(d.id): d for d in collection.documents}, DEPTH),
+        DEPTHS,
+        scores,
+        {m: Blend(Reranker(m)).weights for m in models},
+        latencies,
+    )
+
+
+def _by_cosine(entries: list[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda e: -(e.vector or 0.0))
+
+
+def _timed(
+    collection: Collection, models: list[str], embedder: Embedder, key: str
+) -> Latencies:
+    with open_index(collection, embedder, CACHE / f"{collection.name}-{key}") as index:
+        rerankers = {m: index.reranker(m) for m in models}
+        modes = ("hybrid", "bm25", "vector")
+        questions = list(collection.queries.values())
+        with console.status(f"{collection.name}: timing"):
+            return measure_latency(
+                index, questions, rerankers, DEPTHS, modes=modes, searches=10
+            )
+
+
+def table(studies: dict[str, Study]) -> list[str]:
+    """Return the answers as Markdown, one collection a row."""
+    heads = [
+        "collection",
+        "tuned fusion",
+        "gain of reranking",
+        "95 %",
+        "p",
+        "perfect",
+        "answer",
+    ]
+    lines = [_row(heads), _row(["---"] * len(heads))]
+    for name, study in studies.items():
+        gain, base = study.honest, study.baseline
+        lines.append(
+            _row(
+                [
+                    f"[{name}]({FOLDER.name}/{name}.html) ({len(study.change)})",
+                    f"{plain(base.mean)} by {told(base).removeprefix('tuned fusion ')}",
+                    signed(gain.mean),
+                    f"{signed(gain.low)} to {signed(gain.high)}",
+                    probability(gain.p).removeprefix("p = ").removeprefix("p "),
+                    plain(study.bounds[-1].perfect),
+                    headline(study),
+                ]
+            )
+        )
+    return lines
+
+
+def write(studies: dict[str, Study]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    parts = [*table(studies), ""]
+    for name, study in studies.items():
+        (FOLDER / f"{name}.html").write_text(page(study), "utf-8")
+        (FOLDER / f"{name}.svg").write_text(standalone(depth_plot(study)), "utf-8")
+        parts += [
+            f"**{name}**",
+            "",
+            f"![Gain over tuned fusion by depth on {name}]({FOLDER.name}/{name}.svg)",
+            "",
+        ]
+    text = PAGE.read_text("utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n{chr(10).join(parts)}{END}{after}", "utf-8")
+    console.print(f"Written to {PAGE.relative_to(ROOT)} and {FOLDER.relative_to(ROOT)}/")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--collections", nargs="+", default=list(SUITE), metavar="NAME")
+    add("--models", nargs="+", default=["bundled"], metavar="MODEL")
+    add("--no-time", action="store_true", help="do not time searches")
+    add("--json", type=Path, metavar="FILE", help="write every figure there")
+    add("--write", action="store_true", help="put the reports into the docs")
+    arguments = parser.parse_args()
+    absent = missing(arguments.collections)
+    if absent:
+        console.print(f"Not found in {DATA / 'eval'}: {', '.join(absent)}. See README.md.")
+        return 2
+    studies: dict[str, Study] = {}
+    try:
+        embedder = Embedder()
+        for name in arguments.collections:
+            gathered_all = evidence(
+                name, arguments.models, embedder, timed=not arguments.no_time
+            )
+            mode = "hybrid" if member(name).given is None else "bm25"
+            with console.status(f"{name}: fitting and testing"):
+                studies[name] = studied(gathered_all, mode=mode)
+            print(f"{name}: {headline(studies[name])}")
+    except SecondpassError as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 2
+    print()
+    print("\n".join(table(studies)))
+    if arguments.json is not None:
+        whole = {name: as_object(study) for name, study in studies.items()}
+        arguments.json.write_text(json.dumps(whole, indent=1), "utf-8")
+    if arguments.write:
+        write(studies)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Queries with judgements: what a search is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from secondpass.errors import InputError
+from secondpass.evaluate.cells import some
+from secondpass.evaluate.qrels import Grades, Qrels, read_qrels
+from secondpass.evaluate.queries import read_queries
+
+IR_DATASETS = "ir_datasets:"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Queries and their judgements, the same ids in both.
+
+    - `queries`: text by id; `qrels`: by query id, the grade of each judged document.
+    - `notes`: in words, what was left out or read by a rule.
+    """
+
+    name: str
+    queries: Mapping[str, str]
+    qrels: Grades
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        queries: str | Path,
+        qrels: str | Path | None = None,
+        *,
+        split: str = "test",
+        name: str | None = None,
+    ) -> Collection:
+        """Read a collection from files, a BEIR folder or `ir_datasets:NAME`.
+
+        Without `qrels`, they are looked for where the queries are. `split` names the file
+        `qrels/SPLIT.tsv` of a BEIR folder. See `read_queries` and `read_qrels` for what is
+        read. Only queries that have judgements are kept; those left out are counted in
+        `notes`, with three of them, and so are judgements of unknown queries. Raises
+        InputError where nothing is left.
+        """
+        if str(queries).startswith(IR_DATASETS):
+            from secondpass.evaluate.ir_datasets import read_dataset
+
+            known = str(queries).removeprefix(IR_DATASETS)
+            texts, judged = read_dataset(known)
+            if qrels is not None:
+                judged = _qrels(qrels, split)
+            return join(known if name is None else name, texts, judged)
+        path = Path(queries)
+        if qrels is None and not path.is_dir():
+            raise InputError(
+                "there are no judgements",
+                where=str(path),
+                why="the queries are a file, so the judgements must be named too",
+                fix="Name a qrels file, or a BEIR folder for both.",
+            )
+        found = _qrels(path if qrels is None else qrels, split)
+        default = path.resolve().name if path.is_dir() else path.resolve().parent.name
+        return join(default if name is None else name, read_queries(path), found)
+
+    def first(self, n: int | None) -> Collection:
+        """Return the first `n` queries with their judgements; None keeps all."""
+        kept = list(self.queries)[:n]
+        return replace(
+            self,
+            queries={q: self.queries[q] for q in kept},
+            qrels={q: self.qrels[q] for q in kept},
+        )
+
+    def checked(self, known: Iterable[str], where: str) -> Collection:
+        """Return the collection with a note on judged documents that are not among `known`.
+
+        Raises InputError where none of the relevant documents is, since then nothing can
+        be measured.
+        """
+        present = set(known)
+        judged = list(dict.fromkeys(d for grades in self.qrels.values() for d in grades))
+        absent = [d for d in judged if d not in present]
+        relevant = {d for grades in self.qrels.values() for d, g in grades.items() if g > 0}
+        if relevant and not relevant & present:
+            raise InputError(
+                f"none of the {len(relevant)} relevant documents is there",
+                where=where,
+                why=f"the judgements name {some(absent)}",
+                fix="Check that the ids of the judgements are those of the index.",
+            )
+        if not absent:
+            return self
+        lost = sum(d in relevant for d in absent)
+        note = (
+            f"{len(absent)} of {len(judged)} judged documents are not in {where} ({lost} of"
+            f" them relevant, which nothing can find): {some(absent)}"
+        )
+        return replace(self, notes=(*self.notes, note))
+
+
+def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
+    """Return the queries that have both a text and judgements, and say what was left out."""
+    grades = judged.grades
+    kept = [q for q in queries if q in grades]
+    unjudged = [q for q in queries if q not in grades]
+    unknown = [q for q in grades if q not in queries]
+    if not kept:
+        raise InputError(
+            f"none of the {len(grades)} judged queries has a text",
+            where=name,
+            why=f"judgements are for {some(unknown)}; queries are {some(list(queries))}",
+            fix="Check that both files use the same query ids.",
+        )
+    empty = [q for q in kept if not any(grades[q].values())]
+    if len(empty) == len(kept):
+        raise InputError(
+            f"none of the {len(kept)} queries has a relevant document",
+            where=name,
+            why="every grade is 0 or below",
+        )
+    notes = []
+    if unjudged:
+        notes.append(f"{_queries(unjudged)} without judgements left out: {some(unjudged)}")
+    if unknown:
+        notes.append(
+            f"judgements of {_queries(unknown)} without a text left out: {some(unknown)}"
+        )
+    if empty:
+        notes.append(f"{_queries(empty)} without a relevant document count as 0: {some(empty)}")
+    if judged.repeated:
+        notes.append(f"{judged.repeated} judgements stood twice and count once")
+    if judged.negative:
+        notes.append(f"{judged.negative} grades below 0 count as judged and not relevant")
+    return Collection(
+        name, {q: queries[q] for q in kept}, {q: grades[q] for q in kept}, tuple(notes)
+    )
+
+
+def _qrels(qrels: str | Path, split: str) -> Qrels:
+    if str(qrels).startswith(IR_DATASETS):
+        from secondpass.evaluate.ir_datasets import read_dataset
+
+        return read_dataset(str(qrels).removeprefix(IR_DATASETS))[1]
+    return read_qrels(Path(qrels), split)
+
+
+def _queries(names: list[str]) -> str:
+    return f"{len(names)} quer{'y' if len(names) == 1 else 'ies'}"

@@ -1,0 +1,139 @@
+"""All that a study needs of one collection: what was found, scored and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from secondpass.errors import InputError
+from secondpass.evaluate.candidates import Found, check_mode, find
+from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.defaults import DEPTHS
+from secondpass.evaluate.latency import Latencies, measure_latency
+from secondpass.evaluate.scoring import Scores, score_pairs
+from secondpass.evaluate.ways import needed
+from secondpass.rerank.policies.blend import Blend
+from secondpass.retrieve.fusion import check_method
+
+if TYPE_CHECKING:
+    from secondpass.pipeline import Index, Rerank
+
+LEAST_QUERIES = 10
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What two passes did with a collection, to the deepest of `depths`.
+
+    - `scores`: by model; `blends`: the weights that `search` blends each model's by.
+    - `latencies`: None where nothing was timed.
+    """
+
+    collection: Collection
+    found: Found
+    depths: Sequence[int]
+    scores: Mapping[str, Scores]
+    blends: Mapping[str, Mapping[str, float]]
+    latencies: Latencies | None = None
+    modes: Sequence[str] = field(default=("hybrid", "bm25", "vector"))
+
+    def cost(self, mode: str, model: str | None = None, depth: int = 0) -> float:
+        """Return the milliseconds of a search, 0 where nothing was timed."""
+        if self.latencies is None:
+            return 0.0
+        return self.latencies.total(mode, model, depth)
+
+
+def gather(
+    index: Index,
+    collection: Collection,
+    *,
+    models: Sequence[Rerank] = ("bundled",),
+    depths: Sequence[int] = DEPTHS,
+    passes: Sequence[tuple[str, str]] = (("hybrid", "rrf"),),
+    progress: Progress | None = None,
+) -> Evidence:
+    """Search, score and time a collection on an index.
+
+    `passes` are the modes and fusions whose candidates are reranked. Every pair of query
+    and candidate is scored once by each model, whatever the depth. Raises InputError for
+    fewer than 10 queries (fitting and judging need some each), no depth, or ids of which
+    none is in the index.
+    """
+    from secondpass.retrieve.retriever import Retriever
+
+    depths = check_depths(depths)
+    check_enough(collection)
+    if not models:
+        raise InputError("there is no model to rerank with", fix='Name one, such as "bundled".')
+    for mode, fusion in passes:
+        check_mode(mode)
+        check_method(fusion)
+    judged = list({d for grades in collection.qrels.values() for d in grades})
+    collection = collection.checked(index.store.stored(judged), "the index")
+    retriever = Retriever(index.store, index.embedder)
+    try:
+        found = find(
+            retriever, collection.queries, depths[-1], progress=_stage(progress, "searching")
+        )
+    finally:
+        retriever.close()
+    rerankers = {r.model: r for r in (index.reranker(model) for model in models)}
+    wanted = needed(
+        collection.queries,
+        found.halves,
+        [(mode, d, fusion) for mode, fusion in passes for d in depths],
+    )
+    scores = {
+        name: score_pairs(
+            reranker,
+            collection.queries,
+            wanted,
+            found.documents,
+            progress=_stage(progress, f"reading ({name})"),
+        )
+        for name, reranker in rerankers.items()
+    }
+    modes = ("hybrid", "bm25", "vector") if index.store.dimension else ("bm25",)
+    latencies = measure_latency(
+        index,
+        list(collection.queries.values()),
+        rerankers,
+        depths,
+        modes=modes,
+        progress=_stage(progress, "timing"),
+    )
+    blends = {name: Blend(reranker).weights for name, reranker in rerankers.items()}
+    return Evidence(collection, found, depths, scores, blends, latencies, modes)
+
+
+def check_depths(depths: Sequence[int]) -> list[int]:
+    """Return depths in rising order, each once, or raise InputError."""
+    strange = [d for d in depths if type(d) is not int or d < 1]
+    if strange or not depths:
+        raise InputError(
+            "the depths cannot be used",
+            why=f"{strange[0]!r} is among them" if strange else "there are none",
+            fix="Give whole numbers from 1 up, such as 10 20 50.",
+        )
+    return sorted(set(depths))
+
+
+def check_enough(collection: Collection) -> None:
+    """Raise InputError for a collection with too few queries to fit and judge on."""
+    n = len(collection.queries)
+    if n < LEAST_QUERIES:
+        raise InputError(
+            f"{n} judged quer{'y is' if n == 1 else 'ies are'} too few",
+            where=collection.name,
+            why="weights are fitted on a part of them and judged on the rest",
+            fix=f"Judge {LEAST_QUERIES} or, better, 50; `secondpass eval` takes any number.",
+        )
+
+
+def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(stage, done, total)

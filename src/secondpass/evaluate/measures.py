@@ -1,0 +1,89 @@
+"""Measures by the names of ir-measures, with the numbers of trec_eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.errors import InputError, MissingExtraError, nearest
+from secondpass.evaluate.qrels import Grades
+from secondpass.evaluate.run import Run
+
+Values = NDArray[np.float64]
+
+
+def parse_measure(text: str) -> Any:
+    """Return the measure of a name such as "nDCG@10" or "P(rel=2)@5".
+
+    Raises InputError for a name that ir-measures does not know or cannot compute,
+    MissingExtraError without the package.
+    """
+    ir_measures = _ir_measures()
+    try:
+        measure = ir_measures.parse_measure(text)
+    except NameError as error:
+        known = sorted(name for name in ir_measures.measures.registry if name.isascii())
+        raise InputError(f"there is no measure {text!r}", fix=nearest(text, known)) from error
+    except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+        raise InputError(
+            f"the measure {text!r} cannot be read",
+            why=str(error),
+            fix='Write it as ir-measures does: "nDCG@10", "RR@10", "P(rel=2)@5".',
+        ) from error
+    try:
+        ir_measures.evaluator([measure], [ir_measures.Qrel("q", "d", 1)])
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"the measure {text!r} cannot be computed", why=str(error)) from error
+    return measure
+
+
+def per_query(run: Run, qrels: Grades, measures: Sequence[str]) -> dict[str, Values]:
+    """Return each measure's value of each query, [queries] in the order of `qrels`.
+
+    A query that the run lacks has 0, as trec_eval's option -c counts it. Queries that are
+    not judged are passed over.
+    """
+    return ranked_values(
+        {query: run.ranking(query) for query in qrels if run.scores.get(query)}, qrels, measures
+    )
+
+
+def ranked_values(
+    ranked: Mapping[str, Sequence[str]], qrels: Grades, measures: Sequence[str]
+) -> dict[str, Values]:
+    """Return each measure's value of each query's ranked ids, [queries] as in `qrels`."""
+    ir_measures = _ir_measures()
+    parsed = {name: parse_measure(name) for name in measures}
+    judged = [
+        ir_measures.Qrel(query, document, max(0, grade))
+        for query, grades in qrels.items()
+        for document, grade in grades.items()
+    ]
+    # Falling scores without ties, so that every provider reads the same order.
+    found = [
+        ir_measures.ScoredDoc(query, document, -float(rank))
+        for query, ids in ranked.items()
+        if query in qrels
+        for rank, document in enumerate(ids)
+    ]
+    if not found:
+        return {name: np.zeros(len(qrels)) for name in measures}
+    values: dict[tuple[Any, str], float] = {
+        (m.measure, m.query_id): float(m.value)
+        for m in ir_measures.iter_calc(list(parsed.values()), judged, found)
+    }
+    return {
+        name: np.array([values.get((measure, query), 0.0) for query in qrels])
+        for name, measure in parsed.items()
+    }
+
+
+def _ir_measures() -> Any:
+    try:
+        return import_module("ir_measures")
+    except ImportError as error:
+        raise MissingExtraError("measuring", package="ir-measures", extra="eval") from error

@@ -1,0 +1,136 @@
+"""Judgements from files and to files: TREC qrels, BEIR's tables, JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondpass.engine.unicode import clean
+from secondpass.errors import InputError, nearest
+from secondpass.evaluate.cells import Line, is_json, split_lines
+from secondpass.evaluate.writing import check_cells, write_lines
+from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
+
+Grades = Mapping[str, Mapping[str, int]]
+"""By query id, then by document id."""
+
+_FIX = (
+    "Each line must be: query id, 0, document id, grade (TREC), or query id, tab, document"
+    " id, tab, grade (BEIR)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Qrels:
+    """Judgements as a file gave them.
+
+    - `grades`: 0 is not relevant, above 0 is relevant; negative grades have become 0.
+    - `repeated`: lines that said again what another one said; `negative`: grades below 0.
+    """
+
+    grades: Grades
+    repeated: int = 0
+    negative: int = 0
+
+
+def read_qrels(path: Path, split: str = "test") -> Qrels:
+    """Return the judgements of a file, or of `qrels/SPLIT.tsv` in a BEIR folder.
+
+    Reads TREC qrels (4 columns), BEIR's tables (3 columns parted by tabs, with or without
+    a header) and JSON lines with `query_id`, `doc_id` and `grade`, gzipped or not. A
+    judgement that stands twice counts once. A grade below 0 counts as judged and not
+    relevant. Raises InputError for two grades of one document, a grade that is no whole
+    number, or a file without judgements; ReadError for a damaged file.
+    """
+    file = _split(path, split) if path.is_dir() else path
+    found: dict[str, dict[str, int]] = {}
+    repeated = negative = 0
+    for where, query, document, grade in _from_json(file) if is_json(file) else _lines(file):
+        judged = found.setdefault(query, {})
+        if document in judged:
+            if judged[document] != grade:
+                raise InputError(
+                    f"document {document!r} has two grades for query {query!r}",
+                    where=where,
+                    why=f"{judged[document]} before, {grade} here",
+                    fix="Keep one of the two lines.",
+                )
+            repeated += 1
+            continue
+        judged[document] = grade
+        negative += grade < 0
+    if not found:
+        raise InputError("there are no judgements", where=str(file), fix=_FIX)
+    grades = {q: {d: max(0, g) for d, g in judged.items()} for q, judged in found.items()}
+    return Qrels(grades, repeated, negative)
+
+
+def write_qrels(grades: Grades, path: Path) -> None:
+    """Write judgements: JSON lines to `.jsonl`, else TREC qrels; `.gz` is compressed.
+
+    Raises InputError for an id with white space in a TREC file.
+    """
+    rows = [(q, d, grade) for q, judged in grades.items() for d, grade in judged.items()]
+    if is_json(path):
+        objects = ({"query_id": q, "doc_id": d, "grade": grade} for q, d, grade in rows)
+        write_lines(path, (json.dumps(one, ensure_ascii=False) for one in objects))
+        return
+    for query, document, _ in rows:
+        check_cells("qrels file", query, document)
+    write_lines(path, (f"{q} 0 {d} {grade}" for q, d, grade in rows))
+
+
+def _split(folder: Path, split: str) -> Path:
+    file = plain_or_gzipped(folder / "qrels" / f"{split}.tsv")
+    if file is None:
+        files = (folder / "qrels").glob("*.tsv*")
+        known = sorted({one.name.partition(".tsv")[0] for one in files})
+        raise InputError(
+            f"there is no split {split!r}",
+            where=str(folder / "qrels"),
+            fix=nearest(split, known) if known else "Name the file of the judgements.",
+        )
+    return file
+
+
+def _from_json(file: Path) -> Iterator[tuple[str, str, str, int]]:
+    for row in rows(file):
+        names = [("query_id", "query-id", "qid"), ("doc_id", "corpus-id", "docid")]
+        query, document = (
+            clean(row.name(next((n for n in kinds if n in row.values), kinds[0])))
+            for kinds in names
+        )
+        kinds = ("grade", "relevance", "score", "label")
+        grade = row.values.get(next((n for n in kinds if n in row.values), "grade"))
+        if type(grade) is not int:
+            raise row.wrong(f"'grade' is {grade!r}, and must be a whole number")
+        yield row.where, query, document, grade
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str, str, int]]:
+    for line in split_lines(file, None):
+        tabs = line.text.split("\t")
+        if len(tabs) == 3:
+            if line.number == 1 and _grade(tabs[2]) is None:
+                continue
+            query, document, grade = tabs
+        elif len(line.cells) == 4:
+            query, _, document, grade = line.cells
+        else:
+            raise line.wrong("it has neither 4 columns nor 3 parted by tabs", _FIX)
+        yield line.where, query.strip(), document.strip(), _whole(line, grade)
+
+
+def _whole(line: Line, text: str) -> int:
+    grade = _grade(text)
+    if grade is None:
+        raise line.wrong(f"the grade {text!r} is no whole number", _FIX)
+    return grade
+
+
+def _grade(text: str) -> int | None:
+    text = text.strip()
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() else None

@@ -1,0 +1,48 @@
+"""Queries from files: JSON lines, tab-separated, or a BEIR folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from secondpass.engine.unicode import clean
+from secondpass.errors import InputError
+from secondpass.evaluate.cells import is_json, split_lines
+from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
+
+_IDS = ("_id", "id", "query_id", "qid")
+_TEXTS = ("text", "query", "question", "title")
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """Return the text of each query by id, in the order of the file.
+
+    Reads a BEIR folder (its `queries.jsonl`), JSON lines with `_id` (or `id`, `query_id`)
+    and `text` (or `query`), or lines of id, tab, text; all of them gzipped or not. A query
+    that stands twice with the same text counts once. Raises InputError for two texts of
+    one id, a query without text, or a file without queries; ReadError for a damaged file.
+    """
+    file = plain_or_gzipped(path / "queries.jsonl") if path.is_dir() else path
+    if file is None:
+        raise InputError("there is no queries.jsonl or queries.jsonl.gz", where=str(path))
+    found: dict[str, str] = {}
+    for where, name, text in _from_json(file) if is_json(file) else _from_tabs(file):
+        if found.setdefault(name, text) != text:
+            raise InputError(f"query {name!r} has two texts", where=where)
+    if not found:
+        raise InputError("there are no queries", where=str(file))
+    return found
+
+
+def _from_json(file: Path) -> Iterator[tuple[str, str, str]]:
+    for row in rows(file):
+        name = next((n for n in _IDS if n in row.values), _IDS[0])
+        text = next((n for n in _TEXTS if n in row.values), _TEXTS[0])
+        yield row.where, clean(row.name(name)), clean(row.text(text))
+
+
+def _from_tabs(file: Path) -> Iterator[tuple[str, str, str]]:
+    for line in split_lines(file, "\t"):
+        if len(line.cells) != 2 or not all(cell.strip() for cell in line.cells):
+            raise line.wrong("it is not id, tab, text", "Name a .jsonl file, or use tabs.")
+        yield line.where, line.cells[0].strip(), line.cells[1].strip()
