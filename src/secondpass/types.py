@@ -82,6 +82,9 @@ class RankedDocument:
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
+    - `scored`: False for a candidate that the model did not score (a policy left it out,
+      or reranking was skipped). It then counts as the lowest that was scored, its
+      `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows` is 0.
     """
 
     index: int
@@ -95,6 +98,7 @@ class RankedDocument:
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def first_stage_rank(self) -> int:
@@ -111,13 +115,15 @@ class RankedDocument:
 class Usage:
     """What a response cost.
 
-    `documents`: how many were given; `pairs`: how many (query, window) pairs the model
-    read; `tokens`: how many tokens those had, the query counted in each (for a reader: how
-    many it encoded, the query counted once and windows that it had kept not at all);
-    `truncated`: how many documents were not read to their end.
+    `documents`: how many were given; `scored`: how many of them have the model's score, from
+    a cache or not; `pairs`: how many (query, window) pairs models read; `tokens`: how many
+    tokens those had, the query counted in each (for a reader: how many it encoded, the query
+    counted once and windows that it had kept not at all); `truncated`: how many documents
+    were not read to their end.
     """
 
     documents: int = 0
+    scored: int = 0
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0

@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One document's score, and how it was read (see `RankedDocument`)."""
+    """One document's score, and how it was read (see `RankedDocument`).
+
+    One with `scored=False` has the lowest `value` of those that were scored.
+    """
 
     value: float
     probability: float | None = None
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,7 @@ class BaseReranker(ABC):
           stage first. An empty list gives an empty response with status "skipped".
         - `top_k`: keep this many, at least 1; None keeps all.
         - `min_score`: drop what scores lower (on the scale of `score`); 0.0 is a value.
+          What was not scored (see `RankedDocument.scored`) is dropped too.
         - `fields`, `template`, `max_length`: what the model reads, see `Reading`.
         - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
           a `Passages`.
@@ -149,16 +154,17 @@ class BaseReranker(ABC):
             nothing = "there were no documents"
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
         results = _ranked(candidates, scored, return_documents)
-        kept = [r for r in results if min_score is None or r.score >= min_score][:top_k]
+        kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,
             model=self.model,
             status=scored.status,
-            results=tuple(kept),
+            results=tuple(kept[:top_k]),
             timings={"rerank": elapsed, "total": elapsed},
             usage=Usage(
                 documents=len(candidates),
+                scored=sum(s.scored for s in scored.scores),
                 pairs=scored.pairs,
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),
@@ -184,8 +190,9 @@ def _ranked(
             )
     ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
 
-    def order(i: int) -> tuple[float, int, str, int]:
-        return (-scored.scores[i].value, ranks[i], candidates[i].document.id or "", i)
+    def order(i: int) -> tuple[float, bool, int, str, int]:
+        score, name = scored.scores[i], candidates[i].document.id or ""
+        return (-score.value, not score.scored, ranks[i], name, i)
 
     return [
         _result(rank, i, candidates[i], ranks[i], scored, return_documents)
@@ -207,7 +214,8 @@ def _result(
         index=index,
         rank=rank,
         score=score.value,
-        score_kind=scored.kind,
+        # A score that no model gave can be compared with nothing outside its response.
+        score_kind=scored.kind if score.scored else ScoreKind.RANK,
         first_stage=first,
         id=candidate.document.id,
         document=candidate.document if return_documents else None,
@@ -215,4 +223,5 @@ def _result(
         windows=score.windows,
         unread=score.unread,
         parts=score.parts,
+        scored=score.scored,
     )
