@@ -5,7 +5,8 @@ SecondpassError
 │   └── FilterError         a metadata filter that cannot be understood
 ├── ModelError              a model that cannot be found, read, verified or run
 │   ├── ModelNotFoundError  no model of that name (also a LookupError)
-│   └── ModelDamagedError   a file whose checksum is not the recorded one
+│   ├── ModelDamagedError   a file whose checksum is not the recorded one
+│   └── LLMError            a language model that did not answer
 ├── IndexStoreError         an index that cannot be opened or written
 │   └── IndexNotFoundError  nothing is stored there (also a LookupError)
 ├── ReadError               a file that cannot be read as documents
@@ -64,6 +65,28 @@ class ModelNotFoundError(ModelError, LookupError):
 
 class ModelDamagedError(ModelError):
     """A model file is incomplete or differs from its recorded checksum."""
+
+
+class LLMError(ModelError):
+    """A language model did not answer, or not with what was asked for.
+
+    `status` is the HTTP status, or None where there was none; `retryable` says whether the
+    same request may succeed later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+        status: int | None = None,
+        retryable: bool = False,
+    ) -> None:
+        self.status = status
+        self.retryable = retryable
+        super().__init__(what, where=where, why=why, fix=fix)
 
 
 class IndexStoreError(SecondpassError):
