@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secondpass import BaseReranker, Blend, Reranker
+from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
+from secondpass.testing.overlap import OverlapLLM
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 
@@ -23,6 +25,12 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
+    "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
+    "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),
+    "pairwise": lambda folder: Pairwise(OverlapLLM(), concurrency=1),
+    "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
+    "grades": lambda folder: Pointwise(OverlapLLM()),
     "torch": _tiny,
     "reader": _tiny_reader,
 }

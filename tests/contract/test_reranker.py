@@ -129,7 +129,8 @@ def test_a_score_does_not_depend_on_the_batch(
         last = next(r for r in reranker.rerank(query, [*others, text]).results if r.index == 63)
         for other in (first, last, found[target]):
             assert other.probability == pytest.approx(alone.probability, abs=1e-3)
-    shuffled = [passages[i] for i in range(63, -1, -1)]
+    # With their ranks, so that ties stand as they did.
+    shuffled = [Candidate(Document(passages[i]), rank=i + 1) for i in range(63, -1, -1)]
     backwards = reranker.rerank(query, shuffled)
     assert [63 - r.index for r in backwards.results] == indices(together)
 
