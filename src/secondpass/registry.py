@@ -1,4 +1,4 @@
-"""Models by name: bundled, a folder, or a Hugging Face repository at an exact revision."""
+"""Models by name: bundled, a folder, a provider's, or a repository at an exact revision."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from secondpass.rerank.base import BaseReranker
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker."""
 
+LLM_RERANKERS = "secondpass.llm_rerankers"
+"""Entry points by provider of language models: a callable (provider, model) -> reranker."""
+
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -27,10 +30,17 @@ def load_reranker(
 ) -> BaseReranker:
     """Return the reranker of that name.
 
-    `name` is "bundled", the path of a model folder, or "owner/model" (or
-    "owner/model@revision") of a Hugging Face repository, whose `revision` is a full
-    commit hash. Raises `ModelNotFoundError` with the nearest names for an unknown name.
+    `name` is "bundled", the path of a model folder, "provider/model" of a language model
+    (see `rerank.llm.names`), or "owner/model" (or "owner/model@revision") of a Hugging Face
+    repository, whose `revision` is a full commit hash; with a revision no name is a
+    provider's. Raises `ModelNotFoundError` with the nearest names for an unknown name.
     """
+    provider, _, model = str(name).partition("/")
+    if model and revision is None and "@" not in model and not Path(name).is_dir():
+        asked = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
+        if provider in asked:
+            over: Callable[..., BaseReranker] = asked[provider].load()
+            return over(provider, model)
     folder = resolve(name, revision=revision)
     architectures = {e.name: e for e in entry_points(group=ARCHITECTURES)}
     if folder.architecture not in architectures:

@@ -21,8 +21,8 @@ _TOKENS_AN_ID, _TOKENS_AROUND = 10, 60
 class Listwise(LLMReranker):
     """Orders documents by asking for the order of `window` of them at a time.
 
-    - "sliding": windows move from the bottom of the list to its top by `stride`, so that a
-      good document can climb all the way, `passes` times. Source: RankGPT (Sun et al.,
+    - "sliding": windows move from the bottom of the list to its top by `stride` (half a
+      window by default), so that a good document can climb all the way, `passes` times. Source: RankGPT (Sun et al.,
       EMNLP 2023). A pass over n documents asks about (n - window) / stride + 1 times.
     - "tournament": windows side by side are ordered at once, the better half of each goes
       on, until one window is left. Fewer steps that wait for each other, but a document
@@ -37,7 +37,7 @@ class Listwise(LLMReranker):
         llm: LLM | str,
         *,
         window: int = 20,
-        stride: int = 10,
+        stride: int | None = None,
         passes: int = 1,
         strategy: str = "sliding",
         prompt: PromptTemplate = LISTWISE,
@@ -53,11 +53,11 @@ class Listwise(LLMReranker):
             secret=secret,
         )
         self.window = check_least("window", window, 2)
-        self.stride = check_least("stride", stride, 1)
+        self.stride = check_least("stride", window // 2 if stride is None else stride, 1)
         self.passes = check_least("passes", passes, 1)
-        if stride > window:
+        if self.stride > window:
             raise InputError(
-                f"stride is {stride} and window is {window}",
+                f"stride is {self.stride} and window is {window}",
                 why="documents between two windows would never be read",
                 fix="Give a stride that is not above the window.",
             )
