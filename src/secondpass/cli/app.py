@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from secondpass._version import __version__
+from secondpass.cli.answer import answer
 from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
 from secondpass.cli.export import export
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (index, search, rerank, models, doctor, export, mine, train, distill):
+for command in (index, search, answer, rerank, models, doctor, export, mine, train, distill):
     app.command()(command)
 
 

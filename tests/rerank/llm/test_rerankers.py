@@ -177,7 +177,7 @@ def test_prompts_are_templates() -> None:
     assert prompt.system.endswith('{"a": 1}')
     with pytest.raises(InputError, match="Did you mean 'query'"):
         PromptTemplate("", "{qeury} {documents}")
-    with pytest.raises(InputError, match="lacks .documents"):
+    with pytest.raises(InputError, match="the documents, each within"):
         PromptTemplate("", "{query}")
 
 

@@ -59,6 +59,11 @@ def shown(candidates: Sequence[Candidate], reading: Reading, *, tokens: int) -> 
     )
 
 
+def count_tokens(text: str) -> int:
+    """Return how many tokens a text has, as the bundled embedder counts."""
+    return _tokeniser().count(text)
+
+
 def _tokeniser() -> Tokeniser:
     with _loading:
         return _loaded()

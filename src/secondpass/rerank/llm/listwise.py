@@ -22,8 +22,9 @@ class Listwise(LLMReranker):
     """Orders documents by asking for the order of `window` of them at a time.
 
     - "sliding": windows move from the bottom of the list to its top by `stride` (half a
-      window by default), so that a good document can climb all the way, `passes` times. Source: RankGPT (Sun et al.,
-      EMNLP 2023). A pass over n documents asks about (n - window) / stride + 1 times.
+      window by default), so that a good document can climb all the way, `passes` times.
+      Source: RankGPT (Sun et al., EMNLP 2023). A pass over n documents asks about
+      (n - window) / stride + 1 times.
     - "tournament": windows side by side are ordered at once, the better half of each goes
       on, until one window is left. Fewer steps that wait for each other, but a document
       that loses early does not come back.
