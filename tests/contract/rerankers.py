@@ -7,6 +7,11 @@ from pathlib import Path
 
 from secondpass import BaseReranker, Blend, Reranker
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
+from secondpass.rerank.policies.boost import Boost
+from secondpass.rerank.policies.diverse import Diverse
+from secondpass.rerank.policies.ensemble import Ensemble
+from secondpass.rerank.policies.pin import Pinned
+from secondpass.rerank.policies.recency import Recency
 from secondpass.testing.overlap import OverlapLLM
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
@@ -25,6 +30,11 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "ensemble": lambda folder: Ensemble([Reranker(), Reranker("bundled-tiny")]),
+    "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
+    "recency": lambda folder: Recency(Reranker(), "day"),
+    "pinned": lambda folder: Pinned(Reranker(), first=["pinned"]),
+    "diverse": lambda folder: Diverse(Reranker()),
     "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
     "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
     "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),
@@ -35,3 +45,6 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "reader": _tiny_reader,
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""
+
+SEPARATES_COPIES = {"diverse"}
+"""Those that mean to put copies of one text apart: they stand in order, with scores apart."""

@@ -76,10 +76,10 @@ def _piece(result: RankedDocument) -> _Piece | None:
         document.title,
         result.probability,
     )
-    if isinstance(owner, str) and isinstance(start, int) and isinstance(end, int):
-        # Only a text that is exactly what stood at these places can be joined with another.
-        if end - start == len(document.text):
-            return replace(piece, document=owner, start=start, end=end)
+    placed = isinstance(owner, str) and isinstance(start, int) and isinstance(end, int)
+    # Only a text that is exactly what stood at these places can be joined with another.
+    if placed and int(end or 0) - int(start or 0) == len(document.text):
+        return replace(piece, document=str(owner), start=int(start or 0), end=int(end or 0))
     return piece
 
 
