@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secondpass import BaseReranker, Blend, Reranker
+from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.diverse import Diverse
@@ -13,7 +14,7 @@ from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.pin import Pinned
 from secondpass.rerank.policies.recency import Recency
 from secondpass.testing.overlap import OverlapLLM
-from tests.tiny_models import tiny_cross_encoder, tiny_reader
+from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction, tiny_reader
 
 
 def _tiny(folder: Path) -> BaseReranker:
@@ -23,6 +24,11 @@ def _tiny(folder: Path) -> BaseReranker:
 
 def _tiny_reader(folder: Path) -> BaseReranker:
     tiny_reader(folder)
+    return Reranker(folder)
+
+
+def _tiny_late(folder: Path) -> BaseReranker:
+    tiny_late_interaction(folder)
     return Reranker(folder)
 
 
@@ -41,6 +47,8 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "pairwise": lambda folder: Pairwise(OverlapLLM(), concurrency=1),
     "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
     "grades": lambda folder: Pointwise(OverlapLLM()),
+    "late-interaction": _tiny_late,
+    "maxsim": lambda folder: KeptMaxSim(Reranker()),
     "torch": _tiny,
     "reader": _tiny_reader,
 }

@@ -56,7 +56,7 @@ def order(reranker: BaseReranker, some: Sequence[Document]) -> list[int]:
 @given(scores, st.sampled_from(sorted(METHODS)))
 def test_an_ensemble_of_one_keeps_the_order(values: list[float], method: str) -> None:
     some = documents(len(values))
-    alone = [v for v in Given(values).rerank("q", some).results]
+    alone = list(Given(values).rerank("q", some).results)
     found = Ensemble([Given(values)], method=method).rerank("q", some).results
     by_index = {r.index: r.score for r in found}
     for a, b in pairwise(alone):

@@ -107,7 +107,7 @@ class Reader(BaseReranker):
         `tokens` counts what was encoded for it: the query, and the windows of which no
         record was kept.
         """
-        question = self._question(query)
+        question = self.question(query)
         texts = reading.texts(candidates)
         distinct = list(dict.fromkeys(texts))
         cut = self.windows(distinct, reading)
@@ -119,7 +119,7 @@ class Reader(BaseReranker):
         tokens, problems = question.tokens, dict[str, None]()
         for start in range(0, len(order), _GROUP):
             some = {key: windows[key] for key in order[start : start + _GROUP]}
-            records, encoded = self._records(some, problems)
+            records, encoded = self.records(some, problems)
             tokens += encoded
             values = read_records(
                 self._scores, question, [records[key] for key in some], longest=self.longest
@@ -139,7 +139,8 @@ class Reader(BaseReranker):
             reason=_reason(problems),
         )
 
-    def _question(self, query: str) -> Question:
+    def question(self, query: str) -> Question:
+        """Return the query encoded; raises `InputError` for one that is too long."""
         tokeniser = self.encoder.tokeniser
         room = self.longest - tokeniser.special
         (tokens,) = tokeniser.encode([query], limit=room + 1)
@@ -153,10 +154,17 @@ class Reader(BaseReranker):
         sequence = tokeniser.single(tokens.ids)
         return Question(self.encoder.encode_one(sequence), len(sequence[0]))
 
-    def _records(
+    def compressed(self, question: Question) -> Record:
+        """Return the record that a query would have as a document."""
+        return self._states.compress(question.encoded)
+
+    def records(
         self, windows: Mapping[bytes, TokenSequence], problems: dict[str, None]
     ) -> tuple[dict[bytes, Record], int]:
-        """Return the records of all windows, and how many tokens had to be encoded."""
+        """Return the records of all windows, and how many tokens had to be encoded.
+
+        What went wrong with those that were kept becomes a key of `problems`.
+        """
         records = {key: r for key in windows if (r := self.cache.get(key)) is not None}
         store = self.store
         missing = [key for key in windows if key not in records]
