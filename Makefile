@@ -62,7 +62,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval]' --group dev)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)llm]' --group dev)
 	@touch $@
 
 comma := ,
