@@ -68,7 +68,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted]' --group dev)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm]' --group dev)
 	@touch $@
 
 comma := ,

@@ -7,7 +7,8 @@ SecondpassError
 │   ├── ModelNotFoundError  no model of that name (also a LookupError)
 │   ├── ModelDamagedError   a file whose checksum is not the recorded one
 │   └── ProviderError       a server that refused, failed or gave no usable answer
-│       └── ProviderTimeoutError  it took too long (also a TimeoutError)
+│       ├── ProviderTimeoutError  it took too long (also a TimeoutError)
+│       └── LLMError        a language model that did not answer
 ├── IndexStoreError         an index that cannot be opened or written
 │   └── IndexNotFoundError  nothing is stored there (also a LookupError)
 ├── ReadError               a file that cannot be read as documents
@@ -102,6 +103,10 @@ class ProviderTimeoutError(ProviderError, TimeoutError):
         fix: str | None = None,
     ) -> None:
         super().__init__(what, where=where, why=why, fix=fix, retryable=True)
+
+
+class LLMError(ProviderError):
+    """A language model did not answer, or not with what was asked for."""
 
 
 class IndexStoreError(SecondpassError):

@@ -42,6 +42,8 @@ from secondpass.types import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from secondpass.answer import Answer
+    from secondpass.answer.answering import AnswerOptions
     from secondpass.rerank.calibration import Calibration
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance import LanceStore
@@ -292,6 +294,22 @@ class Index:
             raise InputError("False names no reranker")
         found = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
         return self._keeper.reading(found)
+
+    def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
+        """Answer a question from what `search` finds, with numbered citations.
+
+        The arguments, and the errors, are those of `secondpass.answer.stream_answer`:
+        among them `llm`, the name of a language model, without which the answer is
+        sentences of the passages.
+        """
+        from secondpass.answer import answer
+
+        chosen: AnswerOptions = {"reranker": self._load("bundled"), **options}
+        return answer(self, query, **chosen)
+
+    async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
+        """Do as `answer`, in a worker thread."""
+        return await asyncio.to_thread(self.answer, query, **options)
 
     async def aadd(
         self,

@@ -19,6 +19,9 @@ ARCHITECTURES = "secondpass.architectures"
 One whose models have exits takes `exits=True` too.
 """
 
+LLM_RERANKERS = "secondpass.llm_rerankers"
+"""Entry points by provider of language models: a callable (provider, model) -> reranker."""
+
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -36,8 +39,9 @@ def load_reranker(
 ) -> BaseReranker:
     """Return the reranker of that name.
 
-    `name` is "bundled", the path of a model folder, "provider/model" (see `split_name`,
-    without a `revision`), or "owner/model" (or "owner/model@revision") of a Hugging Face
+    `name` is "bundled", the path of a model folder, "provider/model" of a hosted
+    reranker (see `split_name`) or of a language model (see `rerank.llm.names`), both without
+    a `revision`, or "owner/model" (or "owner/model@revision") of a Hugging Face
     repository, whose `revision` is a full commit hash. `api_key`, `base_url`, `timeout` and
     `partial` are for providers, see `Hosted`. Raises `ModelNotFoundError` with the nearest
     names for an unknown name, `InputError` for options that the model does not have.
@@ -55,6 +59,12 @@ def load_reranker(
     for option, given in (("api_key", api_key), ("base_url", base_url)):
         if given is not None:
             raise InputError(f"{option} is for providers, and {str(name)!r} is a model")
+    provider, _, model = str(name).partition("/")
+    if model and revision is None and "@" not in model and not Path(name).is_dir():
+        asked = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
+        if provider in asked:
+            over: Callable[..., BaseReranker] = asked[provider].load()
+            return over(provider, model)
     folder = resolve(name, revision=revision)
     architectures = {e.name: e for e in entry_points(group=ARCHITECTURES)}
     if folder.architecture not in architectures:

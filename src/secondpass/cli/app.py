@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from secondpass._version import __version__
+from secondpass.cli.answer import answer
 from secondpass.cli.bench import bench
 from secondpass.cli.calibrate import calibrate
 from secondpass.cli.distill import distill
@@ -41,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(index, search, rerank, explain, sample_queries, label, calibrate),
+    *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
     *(models, doctor, bench),
     *(export, mine, train, distill),
 ):

@@ -1,4 +1,7 @@
-"""Stand-ins for models, for tests of programs that use secondpass."""
+"""Stand-ins for models, for tests of programs that use secondpass.
+
+Everything here keeps the contract of what it stands in for, and needs no network.
+"""
 
 from __future__ import annotations
 

@@ -125,9 +125,9 @@ class Reader(BaseReranker):
         record was kept. `pairs` counts the windows that were read; with `exits`, those of
         the candidates that could be among the first.
         """
-        question = self._question(query)
+        question = self.question(query)
         texts = reading.texts(candidates)
-        search = self._search(question, list(dict.fromkeys(texts)), reading)
+        search = self.search(question, list(dict.fromkeys(texts)), reading)
         left = self._left_out(search, texts, reading)
         read = [text for text in search.cuts if text not in left]
         scale, shift = self._calibration
@@ -151,7 +151,8 @@ class Reader(BaseReranker):
             reason=join([search.records.reason, told if left else None]),
         )
 
-    def _search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
+    def search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
+        """Return the windows of distinct texts, and where their records are found."""
         room, passages = self._room(reading), reading.passages
         cuts = self._cutter.cut(texts, room=room, passages=passages)
         owners = {key: text for text, one in zip(texts, cuts, strict=True) for key in one.keys}
@@ -180,7 +181,8 @@ class Reader(BaseReranker):
         kept = {text for text, stay in zip(texts, stays, strict=True) if stay}
         return {text: score for text, score in early.items() if text not in kept}
 
-    def _question(self, query: str) -> Question:
+    def question(self, query: str) -> Question:
+        """Return the query encoded; raises `InputError` for one that is too long."""
         tokeniser = self.encoder.tokeniser
         room = self.longest - tokeniser.special
         (tokens,) = tokeniser.encode([query], limit=room + 1)
@@ -193,6 +195,10 @@ class Reader(BaseReranker):
             )
         sequence = tokeniser.single(tokens.ids)
         return Question(self.encoder.encode_one(sequence), len(sequence[0]))
+
+    def compressed(self, question: Question) -> Record:
+        """Return the record that a query would have as a document."""
+        return self._states.compress(question.encoded)
 
     def _room(self, reading: Reading) -> int:
         return self._window_length(reading.max_length) - self.encoder.tokeniser.special
