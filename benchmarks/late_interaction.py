@@ -18,10 +18,10 @@ from measuring.candidates import gather
 from measuring.embedders import known_as
 from measuring.fusions import standardised
 from measuring.pairs import PairScores, Scorer
-from measuring.pools import Matrix, Pool, ndcg, pool
 from measuring.suite import member
 
 from secondpass import Candidate, Embedder
+from secondpass.evaluate.pools import Matrix, Pool, ndcg, pool
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from measuring.overlap import rank_biased_overlap
+from secondpass.evaluate.overlap import rank_biased_overlap
 
 TOP = 10
 
