@@ -89,7 +89,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@echo "-- running the tests"
-	@$(BIN)/python -m pytest --ignore=tests/docs $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
 	@echo
 	@echo "All tests pass. Next: make demo (see it work), make lint types docs (before a change goes in)."
 
