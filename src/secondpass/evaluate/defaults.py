@@ -1,0 +1,6 @@
+"""What is measured and tried where nothing else is asked for."""
+
+from __future__ import annotations
+
+MEASURES = ("nDCG@10", "RR@10", "R@100", "Judged@10")
+DEPTHS = (5, 10, 20, 50, 100)
