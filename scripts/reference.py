@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md and docs/reference/api.md from the code itself.
+"""Write docs/reference/cli.md, api.md and rerankers.md from the code itself.
 
 python scripts/reference.py            # write them
 python scripts/reference.py --check    # fail if they are out of date
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import rerankers_table
 import typer.main
 
 import secondpass
@@ -163,7 +164,11 @@ def _doc(value: Any) -> str:
 
 
 def main() -> int:
-    pages = {REFERENCE / "cli.md": cli(), REFERENCE / "api.md": api()}
+    pages = {
+        REFERENCE / "cli.md": cli(),
+        REFERENCE / "api.md": api(),
+        REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
+    }
     if "--check" not in sys.argv[1:]:
         for path, text in pages.items():
             path.write_text(text, "utf-8")
@@ -181,7 +186,7 @@ def main() -> int:
             file=sys.stderr,
         )
     if not stale:
-        print("docs/reference/cli.md and api.md say what the code says")
+        print("docs/reference/cli.md, api.md and rerankers.md say what the code says")
     return 1 if stale else 0
 
 

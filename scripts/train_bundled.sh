@@ -23,12 +23,12 @@ mkdir -p "$RUNS"
   --base "$BASE" --minutes 12 --learning-rate 2e-4 --document-tokens 128 --keep-start 0.5
 
 [ -d "$RUNS/student" ] || "$BIN/python" scripts/train_student.py "$RUNS/mined" \
-  --out "$RUNS/student" --cache "$STATES" --minutes 21
+  --out "$RUNS/student" --cache "$STATES" --minutes 30
 
 [ -d "$RUNS/tiny-encoder" ] || "$BIN/secondpass" export "$RUNS/student" --kind embedder \
   --states-layers 1,2 --out "$RUNS/tiny-encoder" --calibrate "$PAIRS" --license Apache-2.0 \
   --max-length 256 --name tiny-encoder --min-overlap 0.5
 
 "$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/tiny" --resume --cache "$STATES" \
-  --base "$RUNS/student" --encoder "$RUNS/tiny-encoder" --layers 1 --minutes 6 --learning-rate 4e-4 \
+  --base "$RUNS/student" --encoder "$RUNS/tiny-encoder" --layers 1 --minutes 7 --learning-rate 4e-4 \
   --document-tokens 64 --variants 0

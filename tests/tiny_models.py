@@ -158,6 +158,15 @@ def tiny_encoder_with_states(folder: Path) -> None:
     )
 
 
+def tiny_late_interaction(folder: Path, **said: Any) -> None:
+    """Write a tiny model that gives a vector for each token, as ColBERT does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = tiny_config("bert", tiny_tokenizer(folder, "bert"))
+    config.save_pretrained(folder)
+    (folder / "model.onnx").write_bytes(_token_graph())
+    _manifest(folder, architecture="late-interaction", max_length=MAX_TOKENS - 24, **said)
+
+
 def tiny_reader(folder: Path, *, encoder: dict[str, str] | None = None, seed: int = 13) -> None:
     """Write a tiny reader; its encoder stands in a folder of its own inside.
 
@@ -221,6 +230,33 @@ def _encoder_graph() -> bytes:
         {"input_ids": (ids, both), "attention_mask": (mask, both)},
         ["embeddings", "states"],
     )
+
+
+@cache
+def _token_graph() -> bytes:
+    import torch
+    import transformers
+
+    with TemporaryDirectory() as folder:
+        config = tiny_config("bert", tiny_tokenizer(Path(folder), "bert"))
+    config._attn_implementation = "eager"
+
+    class Tokens(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = transformers.BertModel(config, add_pooling_layer=False)
+            self.project = torch.nn.Linear(WIDTH, CODES, bias=False)
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            return self.project(self.bert(ids, attention_mask=mask).last_hidden_state)
+
+    both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    ids, mask = torch.full((2, 7), 3), torch.ones((2, 7), dtype=torch.int64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(13)
+        model = Tokens().eval()
+    inputs = {"input_ids": (ids, both), "attention_mask": (mask, both)}
+    return _exported(model, inputs, ["vectors"])
 
 
 @cache

@@ -21,12 +21,20 @@ if TYPE_CHECKING:
         InputError,
         MissingExtraError,
         ModelError,
+        ProviderError,
         SecondpassError,
     )
     from secondpass.pipeline import Index
     from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.hosted.model import Hosted
     from secondpass.rerank.passages import Passages
+    from secondpass.rerank.policies.adaptive import Adaptive
     from secondpass.rerank.policies.blend import Blend
+    from secondpass.rerank.policies.budget import Budgeted
+    from secondpass.rerank.policies.cache import Cached
+    from secondpass.rerank.policies.calibration import Calibrated
+    from secondpass.rerank.policies.cascade import Cascade
+    from secondpass.rerank.policies.fallback import Fallback
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -41,13 +49,20 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Adaptive": "rerank.policies.adaptive",
     "BaseReranker": "rerank.base",
     "Blend": "rerank.policies.blend",
+    "Budgeted": "rerank.policies.budget",
+    "Cached": "rerank.policies.cache",
+    "Calibrated": "rerank.policies.calibration",
     "Candidate": "types",
+    "Cascade": "rerank.policies.cascade",
     "Document": "types",
     "Embedder": "retrieve.embedder",
+    "Fallback": "rerank.policies.fallback",
     "FilterError": "errors",
     "FirstStageScores": "types",
+    "Hosted": "rerank.hosted.model",
     "Index": "pipeline",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
@@ -55,6 +70,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Passages": "rerank.passages",
+    "ProviderError": "errors",
     "RankedDocument": "types",
     "Reranker": "reranker",
     "RerankResponse": "types",
@@ -65,13 +81,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adaptive",
     "BaseReranker",
     "Blend",
+    "Budgeted",
+    "Cached",
+    "Calibrated",
     "Candidate",
+    "Cascade",
     "Document",
     "Embedder",
+    "Fallback",
     "FilterError",
     "FirstStageScores",
+    "Hosted",
     "Index",
     "IndexNotFoundError",
     "IndexStoreError",
@@ -79,6 +102,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Passages",
+    "ProviderError",
     "RankedDocument",
     "RerankResponse",
     "Reranker",

@@ -5,7 +5,10 @@ SecondpassError
 │   └── FilterError         a metadata filter that cannot be understood
 ├── ModelError              a model that cannot be found, read, verified or run
 │   ├── ModelNotFoundError  no model of that name (also a LookupError)
-│   └── ModelDamagedError   a file whose checksum is not the recorded one
+│   ├── ModelDamagedError   a file whose checksum is not the recorded one
+│   └── ProviderError       a server that refused, failed or gave no usable answer
+│       ├── ProviderTimeoutError  it took too long (also a TimeoutError)
+│       └── LLMError        a language model that did not answer
 ├── IndexStoreError         an index that cannot be opened or written
 │   └── IndexNotFoundError  nothing is stored there (also a LookupError)
 ├── ReadError               a file that cannot be read as documents
@@ -64,6 +67,46 @@ class ModelNotFoundError(ModelError, LookupError):
 
 class ModelDamagedError(ModelError):
     """A model file is incomplete or differs from its recorded checksum."""
+
+
+class ProviderError(ModelError):
+    """A server could not be asked, refused, failed, or gave an answer that is not sound.
+
+    - `status`: the HTTP status, or None where no answer came.
+    - `retryable`: whether the same request may succeed later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+        status: int | None = None,
+        retryable: bool = False,
+    ) -> None:
+        self.status = status
+        self.retryable = retryable
+        super().__init__(what, where=where, why=why, fix=fix)
+
+
+class ProviderTimeoutError(ProviderError, TimeoutError):
+    """A server, or a stage of a chain, gave no answer in the time that it had."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, why=why, fix=fix, retryable=True)
+
+
+class LLMError(ProviderError):
+    """A language model did not answer, or not with what was asked for."""
 
 
 class IndexStoreError(SecondpassError):

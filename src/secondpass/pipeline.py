@@ -16,11 +16,19 @@ from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
     check_number,
+    check_probability,
     check_query,
     to_candidates,
 )
 from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.calibration import Calibrated
+from secondpass.rerank.policies.fallback import (
+    Fallback,
+    OnFailure,
+    check_chain,
+    check_on_failure,
+)
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -34,6 +42,9 @@ from secondpass.types import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from secondpass.answer import Answer
+    from secondpass.answer.answering import AnswerOptions
+    from secondpass.rerank.calibration import Calibration
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance import LanceStore
     from secondpass.retrieve.protocol import TextEncoder
@@ -52,7 +63,11 @@ class SearchOptions(RerankOptions, total=False):
     fusion: str
     weights: Sequence[float] | None
     blend: bool | Mapping[str, float]
+    calibration: str | Path | Calibration | None
     version: int | None
+    chain: Sequence[str | Path | BaseReranker]
+    on_failure: OnFailure
+    timeout: float | None
 
 
 class Index:
@@ -76,6 +91,7 @@ class Index:
         self._rerankers: dict[str, BaseReranker] = {}
         if reranker is not None:
             self._rerankers["bundled"] = reranker
+        self._guards: dict[tuple[object, ...], Fallback] = {}
         self._loading = threading.Lock()
 
     @classmethod
@@ -180,8 +196,13 @@ class Index:
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
         blend: bool | Mapping[str, float] = True,
+        calibration: str | Path | Calibration | None = None,
         version: int | None = None,
+        chain: Sequence[str | Path | BaseReranker] = (),
+        on_failure: OnFailure = "raise",
+        timeout: float | None = None,
         min_score: float | None = None,
+        min_probability: float | None = None,
         return_documents: bool = True,
         fields: Sequence[str] | None = None,
         template: str | None = None,
@@ -196,7 +217,11 @@ class Index:
         - `rerank`: False gives the first pass's order with status "skipped".
         - `blend`: True orders by the reranker's score, cosine and BM25 together (see
           `Blend`), a mapping sets their weights, False leaves the reranker alone.
+        - `calibration`: what `secondpass calibrate` wrote for this reranker: `probability`
+          is then the chance of relevance by your labels.
         - `version`: search the index as it was after an earlier write.
+        - `chain`, `on_failure`, `timeout`: what happens if the reranker fails, as in
+          `Reranker`; a fallback gives the first pass's order with status "fallback".
 
         The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
         arguments that cannot be used, among them `FilterError`.
@@ -206,7 +231,16 @@ class Index:
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
         check_count("candidates", candidates)
-        second = self._second_pass(rerank, blend)
+        check_probability("min_probability", min_probability)
+        check_chain(chain)
+        if rerank is False and (calibration is not None or min_probability is not None):
+            raise InputError(
+                "calibration and min_probability are for the second pass",
+                why="rerank=False leaves it out",
+            )
+        second = self._second_pass(
+            rerank, blend, calibration, tuple(chain), on_failure, timeout
+        )
         found = self._retriever.retrieve(
             query,
             mode=mode,
@@ -230,6 +264,7 @@ class Index:
                 found.candidates,
                 top_k=top_k,
                 min_score=min_score,
+                min_probability=min_probability,
                 fields=fields,
                 template=template,
                 max_length=max_length,
@@ -243,16 +278,38 @@ class Index:
         reason = response.reason if found.candidates else "the first pass found nothing"
         return replace(response, timings=timings, reason=reason)
 
-    def reranker(self, model: Rerank = True) -> BaseReranker:
-        """Return the reranker that `search` asks, without the blend.
+    def first_pass(
+        self, query: str, *, mode: str = "hybrid", candidates: int = 50
+    ) -> list[Candidate]:
+        """Return what the first pass of a search hands over, with the scores of both halves."""
+        found = self._retriever.retrieve(check_query(query), mode=mode, candidates=candidates)
+        return found.candidates
 
-        `model` is what `search` takes as `rerank`, and not False. Raises as `Reranker` does.
+    def reranker(self, rerank: Rerank = True) -> BaseReranker:
+        """Return what `search` reranks with, before any blend; it reads what is kept here.
+
+        Works as long as the index is open. Raises `InputError` for False.
         """
-        if model is False:
+        if rerank is False:
             raise InputError("False names no reranker")
-        if not isinstance(model, BaseReranker):
-            model = self._load("bundled" if model is True else str(model))
-        return self._keeper.reading(model)
+        found = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
+        return self._keeper.reading(found)
+
+    def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
+        """Answer a question from what `search` finds, with numbered citations.
+
+        The arguments, and the errors, are those of `secondpass.answer.stream_answer`:
+        among them `llm`, the name of a language model, without which the answer is
+        sentences of the passages.
+        """
+        from secondpass.answer import answer
+
+        chosen: AnswerOptions = {"reranker": self._load("bundled"), **options}
+        return answer(self, query, **chosen)
+
+    async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
+        """Do as `answer`, in a worker thread."""
+        return await asyncio.to_thread(self.answer, query, **options)
 
     async def aadd(
         self,
@@ -297,14 +354,48 @@ class Index:
         self.close()
 
     def _second_pass(
-        self, rerank: Rerank, blend: bool | Mapping[str, float]
+        self,
+        rerank: Rerank,
+        blend: bool | Mapping[str, float],
+        calibration: str | Path | Calibration | None,
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
     ) -> BaseReranker | None:
+        check_on_failure(on_failure)
         if rerank is False:
             return None
-        reranker = self.reranker(rerank)
+        reranker = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
+        if chain or on_failure != "raise" or timeout is not None:
+            reranker = self._guarded(reranker, chain, on_failure, timeout)
+        reranker = self._keeper.reading(reranker)
+        if calibration is not None:
+            reranker = Calibrated(reranker, calibration)
         if blend is False:
             return reranker
         return Blend(reranker, None if blend is True else blend)
+
+    def _guarded(
+        self,
+        reranker: BaseReranker,
+        chain: tuple[str | Path | BaseReranker, ...],
+        on_failure: OnFailure,
+        timeout: float | None,
+    ) -> BaseReranker:
+        """Return the reranker under a policy, the same at every search: it counts failures."""
+        rest = tuple(c if isinstance(c, BaseReranker) else self._load(str(c)) for c in chain)
+        key = (reranker, rest, on_failure, timeout)
+        with self._loading:
+            if key not in self._guards:
+                while len(self._guards) >= 32:
+                    del self._guards[next(iter(self._guards))]
+                self._guards[key] = Fallback(
+                    reranker, chain=rest, on_failure=on_failure, timeout=timeout
+                )
+            return self._guards[key]
+
+    def _named(self, name: str | Path | bool) -> BaseReranker:
+        return self._load("bundled" if name is True else str(name))
 
     def _own_reranker(self) -> BaseReranker | None:
         """Return the index's own reranker, or None where it cannot be a reader."""
@@ -337,6 +428,8 @@ def _unranked(
             first_stage=FirstStageScores(i + 1, c.score, c.bm25, c.vector),
             id=c.document.id,
             document=c.document if return_documents else None,
+            windows=0,
+            scored=False,
         )
         for i, c in enumerate(candidates)
     )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker, RerankOptions, Scored
+from secondpass.rerank.inputs import DocumentLike
+from secondpass.rerank.policies.fallback import (
+    Fallback,
+    OnFailure,
+    check_chain,
+    check_on_failure,
+)
 from secondpass.rerank.reading import Reading
-from secondpass.types import Candidate
+from secondpass.types import Candidate, RerankResponse
 
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
@@ -19,11 +26,19 @@ if TYPE_CHECKING:
 class Reranker(BaseReranker):
     """A reranker by the name of its model; the bundled one needs no network.
 
-    - `model`: "bundled", the path of a model folder, or "owner/model@revision" of a
-      Hugging Face repository (`revision`: the full commit hash, if not in the name).
+    - `model`: "bundled", the path of a model folder, "owner/model@revision" of a Hugging
+      Face repository (`revision`: the full commit hash, if not in the name), or
+      "provider/model", such as "cohere/rerank-v3.5".
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the engine.
+    - `exits`: whether candidates that cannot be among the `top_k` may be left out before
+      they are read to the end; see docs/explanation/speed-engine.md.
+    - `api_key`, `base_url`: of a provider; from the environment by default.
+    - `chain`: what is asked, in this order, if the model fails: names or rerankers.
+    - `on_failure`: "raise", or "fallback" for the first stage's order (see `Fallback`).
+    - `timeout`: seconds for the model and for each of the chain; None for as long as it
+      takes (30 for a provider).
 
     One object may be used by several threads at once. Raises `ModelNotFoundError` for an
     unknown name, `ModelDamagedError` for files that differ from their checksums,
@@ -37,8 +52,27 @@ class Reranker(BaseReranker):
         revision: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
+        exits: bool = False,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        chain: Sequence[str | Path | BaseReranker] = (),
+        on_failure: OnFailure = "raise",
+        timeout: float | None = None,
     ) -> None:
-        self.backend = load_reranker(model, revision=revision, label=label, threads=threads)
+        check_on_failure(on_failure)
+        check_chain(chain)
+        first = load_reranker(
+            model,
+            revision=revision,
+            label=label,
+            threads=threads,
+            exits=exits,
+            api_key=api_key,
+            base_url=base_url,
+            timeout=timeout,
+            partial=on_failure == "fallback" and not chain,
+        )
+        self.backend = with_chain(first, chain, on_failure=on_failure, timeout=timeout)
 
     @property
     def model(self) -> str:
@@ -50,12 +84,44 @@ class Reranker(BaseReranker):
         """The model's backend."""
         return self.backend.base
 
+    @property
+    def identity(self) -> str | None:
+        """What tells this model's scores from those of any other."""
+        return self.backend.identity
+
     def with_states(self, store: StateStore) -> Reranker:
         """Return this reranker with the store handed on to its backend."""
         twin = copy.copy(self)
         twin.backend = self.backend.with_states(store)
         return twin
 
+    async def arerank(
+        self, query: str, documents: Iterable[DocumentLike], **options: Unpack[RerankOptions]
+    ) -> RerankResponse:
+        """Do as `rerank`, the way its backend does it."""
+        return await self.backend.arerank(query, documents, **options)
+
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the model's backend."""
         return self.backend.score(query, candidates, reading)
+
+
+def with_chain(
+    first: BaseReranker,
+    chain: Sequence[str | Path | BaseReranker],
+    *,
+    on_failure: OnFailure,
+    timeout: float | None,
+) -> BaseReranker:
+    """Return the reranker under a `Fallback`, or as it is where nothing asks for one."""
+    from secondpass.rerank.hosted.model import Hosted
+
+    rest = [
+        one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
+        for one in chain
+    ]
+    # A provider's own deadline keeps what was answered by then; another would lose it.
+    times = [None if isinstance(one, Hosted) else timeout for one in (first, *rest)]
+    if not rest and on_failure == "raise" and times == [None]:
+        return first
+    return Fallback(first, chain=rest, on_failure=on_failure, timeout=times)

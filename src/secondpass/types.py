@@ -76,12 +76,15 @@ class RankedDocument:
 
     - `index`: the position in the caller's list, from 0; `rank`: the new position, from 1.
     - `score`: what the results are ordered by; `score_kind` says how to read it.
-    - `probability`: the model's own chance of relevance, 0 to 1, or None where the model
-      gives none.
+    - `probability`: the chance of relevance, 0 to 1, by the model itself or, with a
+      calibration, by the user's labels; None where there is none.
     - `document`: None when `return_documents=False`; `id` stays.
     - `truncated`: whether any of the text was not read; `unread`: how many characters of
       it were not; `windows`: in how many pieces it was read.
     - `parts`: what each stage added to `score`, where several were combined.
+    - `scored`: False where the second pass did not score it to its end. Behind one that a
+      policy left out stands at most the lowest score that was given, `score_kind` is
+      `ScoreKind.RANK`, `probability` None and `windows` 0.
     """
 
     index: int
@@ -95,6 +98,7 @@ class RankedDocument:
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def first_stage_rank(self) -> int:
@@ -111,16 +115,25 @@ class RankedDocument:
 class Usage:
     """What a response cost.
 
-    `documents`: how many were given; `pairs`: how many (query, window) pairs the model
-    read; `tokens`: how many tokens those had, the query counted in each (for a reader: how
-    many it encoded, the query counted once and windows that it had kept not at all);
-    `truncated`: how many documents were not read to their end.
+    `documents`: how many were given; `scored`: how many of them have the model's score, from
+    a cache or not; `pairs`: how many (query, window) pairs models read; `tokens`: how many
+    tokens those had, the query counted in each (for a reader: how many it encoded, the query
+    counted once and windows that it had kept not at all); `truncated`: how many documents
+    were not read to their end.
+
+    Of hosted models also `requests`: how many were answered; `searches`: how many the
+    provider billed, where it bills those; `cost`: US dollars by the table of prices, None
+    where no price is known. A provider that does not count tokens has 0.
     """
 
     documents: int = 0
+    scored: int = 0
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0
+    requests: int = 0
+    searches: float = 0.0
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class RerankResponse:
 
     `results` is sorted by falling score; ties stand in first-stage order, then by id.
     `status` says whether the second pass really made this order and `reason` why not, or
-    what went wrong without changing the order.
+    what went wrong on the way. `model` made it; None where none did.
     `timings` is in milliseconds, by stage, always with "total".
     """
 

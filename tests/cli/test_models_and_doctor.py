@@ -48,7 +48,7 @@ def test_a_damaged_model_is_found(
 
 
 def test_help_has_an_example_for_every_command(run: Run) -> None:
-    reading = ("index", "search", "rerank", "models", "doctor")
+    reading = ("index", "search", "rerank", "models", "doctor", "bench")
     for command in (*reading, "export", "mine", "train", "distill"):
         ran = run(command, "--help")
         assert ran.code == 0

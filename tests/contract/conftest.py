@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import BaseReranker
-from tests.contract.rerankers import FACTORIES
+from tests.contract.rerankers import FACTORIES, SEPARATES_COPIES
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 
@@ -16,6 +16,11 @@ def reranker(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> BaseReranker:
     return FACTORIES[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def separates_copies(request: pytest.FixtureRequest) -> bool:
+    return request.node.callspec.params["reranker"] in SEPARATES_COPIES
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
-from secondpass import BaseReranker, Blend, Reranker
-from tests.tiny_models import tiny_cross_encoder, tiny_reader
+from secondpass import (
+    Adaptive,
+    BaseReranker,
+    Blend,
+    Budgeted,
+    Cached,
+    Calibrated,
+    Cascade,
+    Fallback,
+    Reranker,
+)
+from secondpass.rerank.calibration import Calibration
+from secondpass.rerank.late_interaction import KeptMaxSim
+from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
+from secondpass.rerank.policies.boost import Boost
+from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.policies.compose import compose
+from secondpass.rerank.policies.diverse import Diverse
+from secondpass.rerank.policies.ensemble import Ensemble
+from secondpass.rerank.policies.margin import Margin
+from secondpass.rerank.policies.pin import Pinned
+from secondpass.rerank.policies.recency import Recency
+from secondpass.testing.overlap import OverlapLLM
+from tests.loopback.clients import MODELS, client
+from tests.loopback.server import Loopback, running
+from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction, tiny_reader
 
 
 def _tiny(folder: Path) -> BaseReranker:
@@ -19,11 +45,78 @@ def _tiny_reader(folder: Path) -> BaseReranker:
     return Reranker(folder)
 
 
+@cache
+def _server() -> Loopback:
+    """One server for the session; its threads end with the program."""
+    serving = running()
+    _kept.append(serving)
+    return serving.__enter__()
+
+
+_kept: list[object] = []
+
+
+def _hosted(folder: Path, *, name: str) -> BaseReranker:
+    return client(name, _server())
+
+
+def _composed(folder: Path) -> BaseReranker:
+    return compose(
+        Reranker(),
+        cheap=Reranker("bundled-tiny"),
+        margin=ALL,
+        budget_ms=600_000,
+        cache=folder / "scores.sqlite",
+    )
+
+
+# Policies that leave candidates out are held to the contract where they leave out none;
+# what holds where they do is in tests/rerank/test_policies.py.
+ALL = Margin(math.inf, k=1)
+
+
+def _calibrated(folder: Path) -> BaseReranker:
+    inner = Reranker()
+    steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
+    made = Calibration("isotonic", inner.model, identity_of(inner), steps=steps, spread=3.0)
+    return Calibrated(inner, made)
+
+
+def _tiny_late(folder: Path) -> BaseReranker:
+    tiny_late_interaction(folder)
+    return Reranker(folder)
+
+
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
+    "adaptive": lambda folder: Adaptive(Reranker(), batch=5, patience=1000),
+    "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
+    "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
+    "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
+    "composed": _composed,
+    "exits": lambda folder: Reranker(exits=True),
+    "calibrated": _calibrated,
+    "ensemble": lambda folder: Ensemble([Reranker(), Reranker("bundled-tiny")]),
+    "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
+    "recency": lambda folder: Recency(Reranker(), "day"),
+    "pinned": lambda folder: Pinned(Reranker(), first=["pinned"]),
+    "diverse": lambda folder: Diverse(Reranker()),
+    "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
+    "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
+    "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),
+    "pairwise": lambda folder: Pairwise(OverlapLLM(), concurrency=1),
+    "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
+    "grades": lambda folder: Pointwise(OverlapLLM()),
+    "late-interaction": _tiny_late,
+    "maxsim": lambda folder: KeptMaxSim(Reranker()),
     "torch": _tiny,
     "reader": _tiny_reader,
+    "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),
+    **{name: partial(_hosted, name=name) for name in MODELS},
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""
+
+SEPARATES_COPIES = {"diverse"}
+"""Those that mean to put copies of one text apart: they stand in order, with scores apart."""

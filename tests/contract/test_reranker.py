@@ -52,7 +52,9 @@ def test_results_are_a_permutation_ordered_by_score(reranker: BaseReranker) -> N
     assert response.model
     assert response.usage.documents == len(TEXTS)
     assert response.usage.pairs >= len(TEXTS)
-    assert response.usage.tokens > response.usage.pairs
+    # Some providers do not say how many tokens they read: that is 0, never a guess.
+    assert response.usage.tokens > response.usage.pairs or not response.usage.tokens
+    assert response.usage.tokens or response.usage.requests
     assert response.timings["total"] > 0
 
 
@@ -104,10 +106,13 @@ def test_every_shape_of_document_scores_alike(reranker: BaseReranker) -> None:
         assert by_index(reranker.rerank(QUERY, documents)) == expected  # type: ignore[arg-type]
 
 
-def test_ties_stand_in_first_stage_order(reranker: BaseReranker) -> None:
+def test_ties_stand_in_first_stage_order(
+    reranker: BaseReranker, separates_copies: bool
+) -> None:
     response = reranker.rerank(QUERY, [TEXTS[1]] * 5)
     assert indices(response) == [0, 1, 2, 3, 4]
-    assert len({r.score for r in response.results}) == 1
+    if not separates_copies:
+        assert len({r.score for r in response.results}) == 1
     backwards = [Candidate(Document(TEXTS[1]), rank=9 - i) for i in range(5)]
     assert indices(reranker.rerank(QUERY, backwards)) == [4, 3, 2, 1, 0]
     named = [Candidate(Document(TEXTS[1], id=i), rank=1) for i in "cab"]
@@ -129,7 +134,8 @@ def test_a_score_does_not_depend_on_the_batch(
         last = next(r for r in reranker.rerank(query, [*others, text]).results if r.index == 63)
         for other in (first, last, found[target]):
             assert other.probability == pytest.approx(alone.probability, abs=1e-3)
-    shuffled = [passages[i] for i in range(63, -1, -1)]
+    # With their ranks, so that ties stand as they did.
+    shuffled = [Candidate(Document(passages[i]), rank=i + 1) for i in range(63, -1, -1)]
     backwards = reranker.rerank(query, shuffled)
     assert [63 - r.index for r in backwards.results] == indices(together)
 

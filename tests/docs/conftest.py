@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.places import ROOT, environment
+from tests.loopback.dialects import KEY
+from tests.loopback.server import running
+
+KEYS = ("CO_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CLOUDFLARE_API_TOKEN")
+PLACES = {
+    "CO_API_URL": "cohere",
+    "JINA_BASE_URL": "jina",
+    "VOYAGE_BASE_URL": "voyage",
+    "MIXEDBREAD_BASE_URL": "mixedbread",
+    "TEI_BASE_URL": "tei",
+    "INFINITY_BASE_URL": "infinity",
+    "VLLM_BASE_URL": "vllm",
+    "RERANKER_INFERENCE_API": "weaviate",
+    "CLOUDFLARE_BASE_URL": "cloudflare",
+}
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +37,23 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def providers() -> Iterator[dict[str, str]]:
+    """The environment in which every provider is a server on this machine."""
+    with running() as server:
+        yield {
+            **dict.fromkeys(KEYS, KEY),
+            **{name: f"{server.url}/{prefix}" for name, prefix in PLACES.items()},
+            "CLOUDFLARE_ACCOUNT_ID": "acc",
+        }
+
+
 @pytest.fixture
-def workplace(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(
+    prepared: Path, providers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The prepared folder, as the working directory; all pages share it."""
     monkeypatch.chdir(prepared)
+    for name, value in providers.items():
+        monkeypatch.setenv(name, value)
     return prepared

@@ -10,6 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """This environment, with the commands of the running Python first on PATH."""
+    """This environment, with the commands of the running Python first on PATH.
+
+    What they keep for later runs goes below the working directory.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1"}
+    cache = str(Path.cwd() / ".cache")
+    return {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": cache}

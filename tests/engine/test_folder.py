@@ -76,3 +76,22 @@ def test_the_digest_follows_the_weights_without_a_manifest(tmp_path: Path) -> No
     before = open_folder(path).digest
     (path / "model.onnx").write_bytes(b"other")
     assert open_folder(path).digest != before
+
+
+def test_the_digest_covers_weights_in_several_files(tmp_path: Path) -> None:
+    def digest(files: dict[str, str]) -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for name, text in {**files, "tokenizer.json": "{}"}.items():
+            (folder / name).write_text(text)
+        return open_folder(folder).digest
+
+    graph = {"model.onnx": "graph"}
+    index = {"model.safetensors.index.json": "{}"}
+    shard = "model-00001-of-00001.safetensors"
+    folders = [graph]
+    folders += [{**graph, "model.onnx_data": text} for text in "ab"]
+    folders += [{**index, shard: text} for text in "ab"]
+    seen = [digest(files) for files in folders]
+    assert len(set(seen)) == 5
+    assert digest(graph) == seen[0]

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Blend, Candidate, Document, InputError, ScoreKind
+from secondpass import (
+    BaseReranker,
+    Blend,
+    Candidate,
+    Document,
+    InputError,
+    ScoreKind,
+    Status,
+)
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
 from secondpass.rerank.reading import Reading
@@ -65,6 +73,32 @@ def test_parts_add_up_and_probabilities_stay() -> None:
         assert set(result.parts) == {"rerank", "vector", "bm25"}
         assert result.probability == 0.5
         assert result.score_kind is ScoreKind.RANK
+
+
+class Half(Lengths):
+    """Leaves every other candidate out, as a policy does."""
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        whole = super().score(query, candidates, reading).scores
+        left_out = Score(min(s.value for s in whole), windows=0, scored=False)
+        scores = [s if i % 2 == 0 else left_out for i, s in enumerate(whole)]
+        return Scored(
+            scores, ScoreKind.SIMILARITY, status=Status.PARTIALLY_RERANKED, reason="half"
+        )
+
+
+def test_what_was_left_out_counts_as_the_lowest_and_stays_marked() -> None:
+    candidates = [
+        Candidate(Document("x" * n), vector=v) for n, v in ((5, 0.1), (9, 0.9), (2, 0.2))
+    ]
+    response = Blend(Half(), {"rerank": 1.0, "vector": 1.0}).rerank("q", candidates)
+    assert (response.status, response.reason) == (Status.PARTIALLY_RERANKED, "half")
+    by_index = {r.index: r for r in response.results}
+    assert [by_index[i].scored for i in range(3)] == [True, False, True]
+    assert by_index[1].parts["rerank"] == by_index[2].parts["rerank"]
+    assert by_index[1].probability is None
+    # Its cosine is the best by far, and still counts.
+    assert response.results[0].index == 1
 
 
 def test_without_first_stage_scores_nothing_changes() -> None:

@@ -22,6 +22,7 @@ BARE = Document("No more than this.")
 
 
 def texts(reading: Reading, *documents: Document) -> list[tuple[str, str]]:
+    reading.check(documents)
     return reading.texts([Candidate(d) for d in documents])
 
 

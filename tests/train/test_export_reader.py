@@ -60,6 +60,7 @@ def test_an_exported_reader_ranks_as_the_run_judged(run: Path, exported: Path) -
     manifest = open_folder(exported).manifest
     assert manifest["architecture"] == "reader"
     assert manifest["codes"] == 16
+    assert manifest["exit"] is None  # nothing to fit it on
     assert {"compress.onnx", "model.onnx"} <= set(manifest["files"])
     assert "16 int8 numbers a token" in (exported / "README.md").read_text(encoding="utf-8")
     assert np.std(scores(exported)) > 0
@@ -74,6 +75,13 @@ def test_int8_keeps_the_order(
     assert manifest["quality"]["padding_effect"] <= 1e-3
     one, other = scores(exported), scores(tmp_path / "int8")
     assert np.corrcoef(one, other)[0, 1] > 0.95
+    # What is left out never stands above what was read, and what is read keeps its score.
+    assert manifest["exit"]["lists"] >= 19
+    early = Reranker(tmp_path / "int8", exits=True)
+    some = early.rerank(QUERY, toy_examples().passages, top_k=3)
+    assert 3 <= some.usage.pairs <= some.usage.documents
+    for result in some.results:
+        assert result.score == pytest.approx(other[result.index])
     with pytest.raises(ModelError, match="top 10"):
         export_model(str(run), tmp_path / "no", replace(settings, min_overlap=1.01))
     assert not (tmp_path / "no").exists()

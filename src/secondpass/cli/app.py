@@ -10,15 +10,21 @@ from typing import Annotated
 import typer
 
 from secondpass._version import __version__
+from secondpass.cli.answer import answer
+from secondpass.cli.bench import bench
+from secondpass.cli.calibrate import calibrate
 from secondpass.cli.distill import distill
 from secondpass.cli.doctor import doctor
 from secondpass.cli.evaluate import evaluate
+from secondpass.cli.explain import explain
 from secondpass.cli.export import export
 from secondpass.cli.index import index
+from secondpass.cli.label import label
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
+from secondpass.cli.sample_queries import sample_queries
 from secondpass.cli.search import search
 from secondpass.cli.several import Several
 from secondpass.cli.train import train
@@ -35,7 +41,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (index, search, rerank, models, doctor, export, mine, train, distill):
+for command in (
+    *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
+    *(models, doctor, bench),
+    *(export, mine, train, distill),
+):
     app.command()(command)
 app.command("eval", cls=Several)(evaluate)
 for several in (report, tune):

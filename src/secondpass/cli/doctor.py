@@ -24,6 +24,7 @@ _PACKAGES = {
     "torch": "torch",
     "transformers": "torch",
     "onnx": "export",
+    "httpx2": "hosted",
 }
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 

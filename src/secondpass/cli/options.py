@@ -11,7 +11,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 IndexFolder = Annotated[Path, typer.Option("--index", help="The folder of the index.")]
 Model = Annotated[
     str,
-    typer.Option(help='"bundled", a model folder, or OWNER/MODEL@REVISION.'),
+    typer.Option(
+        help='"bundled", a model folder, OWNER/MODEL@REVISION, or PROVIDER/MODEL '
+        "with its key in the environment."
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Where the provider of --model is, if not at its usual place."),
+]
+Chain = Annotated[
+    str | None,
+    typer.Option(help="Models to ask if that one fails, in order, separated by commas."),
+]
+FallbackFlag = Annotated[
+    bool,
+    typer.Option(
+        "--fallback/--no-fallback",
+        help="Whether the first order is printed, and said so, if reranking fails.",
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option(help="Seconds that each model has; 30 for a provider.")
 ]
 TopK = Annotated[int | None, typer.Option(help="How many results to print.")]
 MinScore = Annotated[float | None, typer.Option(help="Drop results that score lower.")]
@@ -25,6 +46,39 @@ Template = Annotated[
 MaxLength = Annotated[int | None, typer.Option(help="Tokens of one window, query included.")]
 PassagesOption = Annotated[
     str, typer.Option("--passages", help="Long documents: max, mean, first or top-N-mean.")
+]
+
+BudgetMs = Annotated[
+    float | None,
+    typer.Option(help="Milliseconds for the second pass; what does not fit is left unscored."),
+]
+CascadeOption = Annotated[
+    bool,
+    typer.Option(
+        "--cascade", help="Let bundled-tiny rule out what cannot reach the top, for less work."
+    ),
+]
+CacheOption = Annotated[
+    bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
+]
+Queries = Annotated[
+    Path | None,
+    typer.Option(
+        help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.',
+        show_default=False,
+    ),
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(help="Grades: query id, document id, grade, as BEIR or TREC has them."),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="What `secondpass calibrate` wrote for this model."),
+]
+MinProbability = Annotated[
+    float | None,
+    typer.Option(help="Drop results that are less likely to be relevant, 0 to 1."),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from secondpass.retrieve.terms import TermScore
     from secondpass.types import RankedDocument, RerankResponse
 
 
@@ -48,16 +49,23 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "truncated": result.truncated,
         "unread": result.unread,
         "windows": result.windows,
+        "scored": result.scored,
         "title": None if document is None else document.title,
         "text": None if document is None else document.text,
         "metadata": None if document is None else dict(document.metadata),
     }
 
 
-def print_response(response: RerankResponse, *, explain: bool = False) -> None:
+def print_response(
+    response: RerankResponse,
+    *,
+    explain: bool = False,
+    terms: Mapping[str, Sequence[TermScore]] | None = None,
+) -> None:
     """Print results on standard output and what happened on standard error.
 
-    `explain` adds the first stage's scores and what each stage added to the score.
+    `explain` adds the first stage's scores and what each stage added to the score, `terms`
+    what each word added to the BM25 of a passage, by its id.
     """
     for result in response.results:
         head = f"{result.rank:>3}. score {result.score:.3f}  was {moved(result)}"
@@ -66,6 +74,10 @@ def print_response(response: RerankResponse, *, explain: bool = False) -> None:
         typer.echo(head)
         if explain:
             typer.echo(f"     {explanation(result)}")
+            words = (terms or {}).get(result.id or "", ())
+            if any(one.score > 0 for one in words):
+                said = ", ".join(f"{w.word} {w.score:.2f}" for w in words if w.score > 0)
+                typer.echo(f"     bm25 is the sum of {said}")
         typer.echo(f"     {label(result, 160)}")
     if not response.results:
         typer.echo(f"No results{': ' + response.reason if response.reason else ''}.", err=True)
@@ -79,7 +91,11 @@ def explanation(result: RankedDocument) -> str:
     words = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
     if result.parts:
         words.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
-    words.append(f"read in {result.windows} windows, {result.unread} characters unread")
+    words.append(
+        f"read in {result.windows} windows, {result.unread} characters unread"
+        if result.scored
+        else "not scored by the second pass"
+    )
     return "; ".join(words)
 
 
@@ -132,9 +148,15 @@ def number(value: float | None) -> str:
 def summary(response: RerankResponse) -> None:
     """Print what happened and how long each stage took to standard error."""
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
-    read = f"{response.usage.documents} candidates, {response.usage.pairs} windows read"
-    cut = response.usage.truncated
-    typer.echo(f"{response.status} by {response.model}: {read}", err=True)
+    usage, cut = response.usage, response.usage.truncated
+    read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
+    if usage.requests:
+        read += f", {usage.requests} requests"
+        read += ", price unknown" if usage.cost is None else f", {usage.cost:.6f} USD"
+    maker = "" if response.model is None else f" by {response.model}"
+    typer.echo(f"{response.status}{maker}: {read}", err=True)
+    if response.reason and response.results:
+        typer.echo(f"({response.reason})", err=True)
     typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
 
 

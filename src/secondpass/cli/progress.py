@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+Stages = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
@@ -51,7 +54,7 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
+def stages() -> Iterator[Stages]:
     """Show a bar on standard error; gives a function to call with (stage, done, total).
 
     A total of 0 is not known. The time left is that of the stage.

@@ -20,11 +20,20 @@ def rerank(
     ] = "-",
     top_k: options.TopK = None,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     model: options.Model = "bundled",
     fields: options.Fields = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Order documents by their relevance to a query.
@@ -34,15 +43,27 @@ def rerank(
     """
     from secondpass.cli.output import print_json, print_response, response_object
     from secondpass.cli.progress import working
-    from secondpass.reranker import Reranker
+    from secondpass.cli.second_pass import second_pass
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        response = Reranker(model).rerank(
+        reranker = second_pass(
+            model,
+            base_url=base_url,
+            chain=options.split_names(chain) or (),
+            fallback=fallback,
+            timeout=timeout,
+            budget_ms=budget_ms,
+            cascade=cascade,
+            cache=cache,
+            calibration=calibration,
+        )
+        response = reranker.rerank(
             query,
             documents,
             top_k=top_k,
             min_score=min_score,
+            min_probability=min_probability,
             fields=options.split_names(fields),
             template=template,
             max_length=max_length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -32,10 +33,19 @@ def search(
         typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
     ] = True,
     min_score: options.MinScore = None,
+    calibration: options.CalibrationFile = None,
+    min_probability: options.MinProbability = None,
     fields: options.Fields = None,
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    base_url: options.BaseUrl = None,
+    chain: options.Chain = None,
+    fallback: options.FallbackFlag = False,
+    timeout: options.Timeout = None,
+    budget_ms: options.BudgetMs = None,
+    cascade: options.CascadeOption = False,
+    cache: options.CacheOption = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the order before and after, side by side.")
     ] = False,
@@ -56,34 +66,64 @@ def search(
         response_object,
     )
     from secondpass.cli.progress import working
-    from secondpass.pipeline import Index, SearchOptions
+    from secondpass.cli.second_pass import second_pass
+    from secondpass.errors import InputError
+    from secondpass.pipeline import Index, Rerank, SearchOptions
+    from secondpass.retrieve.terms import term_scores
 
+    reranker: Rerank = model if rerank else False
+    if budget_ms is not None or cascade or cache or base_url is not None:
+        if not rerank:
+            raise InputError(
+                "--budget-ms, --cascade, --cache and --base-url are for the second pass",
+                why="--no-rerank leaves it out",
+            )
+        with working("Loading the models"):
+            reranker = second_pass(
+                model,
+                base_url=base_url,
+                timeout=timeout,
+                budget_ms=budget_ms,
+                cascade=cascade,
+                cache=cache,
+            )
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
         "top_k": top_k,
-        "rerank": model if rerank else False,
+        "rerank": reranker,
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
+        "calibration": calibration,
         "min_score": min_score,
+        "min_probability": min_probability,
         "fields": options.split_names(fields),
         "template": template,
         "max_length": max_length,
         "passages": passages,
+        "chain": options.split_names(chain) or (),
+        "on_failure": "fallback" if fallback else "raise",
+        "timeout": timeout,
     }
     set_by_file: Any = configured(config, context)
     chosen |= set_by_file
-    unranked: SearchOptions = {**chosen, "rerank": False, "min_score": None}
+    alone: SearchOptions = {"rerank": False, "calibration": None}
+    unlimited: SearchOptions = {"min_score": None, "min_probability": None}
+    unranked: SearchOptions = {**chosen, **alone, **unlimited}
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         before = opened.search(query, **unranked) if compare else None
+        names = [r.id for r in response.results if r.id is not None]
+        terms = term_scores(opened.store, query, names) if explain and names else {}
     if as_json:
         result = response_object(response)
+        for one in result["results"] if explain else ():
+            one["terms"] = [asdict(term) for term in terms.get(one["id"], ())]
         if before is not None:
             result["before"] = response_object(before)
         print_json(result)
     elif before is not None:
         print_comparison(before, response)
     else:
-        print_response(response, explain=explain)
+        print_response(response, explain=explain, terms=terms)

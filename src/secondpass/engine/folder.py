@@ -51,9 +51,18 @@ class ModelFolder:
         if recorded:
             sums = [f"{name}:{recorded[name]['sha256']}" for name in sorted(recorded)]
         else:
-            files = [self.onnx or self.safetensors, self.path / "tokenizer.json"]
-            sums = [f"{f.name}:{sha256(f)}" for f in files if f is not None and f.is_file()]
+            files = [*self._weights(), self.path / "tokenizer.json"]
+            sums = [f"{f.name}:{sha256(f)}" for f in files if f.is_file()]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+    def _weights(self) -> list[Path]:
+        """Return the file of the weights, with the further files that it is spread over."""
+        if self.onnx is not None:
+            # Weights beyond 2 GB stand beside the graph: model.onnx_data, model.onnx.data.
+            return sorted(self.onnx.parent.glob(f"{self.onnx.name}*"))
+        if self.safetensors is None or self.safetensors.name == "model.safetensors":
+            return [] if self.safetensors is None else [self.safetensors]
+        return [self.safetensors, *sorted(self.path.glob("model-*.safetensors"))]
 
     def verify(self) -> None:
         """Compare every file with the checksum that the manifest records.

@@ -16,9 +16,11 @@ from secondpass.rerank.inputs import (
     check_count,
     check_fields,
     check_number,
+    check_probability,
     check_query,
     to_candidates,
 )
+from secondpass.rerank.likely import likely
 from secondpass.rerank.passages import Passages, parse_passages
 from secondpass.rerank.reading import Reading
 from secondpass.types import (
@@ -36,19 +38,50 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenWindow:
+    """One window of a document's body: where it stands, in characters, and its score."""
+
+    start: int
+    end: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
-    """One document's score, and how it was read (see `RankedDocument`)."""
+    """One document's score, and how it was read (see `RankedDocument`).
+
+    One with `scored=False` has at most the lowest `value` of those that were scored. `raw` is
+    the score before a calibration bent the scale, None where nothing did; `seen` has the
+    windows one by one, where the reranker tells them.
+    """
 
     value: float
     probability: float | None = None
     windows: int = 1
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
+    raw: float | None = None
+    seen: tuple[SeenWindow, ...] = ()
+
+
+def seen_windows(
+    spans: Sequence[tuple[int, int]], values: Sequence[float]
+) -> tuple[SeenWindow, ...]:
+    """Return the windows of one document with their scores."""
+    pairs = zip(spans, values, strict=True)
+    return tuple(SeenWindow(start, end, value) for (start, end), value in pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of all candidates, in the order of the candidates."""
+    """The scores of all candidates, in the order of the candidates.
+
+    - `model`: which model gave them, if another than the reranker's own.
+    - `threshold`: False where they are not on the scale that a caller's `min_score` means,
+      because something else stood in; nothing is dropped then.
+    - `requests`, `searches`, `cost`: see `Usage`.
+    """
 
     scores: Sequence[Score]
     kind: ScoreKind
@@ -56,6 +89,11 @@ class Scored:
     tokens: int = 0
     status: Status = Status.RERANKED
     reason: str | None = None
+    model: str | None = None
+    threshold: bool = True
+    requests: int = 0
+    searches: float = 0.0
+    cost: float | None = None
 
 
 class RerankOptions(TypedDict, total=False):
@@ -63,6 +101,7 @@ class RerankOptions(TypedDict, total=False):
 
     top_k: int | None
     min_score: float | None
+    min_probability: float | None
     fields: Sequence[str] | None
     template: str | None
     max_length: int | None
@@ -88,6 +127,16 @@ class BaseReranker(ABC):
         return self
 
     @property
+    def identity(self) -> str | None:
+        """What tells this reranker's scores from those of any other, or None.
+
+        A text that changes with everything that can change the score of a pair: weights,
+        precision, calibration, limits. The query, the texts and the `Reading` are not part
+        of it. None, the default, means that nobody may keep the scores.
+        """
+        return None
+
+    @property
     def blend_weights(self) -> Mapping[str, float] | None:
         """The weights that suit this model in a `Blend`; None where nobody fitted any."""
         return None
@@ -95,8 +144,8 @@ class BaseReranker(ABC):
     def with_states(self, store: StateStore) -> BaseReranker:
         """Return this reranker, keeping what it computes of documents in a store.
 
-        A backend that keeps nothing is returned as it is; a policy hands the store on to
-        what it wraps.
+        A backend that keeps nothing is returned as it is, and so is one that the store does
+        not belong to; a policy hands the store on to all that it wraps.
         """
         return self
 
@@ -116,6 +165,7 @@ class BaseReranker(ABC):
         *,
         top_k: int | None = None,
         min_score: float | None = None,
+        min_probability: float | None = None,
         fields: Sequence[str] | None = None,
         template: str | None = None,
         max_length: int | None = None,
@@ -128,6 +178,12 @@ class BaseReranker(ABC):
           stage first. An empty list gives an empty response with status "skipped".
         - `top_k`: keep this many, at least 1; None keeps all.
         - `min_score`: drop what scores lower (on the scale of `score`); 0.0 is a value.
+          What was not scored (see `RankedDocument.scored`) is dropped too. Nothing is
+          dropped where a fallback stood in, whose scores are on another scale.
+        - `min_probability`: drop what is less likely to be relevant, 0 to 1, and what was not
+          scored. Where nothing is left, the results are empty and `reason` says so; where
+          a fallback stood in, nothing is dropped. See `Calibrated` for probabilities that
+          fit your data.
         - `fields`, `template`, `max_length`: what the model reads, see `Reading`.
         - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
           a `Passages`.
@@ -140,30 +196,49 @@ class BaseReranker(ABC):
         query = check_query(query)
         top_k = check_count("top_k", top_k)
         min_score = check_number("min_score", min_score)
+        min_probability = check_probability("min_probability", min_probability)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
-        reading = Reading(check_fields(fields), template, max_length, parse_passages(passages))
+        reading = Reading(
+            check_fields(fields),
+            template,
+            max_length,
+            parse_passages(passages),
+            top_k=top_k,
+            started=started,
+        )
         if candidates:
+            reading.check([c.document for c in candidates])
             scored = self.score(query, candidates, reading)
         else:
             nothing = "there were no documents"
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
         results = _ranked(candidates, scored, return_documents)
-        kept = [r for r in results if min_score is None or r.score >= min_score][:top_k]
+        if not scored.threshold:
+            min_score = min_probability = None
+        kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
+        reason = scored.reason
+        if min_probability is not None:
+            kept, missed = likely(kept, min_probability, self.model)
+            reason = missed if reason is None else reason
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,
-            model=self.model,
+            model=_made_by(self.model, scored),
             status=scored.status,
-            results=tuple(kept),
+            results=tuple(kept[:top_k]),
             timings={"rerank": elapsed, "total": elapsed},
             usage=Usage(
                 documents=len(candidates),
+                scored=sum(s.scored for s in scored.scores),
                 pairs=scored.pairs,
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),
+                requests=scored.requests,
+                searches=scored.searches,
+                cost=scored.cost,
             ),
-            reason=scored.reason,
+            reason=reason,
         )
 
     async def arerank(
@@ -171,6 +246,12 @@ class BaseReranker(ABC):
     ) -> RerankResponse:
         """Do as `rerank`, in a worker thread, without blocking the event loop."""
         return await asyncio.to_thread(self.rerank, query, documents, **options)
+
+
+def _made_by(model: str, scored: Scored) -> str | None:
+    if scored.status is Status.FALLBACK:
+        return None
+    return model if scored.model is None else scored.model
 
 
 def _ranked(
@@ -184,8 +265,9 @@ def _ranked(
             )
     ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
 
-    def order(i: int) -> tuple[float, int, str, int]:
-        return (-scored.scores[i].value, ranks[i], candidates[i].document.id or "", i)
+    def order(i: int) -> tuple[float, bool, int, str, int]:
+        score, name = scored.scores[i], candidates[i].document.id or ""
+        return (-score.value, not score.scored, ranks[i], name, i)
 
     return [
         _result(rank, i, candidates[i], ranks[i], scored, return_documents)
@@ -207,7 +289,8 @@ def _result(
         index=index,
         rank=rank,
         score=score.value,
-        score_kind=scored.kind,
+        # A score that no model gave can be compared with nothing outside its response.
+        score_kind=scored.kind if score.scored else ScoreKind.RANK,
         first_stage=first,
         id=candidate.document.id,
         document=candidate.document if return_documents else None,
@@ -215,4 +298,5 @@ def _result(
         windows=score.windows,
         unread=score.unread,
         parts=score.parts,
+        scored=score.scored,
     )

@@ -33,6 +33,14 @@ def check_count(name: str, value: object) -> int | None:
     return value
 
 
+def require_count(name: str, value: object) -> int:
+    """Return a count of at least 1, or raise `InputError` naming the argument."""
+    count = check_count(name, value)
+    if count is None:
+        raise InputError(f"{name} must be a whole number, not None")
+    return count
+
+
 def check_number(name: str, value: object) -> float | None:
     """Return a number that is not NaN, or None, or raise `InputError`."""
     if value is None:
@@ -40,6 +48,14 @@ def check_number(name: str, value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise InputError(f"{name} must be a number, not {value!r}")
     return float(value)
+
+
+def check_probability(name: str, value: object) -> float | None:
+    """Return a number from 0 to 1 or None, or raise `InputError` naming the argument."""
+    number = check_number(name, value)
+    if number is not None and not 0 <= number <= 1:
+        raise InputError(f"{name} must be from 0 to 1, not {value!r}")
+    return number
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""What of a document the model reads: which fields, in which layout, how long."""
+"""How candidates are read: which fields, in which layout, how long, and to what end."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ class Reading:
     it is long; what stands before it is the head, repeated on every window. `max_length`
     is the length of a window in tokens with query and special tokens; None is the
     model's own.
+
+    Policies also want to know how many results the caller asked for (`top_k`, None for
+    all) and when (`started`, of `time.perf_counter`, None for now). No score depends on
+    them.
     """
 
     fields: tuple[str, ...] | None = None
     template: str | None = None
     max_length: int | None = None
     passages: Passages = field(default_factory=Passages)
+    top_k: int | None = None
+    started: float | None = None
 
     def __post_init__(self) -> None:
         if self.template is not None:
@@ -60,15 +66,23 @@ class Reading:
         return ("title", "text") if self.fields is None else self.fields
 
     def texts(self, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
-        """Return (head, body) of each document.
+        """Return (head, body) of each document; a field that one lacks is left out there."""
+        return [self._text(c.document) for c in candidates]
 
-        A field that some documents lack is left out there; one that every document
-        lacks raises `InputError`.
+    def check(self, documents: Sequence[Document]) -> None:
+        """Raise `InputError` for a field to read that every one of the documents lacks.
+
+        Of all documents of a query, once: a policy may score them in parts, and a part may
+        lack a field that others have.
         """
-        texts = [self._text(c.document) for c in candidates]
-        if self.fields is not None or self.template is not None:
-            self._check([c.document for c in candidates])
-        return texts
+        if self.fields is None and self.template is None:
+            return
+        for name in self.names:
+            if documents and all(field_text(d, name) is None for d in documents):
+                known = {"text", "title"} | {k for d in documents for k in d.metadata}
+                raise InputError(
+                    f"No document has the field {name!r}", fix=nearest(name, known)
+                )
 
     def _text(self, document: Document) -> tuple[str, str]:
         *heads, last = self.names
@@ -84,14 +98,6 @@ class Reading:
         head += self.template[position : final.start()]
         body = (field_text(document, final[1]) or "") + self.template[final.end() :]
         return head, body
-
-    def _check(self, documents: Sequence[Document]) -> None:
-        for name in self.names:
-            if documents and all(field_text(d, name) is None for d in documents):
-                known = {"text", "title"} | {k for d in documents for k in d.metadata}
-                raise InputError(
-                    f"No document has the field {name!r}", fix=nearest(name, known)
-                )
 
 
 def field_text(document: Document, name: str) -> str | None:

@@ -194,6 +194,17 @@ class LanceStore:
             if self.dimension and table.count_rows() >= VECTOR_INDEX_FROM:
                 t.index_vectors(table)
 
+    def passages(self, name: str) -> list[Hit]:
+        """Return the passage of this id, or those of the document, with their embeddings."""
+        columns = [*r.READ, *([r.VECTOR] if self.dimension else [])]
+        known = quoted(clean(name))
+        with self._guarded("the index cannot be read"):
+            search = self._table.search().where(f"{r.ID} = {known} OR {r.DOC} = {known}")
+            table = search.select(columns).limit(None).to_arrow()
+        hits = _hits(table, [0.0] * table.num_rows, table.num_rows)
+        whole = [hit for hit in hits if hit.id == clean(name)]
+        return whole if whole else hits
+
     def bm25(
         self,
         query: str,

@@ -46,6 +46,8 @@ def card(manifest: Mapping[str, Any], notes: str | None) -> str:
         lines += ["", "## Against full precision", "", _HELD_OUT, "", "| measure | value |"]
         lines += ["|---|---|"]
         lines += [f"| {_MEASURED[k]} | {v} |" for k, v in manifest["quality"].items()]
+    if manifest.get("exit"):
+        lines += ["", "## Exit", "", _EXIT.format(**manifest["exit"])]
     lines += ["", "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
     lines += [
         f"| {name} | {file['bytes']:,} | `{file['sha256']}` |"
@@ -72,5 +74,10 @@ _PRECISIONS = {
 _NO_NOTES = (
     "No one has written down what this model was trained on, how good it is or where it "
     "fails: pass --notes FILE.md to `secondpass export`."
+)
+_EXIT = (
+    "With `exits=True`, candidates are not read whose starting score (start.onnx) is more "
+    "than {margin:.2f} log-odds below that of the last place wanted. The margin is to keep the "
+    "whole top of {confidence:.0%} of lists; it was fitted on {lists}."
 )
 _HELD_OUT = "On pairs of questions that were not used for calibration."

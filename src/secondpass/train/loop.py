@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from secondpass.errors import ModelError
+from secondpass.evaluate.platt import fit_platt
 from secondpass.train.average import Average
 from secondpass.train.device import precision
 from secondpass.train.judging import macro, ndcg, ranks, reciprocal_rank
 from secondpass.train.learner import Asked, Learner
 from secondpass.train.objective import Targets, loss
 from secondpass.train.plan import Plan
-from secondpass.train.platt import fit_platt
 from secondpass.train.run_folder import RunFolder
 from secondpass.train.schedule import rate_at
 from secondpass.train.settings import Settings

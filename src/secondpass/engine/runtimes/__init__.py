@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.engine.folder import ModelFolder
+from secondpass.errors import InputError, nearest
+
+ENGINES = ("onnxruntime", "openvino")
+ENVIRONMENT = "SECONDPASS_RUNTIME"
+"""Names the engine for models that may run in any; ONNX Runtime where it is not set."""
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -39,18 +45,36 @@ class Runtime(Protocol):
         ...
 
 
-def load_runtime(folder: ModelFolder, *, threads: int | None = None) -> Runtime:
-    """Open the model with ONNX Runtime, or with PyTorch where there is no ONNX graph.
+def wanted_engine() -> str:
+    """Return the engine that the environment names; raises `InputError` for an unknown one."""
+    name = os.environ.get(ENVIRONMENT, ENGINES[0])
+    if name not in ENGINES:
+        raise InputError(
+            f"There is no runtime {name!r}", where=ENVIRONMENT, fix=nearest(name, ENGINES)
+        )
+    return name
 
-    `threads` is the number of threads for one call; None leaves it to the engine.
-    Raises `MissingExtraError` if only safetensors are present and PyTorch is not
-    installed, `ModelError` if the engine refuses the model.
+
+def load_runtime(
+    folder: ModelFolder, *, threads: int | None = None, engine: str = ENGINES[0]
+) -> Runtime:
+    """Open the model with an engine, or with PyTorch where there is no ONNX graph.
+
+    `threads` is the number of threads for one call; None leaves it to the engine. A graph
+    that borrows tables runs in ONNX Runtime only, whatever `engine` says. Raises
+    `MissingExtraError` if what the model needs is not installed, `ModelError` if the engine
+    refuses the model.
     """
     if folder.onnx is not None:
         from secondpass.engine.borrowed import borrowed_tables
         from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 
-        return OnnxRuntime(folder.onnx, threads=threads, tables=borrowed_tables(folder))
+        tables = borrowed_tables(folder)
+        if engine == "openvino" and not tables:
+            from secondpass.engine.runtimes.openvino import OpenVinoRuntime
+
+            return OpenVinoRuntime(folder.onnx, threads=threads)
+        return OnnxRuntime(folder.onnx, threads=threads, tables=tables)
     from secondpass.engine.runtimes.torch import TorchRuntime
 
     return TorchRuntime(folder.path)

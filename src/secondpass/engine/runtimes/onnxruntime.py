@@ -30,6 +30,9 @@ class OnnxRuntime:
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        # A process holds several sessions (encoder, reader), each with threads of its own.
+        # Left alone, those of one go on spinning after a run, in the way of the next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         # The session reads them where they are, so they must live as long as it does.

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from secondpass.engine.encoder import run_batched
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
-from secondpass.engine.runtimes import load_runtime
+from secondpass.engine.runtimes import load_runtime, wanted_engine
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import (
     label_names,
     positive_label,
@@ -18,6 +19,7 @@ from secondpass.rerank.cross_encoder.labels import (
     sigmoid,
 )
 from secondpass.rerank.cross_encoder.windows import windows
+from secondpass.rerank.exits import no_exits
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind
 
@@ -26,7 +28,9 @@ class CrossEncoder(BaseReranker):
     """Scores each document by the log-odds that it is relevant to the query.
 
     `label` names the output that means "relevant" for models with several (by name or
-    position; the last by default). `threads` is the number of threads for one batch.
+    position; the last by default). `threads` is the number of threads for one batch. The
+    environment variable SECONDPASS_RUNTIME may name another engine, "openvino"; its scores
+    differ a little from ONNX Runtime's.
     """
 
     def __init__(
@@ -36,8 +40,11 @@ class CrossEncoder(BaseReranker):
         name: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
+        exits: bool = False,
     ) -> None:
         self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
+        if exits:
+            raise no_exits(self._name)
         self.folder = folder
         self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
         names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
@@ -46,12 +53,18 @@ class CrossEncoder(BaseReranker):
         self.max_length = int(
             folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
         )
-        self._runtime = load_runtime(folder, threads=threads)
+        self._engine = wanted_engine()
+        self._runtime = load_runtime(folder, threads=threads, engine=self._engine)
 
     @property
     def model(self) -> str:
         """The name the model was loaded by."""
         return self._name
+
+    @property
+    def identity(self) -> str:
+        """What tells this model's scores from those of any other."""
+        return folder_identity(self.folder, label=self._positive, engine=self._engine)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""
@@ -75,8 +88,10 @@ class CrossEncoder(BaseReranker):
         scores, position = {}, 0
         for text, document in zip(distinct, cut, strict=True):
             count = len(document.sequences)
-            value = reading.passages.combine(logits[position : position + count])
-            scores[text] = Score(value, sigmoid(value), count, document.unread)
+            found = logits[position : position + count]
+            value = reading.passages.combine(found)
+            seen = seen_windows(document.spans, found)
+            scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
             position += count
         return Scored(
             [scores[text] for text in texts],

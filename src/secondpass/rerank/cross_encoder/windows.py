@@ -40,6 +40,10 @@ def windows(
             fix="Shorten the query, or use a model that reads longer texts.",
         )
     return [
-        Windows(tuple(template.join(question.ids, ids) for ids in piece.ids), piece.unread)
+        Windows(
+            tuple(template.join(question.ids, ids) for ids in piece.ids),
+            piece.unread,
+            piece.spans,
+        )
         for piece in pieces(tokeniser, texts, room=room, passages=passages)
     ]

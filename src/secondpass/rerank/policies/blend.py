@@ -12,7 +12,7 @@ import numpy as np
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.reading import Reading
-from secondpass.types import Candidate, ScoreKind
+from secondpass.types import Candidate, ScoreKind, Status
 
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
@@ -27,8 +27,9 @@ class Blend(BaseReranker):
     Each score is standardised over the candidates of one query (mean 0, deviation 1), so
     the sum orders one response and means nothing across responses (`ScoreKind.RANK`);
     `probability` stays the reranker's own. A candidate without a score of a kind counts
-    as the lowest of that kind; a kind that no candidate has is left out, and with none
-    of them the reranker's scores are passed through unchanged.
+    as the lowest of that kind, and one that a policy left unscored by the score that it was
+    given instead, which is never above the lowest; a kind that no candidate has is left out,
+    and with none of the first stage's the reranker's scores are passed through unchanged.
 
     `weights` are finite, not negative, and not all zero; kinds not named weigh nothing.
     Without them those count that were fitted for the model, or else `DEFAULT_WEIGHTS`.
@@ -60,7 +61,10 @@ class Blend(BaseReranker):
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""
         scored = self.reranker.score(query, candidates, reading)
-        columns = {
+        if scored.status is Status.FALLBACK:
+            # The first stage's order is the answer; to blend it with its own parts is another.
+            return scored
+        columns: dict[str, list[float | None]] = {
             "vector": [c.vector for c in candidates],
             "bm25": [c.bm25 for c in candidates],
         }
@@ -69,7 +73,8 @@ class Blend(BaseReranker):
             for name, values in columns.items()
         ):
             return scored
-        columns["rerank"] = [s.value for s in scored.scores]
+        # Bent scores would weigh otherwise than those that the weights were fitted for.
+        columns["rerank"] = [s.value if s.raw is None else s.raw for s in scored.scores]
         parts = {
             name: self.weights[name] * standardise(columns[name])
             for name in DEFAULT_WEIGHTS

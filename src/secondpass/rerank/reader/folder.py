@@ -11,9 +11,10 @@ from pathlib import Path
 from secondpass.engine.folder import ModelFolder, open_folder, sha256
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.models import BUNDLED, bundled_path
+from secondpass.rerank.exits import Exit
 from secondpass.rerank.policies.blend import check_weights
 
-COMPRESS = "compress.onnx"
+COMPRESS, START = "compress.onnx", "start.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class ReaderFolder:
     - `scale`, `shift`: what makes log-odds of the graph's scores; 1 and 0 where the manifest
       has no `calibration`.
     - `blend`: the weights that suit it in a `Blend`, or None.
+    - `start`: the graph of the score that reading starts from, and `exit`: how far that
+      may be trusted; None where the manifest has no `exit`.
     """
 
     encoder: ModelFolder
@@ -39,6 +42,8 @@ class ReaderFolder:
     scale: float
     shift: float
     blend: Mapping[str, float] | None
+    start: Path | None
+    exit: Exit | None
 
 
 def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
@@ -56,6 +61,8 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         scale, shift = float(calibration["scale"]), float(calibration["shift"])
         stated = manifest.get("blend")
         blend = None if stated is None else check_weights(stated)
+        said = manifest.get("exit")
+        leaving = None if said is None else Exit.from_object(said)
     except InputError as error:
         raise _damaged(folder, f"blend: {error.what}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -66,12 +73,25 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         raise _damaged(folder, f"codes is {codes} and max_length is {max_length}")
     if folder.onnx is None or not compress.is_file():
         raise _damaged(folder, f"it has no {COMPRESS}" if folder.onnx else "no model.onnx")
+    start = None if leaving is None else folder.path / START
+    if start is not None and not start.is_file():
+        raise _damaged(folder, f"it has no {START}")
     encoder = _encoder(folder, named)
     recorded = manifest.get("files", {}).get(COMPRESS)
     made_by = sha256(compress) if recorded is None else str(recorded["sha256"])
     states = hashlib.sha256(f"{encoder.digest}\n{made_by}\n{codes}".encode()).hexdigest()
     return ReaderFolder(
-        encoder, compress, folder.onnx, codes, max_length, states, scale, shift, blend
+        encoder=encoder,
+        compress=compress,
+        score=folder.onnx,
+        codes=codes,
+        max_length=max_length,
+        states_digest=states,
+        scale=scale,
+        shift=shift,
+        blend=blend,
+        start=start,
+        exit=leaving,
     )
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from secondpass.engine.folder import ModelFolder
+from secondpass.engine.identity import folder_identity
 from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.engine.token_encoder import open_encoder
 from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import sigmoid
+from secondpass.rerank.exits import below, no_exits, reachable
+from secondpass.rerank.policies.partial import join
 from secondpass.rerank.reader.cache import DEFAULT_BYTES, RecordCache
+from secondpass.rerank.reader.cuts import Cutter, Text
 from secondpass.rerank.reader.folder import read_reader_folder
-from secondpass.rerank.reader.record import Record, record_key
-from secondpass.rerank.reader.scoring import Question, read_records
+from secondpass.rerank.reader.record import Record
+from secondpass.rerank.reader.records import Records
+from secondpass.rerank.reader.scoring import Question
+from secondpass.rerank.reader.search import Search
 from secondpass.rerank.reader.states import StateReader
 from secondpass.rerank.reader.store import StateStore
 from secondpass.rerank.reading import Reading
-from secondpass.rerank.windows import LEAST_DOCUMENT, Windows, pieces
-from secondpass.types import Candidate, ScoreKind
-
-# So many windows are held at once, whatever the number of candidates.
-_GROUP = 256
+from secondpass.rerank.windows import LEAST_DOCUMENT, Windows
+from secondpass.types import Candidate, ScoreKind, Status
 
 
 class Reader(BaseReranker):
@@ -36,9 +39,13 @@ class Reader(BaseReranker):
     al., SIGIR 2020).
 
     `max_length` bounds one window of a document, special tokens included; the query is
-    apart from it. `threads` is the number of threads for one batch. Raises
+    apart from it. `threads` is the number of threads for one batch. With `exits`, where
+    fewer results are wanted than there are candidates, only those are read that can be
+    among them, judged by the score that reading starts from: the cosine, and the nearest
+    token of each word of the query. The others stand below all that were read. Raises
     `ModelDamagedError` for a folder that lacks something, `ModelError` for an encoder that
-    is not the reader's own, `InputError` for a `label`: there is one output only.
+    is not the reader's own, `InputError` for a `label` (there is one output only) and for
+    `exits` of a reader that has none.
     """
 
     def __init__(
@@ -49,12 +56,14 @@ class Reader(BaseReranker):
         label: str | int | None = None,
         threads: int | None = None,
         cache_bytes: int = DEFAULT_BYTES,
+        exits: bool = False,
     ) -> None:
         self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
         if label is not None:
             raise InputError(f"A reader has one output, not a label {label!r}")
         self.folder = folder
         parts = read_reader_folder(folder)
+        self._encoder_folder = parts.encoder
         self.encoder = open_encoder(parts.encoder, threads=threads)
         if self.encoder.states_width is None:
             raise ModelDamagedError(
@@ -71,6 +80,12 @@ class Reader(BaseReranker):
         compress = OnnxRuntime(parts.compress, threads=threads)
         self._states = StateReader(self.encoder, compress, parts.codes)
         self._scores = OnnxRuntime(parts.score, threads=threads)
+        self._exit = parts.exit if exits else None
+        if exits and parts.start is None:
+            raise no_exits(self._name)
+        wanted = parts.start if exits else None
+        self._start = None if wanted is None else OnnxRuntime(wanted, threads=threads)
+        self._cutter = Cutter(self.encoder.tokeniser)
         self.cache = RecordCache(cache_bytes)
         self.store: StateStore | None = None
 
@@ -80,12 +95,17 @@ class Reader(BaseReranker):
         return self._name
 
     @property
-    def blend_weights(self) -> Mapping[str, float] | None:
-        """The weights that were fitted for it, as its manifest has them."""
-        return self._blend
+    def identity(self) -> str:
+        """What tells this reader's scores from those of any other."""
+        return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
 
     def with_states(self, store: StateStore) -> Reader:
-        """Return this reader with a place to keep records in; sessions are shared."""
+        """Return this reader with a place to keep records in; sessions are shared.
+
+        A store of another model's records is not used.
+        """
+        if store.digest != self.states_digest:
+            return self
         twin = copy.copy(self)
         twin.store = store
         return twin
@@ -94,52 +114,75 @@ class Reader(BaseReranker):
         """Read windows anew: yield records, batch by batch, each with its position."""
         return self._states.read(sequences)
 
-    def windows(self, texts: Sequence[tuple[str, str]], reading: Reading) -> list[Windows]:
+    def windows(self, texts: Sequence[Text], reading: Reading) -> list[Windows]:
         """Return the windows of each (head, body); raises `InputError` for a bad length."""
-        tokeniser = self.encoder.tokeniser
-        room = self._window_length(reading.max_length) - tokeniser.special
-        found = pieces(tokeniser, texts, room=room, passages=reading.passages)
-        return [Windows(tuple(map(tokeniser.single, p.ids)), p.unread) for p in found]
+        return self._cutter.windows(texts, room=self._room(reading), passages=reading.passages)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows.
 
         `tokens` counts what was encoded for it: the query, and the windows of which no
-        record was kept.
+        record was kept. `pairs` counts the windows that were read; with `exits`, those of
+        the candidates that could be among the first.
         """
-        question = self._question(query)
+        question = self.question(query)
         texts = reading.texts(candidates)
-        distinct = list(dict.fromkeys(texts))
-        cut = self.windows(distinct, reading)
-        # By key, so that windows of the same tokens are read once and tie to the last bit.
-        windows = {record_key(s): s for document in cut for s in document.sequences}
-        order = sorted(windows, key=lambda key: len(windows[key][0]))
-        logits: dict[bytes, float] = {}
+        search = self.search(question, list(dict.fromkeys(texts)), reading)
+        left = self._left_out(search, texts, reading)
+        read = [text for text in search.cuts if text not in left]
         scale, shift = self._calibration
-        tokens, problems = question.tokens, dict[str, None]()
-        for start in range(0, len(order), _GROUP):
-            some = {key: windows[key] for key in order[start : start + _GROUP]}
-            records, encoded = self._records(some, problems)
-            tokens += encoded
-            values = read_records(
-                self._scores, question, [records[key] for key in some], longest=self.longest
-            )
-            calibrated = scale * values + shift
-            logits.update(zip(some, calibrated.tolist(), strict=True))
-        scores = {}
-        for text, document in zip(distinct, cut, strict=True):
-            found = [logits[record_key(s)] for s in document.sequences]
-            value = reading.passages.combine(found)
-            scores[text] = Score(value, sigmoid(value), len(found), document.unread)
+        scores: dict[Text, Score] = {}
+        for text, values in search.values(self._scores, read).items():
+            value = reading.passages.combine([scale * logit + shift for logit in values])
+            cut = search.cuts[text]
+            seen = seen_windows(cut.spans, [scale * logit + shift for logit in values])
+            scores[text] = Score(value, sigmoid(value), len(values), cut.unread, seen=seen)
+        told = f"{len(read)} of {len(search.cuts)} texts could still be among the first"
+        lowest = min(score.value for score in scores.values())
+        for text, value in zip(left, below(lowest, list(left.values())), strict=True):
+            unread = search.cuts[text].unread
+            scores[text] = Score(value, windows=0, unread=unread, scored=False)
         return Scored(
             [scores[text] for text in texts],
             ScoreKind.LOGIT,
-            pairs=sum(len(document.sequences) for document in cut),
-            tokens=tokens,
-            reason=_reason(problems),
+            pairs=sum(len(search.cuts[text].keys) for text in read),
+            tokens=question.tokens + search.records.tokens,
+            status=Status.PARTIALLY_RERANKED if left else Status.RERANKED,
+            reason=join([search.records.reason, told if left else None]),
         )
 
-    def _question(self, query: str) -> Question:
+    def search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
+        """Return the windows of distinct texts, and where their records are found."""
+        room, passages = self._room(reading), reading.passages
+        cuts = self._cutter.cut(texts, room=room, passages=passages)
+        owners = {key: text for text, one in zip(texts, cuts, strict=True) for key in one.keys}
+
+        def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:
+            owning = list({owners[key]: None for key in keys})
+            return self._cutter.sequences(owning, room=room, passages=passages)
+
+        lengths = {k: n for one in cuts for k, n in zip(one.keys, one.lengths, strict=True)}
+        records = Records(self._states, self.cache, self.store, lengths, sequences)
+        return Search(question, dict(zip(texts, cuts, strict=True)), records, self.longest)
+
+    def _left_out(
+        self, search: Search, texts: Sequence[Text], reading: Reading
+    ) -> dict[Text, float]:
+        """Return the texts that cannot be among the first, with their early scores."""
+        if self._exit is None or reading.top_k is None or reading.top_k >= len(texts):
+            return {}
+        assert self._start is not None
+        scale, shift = self._exit.scale, self._exit.shift
+        early = {
+            text: reading.passages.combine([scale * value + shift for value in values])
+            for text, values in search.values(self._start, search.cuts).items()
+        }
+        stays = reachable([early[text] for text in texts], reading.top_k, self._exit.margin)
+        kept = {text for text, stay in zip(texts, stays, strict=True) if stay}
+        return {text: score for text, score in early.items() if text not in kept}
+
+    def question(self, query: str) -> Question:
+        """Return the query encoded; raises `InputError` for one that is too long."""
         tokeniser = self.encoder.tokeniser
         room = self.longest - tokeniser.special
         (tokens,) = tokeniser.encode([query], limit=room + 1)
@@ -153,35 +196,12 @@ class Reader(BaseReranker):
         sequence = tokeniser.single(tokens.ids)
         return Question(self.encoder.encode_one(sequence), len(sequence[0]))
 
-    def _records(
-        self, windows: Mapping[bytes, TokenSequence], problems: dict[str, None]
-    ) -> tuple[dict[bytes, Record], int]:
-        """Return the records of all windows, and how many tokens had to be encoded."""
-        records = {key: r for key in windows if (r := self.cache.get(key)) is not None}
-        store = self.store
-        missing = [key for key in windows if key not in records]
-        if store is not None and missing:
-            kept = store.get(missing)
-            # A record of another length would answer for another text.
-            fitting = {k: r for k, r in kept.records.items() if r.tokens == len(windows[k][0])}
-            records |= fitting
-            self._remember(fitting)
-            if kept.problem is not None:
-                problems[kept.problem] = None
-            missing = [key for key in missing if key not in records]
-        fresh: dict[bytes, Record] = {}
-        for batch in self.read([windows[key] for key in missing]):
-            fresh |= {missing[position]: record for position, record in batch}
-        self._remember(fresh)
-        if store is not None and fresh:
-            problem = store.put(fresh.items())
-            if problem is not None:
-                problems[problem] = None
-        return records | fresh, sum(record.tokens for record in fresh.values())
+    def compressed(self, question: Question) -> Record:
+        """Return the record that a query would have as a document."""
+        return self._states.compress(question.encoded)
 
-    def _remember(self, records: Mapping[bytes, Record]) -> None:
-        for key, record in records.items():
-            self.cache.put(key, record)
+    def _room(self, reading: Reading) -> int:
+        return self._window_length(reading.max_length) - self.encoder.tokeniser.special
 
     def _window_length(self, wanted: int | None) -> int:
         if wanted is None:
@@ -192,9 +212,3 @@ class Reader(BaseReranker):
                 where=f"model {self._name}",
             )
         return max(wanted, min(self.longest, LEAST_DOCUMENT + self.encoder.tokeniser.special))
-
-
-def _reason(problems: Mapping[str, None]) -> str | None:
-    if not problems:
-        return None
-    return f"{'; '.join(problems)}; documents were read again"

@@ -50,9 +50,9 @@ def read_records(
         longest=longest,
     ):
         some = [records[position] for position in batch.rows]
-        scores = runtime.run_named({**fixed, **_padded(some, batch.length)}, ["scores"])[
-            "scores"
-        ]
+        feeds = {**fixed, **_padded(some, batch.length)}
+        present = {name: array for name, array in feeds.items() if name in runtime.inputs}
+        scores = runtime.run_named(present, ["scores"])["scores"]
         if scores.shape != (len(some),):
             raise ModelError(
                 "The reader's model.onnx gives something else than it should",

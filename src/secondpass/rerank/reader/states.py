@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from secondpass.engine.runtimes import Runtime
-from secondpass.engine.token_encoder import TokenEncoder
+from secondpass.engine.token_encoder import Encoded, TokenEncoder
 from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import ModelError
 from secondpass.rerank.reader.record import Record
@@ -54,3 +54,13 @@ class StateReader:
                     zip(batch.rows, batch.lengths, strict=True)
                 )
             ]
+
+    def compress(self, encoded: Encoded) -> Record:
+        """Return the record of one sequence that is encoded already."""
+        assert encoded.states is not None
+        found = self._compress.run_named({"states": encoded.states[None]}, ["codes", "scales"])
+        return Record(
+            found["codes"][0].astype(np.int8),
+            found["scales"][0].astype(np.float16),
+            encoded.embedding,
+        )

@@ -20,16 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondpass.rerank.reader.record import Record
+from secondpass.rerank.sqlite import BUSY, DAMAGED, NOT_WRITABLE, error_code, told
 
 FORMAT = 1
 
 # Long enough for another process to finish its write, too short to spoil a search.
 _PATIENCE_SECONDS = 1.0
 _PARAMETERS = 500
-
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-_NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,7 @@ class StateStore:
 
     def __init__(self, file: Path, *, digest: str, codes: int, dimension: int) -> None:
         self.file = file
+        self.digest = digest
         self.codes, self.dimension = codes, dimension
         self._about = (FORMAT, digest, codes, dimension)
         self._connection: sqlite3.Connection | None = None
@@ -68,8 +66,8 @@ class StateStore:
             except sqlite3.Error as error:
                 self._disconnect()
                 # A write might not meet the damaged pages: only a new file is sure.
-                self._damaged = self._damaged or _code(error) in _DAMAGED
-                return Kept(problem=_told(self.file, error))
+                self._damaged = self._damaged or error_code(error) in DAMAGED
+                return Kept(problem=told(self.file, error))
         records, damaged = {}, 0
         for key, data in rows:
             try:
@@ -100,12 +98,12 @@ class StateStore:
                     )
             except sqlite3.Error as error:
                 self._disconnect()
-                code = _code(error)
-                if code in _DAMAGED:
+                code = error_code(error)
+                if code in DAMAGED:
                     self._remove()
-                elif code in _NOT_WRITABLE | _BUSY:
+                elif code in NOT_WRITABLE | BUSY:
                     return None
-                return _told(self.file, error)
+                return told(self.file, error)
         return None
 
     def keep_only(self, keys: Iterable[bytes]) -> int:
@@ -128,7 +126,7 @@ class StateStore:
                         connection.execute("VACUUM")
             except sqlite3.Error as error:
                 self._disconnect()
-                if _code(error) in _DAMAGED:
+                if error_code(error) in DAMAGED:
                     self._remove()
                 return 0
         return gone
@@ -237,12 +235,3 @@ class StateStore:
         if zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") != packed[:4]:
             raise ValueError("the checksum is not that of the record")
         return Record.from_bytes(data, codes=self.codes, dimension=self.dimension)
-
-
-def _code(error: sqlite3.Error) -> int:
-    # The low byte is the kind of error; errors of the Python module itself have none.
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-
-
-def _told(file: Path, error: sqlite3.Error) -> str:
-    return f"{file.name} could not be used: {error}"

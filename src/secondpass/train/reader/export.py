@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secondpass.engine.folder import FORMAT, MANIFEST, ModelFolder, open_folder, sha256
-from secondpass.engine.token_encoder import TokenEncoder, open_encoder
+from secondpass.engine.token_encoder import open_encoder
 from secondpass.errors import InputError, ModelError
 from secondpass.models import bundled_path
 from secondpass.train import calibrate, verify
 from secondpass.train.borrow import borrow_tables
 from secondpass.train.card import card
 from secondpass.train.halve import halve_constants
-from secondpass.train.reader.graphs import compress_graph, score_graph
+from secondpass.train.reader.exit import fit_exit
+from secondpass.train.reader.graphs import compress_graph, score_graph, start_graph
 from secondpass.train.reader.restore import SHAPE, WEIGHTS, from_weights
-from secondpass.train.reader.trial import feeds_of, prepare, report
+from secondpass.train.reader.trial import Prepared, feeds_of, prepare, report
 from secondpass.train.run_folder import RunFolder
 from secondpass.train.training import ENCODER, START
 from secondpass.train.versions import versions
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from secondpass.train.export import Settings
     from secondpass.train.reader.module import Reader
 
-COMPRESS, SCORE = "compress.onnx", "model.onnx"
+COMPRESS, SCORE, START_SCORE = "compress.onnx", "model.onnx", "start.onnx"
 _OWN_ENCODER = "encoder"
 
 
@@ -69,9 +71,23 @@ def make_reader(
     halve_constants(compress)
     ir.save(compress, str(made / COMPRESS))
     quality: dict[str, Any] = {}
-    if settings.precision == "int8":
-        quality = _to_integers(compress, score, encoder, length, settings, progress)
+    texts: Prepared | None = None
+    if settings.calibrate is not None:
+        pairs = calibrate.read_pairs(settings.calibrate)
+        texts = prepare(encoder, verify.scorer_outputs(compress), pairs, length)
+        if settings.precision == "int8":
+            quality = _to_integers(score, pairs, texts, settings, progress)
     ir.save(score, str(made / SCORE))
+    leaving = None
+    if texts is not None and reader.config.matching:
+        start = start_graph(reader)
+        halve_constants(start)
+        calibration = found.calibration or {"scale": 1.0, "shift": 0.0}
+        line = (calibration["scale"], calibration["shift"])
+        scorers = (verify.scorer(start), verify.scorer(score))
+        leaving = fit_exit(*scorers, texts, pairs, line, progress)
+        if leaving is not None:
+            ir.save(start, str(made / START_SCORE))
     if settings.weights:
         _save_weights(reader, made)
     manifest: dict[str, Any] = {
@@ -84,6 +100,7 @@ def make_reader(
         "encoder": _encoder(found.encoder, made, borrow=settings.borrow),
         "calibration": found.calibration,
         "blend": settings.blend,
+        "exit": leaving,
         "license": settings.license,
         "source": found.source if settings.origin is None else settings.origin,
         "parameters": sum(p.numel() for p in reader.parameters()),
@@ -168,23 +185,20 @@ def _save_weights(reader: Reader, made: Path) -> None:
 
 
 def _to_integers(
-    compress: ir.Model,
     score: ir.Model,
-    encoder: TokenEncoder,
-    length: int,
+    pairs: Sequence[calibrate.Pair],
+    texts: Prepared,
     settings: Settings,
     progress: calibrate.Progress,
 ) -> dict[str, Any]:
     """Quantise the scoring graph in place and return how it compares with the original."""
     from secondpass.train.quantise import inputs_of_linear_layers, quantise
 
-    assert settings.calibrate is not None
-    used, held_out = calibrate.split(calibrate.read_pairs(settings.calibrate))
+    used, held_out = calibrate.split(pairs)
     before = verify.scorer(score)
     lists: dict[str, list[str]] = {}
     for pair in used:
         lists.setdefault(pair.query, []).append(pair.text)
-    texts = prepare(encoder, verify.scorer_outputs(compress), [*used, *held_out], length)
     tensors = inputs_of_linear_layers(score.graph)
     seen = calibrate.observe(
         score, tensors, [feeds_of(texts, q, found) for q, found in lists.items()], progress

@@ -74,6 +74,35 @@ def _inner(mask: Tensor) -> Tensor:
     return ((place > 1) & (place < last)).to(torch.float32)
 
 
+class Starting(nn.Module):
+    """One query, not padded, and a batch of documents to what reading starts from."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(
+        self,
+        query_states: Tensor,
+        query_embedding: Tensor,
+        document_codes: Tensor,
+        document_mask: Tensor,
+        document_embeddings: Tensor,
+    ) -> Tensor:
+        """Return float32 [batch]: the cosine and the late-interaction feature."""
+        reader = self.reader
+        mask = torch.ones_like(query_states[..., 0])
+        bias = (1 - document_mask.to(torch.float32)) * MASKED
+        asked = functional.normalize(reader.match_query(query_states), dim=-1)
+        found = reader.match_document(document_codes.to(torch.float32))
+        # Divided by lengths after the product: a dozen numbers a token, not a hundred.
+        lengths = found.norm(dim=-1).clamp(min=1e-12)
+        cosines = asked @ found.transpose(1, 2) / lengths[:, None, :]
+        score = reader.match_cosines(cosines, _inner(mask), bias)
+        cosine = (query_embedding * document_embeddings).sum(1)
+        return score + reader.scale * cosine + reader.shift
+
+
 def compress_graph(reader: Reader) -> ir.Model:
     """Return compress.onnx: `states` to `codes` and `scales`."""
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
@@ -87,6 +116,15 @@ def compress_graph(reader: Reader) -> ir.Model:
 
 def score_graph(reader: Reader) -> ir.Model:
     """Return model.onnx: a query and documents to `scores`."""
+    return _traced(Scoring(reader), reader)
+
+
+def start_graph(reader: Reader) -> ir.Model:
+    """Return start.onnx: the same, without reading; for a reader with matching."""
+    return _traced(Starting(reader), reader)
+
+
+def _traced(module: Scoring | Starting, reader: Reader) -> ir.Model:
     shape = reader.config
     batch = torch.export.Dim("batch")
     asked, tokens = torch.export.Dim("query_tokens", min=3), torch.export.Dim("document_tokens")
@@ -109,4 +147,6 @@ def score_graph(reader: Reader) -> ir.Model:
         "document_mask": document,
         "document_embeddings": {0: batch},
     }
-    return to_onnx(Scoring(reader), inputs, shapes, ["scores"])
+    if isinstance(module, Starting):
+        del inputs["document_scales"], shapes["document_scales"]
+    return to_onnx(module, inputs, shapes, ["scores"])

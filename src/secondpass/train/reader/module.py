@@ -205,7 +205,11 @@ class Reader(nn.Module):
         power, as means over the query's words (Khattab and Zaharia, SIGIR 2020,
         https://arxiv.org/abs/2004.12832). `mask` [rows, query tokens] is 1 at words.
         """
-        nearest = (asked @ found.transpose(1, 2) + bias[:, None, :]).amax(2)
+        return self.match_cosines(asked @ found.transpose(1, 2), mask, bias)
+
+    def match_cosines(self, cosines: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
+        """Return that feature from [pairs, query tokens, document tokens] cosines."""
+        nearest = (cosines + bias[:, None, :]).amax(2)
         count = mask.sum(1).clamp(min=1)
         mean = (nearest * mask).sum(1) / count
         sharp = (nearest.clamp(min=0) ** 4 * mask).sum(1) / count

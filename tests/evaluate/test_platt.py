@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.train.platt import calibration_error, fit_platt
+from secondpass.evaluate.platt import calibration_error, fit_platt
 
 
 @settings(deadline=None, max_examples=20)

@@ -1,0 +1,80 @@
+"""One graph in ONNX Runtime and in OpenVINO: time, scores, and whether lengths cost anything.
+
+    python benchmarks/runtimes.py FP32_FOLDER INT8_FOLDER --threads 1
+
+Each folder holds a cross-encoder's model.onnx. Batches of one exact length are run in turn by
+every engine, so that a busy machine slows all alike: read the ratios. The second table runs
+batches of ever new lengths, as a search does, against one length over and over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from secondpass.engine.runtimes import Runtime
+from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
+from secondpass.engine.runtimes.openvino import OpenVinoRuntime
+
+
+def batch(runtime: Runtime, rows: int, tokens: int) -> dict[str, np.ndarray]:
+    """Return random tokens, the same for the same shape."""
+    ids = np.random.default_rng(tokens).integers(1000, 30000, (rows, tokens))
+    every = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "token_type_ids": np.zeros_like(ids),
+    }
+    return {name: array for name, array in every.items() if name in runtime.inputs}
+
+
+def timed(runtime: Runtime, feeds: dict[str, np.ndarray]) -> float:
+    started = time.perf_counter()
+    runtime.run(feeds)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=152)
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    runtimes: dict[str, Runtime] = {}
+    for folder in arguments.folders:
+        file = folder / "model.onnx"
+        runtimes[f"{folder.name}, ONNX Runtime"] = OnnxRuntime(file, threads=arguments.threads)
+        runtimes[f"{folder.name}, OpenVINO"] = OpenVinoRuntime(file, threads=arguments.threads)
+    same: dict[str, list[float]] = {name: [] for name in runtimes}
+    mixed: dict[str, list[float]] = {name: [] for name in runtimes}
+    for turn in range(arguments.rounds + 1):
+        for name, one in runtimes.items():
+            same[name].append(timed(one, batch(one, arguments.rows, arguments.tokens)))
+            # As many tokens as before on average, at a length that was not there yet.
+            tokens = arguments.tokens + (turn - arguments.rounds // 2) * 3
+            mixed[name].append(timed(one, batch(one, arguments.rows, tokens)))
+    first = next(iter(runtimes))
+    print("| graph and engine | ms a row | times as fast | new lengths, ms a row | alone |")
+    print("|---|---|---|---|---|")
+    for name, one in runtimes.items():
+        both = batch(one, arguments.rows, arguments.tokens)
+        alone = [one.run({n: a[i : i + 1] for n, a in both.items()}) for i in range(3)]
+        apart = float(np.abs(np.concatenate(alone) - one.run(both)[:3]).max())
+        took, new = (statistics.median(t[name][1:]) for t in (same, mixed))
+        ratio = statistics.median(same[first][1:]) / took
+        cells = [f"{1e3 * took / arguments.rows:.1f}", f"{ratio:.2f}"]
+        print(
+            f"| {name} | {' | '.join(cells)} | {1e3 * new / arguments.rows:.1f} | {apart:.1e} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The speed suite: the same pairs, the same weights, several engines."""

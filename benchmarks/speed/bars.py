@@ -1,0 +1,122 @@
+"""What the project promised of its speed, and whether it was met here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from speed.engines import ENGINES, KEPT, OURS, TORCH
+from speed.results import Result
+from speed.workloads import Workload
+
+OVER_TORCH, OVER_PEERS, INDEX_OVER_TORCH, FLAT = 4.0, 1.5, 20.0, 1.25
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A promise with what was measured; `met` is None where it was not measured."""
+
+    text: str
+    met: bool | None
+
+    def __str__(self) -> str:
+        mark = {None: "not measured", True: "met", False: "NOT MET"}[self.met]
+        return f"{mark:12} {self.text}"
+
+
+class Table:
+    """Results of one clientele, found by engine and number of candidates."""
+
+    def __init__(self, results: Sequence[Result], collection: str) -> None:
+        self._found: Mapping[tuple[str, int], Result] = {
+            (r.engine, r.workload.candidates): r
+            for r in results
+            if r.workload.collection == collection and r.workload.clients == 1 and r.measured
+        }
+
+    def get(self, engine: str, candidates: int) -> Result | None:
+        """Return a result, or None where there is none."""
+        return self._found.get((engine, candidates))
+
+    def peers(self, candidates: int, *, torch_only: bool = False) -> list[Result]:
+        """Return the results of all peers on so many candidates."""
+        names = [
+            n for n, e in ENGINES.items() if e.kind == "peer" and (e.torch or not torch_only)
+        ]
+        return [r for name in names if (r := self.get(name, candidates)) is not None]
+
+
+def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
+    """Yield each promise, with the measured ratio, on one collection's lengths."""
+    table = Table(results, collection)
+    ours, torch, peers = table.get(OURS, 100), table.get(TORCH, 100), table.peers(100)
+    yield _at_least(
+        f"100 candidates, over sentence-transformers in fp32: at least {OVER_TORCH} times",
+        None if ours is None or torch is None else ours.rate / torch.rate,
+        OVER_TORCH,
+    )
+    best = max(peers, key=lambda r: r.rate, default=None)
+    name = "the best peer" if best is None else f"the best peer ({best.engine})"
+    yield _at_least(
+        f"100 candidates, over {name}: at least {OVER_PEERS} times",
+        None if ours is None or best is None else ours.rate / best.rate,
+        OVER_PEERS,
+    )
+    one, others = table.get(OURS, 1), table.peers(1)
+    if one is None or not others:
+        yield Bar("one pair alone: p50 below every peer's", None)
+    else:
+        quickest = min(others, key=lambda r: r.milliseconds(50))
+        mine, theirs = one.milliseconds(50), quickest.milliseconds(50)
+        yield Bar(
+            "one pair alone: p50 below every peer's:"
+            f" {mine:.1f} ms, {quickest.engine} {theirs:.1f} ms",
+            mine < theirs,
+        )
+    yield from _memory(table)
+    yield from _index(table)
+
+
+def _memory(table: Table) -> Iterator[Bar]:
+    ours, peers = table.get(OURS, 100), table.peers(100, torch_only=True)
+    text = "memory below that of every peer with torch"
+    if ours is None or ours.peak is None or not peers:
+        yield Bar(text, None)
+    else:
+        least = min(r.peak for r in peers if r.peak is not None)
+        yield Bar(f"{text}: {ours.peak:.0f} MB against {least:.0f} MB", ours.peak < least)
+    small, large = table.get(OURS, 100), table.get(OURS, 1000)
+    text = f"memory flat in the number of candidates (1,000 at most {FLAT} times 100)"
+    if small is None or large is None or not small.peak or large.peak is None:
+        yield Bar(text, None)
+    else:
+        grown = large.peak / small.peak
+        yield Bar(f"{text}: {grown:.2f} times, {large.peak:.0f} MB", grown <= FLAT)
+
+
+def _index(table: Table) -> Iterator[Bar]:
+    kept, torch = table.get(KEPT, 100), table.get(TORCH, 100)
+    yield _at_least(
+        "index with kept states, 100 candidates:"
+        f" at most 1/{INDEX_OVER_TORCH:.0f} of the time of torch in fp32",
+        None if kept is None or torch is None else kept.rate / torch.rate,
+        INDEX_OVER_TORCH,
+    )
+    thousand = table.get(KEPT, 1000)
+    text = "index with kept states: 1,000 candidates cost less than 100 in torch"
+    if thousand is None or torch is None:
+        yield Bar(text, None)
+    else:
+        mine, theirs = thousand.milliseconds(50), torch.milliseconds(50)
+        yield Bar(f"{text}: {mine:.0f} ms against {theirs:.0f} ms", mine < theirs)
+
+
+def _at_least(text: str, ratio: float | None, least: float) -> Bar:
+    if ratio is None:
+        return Bar(text, None)
+    return Bar(f"{text}: {ratio:.2f} times", ratio >= least)
+
+
+def measured_on(workloads: Sequence[Workload]) -> str:
+    """Return the collection that the promises are about."""
+    return workloads[0].collection

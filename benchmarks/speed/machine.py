@@ -1,0 +1,55 @@
+"""What the measurements were made on and with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from secondpass.cli.doctor import cpu_features
+
+PACKAGES = (
+    *("onnxruntime", "openvino", "torch", "sentence-transformers", "transformers"),
+    *("optimum-onnx", "optimum-intel", "nncf", "flashrank", "fastembed", "tokenizers", "numpy"),
+)
+
+
+def packages() -> dict[str, str]:
+    """Return the installed versions of what takes part."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """Return the processor's name, or what the platform calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def machine(threads: int) -> dict[str, object]:
+    """Return the machine as a table of facts."""
+    return {
+        "processor": processor(),
+        "instructions": cpu_features(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": packages(),
+    }
+
+
+def has_vnni(features: list[str]) -> bool:
+    """Return whether int8 products have instructions of their own."""
+    known = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"}
+    return not known.isdisjoint(features)

@@ -1,0 +1,29 @@
+"""How much memory this process has taken at most."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+
+def peak_megabytes() -> float:
+    """Return the highest resident size so far, in MB.
+
+    On Linux from the kernel's own mark: ru_maxrss starts at the size of the process that
+    started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def limit_memory(gigabytes: float) -> None:
+    """Let allocations beyond this fail, so that one engine cannot take the machine down."""
+    if sys.platform == "linux":
+        size = int(gigabytes * 1e9)
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))

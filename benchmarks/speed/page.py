@@ -1,0 +1,34 @@
+"""The generated block of the documentation's page on speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from beir import ROOT
+
+from speed.bars import measured_on
+from speed.plot import plot
+from speed.report import Report
+
+PAGE = ROOT / "docs" / "explanation" / "speed.md"
+PICTURE = "speed.svg"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+def write(report: Report) -> Path:
+    """Draw the picture and put the report between the page's marks."""
+    collection = measured_on(report.workloads)
+    sizes = [w.candidates for w in report.workloads if w.collection == collection]
+    wanted = 100 if 100 in sizes else max(sizes)
+    plot(report.results, collection, wanted, PAGE.with_name(PICTURE))
+    PAGE.write_text(between(PAGE.read_text("utf-8"), report.markdown(PICTURE)), "utf-8")
+    return PAGE
+
+
+def between(page: str, text: str) -> str:
+    """Return the page with `text` between its marks; raises ValueError without them."""
+    if BEGIN not in page or END not in page:
+        raise ValueError(f"the page has no {BEGIN} or no {END}")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"

@@ -1,0 +1,84 @@
+"""The whole report: tables, bars, machine and protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from speed.bars import Bar
+from speed.machine import has_vnni
+from speed.results import Result
+from speed.shares import operators_line, reach_table, shares_table
+from speed.tables import lengths_table, load_table, row, workload_table
+from speed.workloads import Workload
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found; `absent` says why engines did not take part."""
+
+    machine: Mapping[str, object]
+    weights: str
+    rounds: int
+    max_length: int
+    workloads: Sequence[Workload]
+    results: Sequence[Result]
+    lengths: Mapping[str, Sequence[int]]
+    loaded: Mapping[str, tuple[float, float]]
+    absent: Mapping[str, str]
+    bars: Sequence[Bar]
+    shares: Mapping[str, Mapping[str, Any]]
+    made_by: str
+
+    def markdown(self, picture: str | None) -> str:
+        """Return the report as Markdown; `picture` is the path of the plot."""
+        parts = [f"![pairs a second by engine]({picture})", ""] if picture else []
+        parts += ["**What was promised**", "", *self._promises(), ""]
+        for load in self.workloads:
+            crowd = f", {load.clients} clients at once" if load.clients > 1 else ""
+            number = (
+                "one pair alone" if load.candidates == 1 else f"{load.candidates} candidates"
+            )
+            parts += [f"**{load.collection}, {number}{crowd}**", ""]
+            parts += [*workload_table(self.results, load), ""]
+        if self.shares:
+            parts += [
+                "**Where the time of one query goes**",
+                "",
+                *shares_table(self.shares),
+                "",
+            ]
+            parts += ["**How near to the peak**", "", *reach_table(self.shares), ""]
+            for name, found in self.shares.items():
+                parts += [f"Operators of {name}: {operators_line(found)}.", ""]
+        parts += ["**Lengths**", "", *lengths_table(self.lengths, self.max_length), ""]
+        parts += ["**Loading**", "", *load_table(self.loaded), ""]
+        for name, reason in self.absent.items():
+            parts += [f"Not measured: {name}: {reason}.", ""]
+        parts += ["**Machine and versions**", "", *self._machine(), "", self.made_by]
+        return "\n".join(parts)
+
+    def _promises(self) -> list[str]:
+        lines = [row(["", "promise and what was measured"]), row(["---", "---"])]
+        for bar in self.bars:
+            mark = {None: "not measured", True: "met", False: "**not met**"}[bar.met]
+            lines.append(row([mark, bar.text]))
+        features = [str(f) for f in self.machine["instructions"]]  # type: ignore[attr-defined]
+        lines += [
+            "",
+            f"The promises are for processors with int8 instructions (VNNI). This one has"
+            f" {', '.join(features) or 'none that are known'}: "
+            + ("it is such a processor." if has_vnni(features) else "**it is none.**"),
+        ]
+        return lines
+
+    def _machine(self) -> list[str]:
+        packages = self.machine["packages"]
+        assert isinstance(packages, Mapping)
+        facts = [f"{k}: {v}" for k, v in self.machine.items() if k not in ("packages",)]
+        return [
+            "; ".join([*facts, f"weights: {self.weights}", f"rounds: {self.rounds}"]) + ".",
+            "",
+            ", ".join(f"{name} {number}" for name, number in packages.items()) + ".",
+        ]

@@ -1,0 +1,69 @@
+"""All engines in turn, round after round, so that a busy machine slows them alike."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+
+from speed.agreement import agree
+from speed.engines import ENGINES, TORCH
+from speed.process import Worker
+from speed.results import Result
+from speed.workloads import Queries, Query, Workload
+
+
+def steps(workloads: Sequence[Workload], workers: Sequence[Worker], rounds: int) -> int:
+    """Return how often `run` will call its `progress`."""
+    return len(workloads) * len(workers) * rounds
+
+
+def run(
+    workers: Sequence[Worker],
+    workloads: Sequence[Workload],
+    queries: Mapping[str, Queries],
+    rounds: int,
+    progress: Callable[[str], None],
+) -> list[Result]:
+    """Return one result for each engine and workload.
+
+    Each round begins with another engine. Scores are compared with those of torch in full
+    precision, where it takes part. An interrupt ends the rounds; what is done counts.
+    """
+    found = {(w.name, load): Result(w.name, load) for load in workloads for w in workers}
+    with contextlib.suppress(KeyboardInterrupt):
+        for turn in range(rounds):
+            for load in workloads:
+                asked = list(queries[load.collection].of_round(load, turn))
+                _one_round(_turned(workers, turn), load, asked, found, progress)
+    return list(found.values())
+
+
+def _one_round(
+    workers: Sequence[Worker],
+    load: Workload,
+    asked: Sequence[Query],
+    found: Mapping[tuple[str, Workload], Result],
+    progress: Callable[[str], None],
+) -> None:
+    """Ask all engines the same; one that failed on a workload is not asked again."""
+    scores: dict[str, list[list[float]]] = {}
+    for worker in workers:
+        progress(f"{load.name}: {worker.name}")
+        result = found[worker.name, load]
+        if result.error is not None:
+            continue
+        reply = worker.ask(asked, load.clients)
+        if "error" in reply:
+            result.error = str(reply["error"])
+            continue
+        result.add(reply, sum(len(query.candidates) for query in asked))
+        scores[worker.name] = reply["scores"]
+    for name, ours in scores.items():
+        if load.candidates > 1 and TORCH in scores and ENGINES[name].kind != "index":
+            pairs = zip(scores[TORCH], ours, strict=True)
+            found[name, load].agreements += [agree(a, b) for a, b in pairs]
+
+
+def _turned(workers: Sequence[Worker], turn: int) -> list[Worker]:
+    start = turn % len(workers)
+    return [*workers[start:], *workers[:start]]

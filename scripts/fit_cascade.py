@@ -1,0 +1,140 @@
+"""Fit the margins of the cascades that come with the package, and write them down.
+
+    python scripts/fit_cascade.py runs/mined            # print the fit
+    python scripts/fit_cascade.py runs/mined --write    # and put it into margins.json
+
+The folder holds what `secondpass mine` wrote. Its queries that training held out are
+searched, hybrid, in an index of the passages that belong to them, and the candidates are
+scored by both models. No judgement is read: what is fitted is when the cheap model rules
+out what the full one would put on top. Run it again whenever one of the models changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import statistics
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from secondpass import Document, Index
+from secondpass.registry import load_reranker
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.policies.compose import CHEAP
+from secondpass.rerank.policies.margin import KNOWN, Margin, fit_margin, survivors
+from secondpass.train.groups import read_examples, split_groups
+from secondpass.train.settings import Settings
+
+Lists = list[list[float]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cheap", default=CHEAP)
+    parser.add_argument("--full", default="bundled")
+    parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--confidence", type=float, default=0.95)
+    parser.add_argument("--queries", type=int, default=600)
+    parser.add_argument("--candidates", type=int, default=50)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    cheap, full = load_reranker(arguments.cheap), load_reranker(arguments.full)
+    queries, documents = held_out(arguments.folder, arguments.queries)
+    scores = searched(queries, documents, cheap, full, arguments.candidates)
+    k, confidence = arguments.k, arguments.confidence
+    margin = fit_margin(*scores, k=k, confidence=confidence)
+    share = kept_share(scores[0], margin)
+    print(f"{margin}: {share:.1%} of candidates go on")
+    # The other scale that comes to mind, for comparison: deviations of the query's scores.
+    spread = [[s / statistics.pstdev(one) for s in one] for one in scores[0]]
+    other = fit_margin(spread, scores[1], k=k, confidence=confidence)
+    print(f"in deviations: {other.value:.3f}, {kept_share(spread, other):.1%} go on")
+    if arguments.write:
+        write(margin, share, cheap, full, arguments)
+        print(f"written: {KNOWN}")
+    return 0
+
+
+def held_out(folder: Path, count: int) -> tuple[list[str], list[Document]]:
+    """Return queries that no model was trained on, and the passages of their groups."""
+    settings = Settings()
+    examples = split_groups(read_examples(folder), settings.hold_out, settings.seed)[1]
+    groups = list(examples.groups)
+    random.Random(settings.seed).shuffle(groups)
+    groups = groups[:count]
+    places = {p for group in groups for p in (*group.positives, *group.negatives)}
+    documents = [Document(examples.passages[p], id=str(p)) for p in sorted(places)]
+    return [group.query for group in groups], documents
+
+
+def searched(
+    queries: list[str],
+    documents: list[Document],
+    cheap: BaseReranker,
+    full: BaseReranker,
+    candidates: int,
+) -> tuple[Lists, Lists]:
+    """Return both models' scores of what a search finds, by query."""
+    found: tuple[Lists, Lists] = ([], [])
+    with TemporaryDirectory() as folder, Index.open(Path(folder) / "index") as index:
+        done = 0
+
+        def show(new: int) -> None:
+            nonlocal done
+            done += new
+            print(f"\rindexed {done} of {len(documents)}", end="", file=sys.stderr)
+
+        index.add(documents, progress=show)
+        for number, query in enumerate(queries, start=1):
+            print(f"\rsearched {number} of {len(queries)} ", end="", file=sys.stderr)
+            for lists, reranker in zip(found, (cheap, full), strict=True):
+                response = index.search(
+                    query, rerank=reranker, blend=False, candidates=candidates, top_k=None
+                )
+                lists.append([r.score for r in sorted(response.results, key=lambda r: r.index)])
+    print(file=sys.stderr)
+    return found
+
+
+def kept_share(cheap: Lists, margin: Margin) -> float:
+    """Return the share of all candidates that the margin does not rule out."""
+    return sum(len(survivors(one, margin)) for one in cheap) / sum(map(len, cheap))
+
+
+def write(
+    margin: Margin,
+    share: float,
+    cheap: BaseReranker,
+    full: BaseReranker,
+    arguments: argparse.Namespace,
+) -> None:
+    """Put a margin into the file of known ones, in place of one for models of these names."""
+    rows = json.loads(KNOWN.read_text("utf-8")) if KNOWN.is_file() else []
+    names = (arguments.cheap, arguments.full)
+    rows = [r for r in rows if (r["cheap"]["name"], r["full"]["name"]) != names]
+    data = (arguments.folder / "groups.jsonl").read_bytes()
+    row = {
+        "cheap": {"name": arguments.cheap, "identity": cheap.identity},
+        "full": {"name": arguments.full, "identity": full.identity},
+        "margin": margin.value,
+        "k": margin.k,
+        "confidence": margin.confidence,
+        "queries": margin.queries,
+        "candidates": arguments.candidates,
+        "go_on": round(share, 3),
+        "data": {
+            "what": "mined training groups, the queries that training held out",
+            "sha256": hashlib.sha256(data).hexdigest(),
+        },
+    }
+    KNOWN.write_text(json.dumps([*rows, row], indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

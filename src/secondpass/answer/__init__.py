@@ -1,0 +1,16 @@
+"""The last step: an answer from the passages that were found, with citations."""
+
+from __future__ import annotations
+
+from secondpass.answer.answering import AnswerStream, answer, stream_answer
+from secondpass.answer.types import Answer, AnswerStatus, Citation, Passage
+
+__all__ = [
+    "Answer",
+    "AnswerStatus",
+    "AnswerStream",
+    "Citation",
+    "Passage",
+    "answer",
+    "stream_answer",
+]

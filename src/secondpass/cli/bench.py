@@ -1,0 +1,115 @@
+"""`secondpass bench`: how fast a model ranks here, and where the time goes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from secondpass.cli import options
+from secondpass.errors import InputError
+
+if TYPE_CHECKING:
+    from secondpass.profiling import Profile
+
+
+def bench(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            help="One document a line, or JSONL; - is standard input. Made-up texts if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="The question to rank for.")] = None,
+    model: options.Model = "bundled",
+    max_length: options.MaxLength = None,
+    candidates: Annotated[int, typer.Option(min=1, help="How many made-up texts.")] = 50,
+    words: Annotated[int, typer.Option(min=1, help="Words of a made-up text.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to measure.")] = 5,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads for one batch; the engine's choice if absent."),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time of one query goes.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Measure how fast a model ranks on this machine.
+
+    With --profile, also the shares of tokens, layers and head in one query, and how far the
+    matrix products are from what the same engine reaches on large matrices.
+
+    Example:  secondpass bench --candidates 20 --words 50 --profile
+    """
+    from secondpass.cli.doctor import cpu_features
+    from secondpass.cli.output import print_json
+    from secondpass.cli.progress import counting, working
+    from secondpass.cli.rerank import read_documents
+    from secondpass.profiling import measure_rates, profile_model
+    from secondpass.profiling.peak import measure_peak
+    from secondpass.profiling.sample import QUESTION, sample_texts
+    from secondpass.reranker import Reranker
+
+    documents: list[Any] = (
+        list(sample_texts(candidates, words)) if file is None else read_documents(file)
+    )
+    if not documents:
+        raise InputError("There is nothing to rank", where=str(file))
+    asked = QUESTION if query is None else query
+    found: Profile | None = None
+    peaks: dict[str, float] = {}
+    if profile:
+        with working("Taking one query apart"):
+            found = profile_model(
+                model, asked, documents, max_length=max_length, threads=threads
+            )
+            peaks = {
+                name: measure_peak(integer=name == "int8", threads=threads)
+                for name in ("int8", "fp32")
+            }
+    reranker = Reranker(model, threads=threads)
+    with counting("Ranking", "queries") as progress:
+        rates = measure_rates(
+            reranker, asked, documents, rounds=rounds, max_length=max_length, progress=progress
+        )
+    report: dict[str, Any] = {
+        "model": reranker.model,
+        "cpu_features": cpu_features(),
+        "threads": threads,
+        "rates": asdict(rates),
+        "peak_operations_per_second": peaks or None,
+        "profile": None if found is None else asdict(found),
+    }
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, found, peaks)
+
+
+def _print(report: dict[str, Any], found: Profile | None, peaks: dict[str, float]) -> None:
+    rates = report["rates"]
+    features = ", ".join(report["cpu_features"]) or "unknown"
+    typer.echo(f"{report['model']}, instructions: {features}")
+    typer.echo(
+        f"{rates['documents']} documents: {rates['p50']:.1f} ms a query (median of "
+        f"{rates['rounds']}), p95 {rates['p95']:.1f} ms, "
+        f"{rates['documents_per_second']:.0f} documents a second"
+    )
+    typer.echo(f"the first query, with documents never seen: {rates['first']:.1f} ms")
+    for phase in () if found is None else found.phases:
+        typer.echo("")
+        typer.echo(f"{phase.name}: {phase.seconds * 1000:.1f} ms, {phase.tokens} tokens")
+        for part, seconds in phase.parts.items():
+            share = seconds / phase.seconds
+            typer.echo(f"  {part:<24} {seconds * 1000:9.1f} ms {share:7.1%}")
+        for kind, peak in peaks.items():
+            seconds = phase.product_seconds[kind]
+            if seconds > 0:
+                reached = phase.operations[kind] / seconds
+                typer.echo(
+                    f"  products in {kind}: {reached / 1e9:.0f} of {peak / 1e9:.0f} billion "
+                    f"operations a second, {reached / peak:.0%}"
+                )

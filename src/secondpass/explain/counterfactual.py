@@ -1,0 +1,89 @@
+"""Where a document would stand after a change, all else being equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from secondpass.explain.explanation import Counterfactual, Span
+from secondpass.explain.occlusion import Cut, Scores
+from secondpass.explain.ordering import Known, Weights, order
+from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.retrieve.bm25_model import BM25Model
+from secondpass.retrieve.protocol import TextEncoder, searchable
+from secondpass.types import Candidate, Document
+
+_SENTENCES = 3
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A document among its candidates, and all that is needed to place a change of it."""
+
+    query: str
+    candidates: Sequence[Candidate]
+    target: int
+    reranker: BaseReranker
+    scored: Scored
+    blend: Weights
+    embedder: TextEncoder
+    bm25: BM25Model | None
+
+    def after(self, change: str, document: Document, score: float) -> Counterfactual:
+        """Return where the document would stand if it were this one, with this score."""
+        before = self.candidates[self.target]
+        text = searchable(document.title, document.text)
+        bm25 = None if self.bm25 is None else self.bm25.score(text)
+        vector = before.vector
+        if vector is not None:
+            question, here = self.embedder.encode([self.query, text]).astype(np.float64)
+            lengths = float(np.linalg.norm(question) * np.linalg.norm(here))
+            vector = float(question @ here) / lengths if lengths else 0.0
+        changed = replace(
+            before,
+            document=document,
+            bm25=before.bm25 if bm25 is None else bm25,
+            vector=vector,
+        )
+        candidates, scores = list(self.candidates), list(self.scored.scores)
+        candidates[self.target] = changed
+        scores[self.target] = replace(scores[self.target], value=score)
+        known = Known(self.reranker, replace(self.scored, scores=scores))
+        (result,) = (
+            r
+            for r in order(self.query, candidates, known, self.blend)
+            if r.index == self.target
+        )
+        return Counterfactual(change, result.rank, result.score, bm25, vector)
+
+
+def counterfactuals(
+    standing: Standing, spans: Sequence[Span], scores: Scores
+) -> list[Counterfactual]:
+    """Return where it would stand without its title, and without each of its best sentences.
+
+    The best are the three that add most, if they add anything; a text of one sentence is
+    not taken away.
+    """
+    document = standing.candidates[standing.target].document
+    whole = [s for s in spans if s.level == "sentence"]
+    inside = [s for s in whole if s.where == "text"]
+    best = sorted(inside, key=lambda s: -s.contribution)[:_SENTENCES]
+    chosen = [s for s in whole if s.where == "title"]
+    chosen += [s for s in best if s.contribution > 0] if len(inside) > 1 else []
+    variants = [Cut(**{s.where: ((s.start, s.end),)}).of(document) for s in chosen]
+    return [
+        standing.after(_named(span), variant, score)
+        for span, variant, score in zip(chosen, variants, scores(variants), strict=True)
+    ]
+
+
+def _named(span: Span) -> str:
+    if span.where == "title":
+        return "without its title"
+    text = " ".join(span.text.split())
+    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return f"without “{shown}”"

@@ -1,0 +1,183 @@
+"""One query, taken apart: tokens, layers, head, and what is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondpass.engine.tokenise import Tokeniser, Tokens
+from secondpass.errors import ModelError
+from secondpass.profiling.events import Operator, Run
+from secondpass.profiling.layers import by_layer
+from secondpass.profiling.sessions import RecordedSession, recorded_sessions
+from secondpass.registry import load_reranker
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.inputs import DocumentLike
+from secondpass.rerank.reader import Reader
+from secondpass.rerank.reader.folder import COMPRESS
+from secondpass.types import RerankResponse
+
+TOKENISE, ENGINE, OTHER = "tokenise", "between operators", "Python and other"
+COMPRESSING, READING = "compress states", "read states"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One query: `parts` are seconds by name and add up to `seconds`.
+
+    `operations` and `product_seconds` are those of matrix products, by "int8" and "fp32";
+    `operators` is seconds by the engine's name of the operator.
+    """
+
+    name: str
+    seconds: float
+    documents: int
+    windows: int
+    tokens: int
+    parts: Mapping[str, float]
+    operations: Mapping[str, int]
+    product_seconds: Mapping[str, float]
+    operators: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A model's queries: a cross-encoder has one phase, a reader new and known documents."""
+
+    model: str
+    architecture: str
+    phases: Sequence[Phase]
+
+
+def profile_model(
+    model: str | Path,
+    query: str,
+    documents: Sequence[DocumentLike],
+    *,
+    max_length: int | None = None,
+    threads: int | None = None,
+) -> Profile:
+    """Rank the documents and return where the time went, by ONNX Runtime's own profiler.
+
+    The profiler itself takes a little of the time. Raises `ModelError` for a model that
+    runs on another engine, and what `rerank` raises for bad input.
+    """
+    with recorded_sessions() as sessions:
+        reranker = load_reranker(model, threads=threads)
+        if not sessions:
+            raise ModelError(
+                "Only models in ONNX format can be profiled",
+                where=str(model),
+                fix="Export it with: secondpass export SOURCE --out FOLDER",
+            )
+        reranker.rerank("a question to warm up with", ["A text to warm up with."])
+        known = isinstance(reranker.base, Reader)
+        names = ("documents never read", "documents read before") if known else ("query",)
+        clocks = []
+        for turn in range(len(names)):
+            # The query differs by a number, or its tokens would be taken from memory.
+            clocks.append(_timed(reranker, f"{query} {turn}", documents, max_length, sessions))
+        runs = {id(session): session.finish() for session in sessions}
+    phases = []
+    for name, clock in zip(names, clocks, strict=True):
+        of = [
+            (session.file, runs[id(session)][start:stop])
+            for session, (start, stop) in zip(sessions, clock.calls, strict=True)
+        ]
+        phases.append(_phase(name, clock, of, reader=known))
+    return Profile(reranker.model, "reader" if known else "cross-encoder", phases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """A query's seconds, those of its tokens and sessions, and which calls were its own."""
+
+    seconds: float
+    tokenising: float
+    inside: float
+    calls: Sequence[tuple[int, int]]
+    response: RerankResponse
+
+
+def _timed(
+    reranker: BaseReranker,
+    query: str,
+    documents: Sequence[DocumentLike],
+    max_length: int | None,
+    sessions: Sequence[RecordedSession],
+) -> _Clock:
+    before = [len(session.calls) for session in sessions]
+    with _tokenising() as tokens:
+        started = time.perf_counter()
+        response = reranker.rerank(query, documents, max_length=max_length)
+        seconds = time.perf_counter() - started
+    calls = [(b, len(s.calls)) for b, s in zip(before, sessions, strict=True)]
+    inside = sum(
+        sum(s.calls[start:stop]) for s, (start, stop) in zip(sessions, calls, strict=True)
+    )
+    return _Clock(seconds, sum(tokens), inside, calls, response)
+
+
+@contextmanager
+def _tokenising() -> Iterator[list[float]]:
+    """Keep the seconds of each call of `Tokeniser.encode`."""
+    times: list[float] = []
+    plain = Tokeniser.encode
+
+    def timed(self: Tokeniser, texts: Sequence[str], limit: int) -> list[Tokens]:
+        started = time.perf_counter()
+        found = plain(self, texts, limit)
+        times.append(time.perf_counter() - started)
+        return found
+
+    Tokeniser.encode = timed  # type: ignore[method-assign]
+    try:
+        yield times
+    finally:
+        Tokeniser.encode = plain  # type: ignore[method-assign]
+
+
+def _phase(
+    name: str, clock: _Clock, of: Sequence[tuple[Path, Sequence[Run]]], *, reader: bool
+) -> Phase:
+    parts: dict[str, float] = {TOKENISE: clock.tokenising}
+    every: list[Operator] = []
+    for file, runs in of:
+        for run in runs:
+            every += run.operators
+            for part, operators in _parts(file, run, reader).items():
+                parts[part] = parts.get(part, 0.0) + sum(o.seconds for o in operators)
+    parts[ENGINE] = max(0.0, clock.inside - sum(o.seconds for o in every))
+    parts[OTHER] = max(0.0, clock.seconds - clock.tokenising - clock.inside)
+    operations, seconds, kinds = {}, {}, dict[str, float]()
+    for label, integer in (("int8", True), ("fp32", False)):
+        products = [o for o in every if o.operations and o.integer is integer]
+        operations[label] = sum(o.operations for o in products)
+        seconds[label] = sum(o.seconds for o in products)
+    for operator in every:
+        kinds[operator.kind] = kinds.get(operator.kind, 0.0) + operator.seconds
+    usage = clock.response.usage
+    return Phase(
+        name,
+        clock.seconds,
+        usage.documents,
+        usage.pairs,
+        usage.tokens,
+        parts,
+        operations,
+        seconds,
+        dict(sorted(kinds.items(), key=lambda item: -item[1])),
+    )
+
+
+def _parts(file: Path, run: Run, reader: bool) -> Mapping[str, Sequence[Operator]]:
+    if not reader:
+        return by_layer(run.operators)
+    if file.name == COMPRESS:
+        return {COMPRESSING: run.operators}
+    if (file.parent / COMPRESS).is_file():
+        return {READING: run.operators}
+    return {f"encoder {part}": found for part, found in by_layer(run.operators).items()}

@@ -1,0 +1,66 @@
+"""Cohere Rerank, v2 (documents of several fields as YAML text) and v1 (as objects)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from secondpass.errors import InputError
+from secondpass.rerank.hosted.parsing import amount_of, count_of, member, scores_by_index
+from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
+from secondpass.types import ScoreKind
+
+
+class Cohere(Provider):
+    """Cohere, or a server that speaks its dialect.
+
+    `version` is 2 or 1. `priority` (version 2 only) is 0 to 999, lower is served earlier.
+    Its scores are from 0 to 1 and not said to be chances.
+    """
+
+    name, title = "cohere", "Cohere"
+    base_url = "https://api.cohere.com"
+    base_url_variables = ("CO_API_URL",)
+    key_variables = ("CO_API_KEY", "COHERE_API_KEY")
+
+    def __init__(self, *, version: Literal[1, 2] = 2, priority: int | None = None) -> None:
+        if version not in (1, 2):
+            raise InputError(f"Cohere has the versions 1 and 2, not {version!r}")
+        if priority is not None and not (version == 2 and 0 <= priority <= 999):
+            raise InputError(f"priority is 0 to 999, in version 2: {priority!r}")
+        self.version, self.priority = version, priority
+        self.structure = "yaml" if version == 2 else "fields"
+        self.sets_length = version == 2
+
+    def limits(self, model: str) -> Limits:
+        """Return 10,000 documents; in version 1 as many chunks, of which a document has 10."""
+        return Limits(documents=10_000 if self.version == 2 else 999, characters=200_000)
+
+    def kind(self, model: str) -> ScoreKind:
+        """Return a closeness from 0 to 1."""
+        return ScoreKind.SIMILARITY
+
+    def request(self, call: Call) -> Request:
+        """Ask for the scores of all documents."""
+        body: dict[str, Any] = {
+            "model": call.model,
+            "query": call.query,
+            "documents": list(call.documents),
+        }
+        if call.fields:
+            body["rank_fields"] = list(call.fields)
+        if call.max_length is not None:
+            body["max_tokens_per_doc"] = call.max_length
+        if self.priority is not None:
+            body["priority"] = self.priority
+        return Request(f"/v{self.version}/rerank", body)
+
+    def parse(self, reply: Reply, call: Call) -> Parsed:
+        """Read `results`, and what was billed in `meta`."""
+        scores = scores_by_index(
+            member(reply.body, "results"), len(call.documents), score="relevance_score", low=0
+        )
+        tokens = count_of(member(reply.body, "meta", "tokens", "input_tokens"))
+        if tokens is None:
+            tokens = count_of(member(reply.body, "meta", "billed_units", "input_tokens"))
+        units = amount_of(member(reply.body, "meta", "billed_units", "search_units"))
+        return Parsed(scores, tokens, units)

@@ -1,0 +1,147 @@
+"""How far below the best a cheap score may be before its candidate is ruled out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from secondpass.errors import InputError
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.inputs import require_count
+
+KNOWN = Path(__file__).with_name("margins.json")
+"""The margins that come with the package, by the identities of both models.
+
+Written by scripts/fit_cascade.py; docs/explanation/budgets.md says on what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """A candidate whose cheap score is over `value` below the `k`-th best is ruled out.
+
+    - `value`: on the cheap reranker's own scale, 0 or more; `k`: at least 1.
+    - `confidence`: at least this share of queries keep all of the full reranker's top `k`,
+      if they are drawn as the `queries` were that it was fitted on; None and 0 for a
+      margin that somebody chose.
+    """
+
+    value: float
+    k: int = 10
+    confidence: float | None = None
+    queries: int = 0
+
+    def __post_init__(self) -> None:
+        require_count("k", self.k)
+        if not self.value >= 0:
+            raise InputError(f"A margin must be 0 or more, not {self.value!r}")
+
+
+def fit_margin(
+    cheap: Sequence[Sequence[float]],
+    full: Sequence[Sequence[float]],
+    *,
+    k: int = 10,
+    confidence: float = 0.95,
+) -> Margin:
+    """Return the smallest margin that keeps the full top `k` for a share of the queries.
+
+    - `cheap`, `full`: for each query the scores of the same candidates in the same order,
+      by the cheap and by the full reranker.
+    - `confidence`: above 0 and below 1.
+
+    Each query needs some margin: from its k-th best cheap score down to the lowest cheap
+    score among the k that the full reranker puts on top (ties there go to the earlier
+    candidate). Of the margins that n queries need, the ceil((n + 1) · confidence)-th
+    smallest is returned, the quantile of split conformal prediction (Vovk et al., 2005): a
+    further query drawn like these needs no more with a chance of at least `confidence`.
+    Raises `InputError` for lists that do not match, numbers that are not finite, and too
+    few queries for the confidence.
+    """
+    k = require_count("k", k)
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must be between 0 and 1, not {confidence!r}")
+    if len(cheap) != len(full):
+        raise InputError(f"There are {len(cheap)} lists of cheap scores and {len(full)} full")
+    needed = [_needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))]
+    value = conformal(needed, confidence)
+    if value is None:
+        share = _exactly(confidence)
+        raise InputError(
+            f"{len(needed)} queries are too few for a confidence of {confidence}",
+            fix=f"Give at least {math.ceil(share / (1 - share))}, or ask for less confidence.",
+        )
+    return Margin(value, k, confidence, len(needed))
+
+
+def conformal(needed: Sequence[float], confidence: float) -> float | None:
+    """Return the ceil((n + 1) · confidence)-th smallest of n numbers, None if there is none.
+
+    A further number drawn like these is no larger with at least that probability (split
+    conformal prediction, Vovk et al., 2005).
+    """
+    place = math.ceil((len(needed) + 1) * _exactly(confidence))
+    return sorted(needed)[place - 1] if place <= len(needed) else None
+
+
+def _exactly(confidence: float) -> Fraction:
+    """Return it as written in decimals, so that 19 queries are enough for 0.95."""
+    return Fraction(repr(float(confidence)))
+
+
+def survivors(scores: Sequence[float | None], margin: Margin) -> list[int]:
+    """Return the positions that a margin does not rule out, best cheap score first.
+
+    Those without a score are never ruled out; they come last, in their order.
+    """
+    known = {i: s for i, s in enumerate(scores) if s is not None}
+    line = _kth([*known.values()], margin.k)
+    order = sorted(known, key=lambda i: (-known[i], i))
+    kept = [i for i in order if line - known[i] <= margin.value]
+    return [*kept, *(i for i, s in enumerate(scores) if s is None)]
+
+
+def known_margin(cheap: BaseReranker, full: BaseReranker) -> Margin:
+    """Return the margin that comes with the package for two models.
+
+    Raises `InputError` where none was fitted for exactly these two.
+    """
+    wanted = (cheap.base.identity, full.base.identity)
+    for row in _rows():
+        if (row["cheap"]["identity"], row["full"]["identity"]) == wanted:
+            return Margin(row["margin"], row["k"], row["confidence"], row["queries"])
+    raise InputError(
+        f"No margin is known for a cascade of {cheap.model!r} and {full.model!r}",
+        why="one was fitted for other models, or for other versions of them",
+        fix="Fit one with secondpass.rerank.policies.margin.fit_margin and pass margin=….",
+    )
+
+
+@cache
+def _rows() -> list[dict[str, Any]]:
+    if not KNOWN.is_file():
+        return []
+    rows: list[dict[str, Any]] = json.loads(KNOWN.read_text("utf-8"))
+    return rows
+
+
+def _needed(query: int, cheap: Sequence[float], full: Sequence[float], k: int) -> float:
+    if len(cheap) != len(full) or not cheap:
+        raise InputError(
+            f"Query {query} has {len(cheap)} cheap scores and {len(full)} full ones",
+            why="there must be one of each for every candidate, and at least one",
+        )
+    if not all(map(math.isfinite, [*cheap, *full])):
+        raise InputError(f"Query {query} has a score that is not finite")
+    top = sorted(range(len(full)), key=lambda i: -full[i])[:k]
+    return max(0.0, _kth(cheap, k) - min(cheap[i] for i in top))
+
+
+def _kth(scores: Sequence[float], k: int) -> float:
+    """Return the k-th best score, the lowest where there are fewer."""
+    return sorted(scores, reverse=True)[:k][-1] if scores else 0.0

@@ -1,0 +1,106 @@
+"""Which windows a document has, remembered by its text."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from secondpass.engine.tokenise import Tokeniser, TokenSequence
+from secondpass.rerank.passages import Passages
+from secondpass.rerank.reader.record import record_key
+from secondpass.rerank.windows import Windows, pieces
+
+Text = tuple[str, str]
+"""Head and body of a document."""
+
+# About 400 bytes each.
+_REMEMBERED = 16_384
+# Hashing a longer text would take longer than reading its first windows.
+_LONGEST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The keys of a document's windows, the tokens of each, and the characters in none.
+
+    `spans` says where each stands in the body, in characters.
+    """
+
+    keys: tuple[bytes, ...]
+    lengths: tuple[int, ...]
+    unread: int
+    spans: tuple[tuple[int, int], ...]
+
+
+class Cutter:
+    """Cuts documents into windows of single sequences; tokenises no text twice in a row.
+
+    Tokenising fifty texts takes longer than finding what was kept of them, so the keys of
+    their windows are remembered by a hash of the text, the last used ones. Safe to use
+    from several threads at once.
+    """
+
+    def __init__(self, tokeniser: Tokeniser) -> None:
+        self._tokeniser = tokeniser
+        self._known: OrderedDict[bytes, Cut] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def windows(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Windows]:
+        """Return the windows of each text, of at most `room` tokens and the special ones."""
+        return list(self._windows(texts, room, passages))
+
+    def _windows(
+        self, texts: Sequence[Text], room: int, passages: Passages
+    ) -> Iterator[Windows]:
+        for piece in pieces(self._tokeniser, texts, room=room, passages=passages):
+            sequences = tuple(map(self._tokeniser.single, piece.ids))
+            yield Windows(sequences, piece.unread, piece.spans)
+
+    def cut(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Cut]:
+        """Return the keys of each text's windows."""
+        names = [_name(text, room, passages) for text in texts]
+        cuts: dict[Text, Cut] = {}
+        with self._lock:
+            for text, name in zip(texts, names, strict=True):
+                if name is not None and name in self._known:
+                    self._known.move_to_end(name)
+                    cuts[text] = self._known[name]
+        missing = [text for text in texts if text not in cuts]
+        # One after the other: only the keys of a text's windows stay in memory.
+        windows = self._windows(missing, room, passages)
+        cuts.update(zip(missing, map(_cut, windows), strict=True))
+        with self._lock:
+            for text, name in zip(texts, names, strict=True):
+                if name is not None:
+                    self._known[name] = cuts[text]
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return [cuts[text] for text in texts]
+
+    def sequences(
+        self, texts: Sequence[Text], *, room: int, passages: Passages
+    ) -> dict[bytes, TokenSequence]:
+        """Return the windows of all texts by their keys."""
+        found = self._windows(texts, room, passages)
+        return {record_key(s): s for document in found for s in document.sequences}
+
+
+def _cut(windows: Windows) -> Cut:
+    return Cut(
+        tuple(map(record_key, windows.sequences)),
+        tuple(len(ids) for ids, _ in windows.sequences),
+        windows.unread,
+        windows.spans,
+    )
+
+
+def _name(text: Text, room: int, passages: Passages) -> bytes | None:
+    head, body = text
+    if len(head) + len(body) > _LONGEST:
+        return None
+    # The length of the head keeps ("ab", "c") and ("a", "bc") apart.
+    said = f"{room} {passages} {len(head)} {head}{body}"
+    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,22 @@
+"""Stand-ins for models, for tests of programs that use secondpass.
+
+Everything here keeps the contract of what it stands in for, and needs no network.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from secondpass.testing.reranker import ScriptedReranker
+
+_HOMES = {"ScriptedReranker": "reranker"}
+
+__all__ = ["ScriptedReranker"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

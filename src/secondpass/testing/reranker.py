@@ -1,0 +1,85 @@
+"""A reranker that does what a test tells it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from secondpass.errors import InputError
+from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.reading import Reading
+from secondpass.types import Candidate, ScoreKind
+
+Script = Mapping[str, float] | Callable[[str, str], float]
+"""Scores by a document's id or text, or a function of query and text."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFor:
+    """One call as it arrived."""
+
+    query: str
+    candidates: tuple[Candidate, ...]
+    reading: Reading
+
+
+class ScriptedReranker(BaseReranker):
+    """Scores as it is told, raises what it is told, and remembers what it was asked.
+
+    - `script`: scores by a document's id or, where it has none, by its text; or a function
+      of query and text. What a mapping does not name gets `default`, or raises
+      `InputError` where that is None.
+    - `failures`: errors to raise, one a call, before anything is scored.
+    - `kind`: what the scores are; those of `ScoreKind.PROBABILITY` are also given as
+      `probability`.
+
+    `calls` has every call. One object may be used by several threads at once.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        default: float | None = 0.0,
+        failures: Iterable[Exception] = (),
+        kind: ScoreKind = ScoreKind.SIMILARITY,
+        model: str = "scripted",
+    ) -> None:
+        if not callable(script) and not isinstance(script, Mapping):
+            raise InputError(f"A script is a mapping or a function, not {script!r:.80}")
+        self.script, self.default, self.kind = script, default, kind
+        self.calls: list[AskedFor] = []
+        self._model = model
+        self._failures = list(failures)
+        self._lock = threading.Lock()
+
+    @property
+    def model(self) -> str:
+        """The name that was given."""
+        return self._model
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        """Raise the next failure, or return the scores of the script."""
+        with self._lock:
+            self.calls.append(AskedFor(query, tuple(candidates), reading))
+            failure = self._failures.pop(0) if self._failures else None
+        if failure is not None:
+            raise failure
+        values = [self._value(query, c) for c in candidates]
+        chance = self.kind is ScoreKind.PROBABILITY
+        scores = [Score(v, probability=v if chance else None) for v in values]
+        return Scored(scores, self.kind, pairs=len(scores))
+
+    def _value(self, query: str, candidate: Candidate) -> float:
+        document = candidate.document
+        if callable(self.script):
+            return float(self.script(query, document.text))
+        for name in (document.id, document.text):
+            if name is not None and name in self.script:
+                return float(self.script[name])
+        if self.default is None:
+            raise InputError(
+                f"The script has no score for {document.id or document.text!r:.80}"
+            )
+        return self.default

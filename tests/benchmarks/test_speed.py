@@ -1,0 +1,180 @@
+"""The speed suite: candidates, agreement, workers, rounds, bars and the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from speed.agreement import agree
+from speed.bars import bars
+from speed.bm25 import Bm25
+from speed.engines import ENGINES, KEPT, NEW, OURS, TORCH, Setting
+from speed.page import BEGIN, END, between
+from speed.process import Worker
+from speed.recipes import int8_recipe
+from speed.results import Result
+from speed.rounds import run, steps
+from speed.shares import operators_line, reach_table, shares_table
+from speed.tables import workload_table
+from speed.workloads import Queries, Query, Workload, plan
+
+TEXTS = ["The river is long.", "A ship on the sea, the sea.", "Bread and butter.", "The sea."]
+HUNDRED = Workload("sample", 100, 1, 2)
+
+
+def test_candidates_are_the_best_by_their_words_and_enough() -> None:
+    search = Bm25(TEXTS)
+    assert search.best("sea ship", 2) == [1, 3]
+    assert search.best("nothing of it", 3) == [0, 1, 2]
+    assert search.best("sea", 99) == [3, 1, 0, 2]
+
+
+@given(
+    st.lists(st.text("ab ", max_size=9), min_size=1, max_size=9),
+    st.text("ab "),
+    st.integers(1, 12),
+)
+def test_candidates_are_distinct(texts: list[str], query: str, depth: int) -> None:
+    found = Bm25(texts).best(query, depth)
+    assert len(found) == len(set(found)) == min(depth, len(texts))
+
+
+def test_equal_scores_agree_and_reversed_ones_do_not() -> None:
+    scores = [0.5 * i for i in range(20)]
+    assert vars(agree(scores, scores)) == {
+        "top": 1.0,
+        "overlap": pytest.approx(1.0),
+        "difference": 0.0,
+    }
+    other = agree(scores, scores[::-1])
+    assert other.top == 0.0
+    assert other.overlap < 0.5
+    assert other.difference == 9.5
+
+
+def test_the_plan_is_small_before_large_and_main_first() -> None:
+    loads = plan(["squad-dev", "scifact"], [1000, 20, 100], quick=False)
+    assert [w.candidates for w in loads if w.collection == "scifact"] == [20, 100]
+    main = [(w.candidates, w.clients) for w in loads if w.collection == "squad-dev"]
+    assert main == [(1, 1), (20, 1), (100, 1), (1000, 1), (20, 8)]
+    assert loads[0].collection == "squad-dev"
+    assert [w.candidates for w in plan(["sample"], [20], quick=True)] == [1, 20, 20]
+
+
+def test_each_round_has_other_queries_than_the_last() -> None:
+    queries = Queries("sample")
+    load = Workload("sample", 3, 2, 2)
+    rounds = [list(queries.of_round(load, turn)) for turn in range(2)]
+    assert [len(r) for r in rounds] == [4, 4]
+    assert not {q.text for q in rounds[0]} & {q.text for q in rounds[1]}
+    assert all(len(q.candidates) == 3 for r in rounds for q in r)
+
+
+@pytest.mark.parametrize(
+    ("features", "recipe"),
+    [
+        ([], "avx2"),
+        (["avx2"], "avx2"),
+        (["avx2", "avx512f", "avx512_vnni"], "avx512_vnni"),
+        (["avx2", "avx512f"], "avx512"),
+        (["asimddp"], "arm64"),
+    ],
+)
+def test_the_int8_recipe_is_the_processors(features: list[str], recipe: str) -> None:
+    assert int8_recipe(features) == recipe
+
+
+def result(engine: str, size: int, rate: float, peak: float = 300.0) -> Result:
+    found = Result(engine, Workload("sample", size, 1, 2), peak=peak)
+    found.rates, found.seconds = [rate] * 3, [size / rate] * 3
+    return found
+
+
+def promised(results: Sequence[Result]) -> list[bool | None]:
+    return [bar.met for bar in bars(results, "sample")]
+
+
+def test_promises_are_met_not_met_or_not_measured() -> None:
+    assert promised([]) == [None] * 7
+    results = [
+        *(result(OURS, n, 400, peak) for n, peak in ((1, 290), (100, 300), (1000, 320))),
+        *(result(TORCH, n, 100, 900) for n in (1, 100)),
+        result("fastembed", 1, 120, 200),
+        result("fastembed", 100, 250, 250),
+        result(KEPT, 100, 2000),
+        result(KEPT, 1000, 2000),
+    ]
+    assert promised(results) == [True, True, True, True, True, True, True]
+    results[4].rates[:] = [101.0] * 3
+    results[2].peak = 9000.0
+    results[8].seconds[:] = [1.5]
+    assert promised(results) == [False, True, True, True, False, False, False]
+
+
+def test_a_failed_engine_is_in_the_table_with_its_reason() -> None:
+    failed = Result("flashrank", HUNDRED, error="MemoryError: a | b")
+    text = "\n".join(workload_table([result(TORCH, 100, 10.0), failed], HUNDRED))
+    assert "failed: MemoryError: a / b" in text
+    assert ENGINES[TORCH].about in text
+
+
+def test_the_page_keeps_what_is_around_the_block() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert between(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert between(between(page, "new"), "old") == page
+    with pytest.raises(ValueError, match="measured: begin"):
+        between("no marks", "text")
+
+
+def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> None:
+    """The bundled reader in two modes; an engine without its model is absent."""
+    setting = Setting(tmp_path, threads=1, max_length=64)
+    workers = [Worker(n, setting, memory=8, log=tmp_path / "log.txt") for n in (NEW, KEPT)]
+    lost = Worker(OURS, setting, memory=8, log=tmp_path / "log.txt")
+    try:
+        assert lost.absent is not None
+        assert "secondpass-int8" in lost.absent
+        assert [w.absent for w in workers] == [None, None]
+        assert all(w.load_megabytes > 30 for w in workers)
+        both = [w.ask([Query("a ship at sea", tuple(TEXTS))] * 3, clients=3) for w in workers]
+        for reply in both:
+            assert len(reply["seconds"]) == len(reply["scores"]) == 3
+            assert reply["scores"][0] == reply["scores"][1]
+            assert reply["wall"] > 0
+        new, kept = (reply["scores"][0] for reply in both)
+        assert all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(new, kept, strict=True))
+        # A query that cannot be ranked is an error of this request alone.
+        assert "InputError" in workers[0].ask([Query("", ("text",))])["error"]
+        loads = [Workload("sample", 3, 1, 1), Workload("sample", 2, 2, 1)]
+        told: list[str] = []
+        results = run(workers, loads, {"sample": Queries("sample")}, 2, told.append)
+        assert len(told) == steps(loads, workers, 2) == 8
+        assert [(len(r.rates), len(r.seconds)) for r in results] == [(2, 2)] * 2 + [(2, 4)] * 2
+        assert all(r.measured and r.peak and r.agreement() is None for r in results)
+    finally:
+        for worker in [*workers, lost]:
+            worker.close()
+
+
+def test_shares_and_reach_are_laid_out_by_phase() -> None:
+    phase = {
+        "name": "query",
+        "seconds": 2.0,
+        "parts": {"tokenise": 0.5, "head": 1.5},
+        "operations": {"int8": 10**9, "fp32": 0},
+        "product_seconds": {"int8": 0.5, "fp32": 0.0},
+        "operators": {"MatMulInteger": 0.5, "Add": 0.25},
+    }
+    found = {
+        "model": {
+            "profile": {"phases": [phase]},
+            "peak_operations_per_second": {"int8": 8e9, "fp32": 4e9},
+        }
+    }
+    assert "| tokenise | 25.0% |" in shares_table(found)
+    assert reach_table(found)[2:] == ["| model, query | int8 | 25% | 2 | 8 | 25% |"]
+    assert operators_line(found["model"]) == "MatMulInteger 25.0%, Add 12.5%"

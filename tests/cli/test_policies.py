@@ -1,0 +1,75 @@
+"""--budget-ms, --cascade and --cache, of both commands that rerank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+QUERY = "When did the oil crisis begin?"
+LINES = b"\n".join(b"The oil crisis began in year %d." % n for n in range(30)) + b"\n"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "secondpass" / "scores.sqlite"
+
+
+def test_a_search_with_all_of_them(run: Run, sample_index: Path, cache: Path) -> None:
+    ran = run(
+        *("search", QUERY, "--index", sample_index, "--candidates", 40, "--json"),
+        *("--budget-ms", 80, "--cascade", "--cache"),
+    )
+    assert ran.code == 0
+    usage = ran.json["usage"]
+    assert 1 <= usage["scored"] <= usage["documents"] == 40
+    assert (ran.json["status"] == "partially_reranked") == (usage["scored"] < 40)
+    assert (ran.json["reason"] is None) == (usage["scored"] == 40)
+    assert {r["scored"] for r in ran.json["results"]} <= {True, False}
+    assert cache.is_file()
+
+
+def test_a_budget_that_is_too_small_is_told(run: Run, sample_index: Path) -> None:
+    ran = run("search", QUERY, "--index", sample_index, "--budget-ms", 0.001, "--explain")
+    assert ran.code == 0
+    assert "partially_reranked" in ran.err
+    assert "4 scored" in ran.err
+    assert "bundled scored 4 of 50 in 0.001 ms" in ran.err
+
+
+def test_what_a_run_kept_the_next_one_reads(run: Run, cache: Path) -> None:
+    assert not cache.exists()
+    first = run("rerank", QUERY, "--cache", "--json", stdin=LINES).json
+    again = run("rerank", QUERY, "--cache", "--json", stdin=LINES).json
+    assert again["results"] == first["results"]
+    assert (first["usage"]["pairs"], again["usage"]["pairs"]) == (30, 0)
+    assert first["usage"]["scored"] == again["usage"]["scored"] == 30
+
+
+def test_a_cascade_of_lines(run: Run) -> None:
+    ran = run("rerank", QUERY, "--cascade", "--top-k", 3, "--json", stdin=LINES)
+    assert ran.code == 0
+    assert ran.json["usage"]["scored"] >= 10
+    assert all(r["scored"] for r in ran.json["results"])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--budget-ms", "0"], 2, "above 0"),
+        (["--budget-ms", "-5"], 2, "above 0"),
+        (["--budget-ms", "soon"], 2, "soon"),
+        (["--model", "bundled-tiny", "--cascade"], 2, "No margin is known"),
+        (["--no-rerank", "--cascade"], 2, "--no-rerank"),
+    ],
+)
+def test_errors(
+    run: Run, sample_index: Path, options: list[str], code: int, message: str
+) -> None:
+    ran = run("search", QUERY, "--index", sample_index, *options)
+    assert ran.code == code
+    assert message in ran.err
+    assert ran.out == ""

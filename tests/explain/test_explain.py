@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from secondpass import BaseReranker, Blend, Candidate, Document, Index, InputError, ScoreKind
+from secondpass.explain import Explanation, explain, explain_text
+from secondpass.explain.html import html_page
+from secondpass.explain.sentences import ordinal
+from secondpass.explain.terminal import print_explanation
+from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.reading import Reading
+
+SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia" / "corpus.jsonl"
+QUERY = "When did the oil crisis begin?"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    rows = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()[:60]]
+    with Index.open(tmp_path_factory.mktemp("index")) as opened:
+        opened.add(rows)
+        opened.optimize()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def found(index: Index) -> Explanation:
+    return explain(index, QUERY, "1973-oil-crisis-01", candidates=20)
+
+
+def test_it_says_what_the_search_shows(index: Index, found: Explanation) -> None:
+    response = index.search(QUERY, candidates=20, top_k=None)
+    (result,) = (r for r in response.results if r.id == "1973-oil-crisis-01")
+    assert found.found
+    assert found.places is not None
+    assert found.places.final == result.rank
+    assert found.places.first == result.first_stage_rank
+    assert found.final_score == pytest.approx(result.score, abs=1e-6)
+    assert found.probability == pytest.approx(result.probability, abs=1e-3)
+    assert dict(found.parts) == pytest.approx(dict(result.parts), abs=1e-3)
+    assert sum(t.score for t in found.terms) == pytest.approx(found.bm25, rel=1e-5)
+    assert found.vector == result.first_stage.vector
+    assert max(w.score for w in found.windows) == found.score
+
+
+def test_a_counterfactual_is_where_the_changed_text_really_lands(
+    index: Index, found: Explanation
+) -> None:
+    assert found.counterfactuals
+    candidates = index.first_pass(QUERY, candidates=20)
+    for one in found.counterfactuals:
+        assert 1 <= one.rank <= len(candidates)
+        assert one.bm25 is not None
+    title = found.counterfactuals[0]
+    assert title.change == "without its title"
+    changed = [
+        Document(c.document.text, c.document.id) if c.document.id == found.document.id else None
+        for c in candidates
+    ]
+    swapped = [
+        c if d is None else replace(c, document=d, bm25=title.bm25, vector=title.vector)
+        for c, d in zip(candidates, changed, strict=True)
+    ]
+    response = Blend(index.reranker()).rerank(QUERY, swapped)
+    (result,) = (r for r in response.results if r.id == found.document.id)
+    assert result.rank == title.rank
+    assert result.score == pytest.approx(title.score, abs=1e-3)
+
+
+def test_the_best_spans_hold_against_others(found: Explanation) -> None:
+    trust = found.faithfulness
+    assert trust is not None
+    assert trust.removed < trust.words
+    assert trust.random_low <= trust.random <= trust.random_high
+    assert trust.drop > trust.random
+
+
+def test_what_the_first_pass_left_out_is_explained_too(index: Index) -> None:
+    far = next(
+        d.id
+        for batch in index.store.each_document()
+        for d in batch
+        if d.id not in {c.document.id for c in index.first_pass(QUERY, candidates=5)}
+    )
+    assert far is not None
+    said = explain(index, QUERY, far, candidates=5)
+    assert said.found is False
+    assert said.places is not None
+    assert said.places.first is None
+    assert said.places.candidates == 6
+    with pytest.raises(InputError, match="no document 'nowhere'"):
+        explain(index, QUERY, "nowhere", candidates=5)
+
+
+def test_pages_and_terminals_show_it(found: Explanation) -> None:
+    page = html_page(found)
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert QUERY in page
+    console = Console(record=True, width=100, file=io.StringIO())
+    print_explanation(found, console)
+    shown = console.export_text()
+    for word in ("Where each stage puts it", "crisis", "would", "random others", "sum"):
+        assert word in shown
+    assert json.loads(json.dumps(found.as_object()))["places"]["final"] == 1
+
+
+class Words(BaseReranker):
+    """Scores a text by how many words of the query it has."""
+
+    kind = ScoreKind.SIMILARITY
+
+    @property
+    def model(self) -> str:
+        return "words"
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        asked = set(query.lower().split())
+        texts = [f"{head} {body}" for head, body in reading.texts(candidates)]
+        counts = [sum(w.strip(".,").lower() in asked for w in t.split()) for t in texts]
+        return Scored([Score(float(n)) for n in counts], self.kind)
+
+
+def test_contributions_are_exact_for_a_reranker_that_counts_words() -> None:
+    text = "A red car stood there. The sky was blue. Nobody saw any of it. It rained a lot."
+    said = explain_text(Words(), "red sky", {"text": text, "title": "red things"})
+    assert said.score == 3.0
+    sentences = {s.text: s.contribution for s in said.spans if s.level == "sentence"}
+    assert sentences == {
+        "red things": 1.0,
+        "A red car stood there.": 1.0,
+        "The sky was blue.": 1.0,
+        "Nobody saw any of it.": 0.0,
+        "It rained a lot.": 0.0,
+    }
+    words = {s.text for s in said.spans if s.level == "word" and s.contribution > 0}
+    assert words == {"red", "sky"}
+    asked = {s.text: s.contribution for s in said.spans if s.where == "query"}
+    assert asked == {"red": 2.0, "sky": 1.0}
+    assert said.faithfulness is not None
+    assert said.faithfulness.drop > said.faithfulness.random
+
+
+@pytest.mark.parametrize("text", ["x", "", "日本語", "\u200b", "a\x00b", "one two three."])
+def test_short_texts_say_what_is_not_possible(text: str) -> None:
+    said = explain_text(Words(), "one", {"text": text})
+    assert said.faithfulness is None
+    assert said.notes
+    assert html_page(said)
+
+
+def test_scores_of_one_list_cannot_be_explained() -> None:
+    class Ranks(Words):
+        kind = ScoreKind.RANK
+
+    with pytest.raises(InputError, match="one list only"):
+        explain_text(Ranks(), "a", "b")
+    with pytest.raises(InputError, match="query is empty"):
+        explain_text(Words(), " ", "b")
+
+
+def test_surrogates_do_not_break_a_page() -> None:
+    page = html_page(explain_text(Words(), "a \ud800", "b \udfff <i>"))
+    assert page.encode("utf-8")
+    assert "<i>" not in page
+
+
+def test_ordinals() -> None:
+    said = [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
+    assert " ".join(said) == "1st 2nd 3rd 4th 11th 12th 13th 21st 102nd 111th"

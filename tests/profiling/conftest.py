@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secondpass.train.export import Settings, export_model
+from tests.tiny_models import tiny_cross_encoder
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny cross-encoder of two layers as an ONNX graph."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("models") / "tiny"
+    tiny_cross_encoder(source)
+    export_model(str(source), out, Settings(precision="fp32"))
+    return out

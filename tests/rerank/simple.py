@@ -1,0 +1,55 @@
+"""Small real rerankers whose scores a test can foresee."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from secondpass import BaseReranker, Candidate, Document, ScoreKind, Status
+from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.reading import Reading
+
+
+class Numbers(BaseReranker):
+    """Scores a document by the number that its text is; remembers what it was asked."""
+
+    def __init__(
+        self,
+        kind: ScoreKind = ScoreKind.LOGIT,
+        identity: str | None = "numbers",
+        *,
+        times: float = 1.0,
+        status: Status = Status.RERANKED,
+        reason: str | None = None,
+    ) -> None:
+        self.kind, self._identity, self.times = kind, identity, times
+        self.status, self.reason = status, reason
+        self.asked: list[list[str]] = []
+
+    @property
+    def model(self) -> str:
+        return "numbers"
+
+    @property
+    def identity(self) -> str | None:
+        return self._identity
+
+    @property
+    def read(self) -> int:
+        return sum(map(len, self.asked))
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        texts = [body for _, body in reading.texts(candidates)]
+        self.asked.append(texts)
+        scores = [Score(self.times * float(text), 0.5) for text in texts]
+        return Scored(
+            scores,
+            self.kind,
+            pairs=len(texts),
+            tokens=2 * len(texts),
+            status=self.status,
+            reason=self.reason,
+        )
+
+
+def numbered(values: Sequence[float]) -> list[Candidate]:
+    return [Candidate(Document(repr(float(value)))) for value in values]
