@@ -16,11 +16,11 @@ import numpy as np
 from beir import ROOT, load
 from measuring.candidates import gather
 from measuring.embedders import known_as
-from measuring.fusions import standardised
 from measuring.pairs import PairScores, Scorer
 from measuring.suite import member
 
 from secondpass import Candidate, Embedder
+from secondpass.evaluate.blending import standardised
 from secondpass.evaluate.pools import Matrix, Pool, ndcg, pool
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker

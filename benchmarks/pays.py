@@ -22,12 +22,12 @@ from measuring.pairs import PairScores, Scorer
 from measuring.progress import console
 from measuring.suite import SUITE, member
 from quality import CACHE, gathered
-from secondpass.evaluate.defaults import DEPTHS
 
 from secondpass import Embedder, Reranker, SecondpassError
 from secondpass.evaluate.candidates import Entry, Halves
 from secondpass.evaluate.candidates import Found as FoundHalves
 from secondpass.evaluate.collection import Collection as Judged
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.evidence import Evidence
 from secondpass.evaluate.latency import Latencies, measure_latency
 from secondpass.evaluate.report.as_json import as_object

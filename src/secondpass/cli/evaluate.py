@@ -31,9 +31,7 @@ def evaluate(
     runs: Annotated[
         list[Path] | None, typer.Option(help="Run files to measure: TREC or JSON lines.")
     ] = None,
-    measures: Annotated[list[str], typer.Option(help="As ir-measures names them.")] = list(  # noqa: B006 - typer copies it
-        MEASURES
-    ),
+    measures: measured.Measures = list(MEASURES),  # noqa: B006 - typer copies it
     models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
     mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
         "hybrid"

@@ -29,6 +29,7 @@ Limit = Annotated[int | None, typer.Option(help="Only the first judged queries."
 Models = Annotated[
     list[str], typer.Option(help='"bundled", model folders, OWNER/MODEL@REVISION.')
 ]
+Measures = Annotated[list[str], typer.Option(help="As ir-measures names them.")]
 Depths = Annotated[list[int], typer.Option(help="Numbers of candidates to try.")]
 
 

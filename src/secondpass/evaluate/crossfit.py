@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,37 +81,21 @@ def cross_fitted(family: Family, folds: Sequence[Rows]) -> Matrix:
     return values
 
 
-def choose(
-    families: Sequence[Family], rows: Rows, *, parts: int = 5, slack: float = 0.0
-) -> int:
-    """Return which family to take, by its cross-fitted mean over some queries.
+def choose(families: Sequence[Family], rows: Rows, *, parts: int = 5) -> int:
+    """Return which family is best by its cross-fitted mean over some queries.
 
-    With `slack`, the model and the order of the best are kept, and of its depths the one of
-    the least cost is taken that is within so many standard errors of it (of the paired
-    difference). Source of the rule with slack 1: Breiman et al., Classification and
-    Regression Trees, 1984, section 3.4.3.
+    Of equal ones the one of the least cost is taken, then the shallowest.
     """
     folds = within(rows, parts)
-    found = np.array([cross_fitted(family, folds)[rows] for family in families])
-    means = np.round(found.mean(axis=1), 12)
-    best = min(range(len(families)), key=lambda i: (-means[i], families[i].cost, i))
-    if slack == 0:
-        return best
-    behind = found[best] - found
-    errors = behind.std(axis=1, ddof=1) / math.sqrt(found.shape[1])
-    near = [
-        i
-        for i, family in enumerate(families)
-        if (family.model, family.order) == (families[best].model, families[best].order)
-        and behind[i].mean() <= slack * errors[i] + 1e-12
-    ]
-    # Where nothing was timed, what is shallower is cheaper.
-    return min(near, key=lambda i: (families[i].cost, families[i].depth, -means[i], i))
+    means = [round(float(cross_fitted(f, folds)[rows].mean()), 12) for f in families]
+
+    def order(i: int) -> tuple[float, float, int, int]:
+        return -means[i], families[i].cost, families[i].depth, i
+
+    return min(range(len(families)), key=order)
 
 
-def nested(
-    families: Sequence[Family], folds: Sequence[Rows], *, parts: int = 5, slack: float = 0.0
-) -> Nested:
+def nested(families: Sequence[Family], folds: Sequence[Rows], *, parts: int = 5) -> Nested:
     """Choose and fit on all folds but one, judge on that one, for each in turn.
 
     An honest estimate of what choosing and fitting reach. Source: Varma and Simon, BMC
@@ -121,7 +104,7 @@ def nested(
     values: Matrix = np.zeros(families[0].values.shape[1])
     picks: list[tuple[Family, int]] = []
     for fold in folds:
-        family = families[choose(families, ~fold, parts=parts, slack=slack)]
+        family = families[choose(families, ~fold, parts=parts)]
         setting = family.best(~fold)
         values[fold] = family.values[setting][fold]
         picks.append((family, setting))

@@ -25,9 +25,6 @@ from secondpass.evaluate.ways import as_found, oracle, reranked, tuned_fusion
 if TYPE_CHECKING:
     from secondpass.pipeline import Index, Rerank
 
-SLACK = 1.0
-"""How many standard errors a cheaper way may be behind the best and still be taken."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -195,7 +192,7 @@ def studied(
         results.append(result(family))
         if progress is not None:
             progress("testing", done, len(families))
-    outer = [nested(families, folds, slack=SLACK) for folds in splits]
+    outer = [nested(families, folds) for folds in splits]
     values = np.mean([one.values for one in outer], axis=0)
     # One cut has an order to show, where the mean over all of them has none.
     before = nested([fusion], splits[0])
@@ -209,7 +206,7 @@ def studied(
         result(fusion),
         [result(family) for family in firsts],
         _corrected(results),
-        choose(families, every, slack=SLACK),
+        choose(families, every),
         effect(values - base),
         values - base,
         [_bound(queries, evidence, objective, mode, depth, qrels) for depth in evidence.depths],

@@ -6,13 +6,17 @@ from enum import StrEnum
 
 import numpy as np
 
-from secondpass.evaluate.effect import Effect, effect, queries_needed
+from secondpass.evaluate.effect import Effect, effect, interval, queries_needed
 from secondpass.evaluate.significance import holm
 from secondpass.evaluate.studying import Result, Study
 
 ALPHA = 0.05
 WORTH = 0.01
 """A gain that is surely smaller than this is not worth a second pass."""
+
+
+MOST_QUERIES = 5000
+"""Nobody judges more to settle a gain, so no larger number is named."""
 
 
 class Verdict(StrEnum):
@@ -59,7 +63,9 @@ def headline(study: Study) -> str:
         )
     deviation = float(study.change.std(ddof=1))
     wanted = queries_needed(gain.mean, deviation)
-    more = "" if wanted is None else f"; to settle a gain of that size, judge about {wanted}"
+    more = ""
+    if wanted is not None and wanted <= MOST_QUERIES:
+        more = f"; to settle a gain of that size, judge about {wanted}"
     return (
         f"Undecided: reranking {how} brings {brings}{cost}, which {len(study.change)} queries"
         f" cannot tell from chance{more}."
@@ -121,6 +127,7 @@ def sentences(study: Study) -> list[str]:
         f"Against tuned fusion, {gain.won} queries win, {gain.tied} tie, {gain.lost} lose.",
         _bound(study),
     ]
+    lines += _shallower(study)
     if gain.detectable is not None:
         lines.append(
             f"With {n} queries that differ as these do, a true gain below"
@@ -145,6 +152,21 @@ def agreement(gain: Effect) -> str:
     """Return whether the two tests say the same at 5 %."""
     same = (gain.p < ALPHA) == (gain.t < ALPHA)
     return "both tests agree" if same else "the two tests disagree: read it as undecided"
+
+
+def _shallower(study: Study) -> list[str]:
+    """Return the shallowest depth that surely loses less than WORTH against the choice."""
+    best = study.choice
+    for result in study.curve(str(best.family.model)):
+        if result.family.depth >= best.family.depth:
+            break
+        if interval(result.values - best.values)[0] > -WORTH:
+            saved = f", and save {best.added - result.added:.0f} ms" if study.timed else ""
+            return [
+                f"{result.family.depth} candidates in place of {best.family.depth} surely lose"
+                f" less than {plain(WORTH)}{saved}."
+            ]
+    return []
 
 
 def _bound(study: Study) -> str:
