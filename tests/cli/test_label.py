@@ -49,7 +49,12 @@ def test_keys_in_a_real_terminal_and_ctrl_c(
     out = tmp_path / "qrels.tsv"
     here, there = pty.openpty()
     process = subprocess.Popen(
-        command(sample_index, queries, out), stdin=there, stdout=there, stderr=there
+        command(sample_index, queries, out),
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        # Started in the background, the tests ignore it, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(there)
     try:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from secondpass.retrieve import lance_table as t
 from secondpass.retrieve import rows as r
 from secondpass.retrieve.terms import TermScore, words
@@ -83,6 +81,8 @@ def fit_bm25(
     the least squares must meet every score within 0.2%, or nothing is returned (as for
     passages that the text index does not have yet, or texts without spaces).
     """
+    import numpy as np
+
     asked = list(dict.fromkeys(one.word for row in terms for one in row if one.score > 0))
     if not asked:
         return None

@@ -78,7 +78,7 @@ class LateInteraction(BaseReranker):
         distinct = list(dict.fromkeys(texts))
         room = self._window(reading.max_length) - self._tokeniser.special
         room -= len(self._document_marker)
-        cut = pieces(self._tokeniser, distinct, room=room, passages=reading.passages)
+        cut = [*pieces(self._tokeniser, distinct, room=room, passages=reading.passages)]
         windows = [self._marked(self._document_marker, ids) for p in cut for ids in p.ids]
         found: dict[int, float] = {}
         for start in range(0, len(windows), _GROUP):

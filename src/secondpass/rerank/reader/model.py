@@ -95,6 +95,11 @@ class Reader(BaseReranker):
         return self._name
 
     @property
+    def blend_weights(self) -> Mapping[str, float] | None:
+        """The weights that were fitted for it, as its manifest has them."""
+        return self._blend
+
+    @property
     def identity(self) -> str:
         """What tells this reader's scores from those of any other."""
         return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
