@@ -40,6 +40,12 @@ def batch(rows: int, tokens: int, pad: int) -> dict[str, np.ndarray[Any, np.dtyp
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
 
 
+def test_no_path_of_a_source_file_is_in_a_graph(tmp_path: Path) -> None:
+    tiny_cross_encoder(tmp_path / "source", *CROSS_ENCODERS[0])
+    export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
+    assert b".py" not in (tmp_path / "out" / "model.onnx").read_bytes()
+
+
 @pytest.mark.parametrize(("shape", "labels"), CROSS_ENCODERS)
 def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> None:
     import torch

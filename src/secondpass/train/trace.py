@@ -135,7 +135,18 @@ def to_onnx(
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return program.model
+    return _without_traces(program.model)
+
+
+def _without_traces(model: ir.Model) -> ir.Model:
+    """Take out where in which source file each operator was made, with the paths there."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
+    return model
 
 
 def _wrapper(
