@@ -129,6 +129,15 @@ def test_a_damaged_gzip_is_an_error_of_ours(tmp_path: Path) -> None:
         Run.read(path)
 
 
+def test_queries_one_a_line_are_named_by_their_lines(tmp_path: Path) -> None:
+    plain = tmp_path / "queries.txt"
+    plain.write_text("plain words\n\nothers\n", "utf-8")
+    assert read_queries(plain) == {"q1": "plain words", "q3": "others"}
+    plain.write_text("plain words\nid\ttext\n", "utf-8")
+    with pytest.raises(InputError, match="line 1"):
+        read_queries(plain)
+
+
 def test_queries_from_tabs_and_json(tmp_path: Path) -> None:
     tabs, lines = tmp_path / "q.tsv", tmp_path / "q.jsonl"
     tabs.write_text("1\tone\n2\ttwo words\n", "utf-8")

@@ -10,16 +10,20 @@ from hypothesis import strategies as st
 from secondpass import Document, InputError
 from secondpass.cli.label import ask
 from secondpass.cli.output import stderr_console
-from secondpass.evaluate.grade_file import GradeFile
-from secondpass.evaluate.judgements import HEADER, read_grades, read_queries
+from secondpass.evaluate.grade_file import HEADER, GradeFile
 from secondpass.evaluate.keys import END, Keys
 from secondpass.evaluate.labelling import Labelling
+from secondpass.evaluate.qrels import Grades, read_qrels
 
 QUERIES = {"q1": "first", "q2": "second", "q3": "third"}
 
 
 def pooled(name: str, text: str) -> list[Document]:
     return [] if name == "q2" else [Document(f"text {i}", f"{name}-{i}") for i in range(3)]
+
+
+def grades(file: Path) -> Grades:
+    return read_qrels(file, may_be_empty=True).grades
 
 
 def answer(file: Path, keys: str) -> Labelling:
@@ -35,9 +39,9 @@ def test_a_session_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert file.read_text() == f"{HEADER}\nq1\tq1-0\t3\nq1\tq1-1\t0\n"
     done = answer(file, "?x1sq")
     assert (done.judged, done.skipped) == (1, 1)
-    assert read_grades(file) == {"q1": {"q1-0": 3, "q1-1": 0, "q1-2": 1}}
+    assert grades(file) == {"q1": {"q1-0": 3, "q1-1": 0, "q1-2": 1}}
     answer(file, "222")
-    assert read_grades(file)["q3"] == {"q3-0": 2, "q3-1": 2, "q3-2": 2}
+    assert grades(file)["q3"] == {"q3-0": 2, "q3-1": 2, "q3-2": 2}
     assert answer(file, "333").judged == 0
 
 
@@ -45,14 +49,14 @@ def test_undo_takes_back_grades_and_skips(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
     done = answer(file, "u3s0uuu1")
     assert (done.judged, done.skipped) == (1, 0)
-    assert read_grades(file) == {"q1": {"q1-0": 1}}
+    assert grades(file) == {"q1": {"q1-0": 1}}
 
 
 def test_a_whole_query_can_be_skipped(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
     done = answer(file, "3n1")
     assert done.skipped == 2
-    assert read_grades(file) == {"q1": {"q1-0": 3}, "q3": {"q3-0": 1}}
+    assert grades(file) == {"q1": {"q1-0": 3}, "q3": {"q3-0": 1}}
     assert answer(tmp_path / "other.tsv", "nn").asked() is None
 
 
@@ -61,8 +65,8 @@ def test_a_whole_query_can_be_skipped(tmp_path: Path) -> None:
 def test_the_file_says_what_the_session_says(tmp_path_factory: object, keys: str) -> None:
     file = tmp_path_factory.mktemp("x") / "qrels.tsv"  # type: ignore[attr-defined]
     done = answer(file, keys)
-    assert read_grades(file) == {q: g for q, g in done.file.grades.items() if g}
-    assert sum(map(len, read_grades(file).values())) == done.judged == len(done.file)
+    assert grades(file) == {q: g for q, g in done.file.grades.items() if g}
+    assert sum(map(len, grades(file).values())) == done.judged == len(done.file)
 
 
 @pytest.mark.parametrize("cut", ["q1\tq1-1", "q1\tq1-1\t", "q", "q1\t"])
@@ -79,7 +83,7 @@ def test_a_file_of_ones_own_is_gone_on_with(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
     file.write_text("q1 0 q1-0 2\nq1 0 q1-1 1")
     answer(file, "0q")
-    assert read_grades(file) == {"q1": {"q1-0": 2, "q1-1": 1, "q1-2": 0}}
+    assert grades(file) == {"q1": {"q1-0": 2, "q1-1": 1, "q1-2": 0}}
     file.write_text("this is no file of grades at all\n")
     with pytest.raises(InputError, match="line 1"):
         GradeFile(file)
@@ -99,27 +103,9 @@ def test_keys() -> None:
         Keys(io.BytesIO(b"\x03")).next()
 
 
-def test_queries_from_files(tmp_path: Path) -> None:
-    file = tmp_path / "queries"
-    file.write_text('{"_id": 7, "text": "a b"}\n\nx1\tc d\nplain words\n', "utf-8")
-    assert read_queries(file) == {"7": "a b", "x1": "c d", "q4": "plain words"}
-    for bad, message in (
-        ("", "no queries"),
-        ("a\tb\na\tc", "there twice"),
-        ("{", "line 1"),
-        ('{"_id": "a"}', "line 1"),
-        ("a\t ", "empty"),
-    ):
-        file.write_text(bad, "utf-8")
-        with pytest.raises(InputError, match=message):
-            read_queries(file)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_queries(tmp_path / "absent")
-
-
 @pytest.mark.parametrize("line", ["a\tb", "a\tb\tx", "a\tb\t1.5", "a\tb\tnan", "a b c d e"])
 def test_bad_grades_name_their_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "qrels.tsv"
     file.write_text(f"{HEADER}\na\tb\t1\n{line}\n")
     with pytest.raises(InputError, match="line 3"):
-        read_grades(file)
+        read_qrels(file)

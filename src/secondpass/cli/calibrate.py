@@ -135,8 +135,9 @@ def _opened(pairs: Path | None, asked: Asked) -> Index | None:
 def _labelled(
     pairs: Path | None, opened: Index | None, asked: Asked, progress: Stages
 ) -> list[LabelledQuery]:
-    from secondpass.evaluate.judgements import read_grades, read_queries
     from secondpass.evaluate.labelled import from_index, read_pairs
+    from secondpass.evaluate.qrels import read_qrels
+    from secondpass.evaluate.queries import read_queries
 
     if pairs is not None:
         return read_pairs(pairs, least_grade=asked.least_grade)
@@ -146,7 +147,7 @@ def _labelled(
     return from_index(
         opened,
         read_queries(asked.queries),
-        read_grades(asked.qrels),
+        read_qrels(asked.qrels).grades,
         candidates=asked.candidates,
         least_grade=asked.least_grade,
         judged_only=asked.judged_only,

@@ -65,10 +65,11 @@ def label(
     from secondpass.evaluate.agreement import agreement
     from secondpass.evaluate.grade_file import GradeFile
     from secondpass.evaluate.judge import chat_judge, judge_all
-    from secondpass.evaluate.judgements import read_grades, read_queries
     from secondpass.evaluate.keys import keyboard
     from secondpass.evaluate.labelling import Labelling
     from secondpass.evaluate.pool import check_systems, pool
+    from secondpass.evaluate.qrels import read_qrels
+    from secondpass.evaluate.queries import read_queries
     from secondpass.pipeline import Index
     from secondpass.types import Document
 
@@ -76,7 +77,7 @@ def label(
     if (judge is None) is not (judge_model is None):
         raise InputError("A judge needs both --judge URL and --judge-model NAME")
     asked = read_queries(queries)
-    other = None if compare is None else read_grades(compare)
+    other = None if compare is None else read_qrels(compare).grades
     with Index.open(index, create=False) as opened:
 
         def documents(name: str, text: str) -> list[Document]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.judgements import Grades
+from secondpass.evaluate.qrels import Grades
 
 _ROUNDS = 2000
 

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from secondpass.errors import InputError
-from secondpass.evaluate.judgements import HEADER, Grades, read_grades
+from secondpass.evaluate.qrels import read_qrels
+
+HEADER = "query-id\tcorpus-id\tscore"
 
 
 class GradeFile:
@@ -14,7 +16,8 @@ class GradeFile:
 
     A file that is there is gone on with; a last line that was cut off by a crash goes.
 
-    Raises `InputError` for a file that cannot be read or written, or that is no such file.
+    Raises `InputError` for a file that cannot be written, or holds something else, and
+    `ReadError` for one that cannot be read.
     """
 
     def __init__(self, file: Path) -> None:
@@ -22,11 +25,12 @@ class GradeFile:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._mend()
-            self.grades: Grades = read_grades(file)
+            found = read_qrels(file, may_be_empty=True).grades
         except OSError as error:
             raise InputError(
                 "The judgements cannot be kept", where=str(file), why=error.strerror
             ) from error
+        self.grades = {query: dict(judged) for query, judged in found.items()}
         self._ends: list[tuple[str, str, int]] = []
 
     def __contains__(self, pair: tuple[str, str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError
-from secondpass.evaluate.judgements import Grades
+from secondpass.evaluate.qrels import Grades
 from secondpass.rerank.inputs import to_candidates
 from secondpass.types import Candidate, Document
 

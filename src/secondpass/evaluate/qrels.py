@@ -35,14 +35,15 @@ class Qrels:
     negative: int = 0
 
 
-def read_qrels(path: Path, split: str = "test") -> Qrels:
+def read_qrels(path: Path, split: str = "test", *, may_be_empty: bool = False) -> Qrels:
     """Return the judgements of a file, or of `qrels/SPLIT.tsv` in a BEIR folder.
 
     Reads TREC qrels (4 columns), BEIR's tables (3 columns parted by tabs, with or without
     a header) and JSON lines with `query_id`, `doc_id` and `grade`, gzipped or not. A
     judgement that stands twice counts once. A grade below 0 counts as judged and not
     relevant. Raises InputError for two grades of one document, a grade that is no whole
-    number, or a file without judgements; ReadError for a damaged file.
+    number, or a file without judgements unless it `may_be_empty`; ReadError for a damaged
+    file.
     """
     file = _split(path, split) if path.is_dir() else path
     found: dict[str, dict[str, int]] = {}
@@ -61,7 +62,7 @@ def read_qrels(path: Path, split: str = "test") -> Qrels:
             continue
         judged[document] = grade
         negative += grade < 0
-    if not found:
+    if not found and not may_be_empty:
         raise InputError("there are no judgements", where=str(file), fix=_FIX)
     grades = {q: {d: max(0, g) for d, g in judged.items()} for q, judged in found.items()}
     return Qrels(grades, repeated, negative)

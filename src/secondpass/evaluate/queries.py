@@ -18,9 +18,11 @@ def read_queries(path: Path) -> dict[str, str]:
     """Return the text of each query by id, in the order of the file.
 
     Reads a BEIR folder (its `queries.jsonl`), JSON lines with `_id` (or `id`, `query_id`)
-    and `text` (or `query`), or lines of id, tab, text; all of them gzipped or not. A query
-    that stands twice with the same text counts once. Raises InputError for two texts of
-    one id, a query without text, or a file without queries; ReadError for a damaged file.
+    and `text` (or `query`), lines of id, tab, text, or, where no line has a tab, one query
+    a line, which is then named by the number of its line, as in "q3"; all of them gzipped
+    or not. A query that stands twice with the same text counts once. Raises InputError for
+    two texts of one id, a query without text, or a file without queries; ReadError for a
+    damaged file.
     """
     file = plain_or_gzipped(path / "queries.jsonl") if path.is_dir() else path
     if file is None:
@@ -42,7 +44,12 @@ def _from_json(file: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _from_tabs(file: Path) -> Iterator[tuple[str, str, str]]:
-    for line in split_lines(file, "\t"):
+    found = list(split_lines(file, "\t"))
+    if all(len(line.cells) == 1 for line in found):
+        for line in found:
+            yield line.where, f"q{line.number}", line.text.strip()
+        return
+    for line in found:
         if len(line.cells) != 2 or not all(cell.strip() for cell in line.cells):
             raise line.wrong("it is not id, tab, text", "Name a .jsonl file, or use tabs.")
         yield line.where, line.cells[0].strip(), line.cells[1].strip()
