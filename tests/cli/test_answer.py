@@ -21,7 +21,6 @@ def test_an_answer_without_a_model(run: Run, sample_index: Path) -> None:
 def test_a_model_behind_a_server(
     run: Run, sample_index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("httpx", reason="the extra llm is not installed")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     question = ("answer", "What caused the 1973 oil crisis?", "--index", sample_index)
     with serving() as server:

@@ -8,8 +8,9 @@ import pytest
 
 from secondpass import Hosted, InputError, ModelError, Reranker
 from secondpass.errors import ModelNotFoundError
+from secondpass.remote.address import shown
+from secondpass.remote.keys import Key
 from secondpass.rerank.hosted import provider_names, split_name
-from secondpass.rerank.hosted.keys import Key, shown
 from tests.loopback.clients import client
 from tests.loopback.dialects import KEY
 from tests.loopback.server import Loopback
@@ -90,6 +91,7 @@ def test_a_key_that_cannot_be_sent_is_refused_unseen(key: str) -> None:
         ({"base_url": "host:80"}, "is not one"),
         ({"base_url": "http://host?x=1"}, "is not one"),
         ({"base_url": "http://[::1"}, "is not one"),
+        ({"base_url": "http://user:secret@host"}, "is not one: 'http://host'"),
         ({"base_url": 8080}, "must be text"),
         ({"base_url": "http://h", "api_key": b"k"}, "must be text"),
         ({}, "base URL is missing"),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from secondpass.rerank.hosted.cohere import Cohere
 from secondpass.rerank.hosted.parsing import message_of, scores_by_index
 from secondpass.rerank.hosted.provider import Call, Provider, Reply
-from secondpass.rerank.hosted.retrying import Retrying, retry_after, retryable
+from secondpass.rerank.hosted.retrying import Retrying
 from secondpass.rerank.hosted.table import BUILT_IN, load_provider
 
 JSON = st.recursive(
@@ -68,40 +67,6 @@ def test_what_was_counted_is_no_reason_to_refuse_scores() -> None:
         body = {"results": rows, "meta": {"billed_units": {"search_units": units}}}
         parsed = Cohere().parse(Reply(json.loads(json.dumps(body))), Call("m", "q", ["a"]))
         assert (list(parsed.scores), parsed.units) == ([0.5], None)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3),
-        ({"retry-after": " 0 "}, 0),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "Sat, 21 Nov 2026 12:00:10 GMT"}, 10),
-        ({"retry-after": "Sat, 21 Nov 2026 11:00:00 GMT"}, 0),
-        ({"retry-after": "Sat, 99 Nov 2026 11:00:00 GMT"}, None),
-    ],
-)
-def test_both_forms_of_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    now = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
-    found = retry_after(headers, now)
-    assert found == (None if seconds is None else pytest.approx(seconds))
-
-
-@given(text=st.text(max_size=30))
-def test_a_strange_retry_after_is_none_or_seconds(text: str) -> None:
-    found = retry_after({"retry-after": text})
-    assert found is None or 0 <= found < math.inf
-
-
-def test_which_statuses_are_repeated() -> None:
-    codes = [c for c in range(300, 600) if retryable(c)]
-    assert codes == [408, 409, 425, 429, *range(500, 600)]
 
 
 def test_waits_grow_and_end() -> None:

@@ -7,8 +7,6 @@ import pytest
 from secondpass.llm import LLM, load_llm
 from tests.llm.server import KEY, Loopback, serving
 
-pytest.importorskip("httpx", reason="the extra llm is not installed")
-
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:

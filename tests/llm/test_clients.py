@@ -174,7 +174,7 @@ def test_no_server_is_an_error_that_says_where() -> None:
     with (
         load_llm("ollama/m", base_url="http://127.0.0.1:9/v1", retries=0) as llm,
         pytest.raises(
-            LLMError, match=r"ollama/m at 127\.0\.0\.1:9.*Check that the server runs"
+            LLMError, match=r"ollama/m at http://127\.0\.0\.1:9.*Check that the server runs"
         ),
     ):
         llm.complete(ASK)
@@ -274,18 +274,17 @@ def test_keys_come_from_the_environment(
     monkeypatch.delenv("ANTHROPIC_BASE_URL")
     with pytest.raises(InputError, match="export ANTHROPIC_API_KEY"):
         load_llm("anthropic/m-1")
-    with pytest.raises(InputError, match="no HTTP header") as caught:
+    with pytest.raises(InputError, match="cannot stand in a header") as caught:
         load_llm("openai/m", api_key="sk-ключ")
     assert "ключ" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ftp://x", "localhost:8000", "http://k:s@h/v1", "http://h?x=1"]
+    "url", ["ftp://x", "localhost:8000", "http://k:s@h/v1", "http://h?x=1"]
 )
 def test_base_urls_that_cannot_be_used(url: str) -> None:
-    if url:
-        with pytest.raises(InputError, match="base_url"):
-            load_llm("openai/m", base_url=url, api_key="k")
+    with pytest.raises(InputError, match="base URL"):
+        load_llm("openai/m", base_url=url, api_key="k")
 
 
 def test_unknown_names() -> None:

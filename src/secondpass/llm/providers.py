@@ -8,9 +8,9 @@ from typing import TypedDict, Unpack
 
 from secondpass.llm.anthropic import AnthropicMessages
 from secondpass.llm.dialect import Dialect
-from secondpass.llm.keys import find_key
 from secondpass.llm.openai import OpenAIChat
 from secondpass.llm.remote import RemoteLLM
+from secondpass.remote.keys import find_key
 
 
 class Options(TypedDict, total=False):
@@ -50,9 +50,7 @@ class Provider:
         url = base_url if base_url is not None else os.environ.get(self.url_variable)
         url = url if url else self.own_url
         own = url.rstrip("/") == self.own_url
-        key = find_key(
-            api_key, self.key_variable, needed=self.key_needed and own, provider=self.name
-        )
+        key = find_key(self.name, api_key, [self.key_variable], self.key_needed and own)
         chat = OpenAIChat(newest=self.name == "openai" and own)
         dialect: Dialect = AnthropicMessages() if self.anthropic else chat
         return RemoteLLM(

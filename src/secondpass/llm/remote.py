@@ -8,17 +8,18 @@ import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from secondpass.errors import InputError, LLMError
 from secondpass.llm import transport
 from secondpass.llm.base import LLM, AsyncTextStream, TextStream
 from secondpass.llm.dialect import Dialect, error_text
-from secondpass.llm.keys import Key
-from secondpass.llm.retrying import Deadline, is_retryable, pause
+from secondpass.llm.retrying import Deadline, pause
 from secondpass.llm.sse import Event, Events
 from secondpass.llm.transport import Reply, Request, Transport
 from secondpass.llm.types import Completion, Prompt
+from secondpass.remote.address import check_base_url, shown
+from secondpass.remote.keys import Key
+from secondpass.remote.retrying import is_retryable
 
 Talk = Generator[Request | float, Reply | None, Reply]
 """Gives requests to send and seconds to wait, takes replies, returns the one that counts."""
@@ -27,7 +28,7 @@ Talk = Generator[Request | float, Reply | None, Reply]
 class RemoteLLM(LLM):
     """Asks a server in its dialect.
 
-    - `base_url`: where the dialect's path begins; http or https, without user or query.
+    - `base_url`: where the dialect's path begins; http or https, without a query.
     - `timeout`: seconds without a byte before a try counts as failed; `deadline`: seconds
       for a whole answer, all tries and pauses included, None for no limit.
     - `retries`: how often a failure is tried again that may pass (see `retrying`).
@@ -53,7 +54,8 @@ class RemoteLLM(LLM):
         offers_logprobs: bool = False,
     ) -> None:
         self._name, self._model, self._dialect = name, model, dialect
-        self._url, self._key = _checked(base_url) + dialect.path, key
+        base_url = check_base_url(name, base_url)
+        self._url, self._key = base_url + dialect.path, key
         self._timeout = _positive("timeout", timeout)
         self._deadline = None if deadline is None else _positive("deadline", deadline)
         if retries < 0 or extra_tokens < 0:
@@ -64,7 +66,7 @@ class RemoteLLM(LLM):
         self._logprobs = offers_logprobs
         self._refused: frozenset[str] = frozenset()
         self._transport = Transport()
-        self._where = f"{name} at {urlsplit(base_url).netloc}"
+        self._where = f"{name} at {shown(base_url)}"
 
     @property
     def name(self) -> str:
@@ -266,23 +268,6 @@ def _json(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:
         return None
-
-
-def _checked(base_url: str) -> str:
-    try:
-        parts = urlsplit(base_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        usable = usable and not (parts.query or parts.fragment or "@" in parts.netloc)
-        usable = usable and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InputError(
-            "base_url cannot be used",
-            why="it must be http://HOST or https://HOST, with a path or not",
-            fix="As in: base_url='http://127.0.0.1:8080/v1'; a key goes into api_key.",
-        )
-    return base_url.rstrip("/")
 
 
 def _positive(name: str, value: float) -> float:

@@ -1,4 +1,4 @@
-"""Requests over HTTP with httpx, sync and async: what came back, or why nothing did."""
+"""Requests over HTTP, sync and async: what came back, or why nothing did."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import MissingExtraError
 from secondpass.llm.retrying import Deadline
+from secondpass.remote.http import load_httpx
 
 if TYPE_CHECKING:
     import ssl
 
-    import httpx
+    import httpx2
 
 _MOST_BYTES = 32 * 1024 * 1024
 
@@ -54,7 +54,7 @@ class Transport:
     """
 
     def __init__(self) -> None:
-        self._client: httpx.Client | None = None
+        self._client: httpx2.Client | None = None
         self._lock = threading.Lock()
 
     def send(self, request: Request, deadline: Deadline, where: str) -> Reply:
@@ -80,7 +80,7 @@ class Transport:
                 opened.close()
 
     async def asend(
-        self, client: httpx.AsyncClient, request: Request, deadline: Deadline, where: str
+        self, client: httpx2.AsyncClient, request: Request, deadline: Deadline, where: str
     ) -> Reply:
         """Do as `send` with a client of `connected`."""
         httpx = _httpx()
@@ -103,9 +103,9 @@ class Transport:
             if opened is not None:
                 await opened.aclose()
 
-    def connected(self) -> httpx.AsyncClient:
+    def connected(self) -> httpx2.AsyncClient:
         """Return a new async client, to be used as a context manager."""
-        client: httpx.AsyncClient = _httpx().AsyncClient(verify=_certificates())
+        client: httpx2.AsyncClient = _httpx().AsyncClient(verify=_certificates())
         return client
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Transport:
         if client is not None:
             client.close()
 
-    def _connected(self) -> httpx.Client:
+    def _connected(self) -> httpx2.Client:
         with self._lock:
             if self._client is None:
                 self._client = _httpx().Client(verify=_certificates())
@@ -174,11 +174,7 @@ def _grown(content: bytearray, some: bytes) -> str | None:
 
 
 def _httpx() -> ModuleType:
-    try:
-        import httpx
-    except ImportError as error:
-        raise MissingExtraError("A language model", package="httpx", extra="llm") from error
-    return httpx
+    return load_httpx("A language model", "llm")
 
 
 @cache

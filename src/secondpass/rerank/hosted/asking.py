@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
-from secondpass.rerank.hosted.keys import shown
+from secondpass.remote.address import shown
 from secondpass.rerank.hosted.parsing import message_of
 from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider
 from secondpass.rerank.hosted.splitting import split
@@ -90,10 +90,10 @@ async def _part(
     try:
         return provider.parse(reply, its)
     except ValueError as error:
-        why = transport.key.hidden(str(error))
+        why = transport.key.redact(str(error))
         said = message_of(reply.body)
         if said:
-            why += f"; it says “{transport.key.hidden(said)[:300]}”"
+            why += f"; it says “{transport.key.redact(said)[:300]}”"
         raise transport.error(request, "gave no usable answer", why, status=200) from None
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from secondpass.engine.unicode import clean
 from secondpass.errors import InputError, ModelNotFoundError
+from secondpass.remote.address import find_base_url, shown
+from secondpass.remote.keys import find_key
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
 from secondpass.rerank.hosted.asking import Answer, ask
 from secondpass.rerank.hosted.documents import prepare
-from secondpass.rerank.hosted.keys import find_base_url, find_key, shown
 from secondpass.rerank.hosted.loop import run
 from secondpass.rerank.hosted.prices import load_prices
 from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider

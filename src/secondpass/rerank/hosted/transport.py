@@ -7,29 +7,20 @@ import json
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from types import ModuleType
 from typing import Any
 
-from secondpass.errors import MissingExtraError, ProviderError, ProviderTimeoutError
-from secondpass.rerank.hosted.keys import Key, shown
+from secondpass.errors import ProviderError, ProviderTimeoutError
+from secondpass.remote.address import shown
+from secondpass.remote.http import load_httpx
+from secondpass.remote.keys import Key
+from secondpass.remote.retrying import is_retryable
 from secondpass.rerank.hosted.parsing import message_of
 from secondpass.rerank.hosted.provider import Reply, Request
-from secondpass.rerank.hosted.retrying import Retrying, retryable
+from secondpass.rerank.hosted.retrying import Retrying
 
 LARGEST = 64 * 2**20
 """Bytes of an answer that are read at most: a server that never stops must not fill memory."""
 CONNECT_SECONDS = 5.0
-
-
-def load_httpx() -> ModuleType:
-    """Return the HTTP library, or raise `MissingExtraError` with the line to type."""
-    try:
-        import httpx2
-    except ImportError as error:
-        raise MissingExtraError(
-            "Asking a hosted reranker", package="httpx2", extra="hosted"
-        ) from error
-    return httpx2
 
 
 class Transport:
@@ -53,7 +44,7 @@ class Transport:
         self._headers = {"accept": "application/json", **headers}
         self._retrying, self._attempt_timeout = retrying, attempt_timeout
         self._concurrency = concurrency
-        self._httpx = load_httpx()
+        self._httpx = load_httpx("Asking a hosted reranker", "hosted")
         self._home: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
         self._places = asyncio.Semaphore(concurrency)
@@ -104,14 +95,14 @@ class Transport:
             raise _Failed(self._timeout(request, why)) from None
         except self._httpx.HTTPError as error:
             # Not chained: its request holds the key.
-            why = self.key.hidden(f"{type(error).__name__}: {error}".rstrip(": "))
+            why = self.key.redact(f"{type(error).__name__}: {error}".rstrip(": "))
             trying = isinstance(error, self._httpx.TransportError)
             trying = trying and not isinstance(error, self._httpx.UnsupportedProtocol)
             failed = self.error(request, "could not be asked", why, retryable=trying)
             raise _Failed(failed) from None
         found = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code != 200:
-            raise _Failed(self._refusal(request, response.status_code, content), found)
+            raise _Failed(self._refusal(request, response.status_code, found, content), found)
         return Reply(self._json(request, content, found), found)
 
     async def _read(self, response: Any, request: Request) -> bytes:
@@ -134,19 +125,21 @@ class Transport:
                 self.error(request, "gave no usable answer", why, status=200)
             ) from None
 
-    def _refusal(self, request: Request, status: int, content: bytes) -> ProviderError:
+    def _refusal(
+        self, request: Request, status: int, headers: Mapping[str, str], content: bytes
+    ) -> ProviderError:
         try:
             said = message_of(json.loads(content))
         except (ValueError, RecursionError):
             said = content[:300].decode("utf-8", "replace")
         said = " ".join((said or "").split())[:300]
-        why = f"status {status}" + (f", “{self.key.hidden(said)}”" if said else "")
+        why = f"status {status}" + (f", “{self.key.redact(said)}”" if said else "")
         fix = _FIXES.get(status)
         if 300 <= status < 400:
             fix = "Set base_url to where it redirects; a key is not sent elsewhere unasked."
         what = "refused the request" if 400 <= status < 500 else "failed"
         return self.error(
-            request, what, why, status=status, retryable=retryable(status), fix=fix
+            request, what, why, status=status, retryable=is_retryable(status, headers), fix=fix
         )
 
     def error(

@@ -1,10 +1,9 @@
-"""Keys and addresses: from arguments or the environment, never shown."""
+"""Keys: from arguments or the environment, never shown."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 from secondpass.errors import InputError
 
@@ -21,7 +20,7 @@ class Key:
         """Return the secret itself, or None if there is none."""
         return self._secret
 
-    def hidden(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text with the secret replaced, for servers that echo it."""
         return text if self._secret is None else text.replace(self._secret, "***")
 
@@ -29,7 +28,7 @@ class Key:
         return "Key(none)" if self._secret is None else "Key(***)"
 
     def __reduce__(self) -> tuple[type, tuple[None]]:
-        # A pickled reranker must not carry a secret to wherever the pickle goes.
+        # What is pickled must not carry a secret to wherever the pickle goes.
         return Key, (None,)
 
 
@@ -52,7 +51,9 @@ def find_key(title: str, given: str | None, variables: Sequence[str], needed: bo
                 f"{title} needs a key",
                 why="none was given"
                 + (f" and {' or '.join(variables)} is not set" if variables else ""),
-                fix=f"Set {variables[0]}, or pass api_key=…" if variables else "Pass api_key=…",
+                fix=f"Run: export {variables[0]}=…, or pass api_key=…"
+                if variables
+                else "Pass api_key=…",
             )
         return Key(None)
     if not secret.isascii() or not secret.isprintable() or " " in secret:
@@ -63,43 +64,3 @@ def find_key(title: str, given: str | None, variables: Sequence[str], needed: bo
             fix="Copy it again, without quotes or line breaks.",
         )
     return Key(secret)
-
-
-def find_base_url(
-    title: str, given: str | None, variables: Sequence[str], default: str | None
-) -> str:
-    """Return the base URL without a slash at its end, or raise `InputError`."""
-    if given is None:
-        found = (os.environ.get(v, "").strip() for v in variables)
-        given = next((v for v in found if v), default)
-    if given is None:
-        raise InputError(
-            f"{title} runs where you say: its base URL is missing",
-            fix='Pass base_url="http://127.0.0.1:8080"'
-            + (f", or set {variables[0]}." if variables else "."),
-        )
-    if not isinstance(given, str):
-        raise InputError(f"base_url must be text, not {type(given).__name__}")
-    url = given.strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
-        sound = sound and parts.port != 0 and not parts.query and not parts.fragment
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InputError(
-            f"The base URL of {title} is not one: {shown(url)!r}",
-            fix='Write it as "https://host" or "http://127.0.0.1:8080/path".',
-        )
-    return url
-
-
-def shown(url: str) -> str:
-    """Return a URL without user, password and query, for messages."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "…"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))

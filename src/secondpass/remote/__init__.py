@@ -1,0 +1,1 @@
+"""What asking a server takes, whether it reranks or writes: its address, key and pauses."""
