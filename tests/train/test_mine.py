@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.train.choose import choose, nearest_first
+from secondpass.train.choose import candidates, choose, nearest_first
 from secondpass.train.false_negatives import Filter, Known
 from secondpass.train.groups import Examples, Group, read_examples
 from secondpass.train.mine import MineSettings, mine, read_corpus
@@ -83,6 +83,24 @@ def test_what_is_chosen_keeps_every_rule(
     assert all(rules.cosines[p] <= rules.loose_ceiling for p in chosen.random)
     again = Filter(group, known, rules.cosines, settings.margin)
     assert choose(by_words, again, settings) == chosen
+
+
+@given(cases())
+def test_candidates_are_what_both_stages_find(
+    case: tuple[Filter, list[int], MineSettings],
+) -> None:
+    rules, by_words, settings = case
+    positives, negatives = candidates(by_words, rules, settings)
+    group, known = rules.group, rules.known
+    found = {*by_words, *nearest_first(rules.cosines, settings.depth).tolist()}
+    assert positives == [p for p in group.positives if p in found]
+    assert set(negatives) <= found
+    assert len(set(negatives)) == len(negatives)
+    assert found - set(negatives) - set(positives) == {
+        p
+        for p in found - set(positives)
+        if p in known.answers(group.query) or any(known.holds(p, q) for q in group.positives)
+    }
 
 
 @given(st.lists(st.integers(-9, 9), min_size=1), st.integers(1, 60))
@@ -160,6 +178,31 @@ def test_hard_negatives_come_from_both_first_stages() -> None:
     mined = mine(examples, settings, embedder=HashedEmbedder(256))
     assert set(mined.examples.groups[0].negatives) == {5, 6}
     assert mined.report.hard == 2
+
+
+def test_mining_as_found_keeps_what_a_search_finds(sample: Examples) -> None:
+    settings = MineSettings(depth=3, as_found=True)
+    far = Group("How do plates of the crust move?", (len(sample.passages),), ())
+    with_far = Examples([*sample.passages, "0 1 2 3 4"], [*sample.groups, far])
+    mined = mine(with_far, settings, embedder=HashedEmbedder(384))
+    report = mined.report
+    assert report.left_out >= 1
+    assert far.query not in [group.query for group in mined.examples.groups]
+    assert len(mined.examples.groups) == len(with_far.groups) - report.left_out
+    given = {group.query: set(group.positives) for group in with_far.groups}
+    kept = 0
+    for group in mined.examples.groups:
+        assert set(group.positives) <= given[group.query]
+        assert 1 <= len(group.negatives) <= 6
+        kept += len(group.positives)
+    left = [
+        g for g in with_far.groups if g.query not in {m.query for m in mined.examples.groups}
+    ]
+    assert kept + report.unfound == sum(map(len, given.values()))
+    assert report.unfound >= sum(len(group.positives) for group in left)
+    nothing = Examples(with_far.passages, [far])
+    with pytest.raises(InputError, match="find no positive of any query"):
+        mine(nothing, MineSettings(depth=1, as_found=True), embedder=HashedEmbedder(384))
 
 
 def test_given_negatives_stay_first_and_the_corpus_is_added(tmp_path: Path) -> None:

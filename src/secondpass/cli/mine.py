@@ -39,6 +39,14 @@ def mine(
             "(cosine): it may be an answer that nobody marked."
         ),
     ] = 0.05,
+    as_found: Annotated[
+        bool,
+        typer.Option(
+            "--as-found",
+            help="Instead: positives and negatives from what a search finds, the first "
+            "--depth of BM25 and of the embedder. For collections with many judgements.",
+        ),
+    ] = False,
     corpus: Annotated[
         Path | None,
         typer.Option(
@@ -63,7 +71,9 @@ def mine(
     from secondpass.train.mine import MineSettings, mine, read_corpus
     from secondpass.train.replacing import check_replaceable
 
-    settings = MineSettings(hard, medium, random, depth, margin=margin, seed=seed)
+    settings = MineSettings(
+        hard, medium, random, depth, margin=margin, as_found=as_found, seed=seed
+    )
     # Before the work, not after it.
     check_replaceable(out, GROUPS, force=force)
     with stages() as progress:
@@ -82,6 +92,11 @@ def _print(report: MineReport, out: Path) -> None:
     added = f"{report.hard} hard, {report.medium} medium, {report.random} random"
     refused = f"{report.margin} too near, {report.same_text} with its text"
     typer.echo(f"{out}: {report.groups} queries, {report.passages} passages to choose from")
+    if report.unfound or report.left_out:
+        typer.echo(
+            f"    not found by a search: {report.unfound} positives; "
+            f"{report.left_out} queries left out"
+        )
     typer.echo(f"    negatives: {report.given} given, {added}")
     typer.echo(f"    refused as answers: {refused}, {report.same_query} of the same query")
     if report.short:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class MineSettings:
     - `margin`: how far below the nearest positive's cosine a negative must stay; see
       `Filter`.
     - `seed`: the same seed gives the same negatives, whatever other queries there are.
+    - `as_found`: instead of all that, the candidates of a search; see `candidates`. Then
+      `hard`, `medium`, `random`, `skip` and `margin` say nothing.
 
     Raises InputError for a number that cannot be used.
     """
@@ -39,6 +42,7 @@ class MineSettings:
     skip: int = 0
     margin: float = 0.05
     seed: int = 0
+    as_found: bool = False
 
     def __post_init__(self) -> None:
         for name in ("hard", "medium", "random", "skip", "seed"):
@@ -51,7 +55,7 @@ class MineSettings:
             raise _unusable("skip", self.skip, f"less than depth, which is {self.depth}")
         if type(self.margin) not in (int, float) or not -2 <= self.margin <= 2:
             raise _unusable("margin", self.margin, "a number from -2 to 2")
-        if self.total == 0:
+        if self.total == 0 and not self.as_found:
             raise InputError("no negatives are asked for", fix="Give hard, medium or random.")
 
     @property
@@ -107,6 +111,24 @@ def choose(by_words: Sequence[int], rules: Filter, settings: MineSettings) -> Ch
     tries = min(len(rules.cosines), _TRIES * max(wanted, 1) + len(taken))
     anywhere = draw.sample(range(len(rules.cosines)), tries)
     return Chosen(hard, medium, rules.passing(anywhere, wanted, rules.loose_ceiling, taken))
+
+
+def candidates(
+    by_words: Sequence[int], rules: Filter, settings: MineSettings
+) -> tuple[list[int], list[int]]:
+    """Return the positives and the negatives among what both first stages find.
+
+    The first `depth` of BM25 and of the embedder, negatives in random order. A positive
+    that is not found teaches nothing that a reranker can use, and one that is far from the
+    query, set against negatives that are near, teaches that near is wrong. No margin is
+    kept: it would take out the candidates that the order is decided among.
+    """
+    draw = random.Random(f"{settings.seed}\n{clean(rules.group.query)}")
+    by_meaning = nearest_first(rules.cosines, settings.depth).tolist()
+    found = list(dict.fromkeys([*by_words[: settings.depth], *by_meaning]))
+    positives = [place for place in rules.group.positives if place in set(found)]
+    others = draw.sample(found, len(found))
+    return positives, rules.passing(others, len(others), math.inf, {})
 
 
 def _unusable(name: str, value: object, wanted: str) -> InputError:

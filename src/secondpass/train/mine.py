@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secondpass.engine.unicode import clean
+from secondpass.errors import InputError
 from secondpass.retrieve.protocol import TextEncoder, searchable
-from secondpass.train.choose import Chosen, MineSettings, choose
+from secondpass.train.choose import Chosen, MineSettings, candidates, choose
 from secondpass.train.examples import Examples, Group
 from secondpass.train.false_negatives import Filter, Known
 from secondpass.train.first_stages import Progress, WordSearch, embed
@@ -26,6 +27,8 @@ class MineReport:
     - `groups`, `passages`: how many queries there were, and candidates for each.
     - `given`: negatives that the groups had before; `hard`, `medium`, `random`: those
       added, by kind; `short`: groups that got fewer than was asked for.
+    - `unfound`: positives that the first stages did not find, with `as_found`; `left_out`:
+      groups of which they found no positive, or nothing else.
     - `same_query`, `same_text`, `margin`: candidates refused because they answer the same
       query, have a positive's text, or are about as near to the query as a positive.
     """
@@ -37,6 +40,8 @@ class MineReport:
     medium: int = 0
     random: int = 0
     short: int = 0
+    unfound: int = 0
+    left_out: int = 0
     same_query: int = 0
     same_text: int = 0
     margin: int = 0
@@ -62,7 +67,8 @@ def mine(
     """Give every group negatives from all passages and from `corpus`.
 
     The given negatives of a group stay and come first; then hard, medium and random ones,
-    as `MineSettings` says, without what may answer the query, as `Filter` says. Passages
+    as `MineSettings` says, without what may answer the query, as `Filter` says. With
+    `as_found`, positives and negatives are what a search finds, and nothing else. Passages
     keep their places; those of `corpus` that became a negative are added at the end. A
     teacher's scores are left out, as they do not cover the new negatives.
 
@@ -70,7 +76,8 @@ def mine(
     or the bundled one. Memory holds all vectors and a bounded block of cosines. `progress`
     is called with a stage, how much of it is done, and its total.
 
-    Raises MissingExtraError where the package lancedb is not installed.
+    Raises MissingExtraError where the package lancedb is not installed; InputError where
+    `as_found` leaves no group.
     """
     settings = MineSettings() if settings is None else settings
     told = _silent if progress is None else progress
@@ -96,8 +103,17 @@ def mine(
                 examples.groups[block], found, cosines, strict=True
             ):
                 rules = Filter(group, work.known, row, settings.margin)
-                work.add(rules, choose(by_words, rules, settings))
+                if settings.as_found:
+                    work.add_found(rules, *candidates(by_words, rules, settings))
+                else:
+                    work.add(rules, choose(by_words, rules, settings))
         told("mine", len(queries), len(queries))
+    if not work.groups:
+        raise InputError(
+            "the first stages find no positive of any query",
+            why=f"among the first {settings.depth} of each",
+            fix="Look deeper, or mine without `as_found`.",
+        )
     passages = [*examples.passages, *(texts[place] for place in work.used)]
     return Mined(Examples(passages, work.groups), work.report)
 
@@ -137,6 +153,24 @@ class _Work:
         report.medium += len(chosen.medium)
         report.random += len(chosen.random)
         report.short += len(new) < self.total
+        self._count(rules)
+
+    def add_found(self, rules: Filter, positives: list[int], negatives: list[int]) -> None:
+        """Add what a search finds for a group, if it holds an answer and something else."""
+        report = self.report
+        report.unfound += len(rules.group.positives) - len(positives)
+        self._count(rules)
+        if not positives or not negatives:
+            report.left_out += 1
+            return
+        report.hard += len(negatives)
+        places = tuple(self._places(negatives))
+        self.groups.append(
+            replace(rules.group, positives=tuple(positives), negatives=places, scores=None)
+        )
+
+    def _count(self, rules: Filter) -> None:
+        report = self.report
         report.same_query += len(rules.dropped["same query"])
         report.same_text += len(rules.dropped["same text"])
         report.margin += len(rules.dropped["margin"])
