@@ -335,7 +335,7 @@ def test_other_rerankers_and_embedders_keep_nothing(
     with Index.open(tmp_path / "a", embedder=embedder, reranker=Untouchable()) as index:
         index.add(SEAS)
         index.optimize()
-        assert index._rerankers.keys() == {"bundled"}
+        assert index._second._rerankers.keys() == {"bundled"}
         # A reader given to one search finds the same encoder, and so a place to keep.
         index.search(STORM, rerank=Reranker(reader_folder))
         assert len(state_files(tmp_path / "a")) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,23 +20,9 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.passages import Passages
-from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.calibration import Calibrated
-from secondpass.rerank.policies.fallback import (
-    Fallback,
-    OnFailure,
-    check_chain,
-    check_on_failure,
-)
-from secondpass.types import (
-    Candidate,
-    FirstStageScores,
-    RankedDocument,
-    RerankResponse,
-    ScoreKind,
-    Status,
-    Usage,
-)
+from secondpass.rerank.policies.fallback import OnFailure, check_chain
+from secondpass.second_pass import Rerank, SecondPass, unranked
+from secondpass.types import Candidate, RerankResponse, ScoreKind
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,8 +34,7 @@ if TYPE_CHECKING:
     from secondpass.retrieve.lance import LanceStore
     from secondpass.retrieve.protocol import TextEncoder
 
-Rerank = bool | str | Path | BaseReranker
-"""True for the index's own reranker, False for none, else a model's name or a reranker."""
+__all__ = ["Index", "Rerank", "SearchOptions"]
 
 
 class SearchOptions(RerankOptions, total=False):
@@ -88,11 +72,7 @@ class Index:
         self.embedder = embedder
         self._retriever = Retriever(store, embedder)
         self._keeper = StateKeeper(store.folder, embedder, enabled=store.settings.keep_states)
-        self._rerankers: dict[str, BaseReranker] = {}
-        if reranker is not None:
-            self._rerankers["bundled"] = reranker
-        self._guards: dict[tuple[object, ...], Fallback] = {}
-        self._loading = threading.Lock()
+        self._second = SecondPass(self._keeper, reranker)
 
     @classmethod
     def open(
@@ -164,7 +144,7 @@ class Index:
 
         That of the index itself, where its reranker is no reader over it.
         """
-        return self._keeper.embedding(self._own_reranker())
+        return self._keeper.embedding(self._second.own())
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -182,7 +162,7 @@ class Index:
         Also removes what a reader kept of passages that are gone.
         """
         self.store.optimize()
-        self._keeper.tidy(self._own_reranker(), self.store.each_document())
+        self._keeper.tidy(self._second.own(), self.store.each_document())
 
     def search(
         self,
@@ -238,7 +218,7 @@ class Index:
                 "calibration and min_probability are for the second pass",
                 why="rerank=False leaves it out",
             )
-        second = self._second_pass(
+        second = self._second.composed(
             rerank, blend, calibration, tuple(chain), on_failure, timeout
         )
         found = self._retriever.retrieve(
@@ -253,7 +233,7 @@ class Index:
         )
         if second is None:
             kinds = {"vector": ScoreKind.SIMILARITY}
-            response = _unranked(
+            response = unranked(
                 query, found.candidates, kinds.get(mode, ScoreKind.RANK), return_documents
             )
             kept = [r for r in response.results if min_score is None or r.score >= min_score]
@@ -292,8 +272,7 @@ class Index:
         """
         if rerank is False:
             raise InputError("False names no reranker")
-        found = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
-        return self._keeper.reading(found)
+        return self._keeper.reading(self._second.named(rerank))
 
     def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Answer a question from what `search` finds, with numbered citations.
@@ -304,7 +283,7 @@ class Index:
         """
         from secondpass.answer import answer
 
-        chosen: AnswerOptions = {"reranker": self._load("bundled"), **options}
+        chosen: AnswerOptions = {"reranker": self._second.named("bundled"), **options}
         return answer(self, query, **chosen)
 
     async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
@@ -352,93 +331,3 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _second_pass(
-        self,
-        rerank: Rerank,
-        blend: bool | Mapping[str, float],
-        calibration: str | Path | Calibration | None,
-        chain: tuple[str | Path | BaseReranker, ...],
-        on_failure: OnFailure,
-        timeout: float | None,
-    ) -> BaseReranker | None:
-        check_on_failure(on_failure)
-        if rerank is False:
-            return None
-        reranker = rerank if isinstance(rerank, BaseReranker) else self._named(rerank)
-        if chain or on_failure != "raise" or timeout is not None:
-            reranker = self._guarded(reranker, chain, on_failure, timeout)
-        reranker = self._keeper.reading(reranker)
-        if calibration is not None:
-            reranker = Calibrated(reranker, calibration)
-        if blend is False:
-            return reranker
-        return Blend(reranker, None if blend is True else blend)
-
-    def _guarded(
-        self,
-        reranker: BaseReranker,
-        chain: tuple[str | Path | BaseReranker, ...],
-        on_failure: OnFailure,
-        timeout: float | None,
-    ) -> BaseReranker:
-        """Return the reranker under a policy, the same at every search: it counts failures."""
-        rest = tuple(c if isinstance(c, BaseReranker) else self._load(str(c)) for c in chain)
-        key = (reranker, rest, on_failure, timeout)
-        with self._loading:
-            if key not in self._guards:
-                while len(self._guards) >= 32:
-                    del self._guards[next(iter(self._guards))]
-                self._guards[key] = Fallback(
-                    reranker, chain=rest, on_failure=on_failure, timeout=timeout
-                )
-            return self._guards[key]
-
-    def _named(self, name: str | Path | bool) -> BaseReranker:
-        return self._load("bundled" if name is True else str(name))
-
-    def _own_reranker(self) -> BaseReranker | None:
-        """Return the index's own reranker, or None where it cannot be a reader."""
-        if not self._keeper.possible:
-            return None
-        from secondpass.keeping import is_reader
-
-        if "bundled" in self._rerankers or is_reader("bundled"):
-            return self._load("bundled")
-        return None
-
-    def _load(self, name: str) -> BaseReranker:
-        from secondpass.registry import load_reranker
-
-        with self._loading:
-            if name not in self._rerankers:
-                self._rerankers[name] = load_reranker(name)
-            return self._rerankers[name]
-
-
-def _unranked(
-    query: str, candidates: Sequence[Candidate], kind: ScoreKind, return_documents: bool
-) -> RerankResponse:
-    results = tuple(
-        RankedDocument(
-            index=i,
-            rank=i + 1,
-            score=0.0 if c.score is None else c.score,
-            score_kind=kind,
-            first_stage=FirstStageScores(i + 1, c.score, c.bm25, c.vector),
-            id=c.document.id,
-            document=c.document if return_documents else None,
-            windows=0,
-            scored=False,
-        )
-        for i, c in enumerate(candidates)
-    )
-    return RerankResponse(
-        query=query,
-        model=None,
-        status=Status.SKIPPED,
-        results=results,
-        timings={},
-        usage=Usage(documents=len(candidates)),
-        reason="reranking was switched off",
-    )
