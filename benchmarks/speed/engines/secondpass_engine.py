@@ -7,20 +7,21 @@ is read, so that the work is that of the others.
 
 from __future__ import annotations
 
-import inspect
+import os
 from collections.abc import Sequence
-from typing import Any
+from importlib.util import find_spec
 
 from secondpass import Reranker
+from secondpass.engine.runtimes import ENVIRONMENT
 from speed.engines import NotAvailableError, Setting
 
 
 class Secondpass:
     """Calls `rerank` and puts the results back into the order of the texts."""
 
-    def __init__(self, setting: Setting, folder: str, **how: Any) -> None:
+    def __init__(self, setting: Setting, folder: str) -> None:
         self._length = setting.max_length
-        self._model = Reranker(setting.models / folder, threads=setting.threads, **how)
+        self._model = Reranker(setting.models / folder, threads=setting.threads)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return one logit a text, in the order of the texts."""
@@ -42,6 +43,8 @@ def fp32(setting: Setting) -> Secondpass:
 
 
 def openvino(setting: Setting) -> Secondpass:
-    if "runtime" not in inspect.signature(Reranker).parameters:
-        raise NotAvailableError("this version has no OpenVINO runtime")
-    return Secondpass(setting, "secondpass-int8", runtime="openvino")
+    if find_spec("openvino") is None:
+        raise NotAvailableError("openvino is not installed")
+    # A worker holds one engine, so nothing else in it is changed by this.
+    os.environ[ENVIRONMENT] = "openvino"
+    return Secondpass(setting, "secondpass-int8")
