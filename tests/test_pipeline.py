@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from secondpass import (
     Status,
 )
 from secondpass.rerank.base import Scored
+from secondpass.rerank.reader.cuts import Cutter
 from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "wikipedia"
@@ -276,6 +277,29 @@ def test_keeping_can_be_switched_and_is_remembered(tmp_path: Path, reader_folder
     assert files_after() == 1
     assert files_after(keep_states=False) == 0
     assert json.loads((tmp_path / "i" / "index.json").read_text())["keep_states"] is False
+
+
+def test_a_search_tokenises_no_document_that_was_there(
+    tmp_path: Path, reader_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titled = {"id": "titled", "title": "Rivers", "text": "a river and a sea"}
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add([*SEAS, titled])
+    cut: list[object] = []
+    windows = Cutter._windows
+
+    def counting(cutter: Cutter, texts: Sequence[object], *rest: Any) -> Iterator[Any]:
+        cut.extend(texts)
+        return windows(cutter, texts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Cutter, "_windows", counting)
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        assert len(index.search("a river", top_k=None).results) == len(SEAS) + 1
+        assert cut == []
+        index.optimize()
+        index.search("a river", top_k=None, fields=["text"])
+        assert [text for text in cut if "Rivers" in str(text)] == []
+        assert cut
 
 
 def test_optimize_drops_what_was_kept_of_documents_that_are_gone(

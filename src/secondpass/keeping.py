@@ -14,11 +14,12 @@ from secondpass.engine.runtimes import Float32
 from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.reader import Reader
+from secondpass.rerank.reader.cuts import Text
 from secondpass.rerank.reader.record import record_key
 from secondpass.rerank.reader.store import StateStore
 from secondpass.rerank.reading import Reading
 from secondpass.retrieve.embedder import Embedder
-from secondpass.retrieve.protocol import TextEncoder
+from secondpass.retrieve.protocol import Passage, TextEncoder
 from secondpass.types import Candidate, Document
 
 _PREFIX, _SUFFIX = "states-", ".sqlite"
@@ -94,7 +95,16 @@ class StateKeeper:
                 with contextlib.suppress(OSError):
                     file.unlink()
         if reader is not None and own is not None and own.file.is_file():
-            own.keep_only(_keys(reader, documents))
+            reader = reader.with_states(own)
+            keys: dict[bytes, None] = {}
+            names: dict[bytes, None] = {}
+            for texts in _texts(documents):
+                for text, cut in zip(texts, reader.cut(texts), strict=True):
+                    keys |= dict.fromkeys(cut.keys)
+                    name = reader.cut_name(text)
+                    if name is not None:
+                        names[name] = None
+            own.keep_only(keys, names)
 
     def close(self) -> None:
         """Let go of all files; they are opened again when they are needed."""
@@ -129,6 +139,12 @@ class RecordingEmbedder:
                 warnings.warn(f"{problem}; what was read was not kept", stacklevel=2)
         return vectors
 
+    def remember(self, passages: Sequence[Passage]) -> None:
+        """Keep where passages are cut, so that no search tokenises them."""
+        documents = [Document(passage.text, title=passage.title) for passage in passages]
+        for texts in _texts([documents]):
+            self._reader.with_states(self._store).cut(texts)
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""
         return self._embedder.count_tokens(text)
@@ -139,9 +155,6 @@ def is_reader(name: str) -> bool:
     return resolve(name).architecture == "reader"
 
 
-def _keys(reader: Reader, documents: Iterable[list[Document]]) -> Iterator[bytes]:
-    reading = Reading()
+def _texts(documents: Iterable[list[Document]]) -> Iterator[list[Text]]:
     for some in documents:
-        texts = reading.texts([Candidate(document) for document in some])
-        for document in reader.windows(texts, reading):
-            yield from map(record_key, document.sequences)
+        yield Reading().texts([Candidate(document) for document in some])

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from secondpass import Passages
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.rerank.reader import cuts
+from secondpass.rerank.reader.cut import Cut
 from secondpass.rerank.reader.cuts import Cutter
 from secondpass.rerank.reader.record import record_key
 from tests.tiny_models import tiny_tokenizer
@@ -47,6 +53,46 @@ def test_cuts_are_those_of_the_windows(
     assert cutter.tokenised == len(texts)
     sequences = Cutter(tokeniser).sequences(texts, room=room, passages=passages)
     assert set(sequences) == {key for cut in found for key in cut.keys}
+
+
+class Shelf:
+    """Keeps cuts in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, Cut] = {}
+
+    def get_cuts(self, names: Sequence[bytes]) -> Mapping[bytes, Cut]:
+        return {name: self.kept[name] for name in names if name in self.kept}
+
+    def put_cuts(self, cuts: Mapping[bytes, Cut]) -> None:
+        self.kept |= cuts
+
+
+def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokeniser) -> None:
+    shelf, texts = Shelf(), [*TEXTS, LONG]
+    first, second = Counting(tokeniser), Counting(tokeniser)
+    expected = first.cut(texts, room=20, passages=Passages(), kept=shelf)
+    found = second.cut([*texts, ("", "ship")], room=20, passages=Passages(), kept=shelf)
+    assert found[:-1] == expected
+    assert second.tokenised == 1
+    assert second.cut(texts, room=40, passages=Passages(), kept=shelf) != expected
+    assert Counting(tokeniser).cut(texts, room=20, passages=Passages("first"), kept=shelf)
+
+
+@given(
+    st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 512))),
+    st.integers(0, 10**9),
+)
+def test_a_cut_comes_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
+    spans = tuple((n, n + unread) for _, n in windows)
+    cut = Cut(tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans)
+    assert Cut.from_bytes(cut.to_bytes()) == cut
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_are_no_cut_are_refused(data: bytes) -> None:
+    with contextlib.suppress(ValueError, TypeError):
+        assert isinstance(Cut.from_bytes(data), Cut)
 
 
 def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokeniser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -304,6 +305,46 @@ def test_a_reader_reads_what_another_kept(folder: Path, tmp_path: Path) -> None:
     without = Reader(open_folder(folder)).rerank(QUERY, TEXTS)
     for one, other in zip(found.results, without.results, strict=True):
         assert (one.index, one.score) == (other.index, pytest.approx(other.score, abs=1e-3))
+    store.close()
+
+
+def test_cuts_are_kept_beside_records_and_checked(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "s.sqlite"
+    reader, store = reader_with_store(folder, file)
+    texts = [("", text) for text in TEXTS]
+    expected = reader.rerank(QUERY, TEXTS).results
+    names = [reader.cut_name(text) for text in texts]
+    kept = store.get_cuts([name for name in names if name is not None])
+    assert [kept[name] for name in names if name is not None] == reader.cut(texts)
+    store.close()
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.execute("UPDATE cuts SET cut = x'00' || cut")
+    connection.close()
+    other, store = reader_with_store(folder, file)
+    assert store.get_cuts([name for name in names if name is not None]) == {}
+    assert other.rerank(QUERY, TEXTS).results == expected
+    assert len(store.get_cuts([name for name in names if name is not None])) == len(TEXTS)
+    assert store.keep_only([], [name for name in names[:1] if name is not None]) == len(TEXTS)
+    assert list(store.get_cuts([n for n in names if n is not None])) == names[:1]
+    store.close()
+
+
+def test_a_file_from_before_cuts_were_kept_serves_its_records(
+    folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.sqlite"
+    reader, store = reader_with_store(folder, file)
+    reader.rerank(QUERY, TEXTS)
+    store.close()
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.execute("DROP TABLE cuts")
+    connection.close()
+    other, store = reader_with_store(folder, file)
+    found = other.rerank(QUERY, TEXTS)
+    assert found.usage.tokens == other.encoder.tokeniser.count(QUERY) + 2
+    assert store.count() == len(TEXTS)
     store.close()
 
 

@@ -22,6 +22,7 @@ from secondpass.retrieve.protocol import (
     CountsTokens,
     FirstStage,
     Passage,
+    Remembers,
     TextEncoder,
     searchable,
 )
@@ -339,6 +340,8 @@ class _Work:
             return
         texts = [searchable(None if p.title is None else clean(p.title), p.text) for p in fresh]
         vectors = self.embedder.encode(texts)
+        if isinstance(self.embedder, Remembers):
+            self.embedder.remember(fresh)
         for passage, vector in zip(fresh, vectors, strict=True):
             yield replace(passage, embedding=vector)
 

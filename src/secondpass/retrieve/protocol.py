@@ -177,6 +177,14 @@ class CountsTokens(Protocol):
         """Return the number of tokens, without the special ones."""
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """An encoder that keeps what a second pass will want to know of passages."""
+
+    def remember(self, passages: Sequence[Passage]) -> None:
+        """Take note of passages that are about to be stored."""
+
+
 def searchable(title: str | None, text: str) -> str:
     """Return what is indexed and embedded: the title, a line break, the text."""
     return text if title is None else f"{title}\n{text}"

@@ -16,7 +16,8 @@ from secondpass.rerank.cross_encoder.labels import sigmoid
 from secondpass.rerank.exits import below, no_exits, reachable
 from secondpass.rerank.policies.partial import join
 from secondpass.rerank.reader.cache import DEFAULT_BYTES, RecordCache
-from secondpass.rerank.reader.cuts import Cutter, Text
+from secondpass.rerank.reader.cut import Cut
+from secondpass.rerank.reader.cuts import Cutter, Text, cut_name
 from secondpass.rerank.reader.folder import read_reader_folder
 from secondpass.rerank.reader.record import Record
 from secondpass.rerank.reader.records import Records
@@ -123,6 +124,18 @@ class Reader(BaseReranker):
         """Return the windows of each (head, body); raises `InputError` for a bad length."""
         return self._cutter.windows(texts, room=self._room(reading), passages=reading.passages)
 
+    def cut(self, texts: Sequence[Text]) -> list[Cut]:
+        """Return where texts are cut unless a search says otherwise, keeping it if it can."""
+        reading = Reading()
+        return self._cutter.cut(
+            texts, room=self._room(reading), passages=reading.passages, kept=self.store
+        )
+
+    def cut_name(self, text: Text) -> bytes | None:
+        """Return what the cut of a text is kept under; None for one that is never kept."""
+        reading = Reading()
+        return cut_name(text, self._room(reading), reading.passages)
+
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows.
 
@@ -159,7 +172,7 @@ class Reader(BaseReranker):
     def search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
         """Return the windows of distinct texts, and where their records are found."""
         room, passages = self._room(reading), reading.passages
-        cuts = self._cutter.cut(texts, room=room, passages=passages)
+        cuts = self._cutter.cut(texts, room=room, passages=passages, kept=self.store)
         owners = {key: text for text, one in zip(texts, cuts, strict=True) for key in one.keys}
 
         def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:

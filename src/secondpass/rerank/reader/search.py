@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from secondpass.engine.runtimes import Runtime
-from secondpass.rerank.reader.cuts import Cut, Text
+from secondpass.rerank.reader.cut import Cut
+from secondpass.rerank.reader.cuts import Text
 from secondpass.rerank.reader.records import Records
 from secondpass.rerank.reader.scoring import Question, read_records
 

@@ -1,4 +1,4 @@
-"""Records on disk, in one SQLite file.
+"""Records, and where texts are cut, on disk in one SQLite file.
 
 SQLite, because it already is what a store of records must be: one file, many readers
 beside one writer, each write whole or not there at all whatever kills the process, and a
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from secondpass.rerank.reader.cut import Cut
 from secondpass.rerank.reader.record import Record
 from secondpass.rerank.sqlite import BUSY, DAMAGED, NOT_WRITABLE, error_code, told
 
@@ -62,7 +63,7 @@ class StateStore:
         """Return those records that are kept; never raises for the state of the file."""
         with self._lock:
             try:
-                rows = self._select(keys)
+                rows = self._select(keys, "states")
             except sqlite3.Error as error:
                 self._disconnect()
                 # A write might not meet the damaged pages: only a new file is sure.
@@ -86,7 +87,7 @@ class StateStore:
         A file in which a read has met damage is replaced now, and one in which this write
         does by the next.
         """
-        packed = ((key, self._pack(key, record)) for key, record in records)
+        packed = ((key, _sealed(key, record.to_bytes())) for key, record in records)
         with self._lock:
             if self._damaged:
                 self._disconnect()
@@ -106,21 +107,45 @@ class StateStore:
                 return told(self.file, error)
         return None
 
-    def keep_only(self, keys: Iterable[bytes]) -> int:
-        """Remove all records but these, give the space back, and return how many went."""
+    def get_cuts(self, names: Sequence[bytes]) -> dict[bytes, Cut]:
+        """Return those cuts that are kept; what cannot be read is not there."""
+        with self._lock:
+            try:
+                rows = self._select(names, "cuts")
+            except sqlite3.Error as error:
+                self._disconnect()
+                self._damaged = self._damaged or error_code(error) in DAMAGED
+                return {}
+        found = {}
+        for name, data in rows:
+            with contextlib.suppress(ValueError, TypeError):
+                found[name] = Cut.from_bytes(_checked(name, data))
+        return found
+
+    def put_cuts(self, cuts: Mapping[bytes, Cut]) -> None:
+        """Keep cuts by name, all or none; where that is not possible they are made again."""
+        packed = [(name, _sealed(name, cut.to_bytes())) for name, cut in cuts.items()]
+        with self._lock:
+            try:
+                with self._writing() as connection:
+                    connection.executemany("INSERT OR REPLACE INTO cuts VALUES (?, ?)", packed)
+            except sqlite3.Error as error:
+                self._disconnect()
+                # Replaced by the next write of records, whose caller says what happened.
+                self._damaged = self._damaged or error_code(error) in DAMAGED
+
+    def keep_only(self, keys: Iterable[bytes], names: Iterable[bytes] = ()) -> int:
+        """Remove all records but these, and all cuts but those of these names.
+
+        Gives the space back, and returns how many records went.
+        """
         with self._lock:
             if not self.file.is_file():
                 return 0
             try:
                 with self._writing() as connection:
-                    connection.execute("CREATE TEMP TABLE live (key BLOB PRIMARY KEY)")
-                    connection.executemany(
-                        "INSERT OR IGNORE INTO live VALUES (?)", ((key,) for key in keys)
-                    )
-                    gone = connection.execute(
-                        "DELETE FROM states WHERE key NOT IN (SELECT key FROM live)"
-                    ).rowcount
-                    connection.execute("DROP TABLE live")
+                    gone = _delete_others(connection, "states", keys)
+                    _delete_others(connection, "cuts", names)
                 if gone:
                     with contextlib.suppress(sqlite3.OperationalError):
                         connection.execute("VACUUM")
@@ -154,15 +179,15 @@ class StateStore:
             self._disconnect()
             self._remove()
 
-    def _select(self, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def _select(self, keys: Sequence[bytes], table: str) -> list[tuple[bytes, bytes]]:
         connection = self._reading() if keys else None
-        if connection is None:
+        if connection is None or not _holds(connection, table):
             return []
         rows: list[tuple[bytes, bytes]] = []
         for start in range(0, len(keys), _PARAMETERS):
             some = keys[start : start + _PARAMETERS]
             marks = ",".join("?" * len(some))
-            query = f"SELECT key, record FROM states WHERE key IN ({marks})"
+            query = f"SELECT * FROM {table} WHERE key IN ({marks})"
             rows += connection.execute(query, some).fetchall()
         return rows
 
@@ -182,9 +207,15 @@ class StateStore:
             if not self._ours(connection):
                 connection.execute("DROP TABLE IF EXISTS about")
                 connection.execute("DROP TABLE IF EXISTS states")
+                connection.execute("DROP TABLE IF EXISTS cuts")
                 connection.execute("CREATE TABLE about (format, digest, codes, dimension)")
                 connection.execute("CREATE TABLE states (key BLOB PRIMARY KEY, record BLOB)")
                 connection.execute("INSERT INTO about VALUES (?, ?, ?, ?)", self._about)
+            # Not among the tables that make a file ours: files from before cuts were kept
+            # have none, and their records are as good.
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS cuts (key BLOB PRIMARY KEY, cut BLOB)"
+            )
             yield connection
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -226,12 +257,33 @@ class StateStore:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
 
-    def _pack(self, key: bytes, record: Record) -> bytes:
-        data = record.to_bytes()
-        return zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") + data
-
     def _unpack(self, key: bytes, packed: bytes) -> Record:
-        data = packed[4:]
-        if zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") != packed[:4]:
-            raise ValueError("the checksum is not that of the record")
-        return Record.from_bytes(data, codes=self.codes, dimension=self.dimension)
+        return Record.from_bytes(
+            _checked(key, packed), codes=self.codes, dimension=self.dimension
+        )
+
+
+def _sealed(key: bytes, data: bytes) -> bytes:
+    return zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") + data
+
+
+def _checked(key: bytes, sealed: bytes) -> bytes:
+    data = sealed[4:]
+    if _sealed(key, data) != sealed:
+        raise ValueError("the checksum is not that of the record")
+    return data
+
+
+def _holds(connection: sqlite3.Connection, table: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table])
+    return found.fetchone() is not None
+
+
+def _delete_others(connection: sqlite3.Connection, table: str, keys: Iterable[bytes]) -> int:
+    connection.execute("CREATE TEMP TABLE live (key BLOB PRIMARY KEY)")
+    connection.executemany("INSERT OR IGNORE INTO live VALUES (?)", ((key,) for key in keys))
+    gone = connection.execute(
+        f"DELETE FROM {table} WHERE key NOT IN (SELECT key FROM live)"
+    ).rowcount
+    connection.execute("DROP TABLE live")
+    return gone
