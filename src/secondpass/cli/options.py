@@ -55,7 +55,8 @@ BudgetMs = Annotated[
 CascadeOption = Annotated[
     bool,
     typer.Option(
-        "--cascade", help="Let bundled-tiny rule out what cannot reach the top, for less work."
+        "--cascade/--no-cascade",
+        help="Let bundled-tiny rule out what cannot reach the top, for less work.",
     ),
 ]
 CacheOption = Annotated[
