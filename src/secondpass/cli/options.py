@@ -62,17 +62,6 @@ CascadeOption = Annotated[
 CacheOption = Annotated[
     bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
 ]
-Queries = Annotated[
-    Path | None,
-    typer.Option(
-        help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.',
-        show_default=False,
-    ),
-]
-Qrels = Annotated[
-    Path | None,
-    typer.Option(help="Grades: query id, document id, grade, as BEIR or TREC has them."),
-]
 CalibrationFile = Annotated[
     Path | None,
     typer.Option("--calibration", help="What `secondpass calibrate` wrote for this model."),
