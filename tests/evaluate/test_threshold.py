@@ -80,7 +80,7 @@ def test_trimming_keeps_the_order(
 
 def test_a_share_that_cannot_be_kept() -> None:
     check_keep(0.95, 19)
-    with pytest.raises(InputError, match="18 relevant documents are too few.*until 19"):
+    with pytest.raises(InputError, match=r"18 relevant documents are too few.*until 19"):
         check_keep(0.95, 18)
     for keep in (0.0, 1.0, -1.0, math.nan):
         with pytest.raises(InputError, match="between 0 and 1"):
@@ -125,5 +125,5 @@ def test_without_probabilities_there_is_a_reason() -> None:
     assert found.no_threshold is not None
     assert "gives no probabilities" in found.no_threshold
     assert "min_probability" not in found.settings
-    with pytest.raises(InputError, match="too few to keep 0.999"):
+    with pytest.raises(InputError, match=r"too few to keep 0\.999"):
         tuned(made(knows=1.0, chances=True), keep=0.999)

@@ -34,7 +34,7 @@ def tune(
         bool,
         typer.Option(
             "--cascade/--no-cascade",
-            help="Whether bundled-tiny before each model is tried too; it reads all candidates.",
+            help="Whether bundled-tiny before each model is tried too, which takes longer.",
         ),
     ] = False,
     keep: Annotated[

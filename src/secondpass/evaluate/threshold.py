@@ -81,7 +81,9 @@ def trimmed(results: Sequence[Result], least: float | None) -> list[Result]:
     """Return the results that a search with this `min_probability` shows; None keeps all."""
     if least is None:
         return list(results)
-    return [(name, chance) for name, chance in results if chance is not None and chance >= least]
+    return [
+        (name, chance) for name, chance in results if chance is not None and chance >= least
+    ]
 
 
 def choose_threshold(
@@ -149,9 +151,7 @@ def choose_threshold(
     ), None
 
 
-def _least(
-    results: Listed, qrels: Grades, rows: Rows, keep: float, top_k: int
-) -> float | None:
+def _least(results: Listed, qrels: Grades, rows: Rows, keep: float, top_k: int) -> float | None:
     found = least_probability(_relevant(results, qrels, rows, top_k), keep)
     return None if found is None else rounded_down(found)
 
@@ -165,9 +165,7 @@ def rounded_down(chance: float) -> float:
     return float(exact.quantize(step, rounding=ROUND_FLOOR))
 
 
-def _relevant(
-    results: Listed, qrels: Grades, rows: Rows, top_k: int
-) -> list[float | None]:
+def _relevant(results: Listed, qrels: Grades, rows: Rows, top_k: int) -> list[float | None]:
     return [
         chance
         for (query, row), inside in zip(results.items(), rows, strict=True)
