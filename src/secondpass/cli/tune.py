@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -88,7 +87,7 @@ def tune(
         )
     settings = dict(found.settings)
     if calibration is not None and settings["rerank"] is not False:
-        settings["calibration"] = os.path.relpath(calibration, out.parent)
+        settings["calibration"] = _beside(calibration, out)
     written = Configuration(settings, _measured(found, collection.name))
     written.write(
         out, note=f"Written by secondpass tune. Use it: secondpass search --config {out}"
@@ -97,6 +96,12 @@ def tune(
         print_json({"path": str(out), **asdict(found), "settings": settings})
     else:
         _print(found, out)
+
+
+def _beside(file: Path, out: Path) -> str:
+    """Return the path of a file as the configuration names it, which may move with it."""
+    place, home = file.resolve(), out.parent.resolve()
+    return str(place.relative_to(home)) if place.is_relative_to(home) else str(place)
 
 
 def _measured(found: Tuned, name: str) -> dict[str, Any]:

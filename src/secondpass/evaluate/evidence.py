@@ -36,7 +36,7 @@ class Evidence:
     """What two passes did with a collection, to the deepest of `depths`.
 
     - `scores`: by model; `blends`: the weights that `search` blends each model's by.
-    - `latencies`: None where nothing was timed; of a cascade under its `name`.
+    - `latencies`: None where nothing was timed; of a cascade as `Sieve.before` calls it.
     - `chances`, `kinds`: the probabilities of each model, and the kind of its scores.
     - `sieves`: by model, the cheap half of its cascade, where cascades are compared.
     """

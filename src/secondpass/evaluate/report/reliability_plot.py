@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from secondpass.evaluate.probabilities import Probabilities
 from secondpass.evaluate.reliability import Reliability
-from secondpass.evaluate.report.plot import Plot, frame, horizontal, ticks, vertical
+from secondpass.evaluate.report.plot import TOP, Plot, frame, horizontal, ticks, vertical
 from secondpass.evaluate.verdict import plain
 
 
@@ -17,6 +17,7 @@ def reliability_plot(found: Probabilities) -> str:
     x, y = horizontal(0.0, 1.0, log=False), vertical(0.0, 1.0)
     at = ticks(0.0, 1.0)
     frame(plot, x, y, at=at, below="probability that was promised", written=plain)
+    plot.text((x.start, TOP - 8), "share that is relevant", "axis-name")
     plot.line((x(0.0), y(0.0)), (x(1.0), y(1.0)), "zero")
     labels = [(y(1.0), "as promised", "quiet")]
     for number, (name, one) in enumerate(curves):
