@@ -179,3 +179,9 @@ def _print_threshold(found: Tuned) -> None:
         f"             {one.silent} of {found.queries} queries get no result, {one.hidden} of"
         f" them had a relevant one; {found.measure} {plain(one.value)}"
     )
+    folds = len(found.picks)
+    if one.folds < folds:
+        typer.echo(
+            f"             {folds - one.folds} of {folds} folds could choose none and count as"
+            " they were: judge more queries"
+        )
