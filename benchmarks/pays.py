@@ -23,7 +23,7 @@ from measuring.progress import console
 from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
-from secondpass import Embedder, Reranker, SecondpassError
+from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.candidates import Entry, Halves
 from secondpass.evaluate.candidates import Found as FoundHalves
 from secondpass.evaluate.collection import Collection as Judged
@@ -34,11 +34,14 @@ from secondpass.evaluate.report.as_json import as_object
 from secondpass.evaluate.report.page import page
 from secondpass.evaluate.report.plots import depth_plot
 from secondpass.evaluate.report.standalone import standalone
+from secondpass.evaluate.scoring import Chances, Scores
 from secondpass.evaluate.studying import Study, studied
 from secondpass.evaluate.verdict import headline, plain, probability, signed, told
 from secondpass.evaluate.ways import needed
 from secondpass.models import bundled_path
+from secondpass.rerank.cross_encoder.labels import sigmoid
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.reading import Reading
 
 PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
 FOLDER = PAGE.with_suffix("")
@@ -73,7 +76,20 @@ def evidence(name: str, models: list[str], embedder: Embedder, *, timed: bool) -
         scores,
         {m: Blend(Reranker(m)).weights for m in models},
         latencies,
+        chances={m: _chances(found) for m, found in scores.items() if _gives_logits(m)},
+        kinds={m: ScoreKind.LOGIT for m in models if _gives_logits(m)},
     )
+
+
+def _gives_logits(model: str) -> bool:
+    """Return whether a model's probabilities follow from its scores, which alone are kept."""
+    scored = Reranker(model).score("what", [Candidate(Document("that"))], Reading())
+    (score,) = scored.scores
+    return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
+
+
+def _chances(scores: Scores) -> Chances:
+    return {q: {d: sigmoid(s) for d, s in found.items()} for q, found in scores.items()}
 
 
 def _by_cosine(entries: list[Entry]) -> list[Entry]:

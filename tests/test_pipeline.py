@@ -13,6 +13,7 @@ import pytest
 from secondpass import (
     BaseReranker,
     Blend,
+    Cascade,
     Document,
     Embedder,
     FilterError,
@@ -60,6 +61,16 @@ def test_a_search_is_retrieved_then_reranked(index: Index) -> None:
         assert set(result.parts) == {"rerank", "vector", "bm25"}
     assert {"embed", "bm25", "vector", "fusion", "rerank", "total"} <= set(response.timings)
     assert response.usage.documents == 20
+
+
+def test_a_cascade_is_the_one_that_is_put_together_by_hand(index: Index) -> None:
+    found = index.search(QUERY, candidates=30, cascade=True)
+    cascade = Cascade(index.reranker("bundled-tiny"), index.reranker())
+    by_hand = index.search(QUERY, candidates=30, rerank=cascade)
+    assert found.results == by_hand.results
+    assert found.usage.scored == by_hand.usage.scored < 30
+    with pytest.raises(InputError, match="for the second pass"):
+        index.search(QUERY, cascade=True, rerank=False)
 
 
 @pytest.mark.parametrize("mode", ["bm25", "vector", "hybrid"])

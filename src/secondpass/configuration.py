@@ -20,7 +20,9 @@ from secondpass.retrieve.retriever import MODES
 class Configuration:
     """Arguments of `Index.search` under `search`, and what was measured for them.
 
-    Only what is set is kept in `search`; `measured` is for people and is not used.
+    Only what is set is kept in `search`; `measured` is for people and is not used. Raises
+    InputError for an argument that is unknown, has a wrong value, or is for a second pass
+    that `rerank` leaves out.
     """
 
     search: Mapping[str, Any]
@@ -33,12 +35,19 @@ class Configuration:
             why = _KEYS[name](value)
             if why is not None:
                 raise InputError(f"the setting {name} cannot be {value!r}", why=why)
+        idle = [name for name in SECOND_PASS if self.search.get(name, False) is not False]
+        if idle and self.search.get("rerank") is False:
+            raise InputError(
+                f"the setting {idle[0]} is for the second pass",
+                why="rerank = false leaves it out",
+            )
 
     @classmethod
     def read(cls, path: str | Path) -> Configuration:
         """Read a file; raises InputError naming what is unknown or has a wrong value.
 
-        Raises ReadError for a file that is missing or is no TOML.
+        The path of a calibration starts at the folder of the file. Raises ReadError for a
+        file that is missing or is no TOML.
         """
         path = Path(path)
         try:
@@ -59,11 +68,15 @@ class Configuration:
         if not all(isinstance(part, dict) for part in parts):
             raise InputError("there is no table [search]", where=str(path))
         try:
-            return cls(*parts)
+            found = cls(*parts)
         except InputError as error:
             raise InputError(
                 error.what, where=str(path), why=error.why, fix=error.fix
             ) from None
+        if "calibration" not in found.search:
+            return found
+        place = str(path.parent / found.search["calibration"])
+        return cls({**found.search, "calibration": place}, found.measured)
 
     def write(self, path: str | Path, *, note: str = "") -> None:
         """Write the file, replacing one that is there; `note` becomes a comment on top."""
@@ -141,6 +154,22 @@ def _number(value: Any) -> str | None:
     return None if right and math.isfinite(value) else "it must be a finite number"
 
 
+def _switch(value: object) -> str | None:
+    return None if isinstance(value, bool) else "it must be true or false"
+
+
+def _chance(value: Any) -> str | None:
+    right = _weight(value) and value <= 1
+    return None if right else "it must be a number from 0 to 1"
+
+
+def _file(value: object) -> str | None:
+    return None if isinstance(value, str) and value != "" else "it must be the path of a file"
+
+
+SECOND_PASS = ("cascade", "calibration", "min_probability")
+"""Settings that mean nothing without a second pass."""
+
 _KEYS: Mapping[str, Callable[[Any], str | None]] = {
     "mode": _mode,
     "candidates": _count,
@@ -150,5 +179,8 @@ _KEYS: Mapping[str, Callable[[Any], str | None]] = {
     "rerank": _rerank,
     "blend": _blend,
     "min_score": _number,
+    "cascade": _switch,
+    "calibration": _file,
+    "min_probability": _chance,
 }
 """What may stand under [search], and what is wrong with a value of it."""

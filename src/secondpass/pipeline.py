@@ -47,6 +47,7 @@ class SearchOptions(RerankOptions, total=False):
     fusion: str
     weights: Sequence[float] | None
     blend: bool | Mapping[str, float]
+    cascade: bool
     calibration: str | Path | Calibration | None
     version: int | None
     chain: Sequence[str | Path | BaseReranker]
@@ -176,6 +177,7 @@ class Index:
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
         blend: bool | Mapping[str, float] = True,
+        cascade: bool = False,
         calibration: str | Path | Calibration | None = None,
         version: int | None = None,
         chain: Sequence[str | Path | BaseReranker] = (),
@@ -197,6 +199,8 @@ class Index:
         - `rerank`: False gives the first pass's order with status "skipped".
         - `blend`: True orders by the reranker's score, cosine and BM25 together (see
           `Blend`), a mapping sets their weights, False leaves the reranker alone.
+        - `cascade`: True lets the cheap bundled model rule out what cannot reach the top of
+          the reranker, see `Cascade`.
         - `calibration`: what `secondpass calibrate` wrote for this reranker: `probability`
           is then the chance of relevance by your labels.
         - `version`: search the index as it was after an earlier write.
@@ -213,13 +217,15 @@ class Index:
         check_count("candidates", candidates)
         check_probability("min_probability", min_probability)
         check_chain(chain)
-        if rerank is False and (calibration is not None or min_probability is not None):
+        if rerank is False and (
+            cascade or calibration is not None or min_probability is not None
+        ):
             raise InputError(
-                "calibration and min_probability are for the second pass",
+                "cascade, calibration and min_probability are for the second pass",
                 why="rerank=False leaves it out",
             )
         second = self._second.composed(
-            rerank, blend, calibration, tuple(chain), on_failure, timeout
+            rerank, blend, cascade, calibration, tuple(chain), on_failure, timeout
         )
         found = self._retriever.retrieve(
             query,

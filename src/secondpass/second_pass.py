@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.policies.calibration import Calibrated
+from secondpass.rerank.policies.cascade import Cascade
+from secondpass.rerank.policies.compose import CHEAP
 from secondpass.rerank.policies.fallback import Fallback, OnFailure, check_on_failure
 from secondpass.types import (
     Candidate,
@@ -63,6 +65,7 @@ class SecondPass:
         self,
         rerank: Rerank,
         blend: bool | Mapping[str, float],
+        cascade: bool,
         calibration: str | Path | Calibration | None,
         chain: tuple[str | Path | BaseReranker, ...],
         on_failure: OnFailure,
@@ -78,6 +81,8 @@ class SecondPass:
         reranker = self.named(rerank)
         if chain or on_failure != "raise" or timeout is not None:
             reranker = self._guarded(reranker, chain, on_failure, timeout)
+        if cascade:
+            reranker = Cascade(self._load(CHEAP), reranker)
         reranker = self._keeper.reading(reranker)
         if calibration is not None:
             reranker = Calibrated(reranker, calibration)

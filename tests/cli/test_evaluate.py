@@ -132,6 +132,8 @@ def test_the_report_answers_in_its_first_line(
               "--limit", 12, "--out", page)  # fmt: skip
     assert ran.code == 0
     assert ran.out.splitlines()[0].startswith(("Rerank", "Do not rerank", "Undecided"))
+    assert "probabilities of bundled were not checked: There are too few labels" in ran.out
+    assert "Whether its probabilities hold" in page.read_text("utf-8")
     assert ran.out.splitlines()[0][:20] in page.read_text("utf-8").replace("\xa0", " ")
 
 

@@ -194,6 +194,12 @@ def test_explanations_of_a_result(run: Run, sample_index: Path, tmp_path: Path) 
     assert "What matters to the reranker" in alone.out
     assert run("explain", query, "nowhere", "--index", sample_index).code == 2
     assert run("explain", query, "-", stdin=b" ").code == 2
+    by_field = run(*arguments, "--candidates", 5, "--fields", "title,text")
+    assert " without its title" in by_field.out
+    assert " without its text" in by_field.out
+    unknown = run(*arguments, "--candidates", 5, "--fields", "titel,text")
+    assert unknown.code == 2
+    assert "Did you mean 'title'" in unknown.err
     shown = run("search", query, "--index", sample_index, "--explain", "--candidates", 5)
     assert "bm25 is the sum of" in shown.out
     found = run(

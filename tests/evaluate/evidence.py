@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from secondpass import Document
+from secondpass import Document, ScoreKind
 from secondpass.evaluate.candidates import Entry, Found, Halves
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.evidence import Evidence
 from secondpass.evaluate.latency import Latencies, Latency
+from secondpass.evaluate.sieve import Sieve
+from secondpass.rerank.policies.margin import Margin
 
 
 def made(
-    *, knows: float, queries: int = 40, documents: int = 30, seed: int = 0, timed: bool = True
+    *,
+    knows: float,
+    queries: int = 40,
+    documents: int = 30,
+    seed: int = 0,
+    timed: bool = True,
+    chances: bool = False,
+    cascade: bool = False,
 ) -> Evidence:
-    """BM25 and vectors know something each; the reranker knows the truth by `knows`."""
+    """BM25 and vectors know something each; the reranker knows the truth by `knows`.
+
+    With `chances` it gives probabilities, which are too sure. With `cascade` there is a
+    model before it that says the same in a quarter of the time.
+    """
     chooser = np.random.default_rng(seed)
-    halves, scores, grades = {}, {}, {}
+    halves, grades = {}, {}
+    scores: dict[str, dict[str, float]] = {}
     for number in range(queries):
         truth, words, meaning, noise = chooser.standard_normal((4, documents))
         words, meaning = words + truth, meaning + truth
@@ -37,6 +51,10 @@ def made(
     texts = {f"d{i:02}": Document(f"text <{i}>", id=f"d{i:02}") for i in range(documents)}
     depths = [5, 10, 20]
     second = {("wise & old", d): Latency(2.0 * d, 3.0 * d, 20) for d in depths}
+    sieves = {}
+    if cascade:
+        sieves["wise & old"] = Sieve("quick", scores, Margin(1.0, k=10))
+        second |= {("quick then wise & old", d): Latency(0.5 * d, d, 20) for d in depths}
     first = {m: Latency(5.0, 8.0, 20) for m in ("hybrid", "bm25", "vector")}
     return Evidence(
         Collection("made <up>", {q: f"what is {q}?" for q in grades}, grades),
@@ -45,4 +63,14 @@ def made(
         {"wise & old": scores},
         {"wise & old": {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}},
         Latencies(first, second) if timed else None,
+        chances={"wise & old": _chances(scores)} if chances else {},
+        kinds={"wise & old": ScoreKind.LOGIT},
+        sieves=sieves,
     )
+
+
+def _chances(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {
+        query: {name: 1 / (1 + float(np.exp(-4 * score))) for name, score in found.items()}
+        for query, found in scores.items()
+    }

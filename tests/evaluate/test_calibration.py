@@ -176,6 +176,7 @@ def test_pairs_from_a_file(tmp_path: Path) -> None:
         {"query": "a", "text": "x", "label": True},
         {"query": "b", "text": "y", "label": 0, "title": "t"},
         {"query": "a", "text": "z", "grade": 2},
+        {"query": "a", "text": "z", "grade": 3},
     ]
     file.write_text("\n".join(map(json.dumps, rows)) + "\n\n", "utf-8")
     first, second = read_pairs(file, least_grade=2)
@@ -185,7 +186,16 @@ def test_pairs_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "[]", '{"query": "a"}', '{"query": "a", "text": "b", "label": "yes"}', "3"]
+    "line",
+    [
+        "{",
+        "[]",
+        '{"query": "a"}',
+        '{"query": "a", "text": "b", "label": "yes"}',
+        '{"query": "a", "text": "b", "label": NaN}',
+        '{"query": "a", "text": "x", "label": 0}',
+        "3",
+    ],
 )
 def test_bad_pairs_name_their_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "pairs.jsonl"

@@ -96,7 +96,9 @@ def test_the_page_is_whole_and_loads_nothing(knows: float, timed: bool) -> None:
     assert "<up>" not in text
     assert set(re.findall(r"https?://[^\"'\s]+", text)) <= {"http://www.w3.org/2000/svg"}
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(drawings) == (4 if timed else 3)
+    known = "Reliability of the probabilities" in text
+    assert len(drawings) == (4 if timed else 3) + known
+    assert "Whether its probabilities hold" in text
     for drawing in drawings:
         root = ElementTree.fromstring(drawing)
         assert [child.tag.rpartition("}")[2] for child in root][:2] == ["title", "desc"]

@@ -25,7 +25,7 @@ QUERY = "When did the oil crisis begin?"
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     rows = [json.loads(line) for line in SAMPLE.read_text("utf-8").splitlines()[:60]]
     with Index.open(tmp_path_factory.mktemp("index")) as opened:
-        opened.add(rows)
+        opened.add([{**row, "source": "an encyclopaedia"} for row in rows])
         opened.optimize()
         yield opened
 
@@ -72,6 +72,41 @@ def test_a_counterfactual_is_where_the_changed_text_really_lands(
     (result,) = (r for r in response.results if r.id == found.document.id)
     assert result.rank == title.rank
     assert result.score == pytest.approx(title.score, abs=1e-3)
+
+
+def test_each_field_is_left_out_in_turn(index: Index) -> None:
+    fields = ("title", "source", "text")
+    said = explain(index, QUERY, "1973-oil-crisis-01", candidates=10, fields=fields)
+    response = index.search(QUERY, candidates=10, fields=fields, top_k=None)
+    (result,) = (r for r in response.results if r.id == "1973-oil-crisis-01")
+    assert said.places is not None
+    assert said.places.final == result.rank
+    assert said.final_score == pytest.approx(result.score, abs=1e-6)
+    changes = [one.change for one in said.counterfactuals]
+    assert changes[:3] == ["without its title", "without its source", "without its text"]
+    assert changes.count("without its title") == 1
+    whole, source, text = said.score, *said.counterfactuals[1:3]
+    assert source.bm25 == pytest.approx(said.bm25, rel=1e-3)
+    assert text.bm25 is not None
+    assert said.bm25 is not None
+    assert text.bm25 < said.bm25
+    assert text.score < source.score
+    assert whole > 0
+    assert any("source" in note for note in said.notes)
+    with pytest.raises(InputError, match="No document has the field 'sourc'"):
+        explain(index, QUERY, "1973-oil-crisis-01", candidates=10, fields=("sourc", "text"))
+
+
+def test_only_what_is_read_is_told() -> None:
+    document = {"text": "red sky and red sea over there", "title": "red", "colour": "red"}
+    read = explain_text(Words(), "red", document, fields=("colour",))
+    assert read.score == 1.0
+    assert read.spans == ()
+    assert read.faithfulness is None
+    titled = explain_text(Words(), "red", document, fields=("title", "colour"))
+    assert {s.where for s in titled.spans} == {"title"}
+    with pytest.raises(InputError, match="fields"):
+        explain_text(Words(), "red", document, fields="title")  # type: ignore[arg-type]
 
 
 def test_the_best_spans_hold_against_others(found: Explanation) -> None:

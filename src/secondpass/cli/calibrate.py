@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from secondpass.cli import options
+from secondpass.cli import measured, options
 from secondpass.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ class Asked(NamedTuple):
     """Where the labels of an index come from."""
 
     folder: Path | None
-    queries: Path | None
-    qrels: Path | None
+    queries: str | None
+    qrels: str | None
+    split: str
+    limit: int | None
     candidates: int
     least_grade: int
     judged_only: bool
@@ -44,14 +46,14 @@ def calibrate(
         Path | None,
         typer.Argument(
             help='JSON lines like {"query": "…", "text": "…", "label": 1}; or --index, '
-            "--queries and --qrels.",
+            "--queries and, where they are no BEIR folder, --qrels.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("calibration.json"),
     index: Annotated[Path | None, typer.Option(help="The folder of the index.")] = None,
-    queries: options.Queries = None,
-    qrels: options.Qrels = None,
+    queries: measured.MaybeQueries = None,
+    qrels: measured.Qrels = None,
     candidates: Annotated[
         int, typer.Option(help="How many of each query the first pass hands over.")
     ] = 50,
@@ -70,6 +72,8 @@ def calibrate(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
+    split: measured.Split = "test",
+    limit: measured.Limit = None,
     seed: Annotated[int, typer.Option(help="Of the split into judged and fitted.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -93,7 +97,7 @@ def calibrate(
     )
     with ExitStack() as closing:
         progress = closing.enter_context(stages())
-        asked = Asked(index, queries, qrels, candidates, least_grade, judged_only)
+        asked = Asked(index, queries, qrels, split, limit, candidates, least_grade, judged_only)
         opened = _opened(pairs, asked)
         if opened is not None:
             closing.enter_context(opened)
@@ -124,7 +128,7 @@ def _opened(pairs: Path | None, asked: Asked) -> Index | None:
                 "Give a file of pairs, or --index, --queries and --qrels, not both"
             )
         return None
-    if asked.folder is None or asked.queries is None or asked.qrels is None:
+    if asked.folder is None or asked.queries is None:
         raise InputError(
             "There are no labels to calibrate on",
             fix="Give a file of pairs, or --index, --queries and --qrels.",
@@ -136,18 +140,16 @@ def _labelled(
     pairs: Path | None, opened: Index | None, asked: Asked, progress: Stages
 ) -> list[LabelledQuery]:
     from secondpass.evaluate.labelled import from_index, read_pairs
-    from secondpass.evaluate.qrels import read_qrels
-    from secondpass.evaluate.queries import read_queries
 
     if pairs is not None:
         return read_pairs(pairs, least_grade=asked.least_grade)
     assert opened is not None
     assert asked.queries is not None
-    assert asked.qrels is not None
+    collection = measured.read(asked.queries, asked.qrels, asked.split, asked.limit)
     return from_index(
         opened,
-        read_queries(asked.queries),
-        read_qrels(asked.qrels).grades,
+        collection.queries,
+        collection.qrels,
         candidates=asked.candidates,
         least_grade=asked.least_grade,
         judged_only=asked.judged_only,

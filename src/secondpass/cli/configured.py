@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from secondpass.errors import InputError
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -15,21 +17,43 @@ Config = Annotated[
     ),
 ]
 
-_OPTIONS = {"rerank": ("rerank", "model")}
-"""The options that set a value of the file, where they are not of its name."""
-
 
 def configured(path: Path | None, context: typer.Context) -> dict[str, Any]:
-    """Return the arguments of `Index.search` from a file, less those that were typed."""
+    """Return the arguments of `Index.search` from a file, less those that were typed.
+
+    Raises InputError where the file's least probability was chosen for another model, or
+    another calibration of it, than the one that is typed.
+    """
     if path is None:
         return {}
-    from secondpass.configuration import Configuration
+    from secondpass.configuration import SECOND_PASS, Configuration
 
-    return {
-        name: value
-        for name, value in Configuration.read(path).search.items()
-        if not any(_typed(context, option) for option in _OPTIONS.get(name, (name,)))
-    }
+    found = dict(Configuration.read(path).search)
+    kept = {name: value for name, value in found.items() if not _typed(context, name)}
+    if _typed(context, "rerank"):
+        if not context.params["rerank"]:
+            return {name: value for name, value in kept.items() if name not in SECOND_PASS}
+        if found.get("rerank", False) is not False:
+            kept["rerank"] = found["rerank"]
+    if _typed(context, "model"):
+        kept.pop("rerank", None)
+    if "min_probability" in kept and _other_probabilities(found, context):
+        raise InputError(
+            "the least probability was chosen for other probabilities",
+            where=str(path),
+            why="another model or calibration is typed",
+            fix="Type --min-probability too, or run secondpass tune with that model.",
+        )
+    return kept
+
+
+def _other_probabilities(found: dict[str, Any], context: typer.Context) -> bool:
+    if _typed(context, "calibration"):
+        given = Path(context.params["calibration"]).resolve()
+        return "calibration" not in found or Path(found["calibration"]).resolve() != given
+    chosen = found.get("rerank", True)
+    model = "bundled" if chosen is True else chosen
+    return _typed(context, "model") and context.params["model"] != model
 
 
 def _typed(context: typer.Context, option: str) -> bool:

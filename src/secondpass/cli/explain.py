@@ -32,6 +32,13 @@ def explain(
         bool,
         typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
     ] = True,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            help='Fields to read, in order, separated by commas, as in "title,text", and to '
+            "leave out one by one: where would it stand without?",
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random spans to compare with.")] = 0,
     as_json: options.AsJson = False,
@@ -39,7 +46,8 @@ def explain(
     """Say which stage moved a document and why, and what would change its place.
 
     Shows the words that BM25 counted, the cosine, each window's score, and what every part
-    of query and text adds to the reranker's score, checked against random parts.
+    of query and text adds to the reranker's score, checked against random parts; then where
+    the document would stand without its title, its best sentences or each of --fields.
 
     Example:  secondpass explain "Who was Ada Lovelace?" ada-lovelace-01 --index my-index
     """
@@ -52,7 +60,9 @@ def explain(
     if index is None:
         text = _text(document)
         with working("Explaining"):
-            found = explain_text(Reranker(model), query, text, seed=seed)
+            found = explain_text(
+                Reranker(model), query, text, fields=options.split_names(fields), seed=seed
+            )
     else:
         with Index.open(index, create=False) as opened, working("Explaining"):
             found = explain(
@@ -63,6 +73,7 @@ def explain(
                 mode=mode,
                 candidates=candidates,
                 blend=blend,
+                fields=options.split_names(fields),
                 seed=seed,
             )
     if html is not None:

@@ -9,14 +9,13 @@ import typer
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
 
-Queries = Annotated[
-    str,
-    typer.Option(
-        help='JSON lines with "_id" and "text", lines of id, tab, text, a BEIR folder, or '
-        "ir_datasets:NAME.",
-        show_default=False,
-    ),
-]
+_QUERIES = typer.Option(
+    help='JSON lines with "_id" and "text", lines of id, tab, text, a BEIR folder, or '
+    "ir_datasets:NAME.",
+    show_default=False,
+)
+Queries = Annotated[str, _QUERIES]
+MaybeQueries = Annotated[str | None, _QUERIES]
 Qrels = Annotated[
     str | None,
     typer.Option(

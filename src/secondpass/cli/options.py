@@ -55,22 +55,12 @@ BudgetMs = Annotated[
 CascadeOption = Annotated[
     bool,
     typer.Option(
-        "--cascade", help="Let bundled-tiny rule out what cannot reach the top, for less work."
+        "--cascade/--no-cascade",
+        help="Let bundled-tiny rule out what cannot reach the top, for less work.",
     ),
 ]
 CacheOption = Annotated[
     bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
-]
-Queries = Annotated[
-    Path | None,
-    typer.Option(
-        help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.',
-        show_default=False,
-    ),
-]
-Qrels = Annotated[
-    Path | None,
-    typer.Option(help="Grades: query id, document id, grade, as BEIR or TREC has them."),
 ]
 CalibrationFile = Annotated[
     Path | None,

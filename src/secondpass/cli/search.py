@@ -68,33 +68,18 @@ def search(
     from secondpass.cli.progress import working
     from secondpass.cli.second_pass import second_pass
     from secondpass.errors import InputError
-    from secondpass.pipeline import Index, Rerank, SearchOptions
+    from secondpass.pipeline import Index, SearchOptions
     from secondpass.retrieve.terms import term_scores
 
-    reranker: Rerank = model if rerank else False
-    if budget_ms is not None or cascade or cache or base_url is not None:
-        if not rerank:
-            raise InputError(
-                "--budget-ms, --cascade, --cache and --base-url are for the second pass",
-                why="--no-rerank leaves it out",
-            )
-        with working("Loading the models"):
-            reranker = second_pass(
-                model,
-                base_url=base_url,
-                timeout=timeout,
-                budget_ms=budget_ms,
-                cascade=cascade,
-                cache=cache,
-            )
     chosen: SearchOptions = {
         "mode": mode,
         "candidates": candidates,
         "top_k": top_k,
-        "rerank": reranker,
+        "rerank": model if rerank else False,
         "filter": filter,
         "fusion": fusion,
         "blend": blend,
+        "cascade": cascade,
         "calibration": calibration,
         "min_score": min_score,
         "min_probability": min_probability,
@@ -108,7 +93,24 @@ def search(
     }
     set_by_file: Any = configured(config, context)
     chosen |= set_by_file
-    alone: SearchOptions = {"rerank": False, "calibration": None}
+    around = budget_ms is not None or cache or base_url is not None
+    if (around or chosen["cascade"]) and chosen["rerank"] is False:
+        raise InputError(
+            "--budget-ms, --cascade, --cache and --base-url are for the second pass",
+            why="--no-rerank leaves it out",
+        )
+    if around:
+        with working("Loading the models"):
+            chosen["rerank"] = second_pass(
+                "bundled" if chosen["rerank"] is True else str(chosen["rerank"]),
+                base_url=base_url,
+                timeout=timeout,
+                budget_ms=budget_ms,
+                cascade=chosen["cascade"],
+                cache=cache,
+            )
+        chosen["cascade"] = False
+    alone: SearchOptions = {"rerank": False, "calibration": None, "cascade": False}
     unlimited: SearchOptions = {"min_score": None, "min_probability": None}
     unranked: SearchOptions = {**chosen, **alone, **unlimited}
     with Index.open(index, create=False) as opened, working("Searching"):

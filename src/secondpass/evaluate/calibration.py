@@ -95,7 +95,7 @@ def calibrate(
         "centre": float(scores.mean()),
         "spread": float(scores.std()),
     }
-    held_out = _cross_fitted(method, scores, relevant, queries, common, seed)
+    held_out = held_out_chances(method, scores, relevant, queries, seed=seed)
     report = CalibrationReport(
         calibration=_calibration(method, found, common),
         before=None if own is None else reliability(own, relevant, queries, seed=seed),
@@ -163,14 +163,24 @@ def _scores(
     return np.array(raw, dtype=np.float64), chances
 
 
-def _cross_fitted(
+def held_out_chances(
     method: str,
     scores: NDArray[np.float64],
     relevant: NDArray[np.bool_],
     queries: NDArray[np.int64],
-    common: dict[str, Any],
-    seed: int,
+    *,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
+    """Return each pair's chance by a calibration that had not seen its query, [pairs].
+
+    `scores` are raw (see `raw_score`); `queries` numbers the query of each pair, from 0.
+    """
+    common: dict[str, Any] = {
+        "model": "",
+        "identity": "",
+        "centre": float(scores.mean()),
+        "spread": float(scores.std()),
+    }
     count = int(queries.max()) + 1
     folds = np.random.default_rng(seed).permutation(count) % FOLDS
     chances = np.empty_like(scores)

@@ -15,6 +15,8 @@ Rows = NDArray[np.bool_]
 """[queries], which of them are meant."""
 Settings = Mapping[str, Any]
 Ranked = dict[str, list[str]]
+Listed = dict[str, list[tuple[str, float | None]]]
+"""By query, best first: the id that is judged, and the model's probability of each result."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Family:
     - `cost`: milliseconds of a search, the first pass included.
     - `order`: "as found", "fusion", "blend", "alone" or "tuned blend".
     - `ranked`: gives the ranked ids of every query under a setting.
+    - `listed`: gives the results with their probabilities; None without a second pass.
     """
 
     label: str
@@ -37,6 +40,7 @@ class Family:
     model: str | None = None
     mode: str = "hybrid"
     depth: int = 0
+    listed: Callable[[int], Listed] | None = field(default=None, repr=False)
 
     def best(self, rows: Rows) -> int:
         """Return the setting with the highest mean over some queries; the first of equals."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +34,12 @@ class LabelledQuery:
 def read_pairs(file: Path, *, least_grade: int = 1) -> list[LabelledQuery]:
     """Read JSON lines with `query`, `text`, an optional `title`, and `label` or `grade`.
 
-    A label is true or false, or a number of which `least_grade` and more is relevant.
-    Raises `InputError` naming the line that cannot be used.
+    A label is true or false, or a number of which `least_grade` and more is relevant. A
+    pair that stands twice counts once. Raises `InputError` naming the line that cannot be
+    used, or that gives another label to a pair.
     """
     found: dict[str, list[tuple[Candidate, bool]]] = {}
+    labels: dict[tuple[str, str, str | None], bool] = {}
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -58,11 +61,17 @@ def read_pairs(file: Path, *, least_grade: int = 1) -> list[LabelledQuery]:
             not isinstance(query, str)
             or not query.strip()
             or not isinstance(label, int | float)
+            or not math.isfinite(label)
         ):
             raise _unusable(where, "query must be text, and label a number or true or false")
         (candidate,) = to_candidates([{**row, "text": text, "title": title}])
         hit = label if isinstance(label, bool) else label >= least_grade
-        found.setdefault(query, []).append((candidate, hit))
+        pair = (query, candidate.document.text, candidate.document.title)
+        if pair not in labels:
+            found.setdefault(query, []).append((candidate, hit))
+        elif labels[pair] != hit:
+            raise _unusable(where, "a line before gives this pair another label")
+        labels[pair] = hit
     if not found:
         raise InputError("There are no labels", where=str(file))
     return [

@@ -95,6 +95,22 @@ def ranked_ids(pool: Pool, scores: Matrix) -> dict[str, list[str]]:
     }
 
 
+def listed(
+    pool: Pool, scores: Matrix, chances: Sequence[Sequence[float | None]]
+) -> dict[str, list[tuple[str, float | None]]]:
+    """Return each query's (judged id, chance) by falling score, every passage for itself.
+
+    `chances` are in the order of the pool.
+    """
+    order = ranking(pool, scores)
+    return {
+        query: [(names[i], row[i]) for i in places[: len(names)]]
+        for query, names, row, places in zip(
+            pool.queries, pool.ids, chances, order.tolist(), strict=True
+        )
+    }
+
+
 def ndcg(pool: Pool, scores: Matrix) -> Matrix:
     """Return nDCG@10 of each query, [queries], as trec_eval defines it.
 

@@ -19,6 +19,7 @@ from secondpass.evaluate.harm import Harm, most_harmed
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.objective import Objective
 from secondpass.evaluate.pools import Matrix
+from secondpass.evaluate.probabilities import Probabilities, check_probabilities
 from secondpass.evaluate.significance import holm
 from secondpass.evaluate.ways import as_found, oracle, reranked, tuned_fusion
 
@@ -67,6 +68,7 @@ class Study:
       from tuned fusion (so fitted and judged), and `change` [queries] what it is made of.
     - `harmed`: the queries that fall most in the first of the ten cuts.
     - `timed`: whether milliseconds were measured.
+    - `probabilities`: by model, of as many candidates as the choice has.
     """
 
     collection: Collection
@@ -84,6 +86,7 @@ class Study:
     harmed: Sequence[Harm]
     blends: Mapping[str, Mapping[str, float]]
     timed: bool
+    probabilities: Mapping[str, Probabilities]
 
     @property
     def choice(self) -> Result:
@@ -197,6 +200,8 @@ def studied(
     # One cut has an order to show, where the mean over all of them has none.
     before = nested([fusion], splits[0])
     documents = {judged_id(d): d for d in evidence.found.documents.values()}
+    chosen = choose(families, every)
+    depth = families[chosen].depth
     return Study(
         collection,
         objective.measure,
@@ -206,10 +211,10 @@ def studied(
         result(fusion),
         [result(family) for family in firsts],
         _corrected(results),
-        choose(families, every),
+        chosen,
         effect(values - base),
         values - base,
-        [_bound(queries, evidence, objective, mode, depth, qrels) for depth in evidence.depths],
+        [_bound(queries, evidence, objective, mode, d, qrels) for d in evidence.depths],
         most_harmed(
             queries,
             qrels,
@@ -219,6 +224,7 @@ def studied(
         ),
         evidence.blends,
         evidence.latencies is not None,
+        {m: check_probabilities(evidence, m, mode=mode, depth=depth) for m in evidence.kinds},
     )
 
 

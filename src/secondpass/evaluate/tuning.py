@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +12,21 @@ import numpy as np
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.crossfit import choose, cross_fitted, nested, split
-from secondpass.evaluate.defaults import DEPTHS
+from secondpass.evaluate.defaults import DEPTHS, TOP_K
 from secondpass.evaluate.effect import Effect, effect, interval
 from secondpass.evaluate.evidence import Evidence, Progress, check_enough, gather
 from secondpass.evaluate.family import Family, Settings
 from secondpass.evaluate.objective import Objective
+from secondpass.evaluate.threshold import Threshold, check_keep, choose_threshold
 from secondpass.evaluate.ways import as_found, reranked, tuned_fusion
+from secondpass.rerank.inputs import require_count
+from secondpass.rerank.policies.calibration import Calibrated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from secondpass.pipeline import Index, Rerank
+    from secondpass.rerank.calibration import Calibration
 
 PARTS = 5
 PASSES = (("hybrid", "rrf"), ("hybrid", "weighted-z-score"), ("bm25", "rrf"))
@@ -37,6 +44,8 @@ class Tuned:
       choosing the best of `tried` ways flatters.
     - `over`: the honest difference from searching by default.
     - `ms`: the median of a search; `picks`: what each of the folds chose.
+    - `threshold`: of the probabilities, where one was asked for; `no_threshold`: why there
+      is none. It is in `settings`, and not in what is promised.
     """
 
     measure: str
@@ -52,6 +61,8 @@ class Tuned:
     tried: int
     queries: int
     picks: Sequence[str]
+    threshold: Threshold | None = None
+    no_threshold: str | None = None
 
 
 def tune(
@@ -62,28 +73,65 @@ def tune(
     maximise: str = "nDCG@10",
     models: Sequence[Rerank] = ("bundled",),
     depths: Sequence[int] = DEPTHS,
+    cascade: bool = False,
+    keep: float | None = None,
+    top_k: int = TOP_K,
+    calibration: str | Path | Calibration | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
-    """Choose mode, fusion, weights, model, blend and number of candidates.
+    """Choose mode, fusion, weights, model, blend, number of candidates and threshold.
 
-    `max_latency_ms` bounds the median of a search, measured here and now; `maximise` is a
-    name of ir-measures. Raises InputError where no way to search is quick enough, and as
-    `gather` does.
+    - `max_latency_ms` bounds the median of a search, measured here and now; `maximise` is
+      a name of ir-measures.
+    - `cascade`: whether the cheap bundled model before each model is tried too.
+    - `keep`: choose the highest `min_probability` that keeps this share of the relevant
+      results among the first `top_k`, above 0 and below 1; None for no threshold.
+    - `calibration`: of the only one of `models`, whose probabilities it makes.
+
+    Raises InputError where no way to search is quick enough or too few documents are
+    relevant for `keep`, and as `gather` does.
     """
     if max_latency_ms is not None and not max_latency_ms > 0:
         raise InputError(f"max_latency_ms must be above 0, and is {max_latency_ms}")
     Objective(collection.qrels, maximise)
+    require_count("top_k", top_k)
+    if keep is not None:
+        check_keep(keep, relevant(collection))
+    if calibration is not None:
+        if len(models) != 1:
+            raise InputError(f"a calibration is of one model, and {len(models)} are compared")
+        models = [Calibrated(index.reranker(models[0]), calibration)]
     evidence = gather(
-        index, collection, models=models, depths=depths, passes=PASSES, progress=progress
+        index,
+        collection,
+        models=models,
+        depths=depths,
+        passes=PASSES,
+        cascade=cascade,
+        progress=progress,
     )
-    return tuned(evidence, max_latency_ms=max_latency_ms, maximise=maximise)
+    return tuned(
+        evidence, max_latency_ms=max_latency_ms, maximise=maximise, keep=keep, top_k=top_k
+    )
+
+
+def relevant(collection: Collection) -> int:
+    """Return how many judgements say that a document is relevant."""
+    return sum(g > 0 for grades in collection.qrels.values() for g in grades.values())
 
 
 def tuned(
-    evidence: Evidence, *, max_latency_ms: float | None = None, maximise: str = "nDCG@10"
+    evidence: Evidence,
+    *,
+    max_latency_ms: float | None = None,
+    maximise: str = "nDCG@10",
+    keep: float | None = None,
+    top_k: int = TOP_K,
 ) -> Tuned:
     """Return the choice from what was gathered for all of `PASSES`."""
     collection = evidence.collection
+    if keep is not None:
+        check_keep(keep, relevant(collection))
     check_enough(collection)
     objective = Objective(collection.qrels, maximise)
     families = ways(evidence, objective)
@@ -102,11 +150,20 @@ def tuned(
     best = quick[choose(quick, every, parts=PARTS)]
     inner = float(cross_fitted(best, folds).mean())
     plain = _default(families, evidence)
+    settings = dict(best.settings[best.best(every)])
+    threshold, missing = None, None
+    if keep is not None:
+        way = (best, best.best(every))
+        threshold, missing = choose_threshold(
+            way, outer, objective, collection.qrels, keep=keep, top_k=top_k
+        )
+    if threshold is not None:
+        settings["min_probability"] = threshold.least
     low, high = interval(values)
     return Tuned(
         objective.measure,
         best.label,
-        best.settings[best.best(every)],
+        settings,
         float(values.mean()),
         low,
         high,
@@ -117,6 +174,8 @@ def tuned(
         sum(len(f.settings) for f in quick),
         n,
         [family.label for family, _ in outer.picks],
+        threshold,
+        missing,
     )
 
 
@@ -134,23 +193,28 @@ def ways(evidence: Evidence, objective: Objective) -> list[Family]:
             tuned_fusion(queries, found, objective, qrels, depth=deepest, cost=cost)
         )
     for model, scores in evidence.scores.items():
-        for mode, fusion in PASSES:
-            if mode not in evidence.modes:
+        behind = evidence.sieves.get(model)
+        sieves = [None] if behind is None else [None, behind]
+        passes = [one for one in PASSES if one[0] in evidence.modes]
+        for (mode, fusion), depth, sieve in product(passes, evidence.depths, sieves):
+            if sieve is not None and not sieve.works(depth):
                 continue
-            for depth in evidence.depths:
-                families += reranked(
-                    queries,
-                    found,
-                    objective,
-                    qrels,
-                    model=model,
-                    scores=scores,
-                    default=evidence.blends[model],
-                    mode=mode,
-                    depth=depth,
-                    cost=evidence.cost(mode, model, depth),
-                    fusion=fusion,
-                )
+            timed = model if sieve is None else sieve.before(model)
+            families += reranked(
+                queries,
+                found,
+                objective,
+                qrels,
+                model=model,
+                scores=scores,
+                default=evidence.blends[model],
+                mode=mode,
+                depth=depth,
+                cost=evidence.cost(mode, timed, depth),
+                fusion=fusion,
+                chances=evidence.chances.get(model),
+                sieve=sieve,
+            )
     return families
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 import numpy as np
 
 from secondpass.evaluate.effect import Effect, effect, interval, queries_needed
+from secondpass.evaluate.probabilities import Probabilities
+from secondpass.evaluate.reliability import Reliability
 from secondpass.evaluate.significance import holm
 from secondpass.evaluate.studying import Result, Study
 
@@ -145,7 +147,28 @@ def sentences(study: Study) -> list[str]:
             f"Tuning the fusion alone brings {signed(free.mean)} ± {plain(free.margin)} over"
             f" the first pass as it is, and costs nothing."
         )
+    checked = study.probabilities.get(str(best.family.model))
+    if checked is not None:
+        lines.append(promises(checked))
     return lines
+
+
+def promises(one: Probabilities) -> str:
+    """Return how far the probabilities of a model are from the truth, in a sentence."""
+    if one.shipped is None and one.calibrated is None:
+        return f"The probabilities of {one.model} were not checked: {one.note}."
+    own, fitted = one.shipped, one.calibrated
+    errors = ["the model gives none" if own is None else f"{_off(own)} as they are"]
+    if fitted is not None:
+        errors.append(f"{_off(fitted)} calibrated on other queries of this collection")
+    told = f"; {one.note}" if one.note is not None else ""
+    labels = f"{one.relevant} relevant and {one.irrelevant} other candidates"
+    said = f"{', '.join(errors)} ({labels}){told}"
+    return f"Expected calibration error of its probabilities: {said}."
+
+
+def _off(found: Reliability) -> str:
+    return f"{plain(found.error)} ({plain(found.error_low)} to {plain(found.error_high)})"
 
 
 def agreement(gain: Effect) -> str:

@@ -11,8 +11,9 @@ from secondpass.evaluate.candidates import Entry, Halves
 from secondpass.evaluate.family import Family, Settings
 from secondpass.evaluate.fitting import grid
 from secondpass.evaluate.objective import Objective
-from secondpass.evaluate.pools import COLUMNS, Matrix, Pool, pool, ranked_ids
-from secondpass.evaluate.scoring import Scores
+from secondpass.evaluate.pools import COLUMNS, Matrix, Pool, listed, pool, ranked_ids
+from secondpass.evaluate.scoring import Chances, Scores
+from secondpass.evaluate.sieve import Sieve, sieved
 from secondpass.retrieve.fusion import METHODS, fuse
 
 SHARES = tuple(i / 20 for i in range(21))
@@ -113,13 +114,27 @@ def reranked(
     depth: int,
     cost: float,
     fusion: str = "rrf",
+    chances: Chances | None = None,
+    sieve: Sieve | None = None,
 ) -> list[Family]:
     """Return a reranker at one depth: blended as `search` does, alone, and blended anew.
 
-    `default` are the weights that `search` would blend by.
+    `default` are the weights that `search` would blend by; `sieve` is what makes it the
+    second half of a cascade.
     """
     entries = {q: found[q].first(mode, depth, fusion) for q in queries}
+    seen = {q: {e.id for e in entries[q]} for q in queries}
+    if sieve is not None:
+        seen = {q: sieve.kept(q, entries[q]) for q in queries}
+        through = {q: sieved(entries[q], scores[q], seen[q]) for q in queries}
+        entries = {q: ordered for q, (ordered, _) in through.items()}
+        scores = {q: values for q, (_, values) in through.items()}
     made = pool(queries, entries, scores, qrels)
+    known = {} if chances is None else chances
+    likely = [
+        [known.get(q, {}).get(e.id) if e.id in seen[q] else None for e in entries[q]]
+        for q in queries
+    ]
     columns = standardised(made)
     points = [
         {name: round(x / max(point), 3) for name, x in zip(COLUMNS, point, strict=True)}
@@ -129,17 +144,20 @@ def reranked(
     base: Settings = {"mode": mode, "candidates": depth, "rerank": model}
     if mode == "hybrid" and fusion != "rrf":
         base = {**base, "fusion": fusion}
+    if sieve is not None:
+        base = {**base, "cascade": True}
     ways: dict[str, list[tuple[object, Mapping[str, float]]]] = {
         "blend": [(True, default)],
         "alone": [(False, {"rerank": 1.0})],
         "tuned blend": [(dict(default), default), *((p, p) for p in points)],
     }
     title = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
+    reader = model if sieve is None else sieve.before(model)
 
     def family(order: str) -> Family:
         blends = ways[order]
         return Family(
-            f"{model}, {title}, {order}",
+            f"{reader}, {title}, {order}",
             [{**base, "blend": blend} for blend, _ in blends],
             np.array([objective(made, fused(columns, weights)) for _, weights in blends]),
             cost,
@@ -148,6 +166,7 @@ def reranked(
             model=model,
             mode=mode,
             depth=depth,
+            listed=lambda i: listed(made, fused(columns, blends[i][1]), likely),
         )
 
     return [family(order) for order in ways]

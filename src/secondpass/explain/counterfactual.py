@@ -11,6 +11,7 @@ from secondpass.explain.explanation import Counterfactual, Span
 from secondpass.explain.occlusion import Cut, Scores
 from secondpass.explain.ordering import Known, Weights, order
 from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.reading import field_text
 from secondpass.retrieve.bm25_model import BM25Model
 from secondpass.retrieve.protocol import TextEncoder, searchable
 from secondpass.types import Candidate, Document
@@ -61,24 +62,45 @@ class Standing:
 
 
 def counterfactuals(
-    standing: Standing, spans: Sequence[Span], scores: Scores
+    standing: Standing,
+    spans: Sequence[Span],
+    scores: Scores,
+    fields: Sequence[str] | None = None,
 ) -> list[Counterfactual]:
     """Return where it would stand without its title, and without each of its best sentences.
 
     The best are the three that add most, if they add anything; a text of one sentence is
-    not taken away.
+    not taken away. With `fields`, each of those that the document has is left out in turn,
+    where another one is left to read.
     """
     document = standing.candidates[standing.target].document
+    had = [n for n in dict.fromkeys(fields or ()) if field_text(document, n)]
+    bare = [(f"without its {n}", without_field(document, n)) for n in had if len(had) > 1]
     whole = [s for s in spans if s.level == "sentence"]
     inside = [s for s in whole if s.where == "text"]
     best = sorted(inside, key=lambda s: -s.contribution)[:_SENTENCES]
-    chosen = [s for s in whole if s.where == "title"]
+    chosen = [s for s in whole if s.where == "title" and fields is None]
     chosen += [s for s in best if s.contribution > 0] if len(inside) > 1 else []
-    variants = [Cut(**{s.where: ((s.start, s.end),)}).of(document) for s in chosen]
+    cut = [(_named(s), Cut(**{s.where: ((s.start, s.end),)}).of(document)) for s in chosen]
+    changes = [*bare, *cut]
     return [
-        standing.after(_named(span), variant, score)
-        for span, variant, score in zip(chosen, variants, scores(variants), strict=True)
+        standing.after(named, variant, score)
+        for (named, variant), score in zip(
+            changes, scores([d for _, d in changes]), strict=True
+        )
     ]
+
+
+def without_field(document: Document, name: str) -> Document:
+    """Return the document without its text, title or id, or one of its metadata."""
+    if name == "text":
+        return replace(document, text="")
+    return replace(
+        document,
+        title=None if name == "title" else document.title,
+        id=None if name == "id" else document.id,
+        metadata={key: value for key, value in document.metadata.items() if key != name},
+    )
 
 
 def _named(span: Span) -> str:

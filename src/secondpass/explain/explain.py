@@ -17,12 +17,19 @@ from secondpass.explain.occlusion import document_spans, query_spans, scorer
 from secondpass.explain.ordering import Known, Weights, order, places
 from secondpass.pipeline import Index
 from secondpass.rerank.base import BaseReranker, Score
-from secondpass.rerank.inputs import DocumentLike, check_query, to_candidates
+from secondpass.rerank.inputs import (
+    DocumentLike,
+    check_fields,
+    check_query,
+    to_candidates,
+)
 from secondpass.rerank.reading import Reading
 from secondpass.retrieve.bm25_model import fit_bm25
 from secondpass.retrieve.protocol import searchable
 from secondpass.retrieve.terms import term_scores
 from secondpass.types import Candidate, Document, ScoreKind
+
+_SHORT = "The text is too short to check the contributions of its spans."
 
 
 def explain(
@@ -34,22 +41,26 @@ def explain(
     mode: str = "hybrid",
     candidates: int = 50,
     blend: Weights = True,
+    fields: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Explanation:
     """Return why a document of an index is where it is for a query.
 
     `document` is the id of a passage or of a whole document, of which the passage that
     stands best is explained. The other arguments are those of `Index.search`; `seed` is for
-    the random spans that the top ones are compared with. Raises `InputError` for an id that
-    the index does not have.
+    the random spans that the top ones are compared with. With `fields`, the explanation
+    says where the document would stand without each of them. Raises `InputError` for an id
+    that the index does not have, and a field that no candidate has.
     """
     query = check_query(query)
+    reading = Reading(check_fields(fields))
     reranker = index.reranker(rerank)
     listed = index.first_pass(query, mode=mode, candidates=candidates)
     found = any(_is(c.document, document) for c in listed)
     if not found:
         listed += _fetched(index, query, document)
-    scored = reranker.score(query, listed, Reading())
+    reading.check([c.document for c in listed])
+    scored = reranker.score(query, listed, reading)
     _check(reranker, scored.kind)
     known = Known(reranker, scored)
     results = order(query, listed, known, blend)
@@ -68,12 +79,13 @@ def explain(
     model = fit_bm25(index.store.settings.language, texts, by_word)
     if model is None and candidate.bm25:
         notes.append("The BM25 of a changed text is not known here: changes leave it as it is.")
-    scores = scorer(reranker, query, Reading())
-    spans = document_spans(explained, score.value, scores)
+    scores = scorer(reranker, query, reading)
+    spans = document_spans(explained, score.value, scores, reading.names)
     standing = Standing(query, listed, target, reranker, scored, blend, index.embedder, model)
-    trust = faithfulness(explained, spans, score.value, scores, seed=seed)
+    notes += _untold(reading)
+    trust = faithfulness(explained, spans, score.value, scores, names=reading.names, seed=seed)
     if trust is None:
-        notes.append("The text is too short to check the contributions of its spans.")
+        notes.append(_SHORT)
     return Explanation(
         query=query,
         document=explained,
@@ -90,29 +102,38 @@ def explain(
         parts=dict(result.parts),
         windows=_windows(score),
         spans=(
-            *query_spans(reranker, query, explained, score.value, Reading()),
+            *query_spans(reranker, query, explained, score.value, reading),
             *spans,
         ),
         faithfulness=trust,
-        counterfactuals=tuple(counterfactuals(standing, spans, scores)),
+        counterfactuals=tuple(counterfactuals(standing, spans, scores, reading.fields)),
         notes=tuple(notes),
     )
 
 
 def explain_text(
-    reranker: BaseReranker, query: str, document: DocumentLike, *, seed: int = 0
+    reranker: BaseReranker,
+    query: str,
+    document: DocumentLike,
+    *,
+    fields: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Explanation:
     """Return what a reranker's score of one document is made of, without an index."""
     query = check_query(query)
-    (candidate,) = to_candidates([document])
-    scored = reranker.score(query, [candidate], Reading())
+    reading = Reading(check_fields(fields))
+    (candidate,) = to_candidates([document], text_needed=fields is None)
+    reading.check([candidate.document])
+    scored = reranker.score(query, [candidate], reading)
     _check(reranker, scored.kind)
     score = scored.scores[0]
-    scores = scorer(reranker, query, Reading())
-    spans = document_spans(candidate.document, score.value, scores)
-    trust = faithfulness(candidate.document, spans, score.value, scores, seed=seed)
-    short = ("The text is too short to check the contributions of its spans.",)
-    asked = query_spans(reranker, query, candidate.document, score.value, Reading())
+    scores = scorer(reranker, query, reading)
+    spans = document_spans(candidate.document, score.value, scores, reading.names)
+    trust = faithfulness(
+        candidate.document, spans, score.value, scores, names=reading.names, seed=seed
+    )
+    notes = [*_untold(reading), *([_SHORT] if trust is None else [])]
+    asked = query_spans(reranker, query, candidate.document, score.value, reading)
     return Explanation(
         query=query,
         document=candidate.document,
@@ -125,8 +146,16 @@ def explain_text(
         windows=_windows(score),
         spans=(*asked, *spans),
         faithfulness=trust,
-        notes=short if trust is None else (),
+        notes=tuple(notes),
     )
+
+
+def _untold(reading: Reading) -> list[str]:
+    """Return a note on fields that are read, and whose words are not told one by one."""
+    others = [name for name in reading.names if name not in ("title", "text")]
+    if not others:
+        return []
+    return [f"What the words of {', '.join(others)} add is not told, only of title and text."]
 
 
 def _fetched(index: Index, query: str, document: str) -> list[Candidate]:

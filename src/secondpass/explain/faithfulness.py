@@ -22,16 +22,22 @@ Words = list[tuple[str, Place]]
 
 
 def faithfulness(
-    document: Document, spans: Sequence[Span], whole: float, scores: Scores, *, seed: int = 0
+    document: Document,
+    spans: Sequence[Span],
+    whole: float,
+    scores: Scores,
+    *,
+    names: Sequence[str] = ("title", "text"),
+    seed: int = 0,
 ) -> Faithfulness | None:
     """Delete the top spans, and twenty times a random run of as many other words.
 
     Of the sentences, those that add most are deleted until a fifth of the words is gone;
-    where that takes over two fifths, words are deleted instead. None for a document of
-    fewer than eight words.
+    where that takes over two fifths, words are deleted instead. Of title and text, those
+    among `names` count; None for fewer than eight words.
     """
-    every = _words("title", document.title or "", None)
-    every += _words("text", document.text, None)
+    every = _words("title", document.title or "", None) if "title" in names else []
+    every += _words("text", document.text, None) if "text" in names else []
     if len(every) < _FEWEST_WORDS:
         return None
     top = _top(document, spans, "sentence", len(every))

@@ -47,13 +47,21 @@ def scorer(reranker: BaseReranker, query: str, reading: Reading) -> Scores:
     return scores
 
 
-def document_spans(document: Document, whole: float, scores: Scores) -> list[Span]:
+def document_spans(
+    document: Document,
+    whole: float,
+    scores: Scores,
+    names: Sequence[str] = ("title", "text"),
+) -> list[Span]:
     """Return what title and sentences add to the score `whole`, and the words of the best.
 
-    Words are told of the title and of the three sentences that matter most.
+    Words are told of the title and of the three sentences that matter most; nothing of what
+    is not among `names`, the fields that are read.
     """
-    places = [("text", place) for place in sentences(document.text, SENTENCES)]
-    if document.title is not None and document.title.strip():
+    places = []
+    if "text" in names:
+        places = [("text", place) for place in sentences(document.text, SENTENCES)]
+    if "title" in names and document.title is not None and document.title.strip():
         places.insert(0, ("title", (0, len(document.title))))
     coarse = _spans(document, "sentence", places, whole, scores)
     chosen = sorted(coarse, key=lambda s: -abs(s.contribution))[:_REFINED]

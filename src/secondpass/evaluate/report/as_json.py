@@ -33,6 +33,7 @@ def as_object(study: Study) -> dict[str, Any]:
         "first_stages": [_result(r, names) for r in study.firsts],
         "results": [_result(r, names) for r in study.results],
         "bounds": [asdict(bound) for bound in study.bounds],
+        "probabilities": {m: asdict(one) for m, one in study.probabilities.items()},
         "harmed": [asdict(harm) for harm in study.harmed],
     }
 

@@ -7,7 +7,9 @@ from html import escape
 
 from secondpass._version import __version__
 from secondpass.evaluate.harm import Harm, Move
+from secondpass.evaluate.probabilities import Probabilities
 from secondpass.evaluate.report.plots import bound_plot, depth_plot, latency_plot, record_plot
+from secondpass.evaluate.report.reliability_plot import reliability_plot
 from secondpass.evaluate.report.standalone import style
 from secondpass.evaluate.studying import Result, Study
 from secondpass.evaluate.verdict import (
@@ -15,6 +17,7 @@ from secondpass.evaluate.verdict import (
     headline,
     plain,
     probability,
+    promises,
     sentences,
     signed,
 )
@@ -54,6 +57,7 @@ def page(study: Study) -> str:
             record_plot(study),
         ),
         _harmed(study),
+        *_probabilities(study),
         _table(study),
         _foot(study),
     ]
@@ -111,6 +115,25 @@ def _section(title: str, words: str, drawing: str) -> str:
     return (
         f"<section><h2>{escape(title)}</h2><p>{escape(words)}</p>"
         f"<figure>{drawing}</figure></section>"
+    )
+
+
+def _probabilities(study: Study) -> list[str]:
+    found = study.probabilities.get(str(study.choice.family.model))
+    if found is None:
+        return []
+    title, said = "Whether its probabilities hold", promises(found)
+    if found.shipped is None and found.calibrated is None:
+        return [f"<section><h2>{title}</h2><p>{escape(said)}</p></section>"]
+    return [_section(title, f"{said} {_labels(found)}", reliability_plot(found))]
+
+
+def _labels(found: Probabilities) -> str:
+    return (
+        f"The first {found.depth} candidates of {found.queries} queries; {found.unjudged} that"
+        " nobody judged count as not relevant. Lines up and down are 95 % intervals (Wilson)."
+        " A threshold (--min-probability) means what it says where the marks are on the"
+        " broken line."
     )
 
 

@@ -71,10 +71,9 @@ def fit_margin(
     needed = [_needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))]
     value = conformal(needed, confidence)
     if value is None:
-        share = _exactly(confidence)
         raise InputError(
             f"{len(needed)} queries are too few for a confidence of {confidence}",
-            fix=f"Give at least {math.ceil(share / (1 - share))}, or ask for less confidence.",
+            fix=f"Give at least {fewest(confidence)}, or ask for less confidence.",
         )
     return Margin(value, k, confidence, len(needed))
 
@@ -87,6 +86,12 @@ def conformal(needed: Sequence[float], confidence: float) -> float | None:
     """
     place = math.ceil((len(needed) + 1) * _exactly(confidence))
     return sorted(needed)[place - 1] if place <= len(needed) else None
+
+
+def fewest(confidence: float) -> int:
+    """Return the least n for which `conformal` finds a number; `confidence` is below 1."""
+    share = _exactly(confidence)
+    return math.ceil(share / (1 - share))
 
 
 def _exactly(confidence: float) -> Fraction:
