@@ -68,10 +68,11 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm]' --group dev)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)$(FRAMEWORKS)]' --group dev --group integrations)
 	@touch $@
 
 comma := ,
+FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
 
 # --- the two commands ----------------------------------------------------------------
 

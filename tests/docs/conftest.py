@@ -54,6 +54,7 @@ def workplace(
 ) -> Path:
     """The prepared folder, as the working directory; all pages share it."""
     monkeypatch.chdir(prepared)
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
     for name, value in providers.items():
         monkeypatch.setenv(name, value)
     return prepared

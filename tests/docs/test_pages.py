@@ -4,12 +4,18 @@ The Python blocks of a page share their names; a bash block runs with `bash -euo
 A block that cannot be run here has a line before it that says why:
 
     <!-- not run: it downloads a model -->
+
+A block that needs a package which the base tools do not bring names it, and is left out where
+that is not installed:
+
+    <!-- needs: haystack -->
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +26,7 @@ from tests.docs.places import ROOT, environment
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = re.compile(r"<!-- not run: (\S.*) -->\s*$")
+NEEDS = re.compile(r"<!-- needs: (\w+) -->\s*$")
 FENCE = re.compile(r"^ *```(\w*)", re.MULTILINE)
 SHOWN_ONLY = {"text", "json", "csv", "html"}
 SECONDS = 300
@@ -48,8 +55,15 @@ SYBIL = Sybil(
 def blocks(page: Path) -> tuple[Document, list[Example]]:
     """Return the examples of a page that are to be run."""
     document = SYBIL.parse(page)
-    examples = [e for e in document.examples() if not NOT_RUN.search(document.text[: e.start])]
-    return document, examples
+    return document, [e for e in document.examples() if is_run(document.text[: e.start])]
+
+
+def is_run(before: str) -> bool:
+    """Return whether what stands before a block lets it run here."""
+    needed = NEEDS.search(before)
+    return NOT_RUN.search(before) is None and (
+        needed is None or find_spec(needed[1]) is not None
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -80,4 +94,13 @@ def test_a_block_is_left_out_only_with_a_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     block = "```python\nassert False\n```\n"
     page.write_text(f"<!-- not run: it fails -->\n{block}\n<!-- not run: -->\n{block}", "utf-8")
+    assert len(blocks(page)[1]) == 1
+
+
+def test_a_block_may_need_a_package(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    block = "```python\nassert False\n```\n"
+    page.write_text(
+        f"<!-- needs: nothing_of_this_name -->\n{block}\n<!-- needs: sybil -->\n{block}"
+    )
     assert len(blocks(page)[1]) == 1

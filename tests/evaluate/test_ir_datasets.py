@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from secondpass.evaluate import Collection
 PRESENT = importlib.util.find_spec("ir_datasets") is not None
 
 
-@pytest.mark.skipif(PRESENT, reason="ir_datasets is installed")
-def test_a_missing_package_says_how_to_install_it() -> None:
+def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ir_datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'secondpass\[datasets\]'"):
         Collection.read("ir_datasets:beir/scifact/test")
 
