@@ -68,7 +68,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)$(FRAMEWORKS)]' --group dev --group integrations)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations)
 	@touch $@
 
 comma := ,

@@ -19,6 +19,7 @@ from secondpass.cli.evaluate import evaluate
 from secondpass.cli.explain import explain
 from secondpass.cli.export import export
 from secondpass.cli.index import index
+from secondpass.cli.keys import keys
 from secondpass.cli.label import label
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
@@ -26,6 +27,7 @@ from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
 from secondpass.cli.search import search
+from secondpass.cli.serve import serve
 from secondpass.cli.several import Several
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
@@ -43,11 +45,12 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(models, doctor, bench),
+    *(models, doctor, bench, serve),
     *(export, mine, train, distill),
 ):
     app.command()(command)
 app.command("eval", cls=Several)(evaluate)
+app.add_typer(keys)
 for several in (report, tune):
     app.command(cls=Several)(several)
 

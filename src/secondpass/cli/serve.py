@@ -1,0 +1,72 @@
+"""`secondpass serve`: the second pass behind HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="What reranks, the first for every name that is not among them.",
+            show_default="bundled",
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to listen at; others than this machine need --keys."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen at; 0 for any.")] = 8080,
+    keys: Annotated[
+        Path | None, typer.Option(help="A file of `secondpass keys`: who may use it.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Answer 404 to models that are not served.")
+    ] = False,
+    weaviate_open: Annotated[
+        bool,
+        typer.Option("--weaviate-open", help="Let Weaviate's requests in without a key."),
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads; all if absent.")
+    ] = None,
+    max_documents: Annotated[int, typer.Option(help="Documents a request.")] = 1000,
+    max_body: Annotated[int, typer.Option(help="Bytes a request.")] = 20_000_000,
+    most_waiting: Annotated[
+        int, typer.Option(help="Tokens that may wait; beyond it the answer is 429.")
+    ] = 1_000_000,
+    timeout: Annotated[float, typer.Option(help="Seconds a request, waiting included.")] = 30.0,
+    drain: Annotated[
+        float, typer.Option(help="Seconds for requests under way when it is told to stop.")
+    ] = 20.0,
+) -> None:
+    """Serve the second pass to clients of Cohere, Jina, Voyage, TEI and others.
+
+    Point a client's base URL at it, such as http://127.0.0.1:8080 for Cohere's.
+
+    Example:  secondpass serve --model bundled --port 8080
+    """
+    from secondpass.server.running import run
+    from secondpass.server.settings import ServerSettings
+
+    run(
+        ServerSettings(
+            models=model if model else ["bundled"],
+            host=host,
+            port=port,
+            keys=keys,
+            strict=strict,
+            weaviate_open=weaviate_open,
+            threads=threads,
+            max_documents=max_documents,
+            max_body=max_body,
+            most_waiting=most_waiting,
+            timeout=timeout,
+            drain=drain,
+        )
+    )

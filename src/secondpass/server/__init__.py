@@ -1,0 +1,1 @@
+"""The second pass behind HTTP, in the dialects that clients already speak."""

@@ -1,0 +1,89 @@
+"""What a server says of itself: health, readiness, models, limits, counts."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+import secondpass
+from secondpass.server.answering import Answering
+from secondpass.server.metrics import Metrics
+from secondpass.server.problems import Problem
+from secondpass.server.service import RerankService
+
+
+class About:
+    """Answers what monitors and clients ask before they send work."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+        self._service: RerankService = answering.service
+        self._metrics: Metrics = answering.metrics
+
+    async def health(self, request: Request) -> Response:
+        """Return 200 while the process runs."""
+        return JSONResponse({"status": "ok", "unix": time.time()})
+
+    async def ready(self, request: Request) -> Response:
+        """Return 200 once the models are warm, 503 before that and while stopping."""
+        ready = self._service.ready
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def container_ready(self, request: Request) -> Response:
+        """Return 204 as Weaviate's container does, 503 before the models are warm."""
+        return Response(status_code=204 if self._service.ready else 503)
+
+    async def container_live(self, request: Request) -> Response:
+        """Return 204."""
+        return Response(status_code=204)
+
+    async def meta(self, request: Request) -> Response:
+        """Return what Weaviate's database shows of the module."""
+        return JSONResponse({"model": {"name": self._service.models[0]}})
+
+    async def info(self, request: Request) -> Response:
+        """Return TEI's description of the model and the limits."""
+        settings = self._service.settings
+        return JSONResponse(
+            {
+                "model_id": self._service.models[0],
+                "model_sha": None,
+                "model_dtype": "int8",
+                "served_model_name": self._service.models[0],
+                "model_type": {
+                    "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+                },
+                "max_concurrent_requests": 256,
+                "max_input_length": 512,
+                "max_batch_tokens": 8192,
+                "max_batch_requests": None,
+                "max_client_batch_size": settings.max_documents,
+                "auto_truncate": True,
+                "tokenization_workers": 1,
+                "version": secondpass.__version__,
+                "sha": None,
+                "docker_label": None,
+            }
+        )
+
+    async def models(self, request: Request) -> Response:
+        """Return the models in OpenAI's and Cohere's shape at once."""
+        try:
+            self._answering.check(request)
+        except Problem as problem:
+            return JSONResponse(
+                {"error": {"message": problem.message}}, problem.status, problem.headers
+            )
+        names = self._service.models
+        rows = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "secondpass"}
+            for name in names
+        ]
+        listed = [{"name": name, "endpoints": ["rerank"]} for name in names]
+        return JSONResponse({"object": "list", "data": rows, "models": listed})
+
+    async def metrics(self, request: Request) -> Response:
+        """Return counts and times for Prometheus."""
+        return PlainTextResponse(self._metrics.text())

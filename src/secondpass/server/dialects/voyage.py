@@ -1,0 +1,43 @@
+"""Voyage AI's rerank endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secondpass.server.asking import Answered, Ask, asked
+from secondpass.server.body import Body
+from secondpass.server.dialects.dialect import Dialect, message
+
+
+def read(body: Body) -> Ask:
+    """Read a request; the model is needed, and the documents are texts."""
+    body.text("model")
+    body.texts("documents")
+    return asked(body, top="top_k")
+
+
+def write(answered: Answered) -> dict[str, Any]:
+    """Return Voyage's answer, whose results are under `data`."""
+    return {
+        "object": "list",
+        "data": rows(answered),
+        "model": answered.model,
+        "usage": {"total_tokens": answered.tokens},
+    }
+
+
+def rows(answered: Answered) -> list[dict[str, Any]]:
+    """Return index, score and, where it was asked for, the text."""
+    found = []
+    for result in answered.response.results:
+        row: dict[str, Any] = {
+            "index": result.index,
+            "relevance_score": answered.score(result),
+        }
+        if answered.ask.echo:
+            row["document"] = answered.ask.documents[result.index]
+        found.append(row)
+    return found
+
+
+VOYAGE = Dialect("voyage", read, write, message)

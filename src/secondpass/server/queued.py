@@ -1,0 +1,145 @@
+"""A reranker whose work waits its turn among that of all requests."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.policies.partial import merge
+from secondpass.rerank.reading import Reading
+from secondpass.server.queue import GoneError, Job, LateError, Part, WorkQueue
+from secondpass.types import Candidate
+
+if TYPE_CHECKING:
+    from secondpass.rerank.reader.store import StateStore
+
+# A token of English has about so many characters.
+_CHARACTERS = 4
+_LEAST_TOKENS = 8
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One request's place in the queue: until when it counts, and whether it still does."""
+
+    deadline: float = math.inf
+    _jobs: list[Job] = field(default_factory=list)
+    _gone: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hold(self, job: Job) -> None:
+        """Bind a job to this request."""
+        with self._lock:
+            self._jobs.append(job)
+            if self._gone:
+                job.cancel()
+
+    def cancel(self) -> None:
+        """Give up the request's place: nobody waits for it any more."""
+        with self._lock:
+            self._gone = True
+            for job in self._jobs:
+                job.cancel()
+
+
+_ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
+
+
+@contextmanager
+def with_ticket(ticket: Ticket) -> Iterator[None]:
+    """Let what is scored inside, also in threads that are started there, use this ticket."""
+    token = _ticket.set(ticket)
+    try:
+        yield
+    finally:
+        _ticket.reset(token)
+
+
+class Queued(BaseReranker):
+    """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
+
+    For rerankers whose scores do not depend on the other candidates. Raises
+    `OverloadedError` where too much waits, `LateError` after the deadline of the request's
+    `Ticket`.
+    """
+
+    def __init__(
+        self, reranker: BaseReranker, queue: WorkQueue, *, tokens_at_once: int = 8192
+    ) -> None:
+        self.reranker, self.queue = reranker, queue
+        self._tokens = tokens_at_once
+
+    @property
+    def model(self) -> str:
+        """The name of the wrapped reranker's model."""
+        return self.reranker.model
+
+    @property
+    def base(self) -> BaseReranker:
+        """The backend at the bottom of the wrapped reranker."""
+        return self.reranker.base
+
+    @property
+    def identity(self) -> str | None:
+        """That of the wrapped reranker: waiting changes no score."""
+        return self.reranker.identity
+
+    def with_states(self, store: StateStore) -> Queued:
+        """Return this policy over the same queue, with the store handed on."""
+        twin = copy.copy(self)
+        twin.reranker = self.reranker.with_states(store)
+        return twin
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        """Queue the candidates in parts, wait for all, and put them together."""
+        ticket = _ticket.get()
+        deadline = math.inf if ticket is None else ticket.deadline
+        spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
+
+        def part(start: int, stop: int, work: float) -> Part:
+            some = candidates[start:stop]
+            return Part(work, lambda: self.reranker.score(query, some, reading))
+
+        job = self.queue.submit([part(*span) for span in spans], deadline)
+        if ticket is not None:
+            ticket.hold(job)
+        parts = _wait(job, deadline)
+        found: dict[int, Score] = {}
+        for (start, stop, _), scored in zip(spans, parts, strict=True):
+            found |= dict(zip(range(start, stop), scored.scores, strict=True))
+        return merge(found, len(candidates), last=parts)
+
+    def _spans(self, tokens: Sequence[int]) -> Iterator[tuple[int, int, float]]:
+        start, held = 0, 0
+        for position, count in enumerate(tokens):
+            if held and held + count > self._tokens:
+                yield start, position, float(held)
+                start, held = position, 0
+            held += count
+        yield start, len(tokens), float(held)
+
+
+def _wait(job: Job, deadline: float) -> list[Scored]:
+    left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+    try:
+        found: list[Scored] = job.result.result(left)
+    except CancelledError:
+        raise GoneError("The request was given up") from None
+    except TimeoutError:
+        job.cancel()
+        raise LateError("The request was not done in time") from None
+    return found
+
+
+def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:
+    head, body = reading.texts([candidate])[0]
+    return _LEAST_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS

@@ -1,0 +1,35 @@
+"""Running a server until it is told to stop."""
+
+from __future__ import annotations
+
+from secondpass.errors import InputError, MissingExtraError
+from secondpass.server.app import create_app
+from secondpass.server.settings import ServerSettings
+
+
+def run(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is under way.
+
+    Raises InputError where the port cannot be had, MissingExtraError without the extra
+    `server`, and what loading a model raises.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("A server", package="uvicorn", extra="server") from error
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        timeout_graceful_shutdown=int(settings.drain) + 1,
+        access_log=False,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run()
+    except SystemExit as error:
+        raise InputError(
+            f"The server could not start at {settings.host}:{settings.port}",
+            fix="Look at what is printed above; try another --port.",
+        ) from error

@@ -1,0 +1,108 @@
+"""The models of a server, and how a request reaches one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from secondpass.errors import SecondpassError
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.hosted.model import Hosted
+from secondpass.rerank.llm.model import LLMReranker
+from secondpass.reranker import Reranker
+from secondpass.server.asking import Ask
+from secondpass.server.problems import Problem, problem_of
+from secondpass.server.queue import WorkQueue
+from secondpass.server.queued import Queued, Ticket, with_ticket
+from secondpass.server.settings import ServerSettings
+from secondpass.types import RerankResponse
+
+# Requests that wait hold a thread each, which only sleeps.
+_MOST_AT_ONCE = 256
+
+
+class RerankService:
+    """Reranks for many requests at once through one queue.
+
+    Models that run here are queued; a provider's are asked at once, as its own limits hold.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.queue = WorkQueue(settings.most_waiting)
+        self.ready = False
+        self.at_once = 0
+        self._models: dict[str, BaseReranker] = {}
+        self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, "secondpass-request")
+
+    @property
+    def models(self) -> list[str]:
+        """The names that are served, the default first."""
+        return list(self.settings.models)
+
+    def load(self) -> None:
+        """Load all models and use each once, so that the first request is no slower."""
+        for name in self.settings.models:
+            threads = self.settings.threads
+            loaded = Reranker(name) if threads is None else Reranker(name, threads=threads)
+            if isinstance(loaded.base, Hosted | LLMReranker):
+                self._models[name] = loaded
+                continue
+            loaded.rerank("warm", ["up"])
+            self._models[name] = Queued(loaded, self.queue)
+        self.ready = True
+
+    def close(self) -> bool:
+        """Take nothing more, finish what there is; return whether that was in time."""
+        self.ready = False
+        done = self.queue.close(self.settings.drain)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return done
+
+    async def rerank(self, ask: Ask, ticket: Ticket) -> RerankResponse:
+        """Return the response; raises Problem for what cannot be answered."""
+        model = self._named(ask.model)
+        self.check_count(len(ask.documents))
+        ticket.deadline = time.monotonic() + self.settings.timeout
+        with self._place(), with_ticket(ticket):
+            context = contextvars.copy_context()
+            work = asyncio.get_running_loop().run_in_executor(
+                self._threads, context.run, self._do, model, ask
+            )
+            try:
+                return await work
+            except SecondpassError as error:
+                raise problem_of(error) from error
+
+    def check_count(self, documents: int) -> None:
+        """Raise Problem for more documents than a request may have."""
+        most = self.settings.max_documents
+        if documents > most:
+            raise Problem(400, "invalid", f"there are {documents} documents, at most {most}")
+
+    def _do(self, model: BaseReranker, ask: Ask) -> RerankResponse:
+        return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
+
+    def _named(self, name: str | None) -> BaseReranker:
+        if not self.ready:
+            raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+        if name is not None and name in self._models:
+            return self._models[name]
+        if name is not None and self.settings.strict:
+            known = ", ".join(self.models)
+            raise Problem(404, "unknown model", f"there is no model {name!r}, but {known}")
+        return self._models[self.models[0]]
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self.at_once >= _MOST_AT_ONCE:
+            raise Problem(429, "busy", "too many requests at once", retry_after=1)
+        self.at_once += 1
+        try:
+            yield
+        finally:
+            self.at_once -= 1

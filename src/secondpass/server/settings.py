@@ -1,0 +1,60 @@
+"""How a server is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from secondpass.errors import InputError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# The most that each number may be; the least is in the words of `ServerSettings`.
+_ABOVE_0 = ("max_documents", "max_body", "max_depth", "most_waiting", "timeout", "drain")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What is served, to whom, and how much of it.
+
+    - `models`: names or folders of rerankers, the first of which stands for every name that
+      is not among them, unless `strict`: then such a name is not found (404).
+    - `keys`: a file that `secondpass keys` wrote; without one no key is asked for, and only
+      this machine is let in: `host` must be a loopback address then.
+    - `max_documents` a request, `max_body` bytes, `max_depth` of nested JSON.
+    - `most_waiting`: tokens of requests that may wait; beyond it the answer is 429.
+    - `weaviate_open`: let requests of Weaviate's database in without a key, as it sends none.
+    - `timeout`: seconds for a request, waiting included; `drain`: seconds for requests that
+      are under way when the server is told to stop.
+
+    Raises InputError for what cannot be.
+    """
+
+    models: Sequence[str] = ("bundled",)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    keys: Path | None = None
+    strict: bool = False
+    threads: int | None = None
+    max_documents: int = 1000
+    max_body: int = 20_000_000
+    max_depth: int = 32
+    most_waiting: int = 1_000_000
+    timeout: float = 30.0
+    drain: float = 20.0
+    weaviate_open: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("There is no model to serve", fix="Name at least one.")
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"The port must be from 0 to 65535, and is {self.port}")
+        for name in _ABOVE_0:
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, and is {getattr(self, name)!r}")
+        if self.keys is None and self.host not in LOOPBACK:
+            raise InputError(
+                f"A server on {self.host} can be reached from other machines",
+                why="there are no keys, so anybody could use it",
+                fix="Make one: secondpass keys create NAME --keys keys.json; then --keys.",
+            )

@@ -1,0 +1,159 @@
+"""Too much, too late, gone, and told to stop: what happens to requests then."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from secondpass.server.queue import Part
+from secondpass.server.settings import ServerSettings
+from tests.server.conftest import QUERY, TEXTS, Running, running
+
+ASK = {"query": QUERY, "documents": TEXTS}
+
+
+@contextmanager
+def busy(found: Running) -> Iterator[Callable[[], None]]:
+    """Hold the model; yields what lets it go."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        let_go.wait(20)
+
+    found.service.queue.submit([Part(1, hold)], time.monotonic() + 1)
+    assert begun.wait(5)
+    try:
+        yield let_go.set
+    finally:
+        let_go.set()
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@contextmanager
+def sending(url: str) -> Iterator[Callable[..., Future[httpx2.Response]]]:
+    with ThreadPoolExecutor() as threads, httpx2.Client(base_url=url, timeout=20) as http:
+
+        def send(path: str = "/v1/rerank", body: Any = ASK) -> Future[httpx2.Response]:
+            return threads.submit(http.post, path, json=body)
+
+        yield send
+
+
+def test_beyond_what_may_wait_the_answer_is_429(model: str) -> None:
+    settings = ServerSettings(models=[model], most_waiting=100)
+    with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
+        first = send()
+        until(lambda: found.service.queue.waiting > 1)
+        refused = send().result(10)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "busy" in refused.json()["message"]
+        tei = send("/rerank", {"query": "q", "texts": TEXTS}).result(10)
+        assert (tei.status_code, tei.json()["error_type"]) == (429, "Overloaded")
+        let_go()
+        assert first.result(10).status_code == 200
+
+
+def test_what_takes_too_long_is_504_and_leaves_the_queue(model: str) -> None:
+    settings = ServerSettings(models=[model], timeout=0.2)
+    with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
+        late = send().result(10)
+        assert late.status_code == 504
+        let_go()
+        until(lambda: found.service.queue.waiting == 0)
+
+
+def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
+    settings = ServerSettings(models=[model], most_waiting=100)
+    with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{found.url}/v1/rerank", json=ASK, timeout=0.3)
+        until(lambda: found.service.at_once == 0)
+        second = send()
+        until(lambda: found.service.at_once == 1)
+        let_go()
+        assert second.result(10).status_code == 200
+
+
+def test_a_request_under_way_is_finished_when_the_server_stops(model: str) -> None:
+    with running(ServerSettings(models=[model])) as found, sending(found.url) as send:
+        with busy(found) as let_go:
+            under_way = send()
+            until(lambda: found.service.at_once == 1)
+            found.server.should_exit = True
+            time.sleep(0.2)
+            let_go()
+            assert under_way.result(10).status_code == 200
+
+
+def test_a_long_request_holds_up_a_short_one_for_no_longer_than_a_part(model: str) -> None:
+    texts = ["the river and the sea " * 400] * 60
+    with running(ServerSettings(models=[model], timeout=60)) as found:
+        with sending(found.url) as send:
+            long = send("/v1/rerank", {"query": QUERY, "documents": texts})
+            until(lambda: found.service.queue.waiting > 1)
+            assert send().result(20).status_code == 200
+            assert len(long.result(60).json()["results"]) == len(texts)
+
+
+def test_limits(model: str) -> None:
+    settings = ServerSettings(models=[model], max_documents=3, max_body=2000, strict=True)
+    with running(settings) as found, sending(found.url) as send:
+        many = send().result(10)
+        assert many.status_code == 400
+        assert "4 documents, at most 3" in many.json()["message"]
+        pairs = send("/score", {"text_1": "a", "text_2": TEXTS}).result(10)
+        assert pairs.status_code == 400
+        large = send("/v1/rerank", {"query": "q", "documents": ["x" * 3000]}).result(10)
+        assert large.status_code == 413
+        deep = send("/v1/rerank", {"query": "q", "x": [[[]]] * 2, "documents": ["a"]})
+        assert deep.result(10).status_code == 200
+        other = send("/v1/rerank", {"query": "q", "documents": ["a"], "model": "other"})
+        assert other.result(10).status_code == 404
+        own = send("/v1/rerank", {"query": "q", "documents": ["a"], "model": model})
+        assert own.result(10).status_code == 200
+
+
+def test_many_at_once_are_all_answered_and_alike(model: str, expected: list[int]) -> None:
+    with running(ServerSettings(models=[model])) as found, sending(found.url) as send:
+        waiting = [send() for _ in range(40)]
+        orders = [[r["index"] for r in w.result(20).json()["results"]] for w in waiting]
+        assert orders == [expected] * 40
+
+
+def test_the_command_serves_and_stops_cleanly(model: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "secondpass", "serve", "--model", model, "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                address = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+                if address is not None:
+                    break
+            assert address is not None
+            found = httpx2.post(f"{address.group()}/v1/rerank", json=ASK).json()
+            assert len(found["results"]) == len(TEXTS)
+            process.send_signal(signal.SIGTERM)
+            process.stderr.read()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()

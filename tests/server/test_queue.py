@@ -1,0 +1,140 @@
+"""The queue: order by deadline, bounds, failures, giving up, draining."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secondpass import InputError
+from secondpass.server.queue import LateError, OverloadedError, Part, WorkQueue
+
+FAR = time.monotonic() + 10_000
+
+
+class Gate:
+    """A part that runs until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.open = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.begun.set()
+        assert self.open.wait(10)
+        return "gate"
+
+
+def held(queue: WorkQueue) -> Gate:
+    """Keep the queue busy, with a job whose deadline is the soonest."""
+    gate = Gate()
+    queue.submit([Part(1, gate)], time.monotonic() + 100)
+    assert gate.begun.wait(10)
+    return gate
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), min_size=1, max_size=8))
+def test_the_soonest_deadline_goes_first_and_no_part_is_lost(
+    jobs: list[tuple[int, int]],
+) -> None:
+    queue, log = WorkQueue(10_000), list[tuple[int, int]]()
+    gate = held(queue)
+
+    def part(job: int, number: int) -> Part:
+        def run() -> int:
+            log.append((job, number))
+            return number
+
+        return Part(1, run)
+
+    waiting = [
+        queue.submit([part(i, n) for n in range(parts)], FAR + after)
+        for i, (after, parts) in enumerate(jobs)
+    ]
+    gate.open.set()
+    assert [job.result.result(10) for job in waiting] == [list(range(n)) for _, n in jobs]
+    assert queue.close(10)
+    assert queue.waiting == 0
+    order = sorted(range(len(jobs)), key=lambda i: (jobs[i][0], i))
+    assert log == [(i, n) for i in order for n in range(jobs[i][1])]
+
+
+def test_a_sooner_job_waits_for_one_part_only() -> None:
+    queue, log = WorkQueue(100), list[str]()
+    gate = Gate()
+    long = queue.submit([Part(1, gate), *[Part(1, lambda: log.append("long"))] * 5], FAR)
+    assert gate.begun.wait(10)
+    short = queue.submit([Part(1, lambda: log.append("short"))], FAR - 1)
+    gate.open.set()
+    short.result.result(10)
+    long.result.result(10)
+    assert log == ["short", *["long"] * 5]
+
+
+def test_too_much_work_is_refused_with_a_time_and_a_lone_job_is_not() -> None:
+    queue = WorkQueue(10)
+    queue.submit([Part(50, lambda: None)], FAR).result.result(10)
+    gate = held(queue)
+    queue.submit([Part(9, lambda: None)], FAR)
+    with pytest.raises(OverloadedError) as caught:
+        queue.submit([Part(2, lambda: None)], FAR)
+    assert caught.value.retry_after > 0
+    gate.open.set()
+    assert queue.close(10)
+    with pytest.raises(OverloadedError):
+        queue.submit([Part(1, lambda: None)], FAR)
+
+
+def test_who_gives_up_frees_the_place() -> None:
+    queue = WorkQueue(10)
+    gate = held(queue)
+    ran: list[int] = []
+    job = queue.submit([Part(9, lambda: ran.append(1))], FAR)
+    job.cancel()
+    queue.submit([Part(9, lambda: ran.append(2))], FAR)
+    gate.open.set()
+    assert queue.close(10)
+    assert ran == [2]
+    with pytest.raises(CancelledError):
+        job.result.result(1)
+    assert queue.waiting == 0
+
+
+def test_a_failure_is_the_callers_and_the_next_job_runs() -> None:
+    queue = WorkQueue(10)
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    first = queue.submit([Part(1, broken), Part(1, lambda: 1)], FAR)
+    second = queue.submit([Part(1, lambda: 2)], FAR)
+    with pytest.raises(RuntimeError, match="broken"):
+        first.result.result(10)
+    assert second.result.result(10) == [2]
+    assert queue.waiting == 0
+
+
+def test_what_is_late_is_not_begun() -> None:
+    queue = WorkQueue(10)
+    job = queue.submit([Part(1, lambda: 1)], time.monotonic() - 1)
+    with pytest.raises(LateError):
+        job.result.result(10)
+    assert queue.waiting == 0
+
+
+def test_closing_waits_no_longer_than_told() -> None:
+    queue = WorkQueue(10)
+    gate = held(queue)
+    assert not queue.close(0.05)
+    gate.open.set()
+    assert queue.close(10)
+
+
+@pytest.mark.parametrize("most", [0, -1, float("nan")])
+def test_a_bound_that_cannot_be(most: float) -> None:
+    with pytest.raises(InputError):
+        WorkQueue(most)
