@@ -137,9 +137,12 @@ def _beside_tokenizer(models: Path, made: Path, graph: Path) -> None:
     for file in (models / "weights").iterdir():
         if file.suffix in (".json", ".txt"):
             shutil.copyfile(file, made / file.name)
-    # Some versions of transformers leave out what both read.
+    # Some versions of transformers leave out what both read. Of two lengths fastembed takes the
+    # shorter, be it left from training.
     settings = made / "tokenizer_config.json"
     said = json.loads(settings.read_text("utf-8"))
+    if said.pop("max_length", None) is not None:
+        settings.write_text(json.dumps(said), "utf-8")
     if not (made / "special_tokens_map.json").is_file():
         names = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
         tokens = {name: said[name] for name in names if name in said}

@@ -10,9 +10,20 @@ import pytest
 from tests.server.conftest import QUERY, TEXTS
 
 ASK = {"query": QUERY, "documents": TEXTS, "model": "m"}
-RESULTS = ["/cohere/v1/rerank", "/cohere/v2/rerank", "/v2/rerank", "/v1/v2/rerank", "/v1/rerank",
-           "/v1/v1/rerank", "/jina/v1/rerank", "/infinity/rerank", "/rerank", "/vllm/rerank",
-           "/vllm/v1/rerank", "/vllm/v2/rerank"]  # fmt: skip
+RESULTS = [
+    "/cohere/v1/rerank",
+    "/cohere/v2/rerank",
+    "/v2/rerank",
+    "/v1/v2/rerank",
+    "/v1/rerank",
+    "/v1/v1/rerank",
+    "/jina/v1/rerank",
+    "/infinity/rerank",
+    "/rerank",
+    "/vllm/rerank",
+    "/vllm/v1/rerank",
+    "/vllm/v2/rerank",
+]
 DATA = ["/voyage/v1/rerank"]
 
 

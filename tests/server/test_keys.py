@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path
 
@@ -123,15 +122,3 @@ def test_no_keys_no_other_machines() -> None:
 def test_settings_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         ServerSettings(**wrong)  # type: ignore[arg-type]
-
-
-def test_the_commands(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "keys.json"
-    made = run("keys", "create", "box", "--keys", file, "--json")
-    key = json.loads(made.stdout)["key"]
-    listed = json.loads(run("keys", "list", "--keys", file, "--json").stdout)["keys"]
-    assert (listed[0]["name"], listed[0]["scopes"]) == ("box", ["rerank"])
-    assert "sha256" not in listed[0]
-    assert key not in run("keys", "list", "--keys", file).stdout
-    assert run("keys", "revoke", listed[0]["id"], "--keys", file).code == 0
-    assert run("keys", "revoke", listed[0]["id"], "--keys", file).code == 2

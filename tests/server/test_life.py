@@ -95,24 +95,24 @@ def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
 
 
 def test_a_request_under_way_is_finished_when_the_server_stops(model: str) -> None:
-    with running(ServerSettings(models=[model])) as found, sending(found.url) as send:
-        with busy(found) as let_go:
-            under_way = send()
-            until(lambda: found.service.at_once == 1)
-            found.server.should_exit = True
-            time.sleep(0.2)
-            let_go()
-            assert under_way.result(10).status_code == 200
+    settings = ServerSettings(models=[model])
+    with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
+        under_way = send()
+        until(lambda: found.service.at_once == 1)
+        found.server.should_exit = True
+        time.sleep(0.2)
+        let_go()
+        assert under_way.result(10).status_code == 200
 
 
 def test_a_long_request_holds_up_a_short_one_for_no_longer_than_a_part(model: str) -> None:
     texts = ["the river and the sea " * 400] * 60
-    with running(ServerSettings(models=[model], timeout=60)) as found:
-        with sending(found.url) as send:
-            long = send("/v1/rerank", {"query": QUERY, "documents": texts})
-            until(lambda: found.service.queue.waiting > 1)
-            assert send().result(20).status_code == 200
-            assert len(long.result(60).json()["results"]) == len(texts)
+    settings = ServerSettings(models=[model], timeout=60)
+    with running(settings) as found, sending(found.url) as send:
+        long = send("/v1/rerank", {"query": QUERY, "documents": texts})
+        until(lambda: found.service.queue.waiting > 1)
+        assert send().result(20).status_code == 200
+        assert len(long.result(60).json()["results"]) == len(texts)
 
 
 def test_limits(model: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.server.app import create_app
 from secondpass.server.settings import ServerSettings
@@ -26,6 +28,10 @@ def run(settings: ServerSettings) -> None:
         server_header=False,
     )
     server = uvicorn.Server(config)
+    # When it has drained, uvicorn raises the signal once more: to have stopped as told is
+    # no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     try:
         server.run()
     except SystemExit as error:
