@@ -92,6 +92,8 @@ def test_a_server_with_keys_asks_for_one(tmp_path: Path, model: str) -> None:
             good = http.post(path, json=body, headers={"authorization": f"Bearer {key}"})
             assert good.status_code == 200, path
             assert key not in refused.text
+        wrong = http.post("/api/v1/rerank", json={"query": 1})
+        assert wrong.status_code == 401
         assert http.get("/v1/models").status_code == 401
         assert http.get("/api/v1/models").status_code == 401
         assert http.get("/health").status_code == http.get("/ready").status_code == 200

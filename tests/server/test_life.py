@@ -125,6 +125,12 @@ def test_limits(model: str) -> None:
         assert pairs.status_code == 400
         large = send("/v1/rerank", {"query": "q", "documents": ["x" * 3000]}).result(10)
         assert large.status_code == 413
+        own = send("/api/v1/rerank", {"query": "q", "documents": ["x" * 3000]}).result(10)
+        assert own.status_code == 413
+        parts = [b'{"query": "q", "documents": ["', b"x" * 1500, b"x" * 1500, b'"]}']
+        for path, status in (("/v1/rerank", 413), ("/api/v1/rerank", 400)):
+            unsized = httpx2.post(f"{found.url}{path}", content=iter(parts))
+            assert unsized.status_code == status
         deep = send("/v1/rerank", {"query": "q", "x": [[[]]] * 2, "documents": ["a"]})
         assert deep.result(10).status_code == 200
         other = send("/v1/rerank", {"query": "q", "documents": ["a"], "model": "other"})

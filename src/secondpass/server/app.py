@@ -16,7 +16,7 @@ try:
     from starlette.requests import Request
     from starlette.responses import JSONResponse
     from starlette.routing import Route
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
@@ -75,6 +75,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.include_router(native(answering))
     app.router.routes += _routes(answering)
     app.add_middleware(_OneSlash)
+    app.add_middleware(_Bounded, most=settings.max_body)
 
     @app.exception_handler(Problem)
     async def answer_problem(request: Request, problem: Problem) -> JSONResponse:
@@ -130,6 +131,36 @@ def _routes(answering: Answering) -> list[Route]:
         ]
     routes += [Route(path, about.models) for path in ("/v1/models", "/infinity/models")]
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
+
+
+class _Bounded:
+    """Refuses bodies that are too long; dialects do so themselves, in their own words."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self._app(scope, receive, send)
+            return
+        said = dict(scope["headers"]).get(b"content-length", b"0")
+        if said.isdigit() and int(said) > self._most:
+            await failure(self._problem())(scope, receive, send)
+            return
+        got = 0
+
+        async def counted() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > self._most:
+                raise self._problem()
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _problem(self) -> Problem:
+        return Problem(413, "too large", f"the body is longer than {self._most:,} bytes")
 
 
 class _OneSlash:

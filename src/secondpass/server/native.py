@@ -6,7 +6,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
@@ -75,14 +75,18 @@ _FAILURES: dict[int | str, dict[str, Any]] = {code: {"model": Failure} for code 
 
 def native(answering: Answering) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/api/v1", tags=["rerank"])
+
+    def check(request: Request) -> None:
+        # Before anything is said of the body.
+        answering.check(request)
+
+    router = APIRouter(prefix="/api/v1", tags=["rerank"], dependencies=[Depends(check)])
 
     @router.post("/rerank", response_model=RerankAnswer, responses=_FAILURES)
-    async def rerank(body: RerankBody, request: Request, response: Response) -> object:
+    async def rerank(body: RerankBody, response: Response) -> object:
         """Put documents in the order of their relevance to the query."""
         number = uuid.uuid4().hex
         response.headers[REQUEST_ID] = number
-        answering.check(request)
         ask = Ask(body.query, body.documents, body.documents, body.model, body.top_k)
         found = await answering.service.rerank(ask, Ticket())
         return RerankAnswer(
@@ -105,9 +109,8 @@ def native(answering: Answering) -> APIRouter:
         )
 
     @router.get("/models", response_model=ModelList, responses={401: {"model": Failure}})
-    async def models(request: Request) -> object:
+    async def models() -> object:
         """List the models."""
-        answering.check(request)
         return ModelList(models=answering.service.models)
 
     return router
