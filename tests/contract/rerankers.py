@@ -29,6 +29,8 @@ from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.margin import Margin
 from secondpass.rerank.policies.pin import Pinned
 from secondpass.rerank.policies.recency import Recency
+from secondpass.server.queue import WorkQueue
+from secondpass.server.queued import Queued
 from secondpass.testing.overlap import OverlapLLM
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running
@@ -93,6 +95,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "blend": lambda folder: Blend(Reranker()),
     "adaptive": lambda folder: Adaptive(Reranker(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
+    "queued": lambda folder: Queued(Reranker(), WorkQueue(10**9), tokens_at_once=500),
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,
