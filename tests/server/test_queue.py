@@ -104,6 +104,21 @@ def test_who_gives_up_frees_the_place() -> None:
     assert queue.waiting == 0
 
 
+def test_giving_up_while_a_sooner_job_waits_does_no_harm() -> None:
+    queue = WorkQueue(100)
+    gate = Gate()
+    running = queue.submit([Part(5, gate), Part(5, lambda: None)], FAR)
+    assert gate.begun.wait(10)
+    sooner = queue.submit([Part(5, lambda: "sooner")], FAR - 1)
+    running.cancel()
+    later = queue.submit([Part(5, lambda: "later")], FAR + 1)
+    gate.open.set()
+    assert sooner.result.result(10) == ["sooner"]
+    assert later.result.result(10) == ["later"]
+    assert queue.close(10)
+    assert queue.waiting == 0
+
+
 def test_a_failure_is_the_callers_and_the_next_job_runs() -> None:
     queue = WorkQueue(10)
 

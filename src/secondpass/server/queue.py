@@ -79,6 +79,7 @@ class WorkQueue:
             raise InputError(f"the most work that may wait must be above 0, not {most_work!r}")
         self.most_work = most_work
         self._jobs: list[tuple[float, int, Job]] = []
+        self._running: Job | None = None
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._waiting = 0.0
@@ -127,10 +128,13 @@ class WorkQueue:
                 if not self._jobs:
                     return
                 _, _, job = self._jobs[0]
+                self._running = job
             part = self._next(job)
             if part is not None:
                 self._do(job, part)
             with self._changed:
+                # Another may be the first by now, so this one is not simply popped.
+                self._running = None
                 if not job.parts:
                     self._jobs.remove(next(e for e in self._jobs if e[2] is job))
                     heapq.heapify(self._jobs)
@@ -165,9 +169,8 @@ class WorkQueue:
 
     def _purge(self) -> None:
         """Free the places of callers that have given up; the running job is let be."""
-        running = self._jobs[0][2] if self._jobs else None
         for entry in [e for e in self._jobs if e[2].result.cancelled()]:
-            if entry[2] is not running:
+            if entry[2] is not self._running:
                 self._waiting -= entry[2].work
                 self._jobs.remove(entry)
         heapq.heapify(self._jobs)
