@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass import Reranker
 from tests.server.conftest import QUERY, TEXTS
 
 ASK = {"query": QUERY, "documents": TEXTS, "model": "m"}
@@ -98,7 +99,7 @@ def test_mixedbread(http: httpx2.Client, expected: list[int]) -> None:
     assert plain["data"][0]["input"] is None
 
 
-def test_tei(http: httpx2.Client, expected: list[int]) -> None:
+def test_tei(http: httpx2.Client, expected: list[int], model: str) -> None:
     body = {"query": QUERY, "texts": TEXTS}
     shares = post(http, "/rerank", body)
     assert [row["index"] for row in shares] == expected
@@ -111,6 +112,7 @@ def test_tei(http: httpx2.Client, expected: list[int]) -> None:
     info = http.get("/info").json()
     assert "reranker" in info["model_type"]
     assert info["max_client_batch_size"] == 1000
+    assert info["max_input_length"] == Reranker(model).base.max_length
 
 
 def test_infinity(http: httpx2.Client, expected: list[int]) -> None:

@@ -146,6 +146,33 @@ def test_many_at_once_are_all_answered_and_alike(model: str, expected: list[int]
         assert orders == [expected] * 40
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/rerank", ASK),
+        ("/score", {"text_1": [QUERY] * 4, "text_2": TEXTS}),
+    ],
+)
+def test_hanging_up_and_deadlines_hold_on_every_path(model: str, path: str, body: Any) -> None:
+    settings = ServerSettings(models=[model], timeout=1)
+    with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(f"{found.url}{path}", json=body, timeout=0.3)
+        until(lambda: found.service.at_once == 0)
+        started = time.monotonic()
+        assert send(path, body).result(10).status_code == 504
+        assert time.monotonic() - started < 3
+        let_go()
+
+
+def test_a_model_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "secondpass", "serve", "--model", str(tmp_path / "no")]
+    done = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_the_command_serves_and_stops_cleanly(model: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "secondpass", "serve", "--model", model, "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

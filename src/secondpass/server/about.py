@@ -11,7 +11,8 @@ import secondpass
 from secondpass.server.answering import Answering
 from secondpass.server.metrics import Metrics
 from secondpass.server.problems import Problem
-from secondpass.server.service import RerankService
+from secondpass.server.queued import TOKENS_AT_ONCE
+from secondpass.server.service import MOST_AT_ONCE, RerankService
 
 
 class About:
@@ -50,14 +51,14 @@ class About:
             {
                 "model_id": self._service.models[0],
                 "model_sha": None,
-                "model_dtype": "int8",
+                "model_dtype": self._service.precision,
                 "served_model_name": self._service.models[0],
                 "model_type": {
                     "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
                 },
-                "max_concurrent_requests": 256,
-                "max_input_length": 512,
-                "max_batch_tokens": 8192,
+                "max_concurrent_requests": MOST_AT_ONCE,
+                "max_input_length": self._service.longest,
+                "max_batch_tokens": TOKENS_AT_ONCE,
                 "max_batch_requests": None,
                 "max_client_batch_size": settings.max_documents,
                 "auto_truncate": True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,20 @@ class Answered:
         if result.score_kind is ScoreKind.LOGIT:
             return 1 / (1 + math.exp(-max(-500.0, min(500.0, result.score))))
         return result.score
+
+    def rows(self, document: Callable[[int], Any]) -> list[dict[str, Any]]:
+        """Return index, score and, where it was asked for, the document, best first.
+
+        `document` gives it in the dialect's form, by its place in the request.
+        """
+        found: list[dict[str, Any]] = []
+        for result in self.response.results:
+            row: dict[str, Any] = {"index": result.index}
+            row["relevance_score"] = self.score(result)
+            if self.ask.echo:
+                row["document"] = document(result.index)
+            found.append(row)
+        return found
 
     @property
     def tokens(self) -> int:

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from secondpass.server.answering import REQUEST_ID, Answering
+from secondpass.server.answering import REQUEST_ID, Answering, Exchange
 from secondpass.server.asking import Ask
 from secondpass.server.problems import Problem
-from secondpass.server.queued import Ticket
 
 
 @dataclass
@@ -83,14 +82,19 @@ def native(answering: Answering) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["rerank"], dependencies=[Depends(check)])
 
     @router.post("/rerank", response_model=RerankAnswer, responses=_FAILURES)
-    async def rerank(body: RerankBody, response: Response) -> object:
+    async def rerank(body: RerankBody, request: Request, response: Response) -> object:
         """Put documents in the order of their relevance to the query."""
-        number = uuid.uuid4().hex
-        response.headers[REQUEST_ID] = number
+        exchange = Exchange(request, "native")
+        response.headers[REQUEST_ID] = exchange.id
         ask = Ask(body.query, body.documents, body.documents, body.model, body.top_k)
-        found = await answering.service.rerank(ask, Ticket())
+        try:
+            (found,) = await answering.reranked(exchange, [ask])
+        except Problem as problem:
+            answering.counted(exchange, problem.status)
+            raise
+        answering.counted(exchange, 200)
         return RerankAnswer(
-            id=number,
+            id=exchange.id,
             model=found.model,
             status=found.status.value,
             reason=found.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from secondpass.errors import InputError, ModelNotFoundError, SecondpassError
+from secondpass.errors import InputError, ModelNotFoundError, ProviderError, SecondpassError
 from secondpass.server.queue import GoneError, LateError, OverloadedError
 
 
@@ -48,4 +48,6 @@ def problem_of(error: SecondpassError) -> Problem:
         return Problem(404, "unknown model", str(error))
     if isinstance(error, InputError):
         return invalid(str(error))
+    if isinstance(error, ProviderError):
+        return Problem(502, "failed", str(error))
     return Problem(500, "failed", str(error))

@@ -22,6 +22,8 @@ from secondpass.types import Candidate
 if TYPE_CHECKING:
     from secondpass.rerank.reader.store import StateStore
 
+TOKENS_AT_ONCE = 8192
+"""How long a part is that no other request can interrupt."""
 # A token of English has about so many characters.
 _CHARACTERS = 4
 _LEAST_TOKENS = 8
@@ -73,7 +75,7 @@ class Queued(BaseReranker):
     """
 
     def __init__(
-        self, reranker: BaseReranker, queue: WorkQueue, *, tokens_at_once: int = 8192
+        self, reranker: BaseReranker, queue: WorkQueue, *, tokens_at_once: int = TOKENS_AT_ONCE
     ) -> None:
         self.reranker, self.queue = reranker, queue
         self._tokens = tokens_at_once

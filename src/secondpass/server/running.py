@@ -19,8 +19,11 @@ def run(settings: ServerSettings) -> None:
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
+    app = create_app(settings)
+    # Before the port is opened, so that a model that cannot be loaded is one clear error.
+    app.state.service.load()
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=int(settings.drain) + 1,

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.cross_encoder import CrossEncoder
 from secondpass.rerank.hosted.model import Hosted
 from secondpass.rerank.llm.model import LLMReranker
+from secondpass.rerank.reader import Reader
 from secondpass.reranker import Reranker
 from secondpass.server.asking import Ask
 from secondpass.server.problems import Problem, problem_of
@@ -22,7 +24,7 @@ from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
 # Requests that wait hold a thread each, which only sleeps.
-_MOST_AT_ONCE = 256
+MOST_AT_ONCE = 256
 
 
 class RerankService:
@@ -37,15 +39,33 @@ class RerankService:
         self.ready = False
         self.at_once = 0
         self._models: dict[str, BaseReranker] = {}
-        self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, "secondpass-request")
+        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
 
     @property
     def models(self) -> list[str]:
         """The names that are served, the default first."""
         return list(self.settings.models)
 
+    @property
+    def longest(self) -> int | None:
+        """How many tokens the default model reads at once; None where nobody knows."""
+        base = self._models[self.models[0]].base
+        return base.max_length if isinstance(base, Reader | CrossEncoder) else None
+
+    @property
+    def precision(self) -> str:
+        """That of the default model, as its manifest has it."""
+        base = self._models[self.models[0]].base
+        known = base.folder.manifest if isinstance(base, Reader) else {}
+        return str(known.get("precision", "unknown"))
+
     def load(self) -> None:
-        """Load all models and use each once, so that the first request is no slower."""
+        """Load all models and use each once, so that the first request is no slower.
+
+        Raises what loading a model raises. Does nothing the second time.
+        """
+        if self.ready:
+            return
         for name in self.settings.models:
             threads = self.settings.threads
             loaded = Reranker(name) if threads is None else Reranker(name, threads=threads)
@@ -63,11 +83,13 @@ class RerankService:
         self._threads.shutdown(wait=False, cancel_futures=True)
         return done
 
+    def ticket(self) -> Ticket:
+        """Return a place for one request, which counts from now on."""
+        return Ticket(time.monotonic() + self.settings.timeout)
+
     async def rerank(self, ask: Ask, ticket: Ticket) -> RerankResponse:
         """Return the response; raises Problem for what cannot be answered."""
         model = self._named(ask.model)
-        self.check_count(len(ask.documents))
-        ticket.deadline = time.monotonic() + self.settings.timeout
         with self._place(), with_ticket(ticket):
             context = contextvars.copy_context()
             work = asyncio.get_running_loop().run_in_executor(
@@ -99,7 +121,7 @@ class RerankService:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        if self.at_once >= _MOST_AT_ONCE:
+        if self.at_once >= MOST_AT_ONCE:
             raise Problem(429, "busy", "too many requests at once", retry_after=1)
         self.at_once += 1
         try:

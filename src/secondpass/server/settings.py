@@ -9,7 +9,6 @@ from pathlib import Path
 from secondpass.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# The most that each number may be; the least is in the words of `ServerSettings`.
 _ABOVE_0 = ("max_documents", "max_body", "max_depth", "most_waiting", "timeout", "drain")
 
 

@@ -48,17 +48,12 @@ def _answer(answered: Answered, version: Mapping[str, Any]) -> dict[str, Any]:
 
 def results(answered: Answered) -> list[dict[str, Any]]:
     """Return index, score and, where it was asked for, the document as an object."""
-    found = []
-    for result in answered.response.results:
-        row: dict[str, Any] = {
-            "index": result.index,
-            "relevance_score": answered.score(result),
-        }
-        if answered.ask.echo:
-            given = answered.ask.given[result.index]
-            row["document"] = dict(given) if isinstance(given, Mapping) else {"text": given}
-        found.append(row)
-    return found
+
+    def document(place: int) -> dict[str, Any]:
+        given = answered.ask.given[place]
+        return dict(given) if isinstance(given, Mapping) else {"text": given}
+
+    return answered.rows(document)
 
 
 V1 = Dialect("cohere-v1", read_v1, write_v1, message)

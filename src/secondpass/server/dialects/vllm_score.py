@@ -44,7 +44,7 @@ def read(body: Body) -> list[Ask]:
     return [Ask(query, [text], [text], model=model, raw=raw) for query, text in pairs]
 
 
-def write(answered: Sequence[Answered], request: str) -> dict[str, Any]:
+def write(answered: Sequence[Answered]) -> dict[str, Any]:
     """Return vLLM's answer."""
     scores: list[float] = []
     for one in answered:
@@ -52,7 +52,7 @@ def write(answered: Sequence[Answered], request: str) -> dict[str, Any]:
         scores += [found[i] for i in range(len(found))]
     tokens = sum(one.tokens for one in answered)
     return {
-        "id": f"score-{request}",
+        "id": f"score-{answered[0].id}",
         "object": "list",
         "created": int(time.time()),
         "model": answered[0].model,

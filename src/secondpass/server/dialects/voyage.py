@@ -28,16 +28,7 @@ def write(answered: Answered) -> dict[str, Any]:
 
 def rows(answered: Answered) -> list[dict[str, Any]]:
     """Return index, score and, where it was asked for, the text."""
-    found = []
-    for result in answered.response.results:
-        row: dict[str, Any] = {
-            "index": result.index,
-            "relevance_score": answered.score(result),
-        }
-        if answered.ask.echo:
-            row["document"] = answered.ask.documents[result.index]
-        found.append(row)
-    return found
+    return answered.rows(lambda place: answered.ask.documents[place])
 
 
 VOYAGE = Dialect("voyage", read, write, message)
