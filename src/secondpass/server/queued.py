@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 import time
@@ -11,16 +10,13 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
+from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.server.queue import GoneError, Job, LateError, Part, WorkQueue
 from secondpass.types import Candidate
-
-if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
 
 TOKENS_AT_ONCE = 8192
 """How long a part is that no other request can interrupt."""
@@ -66,7 +62,7 @@ def with_ticket(ticket: Ticket) -> Iterator[None]:
         _ticket.reset(token)
 
 
-class Queued(BaseReranker):
+class Queued(Wrapping):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
     For rerankers whose scores do not depend on the other candidates. Raises
@@ -77,29 +73,14 @@ class Queued(BaseReranker):
     def __init__(
         self, reranker: BaseReranker, queue: WorkQueue, *, tokens_at_once: int = TOKENS_AT_ONCE
     ) -> None:
-        self.reranker, self.queue = reranker, queue
+        super().__init__(reranker)
+        self.queue = queue
         self._tokens = tokens_at_once
-
-    @property
-    def model(self) -> str:
-        """The name of the wrapped reranker's model."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
-        return self.reranker.base
 
     @property
     def identity(self) -> str | None:
         """That of the wrapped reranker: waiting changes no score."""
         return self.reranker.identity
-
-    def with_states(self, store: StateStore) -> Queued:
-        """Return this policy over the same queue, with the store handed on."""
-        twin = copy.copy(self)
-        twin.reranker = self.reranker.with_states(store)
-        return twin
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Queue the candidates in parts, wait for all, and put them together."""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.partial import best_first, check_pairwise, merge
+from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate
 
-if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
 
-
-class Adaptive(BaseReranker):
+class Adaptive(Wrapping):
     """Scores candidates in batches, best of the first stage first, until the top is settled.
 
     It stops after `patience` batches of `batch` candidates of which none entered the top
@@ -32,26 +28,10 @@ class Adaptive(BaseReranker):
     def __init__(
         self, reranker: BaseReranker, *, k: int = 10, batch: int = 10, patience: int = 2
     ) -> None:
-        self.reranker = reranker
+        super().__init__(reranker)
         self.k = require_count("k", k)
         self.batch = require_count("batch", batch)
         self.patience = require_count("patience", patience)
-
-    @property
-    def model(self) -> str:
-        """The name of the wrapped reranker's model."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
-        return self.reranker.base
-
-    def with_states(self, store: StateStore) -> Adaptive:
-        """Return this policy with the store handed on."""
-        twin = copy.copy(self)
-        twin.reranker = self.reranker.with_states(store)
-        return twin
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score batch by batch until the top is settled or all are scored."""

@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind, Status
-
-if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}
 """See docs/explanation/scores.md for how these were chosen."""
 
 
-class Blend(BaseReranker):
+class Blend(Wrapping):
     """Orders by a weighted sum of standardised scores: the reranker's, cosine and BM25.
 
     Each score is standardised over the candidates of one query (mean 0, deviation 1), so
@@ -41,22 +38,8 @@ class Blend(BaseReranker):
         if weights is None:
             fitted = reranker.base.blend_weights
             weights = DEFAULT_WEIGHTS if fitted is None else fitted
-        self.reranker = reranker
+        super().__init__(reranker)
         self.weights = check_weights(weights)
-
-    @property
-    def model(self) -> str:
-        """The name of the wrapped reranker's model."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
-        return self.reranker.base
-
-    def with_states(self, store: StateStore) -> Blend:
-        """Return this blend with the store handed on."""
-        return Blend(self.reranker.with_states(store), self.weights)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.pace import Pace
 from secondpass.rerank.policies.partial import best_first, check_pairwise, merge
+from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate
 
-if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
 
-
-class Budgeted(BaseReranker):
+class Budgeted(Wrapping):
     """Scores as many candidates as fit into `budget_ms`, best of the first stage first.
 
     The clock starts when `rerank` is called, of the outermost policy where this one is
@@ -43,25 +39,9 @@ class Budgeted(BaseReranker):
                 f"budget_ms must be a number of milliseconds above 0, not {budget_ms!r}",
                 fix="To search without reranking, pass rerank=False.",
             )
-        self.reranker = reranker
+        super().__init__(reranker)
         self.budget_ms = float(budget_ms)
         self._pace = Pace()
-
-    @property
-    def model(self) -> str:
-        """The name of the wrapped reranker's model."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
-        return self.reranker.base
-
-    def with_states(self, store: StateStore) -> Budgeted:
-        """Return this policy with the store handed on; what was learned is shared."""
-        twin = copy.copy(self)
-        twin.reranker = self.reranker.with_states(store)
-        return twin
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score batch by batch until all are scored or the time is up."""

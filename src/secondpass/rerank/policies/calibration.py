@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
@@ -19,14 +17,12 @@ from secondpass.rerank.calibration import (
     reading_of,
 )
 from secondpass.rerank.cross_encoder.labels import sigmoid
+from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind
 
-if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
 
-
-class Calibrated(BaseReranker):
+class Calibrated(Wrapping):
     """Turns a reranker's scores into the chance of being relevant, by the user's labels.
 
     `calibration` is what `secondpass calibrate` wrote, or its file. The scores become
@@ -49,18 +45,8 @@ class Calibrated(BaseReranker):
                 f"{calibration.identity[:12]}…, and this one's is {found[:12]}…",
                 fix="Calibrate this model with: secondpass calibrate",
             )
-        self.reranker = reranker
+        super().__init__(reranker)
         self.calibration = calibration
-
-    @property
-    def model(self) -> str:
-        """The name of the wrapped reranker's model."""
-        return self.reranker.model
-
-    @property
-    def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
-        return self.reranker.base
 
     @property
     def identity(self) -> str | None:
@@ -70,12 +56,6 @@ class Calibrated(BaseReranker):
             return None
         rest = {k: v for k, v in self.calibration.as_object().items() if k != "about"}
         return hashlib.sha256(json.dumps([inner, rest], sort_keys=True).encode()).hexdigest()
-
-    def with_states(self, store: StateStore) -> Calibrated:
-        """Return this policy with the store handed on."""
-        twin = copy.copy(self)
-        twin.reranker = self.reranker.with_states(store)
-        return twin
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the wrapped reranker, then calibrate what it scored."""

@@ -14,13 +14,13 @@ from secondpass.engine.token_encoder import TokenEncoder, open_encoder
 from secondpass.errors import InputError
 from secondpass.models import bundled_path
 from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.policies.changing import Changing
 from secondpass.rerank.policies.ensemble import min_max
-from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.types import Candidate, ScoreKind
 
 
-class Diverse(Wrapping):
+class Diverse(Changing):
     """Chooses one document after the other, by relevance and by how new its meaning is.
 
     The next is that with the highest (1 - diversity) * relevance - diversity * likeness.
