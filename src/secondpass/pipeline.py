@@ -265,10 +265,24 @@ class Index:
         return replace(response, timings=timings, reason=reason)
 
     def first_pass(
-        self, query: str, *, mode: str = "hybrid", candidates: int = 50
+        self,
+        query: str,
+        *,
+        mode: str = "hybrid",
+        candidates: int = 50,
+        filter: str | None = None,  # noqa: A002
+        fusion: str = "rrf",
+        weights: Sequence[float] | None = None,
     ) -> list[Candidate]:
         """Return what the first pass of a search hands over, with the scores of both halves."""
-        found = self._retriever.retrieve(check_query(query), mode=mode, candidates=candidates)
+        found = self._retriever.retrieve(
+            check_query(query),
+            mode=mode,
+            candidates=candidates,
+            filter=filter,
+            fusion=fusion,
+            weights=weights,
+        )
         return found.candidates
 
     def reranker(self, rerank: Rerank = True) -> BaseReranker:

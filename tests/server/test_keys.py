@@ -10,6 +10,7 @@ import pytest
 
 from secondpass import InputError
 from secondpass.errors import ReadError
+from secondpass.server.credentials import key_in
 from secondpass.server.keys import KeyFile
 from secondpass.server.problems import Problem
 from secondpass.server.settings import ServerSettings
@@ -20,7 +21,8 @@ ASK = {"query": QUERY, "documents": TEXTS}
 
 def status(keys: KeyFile, given: str | None, scope: str = "rerank") -> int:
     try:
-        keys.check(given, scope)
+        headers = {} if given is None else {"authorization": given}
+        keys.find(key_in(headers)).allow(scope)
     except Problem as problem:
         return problem.status
     return 200

@@ -25,7 +25,18 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what it is for.", show_default=False)],
     file: File = DEFAULT,
     scope: Annotated[
-        list[str] | None, typer.Option(help="rerank, or admin.", show_default="rerank")
+        list[str] | None,
+        typer.Option(help="rerank, search, write or admin.", show_default="rerank, search"),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose indexes it sees.")] = "default",
+    per_minute: Annotated[
+        int | None, typer.Option(help="Requests a minute; no limit if absent.")
+    ] = None,
+    max_documents: Annotated[
+        int | None, typer.Option(help="Documents a request; the server's limit if absent.")
+    ] = None,
+    max_body: Annotated[
+        int | None, typer.Option(help="Bytes a request; the server's limit if absent.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -36,7 +47,14 @@ def create(
     from secondpass.cli.output import print_json
     from secondpass.server.keys import KeyFile
 
-    key = KeyFile(file).create(name, scope if scope else ["rerank"])
+    key = KeyFile(file).create(
+        name,
+        scope if scope else ["rerank", "search"],
+        tenant=tenant,
+        per_minute=per_minute,
+        max_documents=max_documents,
+        max_body=max_body,
+    )
     if as_json:
         print_json({"key": key, "file": str(file)})
     else:
@@ -58,7 +76,8 @@ def listed(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
         print_json({"keys": shown})
         return
     for entry in entries:
-        typer.echo(f"{entry.id}  {entry.name}  ({', '.join(entry.scopes)}, {entry.created})")
+        scopes = ", ".join(entry.scopes)
+        typer.echo(f"{entry.id}  {entry.name}  ({entry.tenant}: {scopes}; {entry.created})")
 
 
 @keys.command()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from secondpass.errors import InputError
+
 
 def serve(
     model: Annotated[
@@ -16,6 +18,22 @@ def serve(
             help="What reranks, the first for every name that is not among them.",
             show_default="bundled",
         ),
+    ] = None,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--index",
+            help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder for the indexes that clients make."),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="What writes answers, such as openai/gpt-5-mini; else sentences."),
     ] = None,
     host: Annotated[
         str,
@@ -45,7 +63,7 @@ def serve(
         float, typer.Option(help="Seconds for requests under way when it is told to stop.")
     ] = 20.0,
 ) -> None:
-    """Serve the second pass to clients of Cohere, Jina, Voyage, TEI and others.
+    """Serve search and the second pass to clients of Cohere, Weaviate, OpenAI and others.
 
     Point a client's base URL at it, such as http://127.0.0.1:8080 for Cohere's.
 
@@ -57,6 +75,9 @@ def serve(
     run(
         ServerSettings(
             models=model if model else ["bundled"],
+            indexes=_named(index or []),
+            data=data,
+            llm=llm,
             host=host,
             port=port,
             keys=keys,
@@ -70,3 +91,17 @@ def serve(
             drain=drain,
         )
     )
+
+
+def _named(given: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for one in given:
+        name, equals, folder = one.partition("=")
+        path = Path(folder if equals else one)
+        name = name if equals else path.resolve().name
+        if name in found:
+            raise InputError(
+                f"There are two indexes {name!r}", fix="Name them: --index NAME=FOLDER."
+            )
+        found[name] = path
+    return found

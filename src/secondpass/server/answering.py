@@ -1,106 +1,86 @@
-"""From an HTTP request to an answer: key, body, dialect, queue, and the way back."""
+"""From an HTTP request to an answer: key, limits, work in a thread, and the way back."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from secondpass.server.asking import Answered, Ask
+from secondpass.errors import SecondpassError
+from secondpass.server.asking import Ask
 from secondpass.server.body import Body, read_body
-from secondpass.server.dialects import vllm_score
-from secondpass.server.dialects.dialect import Dialect, message
-from secondpass.server.keys import KeyFile
+from secondpass.server.credentials import key_in
+from secondpass.server.exchange import REQUEST_ID, Exchange, Fail
+from secondpass.server.keys import ANYBODY, KeyEntry, KeyFile
+from secondpass.server.limits import RateLimits
 from secondpass.server.metrics import Metrics
-from secondpass.server.problems import Problem
+from secondpass.server.problems import Problem, problem_of
 from secondpass.server.service import RerankService
 from secondpass.types import RerankResponse
 
-Choose = Callable[[Body, Mapping[str, str]], Dialect]
-REQUEST_ID = "x-request-id"
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request and its answer: who is spoken to, by which id, and what it took."""
-
-    request: Request
-    dialect: str = "unknown"
-    fail: Callable[[Problem, str], Any] = message
-    documents: int = 0
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    started: float = field(default_factory=time.perf_counter)
+T = TypeVar("T")
+Work = Callable[[Exchange], Awaitable[Any]]
+"""Answers an exchange: with what becomes JSON, or with a Response of its own."""
+_log = logging.getLogger("secondpass.server")
 
 
 class Answering:
-    """Answers rerank requests of any dialect."""
+    """Answers requests of any dialect; `keys` is None where anybody may ask."""
 
     def __init__(self, service: RerankService, metrics: Metrics, keys: KeyFile | None) -> None:
         self.service, self.metrics, self.keys = service, metrics, keys
+        self._rates = RateLimits()
 
-    def endpoint(self, choice: Dialect | Choose) -> Callable[[Request], Awaitable[Response]]:
-        """Return what answers requests on a path of one dialect, or of several."""
+    def handler(
+        self, dialect: str, fail: Fail, scope: str, work: Work
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers a path, for callers with this scope."""
 
-        async def work(exchange: Exchange) -> Any:
-            open_path = self.service.settings.weaviate_open
-            if not open_path:
-                self.check(exchange.request)
-            body = await self._body(exchange.request)
-            if isinstance(choice, Dialect):
-                dialect = choice
-            else:
-                dialect = choice(body, exchange.request.headers)
-            exchange.dialect, exchange.fail = dialect.name, dialect.fail
-            if open_path and not dialect.open:
-                self.check(exchange.request)
-            ask = dialect.read(body)
-            (response,) = await self.reranked(exchange, [ask])
-            return dialect.write(Answered(ask, response, exchange.id))
+        async def checked(exchange: Exchange) -> Any:
+            exchange.caller = self.check(exchange.request, scope)
+            return await work(exchange)
 
         async def answer(request: Request) -> Response:
-            exchange = Exchange(request)
-            if isinstance(choice, Dialect):
-                exchange.dialect, exchange.fail = choice.name, choice.fail
-            return await self._answer(exchange, work)
+            return await self.answer(Exchange(request, dialect, fail), checked)
 
         return answer
 
-    async def score(self, request: Request) -> Response:
-        """Answer vLLM's score endpoint, whose pairs may have queries of their own."""
+    def check(self, request: Request, scope: str = "rerank") -> KeyEntry:
+        """Return who asks; raises Problem without a key, or beyond what the key may."""
+        if self.keys is None:
+            return ANYBODY
+        caller = self.keys.find(key_in(request.headers))
+        caller.allow(scope)
+        if caller.per_minute is not None:
+            self._rates.take(caller.id, caller.per_minute)
+        return caller
 
-        async def work(exchange: Exchange) -> Any:
-            self.check(request)
-            asks = vllm_score.read(await self._body(request))
-            responses = await self.reranked(exchange, asks)
-            pairs = zip(asks, responses, strict=True)
-            return vllm_score.write([Answered(*pair, exchange.id) for pair in pairs])
+    async def body(self, exchange: Exchange) -> Body:
+        """Return the JSON object of a request, within the limits; raises Problem."""
+        settings = self.service.settings
+        return await read_body(
+            exchange.request, most=self.most_bytes(exchange), depth=settings.max_depth
+        )
 
-        return await self._answer(Exchange(request, "vllm-score", vllm_score.fail), work)
+    def most_bytes(self, exchange: Exchange) -> int:
+        """Return how long the body of a request may be."""
+        most, own = self.service.settings.max_body, exchange.caller.max_body
+        return most if own is None else min(most, own)
 
-    def check(self, request: Request, scope: str = "rerank") -> None:
-        """Raise Problem for a request without a key, where keys are asked for."""
-        if self.keys is not None:
-            self.keys.check(request.headers.get("authorization"), scope)
+    async def done(
+        self, exchange: Exchange, do: Callable[[], T], *, timeout: float | None = None
+    ) -> T:
+        """Do what blocks in a thread, within one deadline.
 
-    async def reranked(self, exchange: Exchange, asks: Sequence[Ask]) -> list[RerankResponse]:
-        """Rerank within one deadline; the place in the queue goes when the client hangs up.
-
-        Raises Problem for what cannot be answered.
+        Its place in the queue goes when the client hangs up. Raises Problem for what cannot
+        be answered.
         """
-        exchange.documents = sum(len(ask.documents) for ask in asks)
-        self.service.check_count(exchange.documents)
-        ticket = self.service.ticket()
-
-        async def all_of_them() -> list[RerankResponse]:
-            return [await self.service.rerank(ask, ticket) for ask in asks]
-
-        work = asyncio.create_task(all_of_them())
+        ticket = self.service.ticket(timeout)
+        work = asyncio.create_task(self.service.run(ticket, do))
         gone = asyncio.create_task(_gone(exchange.request))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,26 +90,37 @@ class Answering:
         finally:
             gone.cancel()
 
+    async def reranked(self, exchange: Exchange, asks: Sequence[Ask]) -> list[RerankResponse]:
+        """Rerank within one deadline; raises Problem for what cannot be answered."""
+        exchange.documents = sum(len(ask.documents) for ask in asks)
+        self.service.check_count(exchange.documents, exchange.caller.max_documents)
+        return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
+
+    async def answer(self, exchange: Exchange, work: Work) -> Response:
+        """Return the answer, whatever happens, and count it."""
+        try:
+            found = await work(exchange)
+            response = found if isinstance(found, Response) else JSONResponse(found)
+        except Problem as problem:
+            response = self.failed(exchange, problem)
+        except SecondpassError as error:
+            response = self.failed(exchange, problem_of(error))
+        except Exception:  # noqa: BLE001 - a dialect's client gets its dialect's error
+            _log.exception("request %s was not answered", exchange.id)
+            response = self.failed(exchange, Problem(500, "failed", "something went wrong"))
+        response.headers[REQUEST_ID] = exchange.id
+        self.counted(exchange, response.status_code)
+        return response
+
+    def failed(self, exchange: Exchange, problem: Problem) -> Response:
+        """Return the answer to a request that gets none, as its dialect has it."""
+        content = exchange.fail(problem, exchange.id)
+        return JSONResponse(content, problem.status, headers=problem.headers)
+
     def counted(self, exchange: Exchange, status: int) -> None:
         """Count a request that was answered."""
-        seconds = time.perf_counter() - exchange.started
-        self.metrics.count(exchange.dialect, status, seconds, exchange.documents)
-
-    async def _body(self, request: Request) -> Body:
-        settings = self.service.settings
-        return await read_body(request, most=settings.max_body, depth=settings.max_depth)
-
-    async def _answer(
-        self, exchange: Exchange, work: Callable[[Exchange], Awaitable[Any]]
-    ) -> Response:
-        status, headers = 200, dict[str, str]()
-        try:
-            content = await work(exchange)
-        except Problem as problem:
-            content = exchange.fail(problem, exchange.id)
-            status, headers = problem.status, problem.headers
-        self.counted(exchange, status)
-        return JSONResponse(content, status, headers={**headers, REQUEST_ID: exchange.id})
+        exchange.status = status
+        self.metrics.count(exchange.dialect, status, exchange.seconds, exchange.documents)
 
 
 async def _gone(request: Request) -> None:

@@ -22,7 +22,7 @@ except ImportError as error:
 
 import secondpass
 from secondpass.server.about import About
-from secondpass.server.answering import Answering, Choose
+from secondpass.server.answering import Answering
 from secondpass.server.dialects import (
     cohere,
     detect,
@@ -39,6 +39,7 @@ from secondpass.server.keys import KeyFile
 from secondpass.server.metrics import Metrics
 from secondpass.server.native import failure, native
 from secondpass.server.problems import Problem, invalid
+from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
 
@@ -113,12 +114,12 @@ def _routes(answering: Answering) -> list[Route]:
         "/weaviate-reranker/rerank": weaviate.WEAVIATE,
     }
     routes = [
-        Route(path, answering.endpoint(choice), methods=["POST"])
+        Route(path, endpoint(answering, choice), methods=["POST"])
         for path, choice in posted.items()
     ]
     for prefix in ("", "/vllm"):
         for path in ("/score", "/v1/score"):
-            routes.append(Route(prefix + path, answering.score, methods=["POST"]))
+            routes.append(Route(prefix + path, score_endpoint(answering), methods=["POST"]))
     for prefix in ("", "/tei", "/infinity", "/vllm"):
         routes.append(Route(f"{prefix}/health", about.health))
     for prefix in ("", "/tei"):

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import threading
 import time
@@ -17,7 +18,9 @@ from pathlib import Path
 from secondpass.errors import InputError, ReadError, nearest
 from secondpass.server.problems import Problem
 
-SCOPES = ("rerank", "admin")
+SCOPES = ("rerank", "search", "write", "admin")
+"""What a key may do; "admin" is everything that its tenant may."""
+TENANT = "default"
 _FORMAT = 1
 _PREFIX = "sp"
 _LOOK_AGAIN_SECONDS = 1.0
@@ -27,8 +30,11 @@ _LOOK_AGAIN_SECONDS = 1.0
 class KeyEntry:
     """What is known of a key: not the key.
 
-    `sha256` is that of the whole key, which has 256 random bits: nothing to be guessed from
-    its hash.
+    - `sha256`: of the whole key, which has 256 random bits: nothing to be guessed from its
+      hash.
+    - `tenant`: whose indexes it sees, and no others.
+    - `per_minute`, `max_documents`, `max_body`: requests a minute, documents and bytes a
+      request; None for no limit but the server's own.
     """
 
     id: str
@@ -36,6 +42,21 @@ class KeyEntry:
     scopes: tuple[str, ...]
     sha256: str
     created: str
+    tenant: str = TENANT
+    per_minute: int | None = None
+    max_documents: int | None = None
+    max_body: int | None = None
+
+    def allow(self, scope: str) -> None:
+        """Raise Problem 403 for what this key is not for."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise Problem(403, "scope", f"this key is not for {scope}")
+
+
+ANYBODY = KeyEntry("", "anybody", ("admin",), "", "")
+"""Who asks a server that has no keys."""
+_LIMITS = ("per_minute", "max_documents", "max_body")
+_TENANT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 
 class KeyFile:
@@ -54,10 +75,21 @@ class KeyFile:
             self._read()
             return list(self._entries.values())
 
-    def create(self, name: str, scopes: Iterable[str]) -> str:
+    def create(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        tenant: str = TENANT,
+        per_minute: int | None = None,
+        max_documents: int | None = None,
+        max_body: int | None = None,
+    ) -> str:
         """Add a key and return it; it cannot be had a second time.
 
-        Raises InputError for an empty name or a scope that there is not.
+        The arguments are the fields of `KeyEntry`. Raises InputError for an empty name, a
+        scope that there is not, a limit below 1, and a tenant that is not 1 to 64 letters,
+        digits, "_" and "-".
         """
         chosen = tuple(dict.fromkeys(scopes))
         if not name.strip():
@@ -65,12 +97,24 @@ class KeyFile:
         for scope in chosen:
             if scope not in SCOPES:
                 raise InputError(f"There is no scope {scope!r}", fix=nearest(scope, SCOPES))
+        if not _TENANT.fullmatch(tenant):
+            raise InputError(
+                f"The tenant cannot be {tenant!r}",
+                why="it names a folder",
+                fix='Use 1 to 64 letters, digits, "_" and "-", no "-" at the beginning.',
+            )
+        limits = (per_minute, max_documents, max_body)
+        for limit, value in zip(_LIMITS, limits, strict=True):
+            if value is not None and value < 1:
+                raise InputError(f"{limit} must be at least 1, not {value}")
         number, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         key = f"{_PREFIX}-{number}-{secret}"
         created = datetime.now(UTC).isoformat(timespec="seconds")
         with self._lock:
             self._read()
-            self._entries[number] = KeyEntry(number, name, chosen, _hash(key), created)
+            self._entries[number] = KeyEntry(
+                number, name, chosen, _hash(key), created, tenant, *limits
+            )
             self._write()
         return key
 
@@ -85,17 +129,11 @@ class KeyFile:
             del self._entries[number]
             self._write()
 
-    def check(self, given: str | None, scope: str) -> KeyEntry:
-        """Return the entry of a key; raises Problem 401 or 403.
-
-        `given` is an Authorization header, whose scheme is Bearer.
-        """
-        word, _, key = ("" if given is None else given).strip().partition(" ")
-        entry = self._find(key.strip()) if word.lower() == "bearer" else None
+    def find(self, key: str | None) -> KeyEntry:
+        """Return the entry of a key; raises Problem 401 for one that there is not."""
+        entry = None if key is None else self._find(key)
         if entry is None:
             raise Problem(401, "no key", "the key is missing or not valid")
-        if scope not in entry.scopes and "admin" not in entry.scopes:
-            raise Problem(403, "scope", f"this key is not for {scope}")
         return entry
 
     def _find(self, key: str) -> KeyEntry | None:

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from secondpass.server.answering import REQUEST_ID, Answering, Exchange
+from secondpass.server.answering import Answering
 from secondpass.server.asking import Ask
+from secondpass.server.exchange import REQUEST_ID, Exchange
 from secondpass.server.problems import Problem
 
 
@@ -77,14 +78,14 @@ def native(answering: Answering) -> APIRouter:
 
     def check(request: Request) -> None:
         # Before anything is said of the body.
-        answering.check(request)
+        request.state.caller = answering.check(request)
 
     router = APIRouter(prefix="/api/v1", tags=["rerank"], dependencies=[Depends(check)])
 
     @router.post("/rerank", response_model=RerankAnswer, responses=_FAILURES)
     async def rerank(body: RerankBody, request: Request, response: Response) -> object:
         """Put documents in the order of their relevance to the query."""
-        exchange = Exchange(request, "native")
+        exchange = Exchange(request, "native", caller=request.state.caller)
         response.headers[REQUEST_ID] = exchange.id
         ask = Ask(body.query, body.documents, body.documents, body.model, body.top_k)
         try:

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
@@ -84,18 +85,13 @@ class Queued(Wrapping):
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Queue the candidates in parts, wait for all, and put them together."""
-        ticket = _ticket.get()
-        deadline = math.inf if ticket is None else ticket.deadline
         spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
             some = candidates[start:stop]
             return Part(work, lambda: self.reranker.score(query, some, reading))
 
-        job = self.queue.submit([part(*span) for span in spans], deadline)
-        if ticket is not None:
-            ticket.hold(job)
-        parts = _wait(job, deadline)
+        parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
         found: dict[int, Score] = {}
         for (start, stop, _), scored in zip(spans, parts, strict=True):
             found |= dict(zip(range(start, stop), scored.scores, strict=True))
@@ -111,16 +107,21 @@ class Queued(Wrapping):
         yield start, len(tokens), float(held)
 
 
-def _wait(job: Job, deadline: float) -> list[Scored]:
+def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
+    """Return what the parts of one job gave, waited for until the deadline of the ticket."""
+    ticket = _ticket.get()
+    deadline = math.inf if ticket is None else ticket.deadline
+    job = queue.submit(parts, deadline)
+    if ticket is not None:
+        ticket.hold(job)
     left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
     try:
-        found: list[Scored] = job.result.result(left)
+        return job.result.result(left)
     except CancelledError:
         raise GoneError("The request was given up") from None
     except TimeoutError:
         job.cancel()
         raise LateError("The request was not done in time") from None
-    return found
 
 
 def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:

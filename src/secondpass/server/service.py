@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
@@ -17,12 +18,17 @@ from secondpass.rerank.llm.model import LLMReranker
 from secondpass.rerank.reader import Reader
 from secondpass.reranker import Reranker
 from secondpass.server.asking import Ask
+from secondpass.server.keys import TENANT
 from secondpass.server.problems import Problem, problem_of
 from secondpass.server.queue import WorkQueue
 from secondpass.server.queued import Queued, Ticket, with_ticket
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
+if TYPE_CHECKING:
+    from secondpass.server.collections import Collections
+
+T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
 MOST_AT_ONCE = 256
 
@@ -39,6 +45,7 @@ class RerankService:
         self.ready = False
         self.at_once = 0
         self._models: dict[str, BaseReranker] = {}
+        self._collections: Collections | None = None
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
 
     @property
@@ -74,42 +81,78 @@ class RerankService:
                 continue
             loaded.rerank("warm", ["up"])
             self._models[name] = Queued(loaded, self.queue)
+        if self.settings.indexes or self.settings.data is not None:
+            self._collections = self._opened()
         self.ready = True
+
+    @property
+    def collections(self) -> Collections:
+        """The indexes; raises Problem: 503 while they are opened, 404 where there are none."""
+        if not self.ready:
+            raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+        if self._collections is None:
+            raise Problem(404, "no index", "this server was started without --index and --data")
+        return self._collections
+
+    def _opened(self) -> Collections:
+        from secondpass.retrieve.embedder import Embedder
+        from secondpass.server.collections import Collections
+
+        found = Collections(
+            self.settings.data,
+            self.settings.indexes,
+            embedder=Embedder(),
+            reranker=self._models[self.models[0]],
+            queue=self.queue,
+        )
+        for name in self.settings.indexes:
+            _ = found.find(TENANT, name).index
+        return found
 
     def close(self) -> bool:
         """Take nothing more, finish what there is; return whether that was in time."""
         self.ready = False
         done = self.queue.close(self.settings.drain)
+        if self._collections is not None:
+            self._collections.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         return done
 
-    def ticket(self) -> Ticket:
+    def ticket(self, timeout: float | None = None) -> Ticket:
         """Return a place for one request, which counts from now on."""
-        return Ticket(time.monotonic() + self.settings.timeout)
+        seconds = self.settings.timeout if timeout is None else timeout
+        return Ticket(time.monotonic() + seconds)
 
-    async def rerank(self, ask: Ask, ticket: Ticket) -> RerankResponse:
-        """Return the response; raises Problem for what cannot be answered."""
-        model = self._named(ask.model)
+    async def run(self, ticket: Ticket, do: Callable[[], T]) -> T:
+        """Do what blocks in a thread; what it queues has the ticket's deadline.
+
+        Raises Problem for what cannot be answered.
+        """
         with self._place(), with_ticket(ticket):
             context = contextvars.copy_context()
-            work = asyncio.get_running_loop().run_in_executor(
-                self._threads, context.run, self._do, model, ask
-            )
+            work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, do)
             try:
                 return await work
             except SecondpassError as error:
                 raise problem_of(error) from error
 
-    def check_count(self, documents: int) -> None:
-        """Raise Problem for more documents than a request may have."""
+    def rerank(self, ask: Ask) -> RerankResponse:
+        """Return the response; blocks. Raises Problem for a model that is not there."""
+        model = self.model(ask.model)
+        return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
+
+    def check_count(self, documents: int, of_key: int | None = None) -> None:
+        """Raise Problem for more documents than a request, or its key, may have."""
         most = self.settings.max_documents
+        most = most if of_key is None else min(most, of_key)
         if documents > most:
             raise Problem(400, "invalid", f"there are {documents} documents, at most {most}")
 
-    def _do(self, model: BaseReranker, ask: Ask) -> RerankResponse:
-        return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
+    def model(self, name: str | None = None) -> BaseReranker:
+        """Return the model of a name, or the one that stands for it.
 
-    def _named(self, name: str | None) -> BaseReranker:
+        Raises Problem: 503 while models are loaded, 404 where models are `strict`.
+        """
         if not self.ready:
             raise Problem(503, "starting", "the models are being loaded", retry_after=1)
         if name is not None and name in self._models:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondpass.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_ABOVE_0 = ("max_documents", "max_body", "max_depth", "most_waiting", "timeout", "drain")
+_ABOVE_0 = (
+    "max_documents",
+    "max_body",
+    "max_depth",
+    "most_waiting",
+    "timeout",
+    "write_timeout",
+    "drain",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +26,27 @@ class ServerSettings:
 
     - `models`: names or folders of rerankers, the first of which stands for every name that
       is not among them, unless `strict`: then such a name is not found (404).
+    - `indexes`: folders of indexes that are searched, by name, the first of which is meant
+      where a request names none; `data`: a folder for those that clients make, None where
+      they may make none.
+    - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one answers
+      are sentences of the passages.
     - `keys`: a file that `secondpass keys` wrote; without one no key is asked for, and only
       this machine is let in: `host` must be a loopback address then.
     - `max_documents` a request, `max_body` bytes, `max_depth` of nested JSON.
     - `most_waiting`: tokens of requests that may wait; beyond it the answer is 429.
     - `weaviate_open`: let requests of Weaviate's database in without a key, as it sends none.
-    - `timeout`: seconds for a request, waiting included; `drain`: seconds for requests that
+    - `timeout`: seconds for a request, waiting included; `write_timeout`: for one that stores
+      documents; `drain`: seconds for requests that
       are under way when the server is told to stop.
 
     Raises InputError for what cannot be.
     """
 
     models: Sequence[str] = ("bundled",)
+    indexes: Mapping[str, Path] = field(default_factory=dict)
+    data: Path | None = None
+    llm: str | None = None
     host: str = "127.0.0.1"
     port: int = 8080
     keys: Path | None = None
@@ -40,6 +57,7 @@ class ServerSettings:
     max_depth: int = 32
     most_waiting: int = 1_000_000
     timeout: float = 30.0
+    write_timeout: float = 300.0
     drain: float = 20.0
     weaviate_open: bool = False
 

@@ -1,0 +1,71 @@
+"""Answers that are sent while they are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
+
+from starlette.responses import StreamingResponse
+
+from secondpass.errors import SecondpassError
+from secondpass.server.answering import Answering
+from secondpass.server.exchange import Exchange
+from secondpass.server.problems import Problem, problem_of
+
+T = TypeVar("T")
+_END = object()
+
+
+async def pieces(
+    answering: Answering, exchange: Exchange, start: Callable[[], Iterator[T]]
+) -> AsyncIterator[T]:
+    """Return what an iterator gives, which blocks and so runs in threads.
+
+    The first piece is taken before this returns, so that what goes wrong before it raises
+    Problem here and the answer has the status for it.
+    """
+    iterator: Iterator[T]
+
+    def begin() -> Any:
+        nonlocal iterator
+        iterator = start()
+        return next(iterator, _END)
+
+    first = await answering.done(exchange, begin)
+
+    async def rest() -> AsyncIterator[T]:
+        piece, ticket = first, answering.service.ticket()
+        try:
+            while piece is not _END:
+                yield piece
+                piece = await answering.service.run(ticket, lambda: next(iterator, _END))
+        finally:
+            ticket.cancel()
+
+    return rest()
+
+
+def event_stream(
+    frames: AsyncIterator[str], fail: Callable[[Problem], str]
+) -> StreamingResponse:
+    """Return server-sent events; `fail` makes the last frame where something goes wrong."""
+
+    async def sent() -> AsyncIterator[str]:
+        try:
+            async for frame in frames:
+                yield frame
+        except Problem as problem:
+            yield fail(problem)
+        except SecondpassError as error:
+            yield fail(problem_of(error))
+
+    # Proxies that collect answers would take the point out of it.
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(sent(), media_type="text/event-stream", headers=headers)
+
+
+def data(value: object, *, event: str | None = None) -> str:
+    """Return one frame: JSON, or a text as it is."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"data: {text}\n\n" if event is None else f"event: {event}\ndata: {text}\n\n"
