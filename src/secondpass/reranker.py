@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import BaseReranker, RerankOptions, Scored
+from secondpass.rerank.base import Asked, BaseReranker, RerankOptions, Scored
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.rerank.policies.fallback import (
     Fallback,
@@ -104,6 +104,10 @@ class Reranker(BaseReranker):
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score with the model's backend."""
         return self.backend.score(query, candidates, reading)
+
+    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+        """Score with the model's backend."""
+        return self.backend.score_together(asked)
 
 
 def with_chain(

@@ -95,7 +95,9 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "blend": lambda folder: Blend(Reranker()),
     "adaptive": lambda folder: Adaptive(Reranker(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
-    "queued": lambda folder: Queued(Reranker(), WorkQueue(10**9), tokens_at_once=500),
+    "queued": lambda folder: Queued(
+        Reranker(), WorkQueue(10**9, most_at_once=2000), tokens_at_once=500
+    ),
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,

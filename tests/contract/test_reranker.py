@@ -18,6 +18,8 @@ from secondpass import (
     ScoreKind,
     Status,
 )
+from secondpass.rerank.base import Asked
+from secondpass.rerank.reading import Reading
 
 QUERY = "How do I change my password?"
 TEXTS = [
@@ -179,6 +181,27 @@ def test_a_thousand_candidates(reranker: BaseReranker) -> None:
     response = reranker.rerank(QUERY, documents)
     assert sorted(indices(response)) == list(range(1000))
     assert_ordered(response)
+
+
+def test_queries_scored_together_score_as_they_do_alone(
+    reranker: BaseReranker, passages: list[str]
+) -> None:
+    asked = [
+        Asked(query, [Candidate(Document(text)) for text in texts], Reading())
+        for query, texts in (
+            (QUERY, passages[:4]),
+            ("another question", passages[2:7]),
+            (QUERY, [passages[0], passages[0]]),
+        )
+    ]
+    alone = [reranker.score(*one) for one in asked]
+    together = reranker.score_together(asked)
+    for one, other in zip(alone, together, strict=True):
+        assert [s.value for s in one.scores] == pytest.approx(
+            [s.value for s in other.scores], abs=5e-3
+        )
+        assert one.kind == other.kind
+    assert reranker.score_together([]) == []
 
 
 def test_an_empty_list_is_skipped_and_says_so(reranker: BaseReranker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.queue import LateError, OverloadedError, Part, WorkQueue
+from secondpass.server.jobs import Joint, LateError, OverloadedError, Part
+from secondpass.server.queue import WorkQueue
 
 FAR = time.monotonic() + 10_000
 
@@ -61,6 +63,73 @@ def test_the_soonest_deadline_goes_first_and_no_part_is_lost(
     assert queue.waiting == 0
     order = sorted(range(len(jobs)), key=lambda i: (jobs[i][0], i))
     assert log == [(i, n) for i in order for n in range(jobs[i][1])]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([None, "a", "b"]), st.integers(1, 6)),
+        min_size=1,
+        max_size=8,
+    ),
+    st.integers(0, 20),
+)
+def test_parts_that_can_be_are_done_at_once_within_the_bound(
+    jobs: list[tuple[int, str | None, int]], most: int
+) -> None:
+    told: list[tuple[float, int]] = []
+    queue = WorkQueue(
+        10_000, most_at_once=most, ran=lambda work, count, _: told.append((work, count))
+    )
+    gate = held(queue)
+    batches: list[list[int]] = []
+
+    def part(number: int, key: str | None, work: int) -> Part:
+        def run(items: Sequence[int]) -> list[int]:
+            batches.append(list(items))
+            return [item * 10 for item in items]
+
+        joint = None if key is None else Joint(key, number, run)
+        return Part(work, lambda: run([number])[0], joint)
+
+    waiting = [
+        queue.submit([part(i, key, work)], FAR + after)
+        for i, (after, key, work) in enumerate(jobs)
+    ]
+    gate.open.set()
+    assert [job.result.result(10) for job in waiting] == [[i * 10] for i in range(len(jobs))]
+    assert queue.close(10)
+    assert queue.waiting == 0
+    assert sorted(i for batch in batches for i in batch) == list(range(len(jobs)))
+    order = sorted(range(len(jobs)), key=lambda i: (jobs[i][0], i))
+    for batch in batches:
+        keys = {jobs[i][1] for i in batch}
+        assert len(keys) == 1
+        assert len(batch) == 1 or (None not in keys and sum(jobs[i][2] for i in batch) <= most)
+        # The soonest of all that were left leads its batch.
+        assert batch[0] == order[0]
+        order = [i for i in order if i not in batch]
+    assert sum(count for _, count in told) == len(jobs) + 1
+
+
+def test_one_that_fails_fails_alone() -> None:
+    queue = WorkQueue(100, most_at_once=100)
+    gate = held(queue)
+
+    def run(items: Sequence[int]) -> list[int]:
+        if 2 in items:
+            raise ValueError("two")
+        return list(items)
+
+    waiting = [
+        queue.submit([Part(1, lambda i=i: run([i])[0], Joint("k", i, run))], FAR)  # type: ignore[misc]
+        for i in range(4)
+    ]
+    gate.open.set()
+    assert [waiting[i].result.result(10) for i in (0, 1, 3)] == [[0], [1], [3]]
+    with pytest.raises(ValueError, match="two"):
+        waiting[2].result.result(10)
+    assert queue.waiting == 0
 
 
 def test_a_sooner_job_waits_for_one_part_only() -> None:

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 from secondpass.errors import ModelError
 from secondpass.rerank.inputs import (
@@ -96,6 +96,14 @@ class Scored:
     cost: float | None = None
 
 
+class Asked(NamedTuple):
+    """The arguments of `BaseReranker.score`."""
+
+    query: str
+    candidates: Sequence[Candidate]
+    reading: Reading
+
+
 class RerankOptions(TypedDict, total=False):
     """The keyword arguments of `BaseReranker.rerank`."""
 
@@ -157,6 +165,13 @@ class BaseReranker(ABC):
         is `ScoreKind.RANK`, must not change them, and must be safe to call from several
         threads at once.
         """
+
+    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+        """Do as `score` for each of several queries, in fewer runs of the model if it can.
+
+        The scores are those that each query would have had alone.
+        """
+        return [self.score(*one) for one in asked]
 
     def rerank(
         self,

@@ -1,8 +1,9 @@
-"""Work in front of a model: soonest deadline first, a part at a time, bounded.
+"""Work in front of a model: soonest deadline first, a batch at a time, bounded.
 
-One thread runs the parts, since a model uses all its threads for one batch. After each part
-the job whose deadline is soonest goes on, so that a long job holds up no other for longer
-than one part (earliest deadline first; Liu and Layland, Journal of the ACM, 1973).
+One thread runs the parts, since a model uses all its threads for one batch. Before each
+batch the job whose deadline is soonest is chosen, so that a long job holds up no other for
+longer than one batch (earliest deadline first; Liu and Layland, Journal of the ACM, 1973).
+Parts of other jobs that can be done in the same run join it, in the order of their deadlines.
 """
 
 from __future__ import annotations
@@ -13,73 +14,38 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
-from secondpass.errors import InputError, SecondpassError
+from secondpass.errors import InputError
+from secondpass.server.jobs import Job, LateError, OverloadedError, Part
 
 # The share of a new measurement in the work done per second.
 _LEARNING = 0.2
 _FIRST_RATE = 1000.0
 
 
-class OverloadedError(SecondpassError):
-    """There is more work waiting than may wait; `retry_after` is in seconds."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("The server is busy", fix=f"Try again in {retry_after:.0f} s.")
-        self.retry_after = retry_after
-
-
-class LateError(SecondpassError):
-    """The time that a request was given is over."""
-
-
-class GoneError(SecondpassError):
-    """Nobody waits for the request any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A piece of a job: how much work it is, in any unit above 0, and what does it."""
-
-    work: float
-    run: Callable[[], Any]
-
-
-@dataclass(slots=True)
-class Job:
-    """Parts that are done one after the other; `result` has what each returned."""
-
-    deadline: float
-    parts: deque[Part]
-    result: Future[list[Any]] = field(default_factory=Future)
-    done: list[Any] = field(default_factory=list)
-
-    @property
-    def work(self) -> float:
-        """How much work is left."""
-        return sum(part.work for part in self.parts)
-
-    def cancel(self) -> None:
-        """Give up: what runs is finished, what waits is dropped."""
-        self.result.cancel()
-
-
 class WorkQueue:
     """Runs the parts of jobs in one thread, which starts with the first job.
 
     `most_work` bounds what may wait; a job that is alone is taken however large it is.
-    Safe to use from several threads at once.
+    `most_at_once` bounds a batch to which several jobs contribute. `ran` is told of each
+    batch: its work, how many jobs contributed, and the longest that one of them had waited,
+    in seconds. Safe to use from several threads at once.
     """
 
-    def __init__(self, most_work: float) -> None:
+    def __init__(
+        self,
+        most_work: float,
+        *,
+        most_at_once: float = 0.0,
+        ran: Callable[[float, int, float], None] | None = None,
+    ) -> None:
         if not most_work > 0:
             raise InputError(f"the most work that may wait must be above 0, not {most_work!r}")
-        self.most_work = most_work
+        self.most_work, self.most_at_once = most_work, most_at_once
+        self.ran = ran
         self._jobs: list[tuple[float, int, Job]] = []
-        self._running: Job | None = None
+        self._running: list[Job] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._waiting = 0.0
@@ -127,63 +93,92 @@ class WorkQueue:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
                 if not self._jobs:
                     return
-                _, _, job = self._jobs[0]
-                self._running = job
-            part = self._next(job)
-            if part is not None:
-                self._do(job, part)
+                self._running = self._chosen()
+            if self._running:
+                self._do(self._running)
             with self._changed:
-                # Another may be the first by now, so this one is not simply popped.
-                self._running = None
-                if not job.parts:
-                    self._jobs.remove(next(e for e in self._jobs if e[2] is job))
-                    heapq.heapify(self._jobs)
-                    self._changed.notify_all()
+                self._running = []
+                self._jobs = [entry for entry in self._jobs if entry[2].parts]
+                heapq.heapify(self._jobs)
+                self._changed.notify_all()
 
-    def _next(self, job: Job) -> Part | None:
-        """Return the part to do; drop all of a job that nobody waits for, or that is late."""
+    def _chosen(self) -> list[Job]:
+        """Return the jobs whose next parts make the next batch; drop those that are over."""
+        chosen: list[Job] = []
+        work, key = 0.0, None
+        for _, _, job in sorted(self._jobs):
+            if self._over(job):
+                continue
+            part = job.parts[0]
+            mine = None if part.joint is None else part.joint.key
+            if not chosen:
+                key = mine
+            elif mine != key or work + part.work > self.most_at_once:
+                continue
+            chosen.append(job)
+            work += part.work
+            if key is None:
+                break
+        return chosen
+
+    def _over(self, job: Job) -> bool:
+        """Drop all of a job that nobody waits for, or that is late; return whether it was."""
         if job.result.cancelled():
             self._drop(job)
-            return None
+            return True
         if time.monotonic() >= job.deadline:
             self._drop(job)
-            self._settle(job, LateError("The request was not done in time"))
-            return None
-        return job.parts[0]
+            job.settle(LateError("The request was not done in time"))
+            return True
+        return False
 
-    def _do(self, job: Job, part: Part) -> None:
+    def _do(self, jobs: Sequence[Job]) -> None:
+        parts = [job.parts[0] for job in jobs]
         started = time.monotonic()
         try:
-            job.done.append(part.run())
+            results = _results(parts)
         except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to handle
-            self._drop(job)
-            self._settle(job, error)
+            if len(jobs) > 1:
+                # Whose fault it was shows when each is done alone.
+                for job in jobs:
+                    self._do([job])
+                return
+            with self._changed:
+                self._drop(jobs[0])
+            jobs[0].settle(error)
             return
         seconds = max(time.monotonic() - started, 1e-6)
+        work = sum(part.work for part in parts)
         with self._changed:
-            job.parts.popleft()
-            self._waiting -= part.work
-            self._rate += _LEARNING * (part.work / seconds - self._rate)
-        if not job.parts:
-            self._settle(job, None)
+            for job, result in zip(jobs, results, strict=True):
+                job.done.append(result)
+                job.parts.popleft()
+            self._waiting -= work
+            self._rate += _LEARNING * (work / seconds - self._rate)
+        if self.ran is not None:
+            self.ran(work, len(jobs), max(started - job.submitted for job in jobs))
+        for job in jobs:
+            if not job.parts:
+                job.settle(None)
 
     def _purge(self) -> None:
-        """Free the places of callers that have given up; the running job is let be."""
+        """Free the places of callers that have given up; the running jobs are let be."""
         for entry in [e for e in self._jobs if e[2].result.cancelled()]:
-            if entry[2] is not self._running:
+            if entry[2] not in self._running:
                 self._waiting -= entry[2].work
                 self._jobs.remove(entry)
         heapq.heapify(self._jobs)
 
     def _drop(self, job: Job) -> None:
-        with self._changed:
-            self._waiting -= job.work
-            job.parts.clear()
+        self._waiting -= job.work
+        job.parts.clear()
 
-    def _settle(self, job: Job, error: BaseException | None) -> None:
-        # A caller that gives up at this moment has cancelled it already.
-        if job.result.set_running_or_notify_cancel():
-            if error is None:
-                job.result.set_result(job.done)
-            else:
-                job.result.set_exception(error)
+
+def _results(parts: Sequence[Part]) -> Sequence[Any]:
+    joint = parts[0].joint
+    if joint is None or len(parts) == 1:
+        return [parts[0].run()]
+    results = joint.run([part.joint.item for part in parts if part.joint is not None])
+    if len(results) != len(parts):
+        raise ValueError(f"{len(results)} results of {len(parts)} parts")
+    return results

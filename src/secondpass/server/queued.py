@@ -12,11 +12,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
 from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
-from secondpass.server.queue import GoneError, Job, LateError, Part, WorkQueue
+from secondpass.server.jobs import GoneError, Job, Joint, LateError, Part
+from secondpass.server.queue import WorkQueue
 from secondpass.types import Candidate
 
 TOKENS_AT_ONCE = 8192
@@ -66,6 +67,8 @@ def with_ticket(ticket: Ticket) -> Iterator[None]:
 class Queued(Wrapping):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
+    Parts of several requests are scored together, as far as the model can.
+
     For rerankers whose scores do not depend on the other candidates. Raises
     `OverloadedError` where too much waits, `LateError` after the deadline of the request's
     `Ticket`.
@@ -88,8 +91,10 @@ class Queued(Wrapping):
         spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
-            some = candidates[start:stop]
-            return Part(work, lambda: self.reranker.score(query, some, reading))
+            asked = Asked(query, candidates[start:stop], reading)
+            # Objects are equal to themselves alone: one session, one place to keep states.
+            joint = Joint(self.reranker, asked, self.reranker.score_together)
+            return Part(work, lambda: self.reranker.score(*asked), joint)
 
         parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
         found: dict[int, Score] = {}

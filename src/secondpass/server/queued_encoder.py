@@ -9,7 +9,8 @@ import numpy as np
 
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.protocol import CountsTokens, Passage, Remembers, TextEncoder
-from secondpass.server.queue import Part, WorkQueue
+from secondpass.server.jobs import Part
+from secondpass.server.queue import WorkQueue
 from secondpass.server.queued import submit_and_wait
 
 if TYPE_CHECKING:

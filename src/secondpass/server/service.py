@@ -21,7 +21,7 @@ from secondpass.server.asking import Ask
 from secondpass.server.keys import TENANT
 from secondpass.server.problems import Problem, problem_of
 from secondpass.server.queue import WorkQueue
-from secondpass.server.queued import Queued, Ticket, with_ticket
+from secondpass.server.queued import TOKENS_AT_ONCE, Queued, Ticket, with_ticket
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
@@ -41,7 +41,7 @@ class RerankService:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self.queue = WorkQueue(settings.most_waiting)
+        self.queue = WorkQueue(settings.most_waiting, most_at_once=TOKENS_AT_ONCE)
         self.ready = False
         self.at_once = 0
         self._models: dict[str, BaseReranker] = {}

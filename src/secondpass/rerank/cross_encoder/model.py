@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from secondpass.engine.encoder import run_batched
 from secondpass.engine.folder import ModelFolder
@@ -11,7 +12,7 @@ from secondpass.engine.positions import DEFAULT_LENGTH, longest_input
 from secondpass.engine.runtimes import load_runtime, wanted_engine
 from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
+from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import (
     label_names,
     positive_label,
@@ -21,6 +22,7 @@ from secondpass.rerank.cross_encoder.labels import (
 from secondpass.rerank.cross_encoder.windows import windows
 from secondpass.rerank.exits import no_exits
 from secondpass.rerank.reading import Reading
+from secondpass.rerank.windows import Windows
 from secondpass.types import Candidate, ScoreKind
 
 
@@ -68,33 +70,48 @@ class CrossEncoder(BaseReranker):
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""
-        length = self._window_length(reading.max_length)
-        texts = reading.texts(candidates)
-        # Copies of one text are read once, so that they tie to the last bit.
-        distinct = list(dict.fromkeys(texts))
-        cut = windows(
-            self._tokeniser,
-            query,
-            distinct,
-            max_length=length,
-            longest=self.longest,
-            passages=reading.passages,
-        )
-        sequences = [s for document in cut for s in document.sequences]
+        (scored,) = self.score_together([Asked(query, candidates, reading)])
+        return scored
+
+    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+        """Score the pairs of all queries in the same batches."""
+        if not asked:
+            return []
+        cut = [self._cut(one) for one in asked]
+        sequences = [s for some in cut for one in some.values() for s in one.sequences]
         outputs = run_batched(
             self._runtime, sequences, pad_id=self._tokeniser.pad_id, longest=self.longest
         )
-        logits = relevance_logits(outputs, self._positive).tolist()
-        scores, position = {}, 0
-        for text, document in zip(distinct, cut, strict=True):
+        logits = iter(relevance_logits(outputs, self._positive).tolist())
+        return [self._scored(one, some, logits) for one, some in zip(asked, cut, strict=True)]
+
+    def _cut(self, asked: Asked) -> dict[tuple[str, str], Windows]:
+        """Return the windows of each distinct text: copies are read once, and tie exactly."""
+        distinct = list(dict.fromkeys(asked.reading.texts(asked.candidates)))
+        found = windows(
+            self._tokeniser,
+            asked.query,
+            distinct,
+            max_length=self._window_length(asked.reading.max_length),
+            longest=self.longest,
+            passages=asked.reading.passages,
+        )
+        return dict(zip(distinct, found, strict=True))
+
+    def _scored(
+        self, asked: Asked, cut: Mapping[tuple[str, str], Windows], logits: Iterator[float]
+    ) -> Scored:
+        """Take as many logits as there are windows."""
+        scores = {}
+        for text, document in cut.items():
             count = len(document.sequences)
-            found = logits[position : position + count]
-            value = reading.passages.combine(found)
+            found = list(itertools.islice(logits, count))
+            value = asked.reading.passages.combine(found)
             seen = seen_windows(document.spans, found)
             scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
-            position += count
+        sequences = [s for document in cut.values() for s in document.sequences]
         return Scored(
-            [scores[text] for text in texts],
+            [scores[text] for text in asked.reading.texts(asked.candidates)],
             ScoreKind.LOGIT,
             pairs=len(sequences),
             tokens=sum(len(ids) for ids, _ in sequences),

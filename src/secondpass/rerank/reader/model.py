@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from secondpass.engine.folder import ModelFolder
 from secondpass.engine.identity import folder_identity
@@ -11,9 +12,10 @@ from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.engine.token_encoder import open_encoder
 from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.rerank.base import BaseReranker, Score, Scored, seen_windows
+from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
 from secondpass.rerank.cross_encoder.labels import sigmoid
 from secondpass.rerank.exits import below, no_exits, reachable
+from secondpass.rerank.passages import Passages
 from secondpass.rerank.policies.partial import join
 from secondpass.rerank.reader.cache import DEFAULT_BYTES, RecordCache
 from secondpass.rerank.reader.cut import Cut
@@ -169,8 +171,43 @@ class Reader(BaseReranker):
             reason=join([search.records.reason, told if left else None]),
         )
 
+    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+        """Encode what is new of all queries in the same batches, then score each.
+
+        The reading layers read one query at a time, whose states all its documents share.
+        """
+        if len(asked) == 1:
+            return [self.score(*asked[0])]
+        ahead = self._read_ahead(asked)
+        found = [self.score(*one) for one in asked]
+        pairs = zip(found, ahead, strict=True)
+        return [replace(scored, tokens=scored.tokens + tokens) for scored, tokens in pairs]
+
+    def _read_ahead(self, asked: Sequence[Asked]) -> list[int]:
+        """Encode the windows of all that are not kept; return how many tokens each brought."""
+        brought = [0] * len(asked)
+        alike: dict[tuple[int, Passages], list[int]] = {}
+        for i, one in enumerate(asked):
+            alike.setdefault((self._room(one.reading), one.reading.passages), []).append(i)
+        for some in alike.values():
+            texts = {i: asked[i].reading.texts(asked[i].candidates) for i in some}
+            distinct = list(dict.fromkeys(text for i in some for text in texts[i]))
+            cuts, records = self._records(distinct, asked[some[0]].reading)
+            records.read([key for cut in cuts.values() for key in cut.keys])
+            left = dict(records.encoded)
+            for i in some:
+                keys = (key for text in texts[i] for key in cuts[text].keys)
+                brought[i] = sum(left.pop(key, 0) for key in keys)
+        return brought
+
     def search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
         """Return the windows of distinct texts, and where their records are found."""
+        cuts, records = self._records(texts, reading)
+        return Search(question, cuts, records, self.longest)
+
+    def _records(
+        self, texts: Sequence[Text], reading: Reading
+    ) -> tuple[dict[Text, Cut], Records]:
         room, passages = self._room(reading), reading.passages
         cuts = self._cutter.cut(texts, room=room, passages=passages, kept=self.store)
         owners = {key: text for text, one in zip(texts, cuts, strict=True) for key in one.keys}
@@ -181,7 +218,7 @@ class Reader(BaseReranker):
 
         lengths = {k: n for one in cuts for k, n in zip(one.keys, one.lengths, strict=True)}
         records = Records(self._states, self.cache, self.store, lengths, sequences)
-        return Search(question, dict(zip(texts, cuts, strict=True)), records, self.longest)
+        return dict(zip(texts, cuts, strict=True)), records
 
     def _left_out(
         self, search: Search, texts: Sequence[Text], reading: Reading

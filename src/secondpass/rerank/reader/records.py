@@ -10,6 +10,8 @@ from secondpass.rerank.reader.record import Record
 from secondpass.rerank.reader.states import StateReader
 from secondpass.rerank.reader.store import StateStore
 
+GROUP = 256
+"""So many windows are held at once, whatever the number of candidates."""
 # What a search has encoded and may want a second time.
 _HELD_BYTES = 16 * 1024 * 1024
 
@@ -18,8 +20,9 @@ class Records:
     """Finds the records of windows for one search.
 
     `lengths` is the tokens of each window by its key; `sequences` gives windows' tokens by
-    key where they must be encoded. Afterwards `tokens` is how many were encoded, and
-    `reason` says what could not be read of what had been kept, or is None.
+    key where they must be encoded. Afterwards `encoded` has the tokens of those that were,
+    by key, `tokens` is their sum, and `reason` says what could not be read of what had been
+    kept, or is None.
     """
 
     def __init__(
@@ -30,11 +33,16 @@ class Records:
         lengths: Mapping[bytes, int],
         sequences: Callable[[Collection[bytes]], Mapping[bytes, TokenSequence]],
     ) -> None:
-        self.tokens = 0
+        self.encoded: dict[bytes, int] = {}
         self._states, self._cache, self._store = states, cache, store
         self._lengths, self._sequences = lengths, sequences
         self._held = RecordCache(_HELD_BYTES)
         self._problems: dict[str, None] = {}
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were encoded."""
+        return sum(self.encoded.values())
 
     @property
     def reason(self) -> str | None:
@@ -42,6 +50,11 @@ class Records:
         if not self._problems:
             return None
         return f"{'; '.join(self._problems)}; documents were read again"
+
+    def read(self, keys: Sequence[bytes]) -> None:
+        """See to it that the memory holds the records of these windows, if it has room."""
+        for start in range(0, len(keys), GROUP):
+            self.get(keys[start : start + GROUP])
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
         """Return the records of all these windows."""
@@ -68,7 +81,8 @@ class Records:
         fresh: dict[bytes, Record] = {}
         for batch in self._states.read([sequences[key] for key in keys]):
             fresh |= {keys[position]: record for position, record in batch}
-        self.tokens += sum(record.tokens for record in fresh.values())
+        for key, record in fresh.items():
+            self.encoded[key] = self.encoded.get(key, 0) + record.tokens
         self._remember(fresh)
         for key, record in fresh.items():
             self._held.put(key, record)

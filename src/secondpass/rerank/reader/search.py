@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from secondpass.engine.runtimes import Runtime
 from secondpass.rerank.reader.cut import Cut
 from secondpass.rerank.reader.cuts import Text
-from secondpass.rerank.reader.records import Records
+from secondpass.rerank.reader.records import GROUP, Records
 from secondpass.rerank.reader.scoring import Question, read_records
-
-# So many windows are held at once, whatever the number of candidates.
-_GROUP = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,8 @@ class Search:
         }
         order = sorted(lengths, key=lengths.__getitem__)
         found: dict[bytes, float] = {}
-        for start in range(0, len(order), _GROUP):
-            keys = order[start : start + _GROUP]
+        for start in range(0, len(order), GROUP):
+            keys = order[start : start + GROUP]
             held = self.records.get(keys)
             scores = read_records(
                 runtime, self.question, [held[key] for key in keys], longest=self.longest

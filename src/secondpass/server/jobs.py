@@ -1,0 +1,85 @@
+"""What waits in front of a model: jobs of parts, and why a job may end without a result."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from secondpass.errors import SecondpassError
+
+
+class OverloadedError(SecondpassError):
+    """There is more work waiting than may wait; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("The server is busy", fix=f"Try again in {retry_after:.0f} s.")
+        self.retry_after = retry_after
+
+
+class LateError(SecondpassError):
+    """The time that a request was given is over."""
+
+
+class GoneError(SecondpassError):
+    """Nobody waits for the request any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """How parts of several jobs are done at once.
+
+    Those whose `key` is equal can be: `run` takes the items of all, and returns a result for
+    each.
+    """
+
+    key: Hashable
+    item: Any
+    run: Callable[[Sequence[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a job: how much work it is, in any unit above 0, and what does it.
+
+    `joint`: None for what is done alone.
+    """
+
+    work: float
+    run: Callable[[], Any]
+    joint: Joint | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Parts that are done one after the other; `result` has what each returned.
+
+    `deadline` and `submitted` are on the clock of `time.monotonic`.
+    """
+
+    deadline: float
+    parts: deque[Part]
+    submitted: float = field(default_factory=time.monotonic)
+    result: Future[list[Any]] = field(default_factory=Future)
+    done: list[Any] = field(default_factory=list)
+
+    @property
+    def work(self) -> float:
+        """How much work is left."""
+        return sum(part.work for part in self.parts)
+
+    def cancel(self) -> None:
+        """Give up: what runs is finished, what waits is dropped."""
+        self.result.cancel()
+
+    def settle(self, error: BaseException | None) -> None:
+        """Give the caller the results, or the error."""
+        # A caller that gives up at this moment has cancelled it already.
+        if self.result.set_running_or_notify_cancel():
+            if error is None:
+                self.result.set_result(self.done)
+            else:
+                self.result.set_exception(error)
