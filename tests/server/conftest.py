@@ -90,3 +90,10 @@ def expected(model: str) -> list[int]:
 
 def keyed(tmp_path: Path, model: str, **more: Any) -> ServerSettings:
     return ServerSettings(models=[model], keys=tmp_path / "keys.json", **more)
+
+
+@pytest.fixture
+def searchable(tmp_path: Path, model: str) -> Iterator[Running]:
+    """A server with room for indexes, asked by anybody."""
+    with running(ServerSettings(models=[model], data=tmp_path / "data")) as found:
+        yield found

@@ -90,10 +90,14 @@ class Answering:
         finally:
             gone.cancel()
 
+    def counting(self, exchange: Exchange, documents: int) -> None:
+        """Note how many documents a request has; raises Problem for too many."""
+        exchange.documents = documents
+        self.service.check_count(documents, exchange.caller.max_documents)
+
     async def reranked(self, exchange: Exchange, asks: Sequence[Ask]) -> list[RerankResponse]:
         """Rerank within one deadline; raises Problem for what cannot be answered."""
-        exchange.documents = sum(len(ask.documents) for ask in asks)
-        self.service.check_count(exchange.documents, exchange.caller.max_documents)
+        self.counting(exchange, sum(len(ask.documents) for ask in asks))
         return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
 
     async def answer(self, exchange: Exchange, work: Work) -> Response:

@@ -12,11 +12,8 @@ try:
     import anyio.to_thread
     import prometheus_client  # noqa: F401
     from fastapi import FastAPI
-    from fastapi.exceptions import RequestValidationError
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse
     from starlette.routing import Route
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
@@ -37,8 +34,7 @@ from secondpass.server.dialects import (
 from secondpass.server.dialects.dialect import Dialect
 from secondpass.server.keys import KeyFile
 from secondpass.server.metrics import Metrics
-from secondpass.server.native import failure, native
-from secondpass.server.problems import Problem, invalid
+from secondpass.server.native import native
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
@@ -73,22 +69,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.include_router(native(answering))
+    for router in native(answering):
+        app.include_router(router)
     app.router.routes += _routes(answering)
     app.add_middleware(_OneSlash)
-    app.add_middleware(_Bounded, most=settings.max_body)
-
-    @app.exception_handler(Problem)
-    async def answer_problem(request: Request, problem: Problem) -> JSONResponse:
-        return failure(problem)
-
-    @app.exception_handler(RequestValidationError)
-    async def answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        told = "; ".join(
-            f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()
-        )
-        return failure(invalid(told[:1000]))
-
     return app
 
 
@@ -132,36 +116,6 @@ def _routes(answering: Answering) -> list[Route]:
         ]
     routes += [Route(path, about.models) for path in ("/v1/models", "/infinity/models")]
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
-
-
-class _Bounded:
-    """Refuses bodies that are too long; dialects do so themselves, in their own words."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
-            await self._app(scope, receive, send)
-            return
-        said = dict(scope["headers"]).get(b"content-length", b"0")
-        if said.isdigit() and int(said) > self._most:
-            await failure(self._problem())(scope, receive, send)
-            return
-        got = 0
-
-        async def counted() -> Message:
-            nonlocal got
-            message = await receive()
-            got += len(message.get("body", b""))
-            if got > self._most:
-                raise self._problem()
-            return message
-
-        await self._app(scope, counted, send)
-
-    def _problem(self) -> Problem:
-        return Problem(413, "too large", f"the body is longer than {self._most:,} bytes")
 
 
 class _OneSlash:

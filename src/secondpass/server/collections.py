@@ -40,6 +40,11 @@ class Place:
     namespace: str
     name: str
 
+    @property
+    def label(self) -> str:
+        """What `Collections.find` finds it by."""
+        return self.name if self.namespace == SERVED else f"{self.namespace}:{self.name}"
+
 
 class Collection:
     """One index with what a dialect says of it.
@@ -173,8 +178,8 @@ class Collections:
         raise Problem(404, "no index", why)
 
     def find(self, tenant: str, name: str) -> Collection:
-        """Return a collection by name, or "namespace/name"; raises Problem (404)."""
-        namespace, _, rest = name.rpartition("/")
+        """Return a collection by name, or "namespace:name"; raises Problem (404)."""
+        namespace, _, rest = name.replace("/", ":").rpartition(":")
         return self.get(Place(tenant, namespace or SERVED, rest))
 
     def get(self, place: Place) -> Collection:

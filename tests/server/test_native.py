@@ -1,0 +1,164 @@
+"""The own interface: indexes, documents, search and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from secondpass.server.keys import KeyFile
+from secondpass.server.settings import ServerSettings
+from tests.server.conftest import Running, running
+
+DOCUMENTS = [
+    {"id": "sea", "text": "The river meets the sea.", "metadata": {"year": 2001}},
+    {"id": "bread", "text": "Bread needs flour and water.", "title": "Bread"},
+    {
+        "id": "ship",
+        "text": "A slow ship on the sea.",
+        "metadata": {"year": 2020, "tags": ["x"]},
+    },
+]
+
+
+def call(
+    found: Running, method: str, path: str, body: Any = None, *, key: str = "", code: int = 200
+) -> Any:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    response = httpx2.request(
+        method, f"{found.url}/api/v1{path}", json=body, headers=headers, timeout=30
+    )
+    assert response.status_code == code, response.text
+    assert response.headers["x-request-id"]
+    return response.json()
+
+
+def filled(found: Running, name: str = "docs", key: str = "") -> None:
+    made = call(found, "POST", "/indexes", {"name": name}, key=key, code=201)
+    assert made == {"name": name, "documents": 0}
+    stored = call(
+        found, "POST", f"/indexes/{name}/documents", {"documents": DOCUMENTS}, key=key
+    )
+    assert stored == {"added": 3, "updated": 0, "unchanged": 0, "empty": 0, "passages": 3}
+
+
+def test_an_index_from_making_to_removing(searchable: Running) -> None:
+    filled(searchable)
+    again = call(searchable, "POST", "/indexes/docs/documents", {"documents": DOCUMENTS})
+    assert again["unchanged"] == 3
+    assert call(searchable, "GET", "/indexes") == {
+        "indexes": [{"name": "docs", "documents": 3}]
+    }
+    body = {"query": "the sea", "mode": "bm25", "filter": "year > 2000"}
+    found = call(searchable, "POST", "/indexes/docs/search", body)
+    assert {r["id"] for r in found["results"]} == {"sea", "ship"}
+    assert found["status"] == "reranked"
+    assert found["results"][0]["first_stage"]["bm25"] > 0
+    plain = call(searchable, "POST", "/indexes/docs/search", {**body, "rerank": False})
+    assert plain["status"] == "skipped"
+    ship = next(r for r in plain["results"] if r["id"] == "ship")
+    assert ship["document"]["metadata"] == {"year": 2020, "tags": ["x"]}
+    gone = call(searchable, "DELETE", "/indexes/docs/documents?id=sea&id=none")
+    assert gone == {"deleted": 1}
+    assert call(searchable, "GET", "/indexes/docs")["documents"] == 2
+    assert call(searchable, "DELETE", "/indexes/docs")["documents"] == 2
+    assert call(searchable, "GET", "/indexes/docs", code=404)["error"] == "not found"
+
+
+def test_an_answer_cites_what_was_found(searchable: Running) -> None:
+    filled(searchable)
+    body = {"query": "What does bread need?", "min_probability": None}
+    found = call(searchable, "POST", "/indexes/docs/answer", body)
+    assert found["status"] == "extractive"
+    assert "[1]" in found["text"]
+    assert {i for p in found["passages"] for i in p["ids"]} <= {"sea", "bread", "ship"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/indexes", {"name": "docs"}, 409),
+        ("/indexes", {"name": "../x"}, 400),
+        ("/indexes", {"name": ""}, 400),
+        ("/indexes", {"name": "x", "language": "klingon"}, 400),
+        ("/indexes", {"name": "x", "overlap": 500}, 400),
+        ("/indexes", {}, 400),
+        ("/indexes", [], 400),
+        ("/indexes", None, 400),
+        ("/indexes/none/documents", {"documents": DOCUMENTS}, 404),
+        ("/indexes/docs/documents", {"documents": []}, 400),
+        ("/indexes/docs/documents", {"documents": [{"id": "a"}]}, 400),
+        ("/indexes/docs/documents", {"documents": ["text"]}, 400),
+        ("/indexes/docs/documents",
+         {"documents": [{"text": "a", "metadata": {"year": "text"}}]}, 400),
+        ("/indexes/docs/search", {"query": " "}, 400),
+        ("/indexes/docs/search", {"query": "q", "top_k": 0}, 400),
+        ("/indexes/docs/search", {"query": "q", "top_k": True}, 400),
+        ("/indexes/docs/search", {"query": "q", "mode": "magic"}, 400),
+        ("/indexes/docs/search", {"query": "q", "fusion": "magic"}, 400),
+        ("/indexes/docs/search", {"query": "q", "filter": "nothing = 1"}, 400),
+        ("/indexes/docs/search", {"query": "q", "filter": "1=1; drop table x"}, 400),
+        ("/indexes/docs/search", {"query": "q", "rerank": 1}, 400),
+        ("/indexes/docs/search", {"query": "q", "weights": [1]}, 400),
+        ("/indexes/docs/search", {"query": "q", "strange": 1}, 400),
+        ("/indexes/docs/search", {"query": "q", "candidates": 100_000}, 400),
+        ("/indexes/docs/answer", {"query": "q", "passages": 0}, 400),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_says_why(shared: Running, path: str, body: Any, code: int) -> None:
+    found = call(shared, "POST", path, body, code=code)
+    assert found["message"]
+    assert found["error"] != "failed"
+    assert call(shared, "GET", "/indexes/docs")["documents"] == 3
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, model: str) -> Any:
+    settings = ServerSettings(models=[model], data=tmp_path_factory.mktemp("data"))
+    with running(settings) as found:
+        filled(found)
+        yield found
+
+
+def test_scopes_and_tenants(tmp_path: Path, model: str) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    acme = keys.create("acme", ["search", "write"], tenant="acme")
+    other = keys.create("other", ["admin"], tenant="umbrella")
+    reads = keys.create("reads", ["search"], tenant="acme")
+    settings = ServerSettings(
+        models=[model], keys=tmp_path / "keys.json", data=tmp_path / "data"
+    )
+    search = {"query": "sea", "rerank": False}
+    with running(settings) as found:
+        filled(found, key=acme)
+        assert call(found, "POST", "/indexes/docs/search", search, key=reads)["results"]
+        for method, path, body in (
+            ("POST", "/indexes", {"name": "more"}),
+            ("POST", "/indexes/docs/documents", {"documents": DOCUMENTS}),
+            ("DELETE", "/indexes/docs", None),
+            ("DELETE", "/indexes/docs/documents?id=sea", None),
+        ):
+            assert call(found, method, path, body, key=reads, code=403)["error"] == "scope"
+            call(found, method, path, body, code=401)
+        call(found, "POST", "/rerank", {"query": "q", "documents": ["a"]}, key=reads, code=403)
+        assert call(found, "GET", "/indexes", key=other) == {"indexes": []}
+        for path, body in (
+            ("/indexes/docs/search", search),
+            ("/indexes/default:docs/search", search),
+            ("/indexes/..:docs/search", search),
+            ("/indexes/docs/answer", {"query": "sea"}),
+            ("/indexes/docs/documents", {"documents": DOCUMENTS}),
+        ):
+            call(found, "POST", path, body, key=other, code=404)
+        call(found, "DELETE", "/indexes/docs", key=other, code=404)
+        filled(found, key=other)
+        call(found, "DELETE", "/indexes/docs", key=other)
+        assert call(found, "GET", "/indexes/docs", key=acme)["documents"] == 3
+
+
+def test_without_indexes_it_says_what_to_start_it_with(model: str) -> None:
+    with running(ServerSettings(models=[model])) as found:
+        missing = call(found, "POST", "/indexes/docs/search", {"query": "q"}, code=404)
+        assert "--index" in missing["message"]
