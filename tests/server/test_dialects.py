@@ -128,7 +128,7 @@ def test_vllm(http: httpx2.Client, expected: list[int]) -> None:
     found = post(http, "/v1/rerank", {**ASK, "use_activation": False, "top_n": 0})
     assert found["id"].startswith("score-")
     assert [row["index"] for row in found["results"]] == expected
-    assert found["results"][0]["document"] == TEXTS[expected[0]]
+    assert found["results"][0]["document"]["text"] == TEXTS[expected[0]]
     one = post(http, "/vllm/rerank", {**ASK, "documents": TEXTS[0]})
     assert len(one["results"]) == 1
 
