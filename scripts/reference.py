@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md, api.md and rerankers.md from the code itself.
+"""Write the pages of docs/reference that come from the code itself.
 
 python scripts/reference.py            # write them
 python scripts/reference.py --check    # fail if they are out of date
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import http_page
 import rerankers_table
 import typer.main
 
@@ -168,6 +169,8 @@ def main() -> int:
         REFERENCE / "cli.md": cli(),
         REFERENCE / "api.md": api(),
         REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
+        REFERENCE / "http.md": http_page.page(NOTE),
+        REFERENCE / "openapi.json": http_page.openapi(),
     }
     if "--check" not in sys.argv[1:]:
         for path, text in pages.items():
@@ -186,7 +189,7 @@ def main() -> int:
             file=sys.stderr,
         )
     if not stale:
-        print("docs/reference/cli.md, api.md and rerankers.md say what the code says")
+        print("docs/reference says what the code says")
     return 1 if stale else 0
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
@@ -19,8 +20,7 @@ from secondpass.server.exchange import Exchange
 from secondpass.server.native.failure import Failure
 from secondpass.server.problems import Problem, invalid
 
-_CODES = (400, 401, 403, 404, 409, 413, 429, 503, 504)
-_SCOPE = "x-scope"
+_KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
 
 def router(answering: Answering, tag: str, scope: str) -> APIRouter:
@@ -34,7 +34,9 @@ def router(answering: Answering, tag: str, scope: str) -> APIRouter:
         prefix="/api/v1",
         tags=[tag],
         route_class=Route,
-        responses={code: {"model": Failure} for code in _CODES},
+        # For the document; keys are checked before a body is looked at.
+        dependencies=[Depends(_KEY)],
+        responses={"default": {"model": Failure, "description": "No answer, and why"}},
     )
 
 

@@ -80,7 +80,7 @@ class Cited:
 
 
 @dataclass
-class AnswerAnswer:
+class FullAnswer:
     """An answer with numbers of passages in brackets.
 
     `status` is "generated" by a language model, "extractive" (sentences of the passages as
@@ -130,12 +130,12 @@ def searching(answering: Answering) -> APIRouter:
 
         return await answering.done(asking, do)
 
-    @routes.post("/indexes/{name}/answer", response_model=AnswerAnswer)
+    @routes.post("/indexes/{name}/answer", response_model=FullAnswer)
     async def answered(name: str, body: AnswerBody, asking: Asking) -> object:
         """Answer a question from what a search finds, with citations."""
         settings = answering.service.settings
 
-        def do() -> AnswerAnswer:
+        def do() -> FullAnswer:
             found = answering.service.collections.find(asking.caller.tenant, name)
             result = answer(
                 found.index,
@@ -155,8 +155,8 @@ def searching(answering: Answering) -> APIRouter:
     return routes
 
 
-def _shown(answer: Answer, number: str) -> AnswerAnswer:
-    return AnswerAnswer(
+def _shown(answer: Answer, number: str) -> FullAnswer:
+    return FullAnswer(
         id=number,
         query=answer.query,
         text=answer.text,
