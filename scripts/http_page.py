@@ -98,7 +98,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     low, high = schema.get("minimum"), schema.get("maximum")
-    limits = "" if low is None else f" from {low} up" if high is None else f" {low} to {high}"
+    limits = (
+        "" if low is None else f" from {low:g} up" if high is None else f" {low:g} to {high:g}"
+    )
     return f"{schema.get('type', 'anything')}{limits}"
 
 

@@ -73,12 +73,23 @@ def test_beyond_what_may_wait_the_answer_is_429(model: str) -> None:
         assert first.result(10).status_code == 200
 
 
-def test_what_takes_too_long_is_504_and_leaves_the_queue(model: str) -> None:
+def test_what_never_had_its_turn_is_429_and_leaves_the_queue(model: str) -> None:
     settings = ServerSettings(models=[model], timeout=0.2)
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         late = send().result(10)
-        assert late.status_code == 504
+        assert late.status_code == 429
+        assert int(late.headers["retry-after"]) >= 1
         let_go()
+        until(lambda: found.service.queue.waiting == 0)
+
+
+def test_what_takes_longer_than_it_may_is_504(model: str) -> None:
+    settings = ServerSettings(models=[model], timeout=0.2)
+    texts = [f"{i} the river and the sea " * 400 for i in range(300)]
+    with running(settings) as found, sending(found.url) as send:
+        assert (
+            send("/v1/rerank", {"query": "q", "documents": texts}).result(20).status_code == 504
+        )
         until(lambda: found.service.queue.waiting == 0)
 
 
@@ -160,7 +171,7 @@ def test_hanging_up_and_deadlines_hold_on_every_path(model: str, path: str, body
             httpx2.post(f"{found.url}{path}", json=body, timeout=0.3)
         until(lambda: found.service.at_once == 0)
         started = time.monotonic()
-        assert send(path, body).result(10).status_code == 504
+        assert send(path, body).result(10).status_code == 429
         assert time.monotonic() - started < 3
         let_go()
 

@@ -205,9 +205,34 @@ def test_a_failure_is_the_callers_and_the_next_job_runs() -> None:
 def test_what_is_late_is_not_begun() -> None:
     queue = WorkQueue(10)
     job = queue.submit([Part(1, lambda: 1)], time.monotonic() - 1)
-    with pytest.raises(LateError):
+    with pytest.raises(OverloadedError):
         job.result.result(10)
     assert queue.waiting == 0
+
+
+def test_what_is_late_after_its_first_part_is_the_requests_own_size() -> None:
+    queue = WorkQueue(10)
+    gate = Gate()
+    job = queue.submit([Part(1, gate), Part(1, lambda: 1)], time.monotonic() + 0.2)
+    assert gate.begun.wait(10)
+    time.sleep(0.25)
+    gate.open.set()
+    with pytest.raises(LateError):
+        job.result.result(10)
+
+
+def test_what_could_not_be_done_in_time_is_refused_at_once() -> None:
+    queue = WorkQueue(10_000)
+    # A pace of 100 a second or less.
+    queue.submit([Part(1, lambda: time.sleep(0.01))], FAR).result.result(10)
+    gate = held(queue)
+    queue.submit([Part(1000, lambda: None)], FAR)
+    with pytest.raises(OverloadedError) as caught:
+        queue.submit([Part(1, lambda: None)], time.monotonic() + 2)
+    assert caught.value.retry_after > 2
+    queue.submit([Part(1, lambda: None)], FAR)
+    gate.open.set()
+    assert queue.close(10)
 
 
 def test_closing_waits_no_longer_than_told() -> None:

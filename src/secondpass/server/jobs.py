@@ -65,6 +65,7 @@ class Job:
     submitted: float = field(default_factory=time.monotonic)
     result: Future[list[Any]] = field(default_factory=Future)
     done: list[Any] = field(default_factory=list)
+    begun: bool = False
 
     @property
     def work(self) -> float:
@@ -74,6 +75,13 @@ class Job:
     def cancel(self) -> None:
         """Give up: what runs is finished, what waits is dropped."""
         self.result.cancel()
+
+    def late(self, pause: float) -> SecondpassError:
+        """Return why it was not done in time; `pause` is how long a new one would wait."""
+        if self.begun:
+            return LateError("The request was not done in time")
+        # It never had its turn: that is the server's load, not the request's size.
+        return OverloadedError(pause)
 
     def settle(self, error: BaseException | None) -> None:
         """Give the caller the results, or the error."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.server.jobs import Job, LateError, OverloadedError, Part
+from secondpass.server.jobs import Job, OverloadedError, Part
 
 # The share of a new measurement in the work done per second.
 _LEARNING = 0.2
@@ -50,6 +50,7 @@ class WorkQueue:
         self._changed = threading.Condition()
         self._waiting = 0.0
         self._rate = _FIRST_RATE
+        self._measured = False
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -59,17 +60,26 @@ class WorkQueue:
         with self._changed:
             return self._waiting
 
+    @property
+    def pause(self) -> float:
+        """How many seconds what waits will take, at the pace of late."""
+        with self._changed:
+            return self._waiting / self._rate
+
     def submit(self, parts: Sequence[Part], deadline: float) -> Job:
         """Queue a job; `deadline` is on the clock of `time.monotonic`.
 
-        Raises `OverloadedError` where too much waits, or where the queue is closed.
+        Raises `OverloadedError` where too much waits, where what waits would, at the pace of
+        late, take until after the deadline, or where the queue is closed.
         """
         job = Job(deadline, deque(parts))
         work = job.work
         with self._changed:
             self._purge()
-            if self._closed or (self._jobs and self._waiting + work > self.most_work):
-                raise OverloadedError(self._waiting / self._rate)
+            pause = self._waiting / self._rate
+            full = self._waiting + work > self.most_work
+            if self._closed or (self._jobs and (full or self._hopeless(pause, deadline))):
+                raise OverloadedError(pause)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="secondpass-queue", daemon=True
@@ -79,6 +89,9 @@ class WorkQueue:
             heapq.heappush(self._jobs, (deadline, next(self._order), job))
             self._changed.notify_all()
         return job
+
+    def _hopeless(self, pause: float, deadline: float) -> bool:
+        return self._measured and time.monotonic() + pause > deadline
 
     def close(self, seconds: float) -> bool:
         """Take no more jobs and wait for those there are; return whether all were done."""
@@ -115,6 +128,7 @@ class WorkQueue:
                 key = mine
             elif mine != key or work + part.work > self.most_at_once:
                 continue
+            job.begun = True
             chosen.append(job)
             work += part.work
             if key is None:
@@ -127,8 +141,9 @@ class WorkQueue:
             self._drop(job)
             return True
         if time.monotonic() >= job.deadline:
+            left = self._waiting
             self._drop(job)
-            job.settle(LateError("The request was not done in time"))
+            job.settle(job.late(left / self._rate))
             return True
         return False
 
@@ -154,7 +169,11 @@ class WorkQueue:
                 job.done.append(result)
                 job.parts.popleft()
             self._waiting -= work
-            self._rate += _LEARNING * (work / seconds - self._rate)
+            rate = work / seconds
+            self._rate = (
+                self._rate + _LEARNING * (rate - self._rate) if self._measured else rate
+            )
+            self._measured = True
         if self.ran is not None:
             self.ran(work, len(jobs), max(started - job.submitted for job in jobs))
         for job in jobs:

@@ -16,7 +16,7 @@ from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
 from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
-from secondpass.server.jobs import GoneError, Job, Joint, LateError, Part
+from secondpass.server.jobs import GoneError, Job, Joint, Part
 from secondpass.server.queue import WorkQueue
 from secondpass.types import Candidate
 
@@ -126,7 +126,7 @@ def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
         raise GoneError("The request was given up") from None
     except TimeoutError:
         job.cancel()
-        raise LateError("The request was not done in time") from None
+        raise job.late(queue.pause) from None
 
 
 def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:

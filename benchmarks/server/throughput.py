@@ -1,0 +1,206 @@
+"""Requests a second and latency of servers, several clients at once, beside Infinity.
+
+    python benchmarks/server/throughput.py --weights FOLDER [--infinity PYTHON] [--rounds 5]
+
+`--weights` is a cross-encoder as transformers saves it; ours is exported from it (int8, the
+way `secondpass export` does it), Infinity reads it as it is (torch) or as fp32 ONNX.
+`--infinity` is the interpreter of an environment with benchmarks/server/requirements.txt.
+All servers stay up; in each round each is asked in turn by each number of clients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx2
+from asking import Question, questions
+from running import Server, ours
+
+CLIENTS = (1, 4, 16)
+DOCUMENTS = (5, 20)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A server, the path that reranks, and the name that its model goes by."""
+
+    name: str
+    server: Server
+    path: str = "/rerank"
+    model: str = "m"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One server asked by so many clients for a while."""
+
+    name: str
+    documents: int
+    clients: int
+    requests: float
+    median: float
+    p95: float
+
+
+async def asked(
+    entry: Entry, some: Sequence[Question], clients: int, seconds: float
+) -> list[float]:
+    """Ask as fast as answers come, for so long; return the seconds of each request."""
+    took: list[float] = []
+    turn = iter(range(10**9))
+    end = time.perf_counter() + seconds
+
+    async def client(http: httpx2.AsyncClient) -> None:
+        while time.perf_counter() < end:
+            question = some[next(turn) % len(some)]
+            body = {"model": entry.model, "query": question.query, "documents": question.texts}
+            started = time.perf_counter()
+            response = await http.post(entry.path, json=body)
+            response.raise_for_status()
+            took.append(time.perf_counter() - started)
+
+    limits = httpx2.Limits(max_connections=clients)
+    async with httpx2.AsyncClient(
+        base_url=entry.server.url, timeout=120, limits=limits
+    ) as http:
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+    return took
+
+
+def cell(entry: Entry, some: Sequence[Question], clients: int, seconds: float) -> Cell:
+    started = time.perf_counter()
+    took = asyncio.run(asked(entry, some, clients, seconds))
+    passed = time.perf_counter() - started
+    took.sort()
+    p95 = took[min(len(took) - 1, int(0.95 * len(took)))]
+    return Cell(
+        entry.name, len(some[0].texts), clients, len(took) / passed, took[len(took) // 2], p95
+    )
+
+
+def agreement(entries: Sequence[Entry], some: Sequence[Question]) -> dict[str, float]:
+    """Return the share of the first server's top three that each has too."""
+    tops: dict[str, list[set[int]]] = {}
+    for entry in entries:
+        for question in some:
+            body = {"model": entry.model, "query": question.query, "documents": question.texts}
+            found = httpx2.post(entry.server.url + entry.path, json=body, timeout=120).json()
+            best = sorted(found["results"], key=lambda r: -r["relevance_score"])[:3]
+            tops.setdefault(entry.name, []).append({r["index"] for r in best})
+    first = tops[entries[0].name]
+    return {
+        name: statistics.mean(len(a & b) / 3 for a, b in zip(first, mine, strict=True))
+        for name, mine in tops.items()
+    }
+
+
+def servers(arguments: argparse.Namespace, folder: Path) -> list[Entry]:
+    log, threads = folder / "log", arguments.threads
+    exported = folder / "exported"
+    command = [sys.executable, "-m", "secondpass", "export", str(arguments.weights)]
+    subprocess.run([*command, "--out", str(exported), "--name", "m"], check=True)
+    options = [] if threads is None else ["--threads", str(threads)]
+    found = [
+        Entry(
+            "secondpass, same weights, int8",
+            Server(ours("--model", str(exported), *options), ready="/ready", log=log),
+            path="/infinity/rerank",
+        ),
+        Entry(
+            "secondpass, bundled reader",
+            Server(ours("--model", "bundled", *options), ready="/ready", log=log),
+            path="/infinity/rerank",
+        ),
+    ]
+    if arguments.infinity is None:
+        return found
+    infinity = [str(arguments.infinity), "-m", "infinity_emb", "v2", "--port", "{port}"]
+    infinity += ["--model-id", str(arguments.weights), "--served-model-name", "m"]
+    infinity += ["--device", "cpu", "--no-bettertransformer", "--batch-size", "32"]
+    for engine in arguments.engines:
+        found.append(
+            Entry(
+                f"Infinity, {engine}",
+                Server(
+                    [*infinity, "--engine", engine], ready="/health", log=log, threads=threads
+                ),
+            )
+        )
+    return found
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """Return medians over rounds, and the spread of requests a second."""
+    lines = [
+        "| server | documents | clients | requests/s | spread | p50 ms | p95 ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    keys = dict.fromkeys((c.documents, c.clients, c.name) for c in cells)
+    for documents, clients, name in sorted(keys, key=lambda k: (k[0], k[1])):
+        mine = [
+            c for c in cells if (c.documents, c.clients, c.name) == (documents, clients, name)
+        ]
+        rates = [c.requests for c in mine]
+        lines.append(
+            f"| {name} | {documents} | {clients} | {statistics.median(rates):.1f} |"
+            f" {min(rates):.1f} to {max(rates):.1f} |"
+            f" {statistics.median(c.median for c in mine) * 1000:.0f} |"
+            f" {statistics.median(c.p95 for c in mine) * 1000:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--infinity", type=Path, help="the interpreter that has Infinity")
+    parser.add_argument("--engines", nargs="+", default=["torch", "optimum"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)
+    parser.add_argument("--documents", type=int, nargs="+", default=DOCUMENTS)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    cells: list[Cell] = []
+    with TemporaryDirectory() as folder:
+        entries: list[Entry] = []
+        try:
+            for entry in servers(arguments, Path(folder)):
+                try:
+                    entry.server.start()
+                except RuntimeError as error:
+                    print(f"absent: {entry.name}: {error}", file=sys.stderr)
+                else:
+                    entries.append(entry)
+            asking = {n: questions(n) for n in arguments.documents}
+            same = [e for e in entries if "bundled" not in e.name]
+            for name, share in agreement(same, next(iter(asking.values()))[:20]).items():
+                print(f"top three as in {same[0].name}: {name} {share:.3f}")
+            for turn in range(arguments.rounds):
+                for some in asking.values():
+                    for clients in arguments.clients:
+                        for entry in entries:
+                            cells.append(cell(entry, some, clients, arguments.seconds))
+                print(f"round {turn + 1} of {arguments.rounds}", file=sys.stderr)
+        finally:
+            for entry in entries:
+                entry.server.stop()
+    print(table(cells))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([asdict(c) for c in cells], indent=1), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
