@@ -1,10 +1,11 @@
 """Requests a second and latency of servers, several clients at once, beside Infinity.
 
-    python benchmarks/server/throughput.py --weights FOLDER [--infinity PYTHON] [--rounds 5]
+    python benchmarks/server/throughput.py --weights FOLDER [--infinity COMMAND] [--rounds 5]
 
 `--weights` is a cross-encoder as transformers saves it; ours is exported from it (int8, the
-way `secondpass export` does it), Infinity reads it as it is (torch) or as fp32 ONNX.
-`--infinity` is the interpreter of an environment with benchmarks/server/requirements.txt.
+way `secondpass export` does it), Infinity reads it as it is (torch); `--onnx` is a folder of
+the same weights as `make bench` prepares it (sbert-onnx), for Infinity's optimum engine.
+`--infinity` is the command `infinity_emb` of an environment with requirements.txt.
 All servers stay up; in each round each is asked in turn by each number of clients.
 """
 
@@ -23,9 +24,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
-from asking import Question, questions
+from asking import SAMPLE, Question, questions
 from running import Server, ours
 
+PAIRS = SAMPLE.parent / "calibration" / "pairs.jsonl"
 CLIENTS = (1, 4, 16)
 DOCUMENTS = (5, 20)
 
@@ -108,7 +110,8 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Entry]:
     log, threads = folder / "log", arguments.threads
     exported = folder / "exported"
     command = [sys.executable, "-m", "secondpass", "export", str(arguments.weights)]
-    subprocess.run([*command, "--out", str(exported), "--name", "m"], check=True)
+    command += ["--out", str(exported), "--name", "m", "--calibrate", str(PAIRS)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     options = [] if threads is None else ["--threads", str(threads)]
     found = [
         Entry(
@@ -124,18 +127,15 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Entry]:
     ]
     if arguments.infinity is None:
         return found
-    infinity = [str(arguments.infinity), "-m", "infinity_emb", "v2", "--port", "{port}"]
-    infinity += ["--model-id", str(arguments.weights), "--served-model-name", "m"]
+    infinity = [str(arguments.infinity), "v2", "--host", "127.0.0.1", "--port", "{port}"]
+    infinity += ["--served-model-name", "m"]
     infinity += ["--device", "cpu", "--no-bettertransformer", "--batch-size", "32"]
-    for engine in arguments.engines:
-        found.append(
-            Entry(
-                f"Infinity, {engine}",
-                Server(
-                    [*infinity, "--engine", engine], ready="/health", log=log, threads=threads
-                ),
-            )
-        )
+    forms = {"torch": arguments.weights, "optimum": arguments.onnx}
+    for engine, weights in forms.items():
+        if weights is not None:
+            command = [*infinity, "--engine", engine, "--model-id", str(weights)]
+            server = Server(command, ready="/health", log=log, threads=threads)
+            found.append(Entry(f"Infinity, {engine}", server))
     return found
 
 
@@ -163,8 +163,8 @@ def table(cells: Sequence[Cell]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--infinity", type=Path, help="the interpreter that has Infinity")
-    parser.add_argument("--engines", nargs="+", default=["torch", "optimum"])
+    parser.add_argument("--infinity", type=Path, help="the command infinity_emb")
+    parser.add_argument("--onnx", type=Path, help="the same weights for Infinity's optimum")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)

@@ -158,6 +158,25 @@ def test_scopes_and_tenants(tmp_path: Path, model: str) -> None:
         assert call(found, "GET", "/indexes/docs", key=acme)["documents"] == 3
 
 
+def test_odd_bodies(shared: Running) -> None:
+    url = f"{shared.url}/api/v1/indexes/docs/search"
+    for content in (b"\x1f\x8b\x08", b"\xff\xfe{}", b"{", b"[" * 5000, b"NaN", b""):
+        for kind in ("application/json", "text/plain", "x/y", ""):
+            headers = {"content-type": kind} if kind else {}
+            response = httpx2.post(url, content=content, headers=headers)
+            assert response.status_code == 400
+            assert response.json()["message"]
+    plain = httpx2.post(
+        url, content=b'{"query": "sea"}', headers={"content-type": "text/plain"}
+    )
+    assert plain.json()["results"]
+    lone = b'{"query": "sea \\ud800", "rerank": false, "mode": "bm25"}'
+    assert "surrogate" in httpx2.post(url, content=lone).json()["message"]
+    model = b'{"query": "q", "documents": ["a"], "model": "\\ud800"}'
+    response = httpx2.post(f"{shared.url}/v1/rerank", content=model)
+    assert response.json()["model"] == "\ud800"
+
+
 def test_without_indexes_it_says_what_to_start_it_with(model: str) -> None:
     with running(ServerSettings(models=[model])) as found:
         missing = call(found, "POST", "/indexes/docs/search", {"query": "q"}, code=404)

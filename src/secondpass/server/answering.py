@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from secondpass.errors import SecondpassError
 from secondpass.server.asking import Ask
@@ -19,6 +19,7 @@ from secondpass.server.keys import ANYBODY, KeyEntry, KeyFile
 from secondpass.server.limits import RateLimits
 from secondpass.server.metrics import Metrics
 from secondpass.server.problems import Problem, problem_of
+from secondpass.server.reply import Reply
 from secondpass.server.service import RerankService
 from secondpass.types import RerankResponse
 
@@ -104,7 +105,7 @@ class Answering:
         """Return the answer, whatever happens, and count it."""
         try:
             found = await work(exchange)
-            response = found if isinstance(found, Response) else JSONResponse(found)
+            response = found if isinstance(found, Response) else Reply(found)
         except Problem as problem:
             response = self.failed(exchange, problem)
         except SecondpassError as error:
@@ -119,7 +120,7 @@ class Answering:
     def failed(self, exchange: Exchange, problem: Problem) -> Response:
         """Return the answer to a request that gets none, as its dialect has it."""
         content = exchange.fail(problem, exchange.id)
-        return JSONResponse(content, problem.status, headers=problem.headers)
+        return Reply(content, problem.status, headers=problem.headers)
 
     def counted(self, exchange: Exchange, status: int) -> None:
         """Count a request that was answered."""

@@ -10,15 +10,17 @@ from fastapi import APIRouter, Depends
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from secondpass.server.answering import Answering
 from secondpass.server.body import read_bytes
 from secondpass.server.exchange import Exchange
 from secondpass.server.native.failure import Failure
 from secondpass.server.problems import Problem, invalid
+from secondpass.server.reply import Reply
 
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
@@ -34,6 +36,7 @@ def router(answering: Answering, tag: str, scope: str) -> APIRouter:
         prefix="/api/v1",
         tags=[tag],
         route_class=Route,
+        default_response_class=Reply,
         # For the document; keys are checked before a body is looked at.
         dependencies=[Depends(_KEY)],
         responses={"default": {"model": Failure, "description": "No answer, and why"}},
@@ -54,17 +57,25 @@ def _handler(
             most=answering.most_bytes(exchange),
             depth=answering.service.settings.max_depth,
         )
-        again = Request(request.scope, _again(content, request.receive))
+        again = Request(_as_json(request.scope), _again(content, request.receive))
         again.state.exchange = exchange
         try:
             return await inner(again)
         except RequestValidationError as error:
             raise invalid(_told(error)) from error
+        except HTTPException as error:
+            raise Problem(error.status_code, "invalid", "the body is not JSON") from error
 
     async def handle(request: Request) -> Response:
         return await answering.answer(Exchange(request, "native", _fail), work)
 
     return handle
+
+
+def _as_json(scope: Scope) -> Scope:
+    """Let a body be read as JSON, whatever its content type says."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*headers, (b"content-type", b"application/json")]}
 
 
 def _again(content: bytes, receive: Receive) -> Receive:

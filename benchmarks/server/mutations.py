@@ -1,0 +1,87 @@
+"""Good requests to every dialect, and ways to spoil them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from typing import Any
+
+_TEXTS = ["the sea", "the river"]
+GOOD: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/rerank", {"query": "sea", "documents": _TEXTS, "top_n": 1}),
+    ("POST", "/v1/rerank", {"query": "sea", "documents": _TEXTS, "top_k": 1, "model": "m"}),
+    ("POST", "/v2/rerank", {"model": "m", "query": "sea", "documents": _TEXTS}),
+    ("POST", "/v1/reranking", {"query": "sea", "input": _TEXTS, "rank_fields": ["text"]}),
+    ("POST", "/rerank", {"query": "sea", "texts": _TEXTS, "raw_scores": True}),
+    ("POST", "/rerank", {"query": "sea", "documents": _TEXTS, "property": ""}),
+    ("POST", "/score", {"text_1": "sea", "text_2": _TEXTS}),
+    ("POST", "/api/v1/rerank", {"query": "sea", "documents": _TEXTS, "top_k": 1}),
+    ("POST", "/api/v1/indexes", {"name": "docs", "chunk_tokens": 64, "overlap": 8}),
+    (
+        "POST",
+        "/api/v1/indexes/docs/documents",
+        {"documents": [{"id": "b", "text": "the ship", "metadata": {"year": 1}}]},
+    ),
+    (
+        "POST",
+        "/api/v1/indexes/docs/search",
+        {"query": "sea", "filter": "year > 2000", "mode": "hybrid", "weights": [1, 1]},
+    ),
+    ("POST", "/api/v1/indexes/docs/answer", {"query": "sea", "passages": 2}),
+]
+_ODD: list[Any] = [
+    None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, -0.0, 1e308, "", " ", "x" * 5000,
+    "\ud800", "\x00", "'; drop table x; --", [], {}, [None], [[]], {"a": {"b": []}}, [""],
+    ["\ud800"], [{"text": None}], [{"text": "x", "id": 5}], "../../etc/passwd",
+    ["x"] * 1200, "${jndi:x}",
+]  # fmt: skip
+
+
+def mutated(good: Any, chooser: random.Random) -> bytes:
+    """Return a body with one to three things wrong."""
+    body = copy.deepcopy(good)
+    for _ in range(chooser.randint(1, 3)):
+        body = _spoiled(body, chooser)
+    return json.dumps(body).encode()
+
+
+def _spoiled(value: Any, chooser: random.Random) -> Any:
+    if isinstance(value, dict) and value and chooser.random() < 0.9:
+        name = chooser.choice(list(value))
+        kind = chooser.random()
+        if kind < 0.2:
+            del value[name]
+        elif kind < 0.3:
+            value[chooser.choice(["strange", "__class__", name.upper(), ""])] = copy.deepcopy(
+                value[name]
+            )
+        elif kind < 0.6:
+            value[name] = _spoiled(value[name], chooser)
+        else:
+            value[name] = copy.deepcopy(chooser.choice(_ODD))
+        return value
+    if isinstance(value, list) and value and chooser.random() < 0.7:
+        value[chooser.randrange(len(value))] = copy.deepcopy(chooser.choice(_ODD))
+        return value
+    return copy.deepcopy(chooser.choice(_ODD))
+
+
+def broken(good: Any, chooser: random.Random) -> bytes:
+    """Return what is no JSON, or hardly."""
+    content = json.dumps(good).encode()
+    at = chooser.randrange(len(content))
+    return chooser.choice(
+        [
+            b"",
+            content[:at],
+            content[:at] + bytes([chooser.randrange(256)]) + content[at:],
+            b"[" * 5000,
+            b'{"query":' * 500,
+            b"\xff\xfe" + content,
+            b"NaN",
+            b'{"query": NaN, "documents": [Infinity]}',
+            content * 2,
+            b"\x1f\x8b\x08\x00",
+        ]
+    )
