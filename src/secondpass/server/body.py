@@ -21,20 +21,26 @@ async def read_body(request: Request, *, most: int, depth: int) -> Body:
     Raises `Problem`: 413 for more than `most` bytes, 400 for what is no JSON object or
     nested deeper than `depth`.
     """
-    content = bytearray()
-    async for some in request.stream():
-        content += some
-        if len(content) > most:
-            raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
-    if _too_deep(bytes(content), depth):
+    content = await read_bytes(request, most=most)
+    if _too_deep(content, depth):
         raise invalid(f"the JSON is nested deeper than {depth}")
     try:
-        found = json.loads(bytes(content))
+        found = json.loads(content)
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON") from None
     if not isinstance(found, dict):
         raise invalid("the body is not a JSON object")
     return Body(found)
+
+
+async def read_bytes(request: Request, *, most: int) -> bytes:
+    """Return a request's body; raises `Problem` (413) for more than `most` bytes."""
+    content = bytearray()
+    async for some in request.stream():
+        content += some
+        if len(content) > most:
+            raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
+    return bytes(content)
 
 
 def _too_deep(content: bytes, depth: int) -> bool:
@@ -94,6 +100,15 @@ class Body:
         if not whole or value < least:
             raise invalid(f"{name} must be a whole number from {least} up, not {value!r}"[:200])
         return int(value)
+
+    def part(self, name: str) -> Body:
+        """Return an object within, empty where there is none."""
+        value = self.found.get(name)
+        if value is None:
+            return Body({})
+        if not isinstance(value, dict):
+            raise invalid(f"{name} must be an object, not {_kind(value)}")
+        return Body(value)
 
     def items(self, name: str) -> list[Any]:
         """Return a list, which must be there."""

@@ -40,6 +40,11 @@ class Place:
     namespace: str
     name: str
 
+    @property
+    def full_name(self) -> str:
+        """What `Collections.find` knows it by."""
+        return self.name if self.namespace == SERVED else f"{self.namespace}/{self.name}"
+
 
 class Collection:
     """One index with what a dialect says of it.
