@@ -21,7 +21,7 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
-from secondpass.server import openai
+from secondpass.server import openai, searching
 from secondpass.server.about import About
 from secondpass.server.answering import Answering
 from secondpass.server.dialects import (
@@ -131,7 +131,7 @@ def _routes(answering: Answering) -> list[Route]:
             Route(f"{prefix}/.well-known/ready", about.container_ready),
             Route(f"{prefix}/.well-known/live", about.container_live),
         ]
-    routes += openai.routes(answering)
+    routes += [*openai.routes(answering), *searching.routes(answering)]
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
 
 
