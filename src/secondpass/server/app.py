@@ -37,6 +37,7 @@ from secondpass.server.dialects import (
 )
 from secondpass.server.dialects.dialect import Dialect
 from secondpass.server.keys import KeyFile
+from secondpass.server.mcp.over_http import OverHttp
 from secondpass.server.metrics import Metrics
 from secondpass.server.native import failure, native
 from secondpass.server.problems import Problem, invalid
@@ -58,11 +59,13 @@ def create_app(settings: ServerSettings) -> FastAPI:
     if keys is not None:
         keys.entries()
     answering = Answering(service, Metrics(service), keys)
+    agents = OverHttp(answering)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(service.load)
         yield
+        await agents.close()
         await anyio.to_thread.run_sync(service.close)
 
     app = FastAPI(
@@ -75,7 +78,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(native(answering))
-    app.router.routes += _routes(answering)
+    app.router.routes += [*_routes(answering), *agents.routes()]
     app.add_middleware(_OneSlash)
     app.add_middleware(_Bounded, most=settings.max_body)
 
