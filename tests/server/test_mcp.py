@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -249,3 +251,26 @@ def test_without_the_extra_the_answer_says_what_to_install(
         got = post(url, called("x"))
         assert got.status_code == 501
         assert "pip install 'secondpass[mcp]'" in got.json()["error"]["message"]
+
+
+def test_many_first_requests_start_it_once(model: str) -> None:
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    with serving(ServerSettings(models=[model])) as url, ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(post, url, listing) for _ in range(8)]
+        assert [len(one.result(60).json()["result"]["tools"]) for one in asked] == [3] * 8
+
+
+def test_the_logging_of_the_process_stays_as_it_is() -> None:
+    code = (
+        "import logging\n"
+        "from secondpass.server.mcp.hosts import LocalHost\n"
+        "from secondpass.server.mcp.tools import make_server\n"
+        "from secondpass.server.service import RerankService\n"
+        "from secondpass.server.settings import ServerSettings\n"
+        "service = RerankService(ServerSettings())\n"
+        "make_server(service, LocalHost(service))\n"
+        "service.close()\n"
+        "print(logging.getLogger().handlers)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

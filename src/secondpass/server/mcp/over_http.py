@@ -32,8 +32,7 @@ class OverHttp:
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        self._lock = asyncio.Lock()
-        self._app: ASGIApp | None = None
+        self._starting: asyncio.Task[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
@@ -45,6 +44,8 @@ class OverHttp:
     async def close(self) -> None:
         """Leave off, if anybody has begun."""
         self._stop.set()
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
         if self._running is not None:
             await self._running
 
@@ -56,24 +57,29 @@ class OverHttp:
         return await _answered(await self._started(), exchange, content)
 
     async def _started(self) -> ASGIApp:
-        async with self._lock:
-            if self._app is None:
-                try:
-                    server = await anyio.to_thread.run_sync(_made, self._answering)
-                except MissingExtraError as error:
-                    raise Problem(501, "missing", str(error)) from error
-                began = asyncio.Event()
-                # Its life is the server's, not that of the request that was the first.
-                self._running = asyncio.create_task(
-                    self._live(server, began), context=contextvars.Context()
-                )
-                await began.wait()
-                self._app = server.session_manager.handle_request
-        return self._app
+        if self._starting is None:
+            # Its life is the server's, not that of the request that was the first.
+            self._starting = asyncio.create_task(self._start(), context=contextvars.Context())
+        starting = self._starting
+        try:
+            return await asyncio.shield(starting)
+        except MissingExtraError as error:
+            self._starting = None
+            raise Problem(501, "missing", str(error)) from error
 
-    async def _live(self, server: Any, began: asyncio.Event) -> None:
+    async def _start(self) -> ASGIApp:
+        server = await anyio.to_thread.run_sync(_made, self._answering)
+        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running = asyncio.create_task(self._live(server, began))
+        await asyncio.wait({began, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        if self._running.done():
+            await self._running
+        app: ASGIApp = server.session_manager.handle_request
+        return app
+
+    async def _live(self, server: Any, began: asyncio.Future[None]) -> None:
         async with server.session_manager.run():
-            began.set()
+            began.set_result(None)
             await self._stop.wait()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -59,14 +61,14 @@ TopN = Annotated[int | None, Field(ge=1, description="How many to return; all wi
 
 def make_server(service: RerankService, host: Host) -> MCPServer[Any]:
     """Return a server of the tools, which anything can run."""
-    server: MCPServer[Any] = MCPServer(
-        "secondpass",
-        version=secondpass.__version__,
-        instructions=_INSTRUCTIONS,
-        log_level="WARNING",
-        # Nothing here changes that could be told, and so no stream stays open.
-        subscriptions=False,
-    )
+    with _logging_as_it_is():
+        server: MCPServer[Any] = MCPServer(
+            "secondpass",
+            version=secondpass.__version__,
+            instructions=_INSTRUCTIONS,
+            # Nothing here changes that could be told, and so no stream stays open.
+            subscriptions=False,
+        )
     work = _Work(service, host)
 
     @server.tool(title="Search", annotations=_READS)
@@ -130,6 +132,17 @@ def make_server(service: RerankService, host: Host) -> MCPServer[Any]:
         return await work.done(context, "search", do)
 
     return server
+
+
+@contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    """Keep the package from setting up logging, which it leaves alone where it is set up."""
+    root, nobody = logging.getLogger(), logging.NullHandler()
+    root.addHandler(nobody)
+    try:
+        yield
+    finally:
+        root.removeHandler(nobody)
 
 
 class _Work:

@@ -19,7 +19,9 @@ def chunk(passage: Passage, found: Found) -> dict[str, Any]:
     result = _result(passage, found)
     document = None if result is None else result.document
     metadata = {} if document is None else document.metadata
-    score = 0.0 if result is None else share(result)
+    score = passage.probability
+    if score is None:
+        score = 0.0 if result is None else share(result)
     return {
         "id": passage.ids[0] if passage.ids else None,
         "type": "text",
@@ -55,4 +57,6 @@ def cited(text: str, citations: Sequence[Citation], found: Found) -> list[dict[s
 
 
 def _result(passage: Passage, found: Found) -> RankedDocument | None:
-    return next((found[name] for name in passage.ids if name in found), None)
+    """Return the best of the results that a passage was merged from."""
+    there = [found[name] for name in passage.ids if name in found]
+    return min(there, key=lambda result: result.rank, default=None)
