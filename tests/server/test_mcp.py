@@ -212,6 +212,8 @@ def test_plain_requests(served: Library) -> None:
     assert post(served.url, b"[]", key).status_code == 400
     assert httpx2.get(f"{served.url}/mcp").status_code == 405
     assert httpx2.delete(f"{served.url}/mcp").status_code == 405
+    deep = post(served.url, b'{"x": ' + b"[" * 40 + b"]" * 40 + b"}", key)
+    assert "nested deeper" in deep.json()["error"]["message"]
     half = post(served.url, rb'{"jsonrpc": "2.0", "id": 1, "x": "\ud800"}', key)
     assert half.status_code == 400
     large = post(served.url, called("x" * 3000), served.keys["few"])

@@ -15,15 +15,25 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _OPENING = b"[{"
 
 
+async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
+    """Return a request's body, which is JSON or nothing; raises `Problem` as `read_body`."""
+    content = bytearray()
+    async for some in request.stream():
+        content += some
+        if len(content) > most:
+            raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
+    if _too_deep(bytes(content), depth):
+        raise invalid(f"the JSON is nested deeper than {depth}")
+    return bytes(content)
+
+
 async def read_body(request: Request, *, most: int, depth: int) -> Body:
     """Return a request's JSON object, whatever its content type says.
 
     Raises `Problem`: 413 for more than `most` bytes, 400 for what is no JSON object or
     nested deeper than `depth`.
     """
-    content = await read_bytes(request, most=most)
-    if _too_deep(content, depth):
-        raise invalid(f"the JSON is nested deeper than {depth}")
+    content = await read_bytes(request, most=most, depth=depth)
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -31,16 +41,6 @@ async def read_body(request: Request, *, most: int, depth: int) -> Body:
     if not isinstance(found, dict):
         raise invalid("the body is not a JSON object")
     return Body(found)
-
-
-async def read_bytes(request: Request, *, most: int) -> bytes:
-    """Return a request's body; raises `Problem` (413) for more than `most` bytes."""
-    content = bytearray()
-    async for some in request.stream():
-        content += some
-        if len(content) > most:
-            raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
-    return bytes(content)
 
 
 def _too_deep(content: bytes, depth: int) -> bool:

@@ -41,8 +41,8 @@ class Place:
     name: str
 
     @property
-    def full_name(self) -> str:
-        """What `Collections.find` knows it by."""
+    def label(self) -> str:
+        """What `Collections.find` finds it by."""
         return self.name if self.namespace == SERVED else f"{self.namespace}/{self.name}"
 
 

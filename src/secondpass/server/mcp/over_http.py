@@ -52,8 +52,11 @@ class OverHttp:
     async def _answer(self, exchange: Exchange) -> Response:
         if not self._answering.service.ready:
             raise Problem(503, "starting", "the models are being loaded", retry_after=1)
-        most = self._answering.most_bytes(exchange)
-        content = await read_bytes(exchange.request, most=most)
+        content = await read_bytes(
+            exchange.request,
+            most=self._answering.most_bytes(exchange),
+            depth=self._answering.service.settings.max_depth,
+        )
         return await _answered(await self._started(), exchange, content)
 
     async def _started(self) -> ASGIApp:

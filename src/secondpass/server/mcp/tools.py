@@ -180,7 +180,7 @@ class _Work:
             return collections.find(caller.tenant, name)
         except Problem as problem:
             found = [
-                one.place.full_name
+                one.place.label
                 for namespace in collections.namespaces(caller.tenant)
                 for one in collections.listed(caller.tenant, namespace)
             ]

@@ -59,7 +59,7 @@ def models(service: RerankService, caller: KeyEntry) -> Iterator[Row]:
         collections = service.collections
         for namespace in collections.namespaces(caller.tenant):
             for found in collections.listed(caller.tenant, namespace):
-                yield _row(found.place.full_name, "chat")
+                yield _row(found.place.label, "chat")
 
 
 def fail(problem: Problem, request: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Reply:
         """The name that the client asked for, or else the index's own."""
         if self._request.model:
             return self._request.model
-        return "" if self._collection is None else self._collection.place.full_name
+        return "" if self._collection is None else self._collection.place.label
 
     def search(self, query: str, **options: Any) -> RerankResponse:
         """Search the index, as `stream_answer` asks for it, and remember what was found."""
