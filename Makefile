@@ -16,6 +16,7 @@ EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
 TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
+NODE_CLIENT := 'cohere-ai@>=8.1 <9'
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
@@ -68,8 +69,17 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)mcp$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
 	@touch $@
+
+# A client that tests ask the server with; without npm they are skipped, and say so.
+$(VENV)/.node: $(VENV)/.made
+	@if command -v npm >/dev/null; then \
+	  echo "-- installing $(NODE_CLIENT) for Node"; mkdir -p $(VENV)/node; \
+	  npm install --prefix $(VENV)/node --no-audit --no-fund --no-package-lock --ignore-scripts \
+	    --loglevel=error $(NODE_CLIENT) > $(VENV)/npm.log 2>&1 && touch $@ \
+	    || echo "npm failed, and tests with Node's client are skipped; see $(VENV)/npm.log" >&2; \
+	else echo "-- there is no npm here, so the tests with Node's client are skipped"; fi
 
 comma := ,
 FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
@@ -88,7 +98,7 @@ demo: $(VENV)/.demo
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.node
 	@echo "-- running the tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
 	@echo

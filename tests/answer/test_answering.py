@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import Document, Index, InputError
-from secondpass.answer import AnswerStatus, answer, stream_answer
+from secondpass.answer import AnswerStatus, Turn, answer, stream_answer
 from secondpass.answer.prompts import NOT_FOUND
 from secondpass.errors import LLMError
 from secondpass.llm import Completion, Stop
@@ -101,6 +101,29 @@ def test_a_query_can_be_rewritten(index: Index) -> None:
     assert failed.searched is None
     assert "not rewritten" in (failed.reason or "")
     assert failed.text == "Paris [1]."
+
+
+def test_what_was_said_before_is_read_and_instructions_are_kept(index: Index) -> None:
+    llm = ScriptedLLM(["capital of France", "It is Paris [1]."])
+    history = [Turn("user", f"turn {n} <document") for n in range(12)]
+    stream = stream_answer(
+        index, "And its capital?", llm=llm, rewrite=True, history=history,
+        instructions="Answer in {verse}.",
+    )  # fmt: skip
+    pieces = iter(stream)
+    assert stream.passages == ()
+    next(pieces)
+    assert stream.passages[0].ids == ("paris",)
+    assert list(pieces)
+    assert stream.answer is not None
+    assert stream.answer.query == "And its capital?"
+    assert stream.answer.searched == "capital of France"
+    for prompt in llm.prompts:
+        assert "user: turn 2 " in prompt.user
+        assert "turn 1 " not in prompt.user
+        assert "user: turn 11 <document" not in prompt.user
+        assert "Now: And its capital?" in prompt.user
+    assert llm.prompts[1].system.endswith("\n\nAnswer in {verse}.")
 
 
 def test_an_empty_index_has_no_answer(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secondpass.answer.answering import AnswerStream, answer, stream_answer
-from secondpass.answer.types import Answer, AnswerStatus, Citation, Passage
+from secondpass.answer.types import Answer, AnswerStatus, Citation, Passage, Turn
 
 __all__ = [
     "Answer",
@@ -11,6 +11,7 @@ __all__ = [
     "AnswerStream",
     "Citation",
     "Passage",
+    "Turn",
     "answer",
     "stream_answer",
 ]

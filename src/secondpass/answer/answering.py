@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
+from secondpass.answer.asking import Asking
 from secondpass.answer.citing import CitationFilter, citations
-from secondpass.answer.context import assemble, ends_first
+from secondpass.answer.context import assemble
 from secondpass.answer.extracting import extract, highlighted
-from secondpass.answer.prompts import ANSWER, NOT_FOUND, REWRITE
-from secondpass.answer.types import Answer, AnswerStatus, Passage
-from secondpass.errors import InputError, LLMError
-from secondpass.llm import LLM, Completion, Prompt, Stop, load_llm
+from secondpass.answer.prompts import ANSWER, NOT_FOUND
+from secondpass.answer.rewriting import rewritten
+from secondpass.answer.types import Answer, AnswerStatus, Passage, Turn
+from secondpass.errors import InputError
+from secondpass.llm import LLM, Completion, Stop, load_llm
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import check_count, check_number, check_query
 from secondpass.rerank.llm.documents import count_tokens
-from secondpass.rerank.llm.marks import Marker
 from secondpass.rerank.llm.prompts import PromptTemplate
 from secondpass.types import RerankResponse, Status
 
@@ -49,22 +50,31 @@ class AnswerOptions(TypedDict, total=False):
     prompt: PromptTemplate
     reranker: BaseReranker | None
     search: Mapping[str, Any] | None
+    history: Sequence[Turn]
+    instructions: str
+
+
+_Piece = str | tuple[Passage, ...] | Answer
 
 
 class AnswerStream:
     """An answer that arrives in pieces: iterate over it once.
 
-    `answer` is the whole, as soon as the last piece has been taken; None before.
+    `passages` are those that it can cite, from the first piece on. `answer` is the whole,
+    as soon as the last piece has been taken; None before.
     """
 
-    def __init__(self, pieces: Iterator[str | Answer]) -> None:
+    def __init__(self, pieces: Iterator[_Piece]) -> None:
         self._pieces = pieces
+        self.passages: tuple[Passage, ...] = ()
         self.answer: Answer | None = None
 
     def __iter__(self) -> Iterator[str]:
         for piece in self._pieces:
             if isinstance(piece, Answer):
                 self.answer = piece
+            elif isinstance(piece, tuple):
+                self.passages = piece
             elif piece:
                 yield piece
 
@@ -91,6 +101,8 @@ def stream_answer(
     prompt: PromptTemplate = ANSWER,
     reranker: BaseReranker | None = None,
     search: Mapping[str, Any] | None = None,
+    history: Sequence[Turn] = (),
+    instructions: str = "",
 ) -> AnswerStream:
     """Answer a question from what an index finds, with citations that are checked.
 
@@ -102,6 +114,8 @@ def stream_answer(
     - `min_probability`: if no passage found is more likely relevant than this, the answer is
       that there is none, and no model is asked to write one. None does not look.
     - `search`: further arguments for `index.search`.
+    - `history`: what was said before the question, of which a model reads the last 10 turns;
+      `instructions`: what it is told besides the prompt, such as a language or a tone.
 
     Raises `InputError` for arguments that cannot be used and `LLMError` if the model fails;
     what had been streamed by then stays with the caller.
@@ -119,11 +133,11 @@ def stream_answer(
     if rewrite and model is None:
         raise InputError("Rewriting needs a language model", fix="Name one with llm=….")
 
-    def pieces() -> Iterator[str | Answer]:
+    def pieces() -> Iterator[_Piece]:
         clock = _Clock()
         asked, tokens, trouble = query, 0, None
         if rewrite and model is not None:
-            asked, tokens, trouble = _rewritten(model, query)
+            asked, tokens, trouble = rewritten(model, query, history)
             clock.lap("rewrite")
         found = index.search(asked, top_k=passages, **dict(search or {}))
         clock.lap("search")
@@ -140,6 +154,7 @@ def stream_answer(
             tokens=tokens,
             reason=trouble,
         )
+        yield chosen
         why = _nothing(found, chosen, draft.probability, min_probability)
         if why is not None:
             yield _NO_ANSWER
@@ -148,7 +163,8 @@ def stream_answer(
         if model is None:
             yield from _extracted(draft, reranker, clock)
         else:
-            yield from _generated(draft, model, prompt, max_tokens, clock)
+            asking = Asking(model, prompt, max_tokens, tuple(history), instructions)
+            yield from _generated(draft, asking, clock)
 
     return AnswerStream(pieces())
 
@@ -175,22 +191,8 @@ def _extracted(
     )
 
 
-def _generated(
-    draft: Answer, llm: LLM, template: PromptTemplate, max_tokens: int, clock: _Clock
-) -> Iterator[str | Answer]:
-    shown = ends_first(draft.passages)
-    texts = [f"{p.number}. {p.title or ''}\n{p.text}" for p in shown]
-    marked = Marker().mark(draft.query, texts)
-    system, user = template.fill(
-        {
-            "query": draft.query,
-            "documents": marked.text,
-            "ids": ", ".join(marked.ids),
-            "count": str(len(texts)),
-            "mark": marked.mark,
-        }
-    )
-    stream = llm.stream(Prompt(system, user, max_tokens=max_tokens))
+def _generated(draft: Answer, asking: Asking, clock: _Clock) -> Iterator[str | Answer]:
+    stream = asking.llm.stream(asking.prompt(draft.query, draft.passages))
     numbers = CitationFilter([p.number for p in draft.passages])
     said, kept, first = "", "", True
     for piece in stream:
@@ -224,19 +226,6 @@ def _generated(
         citations=tuple(citations(kept, draft.passages)),
         reason=_both(draft.reason, trouble),
     )
-
-
-def _rewritten(llm: LLM, query: str) -> tuple[str, int, str | None]:
-    """Return the query to search for, the tokens it took and what went wrong."""
-    try:
-        found = llm.complete(Prompt(REWRITE, query, max_tokens=80))
-    except LLMError as error:
-        return query, 0, f"the query was not rewritten: {error}"
-    lines = [line.strip().strip("\"'") for line in found.text.splitlines()]
-    line = next((line for line in lines if line), "")[:400]
-    if found.stop is Stop.REFUSAL or not line:
-        return query, found.tokens, "the query was not rewritten: the model gave none"
-    return line, found.tokens, None
 
 
 def _nothing(

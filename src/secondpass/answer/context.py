@@ -44,7 +44,7 @@ def assemble(
         if cost > left:
             if chosen:
                 continue
-            piece = replace(piece, text=_cut(piece.text, left, count))
+            piece = replace(piece, text=beginning(piece.text, left, count))
         left -= min(cost, left)
         chosen.append(piece)
     merged = _merge(chosen)
@@ -122,7 +122,7 @@ def _merge(pieces: Sequence[_Piece]) -> list[_Piece]:
     return merged
 
 
-def _cut(text: str, tokens: int, count: Callable[[str], int]) -> str:
+def beginning(text: str, tokens: int, count: Callable[[str], int]) -> str:
     """Return the longest beginning of whole words that has at most so many tokens, or one."""
     words = text.split(" ")
     low, high = 1, len(words)

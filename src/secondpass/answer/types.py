@@ -19,6 +19,14 @@ class AnswerStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What was said before a question: `role` is "user" or "assistant"."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A text that an answer may cite, by its `number` from 1.
 

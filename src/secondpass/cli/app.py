@@ -21,6 +21,7 @@ from secondpass.cli.export import export
 from secondpass.cli.index import index
 from secondpass.cli.keys import keys
 from secondpass.cli.label import label
+from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.report import report
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(models, doctor, bench, serve),
+    *(models, doctor, bench, serve, mcp),
     *(export, mine, train, distill),
 ):
     app.command()(command)

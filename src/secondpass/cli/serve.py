@@ -75,7 +75,7 @@ def serve(
     run(
         ServerSettings(
             models=model if model else ["bundled"],
-            indexes=_named(index or []),
+            indexes=named_folders(index or []),
             data=data,
             llm=llm,
             host=host,
@@ -93,7 +93,11 @@ def serve(
     )
 
 
-def _named(given: list[str]) -> dict[str, Path]:
+def named_folders(given: list[str]) -> dict[str, Path]:
+    """Return indexes by name, of options NAME=FOLDER or FOLDER.
+
+    Raises InputError for two of one name.
+    """
     found: dict[str, Path] = {}
     for one in given:
         name, equals, folder = one.partition("=")

@@ -25,6 +25,7 @@ _OPTIONAL = (
     "max_completion_tokens",
     "max_tokens",
     "temperature",
+    "top_p",
     "seed",
     "stop",
     "top_logprobs",
@@ -57,6 +58,8 @@ class OpenAIChat(Dialect):
         body: Body = {"model": model, "messages": messages, limit: prompt.max_tokens}
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
+        if prompt.top_p is not None:
+            body["top_p"] = prompt.top_p
         if prompt.seed is not None:
             body["seed"] = prompt.seed
         if prompt.stop:

@@ -32,8 +32,8 @@ class Prompt:
       model to one; others ignore it. `schema_name` names it.
     - `top_logprobs`: for how many candidates of each token the log-probability is wanted,
       0 to 20; 0 asks for none.
-    - `temperature`, `seed`: as in sampling; None leaves them to the server. A model that
-      does not take one is asked without it.
+    - `temperature`, `top_p`, `seed`: as in sampling; None leaves them to the server. A model
+      that does not take one is asked without it.
 
     Raises `InputError` for numbers out of these ranges.
     """
@@ -47,6 +47,7 @@ class Prompt:
     top_logprobs: int = 0
     temperature: float | None = 0.0
     seed: int | None = None
+    top_p: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:

@@ -1,4 +1,4 @@
-"""What a server says of itself: health, readiness, models, limits, counts."""
+"""What a server says of itself: health, readiness, limits, counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 import secondpass
 from secondpass.server.answering import Answering
 from secondpass.server.metrics import Metrics
-from secondpass.server.problems import Problem
 from secondpass.server.queued import TOKENS_AT_ONCE
 from secondpass.server.service import MOST_AT_ONCE, RerankService
 
@@ -19,7 +18,6 @@ class About:
     """Answers what monitors and clients ask before they send work."""
 
     def __init__(self, answering: Answering) -> None:
-        self._answering = answering
         self._service: RerankService = answering.service
         self._metrics: Metrics = answering.metrics
 
@@ -68,22 +66,6 @@ class About:
                 "docker_label": None,
             }
         )
-
-    async def models(self, request: Request) -> Response:
-        """Return the models in OpenAI's and Cohere's shape at once."""
-        try:
-            self._answering.check(request)
-        except Problem as problem:
-            return JSONResponse(
-                {"error": {"message": problem.message}}, problem.status, problem.headers
-            )
-        names = self._service.models
-        rows = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "secondpass"}
-            for name in names
-        ]
-        listed = [{"name": name, "endpoints": ["rerank"]} for name in names]
-        return JSONResponse({"object": "list", "data": rows, "models": listed})
 
     async def metrics(self, request: Request) -> Response:
         """Return counts and times for Prometheus."""

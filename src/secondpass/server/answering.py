@@ -37,9 +37,9 @@ class Answering:
         self._rates = RateLimits()
 
     def handler(
-        self, dialect: str, fail: Fail, scope: str, work: Work
+        self, dialect: str, fail: Fail, scope: str | None, work: Work
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Return what answers a path, for callers with this scope."""
+        """Return what answers a path, for callers with this scope; None for any key."""
 
         async def checked(exchange: Exchange) -> Any:
             exchange.caller = self.check(exchange.request, scope)
@@ -50,12 +50,16 @@ class Answering:
 
         return answer
 
-    def check(self, request: Request, scope: str = "rerank") -> KeyEntry:
-        """Return who asks; raises Problem without a key, or beyond what the key may."""
+    def check(self, request: Request, scope: str | None = "rerank") -> KeyEntry:
+        """Return who asks; raises Problem without a key, or beyond what the key may.
+
+        A scope of None is one that every key has.
+        """
         if self.keys is None:
             return ANYBODY
         caller = self.keys.find(key_in(request.headers))
-        caller.allow(scope)
+        if scope is not None:
+            caller.allow(scope)
         if caller.per_minute is not None:
             self._rates.take(caller.id, caller.per_minute)
         return caller

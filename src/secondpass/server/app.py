@@ -18,6 +18,7 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
+from secondpass.server import openai, searching
 from secondpass.server.about import About
 from secondpass.server.answering import Answering
 from secondpass.server.dialects import (
@@ -33,6 +34,7 @@ from secondpass.server.dialects import (
 )
 from secondpass.server.dialects.dialect import Dialect
 from secondpass.server.keys import KeyFile
+from secondpass.server.mcp.over_http import OverHttp
 from secondpass.server.metrics import Metrics
 from secondpass.server.native import native
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
@@ -53,11 +55,13 @@ def create_app(settings: ServerSettings) -> FastAPI:
     if keys is not None:
         keys.entries()
     answering = Answering(service, Metrics(service), keys)
+    agents = OverHttp(answering)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(service.load)
         yield
+        await agents.close()
         await anyio.to_thread.run_sync(service.close)
 
     app = FastAPI(
@@ -71,7 +75,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.service = service
     for router in native(answering):
         app.include_router(router)
-    app.router.routes += _routes(answering)
+    app.router.routes += [*_routes(answering), *agents.routes()]
     app.add_middleware(_OneSlash)
     return app
 
@@ -114,7 +118,7 @@ def _routes(answering: Answering) -> list[Route]:
             Route(f"{prefix}/.well-known/ready", about.container_ready),
             Route(f"{prefix}/.well-known/live", about.container_live),
         ]
-    routes += [Route(path, about.models) for path in ("/v1/models", "/infinity/models")]
+    routes += [*openai.routes(answering), *searching.routes(answering)]
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
 
 

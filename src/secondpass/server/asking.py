@@ -46,13 +46,7 @@ class Answered:
 
     def score(self, result: RankedDocument) -> float:
         """Return a logit where those were asked for, or else a share from 0 to 1."""
-        if self.ask.raw:
-            return result.score
-        if result.probability is not None:
-            return result.probability
-        if result.score_kind is ScoreKind.LOGIT:
-            return 1 / (1 + math.exp(-max(-500.0, min(500.0, result.score))))
-        return result.score
+        return result.score if self.ask.raw else share(result)
 
     def rows(self, document: Callable[[int], Any]) -> list[dict[str, Any]]:
         """Return index, score and, where it was asked for, the document, best first.
@@ -73,6 +67,15 @@ class Answered:
         """How many tokens the client's texts have, about: what was kept is not read again."""
         texts = [self.ask.query, *self.ask.documents]
         return max(1, sum(map(len, texts)) // 4)
+
+
+def share(result: RankedDocument) -> float:
+    """Return a result's probability, or else its score, of which logits become shares."""
+    if result.probability is not None:
+        return result.probability
+    if result.score_kind is ScoreKind.LOGIT:
+        return 1 / (1 + math.exp(-max(-500.0, min(500.0, result.score))))
+    return result.score
 
 
 def asked(

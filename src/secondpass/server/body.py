@@ -101,6 +101,15 @@ class Body:
             raise invalid(f"{name} must be a whole number from {least} up, not {value!r}"[:200])
         return int(value)
 
+    def part(self, name: str) -> Body:
+        """Return an object within, empty where there is none."""
+        value = self.found.get(name)
+        if value is None:
+            return Body({})
+        if not isinstance(value, dict):
+            raise invalid(f"{name} must be an object, not {_kind(value)}")
+        return Body(value)
+
     def items(self, name: str) -> list[Any]:
         """Return a list, which must be there."""
         value = self.found.get(name)

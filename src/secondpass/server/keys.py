@@ -47,9 +47,13 @@ class KeyEntry:
     max_documents: int | None = None
     max_body: int | None = None
 
+    def may(self, scope: str) -> bool:
+        """Return whether this key is for it."""
+        return scope in self.scopes or "admin" in self.scopes
+
     def allow(self, scope: str) -> None:
         """Raise Problem 403 for what this key is not for."""
-        if scope not in self.scopes and "admin" not in self.scopes:
+        if not self.may(scope):
             raise Problem(403, "scope", f"this key is not for {scope}")
 
 

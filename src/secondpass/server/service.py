@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,17 +27,22 @@ from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
 if TYPE_CHECKING:
+    from secondpass.llm import LLM
+    from secondpass.retrieve.embedder import Embedder
     from secondpass.server.collections import Collections
 
 T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
 MOST_AT_ONCE = 256
+EMBEDDER = "bundled-embedder"
+"""The name of the model that makes vectors."""
 
 
 class RerankService:
     """Reranks for many requests at once through one queue.
 
     Models that run here are queued; a provider's are asked at once, as its own limits hold.
+    `llm` writes answers; None before `load`, and where sentences have to do.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -46,6 +52,9 @@ class RerankService:
         self.at_once = 0
         self._models: dict[str, BaseReranker] = {}
         self._collections: Collections | None = None
+        self._embedder: Embedder | None = None
+        self._embedder_lock = threading.Lock()
+        self.llm: LLM | None = None
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
 
     @property
@@ -81,9 +90,18 @@ class RerankService:
                 continue
             loaded.rerank("warm", ["up"])
             self._models[name] = Queued(loaded, self.queue)
+        if self.settings.llm is not None:
+            from secondpass.llm import load_llm
+
+            self.llm = load_llm(self.settings.llm)
         if self.settings.indexes or self.settings.data is not None:
             self._collections = self._opened()
         self.ready = True
+
+    @property
+    def has_collections(self) -> bool:
+        """Whether this server has indexes, or may get some."""
+        return self._collections is not None
 
     @property
     def collections(self) -> Collections:
@@ -95,13 +113,12 @@ class RerankService:
         return self._collections
 
     def _opened(self) -> Collections:
-        from secondpass.retrieve.embedder import Embedder
         from secondpass.server.collections import Collections
 
         found = Collections(
             self.settings.data,
             self.settings.indexes,
-            embedder=Embedder(),
+            embedder=self.embedder(),
             reranker=self._models[self.models[0]],
             queue=self.queue,
         )
@@ -109,12 +126,23 @@ class RerankService:
             _ = found.find(TENANT, name).index
         return found
 
+    def embedder(self) -> Embedder:
+        """Return what makes vectors, loaded when it is first needed; blocks."""
+        from secondpass.retrieve.embedder import Embedder
+
+        with self._embedder_lock:
+            if self._embedder is None:
+                self._embedder = Embedder()
+            return self._embedder
+
     def close(self) -> bool:
         """Take nothing more, finish what there is; return whether that was in time."""
         self.ready = False
         done = self.queue.close(self.settings.drain)
         if self._collections is not None:
             self._collections.close()
+        if self.llm is not None:
+            self.llm.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         return done
 

@@ -1,0 +1,50 @@
+"""`secondpass mcp`: search, rerank and explain as tools of an agent."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def mcp(
+    index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--index",
+            help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="What reranks, the first for every name that is not among them.",
+            show_default="bundled",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processor threads; all if absent.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds a call.")] = 30.0,
+) -> None:
+    """Speak the Model Context Protocol on standard input and output.
+
+    An agent's host starts it, with this as the command; a server that runs already has the
+    same tools at /mcp (`secondpass serve`).
+
+    Example:  secondpass mcp --index my-index
+    """
+    from secondpass.cli.serve import named_folders
+    from secondpass.server.mcp.over_stdio import run
+    from secondpass.server.settings import ServerSettings
+
+    run(
+        ServerSettings(
+            models=model if model else ["bundled"],
+            indexes=named_folders(index or []),
+            threads=threads,
+            timeout=timeout,
+        )
+    )

@@ -1,0 +1,1 @@
+"""The Model Context Protocol: search, rerank and explain as tools for agents."""

@@ -1,0 +1,66 @@
+"""For whom a tool works, and within which deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from mcp.server.mcpserver import Context
+
+from secondpass.server.keys import ANYBODY, KeyEntry
+from secondpass.server.service import RerankService
+
+if TYPE_CHECKING:
+    from secondpass.server.answering import Answering
+    from secondpass.server.exchange import Exchange
+
+T = TypeVar("T")
+EXCHANGE = "secondpass.exchange"
+"""Where a request's ASGI scope has its exchange."""
+
+
+class Host(Protocol):
+    """What runs the tools."""
+
+    def caller(self, context: Context[Any, Any]) -> KeyEntry:
+        """Return who calls the tool."""
+
+    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
+        """Do what blocks in a thread; raises Problem for what cannot be answered."""
+
+
+class HttpHost:
+    """Callers have keys, and may hang up."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def caller(self, context: Context[Any, Any]) -> KeyEntry:
+        """Return the owner of the request's key."""
+        return _exchange(context).caller
+
+    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
+        """Do it for as long as the client listens."""
+        return await self._answering.done(_exchange(context), do)
+
+
+class LocalHost:
+    """The one caller has started this process."""
+
+    def __init__(self, service: RerankService) -> None:
+        self._service = service
+
+    def caller(self, context: Context[Any, Any]) -> KeyEntry:
+        """Return anybody."""
+        return ANYBODY
+
+    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
+        """Do it within the time of a request."""
+        return await self._service.run(self._service.ticket(), do)
+
+
+def _exchange(context: Context[Any, Any]) -> Exchange:
+    request = context.request_context.request
+    assert request is not None
+    found: Exchange = request.scope[EXCHANGE]
+    return found

@@ -1,0 +1,13 @@
+"""OpenAI's dialect: answers from an index, embeddings, and the list of models."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from secondpass.server.answering import Answering
+from secondpass.server.openai import chat, embeddings, models
+
+
+def routes(answering: Answering) -> list[Route]:
+    """Return the routes."""
+    return [*chat.routes(answering), *embeddings.routes(answering), *models.routes(answering)]

@@ -1,0 +1,78 @@
+"""What can be asked for by name, in OpenAI's and Cohere's shape at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.routing import Route
+
+from secondpass.server.answering import Answering
+from secondpass.server.dialects.dialect import message
+from secondpass.server.exchange import Exchange
+from secondpass.server.keys import KeyEntry
+from secondpass.server.openai import errors
+from secondpass.server.problems import Problem
+from secondpass.server.service import EMBEDDER, RerankService
+
+Row = dict[str, Any]
+
+
+def routes(answering: Answering) -> list[Route]:
+    """Return the routes of the list and of one model."""
+    service = answering.service
+
+    async def listed(exchange: Exchange) -> Any:
+        wanted = exchange.request.query_params.get("endpoint")
+        rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
+        rows = [row for row in rows if wanted is None or wanted in row["endpoints"]]
+        return {"object": "list", "data": rows, "models": rows, "next_page_token": None}
+
+    async def one(exchange: Exchange) -> Any:
+        name = exchange.request.path_params["name"]
+        rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
+        # A folder's name loses the slash that it begins with, where paths have one only.
+        found = next((row for row in rows if row["id"].lstrip("/") == name), None)
+        if found is None:
+            raise Problem(404, "unknown model", f"there is no model {name!r}")
+        return found
+
+    list_all = answering.handler("models", fail, None, listed)
+    return [
+        Route("/v1/models", list_all),
+        Route("/infinity/models", list_all),
+        Route("/v1/models/{name:path}", answering.handler("models", fail, None, one)),
+    ]
+
+
+def models(service: RerankService, caller: KeyEntry) -> Iterator[Row]:
+    """Yield the rerankers, the embedder and the indexes that a caller may use; blocks.
+
+    Raises Problem (503) while they are loaded.
+    """
+    if not service.ready:
+        raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+    if caller.may("rerank"):
+        yield from (_row(name, "rerank") for name in service.models)
+        yield _row(EMBEDDER, "embed")
+    if caller.may("search") and service.has_collections:
+        collections = service.collections
+        for namespace in collections.namespaces(caller.tenant):
+            for found in collections.listed(caller.tenant, namespace):
+                yield _row(found.place.label, "chat")
+
+
+def fail(problem: Problem, request: str) -> dict[str, Any]:
+    """Return an error that the clients of both understand."""
+    return {**errors.fail(problem, request), **message(problem, request)}
+
+
+def _row(name: str, endpoint: str) -> Row:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "secondpass",
+        "name": name,
+        "endpoints": [endpoint],
+    }
