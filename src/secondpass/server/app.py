@@ -40,6 +40,7 @@ from secondpass.server.native import native
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
+from secondpass.server.strangers import NoStrangers
 
 _SLASHES = re.compile("/{2,}")
 
@@ -77,6 +78,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         app.include_router(router)
     app.router.routes += [*_routes(answering), *agents.routes()]
     app.add_middleware(_OneSlash)
+    if keys is None:
+        app.add_middleware(NoStrangers)
     return app
 
 

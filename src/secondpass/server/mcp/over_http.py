@@ -17,7 +17,6 @@ from secondpass.server.answering import Answering
 from secondpass.server.body import read_bytes
 from secondpass.server.exchange import Exchange
 from secondpass.server.problems import Problem
-from secondpass.server.settings import ServerSettings
 
 _PATH = "/mcp"
 # The code of JSON-RPC for errors of the server's own.
@@ -102,30 +101,14 @@ def _made(answering: Answering) -> Any:
 
     settings = answering.service.settings
     server = make_server(answering.service, HttpHost(answering))
-    names = _own_names(settings)
     server.streamable_http_app(
         stateless_http=True,
         json_response=True,
         max_request_body_size=settings.max_body,
-        transport_security=TransportSecuritySettings(
-            enable_dns_rebinding_protection=bool(names),
-            allowed_hosts=names,
-            allowed_origins=[f"http://{name}" for name in names],
-        ),
+        # Who may come in was decided before, as for every path.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     return server
-
-
-def _own_names(settings: ServerSettings) -> list[str]:
-    """Return the hosts that requests may be for; empty for any.
-
-    Where no key is asked for, a web page could make its own name mean this machine and use
-    the server (DNS rebinding). With keys it could not, and a proxy may have any name.
-    """
-    if settings.keys is not None:
-        return []
-    hosts = ("127.0.0.1", "localhost", "[::1]")
-    return [f"{host}{port}" for host in hosts for port in ("", ":*")]
 
 
 async def _answered(app: ASGIApp, exchange: Exchange, content: bytes) -> Response:
