@@ -65,12 +65,12 @@ def test_what_was_left_out_stands_below_and_is_marked(
     whole, early = both
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
-    from secondpass.rerank.base import _ranked
     from secondpass.rerank.reading import Reading
+    from secondpass.rerank.results import ranked
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]
     scored = early.score(QUERY, candidates, Reading(top_k=2))
-    results = _ranked(candidates, scored, return_documents=True)
+    results = ranked(candidates, scored, return_documents=True)
     read = [r for r in results if r.scored]
     left = [r for r in results if not r.scored]
     assert results == [*read, *left]

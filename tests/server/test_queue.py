@@ -79,7 +79,7 @@ def test_parts_that_can_be_are_done_at_once_within_the_bound(
 ) -> None:
     told: list[tuple[float, int]] = []
     queue = WorkQueue(
-        10_000, most_at_once=most, ran=lambda work, count, _: told.append((work, count))
+        10_000, most_at_once=most, ran=lambda batch: told.append((batch.work, batch.jobs))
     )
     gate = held(queue)
     batches: list[list[int]] = []

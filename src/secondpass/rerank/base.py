@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
-from secondpass.errors import ModelError
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -23,10 +21,10 @@ from secondpass.rerank.inputs import (
 from secondpass.rerank.likely import likely
 from secondpass.rerank.passages import Passages, parse_passages
 from secondpass.rerank.reading import Reading
+from secondpass.rerank.results import ranked
+from secondpass.stages import stage
 from secondpass.types import (
     Candidate,
-    FirstStageScores,
-    RankedDocument,
     RerankResponse,
     ScoreKind,
     Status,
@@ -224,11 +222,16 @@ class BaseReranker(ABC):
         )
         if candidates:
             reading.check([c.document for c in candidates])
-            scored = self.score(query, candidates, reading)
+            count = len(candidates)
+            with stage(
+                "rerank", query=query, model=self.model, documents=count, top_k=top_k
+            ) as told:
+                scored = self.score(query, candidates, reading)
+                told |= {"tokens": scored.tokens, "status": scored.status.value}
         else:
             nothing = "there were no documents"
             scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
-        results = _ranked(candidates, scored, return_documents)
+        results = ranked(candidates, scored, return_documents)
         if not scored.threshold:
             min_score = min_probability = None
         kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
@@ -267,51 +270,3 @@ def _made_by(model: str, scored: Scored) -> str | None:
     if scored.status is Status.FALLBACK:
         return None
     return model if scored.model is None else scored.model
-
-
-def _ranked(
-    candidates: Sequence[Candidate], scored: Scored, return_documents: bool
-) -> list[RankedDocument]:
-    for position, score in enumerate(scored.scores):
-        if not math.isfinite(score.value):
-            raise ModelError(
-                f"The model scored document {position} with {score.value}",
-                fix="Run: secondpass doctor",
-            )
-    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
-
-    def order(i: int) -> tuple[float, bool, int, str, int]:
-        score, name = scored.scores[i], candidates[i].document.id or ""
-        return (-score.value, not score.scored, ranks[i], name, i)
-
-    return [
-        _result(rank, i, candidates[i], ranks[i], scored, return_documents)
-        for rank, i in enumerate(sorted(range(len(candidates)), key=order), start=1)
-    ]
-
-
-def _result(
-    rank: int,
-    index: int,
-    candidate: Candidate,
-    first_rank: int,
-    scored: Scored,
-    return_documents: bool,
-) -> RankedDocument:
-    score = scored.scores[index]
-    first = FirstStageScores(first_rank, candidate.score, candidate.bm25, candidate.vector)
-    return RankedDocument(
-        index=index,
-        rank=rank,
-        score=score.value,
-        # A score that no model gave can be compared with nothing outside its response.
-        score_kind=scored.kind if score.scored else ScoreKind.RANK,
-        first_stage=first,
-        id=candidate.document.id,
-        document=candidate.document if return_documents else None,
-        probability=score.probability,
-        windows=score.windows,
-        unread=score.unread,
-        parts=score.parts,
-        scored=score.scored,
-    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from secondpass.errors import InputError, nearest
 from secondpass.retrieve.fusion import check_method, fuse
 from secondpass.retrieve.protocol import FirstStage, Hit, TextEncoder
+from secondpass.stages import stage
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
@@ -65,28 +66,30 @@ class Retriever:
         FilterError for a filter that cannot be used.
         """
         self._check(query, mode, candidates, fusion)
-        start = perf_counter()
-        store = self.store if version is None else self.store.checkout(version)
-        run = _Run(store, query, candidates, filter)
-        vectors = self.embedder is not None and store.dimension > 0
-        words = None
-        if mode != "vector":
-            need = complete_scores and vectors
-            words = self._pool.submit(run.bm25, embeddings=need)
-        embedding = None
-        if vectors and (mode != "bm25" or complete_scores):
-            embedding = run.embed(self.embedder)
-        near = run.vector(embedding) if mode != "bm25" and embedding is not None else []
-        found = [] if words is None else words.result()
-        began = perf_counter()
-        if mode == "hybrid":
-            rankings = [[(h.id, h.score) for h in hits] for hits in (found, near)]
-            ranked = fuse(rankings, fusion, weights)[:candidates]
-        else:
-            ranked = [(h.id, h.score) for h in (found if mode == "bm25" else near)]
-        result = run.complete(ranked, found, near, embedding if complete_scores else None)
-        run.timings["fusion"] = _ms(began)
-        run.timings["total"] = _ms(start)
+        with stage("first_pass", query=query, mode=mode, candidates=candidates) as told:
+            start = perf_counter()
+            store = self.store if version is None else self.store.checkout(version)
+            run = _Run(store, query, candidates, filter)
+            vectors = self.embedder is not None and store.dimension > 0
+            words = None
+            if mode != "vector":
+                need = complete_scores and vectors
+                words = self._pool.submit(run.bm25, embeddings=need)
+            embedding = None
+            if vectors and (mode != "bm25" or complete_scores):
+                embedding = run.embed(self.embedder)
+            near = run.vector(embedding) if mode != "bm25" and embedding is not None else []
+            found = [] if words is None else words.result()
+            began = perf_counter()
+            if mode == "hybrid":
+                rankings = [[(h.id, h.score) for h in hits] for hits in (found, near)]
+                ranked = fuse(rankings, fusion, weights)[:candidates]
+            else:
+                ranked = [(h.id, h.score) for h in (found if mode == "bm25" else near)]
+            result = run.complete(ranked, found, near, embedding if complete_scores else None)
+            run.timings["fusion"] = _ms(began)
+            run.timings["total"] = _ms(start)
+            told["documents"] = len(result)
         return Retrieved(result, run.timings)
 
     def close(self) -> None:

@@ -53,19 +53,33 @@ class Part:
     joint: Joint | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was done at once: how much work, how many jobs contributed, how long it took.
+
+    `waited` is the longest that one of the jobs had waited; both times are in seconds.
+    """
+
+    work: float
+    jobs: int
+    waited: float
+    seconds: float
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """Parts that are done one after the other; `result` has what each returned.
 
-    `deadline` and `submitted` are on the clock of `time.monotonic`.
+    `deadline`, `submitted` and `begun`, which is None before the first part is done, are on
+    the clock of `time.monotonic`.
     """
 
     deadline: float
     parts: deque[Part]
     submitted: float = field(default_factory=time.monotonic)
+    begun: float | None = None
     result: Future[list[Any]] = field(default_factory=Future)
     done: list[Any] = field(default_factory=list)
-    begun: bool = False
 
     @property
     def work(self) -> float:
@@ -78,7 +92,7 @@ class Job:
 
     def late(self, pause: float) -> SecondpassError:
         """Return why it was not done in time; `pause` is how long a new one would wait."""
-        if self.begun:
+        if self.begun is not None:
             return LateError("The request was not done in time")
         # It never had its turn: that is the server's load, not the request's size.
         return OverloadedError(pause)

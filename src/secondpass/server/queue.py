@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.server.jobs import Job, OverloadedError, Part
+from secondpass.server.jobs import Batch, Job, OverloadedError, Part
 
 # The share of a new measurement in the work done per second.
 _LEARNING = 0.2
@@ -29,8 +29,7 @@ class WorkQueue:
 
     `most_work` bounds what may wait; a job that is alone is taken however large it is.
     `most_at_once` bounds a batch to which several jobs contribute. `ran` is told of each
-    batch: its work, how many jobs contributed, and the longest that one of them had waited,
-    in seconds. Safe to use from several threads at once.
+    batch. Safe to use from several threads at once.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class WorkQueue:
         most_work: float,
         *,
         most_at_once: float = 0.0,
-        ran: Callable[[float, int, float], None] | None = None,
+        ran: Callable[[Batch], None] | None = None,
     ) -> None:
         if not most_work > 0:
             raise InputError(f"the most work that may wait must be above 0, not {most_work!r}")
@@ -128,7 +127,7 @@ class WorkQueue:
                 key = mine
             elif mine != key or work + part.work > self.most_at_once:
                 continue
-            job.begun = True
+            job.begun = time.monotonic() if job.begun is None else job.begun
             chosen.append(job)
             work += part.work
             if key is None:
@@ -175,7 +174,8 @@ class WorkQueue:
             )
             self._measured = True
         if self.ran is not None:
-            self.ran(work, len(jobs), max(started - job.submitted for job in jobs))
+            waited = max(started - job.submitted for job in jobs)
+            self.ran(Batch(work, len(jobs), waited, seconds))
         for job in jobs:
             if not job.parts:
                 job.settle(None)

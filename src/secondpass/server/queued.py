@@ -18,6 +18,7 @@ from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
 from secondpass.server.jobs import GoneError, Job, Joint, Part
 from secondpass.server.queue import WorkQueue
+from secondpass.stages import waited
 from secondpass.types import Candidate
 
 TOKENS_AT_ONCE = 8192
@@ -127,6 +128,8 @@ def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
     except TimeoutError:
         job.cancel()
         raise job.late(queue.pause) from None
+    finally:
+        waited("queue", job.submitted, job.begun)
 
 
 def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:
