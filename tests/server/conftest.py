@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from secondpass.server.app import create_app
+from secondpass.server.running import configured
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
 from tests.tiny_models import tiny_reader
@@ -46,13 +47,12 @@ def serving(settings: ServerSettings) -> Iterator[str]:
 
 
 @contextmanager
-def running(settings: ServerSettings) -> Iterator[Running]:
+def running(settings: ServerSettings, traces: Any = None) -> Iterator[Running]:
     """Do as `serving`, and yield more of it."""
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
-    app = create_app(settings)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=20)
-    server = uvicorn.Server(config)
+    app = create_app(settings, traces=traces)
+    server = uvicorn.Server(configured(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
     thread.start()
     try:

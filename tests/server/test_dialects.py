@@ -246,4 +246,4 @@ def test_models_health_and_counts(http: httpx2.Client, model: str) -> None:
     post(http, "/tei/rerank", {"query": QUERY, "texts": TEXTS})
     counts = http.get("/metrics").text
     assert 'secondpass_requests_total{dialect="tei",status="200"}' in counts
-    assert "secondpass_waiting_tokens 0.0" in counts
+    assert "secondpass_queue_waiting_tokens 0.0" in counts

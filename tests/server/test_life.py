@@ -52,8 +52,10 @@ def until(true: Callable[[], bool]) -> None:
 def sending(url: str) -> Iterator[Callable[..., Future[httpx2.Response]]]:
     with ThreadPoolExecutor() as threads, httpx2.Client(base_url=url, timeout=20) as http:
 
-        def send(path: str = "/v1/rerank", body: Any = ASK) -> Future[httpx2.Response]:
-            return threads.submit(http.post, path, json=body)
+        def send(
+            path: str = "/v1/rerank", body: Any = ASK, **more: Any
+        ) -> Future[httpx2.Response]:
+            return threads.submit(http.post, path, json=body, **more)
 
         yield send
 

@@ -59,9 +59,34 @@ def serve(
         int, typer.Option(help="Tokens that may wait; beyond it the answer is 429.")
     ] = 1_000_000,
     timeout: Annotated[float, typer.Option(help="Seconds a request, waiting included.")] = 30.0,
+    header_timeout: Annotated[
+        float, typer.Option(help="Seconds in which the headers of a request must arrive.")
+    ] = 10.0,
+    body_timeout: Annotated[
+        float, typer.Option(help="Seconds in which its body must arrive; beyond it 408.")
+    ] = 60.0,
+    keep_alive: Annotated[
+        int, typer.Option(help="Seconds an idle connection is kept; more than a proxy does.")
+    ] = 75,
     drain: Annotated[
         float, typer.Option(help="Seconds for requests under way when it is told to stop.")
     ] = 20.0,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="Lines on standard error: json, text or off.",
+            show_default="text on a terminal, else json",
+        ),
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    otel: Annotated[
+        bool | None,
+        typer.Option(
+            "--otel/--no-otel",
+            help="Send traces by OTLP over HTTP; OTEL_EXPORTER_OTLP_ENDPOINT says where to.",
+            show_default="if OTEL_* variables say so",
+        ),
+    ] = None,
 ) -> None:
     """Serve search and the second pass to clients of Cohere, Weaviate, OpenAI and others.
 
@@ -88,8 +113,14 @@ def serve(
             max_body=max_body,
             most_waiting=most_waiting,
             timeout=timeout,
+            header_timeout=header_timeout,
+            body_timeout=body_timeout,
+            keep_alive=keep_alive,
             drain=drain,
-        )
+        ),
+        log=log,
+        log_level=log_level,
+        otel=otel,
     )
 
 

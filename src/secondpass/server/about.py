@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 
 import secondpass
 from secondpass.server.answering import Answering
@@ -17,9 +18,9 @@ from secondpass.server.service import MOST_AT_ONCE, RerankService
 class About:
     """Answers what monitors and clients ask before they send work."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._service: RerankService = answering.service
-        self._metrics: Metrics = answering.metrics
 
     async def health(self, request: Request) -> Response:
         """Return 200 while the process runs."""
@@ -68,5 +69,7 @@ class About:
         )
 
     async def metrics(self, request: Request) -> Response:
-        """Return counts and times for Prometheus."""
-        return PlainTextResponse(self._metrics.text())
+        """Return counts and times for Prometheus, in the format that it asks for."""
+        accept = request.headers.get("accept", "")
+        text, content_type = await anyio.to_thread.run_sync(self._metrics.text, accept)
+        return Response(text, headers={"content-type": content_type})

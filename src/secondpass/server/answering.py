@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -14,26 +14,26 @@ from secondpass.errors import SecondpassError
 from secondpass.server.asking import Ask
 from secondpass.server.body import Body, read_body
 from secondpass.server.credentials import key_in
-from secondpass.server.exchange import REQUEST_ID, Exchange, Fail
+from secondpass.server.exchange import Exchange, Fail
 from secondpass.server.keys import ANYBODY, KeyEntry, KeyFile
 from secondpass.server.limits import RateLimits
-from secondpass.server.metrics import Metrics
-from secondpass.server.problems import Problem, problem_of
+from secondpass.server.problems import Problem, failure_of, problem_of
 from secondpass.server.reply import Reply
+from secondpass.server.seen import current
 from secondpass.server.service import RerankService
+from secondpass.server.watching import refused
 from secondpass.types import RerankResponse
 
 T = TypeVar("T")
 Work = Callable[[Exchange], Awaitable[Any]]
 """Answers an exchange: with what becomes JSON, or with a Response of its own."""
-_log = logging.getLogger("secondpass.server")
 
 
 class Answering:
     """Answers requests of any dialect; `keys` is None where anybody may ask."""
 
-    def __init__(self, service: RerankService, metrics: Metrics, keys: KeyFile | None) -> None:
-        self.service, self.metrics, self.keys = service, metrics, keys
+    def __init__(self, service: RerankService, keys: KeyFile | None) -> None:
+        self.service, self.keys = service, keys
         self._rates = RateLimits()
 
     def handler(
@@ -55,9 +55,10 @@ class Answering:
 
         A scope of None is one that every key has.
         """
-        if self.keys is None:
-            return ANYBODY
-        caller = self.keys.find(key_in(request.headers))
+        caller = ANYBODY if self.keys is None else self.keys.find(key_in(request.headers))
+        seen = current()
+        if seen is not None:
+            seen.caller = caller
         if scope is not None:
             caller.allow(scope)
         if caller.per_minute is not None:
@@ -106,32 +107,25 @@ class Answering:
         return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
 
     async def answer(self, exchange: Exchange, work: Work) -> Response:
-        """Return the answer, whatever happens, and count it."""
+        """Return the answer, whatever happens."""
         try:
             found = await work(exchange)
-            response = found if isinstance(found, Response) else Reply(found)
+            return found if isinstance(found, Response) else Reply(found)
         except Problem as problem:
-            response = self.failed(exchange, problem)
+            return self.failed(exchange, problem)
         except SecondpassError as error:
-            response = self.failed(exchange, problem_of(error))
-        except Exception:  # noqa: BLE001 - a dialect's client gets its dialect's error
-            _log.exception("request %s was not answered", exchange.id)
-            response = self.failed(exchange, Problem(500, "failed", "something went wrong"))
-        response.headers[REQUEST_ID] = exchange.id
-        self.counted(exchange, response.status_code)
-        return response
+            return self.failed(exchange, problem_of(error))
+        except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
+            return self.failed(exchange, failure_of(error))
 
     def failed(self, exchange: Exchange, problem: Problem) -> Response:
         """Return the answer to a request that gets none, as its dialect has it."""
+        refused(problem)
         content = exchange.fail(problem, exchange.id)
         return Reply(content, problem.status, headers=problem.headers)
 
-    def counted(self, exchange: Exchange, status: int) -> None:
-        """Count a request that was answered."""
-        exchange.status = status
-        self.metrics.count(exchange.dialect, status, exchange.seconds, exchange.documents)
-
 
 async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    with suppress(Problem):  # A body that nobody asked for, and that never came.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from secondpass.errors import MissingExtraError
 
@@ -41,29 +43,40 @@ from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
 from secondpass.server.strangers import NoStrangers
+from secondpass.server.timely import Timely
+from secondpass.server.watching import Watched
 
+if TYPE_CHECKING:
+    from secondpass.server.tracing import Traces
+
+_log = logging.getLogger("secondpass.server")
 _SLASHES = re.compile("/{2,}")
 
 
-def create_app(settings: ServerSettings) -> FastAPI:
+def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> FastAPI:
     """Return the application; its models are loaded when it starts.
 
-    Raises InputError for settings that cannot be, MissingExtraError without the extra
-    `server`.
+    `traces` is closed when it ends. Raises InputError for settings that cannot be,
+    MissingExtraError without the extra `server`.
     """
     service = RerankService(settings)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
         keys.entries()
-    answering = Answering(service, Metrics(service), keys)
+    answering, metrics = Answering(service, keys), Metrics(service)
     agents = OverHttp(answering)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(service.load)
+        _log.info("ready", extra={"fields": _summary(service)})
         yield
+        _log.info("stopping", extra={"fields": {"under_way": service.at_once}})
         await agents.close()
-        await anyio.to_thread.run_sync(service.close)
+        drained = await anyio.to_thread.run_sync(service.close)
+        if traces is not None:
+            await anyio.to_thread.run_sync(traces.close)
+        _log.info("stopped", extra={"fields": {"drained": drained}})
 
     app = FastAPI(
         title="secondpass",
@@ -76,15 +89,25 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.service = service
     for router in native(answering):
         app.include_router(router)
-    app.router.routes += [*_routes(answering), *agents.routes()]
-    app.add_middleware(_OneSlash)
+    about = About(answering, metrics)
+    probes = _probes(about)
+    app.router.routes += [*_routes(answering, about), *probes, *agents.routes()]
+    app.add_middleware(Timely, seconds=settings.body_timeout)
     if keys is None:
         app.add_middleware(NoStrangers)
+    app.add_middleware(
+        Watched,
+        service=service,
+        metrics=metrics,
+        traces=traces,
+        probes=frozenset(route.path for route in probes),
+    )
+    # The outermost, so that all others see the path that is meant.
+    app.add_middleware(_OneSlash)
     return app
 
 
-def _routes(answering: Answering) -> list[Route]:
-    about = About(answering)
+def _routes(answering: Answering, about: About) -> list[Route]:
     posted: dict[str, Dialect | Choose] = {
         "/v1/rerank": detect.on_v1_rerank,
         "/v1/v1/rerank": detect.on_v1_rerank,
@@ -111,18 +134,34 @@ def _routes(answering: Answering) -> list[Route]:
     for prefix in ("", "/vllm"):
         for path in ("/score", "/v1/score"):
             routes.append(Route(prefix + path, score_endpoint(answering), methods=["POST"]))
-    for prefix in ("", "/tei", "/infinity", "/vllm"):
-        routes.append(Route(f"{prefix}/health", about.health))
     for prefix in ("", "/tei"):
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
+        routes.append(Route(f"{prefix}/meta", about.meta))
+    return [*routes, *openai.routes(answering), *searching.routes(answering)]
+
+
+def _probes(about: About) -> list[Route]:
+    routes = [Route("/ready", about.ready), Route("/metrics", about.metrics)]
+    for prefix in ("", "/tei", "/infinity", "/vllm"):
+        routes.append(Route(f"{prefix}/health", about.health))
+    for prefix in ("", "/weaviate-reranker"):
         routes += [
-            Route(f"{prefix}/meta", about.meta),
             Route(f"{prefix}/.well-known/ready", about.container_ready),
             Route(f"{prefix}/.well-known/live", about.container_live),
         ]
-    routes += [*openai.routes(answering), *searching.routes(answering)]
-    return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
+    return routes
+
+
+def _summary(service: RerankService) -> dict[str, object]:
+    settings = service.settings
+    return {
+        "version": secondpass.__version__,
+        "models": service.models,
+        "indexes": list(settings.indexes),
+        "data": None if settings.data is None else str(settings.data),
+        "keys": settings.keys is not None,
+    }
 
 
 class _OneSlash:

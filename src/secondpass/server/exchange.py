@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from secondpass.server.dialects.dialect import message
 from secondpass.server.keys import ANYBODY, KeyEntry
 from secondpass.server.problems import Problem
+from secondpass.server.seen import current
 
 REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,25 +30,18 @@ def request_id(request: Request) -> str:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer: who asks whom, by which id, and what it took.
-
-    `status` is that of the answer, once there is one.
-    """
+    """One request: who asks whom, by which id, and how much."""
 
     request: Request
     dialect: str = "unknown"
     fail: Fail = message
     caller: KeyEntry = ANYBODY
     documents: int = 0
-    status: int = 0
     id: str = ""
-    started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
+        seen = current()
+        if seen is not None:
+            seen.exchange = self
         if not self.id:
-            self.id = request_id(self.request)
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken up to now."""
-        return time.perf_counter() - self.started
+            self.id = request_id(self.request) if seen is None else seen.id

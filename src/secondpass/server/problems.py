@@ -26,6 +26,8 @@ class Problem(Exception):
         """The headers that belong to the status."""
         if self.status == 401:
             return {"www-authenticate": "Bearer"}
+        if self.status == 408:
+            return {"connection": "close"}
         if self.retry_after is None:
             return {}
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
@@ -36,8 +38,21 @@ def invalid(message: str) -> Problem:
     return Problem(400, "invalid", message)
 
 
+def failure_of(error: Exception) -> Problem:
+    """Return the problem of an error that nobody expected; clients are not told its message."""
+    problem = Problem(500, "failed", "something went wrong")
+    problem.__cause__ = error
+    return problem
+
+
 def problem_of(error: SecondpassError) -> Problem:
     """Return the status of an error: the caller's mistakes are 4xx, all others 5xx."""
+    problem = _status_of(error)
+    problem.__cause__ = error
+    return problem
+
+
+def _status_of(error: SecondpassError) -> Problem:
     if isinstance(error, OverloadedError):
         return Problem(429, "busy", str(error), retry_after=error.retry_after)
     if isinstance(error, LateError):

@@ -62,6 +62,10 @@ class RerankService:
         """The names that are served, the default first."""
         return list(self.settings.models)
 
+    def loaded(self, name: str) -> bool:
+        """Return whether a model can be used."""
+        return self.ready and name in self._models
+
     @property
     def longest(self) -> int | None:
         """How many tokens the default model reads at once; None where nobody knows."""

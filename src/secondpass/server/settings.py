@@ -16,6 +16,9 @@ _ABOVE_0 = (
     "most_waiting",
     "timeout",
     "write_timeout",
+    "header_timeout",
+    "body_timeout",
+    "keep_alive",
     "drain",
 )
 
@@ -39,6 +42,9 @@ class ServerSettings:
     - `timeout`: seconds for a request, waiting included; `write_timeout`: for one that stores
       documents; `drain`: seconds for requests that
       are under way when the server is told to stop.
+    - `header_timeout`, `body_timeout`: seconds in which the headers and the body of a request
+      must arrive; `keep_alive`: how long a connection may be idle between requests, longer
+      than a proxy in front keeps it.
 
     Raises InputError for what cannot be.
     """
@@ -59,6 +65,9 @@ class ServerSettings:
     timeout: float = 30.0
     write_timeout: float = 300.0
     drain: float = 20.0
+    header_timeout: float = 10.0
+    body_timeout: float = 60.0
+    keep_alive: int = 75
     weaviate_open: bool = False
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from secondpass.errors import SecondpassError
 from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
 from secondpass.server.problems import Problem, problem_of
+from secondpass.server.watching import refused
 
 T = TypeVar("T")
 _END = object()
@@ -51,14 +52,18 @@ def event_stream(
 ) -> StreamingResponse:
     """Return server-sent events; `fail` makes the last frame where something goes wrong."""
 
+    def failed(problem: Problem) -> str:
+        refused(problem)
+        return fail(problem)
+
     async def sent() -> AsyncIterator[str]:
         try:
             async for frame in frames:
                 yield frame
         except Problem as problem:
-            yield fail(problem)
+            yield failed(problem)
         except SecondpassError as error:
-            yield fail(problem_of(error))
+            yield failed(problem_of(error))
 
     # Proxies that collect answers would take the point out of it.
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}

@@ -1,0 +1,77 @@
+"""A connection that is closed when the headers of a request do not arrive in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+MOST_HEADERS = 65_536
+"""Bytes of a request's line and headers."""
+
+
+class Hurried(H11Protocol):
+    """Speaks HTTP as uvicorn does, with a limit on slow headers, which uvicorn has not.
+
+    A client that opens connections and sends a byte now and then would else keep them all
+    (Slowloris). `seconds` is for one request's headers, or for the rest of a body after it
+    was answered.
+    """
+
+    seconds = 10.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._hurry()
+
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes, and stop waiting where they complete a request's headers."""
+        super().data_received(data)
+        if self._answering:
+            self._rest()
+        elif self._due is None and not self.transport.is_closing():
+            self._hurry()
+
+    def on_response_complete(self) -> None:
+        """Wait no longer for the rest of a body that was answered before it was there."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and self._due is None:
+            self._hurry()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._rest()
+        super().connection_lost(exc)
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _hurry(self) -> None:
+        self._due = self.loop.call_later(self.seconds, self._too_slow)
+
+    def _rest(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+
+    def _too_slow(self) -> None:
+        self._due = None
+        if not self._answering:
+            self.transport.close()
+
+
+def hurried(limit: float) -> type[Hurried]:
+    """Return the protocol for a limit in seconds."""
+
+    class Limited(Hurried):
+        seconds = limit
+
+    return Limited

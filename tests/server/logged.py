@@ -1,0 +1,36 @@
+"""Reading what a server logs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from secondpass.server.logs import logging_as
+
+
+class Logged:
+    """What was logged up to now."""
+
+    def __init__(self, stream: io.StringIO) -> None:
+        self._stream = stream
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["message"] == "request"]
+
+
+@contextmanager
+def logged(form: str = "json", level: str = "info") -> Iterator[Logged]:
+    stream = io.StringIO()
+    with logging_as(form, level, stream):
+        yield Logged(stream)
