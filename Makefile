@@ -69,7 +69,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)mcp$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)mcp$(comma)otel$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
 	@touch $@
 
 # A client that tests ask the server with; without npm they are skipped, and say so.

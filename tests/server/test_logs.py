@@ -238,3 +238,19 @@ def test_a_stream_that_fails_half_way_is_noted(model: str) -> None:
         until(lambda: bool(log.requests()))
     assert Logged.requests(log)[0].items() >= {"status": 200, "problem": "failed"}.items()
     assert "seaquokka" not in log.text
+
+
+def test_no_option_takes_a_secret() -> None:
+    """What is on the command line is in the list of processes."""
+    import typer.main
+
+    from secondpass.cli.app import app
+
+    command: Any = typer.main.get_command(app)
+    for name in ("serve", "keys"):
+        found = command.commands[name]
+        for one in getattr(found, "commands", {"": found}).values():
+            secret = re.compile("key|token|secret|password|credential")
+            named = [p for p in one.params if secret.search(p.name)]
+            assert {p.name for p in named} <= {"keys", "file", "number"}
+            assert all(str(p.type).lower().startswith("path") for p in named)

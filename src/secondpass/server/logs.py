@@ -77,10 +77,10 @@ class Lines(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage().strip(),
         }
+        told |= getattr(record, "fields", {})
         seen = current()
         if seen is not None:
             told |= {"request_id": seen.id, "trace_id": seen.trace}
-        told |= getattr(record, "fields", {})
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             told["traceback"] = traceback_of(error, messages=self._messages)

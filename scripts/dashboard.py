@@ -1,0 +1,239 @@
+"""Write deploy/grafana/secondpass.json, the dashboard of the server's metrics.
+
+python scripts/dashboard.py            # write it
+python scripts/dashboard.py --check    # fail if it is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).resolve().parent.parent / "deploy" / "grafana" / "secondpass.json"
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+WHICH = 'job=~"$job",instance=~"$instance"'
+COLUMNS = 24
+RATE = "$__rate_interval"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture: what it shows, in which unit, and what each line is called."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, str], ...]
+    about: str = ""
+    kind: str = "timeseries"
+    width: int = 8
+    height: int = 8
+    limit: float | None = None
+
+
+def rate(name: str, by: str = "", more: str = "") -> str:
+    """Return the sum of a counter's rates."""
+    chosen = WHICH + (f",{more}" if more else "")
+    return f"sum{f' by ({by})' if by else ''} (rate({name}{{{chosen}}}[{RATE}]))"
+
+
+def total(name: str, by: str = "") -> str:
+    """Return the sum of a gauge."""
+    return f"sum{f' by ({by})' if by else ''} ({name}{{{WHICH}}})"
+
+
+def quantile(share: float, name: str, by: str = "") -> str:
+    """Return a quantile of a histogram."""
+    return f"histogram_quantile({share}, {rate(name + '_bucket', f'{by}le')})"
+
+
+def mean(name: str) -> str:
+    """Return the mean of a histogram's observations."""
+    return f"{rate(name + '_sum')} / {rate(name + '_count')}"
+
+
+SECONDS, WAIT = "secondpass_request_duration_seconds", "secondpass_queue_wait_seconds"
+STAGE, REQUESTS = "secondpass_stage_duration_seconds", "secondpass_requests_total"
+BUSY = "secondpass_model_busy_seconds_total"
+FAILED = f"""{rate(REQUESTS, more='status=~"5.."')} / {rate(REQUESTS)}"""
+SPREAD = (("0.5", "half"), ("0.95", "95 %"), ("0.99", "99 %"))
+
+
+def spread(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the lines of a distribution."""
+    return tuple((quantile(float(share), name), label) for share, label in SPREAD)
+
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Now": (
+        Panel("Ready", "none", ((total("secondpass_ready"), ""),), "Servers that take "
+              "requests.", "stat", 4, 4),
+        Panel("Requests", "reqps", ((rate(REQUESTS), ""),), "", "stat", 4, 4),
+        Panel("Failed", "percentunit", ((FAILED, ""),), "Status 500 and above.", "stat", 4, 4,
+              limit=0.02),
+        Panel("95 % are faster than", "s", ((quantile(0.95, SECONDS), ""),), "", "stat", 4, 4,
+              limit=2),
+        Panel("Tokens waiting", "short", ((total("secondpass_queue_waiting_tokens"), ""),), "",
+              "stat", 4, 4),
+        Panel("Model busy", "percentunit", ((f"avg (rate({BUSY}{{{WHICH}}}[{RATE}]))", ""),),
+              "The share of the time in which the model works.", "stat", 4, 4, limit=0.85),
+    ),
+    "Requests": (
+        Panel("Requests by dialect", "reqps", ((rate(REQUESTS, "dialect"), "{{dialect}}"),)),
+        Panel("Requests by status", "reqps", ((rate(REQUESTS, "status"), "{{status}}"),)),
+        Panel("Time to the first byte of the answer", "s", spread(SECONDS)),
+        Panel("Refused, by why", "reqps",
+              ((rate("secondpass_requests_refused_total", "reason"), "{{reason}}"),),
+              "busy: the queue was full; late: not done in time; rate: beyond a key's limit."),
+        Panel("Beyond what a key may ask", "reqps",
+              ((rate("secondpass_rate_limited_total", "key"), "{{key}}"),),
+              "By the id of the key: secondpass keys list."),
+        Panel("Under way", "short", ((total("secondpass_requests_in_progress", "instance"),
+                                      "{{instance}}"),)),
+    ),
+    "Queue and model": (
+        Panel("Waiting before the work begins", "s", spread(WAIT)),
+        Panel("Tokens waiting", "short",
+              ((total("secondpass_queue_waiting_tokens", "instance"), "{{instance}}"),
+               (f"max (secondpass_queue_waiting_tokens_limit{{{WHICH}}})", "limit")),
+              "Beyond the limit the answer is 429."),
+        Panel("Model busy", "percentunit",
+              ((rate(BUSY, "instance"), "{{instance}}"),),
+              "Waits grow steeply above 0.85.", limit=0.85),
+        Panel("Stages, 95 % are faster than", "s",
+              ((quantile(0.95, STAGE, "stage, "), "{{stage}}"),),
+              "Waiting included: compare with the waits."),
+        Panel("Tokens a batch", "short", ((mean("secondpass_batch_tokens"), "mean"),)),
+        Panel("Requests that share a batch", "short",
+              ((mean("secondpass_batch_requests"), "mean"),),
+              "Above 1, requests that came together were read together."),
+    ),
+    "Documents and disk": (
+        Panel("Documents reranked", "ops", ((rate("secondpass_documents_total"), ""),)),
+        Panel("Documents of an index", "short",
+              (("max by (index) (secondpass_index_documents{" + WHICH + "})", "{{index}}"),)),
+        Panel("Disk", "bytes",
+              (("max by (index) (secondpass_index_bytes{" + WHICH + "})", "{{index}}"),
+               (total("secondpass_data_bytes", "instance"), "made by clients, {{instance}}"),
+               (total("secondpass_data_free_bytes", "instance"), "free, {{instance}}"))),
+        Panel("Indexes that clients made", "short",
+              ((total("secondpass_data_indexes", "instance"), "{{instance}}"),)),
+    ),
+    "Process": (
+        Panel("Memory", "bytes",
+              ((total("process_resident_memory_bytes", "instance"), "{{instance}}"),)),
+        Panel("Processors", "short",
+              ((rate("process_cpu_seconds_total", "instance"), "{{instance}}"),)),
+        Panel("Open files and connections", "short",
+              ((total("process_open_fds", "instance"), "{{instance}}"),
+               (f"max (process_max_fds{{{WHICH}}})", "limit"))),
+        Panel("Version", "none",
+              (("count by (version) (secondpass_build_info{" + WHICH + "})", "{{version}}"),
+               ("sum by (model) (secondpass_model_ready{" + WHICH + "})", "{{model}}")),
+              "How many servers run a version, and have a model ready.", "stat"),
+    ),
+}  # fmt: skip
+
+
+def drawn(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
+    """Return a panel as Grafana has it."""
+    steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
+    if panel.limit is not None:
+        steps.append({"color": "red", "value": panel.limit})
+    thresholds = {"mode": "absolute", "steps": steps}
+    defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": thresholds}
+    if panel.kind == "timeseries":
+        defaults |= {"min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}
+        options: dict[str, Any] = {
+            "legend": {"displayMode": "list", "placement": "bottom"},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        }
+    else:
+        options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area"}
+    return {
+        "id": number,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.about,
+        "datasource": SOURCE,
+        "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": options,
+        "targets": [
+            {"refId": chr(65 + i), "datasource": SOURCE, "expr": e, "legendFormat": label}
+            for i, (e, label) in enumerate(panel.lines)
+        ],
+    }
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return all panels, row below row."""
+    found: list[dict[str, Any]] = []
+    y = 0
+    for title, row in ROWS.items():
+        place = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
+        found.append({"id": len(found) + 1, "type": "row", "title": title, "collapsed": False,
+                      "gridPos": place, "panels": []})  # fmt: skip
+        y, x = y + 1, 0
+        for panel in row:
+            if x + panel.width > COLUMNS:
+                x, y = 0, y + row[0].height
+            found.append(drawn(panel, len(found) + 1, x, y))
+            x += panel.width
+        y += row[0].height
+    return found
+
+
+def variable(name: str, query: str) -> dict[str, Any]:
+    """Return what chooses the values of a label."""
+    return {
+        "name": name,
+        "type": "query",
+        "datasource": SOURCE,
+        "definition": query,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "includeAll": True,
+        "multi": True,
+        "current": {"text": ["All"], "value": ["$__all"]},
+        "sort": 1,
+    }
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the whole."""
+    build = "secondpass_build_info"
+    return {
+        "uid": "secondpass",
+        "title": "secondpass",
+        "tags": ["secondpass"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": True,
+        "timezone": "browser",
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "templating": {
+            "list": [
+                {"name": "datasource", "type": "datasource", "query": "prometheus"},
+                variable("job", f"label_values({build}, job)"),
+                variable("instance", f'label_values({build}{{job=~"$job"}}, instance)'),
+            ]
+        },
+        "annotations": {"list": []},
+        "panels": panels(),
+    }
+
+
+def main() -> None:
+    text = json.dumps(dashboard(), indent=1) + "\n"
+    if "--check" not in sys.argv:
+        FILE.write_text(text, "utf-8")
+    elif FILE.read_text("utf-8") != text:
+        sys.exit(f"{FILE.name} is out of date; run: python scripts/dashboard.py")
+
+
+if __name__ == "__main__":
+    main()

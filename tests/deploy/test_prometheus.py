@@ -1,0 +1,50 @@
+"""Alert rules: valid, about metrics that there are, and of use to whoever is woken."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.deploy.conftest import DEPLOY, OF_PROMETHEUS, documents, names_in
+
+(ALERTS,) = documents(DEPLOY / "prometheus" / "alerts.yaml")
+RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule(rule: dict[str, Any], metrics: set[str]) -> None:
+    assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
+    assert re.fullmatch(r"Secondpass[A-Za-z]+", rule["alert"])
+    assert re.fullmatch(r"\d+[smh]", rule["for"])
+    assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+    assert set(rule["annotations"]) == {"summary", "description"}
+    assert names_in(rule["expr"]) <= metrics | OF_PROMETHEUS
+
+
+def test_templates_name_labels_that_the_expression_keeps() -> None:
+    for rule in RULES:
+        used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        kept = re.search(r"\bby \(([\w, ]+)\)", rule["expr"])
+        if kept is not None:
+            assert used <= set(kept.group(1).split(", "))
+        else:
+            assert used <= {"instance", "job"}
+
+
+def test_prometheus_reads_the_rules_that_are_mounted() -> None:
+    (settings,) = documents(DEPLOY / "prometheus" / "prometheus.yaml")
+    assert settings["rule_files"] == ["alerts.yaml"]
+    (job,) = settings["scrape_configs"]
+    assert job["job_name"] == "secondpass"
+    assert job["static_configs"] == [{"targets": ["secondpass:8080"]}]
+
+
+def test_the_adapter_makes_what_the_autoscaler_asks_for(metrics: set[str]) -> None:
+    (adapter,) = documents(DEPLOY / "prometheus" / "adapter.yaml")
+    (rule,) = adapter["rules"]["custom"]
+    (scaler,) = documents(DEPLOY / "kubernetes" / "hpa-waiting-tokens.yaml")
+    (asked,) = [m["pods"]["metric"]["name"] for m in scaler["spec"]["metrics"] if "pods" in m]
+    assert rule["name"]["as"] == asked
+    assert names_in(rule["seriesQuery"]) == {asked} <= metrics
