@@ -12,7 +12,6 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from secondpass.errors import SecondpassError
 from secondpass.server.keys import TENANT
 from secondpass.server.service import RerankService
 
@@ -55,8 +54,7 @@ class Inventory(Collector):
         for name, path in settings.indexes.items():
             try:
                 documents.add_metric([name], collections.find(TENANT, name).index.count())
-            except SecondpassError:
-                # It cannot be read now; that its value is absent says so.
+            except Exception:  # noqa: BLE001 - one that cannot be read must not hide the rest
                 continue
             size.add_metric([name], _bytes(path))
         yield documents
