@@ -29,6 +29,28 @@ GOOD: list[tuple[str, str, Any]] = [
         {"query": "sea", "filter": "year > 2000", "mode": "hybrid", "weights": [1, 1]},
     ),
     ("POST", "/api/v1/indexes/docs/answer", {"query": "sea", "passages": 2}),
+    ("POST", "/v1/search", {"query": "sea", "limit": 2}),
+    (
+        "POST",
+        "/v1/chat/completions",
+        {"model": "docs", "messages": [{"role": "user", "content": "sea?"}], "max_tokens": 50},
+    ),
+    (
+        "POST",
+        "/v1/chat/completions",
+        {"model": "docs", "stream": True, "messages": [{"role": "user", "content": "sea?"}]},
+    ),
+    ("POST", "/v1/embeddings", {"model": "m", "input": ["sea"], "encoding_format": "base64"}),
+    (
+        "POST",
+        "/mcp",
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": "search", "arguments": {"query": "sea", "top_k": 1}},
+        },
+    ),
 ]
 _ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, -0.0, 1e308, "", " ", "x" * 5000,

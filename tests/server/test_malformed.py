@@ -1,0 +1,36 @@
+"""Malformed requests on every path; benchmarks/server/malformed.py sends thousands."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.server.conftest import Running
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "server"))
+mutations = pytest.importorskip("mutations", reason="a source distribution has no benchmarks")
+GOOD = mutations.GOOD
+_HEADERS = {
+    "accept": "application/json, text/event-stream",
+    "content-type": "application/json",
+}
+
+
+@pytest.mark.parametrize("number", range(len(GOOD)), ids=lambda n: f"{n}{GOOD[n][1]}")
+def test_no_mutation_of_a_request_is_a_failure_of_the_server(
+    searchable: Running, number: int
+) -> None:
+    method, path, good = GOOD[number]
+    chooser = random.Random(number)
+    with httpx2.Client(base_url=searchable.url, timeout=30, headers=_HEADERS) as http:
+        http.post("/api/v1/indexes", json={"name": "docs"})
+        for turn in range(40):
+            content = (mutations.broken if turn % 4 == 0 else mutations.mutated)(good, chooser)
+            response = http.request(method, path, content=content)
+            assert 200 <= response.status_code < 500, (content, response.text)
+            if response.status_code >= 400:
+                assert response.json(), content
