@@ -6,20 +6,21 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from secondpass.engine.unicode import clean
-from secondpass.errors import IndexStoreError, InputError
+from secondpass.errors import IndexStoreError, InputError, nearest
 from secondpass.retrieve import lance_table as t
 from secondpass.retrieve import rows as r
-from secondpass.retrieve.filters import one_of
-from secondpass.retrieve.lance_reading import FIRST, TABLE, LanceReader, in_parts
+from secondpass.retrieve.filters import in_parts, one_of
+from secondpass.retrieve.lance_reading import FIRST, TABLE, LanceReader
 from secondpass.retrieve.locking import exclusive
 from secondpass.retrieve.protocol import Passage
 from secondpass.retrieve.schema import plan
-from secondpass.retrieve.settings import IndexSettings
+from secondpass.retrieve.settings import IndexSettings, write_settings
 
 LOCK = ".write.lock"
 VECTOR_INDEX_FROM = 50_000
@@ -85,12 +86,46 @@ class LanceStore(LanceReader):
                 .when_matched_update_all()
                 .when_not_matched_insert_all()
                 .when_not_matched_by_source_delete(one_of(r.DOC, docs))
-                .execute(r.to_table(batch, change.rows, table.schema))
+                .execute(
+                    r.to_table(batch, change.rows, table.schema, bare=self.settings.own_vectors)
+                )
             )
             # Rows outside the text index are found, but their BM25 lacks its statistics.
-            if t.unindexed_share(table) > UNINDEXED_SHARE:
-                # Not optimize(): that would rewrite all vectors each time.
-                t.index_text(table, self.settings.language)
+            for column in t.text_columns(table):
+                if t.unindexed_share(table, column) > UNINDEXED_SHARE:
+                    # Not optimize(): that would rewrite all vectors each time.
+                    t.index_text(table, self.settings.language, column)
+
+    def index_field(self, field: str) -> None:
+        """Let `bm25` search this metadata column alone; does nothing the second time.
+
+        Raises InputError for a field that is not there, or that is no text.
+        """
+        if self.fields.get(field) != "text":
+            raise InputError(f"{field!r} is no field of text", fix=nearest(field, self.fields))
+        with self._writing("the field was not indexed") as table:
+            if field not in t.text_columns(table):
+                t.index_text(table, self.settings.language, field)
+
+    def start_vectors(self, dimension: int) -> None:
+        """Let passages bring vectors of this length, from now on; those there have none.
+
+        Raises InputError where there are vectors of another length, or of an embedder.
+        """
+        if dimension == self.dimension and self.settings.own_vectors:
+            return
+        if self.dimension or dimension < 1:
+            raise InputError(
+                f"vectors of {dimension} numbers cannot be stored",
+                where=str(self.folder),
+                why=f"those of this index have {self.dimension}" if self.dimension else None,
+            )
+        with self._writing("the vectors were not prepared") as table:
+            # A crash after this leaves a column that nobody has written to.
+            t.add_vectors(table, dimension)
+            settings = replace(self.settings, dimension=dimension)
+            write_settings(self.folder, settings)
+            self._settings = settings
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -118,7 +153,7 @@ class LanceStore(LanceReader):
         """
         with self._writing("the index was not optimised") as table:
             table.optimize(cleanup_older_than=keep)
-            if self.dimension and table.count_rows() >= VECTOR_INDEX_FROM:
+            if self.dimension and table.count_rows(r.EMBEDDED) >= VECTOR_INDEX_FROM:
                 t.index_vectors(table)
 
     def checkout(self, version: int) -> LanceStore:

@@ -11,7 +11,8 @@ from secondpass.engine.unicode import clean
 from secondpass.errors import IndexStoreError, InputError, SecondpassError
 from secondpass.retrieve import lance_table as t
 from secondpass.retrieve import rows as r
-from secondpass.retrieve.filters import bad_filter, check_shape, one_of, quoted
+from secondpass.retrieve.filters import bad_filter, check_shape, in_parts, one_of, quoted
+from secondpass.retrieve.hits import best_hits, hits_in_order
 from secondpass.retrieve.protocol import Hit, Stored, Version
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.types import Document
@@ -77,10 +78,50 @@ class LanceReader:
         with self._guarded("the index cannot be read"):
             return int(self._table.count_rows())
 
-    def documents(self) -> int:
-        """Return the number of documents."""
+    def documents(self, filter: str | None = None) -> int:  # noqa: A002 - the field's own word
+        """Return the number of documents, or of those that pass a filter."""
+        where = self._checked(filter)
+        condition = FIRST if where is None else f"{FIRST} AND ({where})"
         with self._guarded("the index cannot be read"):
-            return int(self._table.count_rows(FIRST))
+            return int(self._table.count_rows(condition))
+
+    def listed(
+        self,
+        filter: str | None = None,  # noqa: A002
+        *,
+        order: Sequence[tuple[str, bool]] = (),
+        offset: int = 0,
+        limit: int | None,
+        embeddings: bool = False,
+    ) -> list[Hit]:
+        """Return passages in the order of these columns, then of their ids.
+
+        Each column falls where it is paired with True; passages without a value come last.
+        """
+        from lancedb.query import ColumnOrdering
+
+        ordering: Any = ColumnOrdering
+        where = self._checked(filter)
+        if limit == 0:
+            return []
+        by = [ordering(column_name=name, ascending=not falls) for name, falls in order]
+        with self._guarded("the index cannot be read"):
+            # The engine cannot order by what it does not select.
+            columns = [*self._columns(embeddings), *(name for name, _ in order)]
+            search = self._table.search().select(columns)
+            search = search.order_by([*by, ordering(column_name=r.ID)])
+            if where is not None:
+                search = search.where(where)
+            return hits_in_order(search.limit(limit).offset(offset).to_arrow())
+
+    def found(self, ids: Sequence[str], *, embeddings: bool = False) -> dict[str, Hit]:
+        """Return those of these passages that are stored, by id."""
+        columns, hits = self._columns(embeddings), list[Hit]()
+        with self._guarded("the index cannot be read"):
+            for condition in in_parts(r.ID, [clean(i) for i in ids]):
+                search = self._table.search().where(condition).select(columns)
+                hits += hits_in_order(search.limit(None).to_arrow())
+        return {hit.id: hit for hit in hits}
 
     def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
         """Return what is known of each of these documents that is stored."""
@@ -105,12 +146,11 @@ class LanceReader:
 
     def passages(self, name: str) -> list[Hit]:
         """Return the passage of this id, or those of the document, with their embeddings."""
-        columns = [*r.READ, *([r.VECTOR] if self.dimension else [])]
         known = quoted(clean(name))
         with self._guarded("the index cannot be read"):
             search = self._table.search().where(f"{r.ID} = {known} OR {r.DOC} = {known}")
-            table = search.select(columns).limit(None).to_arrow()
-        hits = _hits(table, [0.0] * table.num_rows, table.num_rows)
+            table = search.select(self._columns(True)).limit(None).to_arrow()
+        hits = best_hits(table, [0.0] * table.num_rows, table.num_rows)
         whole = [hit for hit in hits if hit.id == clean(name)]
         return whole if whole else hits
 
@@ -122,26 +162,28 @@ class LanceReader:
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
+        field: str | None = None,
     ) -> list[Hit]:
-        """Find passages by words; with `ids`, score only those passages."""
+        """Find passages by words; with `ids`, score only those passages.
+
+        With `field`, search that column alone, which `index_field` has prepared.
+        """
         # A query object, not text: no character of the query has a meaning of its own.
         from lancedb.query import MatchQuery
 
         match: Any = MatchQuery
-        columns = [*r.READ, "_score"]
-        if embeddings and self.dimension:
-            columns.append(r.VECTOR)
+        column = r.SEARCH if field is None else field
         where = self._checked(filter)
         if ids is not None:
             only = one_of(r.ID, [clean(i) for i in ids])
             where = only if where is None else f"({where}) AND {only}"
         with self._guarded("the search failed"):
-            search = self._table.search(match(clean(query), r.SEARCH), query_type="fts")
-            search = search.select(columns).limit(limit + _SLACK)
+            search = self._table.search(match(clean(query), column), query_type="fts")
+            search = search.select([*self._columns(embeddings), "_score"]).limit(limit + _SLACK)
             if where is not None:
                 search = search.where(where, prefilter=True)
             table = search.to_arrow()
-        return _hits(table, table.column("_score").to_pylist(), limit)
+        return best_hits(table, table.column("_score").to_pylist(), limit)
 
     def vector(
         self,
@@ -175,7 +217,7 @@ class LanceReader:
                 search = search.where(where, prefilter=True)
             found = search.limit(limit + _SLACK).to_arrow()
         cosines = [min(1.0, max(-1.0, 1.0 - d)) for d in found.column("_distance").to_pylist()]
-        return _hits(found, cosines, limit)
+        return best_hits(found, cosines, limit)
 
     def versions(self) -> list[Version]:
         """Return the states that can still be read, oldest first."""
@@ -209,6 +251,9 @@ class LanceReader:
             why = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise IndexStoreError(what, where=str(self.folder), why=why) from error
 
+    def _columns(self, embeddings: bool) -> list[str]:
+        return [*r.READ, r.VECTOR] if embeddings and self.dimension else r.READ
+
     def _scan(self, condition: str, *columns: str) -> list[dict[str, Any]]:
         search = self._table.search().where(condition).select([r.DOC, *columns])
         found: list[dict[str, Any]] = search.limit(None).to_list()
@@ -231,32 +276,3 @@ class LanceReader:
                 self._good_filters.clear()
             self._good_filters.add(key)
         return condition
-
-
-def in_parts(column: str, values: list[str], size: int = 10_000) -> Iterator[str]:
-    """Yield conditions that together hold where a column has one of these texts."""
-    for start in range(0, len(values), size):
-        yield one_of(column, values[start : start + size])
-
-
-def _hits(table: Any, scores: list[float], limit: int) -> list[Hit]:
-    import numpy as np
-
-    ids = table.column(r.ID).to_pylist()
-    if not ids:
-        return []
-    order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))[:limit]
-    vectors = None
-    if r.VECTOR in table.column_names:
-        column = table.column(r.VECTOR).combine_chunks()
-        vectors = column.flatten().to_numpy().reshape(len(ids), -1).astype(np.float32)
-    documents = table.select(r.READ).take(order).to_pylist()
-    return [
-        Hit(
-            ids[i],
-            scores[i],
-            r.to_document(row),
-            None if vectors is None else vectors[i],
-        )
-        for i, row in zip(order, documents, strict=True)
-    ]
