@@ -10,6 +10,7 @@ from secondpass.errors import MissingExtraError
 
 try:
     import anyio.to_thread
+    import graphql  # noqa: F401
     import prometheus_client  # noqa: F401
     from fastapi import FastAPI
     from fastapi.exceptions import RequestValidationError
@@ -42,6 +43,7 @@ from secondpass.server.problems import Problem, invalid
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
+from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 _SLASHES = re.compile("/{2,}")
 
@@ -131,6 +133,7 @@ def _routes(answering: Answering) -> list[Route]:
             Route(f"{prefix}/.well-known/live", about.container_live),
         ]
     routes += [Route(path, about.models) for path in ("/v1/models", "/infinity/models")]
+    routes += weaviate_routes(answering)
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
 
 
