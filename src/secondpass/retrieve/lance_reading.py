@@ -104,12 +104,14 @@ class LanceReader:
         where = self._checked(filter)
         if limit == 0:
             return []
-        by = [ordering(column_name=name, ascending=not falls) for name, falls in order]
+        ways: dict[str, bool] = {}
+        for name, falls in (*order, (r.ID, False)):
+            ways.setdefault(name, falls)
+        by = [ordering(column_name=n, ascending=not falls) for n, falls in ways.items()]
+        # The engine takes no column twice, and orders by none that it does not select.
+        columns = list(dict.fromkeys([*self._columns(embeddings), *ways]))
         with self._guarded("the index cannot be read"):
-            # The engine cannot order by what it does not select.
-            columns = [*self._columns(embeddings), *(name for name, _ in order)]
-            search = self._table.search().select(columns)
-            search = search.order_by([*by, ordering(column_name=r.ID)])
+            search = self._table.search().select(columns).order_by(by)
             if where is not None:
                 search = search.where(where)
             return hits_in_order(search.limit(limit).offset(offset).to_arrow())

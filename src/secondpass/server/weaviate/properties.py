@@ -140,7 +140,7 @@ def declared(given: Any) -> dict[str, Any]:
     found.setdefault("indexSearchable", indexed and base == "text")
     if base == "text":
         found.setdefault("tokenization", "word")
-        if found["tokenization"] not in TOKENIZATIONS:
+        if str(found["tokenization"]) not in TOKENIZATIONS:
             raise refused(
                 f"property '{name}': tokenization {found['tokenization']!r:.80} is not "
                 f"supported here, but {', '.join(TOKENIZATIONS)}"
