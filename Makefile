@@ -71,6 +71,15 @@ $(VENV)/.test: $(VENV)/.demo
 	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations)
 	@touch $@
 
+# Clients 3 and 4 of Weaviate are one distribution: each has a folder, for tests that run it.
+$(VENV)/.weaviate: $(VENV)/.test
+	@echo "-- installing Weaviate's clients 3 and 4, side by side"
+	@for client in 3:3.26.7 4:4.23.1; do \
+	  folder=$(VENV)/weaviate$${client%%:*}; rm -rf $$folder; \
+	  $(PIP) install --progress-bar off --target $$folder weaviate-client==$${client#*:} > $(VENV)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }; done
+	@touch $@
+
 comma := ,
 FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
 
@@ -88,7 +97,7 @@ demo: $(VENV)/.demo
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
 
-test: $(VENV)/.test
+test: $(VENV)/.weaviate
 	@echo "-- running the tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
 	@echo

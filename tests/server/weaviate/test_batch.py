@@ -52,6 +52,15 @@ def test_a_batch_may_be_sent_again(database: Database) -> None:
     assert len(database.get(f"{name}{{t}}")) == 1
 
 
+def test_whole_numbers_do_not_decide_for_others(database: Database) -> None:
+    name = database.make(properties=[{"name": "price", "dataType": ["number"]}])
+    database.store(name, {"properties": {"price": 3}})
+    where = '(where: {path: ["price"], operator: GreaterThan, valueNumber: 2.5})'
+    assert database.get(f"{name}{where}{{price}}") == [{"price": 3}]
+    database.store(name, {"properties": {"price": 2.75}}, {"properties": {"price": 10**20}})
+    assert len(database.get(f"{name}{where}{{price}}")) == 3
+
+
 def test_classes_and_properties_are_made_of_what_comes(database: Database) -> None:
     name = f"New{uuid.uuid4().hex[:8]}"
     values = {

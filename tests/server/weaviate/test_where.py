@@ -34,7 +34,7 @@ TEXTS = [
     *("true", "NULL", "1", "{}", "a.b+c|d", "p_title"),
 ]
 NUMBERS = [-(2**63), 2**63 - 1, -1, 0, 1, 7]
-FLOATS = [0.0, -0.0, 0.1, -1.5, 1e308, -1e308, 5e-324, 1e-7, 3.0]
+FLOATS = [0.0, -0.0, 0.1, -1.5, 1e308, -1e308, 5e-324, 1e-7, 3.0, -2, 7]
 
 DEFINITION: ClassDefinition = read_class(
     declared_class(

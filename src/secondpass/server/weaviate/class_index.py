@@ -35,7 +35,7 @@ class ClassIndex:
     """
 
     def __init__(self, collection: Collection, service: RerankService) -> None:
-        self._collection, self._service = collection, service
+        self.collection, self._service = collection, service
         self._store: LanceStore | None = None
         self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
         self._lock = threading.Lock()
@@ -44,7 +44,7 @@ class ClassIndex:
     @property
     def declaration(self) -> dict[str, Any]:
         """The class as clients see it."""
-        found: dict[str, Any] = self._collection.about[_CLASS]
+        found: dict[str, Any] = self.collection.about[_CLASS]
         return found
 
     @property
@@ -58,17 +58,17 @@ class ClassIndex:
 
     def declare(self, declaration: Mapping[str, Any]) -> None:
         """Keep another declaration of the class."""
-        self._collection.save({**self._collection.about, _CLASS: dict(declaration)})
+        self.collection.save({**self.collection.about, _CLASS: dict(declaration)})
 
     @property
     def store(self) -> LanceStore:
         """The index's store, opened when it is first needed."""
         if self.definition.embeds:
-            return self._collection.index.store
+            return self.collection.index.store
         with self._lock:
             if self._store is None:
-                path = self._collection.folder / "index"
-                self._store = open_index(path, None, **self._collection.about["index"])
+                path = self.collection.folder / "index"
+                self._store = open_index(path, None, **self.collection.about["index"])
             return self._store
 
     @property
@@ -76,16 +76,16 @@ class ClassIndex:
         """What makes the vectors; raises Problem (422) where clients bring them."""
         if not self.definition.embeds:
             raise refused(f"class '{self.definition.name}' has no vectorizer")
-        return self._collection.index.embedder
+        return self.collection.index.embedder
 
     def ingest_embedder(self) -> QueuedEncoder:
         """Return what makes the vectors of objects that are stored, in turn with requests."""
-        return QueuedEncoder(self._collection.index.ingest_embedder(), self._service.queue)
+        return QueuedEncoder(self.collection.index.ingest_embedder(), self._service.queue)
 
     def reranker(self) -> BaseReranker:
         """Return what reranks: the model that the class names, or what stands for it."""
         model = self._service.model(self.definition.reranker)
-        return self._collection.index.reranker(model) if self.definition.embeds else model
+        return self.collection.index.reranker(model) if self.definition.embeds else model
 
     def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
         """Return those of these objects that are there, by id."""

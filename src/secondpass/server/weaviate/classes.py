@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from secondpass.server.collections import Collection, Place
 from secondpass.server.problems import Problem
@@ -26,7 +25,7 @@ class Classes:
 
     def __init__(self, service: RerankService) -> None:
         self.service = service
-        self._known: WeakKeyDictionary[Collection, ClassIndex] = WeakKeyDictionary()
+        self._known: dict[Place, ClassIndex] = {}
         self._turns: dict[Place, threading.RLock] = {}
         self._lock = threading.Lock()
 
@@ -72,6 +71,8 @@ class Classes:
             except Problem as problem:
                 if problem.status != 404:
                     raise
+            with self._lock:
+                self._known.pop(place, None)
 
     @contextmanager
     def writing(self, tenant: str, name: object, *, make: bool = False) -> Iterator[ClassIndex]:
@@ -91,9 +92,11 @@ class Classes:
 
     def _class(self, collection: Collection) -> ClassIndex:
         with self._lock:
-            if collection not in self._known:
-                self._known[collection] = ClassIndex(collection, self.service)
-            return self._known[collection]
+            known = self._known.get(collection.place)
+            if known is None or known.collection is not collection:
+                # A class of the same name may have gone before.
+                known = self._known[collection.place] = ClassIndex(collection, self.service)
+            return known
 
     @contextmanager
     def _turn(self, place: Place) -> Iterator[None]:

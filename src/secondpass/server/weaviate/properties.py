@@ -65,7 +65,10 @@ class Property:
     def column_value(self, value: Any) -> Any:
         """Return what the column holds for a value that was checked."""
         if not self.tokenized:
-            return moment(value) if self.kind == "date" else value
+            if self.kind == "date":
+                return moment(value)
+            # A column that began with whole numbers would refuse others as filters.
+            return float(value) if self.kind == "number" else value
         values = value if self.many else [value]
         return stored(token for one in values for token in self.tokens(one))
 
