@@ -46,7 +46,7 @@ def fragments(name: str, depth: int) -> str:
         ("mutation {x}", "mutation"),
         ("subscription {x}", "subscription"),
         ("query A{Get{NAME{text}}} query B{Get{NAME{text}}}", "Must provide operation name"),
-        ("query($v: Int!){Get{NAME(limit: $v){text}}}", "Expected a value of non-null"),
+        ("query($v: Int!){Get{NAME(limit: $v){text}}}", "Variable '$v'"),
         ("query($v: Missing){Get{NAME{text}}}", "Unknown type"),
         ("type A {a: Int}", "not executable"),
         ("{Get{NAME{\ud800}}}", "Syntax Error"),

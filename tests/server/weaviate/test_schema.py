@@ -63,6 +63,26 @@ def test_what_can_be_changed_of_a_class(database: Database) -> None:
     database.refused("PUT", "/schema/Missing", {**there, "class": "Missing"}, 404)
 
 
+def test_halves_of_characters_are_replaced(database: Database) -> None:
+    half = "x\ud800y"
+    name = database.make(description=half, properties=[text_property("a", description=half)])
+    database.send("POST", f"/schema/{name}/properties", text_property("b", description=half))
+    found = database.send("GET", f"/schema/{name}")
+    said = [found["description"], *(p["description"] for p in found["properties"])]
+    assert said == ["x\ufffdy"] * 3
+    assert "not finite" in database.refused(
+        "POST", f"/schema/{name}/properties", text_property("c", x=float("nan"))
+    )
+    assert "\ufffd" in database.refused("GET", "/schema/%ED%A0%80")
+
+
+def test_a_class_does_not_grow_for_ever(database: Database) -> None:
+    name = database.make(properties=[text_property("a")])
+    new = {"class": name, "properties": {f"b{i}": "x" for i in range(500)}}
+    assert "at most 500" in database.refused("POST", "/objects", new)
+    assert len(database.send("GET", f"/schema/{name}")["properties"]) == 1
+
+
 def test_strings_of_old_are_texts(database: Database) -> None:
     declared = [
         {"name": "plain", "dataType": ["string"]},
@@ -122,6 +142,8 @@ def test_strings_of_old_are_texts(database: Database) -> None:
             "cannot both",
         ),
         ({"class": "D", "x": float("nan")}, "not finite"),
+        ({"class": "D", "properties": [text_property("a", x=float("inf"))]}, "not finite"),
+        ({"class": "D", "properties": [text_property(f"a{i}") for i in range(501)]}, "at most"),
     ],
 )
 def test_what_cannot_be_declared(database: Database, declaration: Any, message: str) -> None:

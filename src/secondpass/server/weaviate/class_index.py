@@ -10,6 +10,7 @@ from secondpass.retrieve.opening import open_index
 from secondpass.server.queued_encoder import QueuedEncoder
 from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
 from secondpass.server.weaviate.objects import StoredObject, from_hit
+from secondpass.server.weaviate.properties import check_number
 from secondpass.server.weaviate.refusals import refused
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class ClassIndex:
         return read[1]
 
     def declare(self, declaration: Mapping[str, Any]) -> None:
-        """Keep another declaration of the class."""
+        """Keep another declaration of the class; raises Problem (422) for one too long."""
+        check_number(len(declaration["properties"]), declaration["class"])
         self.collection.save({**self.collection.about, _CLASS: dict(declaration)})
 
     @property

@@ -82,7 +82,7 @@ def declared_class(given: Mapping[str, Any]) -> dict[str, Any]:
         raise refused(
             f"class '{name}': multi-tenancy is not supported: each key has its tenant"
         )
-    found |= {"class": name, "properties": all_declared(given.get("properties"), name)}
+    found |= {"class": name, "properties": all_declared(found.get("properties"), name)}
     found.setdefault("moduleConfig", {})
     if found.get("vectorConfig"):
         if found.get("vectorizer") not in (None, NO_VECTORIZER, ""):

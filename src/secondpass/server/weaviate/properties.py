@@ -14,7 +14,7 @@ from secondpass.server.weaviate.tokens import TOKENIZATIONS, stored, tokens
 _MANY = ("text", "int", "number", "boolean", "date", "uuid", "object")
 # A property of the name may start with an underscore, and no column of ours may.
 _COLUMN = "p_"
-_MOST = 500
+MOST_PROPERTIES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,19 @@ def declared(given: Any) -> dict[str, Any]:
     return found
 
 
+def check_number(properties: int, owner: str) -> None:
+    """Raise Problem (422) for more properties than a class may have."""
+    if properties > MOST_PROPERTIES:
+        raise refused(f"{owner}: at most {MOST_PROPERTIES} properties, not {properties}")
+
+
 def all_declared(given: Any, owner: str) -> list[dict[str, Any]]:
     """Return the declarations of properties, no name twice; raises Problem (422)."""
     if given is None:
         return []
     if not isinstance(given, list):
         raise refused(f"{owner}: properties must be a list")
-    if len(given) > _MOST:
-        raise refused(f"{owner}: at most {_MOST} properties, and there are {len(given)}")
+    check_number(len(given), owner)
     found = [declared(one) for one in given]
     names = [one["name"].lower() for one in found]
     for name in names:

@@ -8,6 +8,7 @@ from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.classes import Classes
+from secondpass.server.weaviate.datatypes import plain_json
 from secondpass.server.weaviate.definition import declared_class, language_of
 from secondpass.server.weaviate.properties import declared
 from secondpass.server.weaviate.refusals import refused
@@ -64,7 +65,7 @@ class SchemaPaths:
     async def add_property(self, exchange: Exchange) -> Any:
         """Declare one more property of a class."""
         body = await self._answering.body(exchange)
-        wanted = declared(body.found)
+        wanted = declared(plain_json(body.found))
 
         def add() -> dict[str, Any]:
             with self._classes.writing(exchange.caller.tenant, _name(exchange)) as index:
