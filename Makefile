@@ -81,6 +81,15 @@ $(VENV)/.node: $(VENV)/.made
 	    || echo "npm failed, and tests with Node's client are skipped; see $(VENV)/npm.log" >&2; \
 	else echo "-- there is no npm here, so the tests with Node's client are skipped"; fi
 
+# Clients 3 and 4 of Weaviate are one distribution: each has a folder, for tests that run it.
+$(VENV)/.weaviate: $(VENV)/.test
+	@echo "-- installing Weaviate's clients 3 and 4, side by side"
+	@for client in 3:3.26.7 4:4.23.1; do \
+	  folder=$(VENV)/weaviate$${client%%:*}; rm -rf $$folder; \
+	  $(PIP) install --progress-bar off --target $$folder weaviate-client==$${client#*:} > $(VENV)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }; done
+	@touch $@
+
 comma := ,
 FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
 
@@ -98,7 +107,7 @@ demo: $(VENV)/.demo
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
 
-test: $(VENV)/.test $(VENV)/.node
+test: $(VENV)/.weaviate $(VENV)/.node
 	@echo "-- running the tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
 	@echo

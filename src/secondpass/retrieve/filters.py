@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from secondpass.errors import FilterError, nearest
 
@@ -27,6 +27,12 @@ def quoted(text: str) -> str:
 def one_of(column: str, values: list[str]) -> str:
     """Return the SQL condition that a column holds one of these texts."""
     return f"{column} IN ({', '.join(quoted(v) for v in values)})" if values else "false"
+
+
+def in_parts(column: str, values: list[str], size: int = 10_000) -> Iterator[str]:
+    """Yield conditions that together hold where a column has one of these texts."""
+    for start in range(0, len(values), size):
+        yield one_of(column, values[start : start + size])
 
 
 def check_shape(condition: str, fields: Mapping[str, str]) -> None:

@@ -34,8 +34,8 @@ def connect(folder: Path) -> Any:
     return load().connect(str(folder), read_consistency_interval=timedelta(0))
 
 
-def index_text(table: Any, language: str) -> None:
-    """Make the text index anew."""
+def index_text(table: Any, language: str, column: str = r.SEARCH) -> None:
+    """Make the text index of a column anew."""
     from lancedb.index import FTS
 
     known = language != NO_LANGUAGE
@@ -47,13 +47,30 @@ def index_text(table: Any, language: str) -> None:
         custom_stop_words=list(ENGLISH) if language == "english" else [],
         max_token_length=255,
     )
-    table.create_index(r.SEARCH, config=config, replace=True)
+    table.create_index(column, config=config, replace=True)
 
 
-def unindexed_share(table: Any) -> float:
-    """Return how many rows the text index lacks, for each that it has."""
-    stats = table.index_stats(f"{r.SEARCH}_idx")
+def text_columns(table: Any) -> list[str]:
+    """Return the columns that have a text index."""
+    return [i.columns[0] for i in table.list_indices() if i.index_type == "FTS"]
+
+
+def unindexed_share(table: Any, column: str = r.SEARCH) -> float:
+    """Return how many rows the text index of a column lacks, for each that it has."""
+    stats = table.index_stats(f"{column}_idx")
     return int(stats.num_unindexed_rows) / max(1, int(stats.num_indexed_rows))
+
+
+def add_vectors(table: Any, dimension: int) -> None:
+    """Add a column for vectors of this length, in place of one of another that is empty."""
+    import pyarrow as pa
+
+    kind = pa.list_(pa.float32(), dimension)
+    if r.VECTOR in table.schema.names:
+        if table.schema.field(r.VECTOR).type == kind:
+            return
+        table.drop_columns([r.VECTOR])
+    table.add_columns([pa.field(r.VECTOR, kind)])
 
 
 def index_vectors(table: Any) -> None:

@@ -27,7 +27,9 @@ class Passage:
     - `start`, `end`: where `text` stands in the document's text, in characters.
     - `source`: the file it was read from, as the ingest recorded it.
     - `hash`: of the whole document and of how it was cut and embedded.
-    - `embedding`: `[dimension]` float32 of unit length, or None in a store without vectors.
+    - `embedding`: `[dimension]` float32 of unit length, or None in a store without vectors,
+      or where the store's vectors are the caller's own and this passage has none.
+    - `columns`: what filters see of the passage, instead of `metadata`.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Passage:
     source: str | None = None
     hash: str = ""
     embedding: Embedding | None = None
+    columns: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

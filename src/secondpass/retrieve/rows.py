@@ -27,6 +27,7 @@ SOURCE = "_sp_source"
 HASH = "_sp_hash"
 VECTOR = "_sp_vector"
 
+EMBEDDED = f"{VECTOR} IS NOT NULL"
 READ = [ID, DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
 """The columns that make a document."""
 
@@ -76,9 +77,16 @@ def empty_schema(dimension: int) -> pa.Schema:
 
 
 def to_table(
-    passages: Sequence[Passage], rows: Sequence[Mapping[str, Any]], schema: pa.Schema
+    passages: Sequence[Passage],
+    rows: Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    *,
+    bare: bool = False,
 ) -> pa.Table:
-    """Return passages and their metadata columns as a table of this schema."""
+    """Return passages and their metadata columns as a table of this schema.
+
+    `bare` lets passages have no embedding.
+    """
     import pyarrow as pa
 
     titles = [None if p.title is None else clean(p.title) for p in passages]
@@ -99,7 +107,7 @@ def to_table(
     arrays = []
     for column in schema:
         if column.name == VECTOR:
-            arrays.append(_vectors(passages, column.type))
+            arrays.append(_vectors(passages, column.type, bare))
         elif column.name in columns:
             arrays.append(pa.array(columns[column.name], column.type))
         else:
@@ -121,12 +129,14 @@ def to_document(row: Mapping[str, Any]) -> Document:
     return Document(text, id=row[ID], title=title, metadata=metadata)
 
 
-def _vectors(passages: Sequence[Passage], kind: pa.DataType) -> pa.Array:
+def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.Array:
     import numpy as np
     import pyarrow as pa
 
     size = kind.list_size
     for p in passages:
+        if p.embedding is None and bare:
+            continue
         shape = None if p.embedding is None else np.shape(p.embedding)
         if p.embedding is None or shape != (size,) or not np.isfinite(p.embedding).all():
             why = f"its shape is {shape}" if shape != (size,) else "a number is not finite"
@@ -136,5 +146,8 @@ def _vectors(passages: Sequence[Passage], kind: pa.DataType) -> pa.Array:
                 why="it is missing" if p.embedding is None else why,
                 fix=f"This index needs {size} finite numbers for each passage.",
             )
-    stacked = np.asarray([p.embedding for p in passages], dtype=np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(stacked.reshape(-1)), type=kind)
+    nothing = np.zeros(size, dtype=np.float32)
+    given = [nothing if p.embedding is None else p.embedding for p in passages]
+    stacked = pa.array(np.asarray(given, dtype=np.float32).reshape(-1))
+    missing = pa.array([p.embedding is None for p in passages])
+    return pa.FixedSizeListArray.from_arrays(stacked, type=kind, mask=missing)

@@ -89,7 +89,8 @@ def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
     batch = list(passages)
     for passage in batch:
         row: dict[str, Any] = {}
-        for key, value in passage.metadata.items():
+        seen = passage.metadata if passage.columns is None else passage.columns
+        for key, value in seen.items():
             kind = kind_of(value) if _NAME.fullmatch(key) else None
             if kind is None:
                 continue
@@ -101,7 +102,7 @@ def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
                     why="filters do not tell upper from lower case",
                     fix="Rename one of them.",
                 )
-            _fit(result, name, kind, passage)
+            _fit(result, name, kind, passage, value)
             row[name] = value
         result.rows.append(row)
     for row in result.rows:
@@ -110,7 +111,7 @@ def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
     return result
 
 
-def _fit(result: Plan, name: str, kind: Kind, passage: Passage) -> None:
+def _fit(result: Plan, name: str, kind: Kind, passage: Passage, value: object) -> None:
     there = result.kinds.get(name)
     if there is None:
         result.kinds[name] = kind
@@ -124,6 +125,6 @@ def _fit(result: Plan, name: str, kind: Kind, passage: Passage) -> None:
             f"metadata field {name!r} has the wrong type",
             where=f"document {passage.doc_id!r}",
             why=f"expected {there}, as in the documents before, and got {kind}: "
-            f"{str(passage.metadata.get(name))[:80]!r}",
+            f"{str(value)[:80]!r}",
             fix="Convert it, or give it another name. Nothing of this batch was stored.",
         )

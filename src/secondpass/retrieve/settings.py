@@ -35,6 +35,11 @@ class IndexSettings:
     overlap: int = 32
     keep_states: bool = True
 
+    @property
+    def own_vectors(self) -> bool:
+        """Whether no embedder makes the vectors: passages bring them, or lack them."""
+        return self.embedder is None
+
 
 def write_settings(folder: Path, settings: IndexSettings) -> None:
     """Write `index.json` into the folder; a reader sees the old file or the new one."""

@@ -12,6 +12,7 @@ from secondpass.errors import MissingExtraError
 
 try:
     import anyio.to_thread
+    import graphql  # noqa: F401
     import prometheus_client  # noqa: F401
     from fastapi import FastAPI
     from starlette.routing import Route
@@ -45,6 +46,7 @@ from secondpass.server.settings import ServerSettings
 from secondpass.server.strangers import NoStrangers
 from secondpass.server.timely import Timely
 from secondpass.server.watching import Watched
+from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 if TYPE_CHECKING:
     from secondpass.server.tracing import Traces
@@ -138,7 +140,8 @@ def _routes(answering: Answering, about: About) -> list[Route]:
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
-    return [*routes, *openai.routes(answering), *searching.routes(answering)]
+    routes += [*openai.routes(answering), *searching.routes(answering)]
+    return [*routes, *weaviate_routes(answering)]
 
 
 def _probes(about: About) -> list[Route]:

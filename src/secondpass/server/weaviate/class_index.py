@@ -1,0 +1,95 @@
+"""One class over its index: what is declared, and what is stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from secondpass.retrieve.opening import open_index
+from secondpass.server.queued_encoder import QueuedEncoder
+from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
+from secondpass.server.weaviate.objects import StoredObject, from_hit
+from secondpass.server.weaviate.properties import check_number
+from secondpass.server.weaviate.refusals import refused
+
+if TYPE_CHECKING:
+    from secondpass.rerank.base import BaseReranker
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.retrieve.lance import LanceStore
+    from secondpass.server.collections import Collection
+    from secondpass.server.service import RerankService
+
+_CLASS = "class"
+
+
+def about_class(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a collection keeps of a class."""
+    made = {"chunk_tokens": None, "language": language_of(declaration)}
+    return {_CLASS: dict(declaration), "index": made}
+
+
+class ClassIndex:
+    """A class of one tenant. Safe to use from several threads at once.
+
+    `writes` and `written` count what was stored since the index was last tidied.
+    """
+
+    def __init__(self, collection: Collection, service: RerankService) -> None:
+        self.collection, self._service = collection, service
+        self._store: LanceStore | None = None
+        self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
+        self._lock = threading.Lock()
+        self.writes = self.written = 0
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The class as clients see it."""
+        found: dict[str, Any] = self.collection.about[_CLASS]
+        return found
+
+    @property
+    def definition(self) -> ClassDefinition:
+        """What is declared of the class."""
+        declaration = self.declaration
+        read = self._read
+        if read is None or read[0] is not declaration:
+            self._read = read = (declaration, read_class(declaration))
+        return read[1]
+
+    def declare(self, declaration: Mapping[str, Any]) -> None:
+        """Keep another declaration of the class; raises Problem (422) for one too long."""
+        check_number(len(declaration["properties"]), declaration["class"])
+        self.collection.save({**self.collection.about, _CLASS: dict(declaration)})
+
+    @property
+    def store(self) -> LanceStore:
+        """The index's store, opened when it is first needed."""
+        if self.definition.embeds:
+            return self.collection.index.store
+        with self._lock:
+            if self._store is None:
+                path = self.collection.folder / "index"
+                self._store = open_index(path, None, **self.collection.about["index"])
+            return self._store
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes the vectors; raises Problem (422) where clients bring them."""
+        if not self.definition.embeds:
+            raise refused(f"class '{self.definition.name}' has no vectorizer")
+        return self.collection.index.embedder
+
+    def ingest_embedder(self) -> QueuedEncoder:
+        """Return what makes the vectors of objects that are stored, in turn with requests."""
+        return QueuedEncoder(self.collection.index.ingest_embedder(), self._service.queue)
+
+    def reranker(self) -> BaseReranker:
+        """Return what reranks: the model that the class names, or what stands for it."""
+        model = self._service.model(self.definition.reranker)
+        return self.collection.index.reranker(model) if self.definition.embeds else model
+
+    def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
+        """Return those of these objects that are there, by id."""
+        hits = self.store.found(ids, embeddings=vectors)
+        return {name: from_hit(hit) for name, hit in hits.items()}

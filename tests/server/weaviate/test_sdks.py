@@ -1,0 +1,50 @@
+"""The official clients, old and new, each in an interpreter of its own.
+
+Both are one distribution, so that only one of them could be imported here. They are looked
+for in the folders that SECONDPASS_WEAVIATE3 and SECONDPASS_WEAVIATE4 name, or where `make
+test` puts them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from secondpass.server.keys import KeyFile
+from tests.server.conftest import serving
+from tests.server.weaviate.conftest import settings
+
+HERE = Path(__file__).parent
+
+
+def run(script: str, version: int, *arguments: str) -> None:
+    said = os.environ.get(f"SECONDPASS_WEAVIATE{version}")
+    folder = Path(sys.prefix) / f"weaviate{version}" if said is None else Path(said)
+    if not (folder / "weaviate").is_dir():
+        pytest.skip(f"weaviate-client {version} is not in {folder}: make test puts it there")
+    environment = {**os.environ, "PYTHONPATH": str(folder), "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("script", ["sdk_v3.py", "sdk_v4.py"])
+def test_a_client_is_served(tmp_path: Path, script: str) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    key = keys.create("client", ["search", "write"])
+    with serving(settings("bundled", tmp_path, keys=keys.file)) as url:
+        place = urlsplit(url)
+        if script == "sdk_v3.py":
+            run(script, 3, url, key)
+        else:
+            run(script, 4, str(place.hostname), str(place.port), key)
