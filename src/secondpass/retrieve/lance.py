@@ -171,10 +171,17 @@ class LanceStore:
                     found[row[r.DOC]] = Stored(row[r.HASH], row[r.SOURCE])
         return found
 
-    def each_document(self, size: int = 1024) -> Iterator[list[Document]]:
-        """Yield all passages as documents, `size` or fewer at a time, in no order."""
+    def each_document(
+        self,
+        size: int = 1024,
+        filter: str | None = None,  # noqa: A002 - the field's own word
+    ) -> Iterator[list[Document]]:
+        """Yield all passages that pass the filter, `size` or fewer at a time, in no order."""
+        where = self._checked(filter)
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(r.READ).limit(None)
+            if where is not None:
+                search = search.where(where)
             for batch in search.to_batches(batch_size=size):
                 yield [r.to_document(row) for row in batch.to_pylist()]
 
@@ -213,12 +220,21 @@ class LanceStore:
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
+        every: bool = False,
     ) -> list[Hit]:
-        """Find passages by words; with `ids`, score only those passages."""
+        """Find passages by words; with `ids`, score only those passages.
+
+        With `every`, only passages that have each word of the query, stop words aside.
+        """
         # A query object, not text: no character of the query has a meaning of its own.
-        from lancedb.query import MatchQuery
+        from lancedb.query import FullTextOperator, MatchQuery
 
         match: Any = MatchQuery
+        words = match(
+            clean(query),
+            r.SEARCH,
+            operator=FullTextOperator.AND if every else FullTextOperator.OR,
+        )
         columns = [*r.READ, "_score"]
         if embeddings and self.dimension:
             columns.append(r.VECTOR)
@@ -227,7 +243,7 @@ class LanceStore:
             only = one_of(r.ID, [clean(i) for i in ids])
             where = only if where is None else f"({where}) AND {only}"
         with self._guarded("the search failed"):
-            search = self._table.search(match(clean(query), r.SEARCH), query_type="fts")
+            search = self._table.search(words, query_type="fts")
             search = search.select(columns).limit(limit + _SLACK)
             if where is not None:
                 search = search.where(where, prefilter=True)

@@ -23,6 +23,7 @@ except ImportError as error:
 import secondpass
 from secondpass.server.about import About
 from secondpass.server.answering import Answering
+from secondpass.server.cloudflare import AISearch
 from secondpass.server.dialects import (
     cohere,
     detect,
@@ -131,6 +132,7 @@ def _routes(answering: Answering) -> list[Route]:
             Route(f"{prefix}/.well-known/live", about.container_live),
         ]
     routes += [Route(path, about.models) for path in ("/v1/models", "/infinity/models")]
+    routes += AISearch(answering).routes
     return [*routes, Route("/ready", about.ready), Route("/metrics", about.metrics)]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
@@ -33,6 +33,16 @@ T = TypeVar("T")
 MOST_AT_ONCE = 256
 
 
+class Background(Protocol):
+    """What works beside the requests, from when the models are loaded to the end."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Leave off, at a point from which it can go on at the next start."""
+
+
 class RerankService:
     """Reranks for many requests at once through one queue.
 
@@ -44,6 +54,7 @@ class RerankService:
         self.queue = WorkQueue(settings.most_waiting)
         self.ready = False
         self.at_once = 0
+        self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
         self._collections: Collections | None = None
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
@@ -84,6 +95,8 @@ class RerankService:
         if self.settings.indexes or self.settings.data is not None:
             self._collections = self._opened()
         self.ready = True
+        for one in self.background:
+            one.start()
 
     @property
     def collections(self) -> Collections:
@@ -112,6 +125,8 @@ class RerankService:
     def close(self) -> bool:
         """Take nothing more, finish what there is; return whether that was in time."""
         self.ready = False
+        for one in self.background:
+            one.stop()
         done = self.queue.close(self.settings.drain)
         if self._collections is not None:
             self._collections.close()
