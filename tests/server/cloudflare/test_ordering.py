@@ -120,8 +120,7 @@ def test_what_is_alike_on_a_strict_level_is_so_on_a_loose_one(
         ("What is the weather like today?", "what is  the WEATHER like today", 0),
         ("What's the weather like today?", "How's the weather today?", 1),
         ("What is the capital of France?", "What is the capital of Germany?", 3),
-        ("the price in the catalogue of the year 2023", "the price in the catalogue of the year "
-         "2024", None),
+        ("the price in the catalogue of 2023", "the price in the catalogue of 2024", None),
         ("the sea", "The sea, please!", 1),
         ("opening hours of the museum", "opening hours of the museum shop", 2),
         ("dog bites man", "man bites dog", 3),

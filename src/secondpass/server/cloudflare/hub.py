@@ -65,6 +65,9 @@ class Hub:
             for instance in self._known.values():
                 instance.close()
             self._known.clear()
+        llm = self.__dict__.pop("llm", None)
+        if llm is not None:
+            llm.close()
 
     def instance(self, tenant: str, namespace: str, name: str) -> Instance:
         """Return an instance; raises Problem (404)."""

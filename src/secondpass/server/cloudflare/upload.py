@@ -56,15 +56,15 @@ async def read_upload(request: Request, most: int) -> Upload:
         max_part_size=_AROUND,
     )
     try:
-        form = await parser.parse()
+        return await _read(await parser.parse())
     except MultiPartException as error:
         raise invalid(f"the body cannot be read: {error.message}") from None
     except (LookupError, UnicodeError, FormParserError):
         raise invalid("the body cannot be read: it is no multipart/form-data") from None
-    try:
-        return await _read(form)
     finally:
-        await form.close()
+        # The parser closes them only after errors of its own.
+        for file in getattr(parser, "_files_to_close_on_error", ()):
+            file.close()
 
 
 async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
