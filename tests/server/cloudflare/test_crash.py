@@ -19,6 +19,7 @@ import pytest
 
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.items import Items
+from secondpass.server.cloudflare.jobs import Jobs
 from secondpass.server.cloudflare.work import MOST_ATTEMPTS, Work
 from tests.server.cloudflare.conftest import ACCOUNT, BREAD, FRANCE, WHALES, keys, put, search
 
@@ -134,3 +135,36 @@ def test_many_databases_are_open_a_few_at_a_time(tmp_path: Path) -> None:
         assert row is not None
         assert row["n"] == 1
         database.close()
+
+
+def test_what_the_index_may_hold_of_a_file_is_never_forgotten(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    found, work = Items(tmp_path, database), Work(database)
+    number = found.put("a.csv", b"x", ".csv", "text/csv", {}).id
+    taken = work.take()
+    assert taken is not None
+    work.note_documents(taken, 7)
+    assert work.end(taken, "error", documents=None, chunks=None, error="it broke")
+    again = found.put("a.csv", b"y", ".csv", "text/csv", {})
+    assert (again.id, again.documents, again.status) == (number, 7, "queued")
+    assert not work.end(taken, "completed", documents=1, chunks=1, error=None)
+    second = work.take()
+    assert second is not None
+    work.note_documents(second, 3)
+    found.delete(number)
+    gone = work.take()
+    assert gone is not None
+    assert (gone.deleted, gone.documents) == (True, 7)
+    database.close()
+
+
+def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    jobs = Jobs(database)
+    numbers = [jobs.create(None, everything=False) for _ in range(210)]
+    listed, total = jobs.listed(start=0, count=500)
+    assert [one["id"] for one in listed] == numbers[::-1][:total]
+    assert 200 <= total <= 201
+    assert jobs.log(numbers[0], start=0, count=9) == []
+    assert len(jobs.log(numbers[-1], start=0, count=9)) == 2
+    database.close()

@@ -63,9 +63,9 @@ def _shares(field: Field, rule: BoostRule, rows: Sequence[Mapping[str, Value]]) 
     numbers = [None if v is None else float(v) for v in values]
     there = [n for n in numbers if n is not None]
     low, high = (min(there), max(there)) if there else (0.0, 0.0)
-    if low == high:
-        return [0.0] * len(values)
     # Halved first: two huge numbers of both signs must not overflow.
     span = high / 2 - low / 2
+    if span == 0:
+        return [0.0] * len(values)
     up = [None if n is None else (n / 2 - low / 2) / span for n in numbers]
     return [0.0 if u is None else u if direction == "desc" else 1 - u for u in up]

@@ -22,11 +22,13 @@ class Form(Generic[T]):
 
     def __init__(self, kind: type[T]) -> None:
         self._adapter: Any = TypeAdapter(kind)
+        self._names = tuple(kind.__annotations__)
 
     def read(self, found: Mapping[str, Any]) -> T:
         """Return what was sent; raises Problem (400), naming what cannot be used."""
+        known = {name: found[name] for name in self._names if name in found}
         try:
-            read: T = self._adapter.validate_python(_plain(found), strict=True)
+            read: T = self._adapter.validate_python(_plain(known), strict=True)
         except ValidationError as error:
             told = "; ".join(f"{_place(one['loc'])}: {one['msg']}" for one in error.errors())
             raise invalid(clean(told)[:_LONGEST]) from None

@@ -131,6 +131,8 @@ class Hub:
         are found.
         """
         with self._lock:
+            if instance.gone:
+                raise missing(f"instance {instance.name!r}")
             before = instance.settings
             settings = changed(before, found)
             record = {

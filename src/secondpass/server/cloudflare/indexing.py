@@ -23,7 +23,7 @@ _log = logging.getLogger("secondpass.server")
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     status: str
-    documents: int
+    documents: int | None
     chunks: int | None
     error: str | None = None
     kind: str | None = None
@@ -89,7 +89,7 @@ def _outcome(instance: Instance, item: Item) -> _Outcome:
     path = instance.items.raw.path(item.file)
     if item.attempts >= MOST_ATTEMPTS:
         why = f"indexing it was begun {MOST_ATTEMPTS} times and never came to its end"
-        return _Outcome("error", item.documents, item.chunks, why, "interrupted")
+        return _Outcome("error", None, item.chunks, why, "interrupted")
     try:
         return _indexed(instance, item)
     except (OverloadedError, GoneError):
@@ -99,11 +99,11 @@ def _outcome(instance: Instance, item: Item) -> _Outcome:
         _remove(instance, item, range(item.documents))
         return _Outcome("error", 0, 0, told(error, item, path), "unreadable")
     except SecondpassError as error:
-        return _Outcome("error", item.documents, item.chunks, told(error, item, path), "failed")
+        return _Outcome("error", None, item.chunks, told(error, item, path), "failed")
     except Exception:  # noqa: BLE001 - one file must not end the indexing of all others
         if not instance.gone:
             _log.exception("item %s was not indexed", item.id)
-        return _Outcome("error", item.documents, item.chunks, "something went wrong", "failed")
+        return _Outcome("error", None, item.chunks, "something went wrong", "failed")
 
 
 def _indexed(instance: Instance, item: Item) -> _Outcome:

@@ -12,6 +12,7 @@ from secondpass.server.cloudflare.times import iso, now
 _INFO, _ERROR = 0, 1
 _ENDED = "completed"
 _CANCELLED = "cancelled"
+_MOST_JOBS = 200
 
 
 class Jobs:
@@ -39,6 +40,7 @@ class Jobs:
                 (number,),
             ).rowcount
             _log(connection, number, f"{queued} files are queued")
+            _forget_old(connection)
         self.settle(number)
         return number
 
@@ -108,6 +110,18 @@ class Jobs:
             }
             for row in rows
         ]
+
+
+def _forget_old(connection: sqlite3.Connection) -> None:
+    oldest = connection.execute(
+        "SELECT number FROM jobs ORDER BY number DESC LIMIT 1 OFFSET ?", (_MOST_JOBS,)
+    ).fetchone()
+    if oldest is not None:
+        gone = "FROM jobs WHERE number <= ? AND ended_at NOT NULL"
+        connection.execute(
+            f"DELETE FROM job_logs WHERE job IN (SELECT id {gone})", tuple(oldest)
+        )
+        connection.execute(f"DELETE {gone}", tuple(oldest))
 
 
 def _end(connection: sqlite3.Connection, number: str, reason: str) -> bool:

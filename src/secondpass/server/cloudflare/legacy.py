@@ -72,20 +72,19 @@ def answer_work(answering: Answering, hub: Hub) -> Work:
 
     async def work(exchange: Exchange) -> Any:
         call = Call(hub, exchange, (await answering.body(exchange)).found)
-        sent = _read(call.body)
         timeout = answering.service.settings.write_timeout
-        if not sent.get("stream", False):
+        if call.body.get("stream") is not True:
             return await answering.done(
-                exchange, lambda: call.answered(lambda c: _whole(c, sent)), timeout=timeout
+                exchange, lambda: call.answered(_whole), timeout=timeout
             )
-        frames = await pieces(answering, exchange, lambda: _frames(call, sent))
+        frames = await pieces(answering, exchange, lambda: _frames(call))
         return event_stream(frames, lambda problem: data(fail(problem, "")))
 
     return work
 
 
-def _whole(call: Call, sent: _Body) -> Any:
-    request = _request(call, sent)
+def _whole(call: Call) -> Any:
+    request = _request(call, _read(call.body))
     found = searched(call.hub, request)
     written = write(call.hub, request, found)
     for _ in written.pieces:
@@ -93,8 +92,8 @@ def _whole(call: Call, sent: _Body) -> Any:
     return ok({**_page(request, found), "response": written.text})
 
 
-def _frames(call: Call, sent: _Body) -> Iterator[str]:
-    request = _request(call, sent)
+def _frames(call: Call) -> Iterator[str]:
+    request = _request(call, _read(call.body))
     written = write(call.hub, request, searched(call.hub, request))
     for piece in written.pieces:
         yield data({"response": piece})

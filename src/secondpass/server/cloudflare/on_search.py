@@ -123,7 +123,8 @@ def chat_work(answering: Answering, hub: Hub, ask: Ask) -> Work:
 
     async def work(exchange: Exchange) -> Any:
         call = Call(hub, exchange, (await answering.body(exchange)).found)
-        stream = read(call.body).get("stream", False)
+        # All else is checked where it does not hold up other requests.
+        stream = call.body.get("stream") is True
 
         def begin() -> Chat:
             chat: Chat = call.answered(lambda c: Chat(hub, ask(c)))

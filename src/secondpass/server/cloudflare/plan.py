@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from secondpass.answer.answering import MIN_PROBABILITY
 from secondpass.server.cloudflare.boosting import check_boosts
 from secondpass.server.cloudflare.conditions import Condition
 from secondpass.server.cloudflare.fields import Field
@@ -14,7 +15,9 @@ from secondpass.server.cloudflare.instance_form import NEW, BoostRule, FusionNam
 from secondpass.server.cloudflare.search_form import OptionsForm, RetrievalType
 from secondpass.server.problems import invalid
 
-_RERANKING_THRESHOLD = 0.4
+# The service has 0.4, on the scale of its own model: of what is relevant, the bundled one
+# gives less to every fourth passage.
+_RERANKING_THRESHOLD = MIN_PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from secondpass.server.cloudflare.envelope import fail
 from secondpass.server.cloudflare.hub import Hub
 from secondpass.server.cloudflare.messages import question_of
 from secondpass.server.cloudflare.on_search import answer_chat, read, search, several
-from secondpass.server.cloudflare.search_form import SearchForm
 from secondpass.server.exchange import Exchange
 
 Kind = Literal["search", "chat_completions"]
+_ENDPOINT = "cloudflare_endpoint"
 
 
 class Public:
@@ -35,23 +35,21 @@ class Public:
 
     async def search(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
         """Return the chunks for a question; `body` is the JSON object that was sent."""
-        sent = read(body)
         endpoint = await self._endpoint(exchange, "search")
 
         def found() -> Response:
-            return search(self._hub, self._request(endpoint, body, sent, chat=False))
+            return search(self._hub, self._request(endpoint, body, chat=False))
 
         return _open(await self._answering.done(exchange, found), endpoint, exchange.request)
 
     async def chat(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
         """Return an answer to a question, whole or as a stream."""
-        sent = read(body)
         endpoint = await self._endpoint(exchange, "chat_completions")
 
         def begin() -> Chat:
-            return Chat(self._hub, self._request(endpoint, body, sent, chat=True))
+            return Chat(self._hub, self._request(endpoint, body, chat=True))
 
-        stream = sent.get("stream", False)
+        stream = body.get("stream") is True
         response = await answer_chat(self._answering, exchange, stream, begin)
         return _open(response, endpoint, exchange.request)
 
@@ -65,7 +63,10 @@ class Public:
             return await answer(exchange, (await self._answering.body(exchange)).found)
 
         async def handle(request: HttpRequest) -> Response:
-            return await self._answering.answer(Exchange(request, DIALECT, fail), work)
+            response = await self._answering.answer(Exchange(request, DIALECT, fail), work)
+            endpoint = getattr(request.state, _ENDPOINT, None)
+            # A page must be able to read why it got no answer.
+            return response if endpoint is None else _open(response, endpoint, request)
 
         return handle
 
@@ -88,6 +89,7 @@ class Public:
             exchange,
             lambda: endpoints.of_host(host) if number is None else endpoints.find(number),
         )
+        setattr(exchange.request.state, _ENDPOINT, found)
         searches = found.params.get("search_endpoint", {})
         chats = found.params.get("chat_completions_endpoint", {})
         if (searches if kind == "search" else chats).get("disabled", False):
@@ -96,9 +98,8 @@ class Public:
             self._hub.rates.take(found.id, found.params.get("rate_limit", {}))
         return found
 
-    def _request(
-        self, endpoint: Endpoint, body: Mapping[str, Any], sent: SearchForm, *, chat: bool
-    ) -> Request:
+    def _request(self, endpoint: Endpoint, body: Mapping[str, Any], *, chat: bool) -> Request:
+        sent = read(body)
         tenant, namespace = endpoint.tenant, endpoint.namespace
         if not endpoint.several:
             instance = self._hub.instance(tenant, namespace, endpoint.instances[0])

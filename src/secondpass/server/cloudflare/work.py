@@ -62,13 +62,23 @@ class Work:
             )
 
     def end(
-        self, item: Item, status: str, *, documents: int, chunks: int | None, error: str | None
+        self,
+        item: Item,
+        status: str,
+        *,
+        documents: int | None,
+        chunks: int | None,
+        error: str | None,
     ) -> bool:
-        """Record what became of a file; False where it has changed in the meantime."""
+        """Record what became of a file; False where it has changed in the meantime.
+
+        `documents` is None where nobody knows how many of them the index has.
+        """
         with self._database.writing() as connection:
             done = connection.execute(
                 "UPDATE items SET status = ?, next_action = NULL, attempts = 0, error = ?, "
-                "documents = ?, chunks = ?, seen_at = ? WHERE id = ? AND revision = ?",
+                "documents = COALESCE(?, documents), chunks = ?, seen_at = ? "
+                "WHERE id = ? AND revision = ?",
                 (status, error, documents, chunks, now(), item.id, item.revision),
             )
             return done.rowcount > 0
