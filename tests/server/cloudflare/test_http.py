@@ -67,6 +67,12 @@ def test_what_is_not_there(http: httpx2.Client, path: str) -> None:
     refused(http.get(path), 404)
 
 
+def test_paths_that_there_are_not(server: Running) -> None:
+    for path in ("/client/v4/user", "/cloudflare/x", "/cloudflare/x/search", "/client/v4/x/y"):
+        for method in ("GET", "PUT", "DELETE"):
+            refused(httpx2.request(method, server.url + path), 404)
+
+
 @pytest.mark.parametrize("query", ["page=0", "page=-1", "page=x", "per_page=0", "page=1e3",
                                    "page=%D9%A3", "per_page=99999999999"])  # fmt: skip
 def test_pages_that_cannot_be(http: httpx2.Client, query: str) -> None:
@@ -185,6 +191,8 @@ FILE = ('name="file"; filename="a.md"', b"text")
         (multipart(FILE, ('name="metadata"', b'{"a": [1]}')), KIND, 400),
         (multipart(FILE, ('name="metadata"', b'{"a": NaN}')), KIND, 400),
         (multipart(FILE, ('name="metadata"', b"\xff")), KIND, 400),
+        (multipart(FILE, ('name="metadata"', b'{"\\ud800": [1]}')), KIND, 400),
+        (multipart(FILE, ('name="metadata"', b'{"\\ud800": "\\udfff"}')), KIND, 200),
         (multipart(FILE, ('name="metadata"', b"x" * 70_000)), KIND, 400),
         (multipart(FILE, ('name="wait_for_completion"', b"maybe")),
          KIND, 400),

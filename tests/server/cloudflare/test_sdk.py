@@ -219,6 +219,9 @@ def test_namespaces(cf: Any) -> None:
     found = spaces.search("prod", account_id="acc", query="whales", aisearch_options=options)
     assert found.chunks[0].instance_id == "two"
     assert [(e.instance_id, "none" in e.message) for e in found.errors] == [("none", True)]
+    nothing = {**options, "retrieval": {"return_on_failure": False}}
+    with pytest.raises(cloudflare.NotFoundError):
+        spaces.search("prod", account_id="acc", query="q", aisearch_options=nothing)
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     told = spaces.chat_completions(
         "prod", account_id="acc", messages=messages, aisearch_options=options

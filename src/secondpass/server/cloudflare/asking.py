@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from secondpass.server.cloudflare.cache import Asked
@@ -16,6 +17,7 @@ from secondpass.server.cloudflare.plan import Target, plan_of, target_of
 from secondpass.server.cloudflare.rewriting import rewritten
 from secondpass.server.cloudflare.search_form import OptionsForm
 from secondpass.server.cloudflare.searching import Results, search
+from secondpass.server.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Request:
         parts += [question.history, question.system, self.missing]
         return Asked(
             question.text,
-            json.dumps(parts, sort_keys=True),
+            sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
             tuple(i.stamp for i in self.instances),
             min(i.settings["cache_ttl"] for i in self.instances),
             said.get("cache_threshold", self.settings["cache_threshold"]),
@@ -73,7 +75,11 @@ class Searched:
 
 
 def searched(hub: Hub, request: Request) -> Searched:
-    """Rewrite the question where that is asked for, and search; raises what `search` does."""
+    """Rewrite the question where that is asked for, and search.
+
+    Raises what `search` does, and Problem (404) where the request wants all or nothing and an
+    instance is not there.
+    """
     options, settings = request.options, request.settings
     rewrite = options.get("query_rewrite", {})
     query = request.question.text
@@ -81,6 +87,8 @@ def searched(hub: Hub, request: Request) -> Searched:
         own = settings.get("system_prompt_rewrite_query")
         query = rewritten(hub.llm, request.question, rewrite.get("rewrite_prompt", own))
     plan = plan_of(options, settings)
+    if request.missing and not plan.partial:
+        raise Problem(404, "not found", request.missing[0][1])
     targets = request.targets
     if targets is None:
         targets = [target_of(i, options) for i in request.instances]

@@ -16,7 +16,8 @@ from secondpass.server.cloudflare.similarity import Fingerprint, alike, fingerpr
 _MOST_BYTES = 64_000_000
 _MOST_OF_ONE = 1_000_000
 _MOST_ALIKE = 500
-_OVERHEAD = 1000
+_OVERHEAD = 500
+_SHINGLE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +95,4 @@ class SimilarityCache:
 
 
 def _size(entry: _Entry) -> int:
-    return len(entry.answer) + _OVERHEAD
+    return len(entry.answer) + _SHINGLE * len(entry.print.shingles) + _OVERHEAD

@@ -74,16 +74,10 @@ class Endpoints:
                     allowed = tuple(params.get("instances_allowed", ()))
                     yield Endpoint(number, tenant, record["name"], allowed, True, params)
         for number, instance in self._known().items():
-            if instance.gone or not instance.settings["public_endpoint_params"].get("enabled"):
-                continue
-            yield Endpoint(
-                number,
-                instance.collection.place.tenant,
-                instance.namespace,
-                (instance.name,),
-                False,
-                instance.settings["public_endpoint_params"],
-            )
+            params = instance.settings["public_endpoint_params"]
+            if params.get("enabled", False):
+                tenant, names = instance.collection.place.tenant, (instance.name,)
+                yield Endpoint(number, tenant, instance.namespace, names, False, params)
 
     def _known(self) -> dict[str, Instance]:
         with self._lock:
@@ -91,6 +85,9 @@ class Endpoints:
                 self._instances = {}
                 for instance in self._everywhere():
                     self.note(instance)
+            gone = [n for n, instance in self._instances.items() if instance.gone]
+            for number in gone:
+                del self._instances[number]
             return dict(self._instances)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from secondpass.engine.unicode import clean
 from secondpass.server.problems import Problem
 
 _CODES: Mapping[str, int] = {
@@ -66,5 +67,5 @@ def listed(rows: Sequence[Any], *, page: int, per_page: int, total: int) -> dict
 def fail(problem: Problem, request: str) -> dict[str, Any]:
     """Return what a request without an answer gets; `request` is its id."""
     code = problem.code if isinstance(problem, Coded) else _CODES.get(problem.kind, _OTHER)
-    error = {"code": code, "message": problem.message}
+    error = {"code": code, "message": clean(problem.message)}
     return {"success": False, "errors": [error], "messages": [], "result": None}

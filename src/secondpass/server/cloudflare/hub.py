@@ -152,15 +152,17 @@ class Hub:
 
     def delete(self, instance: Instance) -> None:
         """Remove an instance with all its files; what is under way for it is given up."""
-        instance.leaving = True
+        instance.leaving, where = True, instance.collection.place
         self.worker.give_up(instance)
-        with instance.writing, self._lock:
-            if instance.gone:
-                raise missing(f"instance {instance.name!r}")
-            instance.end()
-            where = instance.collection.place
-            self._known.pop(where, None)
-            self.collections.delete(where)
+        try:
+            with instance.writing, self._lock:
+                if instance.gone:
+                    raise missing(f"instance {instance.name!r}")
+                instance.end()
+                self._known.pop(where, None)
+                self.collections.delete(where)
+        finally:
+            instance.leaving = instance.gone
         self._allow_no_more(where.tenant, instance)
 
     def _allow_no_more(self, tenant: str, instance: Instance) -> None:
@@ -189,7 +191,9 @@ class Hub:
                 _log.error("instance %s cannot be opened: %s", folder.name, error)
 
     def _waiting(self) -> Iterator[Instance]:
-        return (instance for instance in self.everywhere() if instance.work.waits())
+        for instance in self.everywhere():
+            if instance.work.waits() or instance.jobs.under_way():
+                yield instance
 
 
 def _index(settings: InstanceForm) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class Jobs:
                 "UPDATE jobs SET seen_at = ? WHERE id = ? AND ended_at IS NULL", (now(), number)
             )
 
+    def under_way(self) -> bool:
+        """Return whether there is a job that has not ended."""
+        return self._database.one("SELECT 1 FROM jobs WHERE ended_at IS NULL") is not None
+
     def settle_all(self) -> None:
         """End the jobs of which nothing waits any more."""
         for row in self._database.rows("SELECT id FROM jobs WHERE ended_at IS NULL"):

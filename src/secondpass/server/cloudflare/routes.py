@@ -25,6 +25,7 @@ from secondpass.server.cloudflare.public import Public
 from secondpass.server.exchange import Exchange
 
 _ACCOUNT = "/client/v4/accounts/{account}"
+_BASES = ("/client/v4", "/cloudflare")
 _ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _NAMESPACES = "/ai-search/namespaces"
 _OF_NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
@@ -53,7 +54,7 @@ class AISearch:
             *(route for base in _INSTANCES for route in self._instances(base)),
             *self._legacy(),
             *self._public(),
-            Route("/client/v4/{rest:path}", self._nothing, methods=_ALL),
+            *(Route(f"{base}/{{rest:path}}", self._nothing, methods=_ALL) for base in _BASES),
         ]
 
     def _namespaces(self) -> list[Route]:
