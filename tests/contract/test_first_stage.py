@@ -212,6 +212,22 @@ def test_bm25_can_give_the_vectors_and_score_given_ids(store: FirstStage) -> Non
     assert store.bm25("cat", 10, ids=[]) == []
 
 
+def test_every_word_of_a_query_can_be_wanted(store: FirstStage) -> None:
+    store.upsert(CATS)
+
+    def found(text: str) -> set[str]:
+        return {h.id for h in store.bm25(text, 10, every=True)}
+
+    assert found("cat") == {"a", "c"}
+    assert found("cat dog") == {"c"}
+    assert found("the cats and the dogs") == {"c"}
+    assert found("cat zebra") == found("the") == found("") == set()
+    scores = {h.id: h.score for h in store.bm25("cat dog", 10)}
+    (both,) = store.bm25("cat dog", 10, every=True)
+    assert both.score == pytest.approx(scores["c"])
+    assert store.bm25("cat dog", 10, "year > 2014", every=True) == []
+
+
 def test_filters(store: FirstStage) -> None:
     when = datetime(2020, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=2)))
     store.upsert(CATS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx2
@@ -12,7 +12,7 @@ from secondpass.server.answering import Answering
 from secondpass.server.body import Body
 from secondpass.server.dialects.dialect import message
 from secondpass.server.exchange import Exchange
-from secondpass.server.metrics import Metrics
+from secondpass.server.problems import Problem
 from secondpass.server.searching import SearchForm, routes, told_apart
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
 from tests.server.test_life import busy
@@ -152,17 +152,22 @@ def test_whose_request_it_is(body: dict[str, Any], headers: dict[str, str], whos
 async def test_another_form_can_be_served_beside_it(served: Library) -> None:
     from starlette.applications import Starlette
 
-    async def other(answering: Answering, exchange: Exchange, body: Body) -> Any:
+    async def other(exchange: Exchange, body: Mapping[str, Any]) -> Any:
+        if body.get("query") == QUESTION:
+            raise Problem(404, "not found", "no such endpoint")
         return {"form": exchange.dialect}
 
     service = served.running.service
-    answering = Answering(service, Metrics(service), None)
+    answering = Answering(service, None)
     app = Starlette(routes=routes(answering, public=SearchForm("other", other, message)))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://local") as http:
         theirs = await http.post("/v1/search", json={"query": "q"})
         assert theirs.json() == {"form": "other"}
-        ours = await http.post("/v1/search", json={"query": QUESTION, "limit": 1})
-        assert ours.json()["hits"][0]["id"] == "paris"
+        for body in ({"query": QUESTION, "limit": 1}, {"query": QUESTION}):
+            ours = await http.post("/v1/search", json=body)
+            assert ours.json()["hits"][0]["id"] == "paris"
+        body = {"query": QUESTION, "ai_search_options": {}}
+        assert (await http.post("/search", json=body)).status_code == 404
         prefixed = await http.post("/knowledgesdk/search", json={"query": QUESTION})
         assert prefixed.json()["total"] == 3

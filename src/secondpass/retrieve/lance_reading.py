@@ -134,10 +134,17 @@ class LanceReader:
                     found[row[r.DOC]] = Stored(row[r.HASH], row[r.SOURCE])
         return found
 
-    def each_document(self, size: int = 1024) -> Iterator[list[Document]]:
-        """Yield all passages as documents, `size` or fewer at a time, in no order."""
+    def each_document(
+        self,
+        size: int = 1024,
+        filter: str | None = None,  # noqa: A002 - the field's own word
+    ) -> Iterator[list[Document]]:
+        """Yield all passages that pass the filter, `size` or fewer at a time, in no order."""
+        where = self._checked(filter)
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(r.READ).limit(None)
+            if where is not None:
+                search = search.where(where)
             for batch in search.to_batches(batch_size=size):
                 yield [r.to_document(row) for row in batch.to_pylist()]
 
@@ -164,23 +171,29 @@ class LanceReader:
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
+        every: bool = False,
         field: str | None = None,
     ) -> list[Hit]:
         """Find passages by words; with `ids`, score only those passages.
 
-        With `field`, search that column alone, which `index_field` has prepared.
+        With `every`, only passages that have each word of the query, stop words aside. With
+        `field`, search that column alone, which `index_field` has prepared.
         """
         # A query object, not text: no character of the query has a meaning of its own.
-        from lancedb.query import MatchQuery
+        from lancedb.query import FullTextOperator, MatchQuery
 
         match: Any = MatchQuery
-        column = r.SEARCH if field is None else field
+        words = match(
+            clean(query),
+            r.SEARCH if field is None else field,
+            operator=FullTextOperator.AND if every else FullTextOperator.OR,
+        )
         where = self._checked(filter)
         if ids is not None:
             only = one_of(r.ID, [clean(i) for i in ids])
             where = only if where is None else f"({where}) AND {only}"
         with self._guarded("the search failed"):
-            search = self._table.search(match(clean(query), column), query_type="fts")
+            search = self._table.search(words, query_type="fts")
             search = search.select([*self._columns(embeddings), "_score"]).limit(limit + _SLACK)
             if where is not None:
                 search = search.where(where, prefilter=True)

@@ -137,8 +137,12 @@ class FirstStage(Protocol):
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
+        every: bool = False,
     ) -> list[Hit]:
-        """Find passages by words; with `ids`, score only those passages."""
+        """Find passages by words; with `ids`, score only those passages.
+
+        With `every`, only passages that have each word of the query, stop words aside.
+        """
 
     def vector(
         self,

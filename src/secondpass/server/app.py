@@ -24,6 +24,7 @@ import secondpass
 from secondpass.server import openai, searching
 from secondpass.server.about import About
 from secondpass.server.answering import Answering
+from secondpass.server.cloudflare import AISearch, envelope
 from secondpass.server.dialects import (
     cohere,
     detect,
@@ -140,8 +141,15 @@ def _routes(answering: Answering, about: About) -> list[Route]:
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
-    routes += [*openai.routes(answering), *searching.routes(answering)]
-    return [*routes, *weaviate_routes(answering)]
+    cloudflare = AISearch(answering)
+    public = searching.SearchForm("cloudflare", cloudflare.public.search, envelope.fail)
+    return [
+        *routes,
+        *openai.routes(answering),
+        *searching.routes(answering, public=public),
+        *weaviate_routes(answering),
+        *cloudflare.routes,
+    ]
 
 
 def _probes(about: About) -> list[Route]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import ReadError
 from secondpass.pipeline import Index
-from secondpass.retrieve.ingest import IngestReport, add_documents
+from secondpass.retrieve.ingest import AsIndexed, IngestReport, add_documents
 from secondpass.retrieve.settings import write_json
 from secondpass.server.keys import TENANT
 from secondpass.server.problems import Problem
@@ -91,13 +91,24 @@ class Collection:
                 )
             return self._opened
 
-    def add(self, documents: Iterable[Document]) -> IngestReport:
-        """Store documents; the embedder waits its turn as requests do."""
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        chunk_tokens: int | AsIndexed | None = "index",
+        overlap: int | AsIndexed = "index",
+    ) -> IngestReport:
+        """Store documents; the embedder waits its turn as requests do.
+
+        `chunk_tokens`, `overlap`: how these are cut, if otherwise than the index says.
+        """
         from secondpass.server.queued_encoder import QueuedEncoder
 
         index = self.index
         encoder = QueuedEncoder(index.ingest_embedder(), self._queue)
-        return add_documents(documents, index.store, encoder)
+        return add_documents(
+            documents, index.store, encoder, chunk_tokens=chunk_tokens, overlap=overlap
+        )
 
     def save(self, about: Mapping[str, Any]) -> None:
         """Keep what a dialect says of it."""

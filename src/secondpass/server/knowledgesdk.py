@@ -14,6 +14,7 @@ from secondpass.server.problems import Problem, invalid
 from secondpass.server.sources import as_json, source_url
 from secondpass.types import RankedDocument
 
+DIALECT = "knowledgesdk"
 _LIMIT = 10
 _CANDIDATES = 50
 _SNIPPET = 200

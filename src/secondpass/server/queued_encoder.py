@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from secondpass.retrieve.protocol import Embedding
 
 _TEXTS_AT_ONCE = 32
+_PARTS_AT_ONCE = 8
 
 
 class QueuedEncoder:
@@ -32,7 +33,11 @@ class QueuedEncoder:
     def encode(self, texts: Sequence[str]) -> Embedding:
         """Return `[len(texts), dimension]` float32."""
         groups = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
-        found = submit_and_wait(self._queue, [self._part(group) for group in groups])
+        found: list[Embedding] = []
+        # Some at a time: all of a large file at once would fill the queue for everybody.
+        for start in range(0, len(groups), _PARTS_AT_ONCE):
+            some = groups[start : start + _PARTS_AT_ONCE]
+            found += submit_and_wait(self._queue, [self._part(group) for group in some])
         return np.concatenate(found) if found else self._encoder.encode([])
 
     def _part(self, texts: Sequence[str]) -> Part:

@@ -13,24 +13,24 @@ from starlette.routing import Route
 from secondpass.server import knowledgesdk
 from secondpass.server.answering import Answering
 from secondpass.server.body import Body
+from secondpass.server.credentials import key_in
 from secondpass.server.exchange import Exchange, Fail
+from secondpass.server.problems import Problem
 
 _CLOUDFLARES = ("messages", "ai_search_options")
 
 
 @dataclass(frozen=True, slots=True)
 class SearchForm:
-    """How one provider's search speaks.
+    """How a search speaks that needs no key.
 
-    `search` returns what becomes JSON and raises Problem; `fail` has the form of errors.
+    `search` returns what becomes JSON, or raises Problem: 404 where nobody switched it on;
+    `fail` has the form of errors.
     """
 
     name: str
-    search: Callable[[Answering, Exchange, Body], Awaitable[Any]]
+    search: Callable[[Exchange, Mapping[str, Any]], Awaitable[Any]]
     fail: Fail
-
-
-KNOWLEDGESDK = SearchForm("knowledgesdk", knowledgesdk.search, knowledgesdk.fail)
 
 
 def told_apart(body: Body, headers: Mapping[str, str]) -> Literal["knowledgesdk", "cloudflare"]:
@@ -59,11 +59,25 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def work(exchange: Exchange) -> Any:
         body = await answering.body(exchange)
-        form = KNOWLEDGESDK
-        if public is not None:
-            theirs = told_apart(body, exchange.request.headers) == "cloudflare"
-            form = public if theirs else KNOWLEDGESDK
-        exchange.dialect, exchange.fail = form.name, form.fail
-        return await form.search(answering, exchange, body)
+        headers = exchange.request.headers
+        if (
+            public is not None
+            and key_in(headers) is None
+            and told_apart(body, headers) == "cloudflare"
+        ):
+            exchange.dialect, exchange.fail = public.name, public.fail
+            try:
+                # Who switched an endpoint on let everybody in: no key is asked for.
+                return await public.search(exchange, body.found)
+            except Problem as problem:
+                if problem.status != 404 or body.has(*_CLOUDFLARES):
+                    raise
+        exchange.dialect, exchange.fail = knowledgesdk.DIALECT, knowledgesdk.fail
+        exchange.caller = answering.check(exchange.request, "search")
+        return await knowledgesdk.search(answering, exchange, body)
 
-    return answering.handler(KNOWLEDGESDK.name, KNOWLEDGESDK.fail, "search", work)
+    async def answer(request: Request) -> Response:
+        exchange = Exchange(request, knowledgesdk.DIALECT, knowledgesdk.fail)
+        return await answering.answer(exchange, work)
+
+    return answer

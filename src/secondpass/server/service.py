@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
@@ -38,6 +38,16 @@ EMBEDDER = "bundled-embedder"
 """The name of the model that makes vectors."""
 
 
+class Background(Protocol):
+    """What works beside the requests, from when the models are loaded to the end."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """Leave off, at a point from which it can go on at the next start."""
+
+
 class RerankService:
     """Reranks for many requests at once through one queue.
 
@@ -50,6 +60,7 @@ class RerankService:
         self.queue = WorkQueue(settings.most_waiting, most_at_once=TOKENS_AT_ONCE)
         self.ready = False
         self.at_once = 0
+        self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
         self._collections: Collections | None = None
         self._embedder: Embedder | None = None
@@ -101,6 +112,8 @@ class RerankService:
         if self.settings.indexes or self.settings.data is not None:
             self._collections = self._opened()
         self.ready = True
+        for one in self.background:
+            one.start()
 
     @property
     def has_collections(self) -> bool:
@@ -142,6 +155,8 @@ class RerankService:
     def close(self) -> bool:
         """Take nothing more, finish what there is; return whether that was in time."""
         self.ready = False
+        for one in self.background:
+            one.stop()
         done = self.queue.close(self.settings.drain)
         if self._collections is not None:
             self._collections.close()

@@ -1,0 +1,40 @@
+"""Embedding through the queue: in order, and never so much at once that others find it full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from secondpass.server.queue import Part, WorkQueue
+from secondpass.server.queued_encoder import QueuedEncoder
+
+FAR = 1e12
+
+
+class Watching:
+    """Embeds a text as its length, and looks at the queue meanwhile."""
+
+    name = digest = "watching"
+    dimension = 1
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self.queue, self.most = queue, 0.0
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        self.most = max(self.most, self.queue.waiting)
+        return np.array([[len(t)] for t in texts], np.float32).reshape(-1, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 33, 256, 257, 1000])
+def test_a_large_batch_leaves_room_for_others(count: int) -> None:
+    queue = WorkQueue(20_000)
+    encoder = Watching(queue)
+    texts = ["word " * (n % 50) for n in range(count)]
+    found = QueuedEncoder(encoder, queue).encode(texts)
+    assert found[:, 0].tolist() == [len(t) for t in texts]
+    assert encoder.most <= 20_000
+    queue.submit([Part(1, lambda: None)], FAR)
+    assert queue.close(10)
