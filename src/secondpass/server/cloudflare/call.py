@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.engine.unicode import clean
-from secondpass.errors import IndexStoreError
+from secondpass.errors import SecondpassError
 from secondpass.server.answering import Answering, Work
 from secondpass.server.cloudflare.checking import whole
 from secondpass.server.cloudflare.envelope import listed, missing
@@ -68,7 +68,7 @@ class Call:
         """Return the answer; what fails as the instance is being removed is a 404."""
         try:
             return answer(self)
-        except IndexStoreError:
+        except SecondpassError:
             if self._instance is not None and self._instance.gone:
                 raise missing(f"instance {self._instance.name!r}") from None
             raise

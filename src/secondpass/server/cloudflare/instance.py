@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, cast
 
-from secondpass.errors import IndexStoreError
+from secondpass.errors import SecondpassError
 from secondpass.pipeline import Index
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.envelope import missing
@@ -81,7 +81,8 @@ class Instance:
         """Turn what fails inside because the instance is being removed into a 404."""
         try:
             yield
-        except IndexStoreError:
+        except SecondpassError:
+            # Also a filter that is refused because its index has just gone.
             if self._gone:
                 raise missing(f"instance {self.name!r}") from None
             raise
