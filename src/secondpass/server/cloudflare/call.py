@@ -11,10 +11,10 @@ from secondpass.errors import SecondpassError
 from secondpass.server.answering import Answering, Work
 from secondpass.server.cloudflare.checking import whole
 from secondpass.server.cloudflare.envelope import listed, missing
-from secondpass.server.cloudflare.hub import Hub
-from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.item import Item
-from secondpass.server.cloudflare.names import DEFAULT
+from secondpass.server.cloudflare.files.item import Item
+from secondpass.server.cloudflare.instances.hub import Hub
+from secondpass.server.cloudflare.instances.instance import Instance
+from secondpass.server.cloudflare.instances.names import DEFAULT
 from secondpass.server.exchange import Exchange
 
 Answer = Callable[["Call"], Any]

@@ -9,19 +9,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from secondpass.server.answering import Answering, Work
-from secondpass.server.cloudflare import (
-    legacy,
-    on_instances,
-    on_items,
-    on_jobs,
-    on_namespaces,
-    on_search,
-    on_uploads,
-)
 from secondpass.server.cloudflare.call import DIALECT, Answer, work_of
 from secondpass.server.cloudflare.envelope import fail, missing
-from secondpass.server.cloudflare.hub import Hub
-from secondpass.server.cloudflare.public import Public
+from secondpass.server.cloudflare.files import on_items, on_jobs, on_uploads
+from secondpass.server.cloudflare.instances import on_instances, on_namespaces
+from secondpass.server.cloudflare.instances.hub import Hub
+from secondpass.server.cloudflare.older import legacy
+from secondpass.server.cloudflare.public.public import Public
+from secondpass.server.cloudflare.search import on_search
 from secondpass.server.exchange import Exchange
 
 _ACCOUNT = "/client/v4/accounts/{account}"

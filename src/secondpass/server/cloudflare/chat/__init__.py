@@ -1,0 +1,1 @@
+"""Answers from chunks, whole or as a stream."""

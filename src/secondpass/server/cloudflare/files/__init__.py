@@ -1,0 +1,1 @@
+"""The files of an instance: put in, recorded, indexed beside the requests, taken out."""

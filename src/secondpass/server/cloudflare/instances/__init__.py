@@ -1,0 +1,1 @@
+"""Instances and their namespaces: settings, rules, and the paths for them."""
