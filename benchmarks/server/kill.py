@@ -3,7 +3,9 @@
     python benchmarks/server/kill.py [--rounds 10]
 
 In each round several clients store documents; at a random moment the server gets SIGKILL, is
-started again on the same folder, and every document that was acknowledged must be found.
+started again on the same folder, and every document that was acknowledged must be there: stored by
+the own interface, by Weaviate's batches, and uploaded to Cloudflare AI Search, where it must
+be indexed too.
 Exit status 1 where one is not.
 """
 
@@ -14,6 +16,7 @@ import random
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +25,7 @@ import httpx2
 from asking import paragraphs
 from running import Server, ours
 
-CLIENTS = 3
+CLIENTS = 2
 
 
 class Writer:
@@ -71,7 +74,75 @@ def _has(http: httpx2.Client, name: str) -> bool:
     return bool(gone["deleted"])
 
 
-WRITERS: dict[str, Callable[[str], Writer]] = {"native": Native}
+class Weaviate(Writer):
+    """Weaviate's batches: some objects a request, each acknowledged by itself."""
+
+    def prepare(self, http: httpx2.Client) -> None:
+        """Make the class."""
+        about = {
+            "class": "Doc",
+            "vectorizer": "text2vec-transformers",
+            "properties": [{"name": "text", "dataType": ["text"]}],
+        }
+        http.post("/v1/schema", json=about)
+
+    def write(self, http: httpx2.Client, number: int, texts: list[str]) -> None:
+        """Store all in one batch."""
+        objects = [
+            {
+                "class": "Doc",
+                "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.name}-{number}-{i}")),
+                "properties": {"text": text},
+            }
+            for i, text in enumerate(texts)
+        ]
+        done = http.post("/v1/batch/objects", json={"objects": objects})
+        if done.status_code == 200:
+            rows = [row for row in done.json() if row["result"]["status"] == "SUCCESS"]
+            self.stored |= {row["id"] for row in rows}
+
+    def missing(self, http: httpx2.Client) -> set[str]:
+        """Return what is not there."""
+        found = {i: http.get(f"/v1/objects/Doc/{i}").status_code for i in self.stored}
+        return {name for name, status in found.items() if status != 200}
+
+
+class Cloudflare(Writer):
+    """Uploads to Cloudflare AI Search: acknowledged at once, indexed afterwards."""
+
+    _BASE = "/client/v4/accounts/a/ai-search/namespaces/default/instances"
+
+    def prepare(self, http: httpx2.Client) -> None:
+        """Make the instance."""
+        http.post(self._BASE, json={"id": "docs"})
+
+    def write(self, http: httpx2.Client, number: int, texts: list[str]) -> None:
+        """Upload one file, without waiting for its indexing."""
+        name = f"{self.name}-{number}.md"
+        files = {"file": (name, "\n\n".join(texts).encode(), "text/markdown")}
+        done = http.post(f"{self._BASE}/docs/items", files=files)
+        if done.status_code == 200:
+            self.stored.add(done.json()["result"]["id"])
+
+    def missing(self, http: httpx2.Client) -> set[str]:
+        """Return what is not there, or is not indexed within a while."""
+        left, end = set(self.stored), time.monotonic() + 300
+        while left and time.monotonic() < end:
+            for name in sorted(left):
+                got = http.get(f"{self._BASE}/docs/items/{name}")
+                if got.status_code == 200 and got.json()["result"]["status"] == "completed":
+                    left.discard(name)
+                elif got.status_code == 404:
+                    return left
+            time.sleep(1)
+        return left
+
+
+WRITERS: dict[str, Callable[[str], Writer]] = {
+    "native": Native,
+    "weaviate": Weaviate,
+    "cloudflare": Cloudflare,
+}
 
 
 def load(url: str, writer: Writer, texts: list[str], turn: int, stop: threading.Event) -> None:

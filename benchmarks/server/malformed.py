@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
-from mutations import GOOD, broken, mutated
+from mutations import CLOUDFLARE, GOOD, broken, mutated
 from running import Server, ours
 
 # What a mutation may rightly meet: the model failed is not among them.
@@ -97,6 +97,8 @@ def _wrong(response: httpx2.Response, seconds: float, most: float) -> str | None
 
 def _fill(http: httpx2.Client) -> None:
     http.post("/api/v1/indexes", json={"name": "docs"})
+    http.post("/v1/schema", json={"class": "Doc"})
+    http.post(CLOUDFLARE, json={"id": "docs"})
     row: dict[str, Any] = {"id": "a", "text": "the sea", "metadata": {"year": 2001}}
     http.post("/api/v1/indexes/docs/documents", json={"documents": [row]})
 

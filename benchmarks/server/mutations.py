@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 _TEXTS = ["the sea", "the river"]
+CLOUDFLARE = "/client/v4/accounts/a/ai-search/namespaces/default/instances"
 GOOD: list[tuple[str, str, Any]] = [
     ("POST", "/v1/rerank", {"query": "sea", "documents": _TEXTS, "top_n": 1}),
     ("POST", "/v1/rerank", {"query": "sea", "documents": _TEXTS, "top_k": 1, "model": "m"}),
@@ -39,6 +40,45 @@ GOOD: list[tuple[str, str, Any]] = [
         "POST",
         "/v1/chat/completions",
         {"model": "docs", "stream": True, "messages": [{"role": "user", "content": "sea?"}]},
+    ),
+    (
+        "POST",
+        "/v1/graphql",
+        {
+            "query": '{Get{Doc(limit: 2 bm25: {query: "sea"} where: {operator: Equal path:'
+            ' ["text"] valueText: "a"}){text _additional{id score rerank(property: "text"'
+            ' query: "sea"){score}}}}}'
+        },
+    ),
+    (
+        "POST",
+        "/v1/schema",
+        {"class": "Doc", "properties": [{"name": "text", "dataType": ["text"]}]},
+    ),
+    (
+        "POST",
+        "/v1/batch/objects",
+        {"objects": [{"class": "Doc", "properties": {"text": "sea"}, "vector": [0.1, 0.2]}]},
+    ),
+    ("POST", "/v1/objects", {"class": "Doc", "properties": {"text": "sea", "year": 1}}),
+    ("DELETE", "/v1/batch/objects", {"match": {"class": "Doc", "where": {"path": ["text"]}}}),
+    ("POST", CLOUDFLARE, {"id": "more", "chunk_size": 64, "reranking": True}),
+    ("PUT", f"{CLOUDFLARE}/docs", {"score_threshold": 0.2, "cache": False}),
+    (
+        "POST",
+        f"{CLOUDFLARE}/docs/search",
+        {
+            "query": "sea",
+            "ai_search_options": {
+                "retrieval": {"filters": {"folder": {"$gte": "a/"}}, "max_num_results": 3},
+                "reranking": {"enabled": True},
+            },
+        },
+    ),
+    (
+        "POST",
+        f"{CLOUDFLARE}/docs/chat/completions",
+        {"messages": [{"role": "user", "content": "sea?"}], "stream": True},
     ),
     ("POST", "/v1/embeddings", {"model": "m", "input": ["sea"], "encoding_format": "base64"}),
     (

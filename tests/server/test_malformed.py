@@ -28,6 +28,8 @@ def test_no_mutation_of_a_request_is_a_failure_of_the_server(
     chooser = random.Random(number)
     with httpx2.Client(base_url=searchable.url, timeout=30, headers=_HEADERS) as http:
         http.post("/api/v1/indexes", json={"name": "docs"})
+        http.post("/v1/schema", json={"class": "Doc"})
+        http.post(mutations.CLOUDFLARE, json={"id": "docs"})
         for turn in range(40):
             content = (mutations.broken if turn % 4 == 0 else mutations.mutated)(good, chooser)
             response = http.request(method, path, content=content)
