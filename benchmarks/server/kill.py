@@ -2,10 +2,10 @@
 
     python benchmarks/server/kill.py [--rounds 10]
 
-In each round several clients store documents; at a random moment the server gets SIGKILL, is
-started again on the same folder, and every document that was acknowledged must be there: stored by
-the own interface, by Weaviate's batches, and uploaded to Cloudflare AI Search, where it must
-be indexed too.
+In each round several clients store documents by the own interface and by Weaviate's batches,
+and upload files to Cloudflare AI Search. At a random moment the server gets SIGKILL and is
+started again on the same folder: every document that was acknowledged must be there, and
+every uploaded file be indexed before long.
 Exit status 1 where one is not.
 """
 
