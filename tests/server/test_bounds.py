@@ -20,7 +20,7 @@ ASK = json.dumps({"query": QUERY, "documents": TEXTS}).encode()
 
 
 def head(path: str, length: int, more: str = "") -> bytes:
-    lines = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{more}\r\n"
+    lines = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n{more}\r\n"
     return lines.encode()
 
 

@@ -28,6 +28,13 @@ SECRET_TEXT = "the seaquokka is deep"
 BODY = {"model": "m", "query": QUERY, "documents": [*TEXTS, SECRET_TEXT]}
 
 
+OTHERS = (
+    *("/v1/chat/completions", "/v1/embeddings", "/v1/search", "/v1/graphql", "/v1/objects"),
+    *("/v1/batch/objects", "/v1/schema", "/mcp", "/api/v1/indexes/sea/search", "/v1/models"),
+    "/client/v4/accounts/acc/ai-search/instances/sea/search",
+)
+
+
 def record(message: str, **fields: Any) -> logging.LogRecord:
     made = logging.LogRecord("secondpass.server", logging.INFO, "f", 1, message, None, None)
     made.fields = fields
@@ -95,6 +102,11 @@ def test_no_text_and_no_key_of_a_client_is_ever_logged(
             assert answers == [200, 400, 400, 400, 200, 400, 200, 413]
             assert http.post("/v1/rerank", content=SECRET_TEXT).status_code == 400
             assert http.get(f"/v1/rerank?api_key={key}").status_code == 405
+            for path in OTHERS:
+                told = {"query": QUERY, "model": SECRET_TEXT, "input": [QUERY], "q": QUERY}
+                told |= {"messages": [{"role": "user", "content": QUERY}], "class": "Sea"}
+                assert http.post(f"{path}?query={key}", json=told).status_code != 500
+                assert http.get(path, params={"query": QUERY}).status_code != 500
             for other in (slow, slow, "sp-0-wrongsecret", ""):
                 http.post("/v1/rerank", json=BODY, headers={"x-api-key": other})
                 http.post("/v1/rerank", json=BODY, headers={"authorization": other})

@@ -30,6 +30,9 @@ _STAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "status": ("secondpass.status",),
     },
 }
+_METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+)
 _QUERY = {
     "first_pass": ("input.value", "gen_ai.retrieval.query.text"),
     "rerank": ("input.value", "reranker.query"),
@@ -65,7 +68,7 @@ def described(name: str, told: Told, *, queries: bool) -> tuple[str, Attributes]
 def of_request(scope: Scope, seen: Seen) -> Attributes:
     """Return what is known of a request before it is answered; no query string, no address."""
     return {
-        "http.request.method": seen.method,
+        "http.request.method": _method(seen),
         "url.path": seen.path,
         "url.scheme": scope.get("scheme", "http"),
         "network.protocol.version": scope.get("http_version", "1.1"),
@@ -92,7 +95,13 @@ def of_answer(scope: Scope, seen: Seen) -> tuple[str, Attributes]:
         found["secondpass.tenant"] = caller.tenant
         if caller.id:
             found["secondpass.key_id"] = caller.id
-    return (seen.method if route is None else f"{seen.method} {route}"), found
+    method = _method(seen).replace("_OTHER", "HTTP")
+    return (method if route is None else f"{method} {route}"), found
+
+
+def _method(seen: Seen) -> str:
+    # Clients may send any word: the convention keeps names few.
+    return seen.method if seen.method in _METHODS else "_OTHER"
 
 
 def _route(scope: Scope) -> str | None:

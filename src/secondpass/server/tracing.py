@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -21,6 +21,8 @@ from secondpass.stages import Told
 
 _NANOSECONDS = 1_000_000_000
 _UNNAMED = "unknown_service"
+# An exception's message may quote what a client sent: its type has to do.
+_NO_MESSAGES = {"record_exception": False, "set_status_on_exception": False}
 
 
 class Traces:
@@ -37,16 +39,19 @@ class Traces:
     def request(self, scope: Scope, seen: Seen) -> Iterator[None]:
         """Surround a request; the trace is the client's where `traceparent` names one."""
         with self._tracer.start_as_current_span(
-            seen.method,
+            "HTTP",
             context=extract(dict(Headers(scope=scope))),
             kind=SpanKind.SERVER,
             attributes=of_request(scope, seen),
-            record_exception=False,
+            **_NO_MESSAGES,
         ) as span:
             context = span.get_span_context()
             seen.trace = f"{context.trace_id:032x}" if context.trace_flags.sampled else None
             try:
                 yield
+            except BaseException as error:
+                _broken(span, error)
+                raise
             finally:
                 name, told = of_answer(scope, seen)
                 span.update_name(name)
@@ -57,15 +62,11 @@ class Traces:
     @contextmanager
     def stage(self, name: str, told: Told) -> Iterator[None]:
         """Surround a stage; what is told at its end is among its attributes."""
-        # An exception's message may quote what a client sent: its type has to do.
-        with self._tracer.start_as_current_span(
-            name, record_exception=False, set_status_on_exception=False
-        ) as span:
+        with self._tracer.start_as_current_span(name, **_NO_MESSAGES) as span:
             try:
                 yield
             except BaseException as error:
-                span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(Status(StatusCode.ERROR))
+                _broken(span, error)
                 raise
             finally:
                 title, attributes = described(name, told, queries=self._queries)
@@ -83,6 +84,11 @@ class Traces:
     def close(self) -> None:
         """Send what is left, and stop."""
         self._provider.shutdown()
+
+
+def _broken(span: Span, error: BaseException) -> None:
+    span.set_attribute("error.type", type(error).__qualname__)
+    span.set_status(Status(StatusCode.ERROR))
 
 
 def provider(processor: SpanProcessor) -> TracerProvider:
