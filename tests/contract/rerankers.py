@@ -29,8 +29,8 @@ from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.margin import Margin
 from secondpass.rerank.policies.pin import Pinned
 from secondpass.rerank.policies.recency import Recency
-from secondpass.server.queue import WorkQueue
-from secondpass.server.queued import Queued
+from secondpass.server.queueing.queue import WorkQueue
+from secondpass.server.queueing.queued import Queued
 from secondpass.testing.overlap import OverlapLLM
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running

@@ -10,7 +10,7 @@ from typing import Any
 
 from secondpass import Document, Index
 from secondpass.server.collections import Place
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
 

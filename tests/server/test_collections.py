@@ -15,7 +15,7 @@ from secondpass.errors import ReadError
 from secondpass.retrieve.embedder import Embedder
 from secondpass.server.collections import Collections, Place, _plain
 from secondpass.server.problems import Problem
-from secondpass.server.queue import WorkQueue
+from secondpass.server.queueing.queue import WorkQueue
 
 ONE = Place("acme", "default", "docs")
 

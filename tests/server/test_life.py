@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.jobs import Part
+from secondpass.server.queueing.jobs import Part
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.credentials import key_in
-from secondpass.server.keys import KeyFile
-from secondpass.server.limits import RateLimits
+from secondpass.server.guarding.credentials import key_in
+from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.guarding.limits import RateLimits
 from secondpass.server.problems import Problem
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 

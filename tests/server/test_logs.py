@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, Reranker
-from secondpass.server.keys import KeyFile
-from secondpass.server.logs import Lines, logging_as
+from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.observing.logs import Lines, logging_as
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import TEXTS, keyed, running
 from tests.server.logged import Logged, logged

@@ -13,10 +13,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from secondpass.server.inventory import Inventory
-from secondpass.server.keys import KeyEntry, KeyFile
-from secondpass.server.metrics import Metrics
-from secondpass.server.seen import Seen
+from secondpass.server.guarding.keys import KeyEntry, KeyFile
+from secondpass.server.observing.inventory import Inventory
+from secondpass.server.observing.metrics import Metrics
+from secondpass.server.observing.seen import Seen
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, keyed, running

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.jobs import Joint, LateError, OverloadedError, Part
-from secondpass.server.queue import WorkQueue
+from secondpass.server.queueing.jobs import Joint, LateError, OverloadedError, Part
+from secondpass.server.queueing.queue import WorkQueue
 
 FAR = time.monotonic() + 10_000
 

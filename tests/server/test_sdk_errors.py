@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
 from tests.server.leftovers import swept  # noqa: F401

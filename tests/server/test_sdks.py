@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, running
 from tests.server.leftovers import swept  # noqa: F401

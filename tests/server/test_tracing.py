@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.keys import KeyFile
-from secondpass.server.otel import traces_wanted
+from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.observing.otel import traces_wanted
 from secondpass.server.settings import ServerSettings
 from secondpass.stages import stage, waited
 from tests.server.conftest import QUERY, TEXTS, keyed, running
@@ -26,7 +26,7 @@ pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from secondpass.server.tracing import Traces, provider
+from secondpass.server.observing.tracing import Traces, provider
 
 ASK = {"query": QUERY, "documents": TEXTS, "top_n": 2}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

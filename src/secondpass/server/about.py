@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 import secondpass
 from secondpass.server.answering import Answering
-from secondpass.server.metrics import Metrics
-from secondpass.server.queued import TOKENS_AT_ONCE
+from secondpass.server.observing.metrics import Metrics
+from secondpass.server.queueing.queued import TOKENS_AT_ONCE
 from secondpass.server.service import MOST_AT_ONCE, RerankService
 
 

@@ -13,15 +13,15 @@ from starlette.responses import Response
 from secondpass.errors import SecondpassError
 from secondpass.server.asking import Ask
 from secondpass.server.body import Body, read_body
-from secondpass.server.credentials import key_in
 from secondpass.server.exchange import Exchange, Fail
-from secondpass.server.keys import ANYBODY, KeyEntry, KeyFile
-from secondpass.server.limits import RateLimits
+from secondpass.server.guarding.credentials import key_in
+from secondpass.server.guarding.keys import ANYBODY, KeyEntry, KeyFile
+from secondpass.server.guarding.limits import RateLimits
+from secondpass.server.observing.seen import current
+from secondpass.server.observing.watching import refused
 from secondpass.server.problems import Problem, failure_of, problem_of
 from secondpass.server.reply import Reply
-from secondpass.server.seen import current
 from secondpass.server.service import RerankService
-from secondpass.server.watching import refused
 from secondpass.types import RerankResponse
 
 T = TypeVar("T")

@@ -37,20 +37,20 @@ from secondpass.server.dialects import (
     weaviate,
 )
 from secondpass.server.dialects.dialect import Dialect
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.guarding.strangers import NoStrangers
+from secondpass.server.guarding.timely import Timely
 from secondpass.server.mcp.over_http import OverHttp
-from secondpass.server.metrics import Metrics
 from secondpass.server.native import native
+from secondpass.server.observing.metrics import Metrics
+from secondpass.server.observing.watching import Watched
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
-from secondpass.server.strangers import NoStrangers
-from secondpass.server.timely import Timely
-from secondpass.server.watching import Watched
 from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 if TYPE_CHECKING:
-    from secondpass.server.tracing import Traces
+    from secondpass.server.observing.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
 _SLASHES = re.compile("/{2,}")

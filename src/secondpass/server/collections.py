@@ -15,14 +15,14 @@ from secondpass.errors import ReadError
 from secondpass.pipeline import Index
 from secondpass.retrieve.ingest import AsIndexed, IngestReport, add_documents
 from secondpass.retrieve.settings import write_json
-from secondpass.server.keys import TENANT
+from secondpass.server.guarding.keys import TENANT
 from secondpass.server.problems import Problem
 from secondpass.types import Document
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.server.queue import WorkQueue
+    from secondpass.server.queueing.queue import WorkQueue
 
 SERVED = "default"
 """The namespace of the indexes that the server was started with."""
@@ -102,7 +102,7 @@ class Collection:
 
         `chunk_tokens`, `overlap`: how these are cut, if otherwise than the index says.
         """
-        from secondpass.server.queued_encoder import QueuedEncoder
+        from secondpass.server.queueing.queued_encoder import QueuedEncoder
 
         index = self.index
         encoder = QueuedEncoder(index.ingest_embedder(), self._queue)

@@ -11,9 +11,9 @@ from typing import Any
 from starlette.requests import Request
 
 from secondpass.server.dialects.dialect import message
-from secondpass.server.keys import ANYBODY, KeyEntry
+from secondpass.server.guarding.keys import ANYBODY, KeyEntry
+from secondpass.server.observing.seen import current
 from secondpass.server.problems import Problem
-from secondpass.server.seen import current
 
 REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

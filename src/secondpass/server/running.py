@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.server.app import create_app
-from secondpass.server.logs import logging_as
+from secondpass.server.observing.logs import logging_as
 from secondpass.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run(
         import uvicorn
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
-    from secondpass.server.otel import traces_wanted
+    from secondpass.server.observing.otel import traces_wanted
 
     with logging_as(log, log_level):
         app = create_app(settings, traces=traces_wanted(otel))
@@ -59,7 +59,7 @@ def configured(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
     """Return how uvicorn serves the application."""
     import uvicorn
 
-    from secondpass.server.hurried import MOST_HEADERS, hurried
+    from secondpass.server.guarding.hurried import MOST_HEADERS, hurried
 
     return uvicorn.Config(
         app,

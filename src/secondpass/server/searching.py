@@ -13,8 +13,8 @@ from starlette.routing import Route
 from secondpass.server import knowledgesdk
 from secondpass.server.answering import Answering
 from secondpass.server.body import Body
-from secondpass.server.credentials import key_in
 from secondpass.server.exchange import Exchange, Fail
+from secondpass.server.guarding.credentials import key_in
 from secondpass.server.problems import Problem
 
 _CLOUDFLARES = ("messages", "ai_search_options")

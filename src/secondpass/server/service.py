@@ -19,10 +19,10 @@ from secondpass.rerank.llm.model import LLMReranker
 from secondpass.rerank.reader import Reader
 from secondpass.reranker import Reranker
 from secondpass.server.asking import Ask
-from secondpass.server.keys import TENANT
+from secondpass.server.guarding.keys import TENANT
 from secondpass.server.problems import Problem, problem_of
-from secondpass.server.queue import WorkQueue
-from secondpass.server.queued import TOKENS_AT_ONCE, Queued, Ticket, with_ticket
+from secondpass.server.queueing.queue import WorkQueue
+from secondpass.server.queueing.queued import TOKENS_AT_ONCE, Queued, Ticket, with_ticket
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 

@@ -11,8 +11,8 @@ from starlette.responses import StreamingResponse
 from secondpass.errors import SecondpassError
 from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
+from secondpass.server.observing.watching import refused
 from secondpass.server.problems import Problem, problem_of
-from secondpass.server.watching import refused
 
 T = TypeVar("T")
 _END = object()

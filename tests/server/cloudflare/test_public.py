@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.problems import Problem
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import ACCOUNT, FRANCE, WHALES, keys, put

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import running, serving
 from tests.server.test_life import busy, until

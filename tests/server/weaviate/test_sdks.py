@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from secondpass.server.keys import KeyFile
+from secondpass.server.guarding.keys import KeyFile
 from tests.server.conftest import serving
 from tests.server.weaviate.conftest import settings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mcp.server.mcpserver import Context
 
-from secondpass.server.keys import ANYBODY, KeyEntry
+from secondpass.server.guarding.keys import ANYBODY, KeyEntry
 from secondpass.server.service import RerankService
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from secondpass.errors import SecondpassError
 from secondpass.explain import explain as explain_document
 from secondpass.server.asking import Ask, share
 from secondpass.server.collections import Collection
-from secondpass.server.keys import KeyEntry
+from secondpass.server.guarding.keys import KeyEntry
 from secondpass.server.mcp.filters import condition
 from secondpass.server.mcp.hosts import Host
 from secondpass.server.mcp.results import (

@@ -17,7 +17,7 @@ from secondpass.server.body import Body
 from secondpass.server.exchange import Exchange
 from secondpass.server.openai.errors import fail
 from secondpass.server.problems import Problem, invalid
-from secondpass.server.queued_encoder import QueuedEncoder
+from secondpass.server.queueing.queued_encoder import QueuedEncoder
 from secondpass.server.service import EMBEDDER, RerankService
 
 _FORMATS = ("float", "base64")

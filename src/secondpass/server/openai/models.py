@@ -10,7 +10,7 @@ from starlette.routing import Route
 from secondpass.server.answering import Answering
 from secondpass.server.dialects.dialect import message
 from secondpass.server.exchange import Exchange
-from secondpass.server.keys import KeyEntry
+from secondpass.server.guarding.keys import KeyEntry
 from secondpass.server.openai import errors
 from secondpass.server.problems import Problem
 from secondpass.server.service import EMBEDDER, RerankService

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.opening import open_index
-from secondpass.server.queued_encoder import QueuedEncoder
+from secondpass.server.queueing.queued_encoder import QueuedEncoder
 from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
 from secondpass.server.weaviate.objects import StoredObject, from_hit
 from secondpass.server.weaviate.properties import check_number

@@ -14,7 +14,7 @@ from secondpass.server.cloudflare.files.work import MOST_ATTEMPTS
 from secondpass.server.cloudflare.instances.instance import Instance
 from secondpass.server.cloudflare.instances.instance_rules import chunking
 from secondpass.server.cloudflare.search.fields import ITEM
-from secondpass.server.jobs import GoneError, OverloadedError
+from secondpass.server.queueing.jobs import GoneError, OverloadedError
 from secondpass.types import Document
 
 _log = logging.getLogger("secondpass.server")

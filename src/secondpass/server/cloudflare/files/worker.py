@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from secondpass.errors import SecondpassError
 from secondpass.server.cloudflare.files.indexing import index_item
 from secondpass.server.cloudflare.instances.instance import Instance
-from secondpass.server.jobs import GoneError, OverloadedError
 from secondpass.server.problems import Problem
-from secondpass.server.queued import Ticket, with_ticket
+from secondpass.server.queueing.jobs import GoneError, OverloadedError
+from secondpass.server.queueing.queued import Ticket, with_ticket
 
 _log = logging.getLogger("secondpass.server")
 _LONGEST_PAUSE = 5.0

@@ -16,8 +16,8 @@ from secondpass.server.cloudflare.search.fusing import fused
 from secondpass.server.cloudflare.search.plan import Plan, Target
 from secondpass.server.cloudflare.search.retrieving import retrieve
 from secondpass.server.cloudflare.search.second import reranked
-from secondpass.server.jobs import GoneError, LateError, OverloadedError
 from secondpass.server.problems import Problem, problem_of
+from secondpass.server.queueing.jobs import GoneError, LateError, OverloadedError
 
 
 @dataclass(slots=True)

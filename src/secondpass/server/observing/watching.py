@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secondpass.server.exchange import REQUEST_ID, request_id
-from secondpass.server.metrics import Metrics
+from secondpass.server.observing.metrics import Metrics
+from secondpass.server.observing.seen import Seen, answering_for, current
 from secondpass.server.problems import Problem
-from secondpass.server.seen import Seen, answering_for, current
 from secondpass.server.service import RerankService
 from secondpass.stages import Told, watched_by
 
 if TYPE_CHECKING:
-    from secondpass.server.tracing import Traces
+    from secondpass.server.observing.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
 _FAILED = (500, 502)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from secondpass.server.exchange import Exchange
-    from secondpass.server.keys import KeyEntry
+    from secondpass.server.guarding.keys import KeyEntry
 
 
 @dataclass(slots=True)

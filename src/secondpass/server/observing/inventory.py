@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from secondpass.server.keys import TENANT
+from secondpass.server.guarding.keys import TENANT
 from secondpass.server.service import RerankService
 
 _KEPT_SECONDS = 60.0

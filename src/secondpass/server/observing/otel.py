@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from secondpass.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from secondpass.server.tracing import Traces
+    from secondpass.server.observing.tracing import Traces
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -53,7 +53,7 @@ def traces_wanted(asked: bool | None, environ: Mapping[str, str] = os.environ) -
         raise MissingExtraError(
             "A trace", package="opentelemetry-exporter-otlp-proto-http", extra="otel"
         ) from error
-    from secondpass.server.tracing import Traces, provider
+    from secondpass.server.observing.tracing import Traces, provider
 
     content = environ.get(_CONTENT, "").strip().lower() == "true"
     return Traces(provider(BatchSpanProcessor(OTLPSpanExporter())), queries=content)

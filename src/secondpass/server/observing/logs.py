@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from secondpass.errors import InputError, SecondpassError, nearest
-from secondpass.server.seen import current
+from secondpass.server.observing.seen import current
 
 FORMS = ("json", "text", "off")
 LEVELS = ("debug", "info", "warning", "error")

@@ -16,8 +16,8 @@ from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
 from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
-from secondpass.server.jobs import GoneError, Job, Joint, Part
-from secondpass.server.queue import WorkQueue
+from secondpass.server.queueing.jobs import GoneError, Job, Joint, Part
+from secondpass.server.queueing.queue import WorkQueue
 from secondpass.stages import waited
 from secondpass.types import Candidate
 

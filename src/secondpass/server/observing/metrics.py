@@ -18,9 +18,9 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 import secondpass
-from secondpass.server.inventory import Inventory
-from secondpass.server.jobs import Batch
-from secondpass.server.seen import Seen
+from secondpass.server.observing.inventory import Inventory
+from secondpass.server.observing.seen import Seen
+from secondpass.server.queueing.jobs import Batch
 from secondpass.server.service import RerankService
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

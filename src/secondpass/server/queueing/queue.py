@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.server.jobs import Batch, Job, OverloadedError, Part
+from secondpass.server.queueing.jobs import Batch, Job, OverloadedError, Part
 
 # The share of a new measurement in the work done per second.
 _LEARNING = 0.2

@@ -9,9 +9,9 @@ import numpy as np
 
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.protocol import CountsTokens, Passage, Remembers, TextEncoder
-from secondpass.server.jobs import Part
-from secondpass.server.queue import WorkQueue
-from secondpass.server.queued import submit_and_wait
+from secondpass.server.queueing.jobs import Part
+from secondpass.server.queueing.queue import WorkQueue
+from secondpass.server.queueing.queued import submit_and_wait
 
 if TYPE_CHECKING:
     from secondpass.retrieve.protocol import Embedding

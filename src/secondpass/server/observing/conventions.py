@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from secondpass.server.seen import Seen
+from secondpass.server.observing.seen import Seen
 from secondpass.stages import Told
 
 Attributes = dict[str, str | bool | int | float]

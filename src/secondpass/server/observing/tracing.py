@@ -15,8 +15,8 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 import secondpass
-from secondpass.server.conventions import described, of_answer, of_request
-from secondpass.server.seen import Seen
+from secondpass.server.observing.conventions import described, of_answer, of_request
+from secondpass.server.observing.seen import Seen
 from secondpass.stages import Told
 
 _NANOSECONDS = 1_000_000_000

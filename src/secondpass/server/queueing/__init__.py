@@ -1,0 +1,1 @@
+"""Work in front of a model, and what puts it there."""
