@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from secondpass.llm import Prompt
+from tests.leftovers import swept  # noqa: F401
 from tests.llm.conftest import model
 from tests.llm.server import KEY, Got, Loopback
 

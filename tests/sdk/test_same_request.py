@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.leftovers import swept  # noqa: F401
 from tests.loopback.clients import client
 from tests.loopback.dialects import KEY
 from tests.loopback.server import Loopback, Seen, running

@@ -9,8 +9,8 @@ import pytest
 
 from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
+from tests.leftovers import swept  # noqa: F401
 from tests.server.conftest import QUERY, TEXTS, running
-from tests.server.leftovers import swept  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("default")
 WHY = "the group sdk is not installed"

@@ -11,8 +11,8 @@ import pytest
 
 from secondpass.server.guarding.keys import KeyFile
 from secondpass.server.settings import ServerSettings
+from tests.leftovers import swept  # noqa: F401
 from tests.server.conftest import QUERY, TEXTS, Running, running
-from tests.server.leftovers import swept  # noqa: F401
 from tests.server.test_life import busy
 
 # These packages warn of themselves, and leave sockets to the garbage collector.

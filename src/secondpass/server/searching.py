@@ -58,13 +58,12 @@ def _endpoint(
     answering: Answering, public: SearchForm | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def work(exchange: Exchange) -> Any:
-        body = await answering.body(exchange)
         headers = exchange.request.headers
-        if (
-            public is not None
-            and key_in(headers) is None
-            and told_apart(body, headers) == "cloudflare"
-        ):
+        anonymous = key_in(headers) is None
+        if not anonymous:
+            exchange.caller = answering.check(exchange.request, "search")
+        body = await answering.body(exchange)
+        if public is not None and anonymous and told_apart(body, headers) == "cloudflare":
             exchange.dialect, exchange.fail = public.name, public.fail
             try:
                 # Who switched an endpoint on let everybody in: no key is asked for.
@@ -73,7 +72,8 @@ def _endpoint(
                 if problem.status != 404 or body.has(*_CLOUDFLARES):
                     raise
         exchange.dialect, exchange.fail = knowledgesdk.DIALECT, knowledgesdk.fail
-        exchange.caller = answering.check(exchange.request, "search")
+        if anonymous:
+            exchange.caller = answering.check(exchange.request, "search")
         return await knowledgesdk.search(answering, exchange, body)
 
     async def answer(request: Request) -> Response:

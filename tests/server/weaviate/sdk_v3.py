@@ -140,7 +140,7 @@ assert texts(get("Doc", ["text"]).with_near_object({"id": name})) == TEXTS
 after = texts(get("Doc", ["text"]).with_near_vector(near).with_limit(1).with_offset(2))
 assert after == [TEXTS[2]]
 assert texts(get("Doc", ["text"]).with_bm25("capital", properties=["text^2"])) != []
-hybrid = get("Doc", ["text"]).with_hybrid("capital", alpha=0.5, vector=[1, 0, 0])
+hybrid = get("Doc", ["text"]).with_hybrid("capital", alpha=0.8, vector=[1, 0, 0])
 assert texts(hybrid.with_additional("score explainScore"))[0] == TEXTS[0]
 recent = {"path": ["year"], "operator": "GreaterThan", "valueInt": 2000}
 tagged = {"path": ["tags"], "operator": "ContainsAny", "valueTextArray": ["t0", "t1"]}

@@ -130,7 +130,7 @@ def test_everything_is_there_after_a_restart(model: str, tmp_path: Path) -> None
             assert rows == [{"n": 5}]
 
 
-def test_too_much_is_429_and_too_long_is_504(model: str, tmp_path: Path) -> None:
+def test_too_much_is_429_and_so_is_no_turn_in_time(model: str, tmp_path: Path) -> None:
     few = settings(model, tmp_path, most_waiting=100, timeout=2)
     with running(few) as found, httpx2.Client(base_url=found.url, timeout=20) as http:
         database = Database(found.url, http)
@@ -139,14 +139,14 @@ def test_too_much_is_429_and_too_long_is_504(model: str, tmp_path: Path) -> None
         query = {"query": f"{{Get{{Doc{{{RERANK}}}}}}}"}
         new = {"class": "Doc", "properties": {"text": "another river " * 40}}
         with ThreadPoolExecutor() as threads, busy(found) as let_go:
-            first = threads.submit(database.refused, "POST", "/graphql", query, 504)
+            first = threads.submit(database.refused, "POST", "/graphql", query, 429)
             until(lambda: found.service.queue.waiting > 1)
             for path, body in (("/graphql", query), ("/objects", new)):
                 answer = http.post(f"/v1{path}", json=body)
                 assert answer.status_code == 429, answer.text
                 assert int(answer.headers["retry-after"]) >= 1
                 assert "busy" in answer.json()["error"][0]["message"]
-            assert "in time" in first.result(20)
+            assert "busy" in first.result(20)
             let_go()
         until(lambda: found.service.queue.waiting == 0)
         database.send("POST", "/objects", new)

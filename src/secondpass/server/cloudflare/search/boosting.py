@@ -50,7 +50,7 @@ def boosted(
         for i, share in enumerate(_shares(field, rule, rows)):
             totals[i] += _MOST * share
     # Scaled, not cut off at 1, so that what was in order stays so.
-    return [total / (1 + _MOST * len(rules)) for total in totals]
+    return [min(1.0, total / (1 + _MOST * len(rules))) for total in totals]
 
 
 def _shares(field: Field, rule: BoostRule, rows: Sequence[Mapping[str, Value]]) -> list[float]:
