@@ -88,8 +88,10 @@ def test_the_only_index_is_the_default(tmp_path: Path, model: str) -> None:
     with opened(tmp_path, {}, model) as known:
         assert status(known.default, "acme") == 404
         known.create(Place("acme", "weaviate", "Doc"))
-        assert known.default("acme").place.name == "Doc"
+        assert status(known.default, "acme") == 404
         known.create(ONE)
+        assert known.default("acme").place == ONE
+        known.create(Place("acme", "default", "more"))
         with pytest.raises(Problem, match="several"):
             known.default("acme")
 
@@ -119,3 +121,13 @@ def test_a_name_is_never_a_path(name: str) -> None:
 def test_names_that_cannot_be(tmp_path: Path, model: str, name: str) -> None:
     with opened(tmp_path, {}, model) as known:
         assert status(known.create, Place("acme", "default", name)) == 400
+
+
+def test_what_has_vectors_of_its_clients_is_not_opened_as_another_index(
+    tmp_path: Path, model: str
+) -> None:
+    with opened(tmp_path, {}, model) as known:
+        made = known.create(Place("acme", "weaviate", "Doc"), {"own_vectors": True})
+        with pytest.raises(Problem, match="weaviate:Doc has vectors of its clients"):
+            _ = made.index
+        assert not (made.folder / "index").exists()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SERVED = "default"
 """The namespace of the indexes that the server was started with."""
+OWN_VECTORS = "own_vectors"
+"""In what is known of a collection: true where clients bring the vectors."""
 _FILE = "collection.json"
 _INDEX = "index"
 _TRASH = ".trash"
@@ -78,7 +80,13 @@ class Collection:
 
     @property
     def index(self) -> Index:
-        """The index, opened when it is first needed."""
+        """The index, opened when it is first needed.
+
+        Raises Problem (400) for one that only the dialect can open that made it.
+        """
+        if self.about.get(OWN_VECTORS, False):
+            why = "has vectors of its clients, and is searched in their dialect only"
+            raise Problem(400, "invalid", f"{self.place.label} {why}")
         with self._lock:
             if self._opened is None:
                 made: Mapping[str, Any] = self.about.get("index") or {}
@@ -180,13 +188,14 @@ class Collections:
     def default(self, tenant: str) -> Collection:
         """Return what a request without a name means: the first index served, or the only one.
 
-        Raises Problem (404) where there is none, or more than one.
+        Those that clients of other dialects made have to be named. Raises Problem (404) where
+        there is none, or more than one.
         """
         with self._lock:
             served = [p for p in self._open if p in self._served and p.tenant == tenant]
             if served:
                 return self._open[served[0]]
-            found = [c for n in self.namespaces(tenant) for c in self.listed(tenant, n)]
+            found = self.listed(tenant, SERVED)
         if len(found) == 1:
             return found[0]
         why = "there is no index" if not found else "there are several indexes: name one"

@@ -65,4 +65,5 @@ def _status_of(error: SecondpassError) -> Problem:
         return invalid(str(error))
     if isinstance(error, ProviderError):
         return Problem(502, "failed", str(error))
-    return Problem(500, "failed", str(error))
+    # Where and why name folders of this machine: they are for its logs.
+    return Problem(500, "failed", error.what)

@@ -32,10 +32,7 @@ class IndexBody:
 
 @dataclass
 class IndexAbout:
-    """An index: its name, and how many documents it has.
-
-    One that a client of another dialect made is called "namespace:name".
-    """
+    """An index: its name, and how many documents it has."""
 
     name: str
     documents: int
@@ -43,7 +40,7 @@ class IndexAbout:
 
 @dataclass
 class IndexList:
-    """All indexes that the caller may search, of every dialect."""
+    """The indexes of the caller's tenant, but for those that clients of other dialects made."""
 
     indexes: list[IndexAbout]
 
@@ -85,8 +82,7 @@ def reading(answering: Answering) -> APIRouter:
         tenant = asking.caller.tenant
 
         def do() -> IndexList:
-            known = answering.service.collections
-            found = [c for n in known.namespaces(tenant) for c in known.listed(tenant, n)]
+            found = answering.service.collections.listed(tenant, SERVED)
             return IndexList(indexes=[_about(one) for one in found])
 
         return await answering.done(asking, do)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.opening import open_index
+from secondpass.server.collections import OWN_VECTORS
 from secondpass.server.queueing.queued_encoder import QueuedEncoder
 from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
 from secondpass.server.weaviate.objects import StoredObject, from_hit
@@ -26,7 +27,8 @@ _CLASS = "class"
 def about_class(declaration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a collection keeps of a class."""
     made = {"chunk_tokens": None, "language": language_of(declaration)}
-    return {_CLASS: dict(declaration), "index": made}
+    own = not read_class(declaration).embeds
+    return {_CLASS: dict(declaration), "index": made, OWN_VECTORS: own}
 
 
 class ClassIndex:
