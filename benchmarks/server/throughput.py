@@ -160,6 +160,26 @@ def table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
+def ratios(cells: Sequence[Cell]) -> str:
+    """Return how many times the requests of each other server the first one answered.
+
+    The median over rounds of the ratio within a round.
+    """
+    first = cells[0].name
+    rates: dict[tuple[str, int, int], list[float]] = {}
+    for one in cells:
+        rates.setdefault((one.name, one.documents, one.clients), []).append(one.requests)
+    lines = []
+    for (name, documents, clients), theirs in rates.items():
+        if name != first:
+            ours = rates[first, documents, clients]
+            middle = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+            lines.append(
+                f"{first} / {name}, {documents} documents, {clients} clients: {middle:.2f}"
+            )
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
@@ -197,6 +217,7 @@ def main() -> int:
             for entry in entries:
                 entry.server.stop()
     print(table(cells))
+    print(ratios(cells))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(c) for c in cells], indent=1), "utf-8")
     return 0
