@@ -41,7 +41,8 @@ class Retriever:
     def __init__(self, store: FirstStage, embedder: TextEncoder | None = None) -> None:
         self.store = store
         self.embedder = embedder
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="secondpass-bm25")
+        # Arrow keeps memory for each thread that reads with it: a few, whoever asks.
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="secondpass-first-pass")
 
     def retrieve(
         self,
@@ -77,8 +78,10 @@ class Retriever:
                 words = self._pool.submit(run.bm25, embeddings=need)
             embedding = None
             if vectors and (mode != "bm25" or complete_scores):
-                embedding = run.embed(self.embedder)
-            near = run.vector(embedding) if mode != "bm25" and embedding is not None else []
+                embedding = self._pool.submit(run.embed, self.embedder).result()
+            near: list[Hit] = []
+            if mode != "bm25" and embedding is not None:
+                near = self._pool.submit(run.vector, embedding).result()
             found = [] if words is None else words.result()
             began = perf_counter()
             if mode == "hybrid":
@@ -86,7 +89,8 @@ class Retriever:
                 ranked = fuse(rankings, fusion, weights)[:candidates]
             else:
                 ranked = [(h.id, h.score) for h in (found if mode == "bm25" else near)]
-            result = run.complete(ranked, found, near, embedding if complete_scores else None)
+            meant = embedding if complete_scores else None
+            result = self._pool.submit(run.complete, ranked, found, near, meant).result()
             run.timings["fusion"] = _ms(began)
             run.timings["total"] = _ms(start)
             told["documents"] = len(result)

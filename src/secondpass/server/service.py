@@ -21,6 +21,7 @@ from secondpass.reranker import Reranker
 from secondpass.server.asking import Ask
 from secondpass.server.guarding.keys import TENANT
 from secondpass.server.problems import Problem, problem_of
+from secondpass.server.queueing.jobs import OverloadedError
 from secondpass.server.queueing.queue import WorkQueue
 from secondpass.server.queueing.queued import TOKENS_AT_ONCE, Queued, Ticket, with_ticket
 from secondpass.server.settings import ServerSettings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
-MOST_AT_ONCE = 256
+MOST_AT_ONCE = 128
 EMBEDDER = "bundled-embedder"
 """The name of the model that makes vectors."""
 
@@ -173,8 +174,13 @@ class RerankService:
     async def run(self, ticket: Ticket, do: Callable[[], T]) -> T:
         """Do what blocks in a thread; what it queues has the ticket's deadline.
 
-        Raises Problem for what cannot be answered.
+        Raises Problem for what cannot be answered, and at once where its work would wait too
+        long: not after a first pass that was for nothing.
         """
+        try:
+            self.queue.admit(ticket.deadline)
+        except OverloadedError as error:
+            raise problem_of(error) from error
         with self._place(), with_ticket(ticket):
             context = contextvars.copy_context()
             work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, do)

@@ -19,9 +19,12 @@ from typing import Any
 from secondpass.errors import InputError
 from secondpass.server.queueing.jobs import Batch, Job, OverloadedError, Part
 
-# The share of a new measurement in the work done per second.
+# The share of a new measurement in the work and in the time of a batch.
 _LEARNING = 0.2
 _FIRST_RATE = 1000.0
+# The share of its time that a job may have to wait: the rest is for its own work, and for
+# what is slower than of late.
+_WAITING_SHARE = 0.5
 
 
 class WorkQueue:
@@ -48,7 +51,7 @@ class WorkQueue:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._waiting = 0.0
-        self._rate = _FIRST_RATE
+        self._pace = (_FIRST_RATE, 1.0)
         self._measured = False
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -63,22 +66,27 @@ class WorkQueue:
     def pause(self) -> float:
         """How many seconds what waits will take, at the pace of late."""
         with self._changed:
-            return self._waiting / self._rate
+            return self._pause()
+
+    def admit(self, deadline: float) -> None:
+        """Raise `OverloadedError` where a job with this deadline would be refused."""
+        with self._changed:
+            if self._jobs and self._hopeless(deadline):
+                raise OverloadedError(self._pause())
 
     def submit(self, parts: Sequence[Part], deadline: float) -> Job:
         """Queue a job; `deadline` is on the clock of `time.monotonic`.
 
         Raises `OverloadedError` where too much waits, where what waits would, at the pace of
-        late, take until after the deadline, or where the queue is closed.
+        late, take over half of the time until the deadline, or where the queue is closed.
         """
         job = Job(deadline, deque(parts))
         work = job.work
         with self._changed:
             self._purge()
-            pause = self._waiting / self._rate
             full = self._waiting + work > self.most_work
-            if self._closed or (self._jobs and (full or self._hopeless(pause, deadline))):
-                raise OverloadedError(pause)
+            if self._closed or (self._jobs and (full or self._hopeless(deadline))):
+                raise OverloadedError(self._pause())
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="secondpass-queue", daemon=True
@@ -89,8 +97,18 @@ class WorkQueue:
             self._changed.notify_all()
         return job
 
-    def _hopeless(self, pause: float, deadline: float) -> bool:
-        return self._measured and time.monotonic() + pause > deadline
+    @property
+    def _rate(self) -> float:
+        # Of sums: a mean of rates would be that of the easiest batches.
+        work, seconds = self._pace
+        return work / seconds
+
+    def _pause(self) -> float:
+        return self._waiting / self._rate
+
+    def _hopeless(self, deadline: float) -> bool:
+        left = deadline - time.monotonic()
+        return self._measured and self._pause() > _WAITING_SHARE * left
 
     def close(self, seconds: float) -> bool:
         """Take no more jobs and wait for those there are; return whether all were done."""
@@ -139,10 +157,14 @@ class WorkQueue:
         if job.result.cancelled():
             self._drop(job)
             return True
-        if time.monotonic() >= job.deadline:
-            left = self._waiting
+        needed = 0.0
+        if self._measured and job.begun is None and len(self._jobs) > 1:
+            # Begun now, it would not be done in time, and others would wait for nothing.
+            needed = job.parts[0].work / self._rate
+        if time.monotonic() + needed >= job.deadline:
+            pause = self._pause()
             self._drop(job)
-            job.settle(job.late(left / self._rate))
+            job.settle(job.late(pause))
             return True
         return False
 
@@ -168,11 +190,15 @@ class WorkQueue:
                 job.done.append(result)
                 job.parts.popleft()
             self._waiting -= work
-            rate = work / seconds
-            self._rate = (
-                self._rate + _LEARNING * (rate - self._rate) if self._measured else rate
-            )
-            self._measured = True
+            if self._measured:
+                before = self._pace
+                keep = 1 - _LEARNING
+                self._pace = (
+                    keep * before[0] + _LEARNING * work,
+                    keep * before[1] + _LEARNING * seconds,
+                )
+            else:
+                self._pace, self._measured = (work, seconds), True
         if self.ran is not None:
             waited = max(started - job.submitted for job in jobs)
             self.ran(Batch(work, len(jobs), waited, seconds))
