@@ -65,18 +65,20 @@ def test_a_folder_is_opened_once_for_as_long_as_it_is_used(
     folder: Path, tmp_path: Path
 ) -> None:
     opened = open_folder(folder)
+    # With threads of its own: other tests may hold the same files open.
     with ThreadPoolExecutor(8) as pool:
-        encoders = list(pool.map(lambda _: open_encoder(opened), range(16)))
+        encoders = list(pool.map(lambda _: open_encoder(opened, threads=2), range(16)))
     assert len(set(map(id, encoders))) == 1
-    assert Embedder(folder).encoder is Embedder(folder).encoder is encoders[0]
+    one, other = Embedder(folder, threads=2), Embedder(folder, threads=2)
+    assert one.encoder is other.encoder is encoders[0]
     assert open_encoder(opened, threads=1) is not encoders[0]
     # The same files elsewhere are the same encoder.
     tiny_encoder_with_states(tmp_path)
-    assert Embedder(tmp_path).encoder is encoders[0]
-    encoders[0].encode_one(Embedder(folder).sequences(["bread"])[0])
-    del encoders
+    assert Embedder(tmp_path, threads=2).encoder is encoders[0]
+    encoders[0].encode_one(one.sequences(["bread"])[0])
+    del encoders, one, other
     gc.collect()
-    assert open_encoder(opened).encoded == 0
+    assert open_encoder(opened, threads=2).encoded == 0
 
 
 def test_an_embedder_without_states_stays_an_embedder() -> None:
