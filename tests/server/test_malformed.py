@@ -14,10 +14,7 @@ from tests.server.conftest import Running
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "server"))
 mutations = pytest.importorskip("mutations", reason="a source distribution has no benchmarks")
 GOOD = mutations.GOOD
-_HEADERS = {
-    "accept": "application/json, text/event-stream",
-    "content-type": "application/json",
-}
+_HEADERS = {"accept": "application/json, text/event-stream"}
 
 
 @pytest.mark.parametrize("number", range(len(GOOD)), ids=lambda n: f"{n}{GOOD[n][1]}")

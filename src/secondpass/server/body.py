@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from secondpass.server.problems import Problem, invalid
 
@@ -52,6 +53,12 @@ def _too_deep(content: bytes, depth: int) -> bool:
             if level > depth:
                 return True
     return False
+
+
+def as_json(scope: Scope) -> Scope:
+    """Return a request's scope that lets its body be read as JSON, whatever its type says."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*headers, (b"content-type", b"application/json")]}
 
 
 class Body:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
 from secondpass.server.answering import Answering
-from secondpass.server.body import read_bytes
+from secondpass.server.body import as_json, read_bytes
 from secondpass.server.exchange import Exchange
 from secondpass.server.problems import Problem
 
@@ -134,6 +134,6 @@ async def _answered(app: ASGIApp, exchange: Exchange, content: bytes) -> Respons
         else:
             body.extend(message.get("body", b""))
 
-    await app({**request.scope, EXCHANGE: exchange}, receive, send)
+    await app({**as_json(request.scope), EXCHANGE: exchange}, receive, send)
     response.body = bytes(body)
     return response

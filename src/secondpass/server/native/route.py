@@ -13,10 +13,10 @@ from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
 from secondpass.server.answering import Answering
-from secondpass.server.body import read_bytes
+from secondpass.server.body import as_json, read_bytes
 from secondpass.server.exchange import Exchange
 from secondpass.server.native.failure import Failure
 from secondpass.server.problems import Problem, invalid
@@ -57,7 +57,7 @@ def _handler(
             most=answering.most_bytes(exchange),
             depth=answering.service.settings.max_depth,
         )
-        again = Request(_as_json(request.scope), _again(content, request.receive))
+        again = Request(as_json(request.scope), _again(content, request.receive))
         again.state.exchange = exchange
         try:
             return await inner(again)
@@ -70,12 +70,6 @@ def _handler(
         return await answering.answer(Exchange(request, "native", _fail), work)
 
     return handle
-
-
-def _as_json(scope: Scope) -> Scope:
-    """Let a body be read as JSON, whatever its content type says."""
-    headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-    return {**scope, "headers": [*headers, (b"content-type", b"application/json")]}
 
 
 def _again(content: bytes, receive: Receive) -> Receive:
