@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass.server.problems import Problem
 from secondpass.server.queueing.jobs import Part
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
@@ -203,3 +204,15 @@ def test_the_command_serves_and_stops_cleanly(model: str, tmp_path: Path) -> Non
             assert process.wait(30) == 0
         finally:
             process.kill()
+
+
+async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) -> None:
+    with running(ServerSettings(models=[model], timeout=2)) as found:
+        service = found.service
+        service.queue.submit([Part(1, lambda: time.sleep(0.05))], time.monotonic() + 9)
+        until(lambda: service.queue.waiting == 0)
+        with busy(found):
+            service.queue.submit([Part(1000, lambda: None)], time.monotonic() + 1000)
+            with pytest.raises(Problem, match="busy"):
+                service.admit(service.ticket())
+            assert await service.run(service.ticket(), lambda: "next piece") == "next piece"

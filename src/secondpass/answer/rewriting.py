@@ -23,10 +23,15 @@ def within(query: str, history: Sequence[Turn]) -> str:
     return "\n".join(["What was said before:", *said, "", f"Now: {query}"])
 
 
-def rewritten(llm: LLM, query: str, history: Sequence[Turn]) -> tuple[str, int, str | None]:
-    """Return the query to search for, the tokens it took and what went wrong."""
+def rewritten(
+    llm: LLM, query: str, history: Sequence[Turn], *, system: str = REWRITE
+) -> tuple[str, int, str | None]:
+    """Return the query to search for, the tokens it took and what went wrong.
+
+    `system` tells the model how.
+    """
     try:
-        found = llm.complete(Prompt(REWRITE, within(query, history), max_tokens=80))
+        found = llm.complete(Prompt(system, within(query, history), max_tokens=80))
     except LLMError as error:
         return query, 0, f"the query was not rewritten: {error}"
     lines = [line.strip().strip("\"'") for line in found.text.splitlines()]

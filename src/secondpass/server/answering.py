@@ -86,6 +86,7 @@ class Answering:
         be answered.
         """
         ticket = self.service.ticket(timeout)
+        self.service.admit(ticket)
         work = asyncio.create_task(self.service.run(ticket, do))
         gone = asyncio.create_task(_gone(exchange.request))
         try:

@@ -171,16 +171,21 @@ class RerankService:
         seconds = self.settings.timeout if timeout is None else timeout
         return Ticket(time.monotonic() + seconds)
 
-    async def run(self, ticket: Ticket, do: Callable[[], T]) -> T:
-        """Do what blocks in a thread; what it queues has the ticket's deadline.
+    def admit(self, ticket: Ticket) -> None:
+        """Raise Problem (429) for a request whose work would wait too long.
 
-        Raises Problem for what cannot be answered, and at once where its work would wait too
-        long: not after a first pass that was for nothing.
+        Before it begins: else it would do a first pass for nothing.
         """
         try:
             self.queue.admit(ticket.deadline)
         except OverloadedError as error:
             raise problem_of(error) from error
+
+    async def run(self, ticket: Ticket, do: Callable[[], T]) -> T:
+        """Do what blocks in a thread; what it queues has the ticket's deadline.
+
+        Raises Problem for what cannot be answered.
+        """
         with self._place(), with_ticket(ticket):
             context = contextvars.copy_context()
             work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, do)
