@@ -247,3 +247,21 @@ def test_closing_waits_no_longer_than_told() -> None:
 def test_a_bound_that_cannot_be(most: float) -> None:
     with pytest.raises(InputError):
         WorkQueue(most)
+
+
+def test_requests_share_a_batch_where_there_is_room() -> None:
+    queue = WorkQueue(100, most_at_once=3)
+    gate = held(queue)
+    batches: list[list[int]] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        return list(items)
+
+    waiting = [
+        queue.submit([Part(1, lambda i=i: run([i])[0], Joint("k", i, run))], FAR)  # type: ignore[misc]
+        for i in range(4)
+    ]
+    gate.open.set()
+    assert [job.result.result(10) for job in waiting] == [[0], [1], [2], [3]]
+    assert batches == [[0, 1, 2], [3]]
