@@ -6,27 +6,13 @@ from typing import Annotated
 
 import typer
 
+from secondpass.cli import options
+
 
 def mcp(
-    index: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--index",
-            help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="What reranks, the first for every name that is not among them.",
-            show_default="bundled",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Processor threads; all if absent.")
-    ] = None,
+    index: options.ServedIndexes = None,
+    model: options.ServedModels = None,
+    threads: options.Threads = None,
     timeout: Annotated[float, typer.Option(help="Seconds a call.")] = 30.0,
 ) -> None:
     """Speak the Model Context Protocol on standard input and output.

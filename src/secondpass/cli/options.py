@@ -75,3 +75,22 @@ MinProbability = Annotated[
 def split_names(names: str | None) -> list[str] | None:
     """Return the names in a comma-separated option, or None if it was not given."""
     return None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+
+
+ServedModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="What reranks, the first for every name that is not among them.",
+        show_default="bundled",
+    ),
+]
+ServedIndexes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--index",
+        help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[int | None, typer.Option(help="Processor threads; all if absent.")]

@@ -7,26 +7,13 @@ from typing import Annotated
 
 import typer
 
+from secondpass.cli import options
 from secondpass.errors import InputError
 
 
 def serve(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="What reranks, the first for every name that is not among them.",
-            show_default="bundled",
-        ),
-    ] = None,
-    index: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--index",
-            help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
-            show_default=False,
-        ),
-    ] = None,
+    model: options.ServedModels = None,
+    index: options.ServedIndexes = None,
     data: Annotated[
         Path | None,
         typer.Option(help="A folder for the indexes that clients make."),
@@ -50,9 +37,7 @@ def serve(
         bool,
         typer.Option("--weaviate-open", help="Let Weaviate's requests in without a key."),
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option(help="Processor threads; all if absent.")
-    ] = None,
+    threads: options.Threads = None,
     max_documents: Annotated[int, typer.Option(help="Documents a request.")] = 1000,
     max_body: Annotated[int, typer.Option(help="Bytes a request.")] = 20_000_000,
     most_waiting: Annotated[
