@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from secondpass.engine.folder import ModelFolder
 from secondpass.errors import InputError, nearest
 
-ENGINES = ("onnxruntime", "openvino")
+ENGINES = ("native", "onnxruntime", "openvino")
+"""The first runs the models that it can, and leaves the others to ONNX Runtime."""
+
 ENVIRONMENT = "SECONDPASS_RUNTIME"
-"""Names the engine for models that may run in any; ONNX Runtime where it is not set."""
+"""Names the engine for models that may run in any; the first of `ENGINES` where not set."""
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -25,6 +27,11 @@ Feeds = Mapping[str, NDArray[Any]]
 @runtime_checkable
 class Runtime(Protocol):
     """Runs one model; safe to call from several threads at once."""
+
+    @property
+    def engine(self) -> str:
+        """What runs it: one of `ENGINES`, or "torch"."""
+        ...
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -56,25 +63,33 @@ def wanted_engine() -> str:
 
 
 def load_runtime(
-    folder: ModelFolder, *, threads: int | None = None, engine: str = ENGINES[0]
+    folder: ModelFolder, *, threads: int | None = None, engine: str | None = None
 ) -> Runtime:
     """Open the model with an engine, or with PyTorch where there is no ONNX graph.
 
-    `threads` is the number of threads for one call; None leaves it to the engine. A graph
-    that borrows tables runs in ONNX Runtime only, whatever `engine` says. Raises
-    `MissingExtraError` if what the model needs is not installed, `ModelError` if the engine
-    refuses the model.
+    `threads` is the number of threads for one call; None leaves it to the engine. Without
+    an `engine`, it is one whose results may be kept: machine code of our own for the models
+    that it can run, unless the environment names another, or ONNX Runtime. A graph that
+    borrows tables never runs in OpenVINO. Raises `MissingExtraError` if what the model needs
+    is not installed, `ModelError` if the engine refuses the model.
     """
-    if folder.onnx is not None:
-        from secondpass.engine.borrowed import borrowed_tables
-        from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
+    if folder.onnx is None:
+        from secondpass.engine.runtimes.torch import TorchRuntime
 
-        tables = borrowed_tables(folder)
-        if engine == "openvino" and not tables:
-            from secondpass.engine.runtimes.openvino import OpenVinoRuntime
+        return TorchRuntime(folder.path)
+    from secondpass.engine.borrowed import borrowed_tables
+    from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 
-            return OpenVinoRuntime(folder.onnx, threads=threads)
-        return OnnxRuntime(folder.onnx, threads=threads, tables=tables)
-    from secondpass.engine.runtimes.torch import TorchRuntime
+    tables = borrowed_tables(folder)
+    chosen = wanted_engine() if engine is None else engine
+    if engine == "openvino" and not tables:
+        from secondpass.engine.runtimes.openvino import OpenVinoRuntime
 
-    return TorchRuntime(folder.path)
+        return OpenVinoRuntime(folder.onnx, threads=threads)
+    if chosen == "native":
+        from secondpass.engine.native.runtime import native_runtime
+
+        native = native_runtime(folder, threads=threads, tables=tables)
+        if native is not None:
+            return native
+    return OnnxRuntime(folder.onnx, threads=threads, tables=tables)

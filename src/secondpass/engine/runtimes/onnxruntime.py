@@ -57,6 +57,11 @@ class OnnxRuntime:
         self._outputs = tuple(o.name for o in self._session.get_outputs())
 
     @property
+    def engine(self) -> str:
+        """The name of this engine."""
+        return "onnxruntime"
+
+    @property
     def inputs(self) -> frozenset[str]:
         """The names of the graph's inputs."""
         return self._inputs

@@ -49,6 +49,11 @@ class OpenVinoRuntime:
         self._local = threading.local()
 
     @property
+    def engine(self) -> str:
+        """The name of this engine."""
+        return "openvino"
+
+    @property
     def inputs(self) -> frozenset[str]:
         """The names of the graph's inputs."""
         return self._inputs

@@ -42,6 +42,11 @@ class TorchRuntime:
         self._inputs = frozenset(names)
 
     @property
+    def engine(self) -> str:
+        """The name of this engine."""
+        return "torch"
+
+    @property
     def inputs(self) -> frozenset[str]:
         """The names of the model's inputs."""
         return self._inputs

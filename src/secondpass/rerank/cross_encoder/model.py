@@ -31,8 +31,8 @@ class CrossEncoder(BaseReranker):
 
     `label` names the output that means "relevant" for models with several (by name or
     position; the last by default). `threads` is the number of threads for one batch. The
-    environment variable SECONDPASS_RUNTIME may name another engine, "openvino"; its scores
-    differ a little from ONNX Runtime's.
+    environment variable SECONDPASS_RUNTIME may name the engine ("native", "onnxruntime",
+    "openvino"), whose scores differ a little.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class CrossEncoder(BaseReranker):
         self.max_length = int(
             folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
         )
-        self._engine = wanted_engine()
-        self._runtime = load_runtime(folder, threads=threads, engine=self._engine)
+        self._runtime = load_runtime(folder, threads=threads, engine=wanted_engine())
 
     @property
     def model(self) -> str:
@@ -66,7 +65,7 @@ class CrossEncoder(BaseReranker):
     @property
     def identity(self) -> str:
         """What tells this model's scores from those of any other."""
-        return folder_identity(self.folder, label=self._positive, engine=self._engine)
+        return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
 
     def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""

@@ -1,0 +1,77 @@
+/* An encoder of BERT's shape with 8-bit products: what Python hands over, and what runs it. */
+#ifndef SECONDPASS_ENCODER_H
+#define SECONDPASS_ENCODER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* outputs = (inputs (u8) x weights (s8) - offset) * scale + bias */
+typedef struct {
+  const int8_t *weights; /* [outputs / panel][inputs / 4][panel][4] */
+  const int32_t *offset; /* zero point of the inputs times the sum of a column */
+  const float *scale, *bias;
+  int32_t inputs, outputs; /* multiples of 4 and of the panel */
+} Linear;
+
+/* An activation x becomes the integer x * inverse + zero, 0 to 255. */
+typedef struct {
+  float inverse;
+  int32_t zero;
+} Rounding;
+
+/* One normalisation with two sets of factors: as it is, and rounded for the next product. */
+typedef struct {
+  const float *weight, *bias, *even_weight, *even_bias;
+  float epsilon;
+  Rounding rounding;
+} Norm;
+
+typedef struct {
+  Linear query_key_value, out, up, down;
+  Rounding context;  /* of what attention gives */
+  const float *even; /* factors behind GELU, or NULL */
+  Rounding gelu;
+  Norm middle, end;
+} Layer;
+
+typedef struct {
+  int32_t hidden, heads, inner, layers;
+  int32_t vocabulary, positions, kinds;
+  int32_t first_only; /* the last layer is wanted of the first token alone */
+  float score_scale;
+  const int8_t *words, *places;
+  const float *word_scales, *place_scales, *types;
+  Norm first;
+  const Layer *layer;
+} Model;
+
+/* `out` gets rows of `width` floats: one a token, or one alone if the model is `first_only`. */
+typedef struct {
+  const int32_t *ids, *types;
+  int32_t tokens;
+  float *out;
+} Sequence;
+
+/* The arithmetic, in the instructions of one kind of processor. Rows are tokens; begin and
+   end count within the rows that are worked on together. `part` is the distance between
+   heads, and between query, key and value, in `qkv`: [3][heads][rows][head]. */
+typedef struct {
+  int panel;
+  void (*embed)(const Model *, const Sequence *, int begin, int end, float *h, uint8_t *x);
+  void (*project)(const Model *, const Linear *, const uint8_t *x, int begin, int end,
+                  int column, int until, size_t rows, float *qkv);
+  void (*attend)(const Model *, const Layer *, const float *qkv, size_t part, int tokens,
+                 int queries, int head, int until, float *room, uint8_t *context);
+  void (*forward)(const Model *, const Layer *, int last, const uint8_t *context, int begin,
+                  int end, float *h, uint8_t *x, uint8_t *inner);
+} Kernels;
+
+enum { MOST_ROWS = 64, QUERIES = 24, WIDEST_PANEL = 32 };
+
+/* Floats of room that `attend` needs for a sequence. */
+static inline size_t attention_room(const Model *m, int tokens) {
+  size_t width = (size_t)(tokens + WIDEST_PANEL - 1) / WIDEST_PANEL * WIDEST_PANEL;
+  return (width + 1) * QUERIES + width * (size_t)(m->hidden / m->heads);
+}
+
+#endif

@@ -1,0 +1,148 @@
+"""An encoder laid out as the machine code wants it."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.engine.native import shape
+from secondpass.engine.native.shape import AnotherShape, Encoder, Product, Rounding
+
+_INT, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
+
+
+class _Linear(ctypes.Structure):
+    _fields_ = [
+        *((name, _POINTER) for name in ("weights", "offset", "scale", "bias")),
+        ("inputs", _INT),
+        ("outputs", _INT),
+    ]
+
+
+class _Rounding(ctypes.Structure):
+    _fields_ = [("inverse", _FLOAT), ("zero", _INT)]
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = [
+        *((name, _POINTER) for name in ("weight", "bias", "even_weight", "even_bias")),
+        ("epsilon", _FLOAT),
+        ("rounding", _Rounding),
+    ]
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, _Linear) for name in ("query_key_value", "out", "up", "down")),
+        ("context", _Rounding),
+        ("even", _POINTER),
+        ("gelu", _Rounding),
+        ("middle", _Norm),
+        ("end", _Norm),
+    ]
+
+
+class _Model(ctypes.Structure):
+    _fields_ = [
+        *((name, _INT) for name in ("hidden", "heads", "inner", "layers")),
+        *((name, _INT) for name in ("vocabulary", "positions", "kinds", "first_only")),
+        ("score_scale", _FLOAT),
+        *((name, _POINTER) for name in ("words", "places")),
+        *((name, _POINTER) for name in ("word_scales", "place_scales", "types")),
+        ("first", _Norm),
+        ("layer", ctypes.POINTER(_Layer)),
+    ]
+
+
+class CompiledModel:
+    """The structures of encoder.h over arrays that live as long as this does.
+
+    Raises `AnotherShape` if the sizes do not suit panels of `panel` columns.
+    """
+
+    def __init__(self, encoder: Encoder, panel: int) -> None:
+        self._panel = panel
+        self._arrays: list[NDArray[Any]] = []
+        words, places = encoder.embeddings.words, encoder.embeddings.places
+        hidden, inner = encoder.layers[0].up.weight.shape
+        head = hidden // encoder.heads
+        if hidden % panel or inner % panel or head % panel or head * encoder.heads != hidden:
+            raise AnotherShape(f"{hidden}, {inner} and {head} are not all multiples of {panel}")
+        self.hidden, self.layers = hidden, len(encoder.layers)
+        # What each layer's output is rounded for: the next layer's products.
+        following = [layer.query.rounding for layer in encoder.layers[1:]]
+        following.append(Rounding(1.0, 0))
+        layers = (_Layer * self.layers)()
+        for i, (layer, after) in enumerate(zip(encoder.layers, following, strict=True)):
+            self._check(layer, hidden, inner)
+            layers[i] = _Layer(
+                self._linear(layer.query, layer.key, layer.value),
+                self._linear(layer.out),
+                self._linear(layer.up),
+                self._linear(layer.down),
+                _rounding(layer.out.rounding),
+                None if layer.even is None else self._kept(layer.even),
+                _rounding(layer.down.rounding),
+                self._norm(layer.middle, layer.up.rounding),
+                self._norm(layer.end, after),
+            )
+        tables = encoder.embeddings
+        self._model = _Model(
+            hidden,
+            encoder.heads,
+            inner,
+            self.layers,
+            len(words),
+            len(places),
+            len(tables.types),
+            encoder.classifier is not None,
+            encoder.score_scale,
+            self._kept(words),
+            self._kept(places),
+            self._kept(tables.word_scales),
+            self._kept(tables.place_scales),
+            self._kept(tables.types),
+            self._norm(encoder.first, encoder.layers[0].query.rounding),
+            layers,
+        )
+        self.address = ctypes.addressof(self._model)
+
+    def _check(self, layer: shape.Layer, hidden: int, inner: int) -> None:
+        products = (layer.query, layer.key, layer.value, layer.out, layer.up, layer.down)
+        square = (hidden, hidden)
+        wanted = [square, square, square, square, (hidden, inner), (inner, hidden)]
+        if [product.weight.shape for product in products] != wanted:
+            raise AnotherShape("its layers have different sizes")
+
+    def _kept(self, array: NDArray[Any]) -> int:
+        whole = np.ascontiguousarray(array)
+        self._arrays.append(whole)
+        return whole.ctypes.data
+
+    def _linear(self, *products: Product) -> _Linear:
+        """Return several layers that read the same, side by side."""
+        weight = np.concatenate([product.weight for product in products], axis=1)
+        inputs, outputs = weight.shape
+        packed = weight.reshape(inputs // 4, 4, outputs // self._panel, self._panel)
+        rounding = products[0].rounding
+        sums = weight.sum(axis=0, dtype=np.int32)
+        scale = np.concatenate([product.scale for product in products])
+        return _Linear(
+            self._kept(packed.transpose(2, 0, 3, 1)),
+            self._kept(sums * np.int32(rounding.zero)),
+            self._kept(scale * np.float32(rounding.scale)),
+            self._kept(np.concatenate([product.bias for product in products])),
+            inputs,
+            outputs,
+        )
+
+    def _norm(self, norm: shape.Norm, rounding: Rounding) -> _Norm:
+        factors = (norm.weight, norm.bias, norm.even_weight, norm.even_bias)
+        return _Norm(*map(self._kept, factors), norm.epsilon, _rounding(rounding))
+
+
+def _rounding(rounding: Rounding) -> _Rounding:
+    return _Rounding(1 / rounding.scale, rounding.zero)
