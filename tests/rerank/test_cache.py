@@ -384,6 +384,25 @@ def test_a_damaged_file_is_set_aside_and_said(file: Path) -> None:
     cached.close()
 
 
+def test_a_schema_that_is_not_text_is_set_aside_and_said(store: ScoreStore) -> None:
+    store.put(batch(1))
+    store.close()
+    # SQLite quotes it in its message, which then is not text either.
+    damaged = store.file.read_bytes().replace(b"CREATE TABLE", b"CRE\xc1TE TABLE")
+    store.file.write_bytes(damaged)
+    found, problem = store.get([name(1)])
+    assert found == {}
+    assert problem == "scores.sqlite was damaged and set aside: its schema is damaged"
+    assert store.file.with_name("scores.sqlite.damaged").read_bytes() == damaged
+    assert store.put(batch(2)) is None
+    assert store.get([name(1), name(2)]) == (batch(2), None)
+    for call in (lambda: store.put(batch(3)), store.size):
+        store.close()
+        store.file.write_bytes(damaged)
+        call()
+        assert not store.file.exists()
+
+
 def test_a_database_of_others_is_left_as_it_is(file: Path) -> None:
     file.parent.mkdir()
     connection = sqlite3.connect(file)
