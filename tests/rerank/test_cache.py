@@ -343,7 +343,7 @@ def test_two_processes_write_while_threads_read(store: ScoreStore) -> None:
     assert store.get([name(n) for n in range(800)]) == (batch(*range(800)), None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_bytes_never_give_a_wrong_score(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

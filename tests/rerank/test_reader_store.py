@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Reranker, Status
@@ -210,7 +210,6 @@ def test_threads_share_one_store(store: StateStore) -> None:
     assert store.count() == 200
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_never_give_a_wrong_record(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
