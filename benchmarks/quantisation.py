@@ -1,32 +1,36 @@
 """What int8 costs in quality and saves in time, against full precision.
 
     python benchmarks/quantisation.py speed FP32.onnx INT8.onnx
-    python benchmarks/quantisation.py rerank FP32_FOLDER INT8_FOLDER --collection scifact
-    python benchmarks/quantisation.py retrieve FP32_FOLDER INT8_FOLDER --collection scifact
+    python benchmarks/quantisation.py rerank FP32 INT8 --collection scifact nfcorpus
+    python benchmarks/quantisation.py retrieve FP32 INT8 --collection scifact
     python benchmarks/quantisation.py operators INT8.onnx
 
 `speed` runs the graphs in turn, so that a busy machine slows both alike, and prints medians.
-`rerank` and `retrieve` need the evaluation data (SECONDPASS_DATA, default ../shared/data).
+`rerank` and `retrieve` take folders, and need the evaluation data (SECONDPASS_DATA, default
+../shared/data). Of several collections they print the mean change too, with its standard
+error, and whether it loses at most `--within`.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import math
-import os
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from beir import Collection, folder, load, missing
+from measuring.changes import Change, Ranked, changes_table, loss_bar, shared
+from measuring.judging import Judge
+from measuring.progress import bar
+from measuring.suite import member
 
-HERE = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("SECONDPASS_DATA", HERE.parent / "shared" / "data"))
 LENGTHS = (32, 64, 128, 256)
 TOKENS = 2048
 K1, B = 1.2, 0.75
@@ -71,149 +75,145 @@ def operators(files: list[Path]) -> None:
     import onnx
 
     for file in files:
-        with tempfile.TemporaryDirectory() as folder:
-            target = str(Path(folder) / "optimised.onnx")
+        with tempfile.TemporaryDirectory() as place:
+            target = str(Path(place) / "optimised.onnx")
             session(file, 1, target)
             counts = Counter(node.op_type for node in onnx.load(target).graph.node)
         print(f"{file}: " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))
 
 
-def lines(file: Path) -> list[dict[str, Any]]:
-    packed = file.with_name(file.name + ".gz")
-    if packed.is_file():
-        with gzip.open(packed, "rt", encoding="utf-8") as stream:
-            return [json.loads(line) for line in stream]
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+def collections(names: list[str], limit: int | None) -> Iterator[Collection]:
+    absent = missing(names)
+    if absent:
+        told = ", ".join(str(folder(name)) for name in absent)
+        raise SystemExit(f"no collection at {told}: set SECONDPASS_DATA to the data folder")
+    for name in names:
+        yield load(name, limit, run=member(name).given, judged=member(name).qrels)
 
 
-def collection(name: str, limit: int | None) -> tuple[dict[str, str], dict[str, str], Any]:
-    folder = DATA / "eval" / name
-    if not folder.is_dir():
-        raise SystemExit(f"no collection at {folder}: set SECONDPASS_DATA to the data folder")
-    rows = lines(folder / "corpus.jsonl")
-    corpus = {str(r["_id"]): f"{r.get('title') or ''} {r['text']}".strip() for r in rows}
-    file = folder / "qrels" / "test.tsv"
-    packed = file.with_name("test.tsv.gz")
-    raw = gzip.decompress(packed.read_bytes()) if packed.is_file() else file.read_bytes()
-    judged: dict[str, dict[str, int]] = {}
-    for line in raw.decode().splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        judged.setdefault(query, {})[document] = int(grade)
-    asked = {str(r["_id"]): r["text"] for r in lines(folder / "queries.jsonl")}
-    wanted = [q for q in asked if q in judged][:limit]
-    return corpus, {q: asked[q] for q in wanted}, judged
+def found_first(collection: Collection, corpus: dict[str, str], depth: int) -> Ranked:
+    """The candidates that come with a collection, or those of a plain BM25."""
+    if member(collection.name).given is None:
+        return bm25(corpus, collection.queries, depth)
+    return {q: [d for d, _ in collection.runs.get(q, ())][:depth] for q in collection.queries}
 
 
-def ndcg(ranked: list[str], grades: dict[str, int], depth: int = 10) -> float:
-    gain = sum(grades.get(d, 0) / math.log2(i + 2) for i, d in enumerate(ranked[:depth]))
-    ideal = sorted(grades.values(), reverse=True)[:depth]
-    best = sum(g / math.log2(i + 2) for i, g in enumerate(ideal))
-    return gain / best if best else 0.0
-
-
-def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> dict[str, list[str]]:
+def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> Ranked:
     """The top of a plain BM25 without stemming: only a source of candidates here."""
-    bags = {d: Counter(t.lower().split()) for d, t in corpus.items()}
-    sizes = {d: sum(bag.values()) for d, bag in bags.items()}
+    sizes: dict[str, int] = {}
+    postings: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for document, text in corpus.items():
+        bag = Counter(text.lower().split())
+        sizes[document] = sum(bag.values())
+        for word, tf in bag.items():
+            postings[word].append((document, tf))
     mean = statistics.mean(sizes.values())
-    df = Counter(word for bag in bags.values() for word in bag)
     found = {}
     for query, text in queries.items():
-        scores = Counter[str]()
+        scores: dict[str, float] = defaultdict(float)
         for word in set(text.lower().split()):
-            if not df[word]:
-                continue
-            idf = math.log(1 + (len(bags) - df[word] + 0.5) / (df[word] + 0.5))
-            for document, bag in bags.items():
-                if tf := bag[word]:
-                    norm = K1 * (1 - B + B * sizes[document] / mean)
-                    scores[document] += idf * tf * (K1 + 1) / (tf + norm)
-        found[query] = [d for d, _ in scores.most_common(depth)]
+            df = len(postings.get(word, ()))
+            idf = math.log(1 + (len(sizes) - df + 0.5) / (df + 0.5))
+            for document, tf in postings.get(word, ()):
+                norm = K1 * (1 - B + B * sizes[document] / mean)
+                scores[document] += idf * tf * (K1 + 1) / (tf + norm)
+        found[query] = sorted(scores, key=lambda d: -scores[d])[:depth]
     return found
 
 
-def report(runs: list[dict[str, list[str]]], judged: Any, names: list[str]) -> None:
-    values = [[ndcg(run[q], judged[q]) for q in run] for run in runs]
-    for name, value in zip(names, values, strict=True):
-        print(f"{name}: nDCG@10 {statistics.mean(value):.4f} over {len(value)} questions")
-    kept = [
-        len(set(run[:10]) & set(runs[1][q][:10])) / min(10, len(run))
-        for q, run in runs[0].items()
-        if run
-    ]
-    changes = [b - a for a, b in zip(*values, strict=True)]
-    error = statistics.stdev(changes) / math.sqrt(len(changes))
-    print(
-        f"change {statistics.mean(changes):+.4f} ± {error:.4f} (standard error), "
-        f"top-10 overlap {statistics.mean(kept):.3f}"
-    )
+def change(collection: Collection, runs: list[Ranked]) -> Change:
+    judge = Judge(collection.qrels)
+    one, other = (judge.ndcg(run) for run in runs)
+    return Change(collection.name, one, other, shared(*runs))
 
 
-def rerank(args: argparse.Namespace) -> None:
+def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
+    """Print each collection as soon as it is measured."""
+    shown, kept = tee(changes)
+    for line in changes_table(shown, [path.name for path in args.models]):
+        print(line, flush=True)
+    print(loss_bar(list(kept), args.within))
+
+
+def rerank(args: argparse.Namespace) -> Iterator[Change]:
     from secondpass.engine.encoder import run_batched
     from secondpass.engine.folder import open_folder
     from secondpass.engine.runtimes import load_runtime
     from secondpass.engine.tokenise import Tokeniser
     from secondpass.train.calibrate import Pair, pair_sequences
 
-    corpus, queries, judged = collection(args.collection, args.queries)
-    candidates = bm25(corpus, queries, args.depth)
-    runs = []
-    for path in args.models:
-        folder = open_folder(path)
-        tokeniser = Tokeniser(path / "tokenizer.json")
-        length = int(folder.manifest["max_length"])
-        pairs = [Pair(queries[q], corpus[d]) for q, found in candidates.items() for d in found]
-        scores = iter(
-            run_batched(
-                load_runtime(folder),
-                pair_sequences(tokeniser, pairs, length),
-                pad_id=tokeniser.pad_id,
-                longest=length,
-            )[:, -1].tolist()
-        )
-        scored = {q: [(next(scores), d) for d in found] for q, found in candidates.items()}
-        runs.append({q: [d for _, d in sorted(s, reverse=True)] for q, s in scored.items()})
-    report(runs, judged, [str(path) for path in args.models])
+    folders = [open_folder(path) for path in args.models]
+    runtimes = [load_runtime(one, threads=args.threads) for one in folders]
+    for collection in collections(args.collection, args.queries):
+        corpus = texts(collection)
+        candidates = found_first(collection, corpus, args.depth)
+        pairs = [
+            Pair(collection.queries[q], corpus[d]) for q, ids in candidates.items() for d in ids
+        ]
+        runs: list[Ranked] = []
+        for opened, runtime in zip(folders, runtimes, strict=True):
+            tokeniser = Tokeniser(opened.path / "tokenizer.json")
+            length = int(opened.manifest["max_length"])
+            with bar(f"{collection.name}: {opened.path.name}", len(pairs)) as done:
+                scores = iter(
+                    run_batched(
+                        runtime,
+                        pair_sequences(tokeniser, pairs, length),
+                        pad_id=tokeniser.pad_id,
+                        longest=length,
+                        progress=done,
+                    )[:, -1].tolist()
+                )
+            scored = {q: [(next(scores), d) for d in ids] for q, ids in candidates.items()}
+            runs.append({q: [d for _, d in sorted(s, reverse=True)] for q, s in scored.items()})
+        yield change(collection, runs)
 
 
-def retrieve(args: argparse.Namespace) -> None:
+def retrieve(args: argparse.Namespace) -> Iterator[Change]:
     from secondpass.retrieve.embedder import Embedder
 
-    corpus, queries, judged = collection(args.collection, args.queries)
-    ids = list(corpus)
-    runs = []
-    for path in args.models:
-        embedder = Embedder(path)
-        vectors = embedder.encode(list(corpus.values()))
-        scores = embedder.encode(list(queries.values())) @ vectors.T
-        runs.append(
-            {
-                query: [ids[i] for i in np.argsort(-row, kind="stable")[:100]]
-                for query, row in zip(queries, scores, strict=True)
-            }
-        )
-    report(runs, judged, [str(path) for path in args.models])
+    embedders = [Embedder(path) for path in args.models]
+    for collection in collections(args.collection, args.queries):
+        corpus = texts(collection)
+        ids = list(corpus)
+        runs: list[Ranked] = []
+        for embedder in embedders:
+            vectors = embedder.encode(list(corpus.values()))
+            scores = embedder.encode(list(collection.queries.values())) @ vectors.T
+            runs.append(
+                {
+                    query: [ids[i] for i in np.argsort(-row, kind="stable")[:100]]
+                    for query, row in zip(collection.queries, scores, strict=True)
+                }
+            )
+        yield change(collection, runs)
+
+
+def texts(collection: Collection) -> dict[str, str]:
+    return {str(d.id): f"{d.title or ''} {d.text}".strip() for d in collection.documents}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("speed", "operators", "rerank", "retrieve"))
     parser.add_argument("models", type=Path, nargs="+")
-    parser.add_argument("--collection", default="scifact")
-    parser.add_argument("--queries", type=int, help="only the first N questions")
+    parser.add_argument("--collection", nargs="+", default=["scifact"], metavar="NAME")
+    parser.add_argument("--queries", type=int, help="only the first N questions of each")
     parser.add_argument("--depth", type=int, default=50, help="BM25 candidates to rerank")
+    parser.add_argument("--within", type=float, default=0.003, help="nDCG@10 that may be lost")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if args.what in ("rerank", "retrieve") and len(args.models) != 2:
+        parser.error(f"{args.what} compares two models, the one in full precision first")
     if args.what == "speed":
         speed(args.models, args.rounds, args.threads)
     elif args.what == "operators":
         operators(args.models)
     elif args.what == "rerank":
-        rerank(args)
+        report(rerank(args), args)
     else:
-        retrieve(args)
+        report(retrieve(args), args)
 
 
 if __name__ == "__main__":

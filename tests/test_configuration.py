@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, SecondpassError
@@ -28,7 +28,6 @@ search = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(search, st.dictionaries(st.sampled_from(["collection", "note"]), text))
 def test_what_is_read_is_what_was_written(
     found: dict[str, object], measured: dict[str, object]

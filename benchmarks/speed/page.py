@@ -20,7 +20,7 @@ def write(report: Report) -> Path:
     collection = measured_on(report.workloads)
     sizes = [w.candidates for w in report.workloads if w.collection == collection]
     wanted = 100 if 100 in sizes else max(sizes)
-    plot(report.results, collection, wanted, PAGE.with_name(PICTURE))
+    plot(report.done.results, collection, wanted, PAGE.with_name(PICTURE))
     PAGE.write_text(between(PAGE.read_text("utf-8"), report.markdown(PICTURE)), "utf-8")
     return PAGE
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speed.bars import Bar
+from speed.bars import Bar, bars, measured_on
 from speed.machine import has_vnni
-from speed.results import Result
+from speed.results import Done
 from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import lengths_table, load_table, row, workload_table
 from speed.workloads import Workload
@@ -16,20 +16,27 @@ from speed.workloads import Workload
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found; `absent` says why engines did not take part."""
+    """Everything that was found; `absent` says why engines did not take part.
+
+    `conditions` are those under which rounds of another run could be added.
+    """
 
     machine: Mapping[str, object]
+    conditions: Mapping[str, object]
     weights: str
-    rounds: int
     max_length: int
     workloads: Sequence[Workload]
-    results: Sequence[Result]
+    done: Done
     lengths: Mapping[str, Sequence[int]]
     loaded: Mapping[str, tuple[float, float]]
     absent: Mapping[str, str]
-    bars: Sequence[Bar]
     shares: Mapping[str, Mapping[str, Any]]
     made_by: str
+
+    @property
+    def promised(self) -> list[Bar]:
+        """What was promised of the main collection, and whether it was met."""
+        return list(bars(self.done.results, measured_on(self.workloads)))
 
     def markdown(self, picture: str | None) -> str:
         """Return the report as Markdown; `picture` is the path of the plot."""
@@ -41,7 +48,7 @@ class Report:
                 "one pair alone" if load.candidates == 1 else f"{load.candidates} candidates"
             )
             parts += [f"**{load.collection}, {number}{crowd}**", ""]
-            parts += [*workload_table(self.results, load), ""]
+            parts += [*workload_table(self.done.results, load), ""]
         if self.shares:
             parts += [
                 "**Where the time of one query goes**",
@@ -59,9 +66,25 @@ class Report:
         parts += ["**Machine and versions**", "", *self._machine(), "", self.made_by]
         return "\n".join(parts)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, for --json and --resume."""
+        return {
+            "machine": self.machine,
+            "conditions": self.conditions,
+            "weights": self.weights,
+            "rounds": len(self.done.seconds),
+            "round_seconds": self.done.seconds,
+            "max_length": self.max_length,
+            "results": [r.as_json() for r in self.done.results],
+            "absent": self.absent,
+            "loading": self.loaded,
+            "shares": self.shares,
+            "bars": [{"text": b.text, "met": b.met} for b in self.promised],
+        }
+
     def _promises(self) -> list[str]:
         lines = [row(["", "promise and what was measured"]), row(["---", "---"])]
-        for bar in self.bars:
+        for bar in self.promised:
             mark = {None: "not measured", True: "met", False: "**not met**"}[bar.met]
             lines.append(row([mark, bar.text]))
         features = [str(f) for f in self.machine["instructions"]]  # type: ignore[attr-defined]
@@ -78,7 +101,8 @@ class Report:
         assert isinstance(packages, Mapping)
         facts = [f"{k}: {v}" for k, v in self.machine.items() if k not in ("packages",)]
         return [
-            "; ".join([*facts, f"weights: {self.weights}", f"rounds: {self.rounds}"]) + ".",
+            "; ".join([*facts, f"weights: {self.weights}", f"rounds: {self.done.rounds}"])
+            + ".",
             "",
             ", ".join(f"{name} {number}" for name, number in packages.items()) + ".",
         ]

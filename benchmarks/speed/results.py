@@ -64,6 +64,21 @@ class Result:
             max(a.difference for a in self.agreements),
         )
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any], rounds: int) -> Result:
+        """Return the first rounds of what `as_json` gave."""
+        load = Workload(*(found[n] for n in ("collection", "candidates", "clients", "queries")))
+        asked = rounds * load.queries * load.clients
+        return cls(
+            found["engine"],
+            load,
+            found["rates"][:rounds],
+            found["seconds"][:asked],
+            [Agreement(*values) for values in found["agreements"][:asked]],
+            found["peak_megabytes"],
+            found["error"],
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return everything, for --json."""
         found = self.agreement()
@@ -72,6 +87,7 @@ class Result:
             "collection": self.workload.collection,
             "candidates": self.workload.candidates,
             "clients": self.workload.clients,
+            "queries": self.workload.queries,
             "error": self.error,
             "peak_megabytes": self.peak,
             "rates": self.rates,
@@ -87,7 +103,26 @@ class Result:
                 else {}
             ),
             "agreement": None if found is None else vars(found),
+            "agreements": [list(vars(a).values()) for a in self.agreements],
         }
+
+
+@dataclass
+class Done:
+    """What was measured of everything, and the seconds that each whole round took."""
+
+    results: list[Result] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> str:
+        """How many rounds there are, for people."""
+        part = any(len(r.rates) > len(self.seconds) for r in self.results)
+        return f"{len(self.seconds)}{' and a part of one' if part else ''}"
+
+    def another_fits(self, seconds: float) -> bool:
+        """Return whether a round that takes the median so far fits; the first always does."""
+        return not self.seconds or float(np.median(self.seconds)) <= seconds
 
 
 def ratios(one: Result, other: Result) -> list[float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from speed.agreement import agree
 from speed.engines import ENGINES, TORCH
 from speed.process import Worker
-from speed.results import Result
+from speed.results import Done, Result
 from speed.workloads import Queries, Query, Workload
 
 
@@ -23,19 +25,38 @@ def run(
     queries: Mapping[str, Queries],
     rounds: int,
     progress: Callable[[str], None],
-) -> list[Result]:
-    """Return one result for each engine and workload.
+    *,
+    done: Done | None = None,
+    until: float = math.inf,
+    keep: Callable[[Done], None] = lambda _: None,
+) -> Done:
+    """Measure, and return one result for each engine and workload.
 
     Each round begins with another engine. Scores are compared with those of torch in full
     precision, where it takes part. An interrupt ends the rounds; what is done counts.
+
+    - `done`: rounds of the same engines and workloads, which are added to.
+    - `until`: by `time.monotonic`; no round begins that would not be over by then.
+    - `keep`: called after each whole round.
     """
-    found = {(w.name, load): Result(w.name, load) for load in workloads for w in workers}
+    done = Done() if done is None else done
+    found = {(r.engine, r.workload): r for r in done.results}
+    for load in workloads:
+        for worker in workers:
+            if (worker.name, load) not in found:
+                found[worker.name, load] = Result(worker.name, load)
+    done.results[:] = found.values()
     with contextlib.suppress(KeyboardInterrupt):
-        for turn in range(rounds):
+        for turn in range(len(done.seconds), rounds):
+            begun = time.monotonic()
+            if not done.another_fits(until - begun):
+                break
             for load in workloads:
                 asked = list(queries[load.collection].of_round(load, turn))
                 _one_round(_turned(workers, turn), load, asked, found, progress)
-    return list(found.values())
+            done.seconds.append(time.monotonic() - begun)
+            keep(done)
+    return done
 
 
 def _one_round(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,14 @@ class Queries:
         self.questions = list(read.queries.values())
         self._search = Bm25(self.texts)
         self._found: dict[tuple[int, int], Query] = {}
+
+    @property
+    def digest(self) -> str:
+        """Of all questions and texts: what a collection is known by."""
+        found = hashlib.sha256()
+        for text in (*self.questions, *self.texts):
+            found.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return found.hexdigest()[:16]
 
     def of_round(self, workload: Workload, turn: int) -> Iterator[Query]:
         """Yield a round's queries; each round has others, and all engines the same."""

@@ -151,7 +151,7 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
         assert "InputError" in workers[0].ask([Query("", ("text",))])["error"]
         loads = [Workload("sample", 3, 1, 1), Workload("sample", 2, 2, 1)]
         told: list[str] = []
-        results = run(workers, loads, {"sample": Queries("sample")}, 2, told.append)
+        results = run(workers, loads, {"sample": Queries("sample")}, 2, told.append).results
         assert len(told) == steps(loads, workers, 2) == 8
         assert [(len(r.rates), len(r.seconds)) for r in results] == [(2, 2)] * 2 + [(2, 4)] * 2
         assert all(r.measured and r.peak and r.agreement() is None for r in results)

@@ -36,7 +36,7 @@ def nested(names: st.SearchStrategy[str], values: st.SearchStrategy[object]) -> 
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_run_that_is_read_again_is_the_same(suffix: str, data: st.DataObject) -> None:
     found = data.draw(nested(free if "jsonl" in suffix else ids, scores))
@@ -50,7 +50,7 @@ def test_a_run_that_is_read_again_is_the_same(suffix: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_qrels_that_are_read_again_are_the_same(suffix: str, data: st.DataObject) -> None:
     grades = data.draw(nested(free if "jsonl" in suffix else ids, st.integers(0, 4)))

@@ -60,7 +60,7 @@ def test_a_whole_query_can_be_skipped(tmp_path: Path) -> None:
     assert answer(tmp_path / "other.tsv", "nn").asked() is None
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(alphabet="0123snuq\n", max_size=40))
 def test_the_file_says_what_the_session_says(tmp_path_factory: object, keys: str) -> None:
     file = tmp_path_factory.mktemp("x") / "qrels.tsv"  # type: ignore[attr-defined]

@@ -36,7 +36,7 @@ NAMES = {
 }
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(runs, judgements)
 def test_every_value_is_that_of_trec_eval(
     scores: dict[str, dict[str, float]], grades: dict[str, dict[str, int]]

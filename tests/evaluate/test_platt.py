@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from secondpass.evaluate.platt import calibration_error, fit_platt
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(scale=st.floats(0.1, 5), shift=st.floats(-3, 3), stretch=st.floats(0.01, 100))
 def test_known_log_odds_are_found(scale: float, shift: float, stretch: float) -> None:
     chance = np.random.default_rng(0)

@@ -36,7 +36,7 @@ class Known(BaseReranker):
         return Scored(values, ScoreKind.LOGIT)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(lists)
 def test_ndcg_is_that_of_ir_measures(questions: list[list[Row]]) -> None:
     pool = pool_of(questions)

@@ -40,7 +40,7 @@ class Column(BaseReranker):
         return Scored([Score(v, probability=abs(v) / 4) for v in values], ScoreKind.LOGIT)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(rows, st.floats(0, 4), st.integers(1, 5))
 def test_the_order_and_the_probabilities_are_those_of_a_cascade(
     found: list[tuple[float, float, float, float]], value: float, k: int

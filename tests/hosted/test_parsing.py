@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.rerank.hosted.cohere import Cohere
@@ -40,7 +40,6 @@ def test_any_order_of_rows_gives_the_scores_by_position(
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-@settings(deadline=None)
 @given(body=JSON)
 def test_no_answer_does_more_than_raise_value_error(name: str, body: object) -> None:
     import os

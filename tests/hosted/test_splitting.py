@@ -41,7 +41,7 @@ def test_every_document_is_in_one_part_and_no_limit_is_passed(
             assert sum(counted) + question * len(part) <= tokens
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(order=st.permutations(range(75)))
 def test_indices_are_mapped_back(started: Loopback, order: list[int]) -> None:
     started.reset()

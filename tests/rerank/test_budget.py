@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Adaptive, Budgeted, Candidate, InputError, Status
@@ -53,7 +53,6 @@ class Slow(Numbers):
         return scored
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.floats(0, 50), min_size=1, max_size=60), min_size=1, max_size=4),
     st.floats(1, 500),
@@ -101,7 +100,6 @@ def test_what_was_learned_is_shared_with_twins_and_kept() -> None:
     assert budgeted._pace is twin._pace
 
 
-@settings(deadline=None)
 @given(
     st.floats(-1e9, 1e9),
     st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1e6)), max_size=5),
@@ -157,7 +155,6 @@ def test_steps_that_cannot_be_used(option: str, value: object) -> None:
         Adaptive(Numbers(), **{option: value})  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.floats(-9, 9), min_size=1, max_size=60),
     st.integers(1, 5),

@@ -343,7 +343,7 @@ def test_two_processes_write_while_threads_read(store: ScoreStore) -> None:
     assert store.get([name(n) for n in range(800)]) == (batch(*range(800)), None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_bytes_never_give_a_wrong_score(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -382,6 +382,25 @@ def test_a_damaged_file_is_set_aside_and_said(file: Path) -> None:
     assert cached.stats().file_entries == 2
     assert cached.rerank("q", numbered([1.0, 2.0])).reason is None
     cached.close()
+
+
+def test_a_schema_that_is_not_text_is_set_aside_and_said(store: ScoreStore) -> None:
+    store.put(batch(1))
+    store.close()
+    # SQLite quotes it in its message, which then is not text either.
+    damaged = store.file.read_bytes().replace(b"CREATE TABLE", b"CRE\xc1TE TABLE")
+    store.file.write_bytes(damaged)
+    found, problem = store.get([name(1)])
+    assert found == {}
+    assert problem == "scores.sqlite was damaged and set aside: its schema is damaged"
+    assert store.file.with_name("scores.sqlite.damaged").read_bytes() == damaged
+    assert store.put(batch(2)) is None
+    assert store.get([name(1), name(2)]) == (batch(2), None)
+    for call in (lambda: store.put(batch(3)), store.size):
+        store.close()
+        store.file.write_bytes(damaged)
+        call()
+        assert not store.file.exists()
 
 
 def test_a_database_of_others_is_left_as_it_is(file: Path) -> None:

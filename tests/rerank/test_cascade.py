@@ -4,7 +4,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Cascade, InputError, Reranker, Status
@@ -22,7 +22,6 @@ def loses(cheap: list[float], full: list[float], margin: Margin) -> bool:
     return not top(full, margin.k) <= set(survivors(cheap, margin))
 
 
-@settings(deadline=None)
 @given(st.lists(QUERY, min_size=9, max_size=40), st.integers(1, 4), st.floats(0.05, 0.9))
 def test_a_fit_loses_at_most_the_stated_share_and_wastes_nothing(
     queries: list[list[tuple[float, float]]], k: int, confidence: float
@@ -93,7 +92,6 @@ def test_margins_that_cannot_be(value: float, k: int) -> None:
         Margin(value, k)
 
 
-@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(-30, 30), max_size=30), st.integers(1, 5))
 def test_the_cheap_top_always_goes_on_and_the_unknown_too(
     scores: list[float | None], k: int

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import (
@@ -69,7 +69,6 @@ def assert_honest(response: RerankResponse, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@settings(deadline=None)
 @given(values=scores)
 def test_what_was_left_out_is_there_marked_and_last(name: str, values: list[float]) -> None:
     policy = POLICIES[name](Numbers())

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
@@ -52,7 +52,6 @@ def order(reranker: BaseReranker, some: Sequence[Document]) -> list[int]:
     return [r.index for r in reranker.rerank("q", some).results]
 
 
-@settings(deadline=None)
 @given(scores, st.sampled_from(sorted(METHODS)))
 def test_an_ensemble_of_one_keeps_the_order(values: list[float], method: str) -> None:
     some = documents(len(values))
@@ -65,7 +64,6 @@ def test_an_ensemble_of_one_keeps_the_order(values: list[float], method: str) ->
             assert by_index[a.index] == by_index[b.index]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=12))
 def test_an_ensemble_does_not_depend_on_the_order_of_its_members(
     pairs: list[tuple[float, float]],

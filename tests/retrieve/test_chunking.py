@@ -25,7 +25,7 @@ TEXTS = st.text(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     TEXTS, st.integers(2, 30), st.integers(0, 10), st.sampled_from([by_words, by_characters])
 )

@@ -27,7 +27,7 @@ def shelf(tmp_path_factory):
     return store, rows
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     order=st.lists(st.tuples(st.sampled_from(["n", "w", "_sp_id"]), st.booleans()), max_size=4),
     offset=st.integers(0, 35),

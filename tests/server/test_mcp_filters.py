@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import Document, FilterError, Index
@@ -90,7 +90,7 @@ def test_what_is_refused(index: Index, filters: Any, said: str) -> None:
 NASTY = st.text(alphabet="'\"`;-= aORx1%\\\n", max_size=12)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(NASTY)
 def test_no_text_means_anything_but_itself(index: Index, text: str) -> None:
     assert found(index, {"lang": text}) == set()

@@ -38,7 +38,7 @@ def held(queue: WorkQueue) -> Gate:
     return gate
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), min_size=1, max_size=8))
 def test_the_soonest_deadline_goes_first_and_no_part_is_lost(
     jobs: list[tuple[int, int]],
@@ -65,7 +65,7 @@ def test_the_soonest_deadline_goes_first_and_no_part_is_lost(
     assert log == [(i, n) for i in order for n in range(jobs[i][1])]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from([None, "a", "b"]), st.integers(1, 6)),

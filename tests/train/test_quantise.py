@@ -30,7 +30,7 @@ def test_two_products_fit_into_sixteen_bits() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_compensated_rounding_is_nearer_on_the_inputs_it_was_made_for(seed: int) -> None:
     random = np.random.default_rng(seed)
     mixing = random.normal(size=(80, 80))

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
@@ -37,7 +37,6 @@ def samplers(draw: st.DrawFn) -> Sampler:
 
 
 @given(samplers(), st.integers(0, 3))
-@settings(deadline=None)
 def test_a_sample_has_one_positive_and_only_negatives_besides(
     sampler: Sampler, epoch: int
 ) -> None:
@@ -54,7 +53,6 @@ def test_a_sample_has_one_positive_and_only_negatives_besides(
 
 
 @given(samplers(), st.integers(0, 3))
-@settings(deadline=None)
 def test_an_epoch_has_every_group_once(sampler: Sampler, epoch: int) -> None:
     batches = sampler.epoch(epoch)
     assert batches == sampler.epoch(epoch)

@@ -17,7 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.cloudflare.files.database import Database
+from secondpass.errors import IndexStoreError
+from secondpass.server.cloudflare.files.database import FILE, Database
 from secondpass.server.cloudflare.files.items import Items
 from secondpass.server.cloudflare.files.jobs import Jobs
 from secondpass.server.cloudflare.files.work import MOST_ATTEMPTS, Work
@@ -118,6 +119,21 @@ def test_what_a_crash_left_of_an_upload_is_tidied_up(tmp_path: Path) -> None:
     Items(tmp_path, database)
     there = {path.name for path in (tmp_path / "files").iterdir()}
     assert there == {kept.file, "young"}
+    database.close()
+
+
+def test_a_damaged_schema_is_an_error_that_says_so(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    database.rest()
+    file = tmp_path / FILE
+    # SQLite quotes it in its message, which then is not text either.
+    damaged = file.read_bytes().replace(b"CREATE TABLE jobs", b"CRE\xc1TE TABLE jobs")
+    file.write_bytes(damaged)
+    with pytest.raises(IndexStoreError, match="its schema is damaged"):
+        database.rows("SELECT * FROM items")
+    with pytest.raises(IndexStoreError, match="its schema is damaged"):
+        Database(tmp_path)
+    assert file.read_bytes() == damaged
     database.close()
 
 

@@ -150,7 +150,7 @@ def _filters(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(found=_filters())
 def test_sql_and_python_agree(store: LanceStore, found: dict[str, Any]) -> None:
     passing(store, found)
@@ -167,7 +167,7 @@ _named = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(found=_json | _named)
 def test_whatever_is_sent_is_a_filter_or_refused(store: LanceStore, found: Any) -> None:
     for legacy in (False, True):

@@ -134,9 +134,8 @@ _known = st.dictionaries(
 
 
 @settings(
-    deadline=None,
     max_examples=150,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(where=st.sampled_from(BODIES), body=_known)
 def test_whatever_is_sent_is_answered_or_refused(
@@ -210,9 +209,8 @@ def test_uploads(http: httpx2.Client, content: bytes, kind: str, status: int) ->
 
 
 @settings(
-    deadline=None,
     max_examples=100,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.binary(max_size=200) | st.binary(max_size=40).map(lambda b: multipart(FILE)[:60] + b))
 def test_uploads_of_anything(http: httpx2.Client, content: bytes) -> None:

@@ -121,7 +121,7 @@ WORDS = [
 ]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.sampled_from(WORDS) | st.text(max_size=3),

@@ -239,7 +239,7 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(["p", "q", "r", "s", "P", "p q"]), values, max_size=3))
 def test_whatever_is_sent_is_stored_as_it_was_or_refused(
     database: Database, properties: dict[str, Any]

@@ -122,7 +122,7 @@ filters = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(where=filters)
 def test_sql_agrees_with_plain_python(stored: Any, where: dict[str, Any]) -> None:
     store, things = stored

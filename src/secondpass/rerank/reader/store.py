@@ -21,13 +21,16 @@ from pathlib import Path
 
 from secondpass.rerank.reader.cut import Cut
 from secondpass.rerank.reader.record import Record
-from secondpass.rerank.sqlite import BUSY, DAMAGED, NOT_WRITABLE, error_code, told
+from secondpass.rerank.sqlite import BUSY, DAMAGED, FAILURES, NOT_WRITABLE, error_code, told
 
 FORMAT = 1
 
 # Long enough for another process to finish its write, too short to spoil a search.
 _PATIENCE_SECONDS = 1.0
 _PARAMETERS = 500
+
+# The statements here are always the same: SQLite rejects one where the schema has changed.
+_DAMAGED = DAMAGED | {sqlite3.SQLITE_ERROR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,10 @@ class StateStore:
         with self._lock:
             try:
                 rows = self._select(keys, "states")
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._disconnect()
                 # A write might not meet the damaged pages: only a new file is sure.
-                self._damaged = self._damaged or error_code(error) in DAMAGED
+                self._damaged = self._damaged or error_code(error) in _DAMAGED
                 return Kept(problem=told(self.file, error))
         records, damaged = {}, 0
         for key, data in rows:
@@ -97,10 +100,10 @@ class StateStore:
                     connection.executemany(
                         "INSERT OR REPLACE INTO states VALUES (?, ?)", packed
                     )
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._disconnect()
                 code = error_code(error)
-                if code in DAMAGED:
+                if code in _DAMAGED:
                     self._remove()
                 elif code in NOT_WRITABLE | BUSY:
                     return None
@@ -112,9 +115,9 @@ class StateStore:
         with self._lock:
             try:
                 rows = self._select(names, "cuts")
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._disconnect()
-                self._damaged = self._damaged or error_code(error) in DAMAGED
+                self._damaged = self._damaged or error_code(error) in _DAMAGED
                 return {}
         found = {}
         for name, data in rows:
@@ -129,10 +132,10 @@ class StateStore:
             try:
                 with self._writing() as connection:
                     connection.executemany("INSERT OR REPLACE INTO cuts VALUES (?, ?)", packed)
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._disconnect()
                 # Replaced by the next write of records, whose caller says what happened.
-                self._damaged = self._damaged or error_code(error) in DAMAGED
+                self._damaged = self._damaged or error_code(error) in _DAMAGED
 
     def keep_only(self, keys: Iterable[bytes], names: Iterable[bytes] = ()) -> int:
         """Remove all records but these, and all cuts but those of these names.
@@ -149,9 +152,9 @@ class StateStore:
                 if gone:
                     with contextlib.suppress(sqlite3.OperationalError):
                         connection.execute("VACUUM")
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 self._disconnect()
-                if error_code(error) in DAMAGED:
+                if error_code(error) in _DAMAGED:
                     self._remove()
                 return 0
         return gone
@@ -164,7 +167,7 @@ class StateStore:
                 if connection is None:
                     return 0
                 return int(connection.execute("SELECT count(*) FROM states").fetchone()[0])
-            except sqlite3.Error:
+            except FAILURES:
                 self._disconnect()
                 return 0
 
@@ -218,7 +221,7 @@ class StateStore:
             )
             yield connection
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*FAILURES):
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")

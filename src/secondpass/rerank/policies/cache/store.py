@@ -16,7 +16,7 @@ from pathlib import Path
 
 from secondpass.rerank.policies.cache.memory import Kept
 from secondpass.rerank.policies.cache.packing import pack, unpack
-from secondpass.rerank.sqlite import BUSY, DAMAGED, error_code, told
+from secondpass.rerank.sqlite import BUSY, DAMAGED, FAILURES, Failure, error_code, reason, told
 
 # In `PRAGMA user_version`.
 FORMAT = 1
@@ -51,7 +51,7 @@ class ScoreStore:
         with self._lock:
             try:
                 rows = self._select(keys)
-            except (sqlite3.Error, OSError) as error:
+            except (*FAILURES, OSError) as error:
                 return {}, self._gave_up(error)
         for key, packed in rows:
             try:
@@ -68,7 +68,7 @@ class ScoreStore:
                 with self._writing() as connection:
                     connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
                     self._evict(connection)
-            except (sqlite3.Error, OSError) as error:
+            except (*FAILURES, OSError) as error:
                 return self._gave_up(error)
         return None
 
@@ -81,7 +81,7 @@ class ScoreStore:
                 connection = self._connect()
                 (count,) = connection.execute("SELECT count(*) FROM scores").fetchone()
                 return int(count), _bytes(connection)
-            except (sqlite3.Error, OSError) as error:
+            except (*FAILURES, OSError) as error:
                 self._gave_up(error)
                 return 0, 0
 
@@ -112,7 +112,7 @@ class ScoreStore:
         try:
             yield connection
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*FAILURES):
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
@@ -167,7 +167,7 @@ class ScoreStore:
             return None
         return os.getpid(), there.st_dev, there.st_ino
 
-    def _gave_up(self, error: sqlite3.Error | OSError) -> str | None:
+    def _gave_up(self, error: Failure | OSError) -> str | None:
         opened = self._opened
         self._disconnect()
         if isinstance(error, OSError):
@@ -176,7 +176,7 @@ class ScoreStore:
         # Another process may have put a new file there already.
         if code in DAMAGED and (opened is None or opened == self._place()):
             self._set_aside()
-            return f"{self.file.name} was damaged and set aside: {error}"
+            return f"{self.file.name} was damaged and set aside: {reason(error)}"
         # Who finds another process writing for long does without, and nothing is wrong.
         return None if code in BUSY else told(self.file, error)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError
+from secondpass.rerank.sqlite import FAILURES, reason
 from secondpass.server.cloudflare.files.schema import prepare
 
 FILE = "items.sqlite"
@@ -71,9 +72,10 @@ class Database:
                 if self._connection is None:
                     self._connection = self._connect()
                 yield self._connection
-            except (sqlite3.Error, OSError) as error:
+            except (*FAILURES, OSError) as error:
+                why = str(error) if isinstance(error, OSError) else reason(error)
                 raise IndexStoreError(
-                    "what is known of the files cannot be used", where=FILE, why=str(error)
+                    "what is known of the files cannot be used", where=FILE, why=why
                 ) from error
         _used(self)
 
