@@ -117,9 +117,14 @@ def tiny_config(shape: str, vocabulary: int, labels: int = 1) -> Any:
     raise ValueError(f"unknown shape {shape!r}: one of {SHAPES}")
 
 
-def tiny_cross_encoder(folder: Path, shape: str = "bert", labels: int = 1) -> Any:
-    """Write a tiny sequence classifier into `folder` and return the transformers model."""
-    return _tiny(folder, shape, labels, "AutoModelForSequenceClassification")
+def tiny_cross_encoder(
+    folder: Path, shape: str = "bert", labels: int = 1, **changes: Any
+) -> Any:
+    """Write a tiny sequence classifier into `folder` and return the transformers model.
+
+    `changes` are fields of its configuration.
+    """
+    return _tiny(folder, shape, labels, "AutoModelForSequenceClassification", **changes)
 
 
 def tiny_embedder(folder: Path, shape: str = "bert") -> Any:
@@ -127,11 +132,12 @@ def tiny_embedder(folder: Path, shape: str = "bert") -> Any:
     return _tiny(folder, shape, 2, "AutoModel")
 
 
-def _tiny(folder: Path, shape: str, labels: int, auto: str) -> Any:
+def _tiny(folder: Path, shape: str, labels: int, auto: str, **changes: Any) -> Any:
     import torch
     import transformers
 
     config = tiny_config(shape, tiny_tokenizer(folder, shape), labels)
+    config.update(changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(13)
         model = getattr(transformers, auto).from_config(config).eval()

@@ -96,7 +96,7 @@ def test_a_missing_extra_says_how_to_get_it(
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
-    assert wanted_engine() == "onnxruntime"
+    assert wanted_engine() == "native"
     monkeypatch.setenv(ENVIRONMENT, "openvino")
     assert wanted_engine() == "openvino"
     for wrong in ("", "openvno"):

@@ -50,23 +50,25 @@ def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) ->
     """
     target.unlink(missing_ok=True)
     if os.name != "posix" or platform.machine() not in ("x86_64", "AMD64"):
-        raise NotBuilt(f"it is for Unix on x86-64, not {platform.system()} {platform.machine()}")
+        raise NotBuilt(
+            f"it is for Unix on x86-64, not {platform.system()} {platform.machine()}"
+        )
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
         raise NotBuilt("there is no C compiler; set CC, or install gcc")
-    command = [*compiler.split(), *_FLAGS]
+    command: list[str | Path] = [*compiler.split(), *_FLAGS]
     if emulation is not None:
         command.append(f'-DEMULATED="{emulation}"')
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        objects = []
+        parts: list[str | Path] = [HERE / "schedule.c", HERE / "dispatch.c"]
         for name, (instructions, variant) in _KERNELS.items():
-            objects.append(Path(folder, f"{name}.o"))
+            parts.append(Path(folder, f"{name}.o"))
             offered = instructions if emulation is None else _AVX2
-            told = [*offered, *variant, f"-DNAME={name}"]
-            _run([*command, *told, "-c", HERE / "kernels.c", "-o", objects[-1]])
+            named = (*offered, *variant, f"-DNAME={name}")
+            _run([*command, *named, "-c", HERE / "kernels.c", "-o", parts[-1]])
         new = Path(folder, target.name)
-        told = ["-D_GNU_SOURCE", f'-DDIGEST="{digest()}"', "-shared", "-o", new]
-        _run([*command, *told, HERE / "schedule.c", HERE / "dispatch.c", *objects, "-lpthread", "-lm"])
+        whole = ("-D_GNU_SOURCE", f'-DDIGEST="{digest()}"', "-shared")
+        _run([*command, *whole, *parts, "-o", new, "-lpthread", "-lm"])
         # A process that has the old one open keeps it.
         new.replace(target)
     return target

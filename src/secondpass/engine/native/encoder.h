@@ -39,8 +39,8 @@ typedef struct {
   int32_t vocabulary, positions, kinds;
   int32_t first_only; /* the last layer is wanted of the first token alone */
   float score_scale;
-  const int8_t *words, *places;
-  const float *word_scales, *place_scales, *types;
+  const int8_t *words; /* with a scale for each, or NULL where `word_floats` has them */
+  const float *word_scales, *word_floats, *places, *types;
   Norm first;
   const Layer *layer;
 } Model;

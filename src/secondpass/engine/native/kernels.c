@@ -342,13 +342,17 @@ static void attend(const Model *m, const Layer *l, const float *qkv, size_t part
 static void embed(const Model *m, const Sequence *s, int begin, int end, float *h, uint8_t *x) {
   size_t hidden = (size_t)m->hidden;
   for (size_t row = (size_t)begin; row < (size_t)end; row++) {
-    size_t id = (size_t)s->ids[row];
-    const int8_t *word = m->words + id * hidden, *place = m->places + row * hidden;
+    size_t word = (size_t)s->ids[row] * hidden;
+    const float *place = m->places + row * hidden;
     const float *type = m->types + (size_t)s->types[row] * hidden;
-    vf word_scale = all(m->word_scales[id]), place_scale = all(m->place_scales[row]);
-    for (size_t i = 0; i < hidden; i += LANES)
-      store(h + row * hidden + i,
-            bytes(word + i) * word_scale + load(type + i) + bytes(place + i) * place_scale);
+    for (size_t i = 0; i < hidden; i += LANES) {
+      vf w;
+      if (m->words)
+        w = bytes(m->words + word + i) * all(m->word_scales[s->ids[row]]);
+      else
+        w = load(m->word_floats + word + i);
+      store(h + row * hidden + i, w + load(type + i) + load(place + i));
+    }
     normalise(&m->first, h + row * hidden, x + row * hidden, m->hidden);
   }
 }

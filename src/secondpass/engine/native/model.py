@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.engine.native import shape
-from secondpass.engine.native.shape import AnotherShape, Encoder, Product, Rounding
+from secondpass.engine.native.shape import AnotherShape, Encoder, Norm, Product, Rounding
 
 _INT, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
 
@@ -50,8 +50,8 @@ class _Model(ctypes.Structure):
         *((name, _INT) for name in ("hidden", "heads", "inner", "layers")),
         *((name, _INT) for name in ("vocabulary", "positions", "kinds", "first_only")),
         ("score_scale", _FLOAT),
-        *((name, _POINTER) for name in ("words", "places")),
-        *((name, _POINTER) for name in ("word_scales", "place_scales", "types")),
+        *((name, _POINTER) for name in ("words", "word_scales", "word_floats")),
+        *((name, _POINTER) for name in ("places", "types")),
         ("first", _Norm),
         ("layer", ctypes.POINTER(_Layer)),
     ]
@@ -66,18 +66,19 @@ class CompiledModel:
     def __init__(self, encoder: Encoder, panel: int) -> None:
         self._panel = panel
         self._arrays: list[NDArray[Any]] = []
-        words, places = encoder.embeddings.words, encoder.embeddings.places
+        tables = encoder.embeddings
+        words, scales = tables.words, tables.word_scales
         hidden, inner = encoder.layers[0].up.weight.shape
         head = hidden // encoder.heads
         if hidden % panel or inner % panel or head % panel or head * encoder.heads != hidden:
             raise AnotherShape(f"{hidden}, {inner} and {head} are not all multiples of {panel}")
+        _check(encoder, hidden, inner)
         self.hidden, self.layers = hidden, len(encoder.layers)
         # What each layer's output is rounded for: the next layer's products.
         following = [layer.query.rounding for layer in encoder.layers[1:]]
         following.append(Rounding(1.0, 0))
         layers = (_Layer * self.layers)()
         for i, (layer, after) in enumerate(zip(encoder.layers, following, strict=True)):
-            self._check(layer, hidden, inner)
             layers[i] = _Layer(
                 self._linear(layer.query, layer.key, layer.value),
                 self._linear(layer.out),
@@ -89,33 +90,25 @@ class CompiledModel:
                 self._norm(layer.middle, layer.up.rounding),
                 self._norm(layer.end, after),
             )
-        tables = encoder.embeddings
         self._model = _Model(
             hidden,
             encoder.heads,
             inner,
             self.layers,
             len(words),
-            len(places),
+            len(tables.places),
             len(tables.types),
             encoder.classifier is not None,
             encoder.score_scale,
-            self._kept(words),
-            self._kept(places),
-            self._kept(tables.word_scales),
-            self._kept(tables.place_scales),
+            None if scales is None else self._kept(words),
+            None if scales is None else self._kept(scales),
+            self._kept(words) if scales is None else None,
+            self._kept(tables.places),
             self._kept(tables.types),
             self._norm(encoder.first, encoder.layers[0].query.rounding),
             layers,
         )
         self.address = ctypes.addressof(self._model)
-
-    def _check(self, layer: shape.Layer, hidden: int, inner: int) -> None:
-        products = (layer.query, layer.key, layer.value, layer.out, layer.up, layer.down)
-        square = (hidden, hidden)
-        wanted = [square, square, square, square, (hidden, inner), (inner, hidden)]
-        if [product.weight.shape for product in products] != wanted:
-            raise AnotherShape("its layers have different sizes")
 
     def _kept(self, array: NDArray[Any]) -> int:
         whole = np.ascontiguousarray(array)
@@ -139,9 +132,41 @@ class CompiledModel:
             outputs,
         )
 
-    def _norm(self, norm: shape.Norm, rounding: Rounding) -> _Norm:
+    def _norm(self, norm: Norm, rounding: Rounding) -> _Norm:
         factors = (norm.weight, norm.bias, norm.even_weight, norm.even_bias)
         return _Norm(*map(self._kept, factors), norm.epsilon, _rounding(rounding))
+
+
+def _check(encoder: Encoder, hidden: int, inner: int) -> None:
+    """Raise `AnotherShape` unless every array is as long as the machine code reads it."""
+    for array, wanted in _sizes(encoder, hidden, inner):
+        if array.shape != wanted:
+            raise AnotherShape(f"a table is of {array.shape}, not {wanted}")
+
+
+def _sizes(
+    encoder: Encoder, hidden: int, inner: int
+) -> Iterator[tuple[NDArray[Any], tuple[int, ...]]]:
+    tables = encoder.embeddings
+    for table in (tables.words, tables.places, tables.types):
+        yield table, (len(table), hidden)
+    if tables.word_scales is not None:
+        yield tables.word_scales, (len(tables.words),)
+    norms = [encoder.first]
+    for layer in encoder.layers:
+        for product in (layer.query, layer.key, layer.value, layer.out):
+            yield product.weight, (hidden, hidden)
+        yield layer.up.weight, (hidden, inner)
+        yield layer.down.weight, (inner, hidden)
+        if layer.even is not None:
+            yield layer.even, (inner,)
+        norms += [layer.middle, layer.end]
+    for norm in norms:
+        for factors in (norm.weight, norm.bias, norm.even_weight, norm.even_bias):
+            yield factors, (hidden,)
+    if encoder.classifier is not None:
+        yield encoder.classifier.pooler, (hidden, hidden)
+        yield encoder.classifier.pooler_bias, (hidden,)
 
 
 def _rounding(rounding: Rounding) -> _Rounding:

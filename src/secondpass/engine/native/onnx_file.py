@@ -70,7 +70,10 @@ def _fail(why: str) -> Any:
 
 
 def _graph(data: memoryview) -> Graph:
-    nodes, tables, inputs, outputs = [], {}, [], []
+    nodes: list[Node] = []
+    tables: dict[str, Table] = {}
+    inputs: list[str] = []
+    outputs: list[str] = []
     for number, value in _fields(data):
         if number == 1:
             nodes.append(_node(_bytes(value)))

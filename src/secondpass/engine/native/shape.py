@@ -14,7 +14,7 @@ from secondpass.engine.runtimes import Float32
 Int8 = NDArray[np.int8]
 
 LARGEST_WEIGHT = 63
-"""Pairs of products are added in 16 bits where there is no VNNI: see docs/explanation/quantisation.md."""
+"""Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantisation.md."""
 
 
 class AnotherShape(Exception):
@@ -31,7 +31,7 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A linear layer: `weight` int8 [inputs, outputs], times `scale`, plus `bias`, by column."""
+    """A linear layer: `weight` int8 [inputs, outputs]; `scale` and `bias` by column."""
 
     rounding: Rounding
     weight: Int8
@@ -67,12 +67,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Tables of words and places in int8 with a scale for each row, and of types."""
+    """Tables of words, places and types; `words` in int8 have a scale for each row."""
 
-    words: Int8
-    word_scales: Float32
-    places: Int8
-    place_scales: Float32
+    words: Int8 | Float32
+    word_scales: Float32 | None
+    places: Float32
     types: Float32
 
 
@@ -108,7 +107,10 @@ def find_encoder(graph: Graph, tables: Mapping[str, Table]) -> Encoder:
     Raises `AnotherShape` for any other graph: every operator between the inputs and the
     outputs is looked at, but for those that make the mask.
     """
-    return _Finder(graph, {**graph.tables, **tables}).encoder()
+    try:
+        return _Finder(graph, {**graph.tables, **tables}).encoder()
+    except (ValueError, TypeError, IndexError) as error:  # tables of other sizes
+        raise AnotherShape(str(error)) from error
 
 
 class _Finder:
@@ -166,16 +168,19 @@ class _Finder:
         )
 
     def norm(self, name: str, rounded: str | None) -> tuple[str, Norm]:
-        """Return what a normalisation reads; `rounded` is the one that the next product reads."""
+        """Return what a normalisation reads, and both sets of its factors.
+
+        `rounded` is the same normalisation with the factors for the next product.
+        """
         node = self.node(name, "LayerNormalization")
         source, weight, bias = _three(node.inputs)
         epsilon = float(node.attributes.get("epsilon", 1e-5))
         even = [weight, bias]
         if rounded is not None and rounded != name:
             other = self.node(rounded, "LayerNormalization")
-            if other.inputs[0] != source or other.attributes.get("epsilon") != node.attributes.get(
+            if other.inputs[0] != source or other.attributes.get(
                 "epsilon"
-            ):
+            ) != node.attributes.get("epsilon"):
                 raise AnotherShape(f"{rounded} normalises something else than {name}")
             even = list(other.inputs[1:])
         a, b, c, d = (np.asarray(self.table(n), np.float32) for n in (weight, bias, *even))
@@ -229,7 +234,7 @@ class _Finder:
         )
 
     def is_layer(self, name: str) -> bool:
-        """Is this the output of a layer, and not of the embeddings?"""
+        """Return whether this is the output of a layer, and not of the embeddings."""
         added = self.node(name, "LayerNormalization").inputs[0]
         return any(self._linear(term) for term in self.node(added, "Add").inputs)
 
@@ -279,7 +284,11 @@ class _Finder:
         scale = float(factor.reshape(())) if kind == "Mul" else 1 / float(factor.reshape(()))
         queries, keys = self.node(multiplied, "MatMul").inputs
         found, read = [], set()
-        for side, order in (queries, (0, 2, 1, 3)), (keys, (0, 2, 3, 1)), (values, (0, 2, 1, 3)):
+        for side, order in (
+            (queries, (0, 2, 1, 3)),
+            (keys, (0, 2, 3, 1)),
+            (values, (0, 2, 1, 3)),
+        ):
             linear, head = self.heads_of(side, order)
             source, product = self.product(linear)
             found.append((product, head))
@@ -290,35 +299,42 @@ class _Finder:
         return (query, key, value), read.pop(), head, scale
 
     def embeddings(self, name: str) -> Embeddings:
-        rest, (places, place_scales, index) = self.with_rows(name)
+        a, b = self.node(name, "Add").inputs
+        rest, last = (a, b) if self._is(a, "Add") else (b, a)
+        places, place_scales, index = self.rows(last)
+        a, b = self.node(rest, "Add").inputs
+        words, word_scales, ids = self.rows(a)
+        types, type_scales, chosen = self.rows(b)
         if not self.counts_up(index):
             raise AnotherShape("places do not count from 0")
-        other, (words, word_scales, ids) = self.with_rows(rest)
-        types, chosen = self.node(other, "Gather").inputs
         if ids != "input_ids" or not (chosen == "token_type_ids" or self.is_zero(chosen)):
             raise AnotherShape("words or types are looked up by something else")
-        table = np.asarray(self.table(types), np.float32)
-        return Embeddings(words, word_scales, places, place_scales, table)
+        return Embeddings(
+            words,
+            word_scales,
+            _dequantised(places, place_scales),
+            _dequantised(types, type_scales),
+        )
 
-    def with_rows(self, name: str) -> tuple[str, tuple[Int8, Float32, str]]:
-        """Return the other term of a sum, and a table of rows with scales and its index."""
-        a, b = self.node(name, "Add").inputs
-        rows, other = (a, b) if self._is(a, "Mul") else (b, a)
-        values, scales = self.node(rows, "Mul").inputs
-        cast = self.node(values, "Cast")
-        table, index = self.node(cast.inputs[0], "Gather").inputs
+    def rows(self, name: str) -> tuple[Table, Float32 | None, str]:
+        """Return a table that rows are taken from, their scales, and the index."""
+        if self._is(name, "Gather"):
+            table, index = self.node(name, "Gather").inputs
+            return np.asarray(self.table(table), np.float32), None, index
+        values, scales = self.node(name, "Mul").inputs
+        table, index = self.node(self.node(values, "Cast").inputs[0], "Gather").inputs
         scale, same = self.node(scales, "Gather").inputs
         found = self.table(table)
         if found.dtype != np.int8 or index != same:
-            raise AnotherShape(f"{rows} is no table of bytes")
-        return other, (found, np.asarray(self.table(scale), np.float32).reshape(-1), index)
+            raise AnotherShape(f"{name} is no table of bytes")
+        return found, np.asarray(self.table(scale), np.float32).reshape(-1), index
 
     def counts_up(self, name: str) -> bool:
         table = self.table(self.node(name, "Slice").inputs[0]).reshape(-1)
         return bool(np.array_equal(table, np.arange(len(table))))
 
     def is_zero(self, name: str) -> bool:
-        """Is an index made of zeros, whatever picks them?"""
+        """Return whether an index is made of zeros, whatever picks them."""
         node = self._made_by.get(name)
         if node is None or node.kind not in ("Expand", "GatherElements", "Slice"):
             found = self._tables.get(name)
@@ -348,7 +364,11 @@ class _Finder:
         summed, counted = self.node(mean, "Div").inputs
         added = self.node(self.node(counted, "Clip").inputs[0], "ReduceSum").inputs[0]
         states, mask = self.node(self.node(summed, "ReduceSum").inputs[0], "Mul").inputs
-        if norm.inputs[0] != mean or mask != added or self.inputs_of(mask) != {"attention_mask"}:
+        if (
+            norm.inputs[0] != mean
+            or mask != added
+            or self.inputs_of(mask) != {"attention_mask"}
+        ):
             raise AnotherShape(f"{outputs[0]} is no mean over the tokens")
         return states
 
@@ -389,6 +409,11 @@ class _Finder:
         return self._is(name, "Add") and any(
             self._is(i, "MatMul") for i in self._made_by[name].inputs
         )
+
+
+def _dequantised(table: Table, scales: Float32 | None) -> Float32:
+    whole = np.asarray(table, np.float32)
+    return whole if scales is None else whole * scales[:, None]
 
 
 def _three(names: tuple[str, ...]) -> tuple[str, str, str]:
