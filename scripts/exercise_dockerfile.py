@@ -122,6 +122,8 @@ class Image:
                 shutil.copy2(found, into)
 
     def _run(self, value: str) -> None:
+        if value.startswith("apt-get "):
+            return
         (self.root / "opt").mkdir(exist_ok=True)
         code = self.run(value).wait()
         if code:

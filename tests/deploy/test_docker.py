@@ -46,7 +46,7 @@ def test_the_image_has_two_stages_no_root_and_no_latest() -> None:
     assert len(steps("HEALTHCHECK")) == 1
     copied = [value for value in steps("COPY") if not value.startswith("--from")]
     assert copied == ["requirements/lock.txt requirements/",
-                      "pyproject.toml README.md LICENSE NOTICE ./", "src src"]  # fmt: skip
+                      "pyproject.toml hatch_build.py README.md LICENSE NOTICE ./", "src src"]  # fmt: skip
 
 
 def test_what_is_copied_is_not_ignored() -> None:
