@@ -45,8 +45,11 @@ def test_the_image_has_two_stages_no_root_and_no_latest() -> None:
     assert user.split(":")[0] != "0"
     assert len(steps("HEALTHCHECK")) == 1
     copied = [value for value in steps("COPY") if not value.startswith("--from")]
-    assert copied == ["requirements/lock.txt requirements/",
-                      "pyproject.toml hatch_build.py README.md LICENSE NOTICE ./", "src src"]  # fmt: skip
+    assert copied == [
+        "requirements/lock.txt requirements/",
+        "pyproject.toml hatch_build.py README.md LICENSE NOTICE ./",
+        "src src",
+    ]
 
 
 def test_what_is_copied_is_not_ignored() -> None:
