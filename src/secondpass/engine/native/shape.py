@@ -120,6 +120,11 @@ class _Finder:
         self._graph = graph
         self._tables = tables
         self._made_by = {output: node for node in graph.nodes for output in node.outputs}
+        known = {*graph.inputs, *tables, ""}
+        for node in graph.nodes:
+            if not known.issuperset(node.inputs):
+                raise AnotherShape("operators are not in order, or read what nobody makes")
+            known.update(node.outputs)
 
     # --- steps -----------------------------------------------------------------------
 
