@@ -60,6 +60,8 @@ class _Model(ctypes.Structure):
 class CompiledModel:
     """The structures of encoder.h over arrays that live as long as this does.
 
+    `first_only` says that the last layer is run for the first token alone.
+
     Raises `AnotherShape` if the sizes do not suit panels of `panel` columns.
     """
 
@@ -73,7 +75,8 @@ class CompiledModel:
         if hidden % panel or inner % panel or head % panel or head * encoder.heads != hidden:
             raise AnotherShape(f"{hidden}, {inner} and {head} are not all multiples of {panel}")
         _check(encoder, hidden, inner)
-        self.hidden, self.layers = hidden, len(encoder.layers)
+        self.hidden, self.inner, self.layers = hidden, inner, len(encoder.layers)
+        self.first_only = encoder.classifier is not None
         # What each layer's output is rounded for: the next layer's products.
         following = [layer.query.rounding for layer in encoder.layers[1:]]
         following.append(Rounding(1.0, 0))
@@ -98,7 +101,7 @@ class CompiledModel:
             len(words),
             len(tables.places),
             len(tables.types),
-            encoder.classifier is not None,
+            self.first_only,
             encoder.score_scale,
             None if scales is None else self._kept(words),
             None if scales is None else self._kept(scales),

@@ -55,9 +55,9 @@ class NativeRuntime:
     The scores of a sequence are the same bits alone and beside others, for any number of
     threads, and on every processor: no sequence is padded, and sums have one order.
 
-    `seconds`, where a profile sets it, gets what each phase took of the threads' time,
-    added up over all calls: float64 [2 * layers + 1], embed, then attend and forward of
-    each layer.
+    `seconds`, where a profile sets it, is float64 [3 * layers + 2], and each call adds to it:
+    what the threads together spent on embeddings, then on projection, attention and the rest
+    of each layer; last, how long the call itself took.
     """
 
     def __init__(self, library: Library, encoder: Encoder, *, threads: int | None) -> None:
@@ -74,6 +74,16 @@ class NativeRuntime:
     def engine(self) -> str:
         """The name of this engine."""
         return "native"
+
+    @property
+    def model(self) -> CompiledModel:
+        """The encoder, with its sizes."""
+        return self._model
+
+    @property
+    def threads(self) -> int:
+        """How many threads work at once."""
+        return self._threads
 
     @property
     def inputs(self) -> frozenset[str]:

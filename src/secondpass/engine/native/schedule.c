@@ -35,7 +35,7 @@ typedef struct Call {
   Unit **units;     /* the first `open` are at work, the oldest first */
   int free_rooms;
   char **rooms;     /* one for each thread that may work at once */
-  double *seconds;  /* NULL, or what each phase took of the threads' time */
+  double *seconds;  /* NULL, or where times are added up: see secondpass_run */
   struct Call *next;
 } Call;
 
@@ -126,21 +126,34 @@ static void keep(const Call *c, const Unit *u, int layer, int begin, int end) {
   }
 }
 
+/* The row after the last one of a task that embeds or goes forward. */
+static int end_of(const Call *c, const Unit *u, int task) {
+  int rows = u->phase && only_first(c, u->phase) ? u->sequences : u->rows;
+  return smaller((task + 1) * u->chunk, rows);
+}
+
 static void perform(const Call *c, const Unit *u, int task, char *room) {
   const Model *m = c->model;
   if (u->phase % 2) {
     attend(c, u, task, room);
     return;
   }
-  int layer = u->phase / 2, begin = task * u->chunk;
-  int end = smaller(begin + u->chunk, layer && only_first(c, u->phase) ? u->sequences : u->rows);
+  int layer = u->phase / 2, begin = task * u->chunk, end = end_of(c, u, task);
   if (layer == 0)
     embed(c, u, begin, end);
   else
     c->kernels->forward(m, &m->layer[layer - 1], layer == m->layers, u->context, begin, end, u->h,
                         u->x, (uint8_t *)room);
   keep(c, u, layer, begin, end);
-  if (layer < m->layers) project(c, u, layer, begin, end);
+}
+
+/* Is there a layer that reads what this phase makes? */
+static int leads_on(const Call *c, int phase) { return phase % 2 == 0 && phase < last_phase(c); }
+
+/* While the rows of a task are at hand: what the next layer's attention needs of them. */
+static void prepare(const Call *c, const Unit *u, int task) {
+  if (leads_on(c, u->phase))
+    project(c, u, u->phase / 2, task * u->chunk, end_of(c, u, task));
 }
 
 /* --- who does which task; all of it under the pool's lock ------------------------------ */
@@ -191,6 +204,15 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static double time_for(const Call *c) { return c->seconds ? now() : 0; }
+
+static void keep_times(const Call *c, int phase, double performing, double preparing) {
+  if (!c->seconds) return;
+  double *layer = c->seconds + phase / 2 * 3;
+  layer[phase % 2 * 2] += performing;
+  if (leads_on(c, phase)) layer[1] += preparing;
+}
+
 /* Works until the caller's call is done, or, as a helper, until the pool ends. */
 static void work(Pool *p, const Call *mine) {
   while (mine ? mine->left > 0 : !p->ending) {
@@ -205,11 +227,13 @@ static void work(Pool *p, const Call *mine) {
     char *room = c->rooms[--c->free_rooms];
     p->running++;
     pthread_mutex_unlock(&p->lock);
-    double begun = c->seconds ? now() : 0;
+    double begun = time_for(c);
     perform(c, u, task, room);
-    double taken = c->seconds ? now() - begun : 0;
+    double performed = time_for(c);
+    prepare(c, u, task);
+    double prepared = time_for(c);
     pthread_mutex_lock(&p->lock);
-    if (c->seconds) c->seconds[phase] += taken;
+    keep_times(c, phase, performed - begun, prepared - performed);
     p->running--;
     c->rooms[c->free_rooms++] = room;
     if (++u->done == u->tasks) {
@@ -298,10 +322,12 @@ static int bad(const Model *m, const Sequence *s) {
 }
 
 /* Runs all sequences and returns DONE; on an error nothing was written. `seconds`, where it
-   is not NULL, has 2 * layers + 1 places: embed, then attend and forward of each layer. */
+   is not NULL, has 3 * layers + 2 places, and what was taken is added to them: of the threads'
+   time embed, then project, attend and forward of each layer; last, the time of the call. */
 EXPORT int secondpass_run(Pool *p, const Kernels *kernels, const Model *m,
                           const Sequence *sequences, int count, const int32_t *keep, int width,
                           double *seconds) {
+  double begun = seconds ? now() : 0;
   int units = 0, most_rows = 0, most_tokens = 0;
   for (int i = 0; i < count; i++) {
     if (bad(m, &sequences[i])) return BAD_INPUT;
@@ -334,6 +360,7 @@ EXPORT int secondpass_run(Pool *p, const Kernels *kernels, const Model *m,
     work(p, &c);
     for (end = &p->calls; *end != &c; end = &(*end)->next) continue;
     *end = c.next;
+    if (seconds) seconds[3 * m->layers + 1] += now() - begun;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
     result = DONE;
