@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from secondpass.engine.native.library import load_library
 from secondpass.train.export import Settings, export_model
+from tests.tiny_int8 import tiny_int8_cross_encoder
 from tests.tiny_models import tiny_cross_encoder
 
 
@@ -15,3 +17,11 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_cross_encoder(source)
     export_model(str(source), out, Settings(precision="fp32"))
     return out
+
+
+@pytest.fixture(scope="session")
+def int8_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another, that our own machine code runs."""
+    if load_library() is None:
+        pytest.skip("the machine code was not compiled here")
+    return tiny_int8_cross_encoder(tmp_path_factory.mktemp("int8"))

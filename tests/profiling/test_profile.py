@@ -6,8 +6,11 @@ import onnxruntime as ort
 import pytest
 
 from secondpass import Reranker
+from secondpass.engine.native import runtime as native
+from secondpass.engine.runtimes import ENVIRONMENT
 from secondpass.errors import ModelError
 from secondpass.profiling import measure_rates, profile_model
+from secondpass.profiling.native_calls import ATTEND
 from secondpass.profiling.profile import COMPRESSING, OTHER, READING, TOKENISE
 from secondpass.profiling.sample import QUESTION, sample_texts
 from tests.tiny_models import tiny_cross_encoder
@@ -45,6 +48,32 @@ def test_a_cross_encoder_is_told_apart_by_layer(cross_encoder: Path) -> None:
     ]
     assert phase.parts["layers 1-2"] > 0
     assert phase.operations["int8"] == 0
+
+
+def test_an_encoder_in_our_own_machine_code_is_told_apart_likewise(
+    int8_cross_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = native.native_runtime
+    query = "how do i reset my password"
+    (phase,) = profile_model(int8_cross_encoder, query, TEXTS, threads=2).phases
+    assert native.native_runtime is plain
+    assert ATTEND in phase.operators
+    assert [p for p in phase.parts if p not in (TOKENISE, OTHER)] == [
+        "embeddings",
+        "layers 1-2",
+        "head",
+        "between operators",
+    ]
+    assert min(phase.parts.values()) >= 0
+    assert sum(phase.parts.values()) == pytest.approx(phase.seconds, rel=0.05)
+    for kind in ("int8", "fp32"):
+        assert 0 < phase.product_seconds[kind] < phase.seconds
+    monkeypatch.setenv(ENVIRONMENT, "onnxruntime")
+    (other,) = profile_model(int8_cross_encoder, query, TEXTS).phases
+    assert ATTEND not in other.operators
+    assert list(other.parts) == list(phase.parts)
+    # There rows are padded, and the last layer makes queries of all tokens.
+    assert phase.operations["int8"] < other.operations["int8"] < 2 * phase.operations["int8"]
 
 
 def test_a_model_without_onnx_cannot_be_profiled(tmp_path: Path) -> None:

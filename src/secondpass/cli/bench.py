@@ -40,7 +40,8 @@ def bench(
     """Measure how fast a model ranks on this machine.
 
     With --profile, also the shares of tokens, layers and head in one query, and how far the
-    matrix products are from what the same engine reaches on large matrices.
+    matrix products, with all that is fused to them, are from what ONNX Runtime reaches on
+    large matrices.
 
     Example:  secondpass bench --candidates 20 --words 50 --profile
     """

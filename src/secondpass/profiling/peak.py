@@ -1,4 +1,4 @@
-"""How many operations a second a matrix product reaches here, through the same engine."""
+"""How many operations a second a matrix product reaches here, in ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from secondpass.engine.tokenise import Tokeniser, Tokens
 from secondpass.errors import ModelError
 from secondpass.profiling.events import Operator, Run
 from secondpass.profiling.layers import by_layer
-from secondpass.profiling.sessions import RecordedSession, recorded_sessions
+from secondpass.profiling.recording import Recorded, recording
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
@@ -28,7 +28,8 @@ COMPRESSING, READING = "compress states", "read states"
 class Phase:
     """One query: `parts` are seconds by name and add up to `seconds`.
 
-    `operations` and `product_seconds` are those of matrix products, by "int8" and "fp32";
+    `operations` and `product_seconds` are those of the operators that hold matrix products,
+    by "int8" and "fp32": the seconds include whatever the engine fuses with a product.
     `operators` is seconds by the engine's name of the operator.
     """
 
@@ -60,18 +61,20 @@ def profile_model(
     max_length: int | None = None,
     threads: int | None = None,
 ) -> Profile:
-    """Rank the documents and return where the time went, by ONNX Runtime's own profiler.
+    """Rank the documents and return where the time went, by the clocks of the engines.
 
-    The profiler itself takes a little of the time. Raises `ModelError` for a model that
-    runs on another engine, and what `rerank` raises for bad input.
+    Those are ONNX Runtime's own profiler, which itself takes a little of the time, and that
+    of our own machine code. Raises `ModelError` for a model that runs on another engine, and
+    what `rerank` raises for bad input.
     """
-    with recorded_sessions() as sessions:
+    with recording() as sessions:
         reranker = load_reranker(model, threads=threads)
         if not sessions:
             raise ModelError(
-                "Only models in ONNX format can be profiled",
+                "Only models in ONNX format can be profiled, and not in OpenVINO",
                 where=str(model),
-                fix="Export it with: secondpass export SOURCE --out FOLDER",
+                fix="Export it with: secondpass export SOURCE --out FOLDER, or leave"
+                " SECONDPASS_RUNTIME unset.",
             )
         reranker.rerank("a question to warm up with", ["A text to warm up with."])
         known = isinstance(reranker.base, Reader)
@@ -107,7 +110,7 @@ def _timed(
     query: str,
     documents: Sequence[DocumentLike],
     max_length: int | None,
-    sessions: Sequence[RecordedSession],
+    sessions: Sequence[Recorded],
 ) -> _Clock:
     before = [len(session.calls) for session in sessions]
     with _tokenising() as tokens:

@@ -1,0 +1,41 @@
+"""A tiny cross-encoder in int8, of sizes that our own machine code can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_models import tiny_cross_encoder
+
+SIZES = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
+_WORDS = ("blue", "bread", "river", "sea", "ship", "sky", "storm", "water")
+
+
+def tiny_int8_cross_encoder(folder: Path) -> Path:
+    """Make one of two layers in `folder` and return its own folder there."""
+    from secondpass.train.export import Settings, export_model
+
+    source, out, pairs = folder / "source", folder / "out", folder / "pairs.jsonl"
+    model = tiny_cross_encoder(source, **SIZES)
+    _bend(model)
+    model.save_pretrained(source)
+    lines = [
+        json.dumps({"query": f"where is the {word}", "text": f"the {word} and a {other}"})
+        for word in _WORDS
+        for other in _WORDS
+    ]
+    pairs.write_text("\n".join(lines), encoding="utf-8")
+    export_model(str(source), out, Settings(calibrate=pairs, min_overlap=0.0))
+    return out
+
+
+def _bend(model: Any) -> None:
+    """Give random values to what begins as zeros and ones: biases and normalisations."""
+    import torch
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
