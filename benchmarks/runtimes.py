@@ -1,10 +1,11 @@
-"""One graph in ONNX Runtime and in OpenVINO: time, scores, and whether lengths cost anything.
+"""One graph in each runtime: time, scores, and whether lengths cost anything.
 
     python benchmarks/runtimes.py FP32_FOLDER INT8_FOLDER --threads 1
 
-Each folder holds a cross-encoder's model.onnx. Batches of one exact length are run in turn by
-every engine, so that a busy machine slows all alike: read the ratios. The second table runs
-batches of ever new lengths, as a search does, against one length over and over.
+Each folder holds a cross-encoder, whose graph runs in ONNX Runtime, in our own machine code
+where that is compiled and the graph fits, and in OpenVINO where that is installed. Batches of
+one exact length are run in turn by every engine, so that a busy machine slows all alike: read
+the ratios. Batches of ever new lengths, as a search has them, come in between.
 """
 
 from __future__ import annotations
@@ -12,13 +13,28 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from secondpass.engine.runtimes import Runtime
-from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
-from secondpass.engine.runtimes.openvino import OpenVinoRuntime
+from secondpass.engine.folder import open_folder
+from secondpass.engine.runtimes import ENGINES, Runtime, load_runtime
+
+NAMES = {"native": "our machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+def runtimes(path: Path, threads: int) -> Iterator[tuple[str, Runtime]]:
+    """Yield every engine that runs the model here, ONNX Runtime first."""
+    folder = open_folder(path)
+    for engine in sorted(ENGINES, key=lambda name: name != "onnxruntime"):
+        if engine == "openvino" and find_spec("openvino") is None:
+            continue
+        runtime = load_runtime(folder, threads=threads, engine=engine)
+        # What our own cannot run, ONNX Runtime would run once more.
+        if runtime.engine == engine:
+            yield f"{path.name}, {NAMES[engine]}", runtime
 
 
 def batch(runtime: Runtime, rows: int, tokens: int) -> dict[str, np.ndarray]:
@@ -48,23 +64,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    runtimes: dict[str, Runtime] = {}
-    for folder in arguments.folders:
-        file = folder / "model.onnx"
-        runtimes[f"{folder.name}, ONNX Runtime"] = OnnxRuntime(file, threads=arguments.threads)
-        runtimes[f"{folder.name}, OpenVINO"] = OpenVinoRuntime(file, threads=arguments.threads)
-    same: dict[str, list[float]] = {name: [] for name in runtimes}
-    mixed: dict[str, list[float]] = {name: [] for name in runtimes}
+    opened = dict(
+        pair for path in arguments.folders for pair in runtimes(path, arguments.threads)
+    )
+    same: dict[str, list[float]] = {name: [] for name in opened}
+    mixed: dict[str, list[float]] = {name: [] for name in opened}
     for turn in range(arguments.rounds + 1):
-        for name, one in runtimes.items():
+        for name, one in opened.items():
             same[name].append(timed(one, batch(one, arguments.rows, arguments.tokens)))
             # As many tokens as before on average, at a length that was not there yet.
             tokens = arguments.tokens + (turn - arguments.rounds // 2) * 3
             mixed[name].append(timed(one, batch(one, arguments.rows, tokens)))
-    first = next(iter(runtimes))
+    first = next(iter(opened))
     print("| graph and engine | ms a row | times as fast | new lengths, ms a row | alone |")
     print("|---|---|---|---|---|")
-    for name, one in runtimes.items():
+    for name, one in opened.items():
         both = batch(one, arguments.rows, arguments.tokens)
         alone = [one.run({n: a[i : i + 1] for n, a in both.items()}) for i in range(3)]
         apart = float(np.abs(np.concatenate(alone) - one.run(both)[:3]).max())
