@@ -11,6 +11,7 @@ PYTHON ?=
 ARGS   ?=
 RUNS   ?= runs
 MODELS := src/secondpass/models
+NATIVE := src/secondpass/engine/native
 EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
 # Of `make quality ARGS="--model bundled-tiny --limit squad-dev=100"`, the row "to ship".
 TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
@@ -165,7 +166,11 @@ $(PEERS)/.made: benchmarks/speed/requirements.txt $(VENV)/.made
 	  || { echo "pip failed; all it said is in $(PEERS)/pip.log" >&2; exit 1; }
 	@touch $@
 
-bench: $(PEERS)/.made
+# The install compiled it in place; here only after a change to the C, or where it failed.
+$(NATIVE)/kernels.so: $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/build.py | $(VENV)/.made
+	@$(BIN)/python $(NATIVE)/build.py || echo "secondpass runs in ONNX Runtime alone" >&2
+
+bench: $(PEERS)/.made $(NATIVE)/kernels.so
 	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
 
 bench-start: $(VENV)/.demo

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from secondpass.cli.doctor import cpu_features
+from secondpass.engine.native.library import load_library
 
 PACKAGES = (
     *("onnxruntime", "openvino", "torch", "sentence-transformers", "transformers"),
@@ -36,11 +37,18 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def kernels() -> str:
+    """Return which of our own kernels run here."""
+    library = load_library()
+    return "none" if library is None else library.name
+
+
 def machine(threads: int) -> dict[str, object]:
     """Return the machine as a table of facts."""
     return {
         "processor": processor(),
         "instructions": cpu_features(),
+        "own kernels": kernels(),
         "cores": os.cpu_count(),
         "threads": threads,
         "platform": platform.platform(),

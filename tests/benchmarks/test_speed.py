@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,18 @@ from hypothesis import strategies as st
 from speed.agreement import agree
 from speed.bars import bars
 from speed.bm25 import Bm25
-from speed.engines import ENGINES, KEPT, NEW, OURS, TORCH, Setting
+from speed.engines import (
+    ENGINES,
+    KEPT,
+    NEW,
+    OURS,
+    OURS_OPENVINO,
+    OURS_ORT,
+    TORCH,
+    Setting,
+    secondpass_engine,
+)
+from speed.machine import machine
 from speed.page import BEGIN, END, between
 from speed.process import Worker
 from speed.recipes import int8_recipe
@@ -21,6 +33,9 @@ from speed.rounds import run, steps
 from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import workload_table
 from speed.workloads import Queries, Query, Workload, plan
+
+from secondpass.engine.native.library import load_library
+from secondpass.engine.runtimes import ENVIRONMENT
 
 TEXTS = ["The river is long.", "A ship on the sea, the sea.", "Bread and butter.", "The sea."]
 HUNDRED = Workload("sample", 100, 1, 2)
@@ -158,6 +173,30 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
     finally:
         for worker in [*workers, lost]:
             worker.close()
+
+
+def test_rows_of_ours_name_the_engine_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, str]] = []
+
+    def reranker(folder: Path, **_: object) -> None:
+        opened.append((folder.name, os.environ[ENVIRONMENT]))
+
+    monkeypatch.setattr(secondpass_engine, "Reranker", reranker)
+    monkeypatch.setattr(secondpass_engine, "find_spec", lambda _: object())
+    monkeypatch.setenv(ENVIRONMENT, "openvino")
+    for name in (OURS, OURS_ORT, OURS_OPENVINO, "secondpass-fp32"):
+        getattr(secondpass_engine, ENGINES[name].factory)(Setting(Path(), 1, 64))
+    assert opened == [
+        ("secondpass-int8", "native"),
+        ("secondpass-int8", "onnxruntime"),
+        ("secondpass-int8", "openvino"),
+        ("secondpass-fp32", "native"),
+    ]
+
+
+def test_the_machine_says_which_kernels_of_our_own_run() -> None:
+    library = load_library()
+    assert machine(1)["own kernels"] == ("none" if library is None else library.name)
 
 
 def test_shares_and_reach_are_laid_out_by_phase() -> None:

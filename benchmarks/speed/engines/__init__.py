@@ -43,7 +43,7 @@ class Entry:
 
 
 TORCH = "sbert-torch"
-OURS, OURS_OPENVINO = "secondpass", "secondpass-openvino"
+OURS, OURS_ORT, OURS_OPENVINO = "secondpass", "secondpass-onnxruntime", "secondpass-openvino"
 KEPT, SEEN, NEW = "index-kept", "index-seen", "index-new"
 _SBERT = "sentence_transformers_engine"
 ENGINES: dict[str, Entry] = {
@@ -72,6 +72,9 @@ ENGINES: dict[str, Entry] = {
     ),
     "secondpass-fp32": Entry("secondpass_engine", "fp32", "ours", "secondpass, fp32"),
     OURS: Entry("secondpass_engine", "int8", "ours", "secondpass, static int8"),
+    OURS_ORT: Entry(
+        "secondpass_engine", "onnxruntime", "ours", "secondpass, static int8 in ONNX Runtime"
+    ),
     OURS_OPENVINO: Entry(
         "secondpass_engine", "openvino", "ours", "secondpass, static int8 on OpenVINO"
     ),

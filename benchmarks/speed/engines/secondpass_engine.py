@@ -1,8 +1,9 @@
 """secondpass' own CrossEncoder.
 
-Batches of 2,048 tokens of one padded length; the query is never cut. A document that does
-not fit is read in several windows unless it is told otherwise: here only its first window
-is read, so that the work is that of the others.
+Batches of 2,048 tokens, padded to one length for ONNX Runtime and OpenVINO and not padded in
+its own machine code; the query is never cut. A document that does not fit is read in several
+windows unless it is told otherwise: here only its first window is read, so that the work is
+that of the others.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from secondpass import Reranker
-from secondpass.engine.runtimes import ENVIRONMENT
+from secondpass.engine.runtimes import ENGINES, ENVIRONMENT
 from speed.engines import NotAvailableError, Setting
 
 
 class Secondpass:
     """Calls `rerank` and puts the results back into the order of the texts."""
 
-    def __init__(self, setting: Setting, folder: str) -> None:
+    def __init__(self, setting: Setting, folder: str, engine: str = ENGINES[0]) -> None:
+        # A worker holds one engine, so nothing else in it is changed by this.
+        os.environ[ENVIRONMENT] = engine
         self._length = setting.max_length
         self._model = Reranker(setting.models / folder, threads=setting.threads)
 
@@ -38,6 +41,10 @@ def int8(setting: Setting) -> Secondpass:
     return Secondpass(setting, "secondpass-int8")
 
 
+def onnxruntime(setting: Setting) -> Secondpass:
+    return Secondpass(setting, "secondpass-int8", "onnxruntime")
+
+
 def fp32(setting: Setting) -> Secondpass:
     return Secondpass(setting, "secondpass-fp32")
 
@@ -45,6 +52,4 @@ def fp32(setting: Setting) -> Secondpass:
 def openvino(setting: Setting) -> Secondpass:
     if find_spec("openvino") is None:
         raise NotAvailableError("openvino is not installed")
-    # A worker holds one engine, so nothing else in it is changed by this.
-    os.environ[ENVIRONMENT] = "openvino"
-    return Secondpass(setting, "secondpass-int8")
+    return Secondpass(setting, "secondpass-int8", "openvino")
