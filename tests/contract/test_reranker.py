@@ -62,8 +62,11 @@ def test_results_are_a_permutation_ordered_by_score(reranker: BaseReranker) -> N
 
 @pytest.mark.parametrize("top_k", [1, 2, 4, 99])
 def test_top_k_is_a_prefix(reranker: BaseReranker, top_k: int) -> None:
-    whole = reranker.rerank(QUERY, TEXTS)
-    assert reranker.rerank(QUERY, TEXTS, top_k=top_k).results == whole.results[:top_k]
+    whole = reranker.rerank(QUERY, TEXTS).results[:top_k]
+    some = reranker.rerank(QUERY, TEXTS, top_k=top_k).results
+    assert [(r.index, r.rank) for r in some] == [(r.index, r.rank) for r in whole]
+    # A policy may have read other texts beside them, in batches of other sizes.
+    assert [r.score for r in some] == pytest.approx([r.score for r in whole], abs=1e-5)
 
 
 def test_probabilities_are_probabilities_and_follow_the_logits(reranker: BaseReranker) -> None:

@@ -64,6 +64,8 @@ typedef struct {
                  int queries, int head, int until, float *room, uint8_t *context);
   void (*forward)(const Model *, const Layer *, int last, const uint8_t *context, int begin,
                   int end, float *h, uint8_t *x, uint8_t *inner);
+  void (*dense)(int bent, const float *x, const float *weight, const float *bias, int inputs,
+                int outputs, float *y);
 } Kernels;
 
 enum { MOST_ROWS = 64, QUERIES = 24, WIDEST_PANEL = 32 };

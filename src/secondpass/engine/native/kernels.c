@@ -378,4 +378,21 @@ static void forward(const Model *m, const Layer *l, int last, const uint8_t *con
     normalise(&l->end, h + r * hidden, last ? NULL : x + r * hidden, m->hidden);
 }
 
-const Kernels NAME = {PANEL, embed, project, attend, forward};
+/* One row of a small layer in floating point, `bent` by tanh where that is asked for. */
+static void dense(int bent, const float *x, const float *weight, const float *bias, int inputs,
+                  int outputs, float *y) {
+  for (int o = 0; o < outputs; o++, weight += inputs) {
+    Sum sum = {0};
+    for (int i = 0; i < inputs; i += PARTS)
+      for (int p = 0; p < PARTS / LANES; p++) {
+        int at = i + p * LANES;
+        sum.part[p] = times_plus(load(x + at), load(weight + at), sum.part[p]);
+      }
+    float z = total(sum) + bias[o];
+    /* tanh z = 1 - 2 / (e^2z + 1), beyond 20 only 1 is left. */
+    vf bounded = all(z > 20 ? 20 : z < -20 ? -20 : z);
+    y[o] = bent ? (all(1.0f) - all(2.0f) / (exponential(bounded + bounded) + all(1.0f)))[0] : z;
+  }
+}
+
+const Kernels NAME = {PANEL, embed, project, attend, forward, dense};

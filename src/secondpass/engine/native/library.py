@@ -70,6 +70,8 @@ def open_library(file: Path, name: str = "") -> Library | None:
     functions.secondpass_pool_end.argtypes = [pointer]
     whole = ctypes.c_int
     functions.secondpass_run.argtypes = [*[pointer] * 4, whole, pointer, whole, pointer]
+    dense = (pointer, whole, pointer, whole, pointer, pointer, whole, whole, pointer)
+    functions.secondpass_dense.argtypes = dense
     kernels = functions.secondpass_kernels(name.encode())
     if not kernels:
         return None

@@ -170,6 +170,9 @@ def _sizes(
     if encoder.classifier is not None:
         yield encoder.classifier.pooler, (hidden, hidden)
         yield encoder.classifier.pooler_bias, (hidden,)
+        labels = len(encoder.classifier.weight)
+        yield encoder.classifier.weight, (labels, hidden)
+        yield encoder.classifier.bias, (labels,)
 
 
 def _rounding(rounding: Rounding) -> _Rounding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 import weakref
@@ -63,7 +64,9 @@ class NativeRuntime:
     def __init__(self, library: Library, encoder: Encoder, *, threads: int | None) -> None:
         self._library = library
         self._model = CompiledModel(encoder, library.panel)
-        self._classifier = encoder.classifier
+        self._classifier = None
+        if encoder.classifier is not None:
+            self._classifier = _Classifier(library, encoder.classifier)
         self._states = encoder.states
         self._threads = threads if threads is not None else _processors()
         self.seconds: NDArray[np.float64] | None = None
@@ -113,7 +116,7 @@ class NativeRuntime:
         if self._classifier is not None:
             first = np.empty((len(ids), 1, self._model.hidden), dtype=np.float32)
             self._run(ids, types, lengths, first, [self._model.layers])
-            return {"logits": _classify(self._classifier, first[:, 0])}
+            return {"logits": self._classifier.logits(first[:, 0])}
         layers = self._states if "states" in names else ()
         kept = [*layers, *({self._model.layers} - set(layers))]
         states = np.zeros((*ids.shape, len(kept) * self._model.hidden), dtype=np.float32)
@@ -169,6 +172,30 @@ class NativeRuntime:
             return pool
 
 
+class _Classifier:
+    """The layers behind the first token."""
+
+    def __init__(self, library: Library, head: Classifier) -> None:
+        self._library = library
+        # Copies, for the file's own tables need not stand where floats should.
+        self._pooler = head.pooler.copy(), head.pooler_bias.copy()
+        self._last = head.weight.copy(), head.bias.copy()
+
+    def logits(self, first: Float32) -> Float32:
+        """Return float32 [rows, labels] of the first tokens' states."""
+        pooled = self._dense(np.ascontiguousarray(first), *self._pooler, bent=True)
+        return self._dense(pooled, *self._last, bent=False)
+
+    def _dense(self, x: Float32, weight: Float32, bias: Float32, *, bent: bool) -> Float32:
+        found = np.empty((len(x), len(bias)), dtype=np.float32)
+        source, table, added, target = (a.ctypes.data for a in (x, weight, bias, found))
+        sizes = x.shape[1], len(bias)
+        self._library.functions.secondpass_dense(
+            self._library.kernels, bent, source, len(x), table, added, *sizes, target
+        )
+        return found
+
+
 class _Pool:
     """The threads of one runtime in one process."""
 
@@ -191,19 +218,12 @@ def _end(library: Library, pool: int, process: int) -> None:
         library.functions.secondpass_pool_end(pool)
 
 
-def _classify(head: Classifier, first: Float32) -> Float32:
-    # Row by row: a product of many rows may add in another order than one of a few.
-    rows = [
-        np.tanh(row @ head.pooler.T + head.pooler_bias) @ head.weight.T + head.bias
-        for row in first
-    ]
-    return np.asarray(rows, dtype=np.float32).reshape(len(first), len(head.bias))
-
-
 def _mean(states: Float32, lengths: NDArray[Any]) -> Float32:
     """Return the mean over the tokens of each row, of length 1."""
     found = np.empty((len(states), states.shape[2]), dtype=np.float32)
     for row, (tokens, length) in enumerate(zip(states, lengths, strict=True)):
         mean = tokens[: int(length)].mean(axis=0)
-        found[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        # A sum that is exact, since the order of any other depends on the processor.
+        norm = math.sqrt(math.fsum((mean * mean).tolist()))
+        found[row] = mean / np.float32(max(norm, 1e-12))
     return found

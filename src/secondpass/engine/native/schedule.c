@@ -39,12 +39,19 @@ typedef struct Call {
   struct Call *next;
 } Call;
 
+/* A thread that sleeps: a helper, or the caller of `mine`. */
+typedef struct Sleeper {
+  pthread_cond_t wake;
+  const Call *mine;
+  struct Sleeper *next;
+} Sleeper;
+
 typedef struct {
   pthread_mutex_t lock;
-  pthread_cond_t changed;
   pthread_t *helpers;
   int threads, helping, running, ending;
   Call *calls; /* the oldest first */
+  Sleeper *sleepers;
 } Pool;
 
 static int smaller(int a, int b) { return a < b ? a : b; }
@@ -213,6 +220,38 @@ static void keep_times(const Call *c, int phase, double performing, double prepa
   if (leads_on(c, phase)) layer[1] += preparing;
 }
 
+static void fall_asleep(Pool *p, const Call *mine) {
+  Sleeper me = {.mine = mine, .next = p->sleepers};
+  pthread_cond_init(&me.wake, NULL);
+  p->sleepers = &me;
+  pthread_cond_wait(&me.wake, &p->lock);
+  for (Sleeper **s = &p->sleepers; *s; s = &(*s)->next)
+    if (*s == &me) { /* nobody woke it */
+      *s = me.next;
+      break;
+    }
+  pthread_cond_destroy(&me.wake);
+}
+
+static void wake(Sleeper **at) {
+  Sleeper *s = *at;
+  *at = s->next;
+  pthread_cond_signal(&s->wake);
+}
+
+/* Wakes as many threads as may work besides those that do: more would only wake to sleep. */
+static void wake_workers(Pool *p, int working) {
+  for (int free = p->threads - working; free > 0 && p->sleepers; free--) wake(&p->sleepers);
+}
+
+static void wake_caller(Pool *p, const Call *c) {
+  for (Sleeper **s = &p->sleepers; *s; s = &(*s)->next)
+    if ((*s)->mine == c) {
+      wake(s);
+      return;
+    }
+}
+
 /* Works until the caller's call is done, or, as a helper, until the pool ends. */
 static void work(Pool *p, const Call *mine) {
   while (mine ? mine->left > 0 : !p->ending) {
@@ -220,7 +259,7 @@ static void work(Pool *p, const Call *mine) {
     Unit *u = NULL;
     while (c && !(u = unit_with_work(c))) c = c->next;
     if (!u) {
-      pthread_cond_wait(&p->changed, &p->lock);
+      fall_asleep(p, mine);
       continue;
     }
     int task = u->taken++, phase = u->phase;
@@ -234,12 +273,13 @@ static void work(Pool *p, const Call *mine) {
     double prepared = time_for(c);
     pthread_mutex_lock(&p->lock);
     keep_times(c, phase, performed - begun, prepared - performed);
-    p->running--;
     c->rooms[c->free_rooms++] = room;
     if (++u->done == u->tasks) {
       advance(c, u);
-      pthread_cond_broadcast(&p->changed);
+      if (!c->left && c != mine) wake_caller(p, c);
+      wake_workers(p, p->running);
     }
+    p->running--;
   }
 }
 
@@ -260,7 +300,6 @@ EXPORT Pool *secondpass_pool(int threads) {
   p->threads = larger(threads, 1);
   p->helpers = calloc((size_t)p->threads, sizeof *p->helpers);
   pthread_mutex_init(&p->lock, NULL);
-  pthread_cond_init(&p->changed, NULL);
   while (p->helpers && p->helping < p->threads - 1 &&
          !pthread_create(&p->helpers[p->helping], NULL, help, p))
     p->helping++;
@@ -271,10 +310,9 @@ EXPORT Pool *secondpass_pool(int threads) {
 EXPORT void secondpass_pool_end(Pool *p) {
   pthread_mutex_lock(&p->lock);
   p->ending = 1;
-  pthread_cond_broadcast(&p->changed);
+  while (p->sleepers) wake(&p->sleepers);
   pthread_mutex_unlock(&p->lock);
   for (int i = 0; i < p->helping; i++) pthread_join(p->helpers[i], NULL);
-  pthread_cond_destroy(&p->changed);
   pthread_mutex_destroy(&p->lock);
   free(p->helpers);
   free(p);
@@ -321,6 +359,15 @@ static int bad(const Model *m, const Sequence *s) {
   return 0;
 }
 
+/* y = x W' + b for each of `rows`, or its tanh: W is [outputs][inputs], inputs a multiple of 16. */
+EXPORT void secondpass_dense(const Kernels *kernels, int bent, const float *x, int rows,
+                             const float *weight, const float *bias, int inputs, int outputs,
+                             float *y) {
+  for (int r = 0; r < rows; r++)
+    kernels->dense(bent, x + (size_t)r * (size_t)inputs, weight, bias, inputs, outputs,
+                   y + (size_t)r * (size_t)outputs);
+}
+
 /* Runs all sequences and returns DONE; on an error nothing was written. `seconds`, where it
    is not NULL, has 3 * layers + 2 places, and what was taken is added to them: of the threads'
    time embed, then project, attend and forward of each layer; last, the time of the call. */
@@ -356,12 +403,12 @@ EXPORT int secondpass_run(Pool *p, const Kernels *kernels, const Model *m,
     Call **end = &p->calls;
     while (*end) end = &(*end)->next;
     *end = &c;
-    pthread_cond_broadcast(&p->changed);
+    wake_workers(p, p->running + 1);
     work(p, &c);
     for (end = &p->calls; *end != &c; end = &(*end)->next) continue;
     *end = c.next;
     if (seconds) seconds[3 * m->layers + 1] += now() - begun;
-    pthread_cond_broadcast(&p->changed);
+    wake_workers(p, p->running); /* what this thread leaves to others */
     pthread_mutex_unlock(&p->lock);
     result = DONE;
   }
