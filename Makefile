@@ -73,6 +73,10 @@ $(VENV)/.test: $(VENV)/.demo
 	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)hosted$(comma)llm$(comma)mcp$(comma)otel$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
 	@touch $@
 
+# The install compiled it in place; here only after a change to the C, or where it failed.
+$(NATIVE)/kernels.so: $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/build.py | $(VENV)/.made
+	@$(BIN)/python $(NATIVE)/build.py || echo "secondpass runs in ONNX Runtime alone" >&2
+
 # A client that tests ask the server with; without npm they are skipped, and say so.
 $(VENV)/.node: $(VENV)/.made
 	@if command -v npm >/dev/null; then \
@@ -96,7 +100,7 @@ FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma
 
 # --- the two commands ----------------------------------------------------------------
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo "-- indexing 1,479 paragraphs of Wikipedia"
 	@$(BIN)/secondpass index $(SAMPLE) --index $(INDEX)
 	@echo
@@ -108,7 +112,7 @@ demo: $(VENV)/.demo
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
 
-test: $(VENV)/.weaviate $(VENV)/.node
+test: $(VENV)/.weaviate $(VENV)/.node $(NATIVE)/kernels.so
 	@echo "-- running the tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
 	@echo
@@ -165,10 +169,6 @@ $(PEERS)/.made: benchmarks/speed/requirements.txt $(VENV)/.made
 	  >> $(PEERS)/pip.log 2>&1 \
 	  || { echo "pip failed; all it said is in $(PEERS)/pip.log" >&2; exit 1; }
 	@touch $@
-
-# The install compiled it in place; here only after a change to the C, or where it failed.
-$(NATIVE)/kernels.so: $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/build.py | $(VENV)/.made
-	@$(BIN)/python $(NATIVE)/build.py || echo "secondpass runs in ONNX Runtime alone" >&2
 
 bench: $(PEERS)/.made $(NATIVE)/kernels.so
 	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
