@@ -240,20 +240,26 @@ static void normalise(const Norm *n, float *x, uint8_t *rounded, int width) {
 
 /* --- attention, in floating point ------------------------------------------------------ */
 
+/* s = A B for `count` rows of A and one panel of the columns of B. */
+INLINE void multiply(int count, int depth, const float *a, size_t a_stride, const float *b,
+                     size_t b_stride, vf s[][2]) {
+  for (int r = 0; r < count; r++) s[r][0] = s[r][1] = (vf){0};
+  for (int k = 0; k < depth; k++, b += b_stride) {
+    vf b0 = load(b), b1 = load(b + LANES);
+#pragma GCC unroll 12
+    for (int r = 0; r < count; r++) {
+      vf x = all(a[r * a_stride + k]);
+      s[r][0] = times_plus(x, b0, s[r][0]);
+      s[r][1] = times_plus(x, b1, s[r][1]);
+    }
+  }
+}
+
 /* Scores of some queries against one panel of keys. */
 INLINE void scores(int count, const float *q, int head, const float *keys, float scale, float *out,
                    size_t width) {
   vf s[TOGETHER][2];
-  for (int r = 0; r < count; r++) s[r][0] = s[r][1] = (vf){0};
-  for (int d = 0; d < head; d++) {
-    vf k0 = load(keys + d * PANEL), k1 = load(keys + d * PANEL + LANES);
-#pragma GCC unroll 12
-    for (int r = 0; r < count; r++) {
-      vf x = all(q[r * head + d]);
-      s[r][0] = times_plus(x, k0, s[r][0]);
-      s[r][1] = times_plus(x, k1, s[r][1]);
-    }
-  }
+  multiply(count, head, q, (size_t)head, keys, PANEL, s);
   for (int r = 0; r < count; r++)
     for (int h = 0; h < 2; h++) store(out + r * width + h * LANES, s[r][h] * all(scale));
 }
@@ -278,16 +284,7 @@ static float soften(float *row, int tokens, size_t width) {
 INLINE void mix(int count, const float *weights, size_t width, const float *inverse, int tokens,
                 const float *values, int head, Rounding rounding, uint8_t *out, size_t stride) {
   vf s[TOGETHER][2];
-  for (int r = 0; r < count; r++) s[r][0] = s[r][1] = (vf){0};
-  for (int j = 0; j < tokens; j++, values += head) {
-    vf v0 = load(values), v1 = load(values + LANES);
-#pragma GCC unroll 12
-    for (int r = 0; r < count; r++) {
-      vf x = all(weights[r * width + j]);
-      s[r][0] = times_plus(x, v0, s[r][0]);
-      s[r][1] = times_plus(x, v1, s[r][1]);
-    }
-  }
+  multiply(count, tokens, weights, width, values, (size_t)head, s);
   for (int r = 0; r < count; r++)
     for (int h = 0; h < 2; h++)
       put_rounded(out + r * stride + h * LANES, s[r][h] * all(inverse[r]), rounding);
