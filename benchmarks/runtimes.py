@@ -5,12 +5,15 @@
 Each folder holds a cross-encoder, whose graph runs in ONNX Runtime, in our own machine code
 where that is compiled and the graph fits, and in OpenVINO where that is installed. Batches of
 one exact length are run in turn by every engine, so that a busy machine slows all alike: read
-the ratios. Batches of ever new lengths, as a search has them, come in between.
+the ratios. Batches of ever new lengths, as a search has them, come in between. Then pairs of
+`examples/calibration` are scored one by one, to tell how far engines are from each other, and
+ONNX Runtime from itself with its basic optimisations only.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,10 +21,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
+from tokenizers import Encoding, Tokenizer
 
 from secondpass.engine.folder import open_folder
 from secondpass.engine.runtimes import ENGINES, Runtime, load_runtime
+from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 
+PAIRS = Path(__file__).resolve().parent.parent / "examples/calibration/pairs.jsonl"
 NAMES = {"native": "our machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
@@ -54,6 +61,48 @@ def timed(runtime: Runtime, feeds: dict[str, np.ndarray]) -> float:
     return time.perf_counter() - started
 
 
+def scores(runtime: Runtime, pairs: list[Encoding]) -> np.ndarray:
+    """Return the first logit of each pair, scored alone."""
+    found = []
+    for pair in pairs:
+        every = {
+            "input_ids": pair.ids,
+            "attention_mask": pair.attention_mask,
+            "token_type_ids": pair.type_ids,
+        }
+        feeds = {n: np.array([v], dtype=np.int64) for n, v in every.items()}
+        found.append(runtime.run({n: a for n, a in feeds.items() if n in runtime.inputs})[0, 0])
+    return np.array(found)
+
+
+class Basic(OnnxRuntime):
+    """ONNX Runtime with its basic optimisations, which fuse little."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        super().__init__(file, threads=threads)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        self._session = ort.InferenceSession(str(file), options)
+
+
+def differences(path: Path, threads: int, count: int) -> None:
+    """Print how far the logits of one model are from those in ONNX Runtime."""
+    folder = open_folder(path)
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer.enable_truncation(256)
+    lines = PAIRS.read_text(encoding="utf-8").splitlines()[:count]
+    read = [json.loads(line) for line in lines]
+    pairs = [tokenizer.encode(one["query"], one["text"]) for one in read]
+    (_, plain), *others = runtimes(path, threads)
+    wanted = scores(plain, pairs)
+    assert folder.onnx is not None
+    basic = (f"{path.name}, ONNX Runtime, basic optimisations", Basic(folder.onnx, threads))
+    for name, one in [*others, basic]:
+        found = np.abs(scores(one, pairs) - wanted)
+        print(f"| {name} | {len(pairs)} | {found.mean():.3f} | {found.max():.3f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -63,6 +112,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=152)
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--pairs", type=int, default=60)
     arguments = parser.parse_args()
     opened = dict(
         pair for path in arguments.folders for pair in runtimes(path, arguments.threads)
@@ -88,6 +138,11 @@ def main() -> None:
         print(
             f"| {name} | {' | '.join(cells)} | {1e3 * new / arguments.rows:.1f} | {apart:.1e} |"
         )
+    print()
+    print("| graph and engine | pairs | logits from ONNX Runtime's, mean | largest |")
+    print("|---|---|---|---|")
+    for path in arguments.folders:
+        differences(path, arguments.threads, arguments.pairs)
 
 
 if __name__ == "__main__":

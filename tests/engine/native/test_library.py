@@ -29,6 +29,15 @@ def test_a_damaged_library_is_not_used_and_said(elsewhere: Path) -> None:
         assert library.load_library() is None
 
 
+def test_kernels_that_are_not_there_are_said(
+    elsewhere: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(LIBRARY, elsewhere)
+    monkeypatch.setenv("SECONDPASS_KERNELS", "mmx")
+    with pytest.warns(RuntimeWarning, match="SECONDPASS_KERNELS names 'mmx'"):
+        assert load_library.__wrapped__() is None
+
+
 def test_a_library_of_other_sources_is_not_used_and_said(
     elsewhere: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,19 @@ def test_several_threads_may_call_at_once(runtime: NativeRuntime) -> None:
             np.testing.assert_array_equal(found, wanted)
 
 
+def test_types_are_read_only_by_a_model_that_asks_for_them(
+    runtime: NativeRuntime, embedder: ModelFolder
+) -> None:
+    assert "token_type_ids" in runtime.inputs
+    ours = native_runtime(embedder, threads=1, tables={})
+    assert ours is not None
+    assert ours.inputs == {"input_ids", "attention_mask"}
+    batch = feeds([9])
+    without = {**batch, "token_type_ids": batch["token_type_ids"] * 0}
+    np.testing.assert_array_equal(ours.run(batch), ours.run(without))
+    assert not np.array_equal(runtime.run(batch), runtime.run(without))
+
+
 def test_no_sequence_is_no_work(runtime: NativeRuntime) -> None:
     empty = {name: array[:0] for name, array in feeds([4]).items()}
     assert runtime.run(empty).shape == (0, 1)

@@ -86,6 +86,7 @@ def of_eight_bits(weight: Table) -> Table:
         with_tables("_weight_zero", lambda table: table + 1),
         with_tables("position_ids", lambda table: table + 2),
         with_tables("query.bias", lambda table: table[:7]),
+        with_tables("view_3_scale", lambda table: table * 0),
         lambda graph: dataclasses.replace(graph, nodes=graph.nodes[::-1]),
     ],
 )

@@ -29,6 +29,11 @@ INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void store(float *p, vf x) { *(vf *)p = x; }
 INLINE vf bytes(const int8_t *p) { return __builtin_convertvector(*(const vb *)p, vf); }
 INLINE vf floats(vi x) { return __builtin_convertvector(x, vf); }
+INLINE vi four(const uint8_t *p) {
+  int32_t x;
+  memcpy(&x, p, 4);
+  return (vi){0} + x;
+}
 
 #ifdef WIDE
 enum { ROWS = 8, TOGETHER = 12 };
@@ -39,11 +44,6 @@ INLINE vi nearest(vf x) { return (vi)_mm512_cvtps_epi32((__m512)x); }
 INLINE void put_bytes(uint8_t *p, vi x) {
   __m512i positive = _mm512_max_epi32((__m512i)x, _mm512_setzero_si512());
   _mm_storeu_si128((__m128i *)p, _mm512_cvtusepi32_epi8(positive));
-}
-INLINE vi four(const uint8_t *p) {
-  int32_t x;
-  memcpy(&x, p, 4);
-  return (vi)_mm512_set1_epi32(x);
 }
 INLINE vi dot(vi sum, vi a, vi b) {
   return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
@@ -58,11 +58,6 @@ INLINE void put_bytes(uint8_t *p, vi x) {
   __m256i y = (__m256i)x;
   __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
   _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
-}
-INLINE vi four(const uint8_t *p) {
-  int32_t x;
-  memcpy(&x, p, 4);
-  return (vi)_mm256_set1_epi32(x);
 }
 #ifdef VNNI
 INLINE vi dot(vi sum, vi a, vi b) {

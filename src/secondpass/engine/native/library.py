@@ -37,8 +37,12 @@ def load_library() -> Library | None:
     """
     if not LIBRARY.is_file():
         return None
+    name = os.environ.get(ENVIRONMENT, "")
     try:
-        return open_library(LIBRARY, os.environ.get(ENVIRONMENT, ""))
+        found = open_library(LIBRARY, name)
+        if found is None and name:
+            raise Unusable(f"{ENVIRONMENT} names {name!r}, which this processor has not")
+        return found
     except Unusable as error:
         warnings.warn(
             f"secondpass runs without its own machine code: {error}. Install the package "

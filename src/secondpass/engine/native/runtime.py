@@ -68,6 +68,9 @@ class NativeRuntime:
         if encoder.classifier is not None:
             self._classifier = _Classifier(library, encoder.classifier)
         self._states = encoder.states
+        names = {"input_ids", "attention_mask"}
+        types = len(encoder.embeddings.types) > 1
+        self._inputs = frozenset(names | ({"token_type_ids"} if types else set()))
         self._threads = threads if threads is not None else _processors()
         self.seconds: NDArray[np.float64] | None = None
         self._pools: dict[int, _Pool] = {}
@@ -91,7 +94,7 @@ class NativeRuntime:
     @property
     def inputs(self) -> frozenset[str]:
         """The names of the arrays that a batch has."""
-        return frozenset({"input_ids", "attention_mask", "token_type_ids"})
+        return self._inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -108,10 +111,10 @@ class NativeRuntime:
 
     def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the outputs of these names; states are zero where a row is padded."""
-        ids, types = (
-            np.ascontiguousarray(feeds[name], dtype=np.int32)
-            for name in ("input_ids", "token_type_ids")
-        )
+        ids = np.ascontiguousarray(feeds["input_ids"], dtype=np.int32)
+        types = np.zeros_like(ids)
+        if "token_type_ids" in self._inputs:
+            types = np.ascontiguousarray(feeds["token_type_ids"], dtype=np.int32)
         lengths = feeds["attention_mask"].sum(axis=1)
         if self._classifier is not None:
             first = np.empty((len(ids), 1, self._model.hidden), dtype=np.float32)

@@ -67,7 +67,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Tables of words, places and types; `words` in int8 have a scale for each row."""
+    """Tables of words, places and types; `words` in int8 have a scale for each row.
+
+    There is one type where the graph does not ask for any.
+    """
 
     words: Int8 | Float32
     word_scales: Float32 | None
@@ -109,7 +112,8 @@ def find_encoder(graph: Graph, tables: Mapping[str, Table]) -> Encoder:
     """
     try:
         return _Finder(graph, {**graph.tables, **tables}).encoder()
-    except (ValueError, TypeError, IndexError) as error:  # tables of other sizes
+    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        # Tables of other sizes, or with zeros where something is divided by them.
         raise AnotherShape(str(error)) from error
 
 
@@ -164,6 +168,8 @@ class _Finder:
         step, none = map(self.table, said)
         if said != same or none.dtype != np.uint8 or step.size != 1 or none.size != 1:
             raise AnotherShape(f"{inputs} is rounded otherwise")
+        if not float(step) > 0:
+            raise AnotherShape(f"{inputs} is rounded to steps of {float(step)}")
         columns = weight.shape[1]
         return source, Product(
             Rounding(float(step), int(none)),
@@ -300,7 +306,9 @@ class _Finder:
             read.add(source)
         if len(read) != 1 or len({p.rounding for p, _ in found}) != 1:
             raise AnotherShape("queries, keys and values are of different inputs")
-        (query, head), (key, _), (value, _) = found
+        (query, head), (key, other), (value, third) = found
+        if not head == other == third:
+            raise AnotherShape("queries, keys and values have heads of different lengths")
         return (query, key, value), read.pop(), head, scale
 
     def embeddings(self, name: str) -> Embeddings:
@@ -314,11 +322,12 @@ class _Finder:
             raise AnotherShape("places do not count from 0")
         if ids != "input_ids" or not (chosen == "token_type_ids" or self.is_zero(chosen)):
             raise AnotherShape("words or types are looked up by something else")
+        kinds = _dequantised(types, type_scales)
         return Embeddings(
             words,
             word_scales,
             _dequantised(places, place_scales),
-            _dequantised(types, type_scales),
+            kinds if chosen == "token_type_ids" else kinds[:1],
         )
 
     def rows(self, name: str) -> tuple[Table, Float32 | None, str]:
