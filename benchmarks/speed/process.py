@@ -14,19 +14,23 @@ from speed.engines import Setting
 from speed.workloads import Query
 
 WORKER = Path(__file__).with_name("worker.py")
+LARGE = 1000.0
+"""MB from which a process is not kept for the next workload: all engines have to fit into
+the machine together, or they wait for its disk."""
 
 
 class Worker:
-    """An engine in its own process; alive until `close`.
+    """An engine in its own process; alive until `close`, if need be in a new one.
 
     `absent` says why it cannot take part, else None. `load_seconds` and `load_megabytes`
-    are of starting it.
+    are of starting it first.
     """
 
     def __init__(self, name: str, setting: Setting, *, memory: float, log: Path) -> None:
         self.name = name
+        self._log = log
         threads = str(setting.threads)
-        environment = {
+        self._environment = {
             **os.environ,
             **dict.fromkeys(
                 ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), threads
@@ -34,27 +38,18 @@ class Worker:
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",
         }
-        command = [sys.executable, str(WORKER), name, str(setting.models)]
-        command += [f"--threads={threads}", f"--max-length={setting.max_length}"]
-        command += [f"--memory={memory}"]
-        with log.open("ab") as errors:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment,
-                text=True,
-                # An interrupt is for the one who asks; what was measured is still reported.
-                start_new_session=True,
-            )
-        first = self._read()
+        self._command = [sys.executable, str(WORKER), name, str(setting.models)]
+        self._command += [f"--threads={threads}", f"--max-length={setting.max_length}"]
+        self._command += [f"--memory={memory}"]
+        first = self._start()
         self.absent: str | None = first.get("absent", first.get("error"))
         self.load_seconds = float(first.get("seconds", 0.0))
         self.load_megabytes = float(first.get("peak", 0.0))
 
     def ask(self, queries: Sequence[Query], clients: int = 1) -> dict[str, Any]:
         """Return seconds and scores a query, or an `error`."""
+        if self._process.poll() is not None:
+            self._start()
         asked = [{"query": q.text, "texts": q.candidates} for q in queries]
         assert self._process.stdin is not None
         try:
@@ -62,7 +57,10 @@ class Worker:
             self._process.stdin.flush()
         except BrokenPipeError:
             return {"error": "its process ended"}
-        return self._read()
+        reply = self._read()
+        if reply.get("peak", 0.0) > LARGE:
+            self.close()
+        return reply
 
     def close(self) -> None:
         """End the process."""
@@ -75,6 +73,20 @@ class Worker:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def _start(self) -> dict[str, Any]:
+        with self._log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self._environment,
+                text=True,
+                # An interrupt is for the one who asks; what was measured is still reported.
+                start_new_session=True,
+            )
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from speed import process
 from speed.agreement import agree
 from speed.bars import bars
 from speed.bm25 import Bm25
@@ -173,6 +174,22 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
     finally:
         for worker in [*workers, lost]:
             worker.close()
+
+
+def test_a_process_that_took_much_makes_room_and_is_there_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LARGE", 1.0)
+    worker = Worker(NEW, Setting(tmp_path, 1, 64), memory=8, log=tmp_path / "log.txt")
+    try:
+        asked = [Query("a ship at sea", tuple(TEXTS))]
+        first, ended = worker.ask(asked), worker._process
+        assert ended.returncode == 0
+        again = worker.ask(asked)
+        assert worker._process.pid != ended.pid
+        assert again["scores"] == first["scores"]
+    finally:
+        worker.close()
 
 
 def test_rows_of_ours_name_the_engine_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
