@@ -1,7 +1,8 @@
 """Fit the margins of the cascades that come with the package, and write them down.
 
-    python scripts/fit_cascade.py runs/mined            # print the fit
-    python scripts/fit_cascade.py runs/mined --write    # and put it into margins.json
+    python scripts/fit_cascade.py runs/mined                      # print the fit
+    python scripts/fit_cascade.py runs/mined --write              # and put it into margins.json
+    python scripts/fit_cascade.py runs/mined --confidence 0.95    # another promise
 
 The folder holds what `secondpass mine` wrote. Its queries that training held out are
 searched, hybrid, in an index of the passages that belong to them, and the candidates are
@@ -39,21 +40,25 @@ def main() -> int:
     parser.add_argument("--cheap", default=CHEAP)
     parser.add_argument("--full", default="bundled")
     parser.add_argument("--k", type=int, default=10)
-    parser.add_argument("--confidence", type=float, default=0.95)
+    promise = parser.add_mutually_exclusive_group()
+    promise.add_argument("--lost", type=float, help="of the top k, on average; default 0.1")
+    promise.add_argument("--confidence", type=float, help="that all of the top k is kept")
     parser.add_argument("--queries", type=int, default=600)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
+    if arguments.confidence is None and arguments.lost is None:
+        arguments.lost = 0.1
     cheap, full = load_reranker(arguments.cheap), load_reranker(arguments.full)
     queries, documents = held_out(arguments.folder, arguments.queries)
     scores = searched(queries, documents, cheap, full, arguments.candidates)
-    k, confidence = arguments.k, arguments.confidence
-    margin = fit_margin(*scores, k=k, confidence=confidence)
+    asked = {"k": arguments.k, "confidence": arguments.confidence, "lost": arguments.lost}
+    margin = fit_margin(*scores, **asked)
     share = kept_share(scores[0], margin)
     print(f"{margin}: {share:.1%} of candidates go on")
     # The other scale that comes to mind, for comparison: deviations of the query's scores.
     spread = [[s / statistics.pstdev(one) for s in one] for one in scores[0]]
-    other = fit_margin(spread, scores[1], k=k, confidence=confidence)
+    other = fit_margin(spread, scores[1], **asked)
     print(f"in deviations: {other.value:.3f}, {kept_share(spread, other):.1%} go on")
     if arguments.write:
         write(margin, share, cheap, full, arguments)
@@ -125,6 +130,7 @@ def write(
         "margin": margin.value,
         "k": margin.k,
         "confidence": margin.confidence,
+        "lost": margin.lost,
         "queries": margin.queries,
         "candidates": arguments.candidates,
         "go_on": round(share, 3),

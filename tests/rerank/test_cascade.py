@@ -39,6 +39,42 @@ def test_a_fit_loses_at_most_the_stated_share_and_wastes_nothing(
         assert kept < confidence * (len(queries) + 1) + 1e-9
 
 
+def share_lost(cheap: list[float], full: list[float], margin: Margin) -> float:
+    wanted = top(full, margin.k)
+    return len(wanted - set(survivors(cheap, margin))) / len(wanted)
+
+
+@given(st.lists(QUERY, min_size=9, max_size=40), st.integers(1, 4), st.floats(0.1, 0.9))
+def test_a_fit_by_loss_loses_at_most_that_and_wastes_nothing(
+    queries: list[list[tuple[float, float]]], k: int, lost: float
+) -> None:
+    cheap = [[c for c, _ in q] for q in queries]
+    full = [[f for _, f in q] for q in queries]
+    margin = fit_margin(cheap, full, k=k, lost=lost)
+    assert (margin.k, margin.confidence, margin.lost) == (k, None, lost)
+    room = lost * (len(queries) + 1) - 1
+    both = list(zip(cheap, full, strict=True))
+    assert sum(share_lost(c, f, margin) for c, f in both) <= room + 1e-9
+    if margin.value > 0:
+        smaller = Margin(math.nextafter(margin.value, -math.inf), k)
+        assert sum(share_lost(c, f, smaller) for c, f in both) > room - 1e-9
+
+
+def test_fresh_queries_lose_no_more_than_was_stated() -> None:
+    numbers = random.Random(8)
+
+    def query() -> tuple[list[float], list[float]]:
+        full = [numbers.gauss(0, 3) for _ in range(30)]
+        return [f + numbers.gauss(0, 2) for f in full], full
+
+    gone, trials = 0.0, 200
+    for _ in range(trials):
+        cheap, full = zip(*(query() for _ in range(60)), strict=True)
+        margin = fit_margin(cheap, full, k=5, lost=0.1)
+        gone += sum(share_lost(*query(), margin) for _ in range(10))
+    assert 0.06 < gone / (10 * trials) < 0.11
+
+
 def test_fresh_queries_keep_their_top_as_often_as_was_stated() -> None:
     numbers = random.Random(7)
 
@@ -77,6 +113,10 @@ def test_too_few_queries_are_refused_and_the_number_is_said(
         ([[1.0]], [[1.0]], {"confidence": 1.0}, "between 0 and 1"),
         ([[1.0]], [[1.0]], {"confidence": 0}, "between 0 and 1"),
         ([[1.0]], [[1.0]], {"k": 0}, "k must be"),
+        ([[1.0]], [[1.0]], {"lost": 0.0}, "lost must be"),
+        ([[1.0]], [[1.0]], {"lost": 1}, "lost must be"),
+        ([[1.0]], [[1.0]], {"lost": 0.5, "confidence": 0.5}, "not to both"),
+        ([[1.0]] * 8, [[1.0]] * 8, {"lost": 0.1}, "at least 9"),
     ],
 )
 def test_fits_that_cannot_be_made(

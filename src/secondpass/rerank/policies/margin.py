@@ -26,15 +26,17 @@ class Margin:
     """A candidate whose cheap score is over `value` below the `k`-th best is ruled out.
 
     - `value`: on the cheap reranker's own scale, 0 or more; `k`: at least 1.
-    - `confidence`: at least this share of queries keep all of the full reranker's top `k`,
-      if they are drawn as the `queries` were that it was fitted on; None and 0 for a
-      margin that somebody chose.
+    - What it holds to for queries drawn as the `queries` were that it was fitted on:
+      `confidence`, at least this share of them keep all of the full reranker's top `k`; or
+      `lost`, of its top `k` at most this share is ruled out on average. Both None and
+      `queries` 0 for a margin that somebody chose.
     """
 
     value: float
     k: int = 10
     confidence: float | None = None
     queries: int = 0
+    lost: float | None = None
 
     def __post_init__(self) -> None:
         require_count("k", self.k)
@@ -47,35 +49,55 @@ def fit_margin(
     full: Sequence[Sequence[float]],
     *,
     k: int = 10,
-    confidence: float = 0.95,
+    confidence: float | None = None,
+    lost: float | None = None,
 ) -> Margin:
-    """Return the smallest margin that keeps the full top `k` for a share of the queries.
+    """Return the smallest margin that keeps the full top `k` as well as is asked for.
 
     - `cheap`, `full`: for each query the scores of the same candidates in the same order,
       by the cheap and by the full reranker.
-    - `confidence`: above 0 and below 1.
+    - `confidence`: the share of queries that keep all of it, above 0 and below 1; .95 where
+      neither is given.
+    - `lost`: instead, the share of it that may be ruled out on average, above 0 and below 1.
 
-    Each query needs some margin: from its k-th best cheap score down to the lowest cheap
-    score among the k that the full reranker puts on top (ties there go to the earlier
-    candidate). Of the margins that n queries need, the ceil((n + 1) · confidence)-th
+    Each candidate of the full top k (ties there go to the earlier one) needs some margin:
+    from the query's k-th best cheap score down to its own. By `confidence`, a query needs
+    the largest of them, and of those of n queries the ceil((n + 1) · confidence)-th
     smallest is returned, the quantile of split conformal prediction (Vovk et al., 2005): a
-    further query drawn like these needs no more with a chance of at least `confidence`.
-    Raises `InputError` for lists that do not match, numbers that are not finite, and too
-    few queries for the confidence.
+    further query drawn like these needs no more with a chance of at least `confidence`. By
+    `lost`, it is the smallest with (n · loss + 1) / (n + 1) at most `lost`, where loss is
+    the mean share that these queries lose: a further one loses no more in expectation
+    (conformal risk control, Angelopoulos et al., ICLR 2024,
+    https://arxiv.org/abs/2208.02814).
+
+    Raises `InputError` for lists that do not match, numbers that are not finite, both
+    `confidence` and `lost`, and too few queries.
     """
     k = require_count("k", k)
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence must be between 0 and 1, not {confidence!r}")
+    if confidence is not None and lost is not None:
+        raise InputError(
+            "A margin is fitted to a confidence or to what may be lost, not to both"
+        )
+    if lost is None and confidence is None:
+        confidence = 0.95
+    for name, share in (("confidence", confidence), ("lost", lost)):
+        if share is not None and not 0 < share < 1:
+            raise InputError(f"{name} must be between 0 and 1, not {share!r}")
     if len(cheap) != len(full):
         raise InputError(f"There are {len(cheap)} lists of cheap scores and {len(full)} full")
     needed = [_needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))]
-    value = conformal(needed, confidence)
+    if lost is not None:
+        value, least = _losing(needed, lost), fewest(1 - _exactly(lost))
+    else:
+        assert confidence is not None
+        value, least = conformal([max(one) for one in needed], confidence), fewest(confidence)
     if value is None:
+        asked = f"a confidence of {confidence}" if lost is None else f"a loss of {lost}"
         raise InputError(
-            f"{len(needed)} queries are too few for a confidence of {confidence}",
-            fix=f"Give at least {fewest(confidence)}, or ask for less confidence.",
+            f"{len(needed)} queries are too few for {asked}",
+            fix=f"Give at least {least}, or ask for {'less' if lost is None else 'more'}.",
         )
-    return Margin(value, k, confidence, len(needed))
+    return Margin(value, k, confidence, len(needed), lost)
 
 
 def conformal(needed: Sequence[float], confidence: float) -> float | None:
@@ -88,15 +110,29 @@ def conformal(needed: Sequence[float], confidence: float) -> float | None:
     return sorted(needed)[place - 1] if place <= len(needed) else None
 
 
-def fewest(confidence: float) -> int:
+def fewest(confidence: float | Fraction) -> int:
     """Return the least n for which `conformal` finds a number; `confidence` is below 1."""
     share = _exactly(confidence)
     return math.ceil(share / (1 - share))
 
 
-def _exactly(confidence: float) -> Fraction:
+def _exactly(share: float | Fraction) -> Fraction:
     """Return it as written in decimals, so that 19 queries are enough for 0.95."""
-    return Fraction(repr(float(confidence)))
+    return share if isinstance(share, Fraction) else Fraction(repr(float(share)))
+
+
+def _losing(needed: Sequence[Sequence[float]], lost: float) -> float | None:
+    """Return the smallest margin that conformal risk control allows, None if there is none."""
+    room = _exactly(lost) * (len(needed) + 1) - 1
+    if room < 0:
+        return None
+    # What each margin, from the largest down, would lose if it were not met.
+    shares = sorted(((m, Fraction(1, len(one))) for one in needed for m in one), reverse=True)
+    for margin, share in shares:
+        room -= share
+        if room < 0:
+            return margin
+    return 0.0
 
 
 def survivors(scores: Sequence[float | None], margin: Margin) -> list[int]:
@@ -119,7 +155,9 @@ def known_margin(cheap: BaseReranker, full: BaseReranker) -> Margin:
     wanted = (cheap.base.identity, full.base.identity)
     for row in _rows():
         if (row["cheap"]["identity"], row["full"]["identity"]) == wanted:
-            return Margin(row["margin"], row["k"], row["confidence"], row["queries"])
+            return Margin(
+                row["margin"], row["k"], row.get("confidence"), row["queries"], row.get("lost")
+            )
     raise InputError(
         f"No margin is known for a cascade of {cheap.model!r} and {full.model!r}",
         why="one was fitted for other models, or for other versions of them",
@@ -135,7 +173,8 @@ def _rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _needed(query: int, cheap: Sequence[float], full: Sequence[float], k: int) -> float:
+def _needed(query: int, cheap: Sequence[float], full: Sequence[float], k: int) -> list[float]:
+    """Return the margin that each of the full top `k` needs, 0 or more."""
     if len(cheap) != len(full) or not cheap:
         raise InputError(
             f"Query {query} has {len(cheap)} cheap scores and {len(full)} full ones",
@@ -144,7 +183,8 @@ def _needed(query: int, cheap: Sequence[float], full: Sequence[float], k: int) -
     if not all(map(math.isfinite, [*cheap, *full])):
         raise InputError(f"Query {query} has a score that is not finite")
     top = sorted(range(len(full)), key=lambda i: -full[i])[:k]
-    return max(0.0, _kth(cheap, k) - min(cheap[i] for i in top))
+    line = _kth(cheap, k)
+    return [max(0.0, line - cheap[i]) for i in top]
 
 
 def _kth(scores: Sequence[float], k: int) -> float:
