@@ -41,14 +41,14 @@ def main() -> int:
     parser.add_argument("--full", default="bundled")
     parser.add_argument("--k", type=int, default=10)
     promise = parser.add_mutually_exclusive_group()
-    promise.add_argument("--lost", type=float, help="of the top k, on average; default 0.1")
+    promise.add_argument("--lost", type=float, help="of the top k, on average; default 0.05")
     promise.add_argument("--confidence", type=float, help="that all of the top k is kept")
     parser.add_argument("--queries", type=int, default=600)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     if arguments.confidence is None and arguments.lost is None:
-        arguments.lost = 0.1
+        arguments.lost = 0.05
     cheap, full = load_reranker(arguments.cheap), load_reranker(arguments.full)
     queries, documents = held_out(arguments.folder, arguments.queries)
     scores = searched(queries, documents, cheap, full, arguments.candidates)

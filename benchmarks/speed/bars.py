@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from speed.engines import ENGINES, KEPT, OURS, TORCH
+from speed.engines import ENGINES, KEPT, OURS, PRUNED, TORCH
 from speed.results import Result
 from speed.workloads import Workload
 
 OVER_TORCH, OVER_PEERS, INDEX_OVER_TORCH, FLAT = 4.0, 1.5, 20.0, 1.25
+PRUNED_OVER_TORCH, PRUNED_OVER_PEERS = 8.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,24 @@ class Table:
 def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
     """Yield each promise, with the measured ratio, on one collection's lengths."""
     table = Table(results, collection)
-    ours, torch, peers = table.get(OURS, 100), table.get(TORCH, 100), table.peers(100)
-    yield _at_least(
-        f"100 candidates, over sentence-transformers in fp32: at least {OVER_TORCH} times",
-        None if ours is None or torch is None else ours.rate / torch.rate,
-        OVER_TORCH,
-    )
-    best = max(peers, key=lambda r: r.rate, default=None)
+    torch = table.get(TORCH, 100)
+    best = max(table.peers(100), key=lambda r: r.rate, default=None)
     name = "the best peer" if best is None else f"the best peer ({best.engine})"
-    yield _at_least(
-        f"100 candidates, over {name}: at least {OVER_PEERS} times",
-        None if ours is None or best is None else ours.rate / best.rate,
-        OVER_PEERS,
-    )
+    for engine, where, over_torch, over_peers in (
+        (OURS, "100 candidates", OVER_TORCH, OVER_PEERS),
+        (PRUNED, "100 candidates in a cascade", PRUNED_OVER_TORCH, PRUNED_OVER_PEERS),
+    ):
+        ours = table.get(engine, 100)
+        yield _at_least(
+            f"{where}, over sentence-transformers in fp32: at least {over_torch} times",
+            None if ours is None or torch is None else ours.rate / torch.rate,
+            over_torch,
+        )
+        yield _at_least(
+            f"{where}, over {name}: at least {over_peers} times",
+            None if ours is None or best is None else ours.rate / best.rate,
+            over_peers,
+        )
     one, others = table.get(OURS, 1), table.peers(1)
     if one is None or not others:
         yield Bar("one pair alone: p50 below every peer's", None)

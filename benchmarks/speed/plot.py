@@ -8,9 +8,16 @@ from pathlib import Path
 from speed.engines import ENGINES
 from speed.results import Result
 
-COLOURS = {"ours": "#1f6fb4", "index": "#2a9d4a", "peer": "#b0b0b0", "loop": "#d9c27a"}
+COLOURS = {
+    "ours": "#1f6fb4",
+    "pruned": "#7fb3d9",
+    "index": "#2a9d4a",
+    "peer": "#b0b0b0",
+    "loop": "#d9c27a",
+}
 TITLES = {
     "ours": "secondpass, same weights",
+    "pruned": "secondpass, same weights, in a cascade",
     "index": "secondpass over an index (its own reader)",
     "peer": "peers",
     "loop": "plain loop",

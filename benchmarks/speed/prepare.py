@@ -29,6 +29,7 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     "fastembed": recipes.fastembed,
     "secondpass-fp32": recipes.secondpass_fp32,
     "secondpass-int8": recipes.secondpass_int8,
+    "secondpass-cascade": recipes.secondpass_cascade,
 }
 """By folder, in an order in which each finds what it is made of."""
 

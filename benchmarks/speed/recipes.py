@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from secondpass.cli.doctor import cpu_features
+from speed.bm25 import Bm25
 
 MADE_FROM = "made-from.json"
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +20,9 @@ CALIBRATION = ROOT / "examples" / "calibration" / "pairs.jsonl"
 SEED = 7
 SAMPLES, CALIBRATION_LENGTH = 300, 384
 """What sentence-transformers' recipe for OpenVINO uses."""
+CHEAP, MARGIN = "bundled-tiny", "margin.json"
+LOST = 0.2
+"""Of the top 10 of all scores, what a cascade may rule out on average."""
 
 
 def weights(models: Path, made: Path) -> None:
@@ -158,6 +163,29 @@ def secondpass_fp32(models: Path, made: Path) -> None:
 def secondpass_int8(models: Path, made: Path) -> None:
     """Export with `secondpass export` in static int8."""
     _secondpass(models, made, "int8")
+
+
+def secondpass_cascade(models: Path, made: Path) -> None:
+    """Fit a cascade's margin on the calibration questions, with what BM25 finds for each."""
+    from secondpass import Reranker
+    from secondpass.rerank.policies.margin import fit_margin
+
+    about = json.loads((models / MADE_FROM).read_text("utf-8"))
+    pairs = [json.loads(line) for line in CALIBRATION.read_text("utf-8").splitlines()]
+    texts = list(dict.fromkeys(pair["text"] for pair in pairs))
+    search = Bm25(texts)
+    both = Reranker(CHEAP), Reranker(models / "secondpass-int8")
+    scores: tuple[list[list[float]], ...] = ([], [])
+    for query in dict.fromkeys(pair["query"] for pair in pairs):
+        found = [texts[p] for p in search.best(query, 50)]
+        for lists, model in zip(scores, both, strict=True):
+            response = model.rerank(
+                query, found, max_length=about["max_length"], passages="first"
+            )
+            lists.append([r.score for r in sorted(response.results, key=lambda r: r.index)])
+    margin = fit_margin(scores[0], scores[1], lost=LOST)
+    made.mkdir()
+    (made / MARGIN).write_text(json.dumps(asdict(margin)), "utf-8")
 
 
 def _secondpass(models: Path, made: Path, precision: Any) -> None:

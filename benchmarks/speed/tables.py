@@ -39,7 +39,7 @@ def workload_table(results: Sequence[Result], load: Workload) -> list[str]:
             reason = (r.error or "not run").replace("|", "/").replace("\n", " ")
             lines.append(row([about, f"failed: {reason[:90]}", *[""] * (len(header) - 2)]))
             continue
-        cells = [f"**{about}**" if ENGINES[r.engine].kind in ("ours", "index") else about]
+        cells = [f"**{about}**" if ENGINES[r.engine].own else about]
         cells += [f"{r.rate:,.1f}", f"{r.spread:.0%}"]
         cells += [f"{r.milliseconds(50):,.1f}", f"{r.milliseconds(95):,.1f}"]
         cells += [_ratio(r, torch), _ratio(r, best)]
@@ -48,7 +48,10 @@ def workload_table(results: Sequence[Result], load: Workload) -> list[str]:
         if found is None:
             cells += ["", "", ""]
         else:
-            cells += [f"{found.top:.3f}", f"{found.overlap:.3f}", f"{found.difference:.3f}"]
+            cells += [f"{found.top:.3f}", f"{found.overlap:.3f}"]
+            # What was not scored has no logit of its own.
+            pruned = ENGINES[r.engine].kind == "pruned"
+            cells.append("" if pruned else f"{found.difference:.3f}")
         lines.append(row(cells))
     return lines
 

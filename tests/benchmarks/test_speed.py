@@ -21,6 +21,7 @@ from speed.engines import (
     OURS,
     OURS_OPENVINO,
     OURS_ORT,
+    PRUNED,
     TORCH,
     Setting,
     secondpass_engine,
@@ -115,7 +116,7 @@ def promised(results: Sequence[Result]) -> list[bool | None]:
 
 
 def test_promises_are_met_not_met_or_not_measured() -> None:
-    assert promised([]) == [None] * 7
+    assert promised([]) == [None] * 9
     results = [
         *(result(OURS, n, 400, peak) for n, peak in ((1, 290), (100, 300), (1000, 320))),
         *(result(TORCH, n, 100, 900) for n in (1, 100)),
@@ -124,11 +125,12 @@ def test_promises_are_met_not_met_or_not_measured() -> None:
         result(KEPT, 100, 2000),
         result(KEPT, 1000, 2000),
     ]
-    assert promised(results) == [True, True, True, True, True, True, True]
+    assert promised(results) == [True, True, None, None, True, True, True, True, True]
     results[4].rates[:] = [101.0] * 3
     results[2].peak = 9000.0
     results[8].seconds[:] = [1.5]
-    assert promised(results) == [False, True, True, True, False, False, False]
+    results.append(result(PRUNED, 100, 760))
+    assert promised(results) == [False, True, False, True, True, True, False, False, False]
 
 
 def test_a_failed_engine_is_in_the_table_with_its_reason() -> None:

@@ -173,7 +173,7 @@ def test_the_margin_that_comes_with_the_package_is_of_these_very_models() -> Non
     cheap, full = Reranker("bundled-tiny"), Reranker()
     margin = known_margin(cheap, full)
     assert margin.value > 0
-    assert margin.confidence is not None
+    assert margin.lost is not None
     assert margin.queries >= 100
     assert Cascade(cheap, full).margin == margin
     with pytest.raises(InputError, match="fit_margin"):

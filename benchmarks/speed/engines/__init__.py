@@ -30,8 +30,8 @@ class Setting:
 class Entry:
     """An engine's module and factory, and what to know when reading its row.
 
-    - `kind`: "ours", "peer", "loop" (no product, a plain loop) or "index" (ours, another
-      model that keeps what it read).
+    - `kind`: "ours", "peer", "loop" (no product, a plain loop), "index" (ours, another
+      model that keeps what it read) or "pruned" (ours, does not score all).
     - `torch`: whether PyTorch is in the process.
     """
 
@@ -41,9 +41,15 @@ class Entry:
     about: str
     torch: bool = False
 
+    @property
+    def own(self) -> bool:
+        """Whether it is secondpass."""
+        return self.kind in ("ours", "pruned", "index")
+
 
 TORCH = "sbert-torch"
 OURS, OURS_ORT, OURS_OPENVINO = "secondpass", "secondpass-onnxruntime", "secondpass-openvino"
+PRUNED = "secondpass-cascade"
 KEPT, SEEN, NEW = "index-kept", "index-seen", "index-new"
 _SBERT = "sentence_transformers_engine"
 ENGINES: dict[str, Entry] = {
@@ -77,6 +83,9 @@ ENGINES: dict[str, Entry] = {
     ),
     OURS_OPENVINO: Entry(
         "secondpass_engine", "openvino", "ours", "secondpass, static int8 on OpenVINO"
+    ),
+    PRUNED: Entry(
+        "secondpass_engine", "cascade", "pruned", "secondpass, static int8 after bundled-tiny"
     ),
     KEPT: Entry("index_engine", "kept", "index", "secondpass reader, states kept in an index"),
     SEEN: Entry("index_engine", "seen", "index", "secondpass reader, texts seen before"),

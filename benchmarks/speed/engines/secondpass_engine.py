@@ -8,13 +8,16 @@ that of the others.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from secondpass import Reranker
+from secondpass import BaseReranker, Cascade, Reranker
 from secondpass.engine.runtimes import ENGINES, ENVIRONMENT
+from secondpass.rerank.policies.margin import Margin
 from speed.engines import NotAvailableError, Setting
+from speed.recipes import CHEAP, MARGIN
 
 
 class Secondpass:
@@ -24,7 +27,7 @@ class Secondpass:
         # A worker holds one engine, so nothing else in it is changed by this.
         os.environ[ENVIRONMENT] = engine
         self._length = setting.max_length
-        self._model = Reranker(setting.models / folder, threads=setting.threads)
+        self._model: BaseReranker = Reranker(setting.models / folder, threads=setting.threads)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return one logit a text, in the order of the texts."""
@@ -37,8 +40,22 @@ class Secondpass:
         return logits
 
 
+class Cascaded(Secondpass):
+    """Lets a cheap model rule out candidates; those get the lowest logit of the others."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting, "secondpass-int8")
+        said = json.loads((setting.models / "secondpass-cascade" / MARGIN).read_text("utf-8"))
+        cheap = Reranker(CHEAP, threads=setting.threads)
+        self._model = Cascade(cheap, self._model, Margin(**said))
+
+
 def int8(setting: Setting) -> Secondpass:
     return Secondpass(setting, "secondpass-int8")
+
+
+def cascade(setting: Setting) -> Cascaded:
+    return Cascaded(setting)
 
 
 def onnxruntime(setting: Setting) -> Secondpass:
