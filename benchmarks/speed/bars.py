@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from speed.engines import ENGINES, KEPT, OURS, PRUNED, TORCH
-from speed.results import Result
+from speed.results import Result, ratios
 from speed.workloads import Workload
 
 OVER_TORCH, OVER_PEERS, INDEX_OVER_TORCH, FLAT = 4.0, 1.5, 20.0, 1.25
@@ -60,12 +62,12 @@ def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
         ours = table.get(engine, 100)
         yield _at_least(
             f"{where}, over sentence-transformers in fp32: at least {over_torch} times",
-            None if ours is None or torch is None else ours.rate / torch.rate,
+            _over(ours, torch),
             over_torch,
         )
         yield _at_least(
             f"{where}, over {name}: at least {over_peers} times",
-            None if ours is None or best is None else ours.rate / best.rate,
+            _over(ours, best),
             over_peers,
         )
     one, others = table.get(OURS, 1), table.peers(1)
@@ -105,7 +107,7 @@ def _index(table: Table) -> Iterator[Bar]:
     yield _at_least(
         "index with kept states, 100 candidates:"
         f" at most 1/{INDEX_OVER_TORCH:.0f} of the time of torch in fp32",
-        None if kept is None or torch is None else kept.rate / torch.rate,
+        _over(kept, torch),
         INDEX_OVER_TORCH,
     )
     thousand = table.get(KEPT, 1000)
@@ -115,6 +117,13 @@ def _index(table: Table) -> Iterator[Bar]:
     else:
         mine, theirs = thousand.milliseconds(50), torch.milliseconds(50)
         yield Bar(f"{text}: {mine:.0f} ms against {theirs:.0f} ms", mine < theirs)
+
+
+def _over(one: Result | None, other: Result | None) -> float | None:
+    """Return how much faster one was, as the median of the rounds, as the tables have it."""
+    if one is None or other is None:
+        return None
+    return float(np.median(ratios(one, other)))
 
 
 def _at_least(text: str, ratio: float | None, least: float) -> Bar:
