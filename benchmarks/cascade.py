@@ -11,6 +11,7 @@ scores are those of `benchmarks/quality.py`, from .cache/quality as far as they 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,10 @@ from measuring.pairs import PairScores, Scorer
 from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
-from secondpass import Embedder
+from secondpass import Embedder, InputError, Reranker
 from secondpass.models import bundled_path
 from secondpass.rerank.policies.compose import CHEAP
-from secondpass.rerank.policies.margin import Margin, fit_margin, survivors
+from secondpass.rerank.policies.margin import Margin, fit_margin, known_margin, survivors
 
 PROMISES: Sequence[Mapping[str, float]] = (
     {"confidence": 0.95},
@@ -91,6 +92,16 @@ def told(promise: Mapping[str, float]) -> str:
     return f"of the top 10 at most {promise['lost']:.0%} lost"
 
 
+def line(name: str, lists: Sequence[Lists], margins: Sequence[Margin]) -> str:
+    """Return a row: what each collection's margin leaves and changes."""
+    measured = [one.change(margin) for one, margin in zip(lists, margins, strict=True)]
+    changes = [change for change, _ in measured]
+    scored = float(np.mean([share for _, share in measured]))
+    mean, error = overall(changes)
+    cells = [name, f"{scored:.0%}", *(f"{c.mean:+.4f}" for c in changes)]
+    return f"| {' | '.join(cells)} | {mean:+.4f} ± {error:.4f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -116,15 +127,14 @@ def main() -> None:
     print(f"| promise | scored | {' | '.join(arguments.collections)} | mean |")
     print("|---|---|" + "---|" * (len(lists) + 1))
     for promise in PROMISES:
-        measured = [
-            one.change(fitted([o for o in lists if o is not one], arguments.fit, promise))
+        margins = [
+            fitted([other for other in lists if other is not one], arguments.fit, promise)
             for one in lists
         ]
-        changes = [change for change, _ in measured]
-        scored = float(np.mean([share for _, share in measured]))
-        mean, error = overall(changes)
-        cells = [told(promise), f"{scored:.0%}", *(f"{c.mean:+.4f}" for c in changes)]
-        print(f"| {' | '.join(cells)} | {mean:+.4f} ± {error:.4f} |")
+        print(line(told(promise), lists, margins))
+    with contextlib.suppress(InputError):
+        known = known_margin(Reranker(arguments.cheap), Reranker(arguments.full))
+        print(line("that which comes with the package", lists, [known] * len(lists)))
 
 
 if __name__ == "__main__":
