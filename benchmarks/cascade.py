@@ -127,10 +127,14 @@ def main() -> None:
     print(f"| promise | scored | {' | '.join(arguments.collections)} | mean |")
     print("|---|---|" + "---|" * (len(lists) + 1))
     for promise in PROMISES:
-        margins = [
-            fitted([other for other in lists if other is not one], arguments.fit, promise)
-            for one in lists
-        ]
+        try:
+            margins = [
+                fitted([other for other in lists if other is not one], arguments.fit, promise)
+                for one in lists
+            ]
+        except InputError as error:
+            print(f"| {told(promise)} | {error} |")
+            continue
         print(line(told(promise), lists, margins))
     with contextlib.suppress(InputError):
         known = known_margin(Reranker(arguments.cheap), Reranker(arguments.full))
