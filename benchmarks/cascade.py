@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from beir import load
-from measuring.candidates import Found
 from measuring.changes import Change, overall, shared
 from measuring.embedders import known_as
 from measuring.judging import Judge
@@ -64,16 +63,17 @@ def _ranked(ids: Sequence[str], scores: Sequence[float], kept: Sequence[int]) ->
     return [ids[i] for i in sorted(kept, key=lambda i: (-scores[i], i))]
 
 
-def read(name: str, queries: int | None, depth: int, cheap: Scorer, full: Scorer) -> Lists:
+def read(
+    name: str, queries: int | None, depth: int, embedder: Embedder, models: Sequence[Scorer]
+) -> Lists:
     """Search a collection and score what is found, as far as the cache does not know it."""
     how = member(name)
     collection = load(name, queries, how.given, how.qrels)
-    embedder = Embedder()
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
     key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    found: Mapping[str, Found] = gathered(collection, how, embedder, key, depth=100)
-    ids = {query: [e.id for e in stages["hybrid"][:depth]] for query, stages in found.items()}
-    scores = [one.score(collection, ids) for one in (cheap, full)]
+    found = gathered(collection, how, embedder, key, depth=depth)
+    ids = {query: [e.id for e in stages["hybrid"]] for query, stages in found.items()}
+    scores = [one.score(collection, ids) for one in models]
     one, other = ({q: [s[q][i] for i in ids[q]] for q in ids} for s in scores)
     return Lists(name, Judge(collection.qrels, relevant=how.relevant), ids, one, other)
 
@@ -116,11 +116,10 @@ def main() -> None:
     if len(arguments.collections) < 2:
         parser.error("--collections: a margin is fitted on other collections, so name two")
     cache = PairScores(CACHE / "scores.sqlite")
-    cheap, full = (
-        Scorer(model, cache, states=CACHE) for model in (arguments.cheap, arguments.full)
-    )
+    models = [Scorer(one, cache, states=CACHE) for one in (arguments.cheap, arguments.full)]
+    embedder = Embedder()
     lists = [
-        read(name, arguments.queries, arguments.candidates, cheap, full)
+        read(name, arguments.queries, arguments.candidates, embedder, models)
         for name in arguments.collections
     ]
     cache.close()

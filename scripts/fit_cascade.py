@@ -43,7 +43,7 @@ def main() -> int:
     promise = parser.add_mutually_exclusive_group()
     promise.add_argument("--lost", type=float, help="of the top k, on average; default 0.05")
     promise.add_argument("--confidence", type=float, help="that all of the top k is kept")
-    parser.add_argument("--queries", type=int, default=600)
+    parser.add_argument("--queries", type=int, default=150)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()

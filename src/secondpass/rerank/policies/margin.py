@@ -87,7 +87,7 @@ def fit_margin(
         raise InputError(f"There are {len(cheap)} lists of cheap scores and {len(full)} full")
     needed = [_needed(q, *pair, k) for q, pair in enumerate(zip(cheap, full, strict=True))]
     if lost is not None:
-        value, least = _losing(needed, lost), fewest(1 - _exactly(lost))
+        value, least = _losing(needed, lost), math.ceil(1 / _exactly(lost)) - 1
     else:
         assert confidence is not None
         value, least = conformal([max(one) for one in needed], confidence), fewest(confidence)
@@ -110,15 +110,15 @@ def conformal(needed: Sequence[float], confidence: float) -> float | None:
     return sorted(needed)[place - 1] if place <= len(needed) else None
 
 
-def fewest(confidence: float | Fraction) -> int:
+def fewest(confidence: float) -> int:
     """Return the least n for which `conformal` finds a number; `confidence` is below 1."""
     share = _exactly(confidence)
     return math.ceil(share / (1 - share))
 
 
-def _exactly(share: float | Fraction) -> Fraction:
+def _exactly(share: float) -> Fraction:
     """Return it as written in decimals, so that 19 queries are enough for 0.95."""
-    return share if isinstance(share, Fraction) else Fraction(repr(float(share)))
+    return Fraction(repr(float(share)))
 
 
 def _losing(needed: Sequence[Sequence[float]], lost: float) -> float | None:
@@ -156,7 +156,7 @@ def known_margin(cheap: BaseReranker, full: BaseReranker) -> Margin:
     for row in _rows():
         if (row["cheap"]["identity"], row["full"]["identity"]) == wanted:
             return Margin(
-                row["margin"], row["k"], row.get("confidence"), row["queries"], row.get("lost")
+                row["margin"], row["k"], row["confidence"], row["queries"], row["lost"]
             )
     raise InputError(
         f"No margin is known for a cascade of {cheap.model!r} and {full.model!r}",
