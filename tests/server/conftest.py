@@ -32,11 +32,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @dataclass
 class Running:
-    """A server in a thread, its address and its insides."""
+    """A server in a thread, its addresses and its insides; port 0 where there is no gRPC."""
 
     url: str
     service: RerankService
     server: uvicorn.Server
+    grpc_port: int = 0
 
 
 @contextmanager
@@ -60,7 +61,8 @@ def running(settings: ServerSettings, traces: Any = None) -> Iterator[Running]:
             assert thread.is_alive()
             time.sleep(0.01)
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        yield Running(url, app.state.service, server)
+        grpc = app.state.grpc
+        yield Running(url, app.state.service, server, 0 if grpc is None else grpc.port)
     finally:
         server.should_exit = True
         thread.join(30)

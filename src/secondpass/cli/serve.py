@@ -27,6 +27,13 @@ def serve(
         typer.Option(help="The address to listen at; others than this machine need --keys."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen at; 0 for any.")] = 8080,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Where clients of Weaviate's gRPC ask, as a rule 50051; 0 for any port.",
+            show_default="nowhere",
+        ),
+    ] = None,
     keys: Annotated[
         Path | None, typer.Option(help="A file of `secondpass keys`: who may use it.")
     ] = None,
@@ -90,6 +97,7 @@ def serve(
             llm=llm,
             host=host,
             port=port,
+            grpc_port=grpc_port,
             keys=keys,
             strict=strict,
             weaviate_open=weaviate_open,

@@ -47,10 +47,12 @@ from secondpass.server.observing.watching import Watched
 from secondpass.server.reranking import Choose, endpoint, score_endpoint
 from secondpass.server.service import RerankService
 from secondpass.server.settings import ServerSettings
+from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 if TYPE_CHECKING:
     from secondpass.server.observing.tracing import Traces
+    from secondpass.server.over_grpc import OverGrpc
 
 _log = logging.getLogger("secondpass.server")
 _SLASHES = re.compile("/{2,}")
@@ -60,21 +62,26 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     """Return the application; its models are loaded when it starts.
 
     `traces` is closed when it ends. Raises InputError for settings that cannot be,
-    MissingExtraError without the extra `server`.
+    MissingExtraError without the extra `server`, or `grpc` where there is a port for it.
     """
     service = RerankService(settings)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
         keys.entries()
     answering, metrics = Answering(service, keys), Metrics(service)
-    agents = OverHttp(answering)
+    agents, classes = OverHttp(answering), Classes(service)
+    grpc = None if settings.grpc_port is None else _over_grpc(answering, classes)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(service.load)
-        _log.info("ready", extra={"fields": _summary(service)})
+        if grpc is not None:
+            await grpc.start(app)
+        _log.info("ready", extra={"fields": _summary(service, grpc)})
         yield
         _log.info("stopping", extra={"fields": {"under_way": service.at_once}})
+        if grpc is not None:
+            await grpc.stop()
         await agents.close()
         drained = await anyio.to_thread.run_sync(service.close)
         if traces is not None:
@@ -89,12 +96,14 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service = service
+    app.state.service, app.state.grpc = service, grpc
     for router in native(answering):
         app.include_router(router)
     about = About(answering, metrics)
     probes = _probes(about)
-    app.router.routes += [*_routes(answering, about), *probes, *agents.routes()]
+    app.router.routes += [*_routes(answering, about, classes), *probes, *agents.routes()]
+    if grpc is not None:
+        app.router.routes += grpc.routes
     app.add_middleware(Timely, seconds=settings.body_timeout)
     if keys is None:
         app.add_middleware(NoStrangers)
@@ -110,7 +119,14 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     return app
 
 
-def _routes(answering: Answering, about: About) -> list[Route]:
+def _over_grpc(answering: Answering, classes: Classes) -> OverGrpc:
+    from secondpass.server.over_grpc import OverGrpc
+    from secondpass.server.weaviate.rpc.calls import Calls
+
+    return OverGrpc(answering.service, Calls(answering, classes).routes())
+
+
+def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]:
     posted: dict[str, Dialect | Choose] = {
         "/v1/rerank": detect.on_v1_rerank,
         "/v1/v1/rerank": detect.on_v1_rerank,
@@ -147,7 +163,7 @@ def _routes(answering: Answering, about: About) -> list[Route]:
         *routes,
         *openai.routes(answering),
         *searching.routes(answering, public=public),
-        *weaviate_routes(answering),
+        *weaviate_routes(answering, classes),
         *cloudflare.routes,
     ]
 
@@ -164,7 +180,7 @@ def _probes(about: About) -> list[Route]:
     return routes
 
 
-def _summary(service: RerankService) -> dict[str, object]:
+def _summary(service: RerankService, grpc: OverGrpc | None) -> dict[str, object]:
     settings = service.settings
     return {
         "version": secondpass.__version__,
@@ -172,6 +188,7 @@ def _summary(service: RerankService) -> dict[str, object]:
         "indexes": list(settings.indexes),
         "data": None if settings.data is None else str(settings.data),
         "keys": settings.keys is not None,
+        **({} if grpc is None else {"grpc_port": grpc.port}),
     }
 
 

@@ -16,16 +16,22 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _OPENING = b"[{"
 
 
-async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
-    """Return a request's body, which is JSON or nothing; raises `Problem` as `read_body`."""
+async def read_content(request: Request, *, most: int) -> bytes:
+    """Return a request's body; raises `Problem` (413) for more than `most` bytes."""
     content = bytearray()
     async for some in request.stream():
         content += some
         if len(content) > most:
             raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
-    if _too_deep(bytes(content), depth):
-        raise invalid(f"the JSON is nested deeper than {depth}")
     return bytes(content)
+
+
+async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
+    """Return a request's body, which is JSON or nothing; raises `Problem` as `read_body`."""
+    content = await read_content(request, most=most)
+    if _too_deep(content, depth):
+        raise invalid(f"the JSON is nested deeper than {depth}")
+    return content
 
 
 async def read_body(request: Request, *, most: int, depth: int) -> Body:

@@ -46,13 +46,16 @@ def run(
         # no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
+        stopped: SystemExit | None = None
         try:
             server.run()
         except SystemExit as error:
+            stopped = error
+        if stopped is not None or not server.started:
             raise InputError(
                 f"The server could not start at {settings.host}:{settings.port}",
-                fix="Look at what is printed above; try another --port.",
-            ) from error
+                fix="Look at what is printed above; try another --port, or --grpc-port.",
+            ) from stopped
 
 
 def configured(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:

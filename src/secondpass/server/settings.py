@@ -38,6 +38,8 @@ class ServerSettings:
       this machine is let in: `host` must be a loopback address then.
     - `max_documents` a request, `max_body` bytes, `max_depth` of nested JSON.
     - `most_waiting`: tokens of requests that may wait; beyond it the answer is 429.
+    - `grpc_port`: where clients of Weaviate's gRPC are listened to, 0 for any port; None for
+      nowhere.
     - `weaviate_open`: let requests of Weaviate's database in without a key, as it sends none.
     - `timeout`: seconds for a request, waiting included; `write_timeout`: for one that stores
       documents; `drain`: seconds for requests that
@@ -69,12 +71,19 @@ class ServerSettings:
     body_timeout: float = 60.0
     keep_alive: int = 75
     weaviate_open: bool = False
+    grpc_port: int | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
             raise InputError("There is no model to serve", fix="Name at least one.")
-        if not 0 <= self.port <= 65535:
-            raise InputError(f"The port must be from 0 to 65535, and is {self.port}")
+        for port in (self.port, 0 if self.grpc_port is None else self.grpc_port):
+            if not 0 <= port <= 65535:
+                raise InputError(f"A port must be from 0 to 65535, and is {port}")
+        if self.grpc_port and self.grpc_port == self.port:
+            raise InputError(
+                f"The port {self.port} is given for HTTP and for gRPC",
+                fix="Give gRPC another one: Weaviate's is 50051.",
+            )
         for name in _ABOVE_0:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, and is {getattr(self, name)!r}")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from secondpass.server.guarding.keys import KeyFile
-from tests.server.conftest import serving
+from tests.server.conftest import running, serving
 from tests.server.weaviate.conftest import settings
 
 HERE = Path(__file__).parent
@@ -48,3 +48,12 @@ def test_a_client_is_served(tmp_path: Path, script: str) -> None:
             run(script, 3, url, key)
         else:
             run(script, 4, str(place.hostname), str(place.port), key)
+
+
+def test_a_client_is_served_by_grpc(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    key, reader = keys.create("client", ["search", "write"]), keys.create("reader", ["search"])
+    with running(settings("bundled", tmp_path, keys=keys.file, grpc_port=0)) as found:
+        place = urlsplit(found.url)
+        ports = (str(place.port), str(found.grpc_port))
+        run("sdk_v4_grpc.py", 4, str(place.hostname), *ports, key, reader)

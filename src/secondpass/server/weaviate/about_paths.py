@@ -36,13 +36,17 @@ class AboutPaths:
 
     async def meta(self, exchange: Exchange) -> Any:
         """Return the version and the modules; all modules of a kind mean one model."""
+        settings = self._answering.service.settings
         models = {"model": {"name": self._answering.service.models[0]}}
         modules = {"reranker-transformers": models, "text2vec-transformers": {}}
-        return {
+        found: dict[str, Any] = {
             "hostname": str(exchange.request.base_url).rstrip("/"),
             "modules": modules,
             "version": VERSION,
         }
+        if settings.grpc_port is not None:
+            found["grpcMaxMessageSize"] = settings.max_body
+        return found
 
     async def nodes(self, exchange: Exchange) -> Any:
         """Return the one node that there is."""

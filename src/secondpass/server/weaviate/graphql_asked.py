@@ -16,28 +16,23 @@ from graphql import (
     get_directive_values,
 )
 
+from secondpass.server.weaviate.both_passes import Asked
 from secondpass.server.weaviate.graphql_schema import RERANK
 
 
-class Asked:
-    """The additional properties that the selections of a class ask for.
-
-    - `vectors`: whether a vector is among them.
-    - `reranks`: property and query of each `rerank`, which may be None.
-    """
-
-    def __init__(self, info: GraphQLResolveInfo[Any]) -> None:
-        blocks = [n for n in _selected(info, info.field_nodes) if n.name.value == "_additional"]
-        self.vectors = False
-        self.reranks: list[tuple[str | None, str | None]] = []
-        for node in _selected(info, blocks):
-            if node.name.value in ("vector", "vectors"):
-                self.vectors = True
-            if node.name.value == "rerank":
-                given = get_argument_values(RERANK, node, info.variable_values)
-                asked = (given.get("property"), given.get("query"))
-                if asked not in self.reranks:
-                    self.reranks.append(asked)
+def asked_in(info: GraphQLResolveInfo[Any]) -> Asked:
+    """Return what the selections of a class ask for among the additional properties."""
+    blocks = [n for n in _selected(info, info.field_nodes) if n.name.value == "_additional"]
+    vectors, reranks = False, []
+    for node in _selected(info, blocks):
+        if node.name.value in ("vector", "vectors"):
+            vectors = True
+        if node.name.value == "rerank":
+            given = get_argument_values(RERANK, node, info.variable_values)
+            asked = (given.get("property"), given.get("query"))
+            if asked not in reranks:
+                reranks.append(asked)
+    return Asked(vectors, tuple(reranks))
 
 
 def _selected(info: GraphQLResolveInfo[Any], nodes: Sequence[FieldNode]) -> list[FieldNode]:

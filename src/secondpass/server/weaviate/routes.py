@@ -26,9 +26,8 @@ Offers = Mapping[str, tuple[str, Work]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-def routes(answering: Answering) -> list[Route]:
+def routes(answering: Answering, classes: Classes) -> list[Route]:
     """Return the routes; a path that the database has and we do not says so in its form."""
-    classes = Classes(answering.service)
     about = AboutPaths(answering, classes)
     schema = SchemaPaths(answering, classes)
     objects = ObjectPaths(answering, classes)

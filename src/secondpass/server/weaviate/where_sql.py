@@ -42,7 +42,8 @@ _VALUES = {
     "boolean": ("valueBoolean",),
     "date": ("valueDate",),
 }
-_TIMES = {"_creationTimeUnix": CREATED, "_lastUpdateTimeUnix": UPDATED}
+TIMES = {"_creationTimeUnix": CREATED, "_lastUpdateTimeUnix": UPDATED}
+"""The columns of the times of an object, by the names that filters have for them."""
 _META = re.compile(r"[\\.+*?()|\[\]{}^$#&\-~]")
 
 
@@ -77,8 +78,8 @@ class _Translation:
             _check_type(where, "uuid", "id")
             ids = [quoted(object_id(value)) for value in where.values]
             return _scalar(ID, operator, ids, where, ordered=False)
-        if where.path in _TIMES:
-            column, times = _TIMES[where.path], _milliseconds(where)
+        if where.path in TIMES:
+            column, times = TIMES[where.path], _milliseconds(where)
             return _scalar(column, operator, times, where, ordered=True)
         one = self.definition.property(property_name(where.path))
         if one.column is None:

@@ -1,0 +1,52 @@
+"""Vectors on the wire: float32, little-endian, under one of several fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.rpc.messages import Vectors
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.protocol import Embedding
+
+
+def named_vectors(message: Any) -> list[tuple[str, list[float]]]:
+    """Return the vectors that a message holds, each with its name, empty where it has none.
+
+    Whatever the age of the client that sent it. Raises Problem (422) for bytes that are no
+    vector, and for several vectors in one.
+    """
+    return list(_vectors(message))
+
+
+def to_bytes(vector: Embedding) -> bytes:
+    """Return a vector as it is sent."""
+    return vector.astype("<f4").tobytes()
+
+
+def _vectors(message: Any) -> Iterator[tuple[str, list[float]]]:
+    fields = message.DESCRIPTOR.fields_by_name
+    for one in message.vectors:
+        if one.type == Vectors.VECTOR_TYPE_MULTI_FP32:
+            raise refused("vectors of several vectors are not supported here")
+        yield one.name, _numbers(one.vector_bytes)
+    for one in message.vector_for_targets if "vector_for_targets" in fields else ():
+        held = [numbers for _, numbers in _vectors(one)]
+        yield from ((one.name, numbers) for numbers in held)
+    if "vector_per_target" in fields and not message.vector_for_targets:
+        yield from ((n, _numbers(content)) for n, content in message.vector_per_target.items())
+    if message.vector_bytes:
+        yield "", _numbers(message.vector_bytes)
+    elif "vector" in fields and message.vector:
+        yield "", list(message.vector)
+
+
+def _numbers(content: bytes) -> list[float]:
+    import numpy as np
+
+    if len(content) % 4:
+        raise refused(f"a vector has {len(content)} bytes, which are no float32 numbers")
+    numbers: list[float] = np.frombuffer(content, dtype="<f4").tolist()
+    return numbers
