@@ -17,7 +17,7 @@ EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
 TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
-NODE_CLIENT := 'cohere-ai@>=8.1 <9'
+NODE_CLIENTS := 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
@@ -77,14 +77,14 @@ $(VENV)/.test: $(VENV)/.demo
 $(NATIVE)/kernels.so: $(wildcard $(NATIVE)/*.[ch]) $(NATIVE)/build.py | $(VENV)/.made
 	@$(BIN)/python $(NATIVE)/build.py || echo "secondpass runs in ONNX Runtime alone" >&2
 
-# A client that tests ask the server with; without npm they are skipped, and say so.
+# Clients that tests ask the server with; without npm they are skipped, and say so.
 $(VENV)/.node: $(VENV)/.made
 	@if command -v npm >/dev/null; then \
-	  echo "-- installing $(NODE_CLIENT) for Node"; mkdir -p $(VENV)/node; \
+	  echo "-- installing $(NODE_CLIENTS) for Node"; mkdir -p $(VENV)/node; \
 	  npm install --prefix $(VENV)/node --no-audit --no-fund --no-package-lock --ignore-scripts \
-	    --loglevel=error $(NODE_CLIENT) > $(VENV)/npm.log 2>&1 && touch $@ \
-	    || echo "npm failed, and tests with Node's client are skipped; see $(VENV)/npm.log" >&2; \
-	else echo "-- there is no npm here, so the tests with Node's client are skipped"; fi
+	    --loglevel=error $(NODE_CLIENTS) > $(VENV)/npm.log 2>&1 && touch $@ \
+	    || echo "npm failed, and tests with Node's clients are skipped; see $(VENV)/npm.log" >&2; \
+	else echo "-- there is no npm here, so the tests with Node's clients are skipped"; fi
 
 # Clients 3 and 4 of Weaviate are one distribution: each has a folder, for tests that run it.
 $(VENV)/.weaviate: $(VENV)/.test

@@ -1,13 +1,15 @@
-"""The official clients, old and new, each in an interpreter of its own.
+"""The official clients, old and new, each in an interpreter of its own, and that for Node.
 
-Both are one distribution, so that only one of them could be imported here. They are looked
-for in the folders that SECONDPASS_WEAVIATE3 and SECONDPASS_WEAVIATE4 name, or where `make
-test` puts them.
+Those for Python are one distribution, so that only one of them could be imported here. They
+are looked for in the folders that SECONDPASS_WEAVIATE3 and SECONDPASS_WEAVIATE4 name, or where
+`make test` puts them.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,28 @@ def test_a_client_is_served_by_grpc(tmp_path: Path) -> None:
         place = urlsplit(found.url)
         ports = (str(place.port), str(found.grpc_port))
         run("sdk_v4_grpc.py", 4, str(place.hostname), *ports, key, reader)
+
+
+NODE = shutil.which("node") or ""
+MODULES = Path(sys.prefix) / "node" / "node_modules"
+
+
+@pytest.mark.skipif(not NODE, reason="there is no node on this machine")
+@pytest.mark.skipif(
+    not (MODULES / "weaviate-client").is_dir(),
+    reason="weaviate-client for Node is not installed: make .venv/.node",
+)
+def test_the_client_for_node_is_served(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    key = keys.create("client", ["search", "write"])
+    with running(settings("bundled", tmp_path, keys=keys.file, grpc_port=0)) as found:
+        place = urlsplit(found.url)
+        given = {"host": place.hostname, "port": place.port, "grpcPort": found.grpc_port}
+        done = subprocess.run(
+            [NODE, str(HERE / "sdk_node.cjs"), json.dumps({**given, "key": key})],
+            env={"NODE_PATH": str(MODULES)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
