@@ -4,8 +4,9 @@
 
 Half of them are what schemathesis makes of the OpenAPI document, half are mutations of good
 requests to every dialect: wrong types, missing and odd values, broken JSON, deep nesting,
-wrong methods and headers. Exit status 1 where an answer is 5xx, is no JSON, takes over
-`--seconds`, or the server is gone afterwards.
+wrong methods and headers; and half as many again are calls by gRPC with fields of any value
+and flipped bytes. Exit status 1 where an answer is 5xx, or what gRPC has for it, is no JSON,
+takes over `--seconds`, or the server is gone afterwards.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import grpc
 import httpx2
+from calls import WRONG, called
 from mutations import CLOUDFLARE, GOOD, broken, mutated
-from running import Server, ours
+from running import Server, free_port, ours
 
 # What a mutation may rightly meet: the model failed is not among them.
 RIGHT = range(200, 500)
@@ -59,9 +62,12 @@ def main() -> int:
     arguments = parser.parse_args()
     chooser = random.Random(arguments.seed)
     statuses: Counter[int] = Counter()
+    codes: Counter[str] = Counter()
     wrong: list[str] = []
     with TemporaryDirectory() as folder:
+        port = free_port()
         options = ["--data", str(Path(folder) / "data"), "--timeout", "20"]
+        options += ["--grpc-port", str(port)]
         with Server(ours(*options), ready="/ready", log=Path(folder) / "log") as server:
             with httpx2.Client(base_url=server.url, timeout=60) as http:
                 _fill(http)
@@ -71,10 +77,17 @@ def main() -> int:
                     why = _wrong(response, seconds, arguments.seconds)
                     if why is not None:
                         wrong.append(f"{name}: {why}: {response.request.content[:200]!r}")
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                for _ in range(arguments.requests // 2):
+                    name, code, seconds = called(channel, chooser)
+                    codes[code.name] += 1
+                    if code in WRONG or seconds > arguments.seconds:
+                        wrong.append(f"{name}: {code.name} after {seconds:.0f} s")
             failed = schemathesis(server.url, arguments.requests // 2 // 8)
             alive = server.running()
             status = httpx2.get(f"{server.url}/ready", timeout=30).status_code
     print("statuses of mutations:", dict(sorted(statuses.items())))
+    print("codes of calls:", dict(sorted(codes.items())))
     print(f"{len(wrong)} wrong answers; schemathesis ended with {failed}; alive: {alive}")
     for line in wrong[:20]:
         print(line)
@@ -98,6 +111,9 @@ def _wrong(response: httpx2.Response, seconds: float, most: float) -> str | None
 def _fill(http: httpx2.Client) -> None:
     http.post("/api/v1/indexes", json={"name": "docs"})
     http.post("/v1/schema", json={"class": "Doc"})
+    http.post("/v1/schema", json={"class": "Made", "vectorizer": "text2vec-transformers"})
+    objects = [{"class": name, "properties": {"text": "the sea"}} for name in ("Doc", "Made")]
+    http.post("/v1/batch/objects", json={"objects": objects})
     http.post(CLOUDFLARE, json={"id": "docs"})
     row: dict[str, Any] = {"id": "a", "text": "the sea", "metadata": {"year": 2001}}
     http.post("/api/v1/indexes/docs/documents", json={"documents": [row]})

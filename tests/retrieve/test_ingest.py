@@ -149,9 +149,6 @@ def test_a_bad_file_does_not_stop_the_rest(setting):
 
 
 def test_a_missing_package_does_not_stop_the_rest(setting, monkeypatch):
-    from secondpass.retrieve.readers import office
-
-    office._converter.cache_clear()
     monkeypatch.setitem(sys.modules, "markitdown", None)
     write(setting.files / "a.pdf", "%PDF")
     errors = []

@@ -14,6 +14,7 @@ import pytest
 from secondpass.errors import MissingExtraError, ReadError
 from secondpass.retrieve.readers import READERS, find_files, read_file
 from secondpass.types import Document
+from tests.retrieve.pdfs import WORDS, pdf
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -224,21 +225,7 @@ def test_slides(tmp_path):
 def test_pdf(tmp_path):
     pytest.importorskip("pdfminer")
     pytest.importorskip("markitdown")
-    stream = b"BT /F1 18 Tf 20 100 Td (Quarterly figures) Tj ET"
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R"
-        b"/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    body, table = b"%PDF-1.4\n", b"0000000000 65535 f \n"
-    for number, content in enumerate(objects, 1):
-        table += b"%010d 00000 n \n" % len(body)
-        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    end = b"xref\n0 6\n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
-    path = write(tmp_path / "a.pdf", body + end % (table, len(body)))
+    path = write(tmp_path / "a.pdf", pdf(WORDS % b"Quarterly figures"))
     assert [d.text.strip() for d in read(path)] == ["Quarterly figures"]
 
 
@@ -246,9 +233,6 @@ def test_pdf(tmp_path):
     ("module", "name", "extra"), [("bs4", "a.html", "index"), ("markitdown", "a.pdf", "ingest")]
 )
 def test_a_missing_package_says_how_to_get_it(tmp_path, monkeypatch, module, name, extra):
-    from secondpass.retrieve.readers import office
-
-    office._converter.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"secondpass\[{extra}\]"):
         read(write(tmp_path / name, "x"))

@@ -6,13 +6,26 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from secondpass.retrieve.readers.apart import SECONDS
+from secondpass.server.settings import ServerSettings
+from tests.retrieve.pdfs import endless
 from tests.retrieve.test_readers import docx
-from tests.server.cloudflare.conftest import BREAD, FRANCE, WHALES, keys, put, search
+from tests.server.cloudflare.conftest import (
+    ACCOUNT,
+    BREAD,
+    FRANCE,
+    WHALES,
+    keys,
+    put,
+    search,
+)
+from tests.server.conftest import running
 from tests.server.test_life import until
 
 Make = Callable[..., str]
@@ -206,3 +219,25 @@ def test_a_word_file_is_read(http: httpx2.Client, make: Make) -> None:
     pytest.importorskip("markitdown", reason="the extra ingest is not installed")
     up = put(http, make(), "a.docx", docx("Quarterly figures"), kind="x")
     assert (up["status"], up.get("error")) == ("completed", None)
+
+
+def test_a_file_that_is_read_for_ever_holds_up_nobody(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("markitdown")
+    settings = ServerSettings(models=[model], data=tmp_path)
+    path = "/ai-search/namespaces/default/instances/docs"
+    with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
+        http.post("/ai-search/instances", json={"id": "docs", "cache": False})
+        put(http, path, "good.md", FRANCE)
+        number = put(http, path, "endless.pdf", endless(), wait=False)["id"]
+        until(lambda: item(http, path, number)["status"] == "running")
+        assert keys(search(http, path, "capital")) == ["good.md"]
+    # The server has stopped, and the file was put back; at the next start it has its time.
+    monkeypatch.setenv(SECONDS, "1")
+    with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
+        until(lambda: item(http, path, number)["status"] == "error")
+        said = item(http, path, number)["error"]
+        assert "it took over 1 seconds" in said
+        assert str(tmp_path) not in said
+        assert put(http, path, "more.md", WHALES)["status"] == "completed"

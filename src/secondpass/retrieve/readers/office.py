@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from secondpass.errors import MissingExtraError
-from secondpass.retrieve.readers.base import unreadable
+from secondpass.retrieve.readers.apart import Apart
 from secondpass.retrieve.readers.markdown import first_heading
 from secondpass.types import Document
 
@@ -18,40 +17,23 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     """Give the file as one document, in Markdown; the title is the file's own or its first
     heading.
 
-    Raises MissingExtraError without markitdown, ReadError for a file it cannot read.
+    Raises MissingExtraError without markitdown, ReadError for a file it cannot read, or not
+    within the time and memory that a file may take.
     """
-    converter = _converter()
-    from markitdown import MarkItDownException, MissingDependencyException
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = converter.convert_local(str(path))
-    except MissingDependencyException as error:
-        kind = path.suffix.lower().lstrip(".")
+    if importlib.util.find_spec("markitdown") is None:
         raise MissingExtraError(
-            f"reading {path.suffix}", package=f"markitdown[{kind}]", extra="ingest"
-        ) from error
-    except (MarkItDownException, OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    text = result.text_content if result.text_content is not None else ""
-    title = result.title.strip() if result.title else first_heading(text)
+            "reading PDF, DOCX and PPTX", package="markitdown", extra="ingest"
+        )
+    text, title = _apart().converted(path)
+    title = title.strip() if title else first_heading(text)
     yield Document(text, name, title=title or None)
 
 
+def leave_off() -> None:
+    """Stop reading, in whatever thread: it raises ReadError there."""
+    _apart().leave_off()
+
+
 @cache
-def _converter() -> Any:
-    try:
-        from markitdown import MarkItDown
-        from markitdown.converters import DocxConverter, PdfConverter, PptxConverter
-    except ImportError as error:
-        raise MissingExtraError(
-            "reading PDF, DOCX and PPTX", package="markitdown", extra="ingest"
-        ) from error
-    # Only these: the others would take a damaged file for plain text and give its bytes,
-    # and what is read must not depend on which plugins are installed.
-    converter = MarkItDown(enable_builtins=False, enable_plugins=False)
-    kinds: tuple[Any, ...] = (DocxConverter, PdfConverter, PptxConverter)
-    for kind in kinds:
-        converter.register_converter(kind())
-    return converter
+def _apart() -> Apart:
+    return Apart()

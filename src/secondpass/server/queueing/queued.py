@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
@@ -26,6 +26,10 @@ TOKENS_AT_ONCE = 8192
 # A token of English has about so many characters.
 _CHARACTERS = 4
 _LEAST_TOKENS = 8
+# How often, in seconds, what cannot be stopped is asked whether it is still wanted.
+_GLANCE = 0.1
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -43,6 +47,11 @@ class Ticket:
             self._jobs.append(job)
             if self._gone:
                 job.cancel()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits for the request any more."""
+        return self._gone
 
     def cancel(self) -> None:
         """Give up the request's place: nobody waits for it any more."""
@@ -63,6 +72,29 @@ def with_ticket(ticket: Ticket) -> Iterator[None]:
         yield
     finally:
         _ticket.reset(token)
+
+
+def while_wanted(do: Callable[[], T]) -> T:
+    """Do what blocks and cannot be stopped, and return what it gives.
+
+    Raises GoneError as soon as the ticket is given up; what was begun then ends unseen.
+    """
+    ticket, found = _ticket.get(), Future[T]()
+    if ticket is None:
+        return do()
+
+    def work() -> None:
+        try:
+            found.set_result(do())
+        except BaseException as error:  # noqa: BLE001 - for whoever waits
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="secondpass-beside", daemon=True).start()
+    while not ticket.gone:
+        wait([found], _GLANCE)
+        if found.done():
+            return found.result()
+    raise GoneError("nobody waits for it any more")
 
 
 class Queued(Wrapping):

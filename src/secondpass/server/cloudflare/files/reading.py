@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
-from secondpass.retrieve.readers import SourceFile, read_file, text
+from secondpass.retrieve.readers import SourceFile, office, read_file, text
 from secondpass.retrieve.readers.files import suffix_of
 from secondpass.server.cloudflare.files.file_kinds import is_packed
 from secondpass.server.cloudflare.files.item import Item
 from secondpass.server.cloudflare.search.fields import ITEM, Value
+from secondpass.server.queueing.jobs import GoneError
+from secondpass.server.queueing.queued import while_wanted
 from secondpass.types import Document
 
 _MOST_ROWS = 20_000
@@ -26,7 +28,8 @@ def read_item(item: Item, path: Path, columns: Mapping[str, Value]) -> list[Docu
     """Return the documents of a file, with the ids and the metadata that the index gets.
 
     A table without a column of text is read as plain text. Raises ReadError for a file that
-    cannot be read, MissingExtraError where reading it needs a package.
+    cannot be read, MissingExtraError where reading it needs a package, GoneError when the
+    worker is told to leave off.
     """
     try:
         found = _read(path)
@@ -57,7 +60,11 @@ def _read(path: Path) -> list[Document]:
         raise ReadError(f"files that end in {suffix} are not read", fix="Unpack it first.")
     if suffix in _ZIPPED:
         _check_unpacked(path)
-    return list(_bounded(read_file(SourceFile(path, path.parent))))
+    try:
+        return while_wanted(lambda: list(_bounded(read_file(SourceFile(path, path.parent)))))
+    except GoneError:
+        office.leave_off()
+        raise
 
 
 def _bounded(documents: Iterator[Document]) -> Iterator[Document]:

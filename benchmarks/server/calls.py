@@ -1,0 +1,123 @@
+"""Good calls by gRPC, and ways to spoil them: fields of any value, and flipped bytes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import FieldDescriptor
+
+from secondpass.server.weaviate.rpc.messages import (
+    BatchDeleteRequest,
+    BatchObjectsRequest,
+    SearchRequest,
+)
+
+WRONG = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+_WHERE = {"operator": "OPERATOR_EQUAL", "value_text": "sea", "target": {"property": "text"}}
+_VECTOR = b"\0\0\x80\x3f" * 2
+GOOD = (
+    ("Search", SearchRequest(collection="Doc", limit=2, filters=_WHERE)),
+    ("Search", SearchRequest(collection="Doc", bm25_search={"query": "sea"}, autocut=1)),
+    ("Search", SearchRequest(collection="Doc", near_vector={"vector_bytes": _VECTOR})),
+    ("Search", SearchRequest(collection="Made", near_text={"query": ["sea"], "distance": 1})),
+    (
+        "Search",
+        SearchRequest(
+            collection="Made",
+            hybrid_search={"query": "sea", "alpha": 0.5},
+            rerank={"property": "text", "query": "sea"},
+            metadata={"uuid": True, "vector": True, "score": True},
+            properties={"non_ref_properties": ["text"]},
+        ),
+    ),
+    (
+        "BatchObjects",
+        BatchObjectsRequest(objects=[{"collection": "Doc", "vector_bytes": _VECTOR}]),
+    ),
+    ("BatchDelete", BatchDeleteRequest(collection="Doc", filters=_WHERE, dry_run=True)),
+)
+_NUMBERS = (0, 1, -1, 2, 3, 10, 10_001, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 2**32 - 1)
+_REALS = (0.0, 0.5, -1.0, 1.0, 2.0, 1e308, 1e-300, float("inf"), float("-inf"), float("nan"))
+_TEXTS = ("", "text", "Doc", "Made", "sea", "id", "_id", "\0", "x" * 5000, "' OR 1=1 --", "🌊")
+_BYTES = (b"", b"abc", b"\0" * 4, _VECTOR, b"\xff" * 8, b"\0\0\xc0\x7f" * 2)
+_DEPTH = 6
+
+
+def spoiled(good: Any, chooser: random.Random) -> bytes:
+    """Return the bytes of a message like this one with something wrong in it."""
+    message = type(good)()
+    message.CopyFrom(good)
+    for _ in range(chooser.randint(1, 3)):
+        _change(message, chooser, _DEPTH)
+    content = bytearray(message.SerializeToString())
+    if content and chooser.random() < 0.2:
+        for _ in range(chooser.randint(1, 4)):
+            content[chooser.randrange(len(content))] = chooser.randrange(256)
+    return bytes(content)
+
+
+def called(channel: Any, chooser: random.Random) -> tuple[str, grpc.StatusCode, float]:
+    """Make one spoiled call; return what it was, its code, and its seconds."""
+    name, good = chooser.choice(GOOD)
+    content = spoiled(good, chooser)
+    send = channel.unary_unary(f"/weaviate.v1.Weaviate/{name}")
+    started = time.perf_counter()
+    try:
+        send(content, timeout=60)
+        code = grpc.StatusCode.OK
+    except grpc.RpcError as error:
+        said: Any = error
+        code = said.code()
+    return f"{name} {content[:200]!r}", code, time.perf_counter() - started
+
+
+def _change(message: Any, chooser: random.Random, depth: int) -> None:
+    field = chooser.choice(message.DESCRIPTOR.fields)
+    if chooser.random() < 0.1:
+        message.ClearField(field.name)
+        return
+    value = getattr(message, field.name)
+    if field.type == FieldDescriptor.TYPE_MESSAGE:
+        _change_within(value, field, chooser, depth)
+    elif hasattr(value, "append"):
+        value.extend(_any(field, chooser) for _ in range(chooser.randint(1, 4)))
+    else:
+        setattr(message, field.name, _any(field, chooser))
+
+
+def _change_within(value: Any, field: Any, chooser: random.Random, depth: int) -> None:
+    if not depth:
+        return
+    if field.message_type.GetOptions().map_entry:
+        if isinstance(value, Mapping) and field.message_type.fields[1].message_type is None:
+            value[chooser.choice(_TEXTS)] = chooser.choice(_BYTES)
+        return
+    if hasattr(value, "add"):
+        value = value.add() if not value or chooser.random() < 0.5 else chooser.choice(value)
+    else:
+        value.SetInParent()
+    if value.DESCRIPTOR.fields:
+        for _ in range(chooser.randint(1, 3)):
+            _change(value, chooser, depth - 1)
+
+
+def _any(field: Any, chooser: random.Random) -> Any:
+    kind = field.cpp_type
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+        binary = field.type == FieldDescriptor.TYPE_BYTES
+        return chooser.choice(_BYTES if binary else _TEXTS)
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return chooser.random() < 0.5
+    if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
+        return chooser.choice(_REALS)
+    ranges = {
+        FieldDescriptor.CPPTYPE_UINT32: range(2**32),
+        FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
+        FieldDescriptor.CPPTYPE_ENUM: range(20),
+    }
+    right = ranges.get(kind, range(-(2**63), 2**63))
+    return chooser.choice([number for number in _NUMBERS if number in right])

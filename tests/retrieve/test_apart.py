@@ -1,0 +1,168 @@
+"""Files that take too much, or end what reads them, cost themselves and nothing else."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from secondpass.errors import InputError, ReadError
+from secondpass.retrieve.readers.apart import MEGABYTES, SECONDS, Apart
+from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
+
+pytest.importorskip("markitdown")
+pytest.importorskip("pdfminer")
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once somebody waits for an answer."""
+    found, get = threading.Event(), queue.Queue.get
+
+    def seen(*given: Any, **options: Any) -> Any:
+        found.set()
+        return get(*given, **options)
+
+    monkeypatch.setattr(queue.Queue, "get", seen)
+    return found
+
+
+@pytest.fixture
+def reading() -> Iterator[Apart]:
+    made = Apart()
+    yield made
+    made.leave_off()
+
+
+def saying(path: Path, words: str) -> Path:
+    path.write_bytes(pdf(WORDS % words.encode()))
+    return path
+
+
+def text(reading: Apart, path: Path) -> str:
+    return reading.converted(path)[0].strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_a_file_that_swells(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MEGABYTES, "400")
+    good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
+    bad.write_bytes(swelling(900))
+    assert bad.stat().st_size < 2_000_000
+    with pytest.raises(ReadError, match=rf"bad\.pdf.*over 400 MB.*{MEGABYTES}"):
+        reading.converted(bad)
+    assert text(reading, good) == "fine"
+
+
+def test_a_file_that_takes_for_ever(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
+    bad.write_bytes(endless())
+    assert text(reading, good) == "fine"
+    first = reading._process
+    monkeypatch.setenv(SECONDS, "1")
+    with pytest.raises(ReadError, match=rf"bad\.pdf.*over 1 seconds.*{SECONDS}"):
+        reading.converted(bad)
+    monkeypatch.delenv(SECONDS)
+    assert text(reading, good) == "fine"
+    assert reading._process is not first
+
+
+def test_what_reads_is_ended_by_somebody(
+    reading: Apart, tmp_path: Path, waits: threading.Event
+) -> None:
+    good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
+    assert text(reading, good) == "fine"
+    assert reading._process is not None
+    reading._process.kill()
+    reading._process.wait()
+    assert text(reading, good) == "fine"
+    # In the middle of a file, which then is as good as one that crashed it.
+    bad.write_bytes(endless())
+    process = reading._process
+    waits.clear()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(reading.converted, bad)
+        assert waits.wait(10)
+        os.kill(process.pid, signal.SIGSEGV)
+        with pytest.raises(ReadError, match=r"bad\.pdf.*ended with status -11"):
+            waiting.result(30)
+    assert text(reading, good) == "fine"
+
+
+def test_an_interrupted_file_leaves_no_answer_for_the_next(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = saying(tmp_path / "one.pdf", "one"), saying(tmp_path / "two.pdf", "two")
+    assert text(reading, one) == "one"
+
+    def interrupted(*given: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changed:
+        changed.setattr(queue.Queue, "get", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            reading.converted(one)
+    assert text(reading, two) == "two"
+
+
+def test_threads_each_get_their_own(reading: Apart, tmp_path: Path) -> None:
+    paths = [saying(tmp_path / f"{n}.pdf", f"file {n}") for n in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda path: text(reading, path), paths))
+    assert found == [f"file {n}" for n in range(8)]
+
+
+def test_paths_that_are_odd(reading: Apart, tmp_path: Path) -> None:
+    for name in ("a b.pdf", "é🌊.pdf", "line\nbreak.pdf", os.fsdecode(b"\xff.pdf")):
+        try:
+            path = saying(tmp_path / name, "fine")
+        except OSError:
+            continue  # Not every file system has such names.
+        assert text(reading, path) == "fine"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "²"])
+def test_limits_that_are_none(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    for variable in (SECONDS, MEGABYTES):
+        with monkeypatch.context() as changed:
+            changed.setenv(variable, value)
+            with pytest.raises(InputError, match=variable):
+                reading.converted(tmp_path / "a.pdf")
+
+
+def test_it_ends_with_its_owner(tmp_path: Path) -> None:
+    path = saying(tmp_path / "a.pdf", "fine")
+    code = (
+        "from pathlib import Path; import sys\n"
+        "from secondpass.retrieve.readers import office\n"
+        "print([d.text.strip() for d in office.read(Path(sys.argv[1]), 'a')])\n"
+        "print(office._apart()._process.pid)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    said, number = done.stdout.splitlines()
+    assert (said, done.stderr) == ("['fine']", "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number), 0)
+
+
+def test_no_thread_is_left(tmp_path: Path) -> None:
+    reading = Apart()
+    text(reading, saying(tmp_path / "a.pdf", "fine"))
+    reading.leave_off()
+    assert "secondpass-converting" not in {thread.name for thread in threading.enumerate()}
