@@ -7,7 +7,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
 MOST_AT_ONCE = 128
+READERS = 8
+"""How many threads read indexes: Arrow keeps memory for each that does."""
 EMBEDDER = "bundled-embedder"
 """The name of the model that makes vectors."""
 
@@ -68,6 +70,7 @@ class RerankService:
         self._embedder_lock = threading.Lock()
         self.llm: LLM | None = None
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
+        self._readers = ThreadPoolExecutor(READERS, "secondpass-reading")
 
     @property
     def models(self) -> list[str]:
@@ -163,7 +166,8 @@ class RerankService:
             self._collections.close()
         if self.llm is not None:
             self.llm.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._readers):
+            threads.shutdown(wait=False, cancel_futures=True)
         return done
 
     def ticket(self, timeout: float | None = None) -> Ticket:
@@ -193,6 +197,10 @@ class RerankService:
                 return await work
             except SecondpassError as error:
                 raise problem_of(error) from error
+
+    def reading(self, do: Callable[[], T]) -> Future[T]:
+        """Begin what reads an index, in one of the few threads that do."""
+        return self._readers.submit(contextvars.copy_context().run, do)
 
     def rerank(self, ask: Ask) -> RerankResponse:
         """Return the response; blocks. Raises Problem for a model that is not there."""

@@ -50,7 +50,8 @@ class Answers:
         """Return how many objects of a class pass a filter; raises Problem."""
         self._one_more()
         index = self._classes[name]
-        return index.store.documents(condition_of(index, given))
+        condition = condition_of(index, given)
+        return index.read(lambda store: store.documents(condition))
 
     def second_pass(self, found: Found, given: Mapping[str, Any]) -> list[dict[str, float]]:
         """Return the score that an object was given, as the database has it: in a list."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from secondpass.retrieve.opening import open_index
 from secondpass.server.collections import OWN_VECTORS
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance import LanceStore
+    from secondpass.retrieve.protocol import Embedding
     from secondpass.server.collections import Collection
     from secondpass.server.service import RerankService
 
+T = TypeVar("T")
 _CLASS = "class"
 
 
@@ -82,6 +85,14 @@ class ClassIndex:
             raise refused(f"class '{self.definition.name}' has no vectorizer")
         return self.collection.index.embedder
 
+    def encoded(self, texts: Sequence[str]) -> Embedding:
+        """Return a vector for each text, made where the store is read; blocks.
+
+        Raises Problem (422) where clients bring the vectors.
+        """
+        embedder = self.embedder
+        return self._service.reading(lambda: embedder.encode(list(texts))).result()
+
     def ingest_embedder(self) -> QueuedEncoder:
         """Return what makes the vectors of objects that are stored, in turn with requests."""
         return QueuedEncoder(self.collection.index.ingest_embedder(), self._service.queue)
@@ -91,7 +102,16 @@ class ClassIndex:
         model = self._service.model(self.definition.reranker)
         return self.collection.index.reranker(model) if self.definition.embeds else model
 
+    def begin(self, do: Callable[[LanceStore], T]) -> Future[T]:
+        """Begin to read the store, in one of the few threads that read."""
+        store = self.store
+        return self._service.reading(lambda: do(store))
+
+    def read(self, do: Callable[[LanceStore], T]) -> T:
+        """Do as `begin`, and return what is read; blocks."""
+        return self.begin(do).result()
+
     def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
         """Return those of these objects that are there, by id."""
-        hits = self.store.found(ids, embeddings=vectors)
+        hits = self.read(lambda store: store.found(ids, embeddings=vectors))
         return {name: from_hit(hit) for name, hit in hits.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.filters import one_of
 from secondpass.retrieve.rows import ID
@@ -22,6 +22,9 @@ from secondpass.server.weaviate.searching import (
 )
 from secondpass.server.weaviate.where import read_where
 from secondpass.server.weaviate.where_sql import to_sql
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.protocol import Embedding
 
 LIMIT = 100
 MOST = 10_000
@@ -112,16 +115,18 @@ def _hybrid(
     query, alpha = asked.get("query", ""), asked.get("alpha", _ALPHA)
     if not 0 <= alpha <= 1:
         raise refused(f"hybrid: alpha must be from 0 to 1, not {alpha}")
-    vector = near_vector(index, asked["vector"]) if "vector" in asked else None
-    if not query.strip() and vector is None:
+    given = near_vector(index, asked["vector"]) if "vector" in asked else None
+    if not query.strip() and given is None:
         raise refused("hybrid: give a query or a vector")
-    if vector is None and alpha > 0:
-        if not index.definition.embeds:
-            raise refused(
-                f"hybrid: class '{index.definition.name}' has no vectorizer: give a vector, or "
-                "alpha: 0"
-            )
-        vector = index.embedder.encode([query])[0]
+    if given is None and alpha > 0 and not index.definition.embeds:
+        raise refused(
+            f"hybrid: class '{index.definition.name}' has no vectorizer: give a vector, or "
+            "alpha: 0"
+        )
+
+    def vector() -> Embedding:
+        return index.encoded([query])[0] if given is None else given
+
     return by_both(
         index,
         query if alpha < 1 else "",
@@ -176,7 +181,8 @@ def _sorted_ids(
     index: ClassIndex, found: Sequence[Found], order: Sequence[tuple[str, bool]]
 ) -> list[str]:
     ids = [one.object.id for one in found]
-    return [hit.id for hit in index.store.listed(one_of(ID, ids), order=order, limit=len(ids))]
+    hits = index.read(lambda store: store.listed(one_of(ID, ids), order=order, limit=len(ids)))
+    return [hit.id for hit in hits]
 
 
 def _with_vectors(index: ClassIndex, found: list[Found]) -> list[Found]:

@@ -11,7 +11,6 @@ from secondpass.server.weaviate.objects import read_vector
 from secondpass.server.weaviate.refusals import refused
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.protocol import Embedding
 
 # How far a force of 1 goes, as in the database.
@@ -23,8 +22,7 @@ def near_text(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
 
     Raises Problem (422) for no concepts, and for a force that cannot be.
     """
-    embedder = index.embedder
-    found = _mean(embedder, near["concepts"], "nearText")
+    found = _mean(index, near["concepts"], "nearText")
     for name, sign in (("moveTo", -1), ("moveAwayFrom", 1)):
         move = near.get(name)
         if move is None:
@@ -33,7 +31,7 @@ def near_text(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
         force = 0.0 if force is None else float(force)
         if force < 0 or (sign < 0 and force > 1):
             raise refused(f"{name}: a force of {force} is not possible")
-        other = _mean(embedder, move["concepts"], name)
+        other = _mean(index, move["concepts"], name)
         found = found + sign * force * _STEP * (found - other)
     return found
 
@@ -60,8 +58,8 @@ def near_object(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
     return near_vector(index, there.vector.tolist())
 
 
-def _mean(embedder: Embedder, concepts: Sequence[str], name: str) -> Embedding:
+def _mean(index: ClassIndex, concepts: Sequence[str], name: str) -> Embedding:
     if not any(concept.strip() for concept in concepts):
         raise refused(f"{name}: concepts cannot be empty")
-    mean: Embedding = embedder.encode(list(concepts)).mean(axis=0)
+    mean: Embedding = index.encoded(concepts).mean(axis=0)
     return mean

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
 from secondpass.retrieve.filters import quoted
@@ -15,6 +16,7 @@ from secondpass.server.weaviate.objects import CREATED, UPDATED, from_hit
 from secondpass.server.weaviate.refusals import refused
 
 if TYPE_CHECKING:
+    from secondpass.retrieve.lance import LanceStore
     from secondpass.retrieve.protocol import Embedding
 
 Fusion = Literal["rankedFusion", "relativeScoreFusion"]
@@ -30,7 +32,9 @@ def by_vector(
     furthest: float | None,
 ) -> list[Found]:
     """Return the nearest objects that are no further than `furthest`, of 0 to 2."""
-    hits = index.store.vector(vector, limit, condition) if index.store.dimension else []
+    if not index.store.dimension:
+        return []
+    hits = index.read(lambda store: store.vector(vector, limit, condition))
     near = [hit for hit in hits if furthest is None or 1 - hit.score <= furthest]
     return [Found(from_hit(hit), distance=1 - hit.score) for hit in near]
 
@@ -48,7 +52,7 @@ def by_words(
     """
     if not query.strip():
         raise refused("keyword search (bm25) must have query set")
-    hits = _bm25(index, query, properties, limit, condition)
+    hits = _bm25(index, query, properties, limit, condition).result()
     return [
         Found(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}") for hit in hits
     ]
@@ -57,7 +61,7 @@ def by_words(
 def by_both(
     index: ClassIndex,
     query: str,
-    vector: Embedding | None,
+    vector: Callable[[], Embedding] | None,
     properties: Sequence[str] | None,
     limit: int,
     condition: str | None,
@@ -66,10 +70,14 @@ def by_both(
     fusion: Fusion,
     furthest: float | None = None,
 ) -> list[Found]:
-    """Return objects by words and by vector, fused: `alpha` is the share of the vector."""
+    """Return objects by words and by vector, fused: `alpha` is the share of the vector.
+
+    While the words are looked for, `vector` is asked for the vector.
+    """
     half = max(_LEAST_HALF, limit)
-    words = _bm25(index, query, properties, half, condition) if query.strip() else []
-    near = [] if vector is None else by_vector(index, vector, half, condition, furthest)
+    begun = _bm25(index, query, properties, half, condition) if query.strip() else None
+    near = [] if vector is None else by_vector(index, vector(), half, condition, furthest)
+    words = [] if begun is None else begun.result()
     rankings = [
         [(hit.id, hit.score) for hit in words],
         [(one.object.id, 1 - (one.distance or 0)) for one in near],
@@ -115,8 +123,10 @@ def in_order(
     if after is not None:
         behind = f"{ID} > {quoted(after)}"
         condition = behind if condition is None else f"({condition}) AND {behind}"
-    hits = index.store.listed(
-        condition, order=order, offset=offset, limit=limit, embeddings=vectors
+    hits = index.read(
+        lambda store: store.listed(
+            condition, order=order, offset=offset, limit=limit, embeddings=vectors
+        )
     )
     return [Found(from_hit(hit)) for hit in hits]
 
@@ -139,18 +149,24 @@ def _bm25(
     properties: Sequence[str] | None,
     limit: int,
     condition: str | None,
-) -> list[Hit]:
+) -> Future[list[Hit]]:
     if properties is None:
-        return index.store.bm25(query, limit, condition)
-    sums: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    for column, weight in _weighted(index, properties):
-        # Deep enough that what is best in sum is not missed for being low in each.
-        for hit in index.store.bm25(query, max(1000, 4 * limit), condition, field=column):
-            sums[hit.id] = sums.get(hit.id, 0.0) + weight * hit.score
-            hits[hit.id] = hit
-    best = sorted(sums, key=lambda name: (-sums[name], name))[:limit]
-    return [Hit(name, sums[name], hits[name].document) for name in best]
+        return index.begin(lambda store: store.bm25(query, limit, condition))
+    weighted = _weighted(index, properties)
+    # Deep enough that what is best in sum is not missed for being low in each.
+    deep = max(1000, 4 * limit)
+
+    def summed(store: LanceStore) -> list[Hit]:
+        sums: dict[str, float] = {}
+        hits: dict[str, Hit] = {}
+        for column, weight in weighted:
+            for hit in store.bm25(query, deep, condition, field=column):
+                sums[hit.id] = sums.get(hit.id, 0.0) + weight * hit.score
+                hits[hit.id] = hit
+        best = sorted(sums, key=lambda name: (-sums[name], name))[:limit]
+        return [Hit(name, sums[name], hits[name].document) for name in best]
+
+    return index.begin(summed)
 
 
 def _weighted(index: ClassIndex, properties: Sequence[str]) -> list[tuple[str, float]]:
