@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
 PEERS  := .venv-bench
+PUBLISH := .venv-wheels
 PYTHON ?=
 ARGS   ?=
 RUNS   ?= runs
@@ -28,7 +29,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality pays models margins train bench-start bench lock clean
+.PHONY: help demo test lint types docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -44,6 +45,7 @@ help:
 	@echo "make margins      fit the cascade of the bundled models again, after make models"
 	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
+	@echo "make wheels       build what is published, install it and try it"
 	@echo "make lock         write the installed versions to $(LOCK)"
 	@echo "make clean        remove $(VENV), $(PEERS), $(INDEX) and caches"
 
@@ -185,6 +187,18 @@ lock: $(VENV)/.test
 	@touch $(VENV)/.demo $(VENV)/.test
 	@echo "$(LOCK): $$(grep -c == $(LOCK)) versions"
 
+# Zig is 400 MB, in a place of its own.
+$(PUBLISH)/.made: $(VENV)/.made
+	@echo "-- making $(PUBLISH) with what builds wheels"
+	@$(BIN)/python -m venv --clear $(PUBLISH)
+	@$(PUBLISH)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+	  auditwheel hatchling twine wheel ziglang > $(PUBLISH)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(PUBLISH)/pip.log" >&2; exit 1; }
+	@touch $@
+
+wheels: $(PUBLISH)/.made
+	@$(PUBLISH)/bin/python scripts/wheels.py
+
 clean:
-	@rm -rf $(VENV) $(PEERS) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

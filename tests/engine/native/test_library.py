@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_kernels_are_chosen_by_name(library: Library) -> None:
     assert (plain.name, plain.panel) == ("avx2", 16)
     assert open_library(LIBRARY, "mmx") is None
     assert library.name in ("avx2", "avxvnni", "avx512vnni")
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="there is no /proc/cpuinfo")
+def test_the_best_kernels_of_the_processor_are_chosen(library: Library) -> None:
+    flags = set(
+        re.findall(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[0].split()
+    )
+    wide = {f"avx512{part}" for part in ("f", "bw", "dq", "vl", "_vnni")}
+    best = "avx512vnni" if wide <= flags else "avxvnni" if "avx_vnni" in flags else "avx2"
+    assert library.name == best
 
 
 def test_it_is_compiled_where_there_is_a_compiler(tmp_path: Path, library: Library) -> None:
