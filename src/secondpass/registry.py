@@ -63,6 +63,8 @@ def load_reranker(
     if model and revision is None and "@" not in model and not Path(name).is_dir():
         asked = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
         if provider in asked:
+            if exits:
+                raise InputError(f"exits is for models that run here, not {str(name)!r}")
             over: Callable[..., BaseReranker] = asked[provider].load()
             return over(provider, model)
     folder = resolve(name, revision=revision)

@@ -1,4 +1,4 @@
-"""--budget-ms, --cascade and --cache, of both commands that rerank."""
+"""--budget-ms, --cascade, --cache and --exits, of both commands that rerank."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ def test_a_cascade_of_lines(run: Run) -> None:
     assert all(r["scored"] for r in ran.json["results"])
 
 
+def test_exits_read_less_for_the_same_top(run: Run, sample_index: Path) -> None:
+    # A blend may also lift what only the first pass puts first.
+    ask = ("search", QUERY, "--index", sample_index, "--top-k", 3, "--json", "--no-blend")
+    whole, early = run(*ask).json, run(*ask, "--exits").json
+    assert [r["id"] for r in early["results"]] == [r["id"] for r in whole["results"]]
+    assert 3 <= early["usage"]["scored"] < whole["usage"]["scored"] == 50
+    # Kept scores are those of what was read, and are enough the next time.
+    kept = [run(*ask, "--exits", "--cache").json for _ in range(2)]
+    assert [r["id"] for r in kept[1]["results"]] == [r["id"] for r in whole["results"]]
+    assert kept[1]["usage"]["scored"] < 50
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -64,6 +76,9 @@ def test_a_cascade_of_lines(run: Run) -> None:
         (["--budget-ms", "soon"], 2, "soon"),
         (["--model", "bundled-tiny", "--cascade"], 2, "No margin is known"),
         (["--no-rerank", "--cascade"], 2, "--no-rerank"),
+        (["--no-rerank", "--exits"], 2, "--no-rerank"),
+        (["--model", "cohere/rerank-v3.5", "--exits"], 2, "models that run here"),
+        (["--model", "openai/gpt-5-mini", "--exits"], 2, "models that run here"),
     ],
 )
 def test_errors(

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass import Reranker
 from secondpass.server.problems import Problem
 from secondpass.server.queueing.jobs import Part
 from secondpass.server.settings import ServerSettings
@@ -127,6 +128,21 @@ def test_a_long_request_holds_up_a_short_one_for_no_longer_than_a_part(model: st
         until(lambda: found.service.queue.waiting > 1)
         assert send().result(20).status_code == 200
         assert len(long.result(60).json()["results"]) == len(texts)
+
+
+def test_exits_leave_out_what_cannot_be_among_the_first() -> None:
+    texts = [f"On page {n} there is nothing of it." for n in range(30)]
+    body: Any = {"query": "the river and the sea", "documents": [*texts, *TEXTS], "top_n": 2}
+    whole, early = (Reranker(exits=exits) for exits in (False, True))
+    expected = whole.rerank(body["query"], body["documents"], top_k=2)
+    assert early.rerank(body["query"], body["documents"], top_k=2).usage.pairs < len(texts)
+    with running(ServerSettings(exits=True)) as found, sending(found.url) as send:
+        rows = send("/v1/rerank", body).result(60).json()["results"]
+        assert [row["index"] for row in rows] == [r.index for r in expected.results]
+        # Where all are asked for, all are read.
+        del body["top_n"]
+        rows = send("/v1/rerank", body).result(60).json()["results"]
+        assert len(rows) == len(body["documents"])
 
 
 def test_limits(model: str) -> None:

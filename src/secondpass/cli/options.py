@@ -59,6 +59,13 @@ CascadeOption = Annotated[
         help="Let bundled-tiny rule out what cannot reach the top, for less work.",
     ),
 ]
+ExitsOption = Annotated[
+    bool,
+    typer.Option(
+        "--exits",
+        help="Do not read what cannot be among the --top-k, for less work (readers only).",
+    ),
+]
 CacheOption = Annotated[
     bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
 ]

@@ -34,6 +34,7 @@ def rerank(
     budget_ms: options.BudgetMs = None,
     cascade: options.CascadeOption = False,
     cache: options.CacheOption = False,
+    exits: options.ExitsOption = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Order documents by their relevance to a query.
@@ -56,6 +57,7 @@ def rerank(
             budget_ms=budget_ms,
             cascade=cascade,
             cache=cache,
+            exits=exits,
             calibration=calibration,
         )
         response = reranker.rerank(

@@ -46,6 +46,7 @@ def search(
     budget_ms: options.BudgetMs = None,
     cascade: options.CascadeOption = False,
     cache: options.CacheOption = False,
+    exits: options.ExitsOption = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Show the order before and after, side by side.")
     ] = False,
@@ -93,10 +94,10 @@ def search(
     }
     set_by_file: Any = configured(config, context)
     chosen |= set_by_file
-    around = budget_ms is not None or cache or base_url is not None
+    around = budget_ms is not None or cache or exits or base_url is not None
     if (around or chosen["cascade"]) and chosen["rerank"] is False:
         raise InputError(
-            "--budget-ms, --cascade, --cache and --base-url are for the second pass",
+            "--budget-ms, --cascade, --cache, --exits and --base-url are for the second pass",
             why="--no-rerank leaves it out",
         )
     if around:
@@ -108,6 +109,7 @@ def search(
                 budget_ms=budget_ms,
                 cascade=chosen["cascade"],
                 cache=cache,
+                exits=exits,
             )
         chosen["cascade"] = False
     alone: SearchOptions = {"rerank": False, "calibration": None, "cascade": False}

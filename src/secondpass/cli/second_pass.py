@@ -18,6 +18,7 @@ def second_pass(
     budget_ms: float | None,
     cascade: bool,
     cache: bool,
+    exits: bool = False,
     calibration: Path | None = None,
 ) -> BaseReranker:
     """Load the model and what `--cascade` needs; raises what those and the policies raise."""
@@ -33,6 +34,7 @@ def second_pass(
             chain=chain,
             on_failure="fallback" if fallback else "raise",
             timeout=timeout,
+            exits=exits,
         ),
         cheap=load_reranker(CHEAP) if cascade else None,
         budget_ms=budget_ms,

@@ -44,6 +44,13 @@ def serve(
         bool,
         typer.Option("--weaviate-open", help="Let Weaviate's requests in without a key."),
     ] = False,
+    exits: Annotated[
+        bool,
+        typer.Option(
+            "--exits",
+            help="Do not read what cannot be among as many as are asked for (readers only).",
+        ),
+    ] = False,
     threads: options.Threads = None,
     max_documents: Annotated[int, typer.Option(help="Documents a request.")] = 1000,
     max_body: Annotated[int, typer.Option(help="Bytes a request.")] = 20_000_000,
@@ -101,6 +108,7 @@ def serve(
             keys=keys,
             strict=strict,
             weaviate_open=weaviate_open,
+            exits=exits,
             threads=threads,
             max_documents=max_documents,
             max_body=max_body,

@@ -102,8 +102,7 @@ class RerankService:
         if self.ready:
             return
         for name in self.settings.models:
-            threads = self.settings.threads
-            loaded = Reranker(name) if threads is None else Reranker(name, threads=threads)
+            loaded = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
             if isinstance(loaded.base, Hosted | LLMReranker):
                 self._models[name] = loaded
                 continue

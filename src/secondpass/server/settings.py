@@ -32,6 +32,7 @@ class ServerSettings:
     - `indexes`: folders of indexes that are searched, by name, the first of which is meant
       where a request names none; `data`: a folder for those that clients make, None where
       they may make none.
+    - `exits`: whether models leave out what cannot be among as many as a request asks for.
     - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one answers
       are sentences of the passages.
     - `keys`: a file that `secondpass keys` wrote; without one no key is asked for, and only
@@ -59,6 +60,7 @@ class ServerSettings:
     port: int = 8080
     keys: Path | None = None
     strict: bool = False
+    exits: bool = False
     threads: int | None = None
     max_documents: int = 1000
     max_body: int = 20_000_000
