@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.readers.apart import MEGABYTES, SECONDS, Apart
+from secondpass.retrieve.readers.apart import MEGABYTES, SECONDS, Apart, until
 from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
 
 pytest.importorskip("markitdown")
@@ -40,7 +40,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def reading() -> Iterator[Apart]:
     made = Apart()
     yield made
-    made.leave_off()
+    made.close()
 
 
 def saying(path: Path, words: str) -> Path:
@@ -86,8 +86,8 @@ def test_what_reads_is_ended_by_somebody(
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     assert text(reading, good) == "fine"
     assert reading._process is not None
-    reading._process.kill()
-    reading._process.wait()
+    reading._process._child.kill()
+    reading._process._child.wait()
     assert text(reading, good) == "fine"
     # In the middle of a file, which then is as good as one that crashed it.
     bad.write_bytes(endless())
@@ -96,7 +96,7 @@ def test_what_reads_is_ended_by_somebody(
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(reading.converted, bad)
         assert waits.wait(10)
-        os.kill(process.pid, signal.SIGSEGV)
+        process._child.send_signal(signal.SIGSEGV)
         with pytest.raises(ReadError, match=r"bad\.pdf.*ended with status -11"):
             waiting.result(30)
     assert text(reading, good) == "fine"
@@ -118,6 +118,49 @@ def test_an_interrupted_file_leaves_no_answer_for_the_next(
     assert text(reading, two) == "two"
 
 
+def test_left_off_before_and_while_it_is_read(
+    reading: Apart, tmp_path: Path, waits: threading.Event
+) -> None:
+    good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
+    bad.write_bytes(endless())
+    assert text(reading, good) == "fine"
+    left_off = threading.Event()
+
+    def read() -> None:
+        with until(left_off):
+            reading.converted(bad)
+
+    with ThreadPoolExecutor(1) as threads:
+        waits.clear()
+        waiting = threads.submit(read)
+        assert waits.wait(10)
+        left_off.set()
+        reading.leave_off()
+        with pytest.raises(ReadError, match="ended with status -9"):
+            waiting.result(30)
+        with pytest.raises(ReadError, match="nobody waits"):
+            threads.submit(read).result(30)
+    assert text(reading, good) == "fine"
+
+
+def test_files_of_the_current_folder_are_not_run(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert text(reading, saying(tmp_path / "a.pdf", "fine")) == "fine"
+
+
+def test_what_does_not_start_says_so(
+    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ReadError, match=r"does not start.*status 3.*secondpass\[ingest\]"):
+        reading.converted(tmp_path / "a.pdf")
+
+
 def test_threads_each_get_their_own(reading: Apart, tmp_path: Path) -> None:
     paths = [saying(tmp_path / f"{n}.pdf", f"file {n}") for n in range(8)]
     with ThreadPoolExecutor(4) as threads:
@@ -134,7 +177,7 @@ def test_paths_that_are_odd(reading: Apart, tmp_path: Path) -> None:
         assert text(reading, path) == "fine"
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "²"])
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "²", "9" * 12])
 def test_limits_that_are_none(
     reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
@@ -151,7 +194,7 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
         "from pathlib import Path; import sys\n"
         "from secondpass.retrieve.readers import office\n"
         "print([d.text.strip() for d in office.read(Path(sys.argv[1]), 'a')])\n"
-        "print(office._apart()._process.pid)\n"
+        "print(office._apart()._process._child.pid)\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -164,5 +207,5 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
 def test_no_thread_is_left(tmp_path: Path) -> None:
     reading = Apart()
     text(reading, saying(tmp_path / "a.pdf", "fine"))
-    reading.leave_off()
+    reading.close()
     assert "secondpass-converting" not in {thread.name for thread in threading.enumerate()}

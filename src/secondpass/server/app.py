@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from secondpass.errors import MissingExtraError
+from secondpass.errors import InputError, MissingExtraError
 
 try:
     import anyio.to_thread
@@ -76,7 +76,12 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(service.load)
         if grpc is not None:
-            await grpc.start(app)
+            try:
+                await grpc.start(app)
+            except InputError as error:
+                app.state.failed = error
+                await anyio.to_thread.run_sync(service.close)
+                raise
         _log.info("ready", extra={"fields": _summary(service, grpc)})
         yield
         _log.info("stopping", extra={"fields": {"under_way": service.at_once}})
@@ -96,7 +101,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service, app.state.grpc = service, grpc
+    app.state.service, app.state.grpc, app.state.failed = service, grpc, None
     for router in native(answering):
         app.include_router(router)
     about = About(answering, metrics)

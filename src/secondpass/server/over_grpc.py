@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
 
 try:
+    import google.protobuf  # noqa: F401 - for the messages of the routes
     import grpc
     import grpc.aio
 except ImportError as error:
@@ -22,6 +24,7 @@ except ImportError as error:
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
+from secondpass.engine.unicode import clean
 from secondpass.server.service import RerankService
 
 _HEALTH = "/grpc.health.v1.Health/Check"
@@ -46,7 +49,12 @@ _CODES = {
 """What the status of an answer is in gRPC; all others are internal errors."""
 # More than a key and a trace need; longer metadata is refused by the library.
 _METADATA = 65_536
+# Calls, those that only wait for their message among them, and of one connection.
+_MOST_CALLS, _MOST_STREAMS = 1000, 100
+# Clients take some 8 KB of metadata, and a message may quote what they sent.
+_LONGEST = 1000
 _TOLD = ("retry-after", "x-request-id")
+_log = logging.getLogger("secondpass.server")
 
 
 class OverGrpc:
@@ -73,9 +81,13 @@ class OverGrpc:
             ("grpc.max_receive_message_length", settings.max_body),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", _METADATA),
+            ("grpc.max_concurrent_streams", _MOST_STREAMS),
+            ("grpc.max_connection_idle_ms", settings.keep_alive * 1000),
         ]
         self._server = grpc.aio.server(
-            handlers=[_Handlers(self._handler(app))], options=options
+            handlers=[_Handlers(self._handler(app))],
+            options=options,
+            maximum_concurrent_rpcs=_MOST_CALLS,
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
@@ -88,8 +100,9 @@ class OverGrpc:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Take no more calls, and finish those under way while the server drains."""
-        await self._server.stop(self._service.settings.drain)
+        """Take no more calls, and finish those under way within `drain`; again does nothing."""
+        if self._server is not None:
+            await self._server.stop(self._service.settings.drain)
 
     def _handler(self, app: ASGIApp) -> Callable[[str], Any]:
         def handler(path: str) -> Any:
@@ -98,18 +111,19 @@ class OverGrpc:
             if path not in self._paths:
                 return None
 
-            async def call(content: bytes, context: Any) -> bytes:
-                return await self._carried(app, path, content, context)
+            async def call(messages: Any, context: Any) -> bytes:
+                return await self._carried(app, path, messages, context)
 
-            return grpc.unary_unary_rpc_method_handler(call)
+            # As a stream, so that the key is asked for before the message has arrived.
+            return grpc.stream_unary_rpc_method_handler(call)
 
         return handler
 
     async def _health(self, content: bytes, context: Any) -> bytes:
         return _SERVING if self._service.ready else _NOT_SERVING
 
-    async def _carried(self, app: ASGIApp, path: str, content: bytes, context: Any) -> bytes:
-        request = _Request(path, content, context)
+    async def _carried(self, app: ASGIApp, path: str, messages: Any, context: Any) -> bytes:
+        request = _Request(path, messages, context)
         work = asyncio.create_task(request.answered(app))
         self._under_way.add(work)
         work.add_done_callback(self._under_way.discard)
@@ -119,6 +133,8 @@ class OverGrpc:
         except asyncio.CancelledError:
             request.gone.set()
             raise
+        except Exception:  # noqa: BLE001 - what it says is for the logs, not for the client
+            _log.exception("the call failed")
         told = tuple((name, request.told[name]) for name in _TOLD if name in request.told)
         if request.status == 200:
             context.set_trailing_metadata(told)
@@ -139,29 +155,30 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 class _Request:
     """One call as the application sees it, and what it answers."""
 
-    def __init__(self, path: str, content: bytes, context: Any) -> None:
+    def __init__(self, path: str, messages: Any, context: Any) -> None:
         self.gone = asyncio.Event()
         self.status, self.content = 0, bytearray()
         self.told: Mapping[str, str] = {}
-        self._body: bytes | None = content
-        self._scope = _scope(path, content, context)
+        self._messages, self._read = messages, False
+        self._scope = _scope(path, context)
 
     @property
     def message(self) -> str:
         """What the answer says of why there is none."""
         try:
             found = json.loads(self.content)
-            return str(found["message"])
+            return clean(str(found["message"]))[:_LONGEST]
         except (ValueError, KeyError, TypeError):
-            return f"status {self.status}"
+            return "something went wrong"
 
     async def answered(self, app: ASGIApp) -> None:
         """Let the application answer."""
         await app(self._scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
-        if self._body is not None:
-            content, self._body = self._body, None
+        if not self._read:
+            content = await anext(aiter(self._messages), b"")
+            self._read = True
             return {"type": "http.request", "body": content, "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}
@@ -176,13 +193,12 @@ class _Request:
             self.content += message.get("body", b"")
 
 
-def _scope(path: str, content: bytes, context: Any) -> dict[str, Any]:
+def _scope(path: str, context: Any) -> dict[str, Any]:
     headers = [
-        (name.encode("latin-1"), value.encode("latin-1"))
+        (name.encode(), value.encode(errors="replace"))
         for name, value in context.invocation_metadata()
         if isinstance(value, str)
     ]
-    headers.append((b"content-length", str(len(content)).encode()))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

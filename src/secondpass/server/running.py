@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, MissingExtraError
@@ -32,7 +34,7 @@ def run(
     `server`, and what loading a model raises.
     """
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 - missing is better told before models are loaded
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
     from secondpass.server.observing.otel import traces_wanted
@@ -41,7 +43,7 @@ def run(
         app = create_app(settings, traces=traces_wanted(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
         app.state.service.load()
-        server = uvicorn.Server(configured(app, settings))
+        server = server_of(app, settings)
         # When it has drained, uvicorn raises the signal once more: to have stopped as told is
         # no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,11 +53,27 @@ def run(
             server.run()
         except SystemExit as error:
             stopped = error
+        if app.state.failed is not None:
+            raise app.state.failed
         if stopped is not None or not server.started:
             raise InputError(
                 f"The server could not start at {settings.host}:{settings.port}",
-                fix="Look at what is printed above; try another --port, or --grpc-port.",
+                fix="Look at what is printed above; try another --port.",
             ) from stopped
+
+
+def server_of(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
+    """Return what serves the application, HTTP and gRPC, until it is told to stop."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            grpc = app.state.grpc
+            # Beside each other: else calls would be taken while requests are drained.
+            stopping = [super().shutdown(sockets), *([] if grpc is None else [grpc.stop()])]
+            await asyncio.gather(*stopping)
+
+    return Server(configured(app, settings))
 
 
 def configured(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:

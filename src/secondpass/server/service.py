@@ -23,7 +23,13 @@ from secondpass.server.guarding.keys import TENANT
 from secondpass.server.problems import Problem, problem_of
 from secondpass.server.queueing.jobs import OverloadedError
 from secondpass.server.queueing.queue import WorkQueue
-from secondpass.server.queueing.queued import TOKENS_AT_ONCE, Queued, Ticket, with_ticket
+from secondpass.server.queueing.queued import (
+    TOKENS_AT_ONCE,
+    Queued,
+    Ticket,
+    still_wanted,
+    with_ticket,
+)
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
@@ -36,7 +42,7 @@ T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
 MOST_AT_ONCE = 128
 READERS = 8
-"""How many threads read indexes: Arrow keeps memory for each that does."""
+"""How many threads read what clients of Weaviate store: Arrow keeps memory for each."""
 EMBEDDER = "bundled-embedder"
 """The name of the model that makes vectors."""
 
@@ -198,8 +204,13 @@ class RerankService:
                 raise problem_of(error) from error
 
     def reading(self, do: Callable[[], T]) -> Future[T]:
-        """Begin what reads an index, in one of the few threads that do."""
-        return self._readers.submit(contextvars.copy_context().run, do)
+        """Begin what reads an index, in one of the few threads that do; see `awaited`."""
+
+        def turn() -> T:
+            still_wanted()
+            return do()
+
+        return self._readers.submit(contextvars.copy_context().run, turn)
 
     def rerank(self, ask: Ask) -> RerankResponse:
         """Return the response; blocks. Raises Problem for a model that is not there."""

@@ -234,6 +234,8 @@ def searches(client: Any) -> None:
     )
     assert names(by_vector) == ["dogs"]
     assert names(docs.query.hybrid("puppies", alpha=1, max_vector_distance=0.01)) == []
+    sure = HybridVector.near_text("puppies", certainty=0.99)
+    assert names(docs.query.hybrid("Germany", vector=sure, alpha=1)) == []
     assert len(docs.query.near_text("puppies", auto_limit=1).objects) < 4
 
     # Pages, order, ids.
@@ -251,7 +253,7 @@ def searches(client: Any) -> None:
     assert docs.aggregate.over_all(total_count=True).total_count == 4
     assert docs.aggregate.over_all(total_count=True, filters=some).total_count == 2
     dry = docs.data.delete_many(some, dry_run=True, verbose=True)
-    assert (dry.matches, dry.successful, len(dry.objects)) == (2, 0, 2)
+    assert (dry.matches, dry.successful, len(dry.objects)) == (2, 2, 2)
     gone = docs.data.delete_many(some, verbose=True)
     assert (gone.matches, gone.successful, gone.failed) == (2, 2, 0)
     assert {one.uuid for one in gone.objects} == {uuid.UUID(int=2), uuid.UUID(int=3)}
@@ -288,7 +290,8 @@ def refusals(client: Any) -> None:
         ("single_target is not", {"filters": Filter.by_ref("other").by_property("x").equal(1)}),
         ("no such prop", {"filters": by("absent").equal(1)}),
         ("valid property name", {"filters": by("n", length=True).equal(1)}),
-        ("cannot use", {"filters": by("n").equal("x")}),
+        ("'x' is not a number", {"filters": by("n").equal("x")}),
+        ("cannot use", {"filters": by("name").equal(5)}),
         ("another type: 0.5", {"filters": by("n").equal(0.5)}),
     ):
         assert said in refused(WeaviateQueryError, fetch, **options)
@@ -299,7 +302,7 @@ def refusals(client: Any) -> None:
     )
     assert "TenantsGet is not supported" in refused(WeaviateTenantGetError, docs.tenants.get)
     assert "cannot use" in refused(
-        WeaviateDeleteManyError, docs.data.delete_many, by("n").equal("x")
+        WeaviateDeleteManyError, docs.data.delete_many, by("name").equal(5)
     )
     # Counting, which this client does by GraphQL.
     numbers = Metrics("n").integer(maximum=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
 from secondpass.errors import InputError
 from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.over_grpc import _scope
+from secondpass.server.service import READERS
 from secondpass.server.settings import ServerSettings
 from secondpass.server.weaviate.rpc.messages import (
     BatchDeleteReply,
@@ -55,7 +59,7 @@ class Calls:
         """Make a call and return its future."""
         return self._send(name).future(_content(request), timeout=20)
 
-    def told(self, name: str, request: Any, *metadata: tuple[str, str]) -> dict[str, str]:
+    def told(self, name: str, request: Any, *metadata: tuple[str, Any]) -> dict[str, str]:
         """Make a call and return what is told besides its answer."""
         _, said = self._send(name).with_call(_content(request), metadata=metadata, timeout=20)
         return dict(said.trailing_metadata())
@@ -168,6 +172,61 @@ def test_any_bytes_are_answered(call: Calls, name: str, content: bytes) -> None:
         assert said.code().name in ("INVALID_ARGUMENT", "NOT_FOUND"), said
 
 
+def test_a_search_that_is_too_long(call: Calls) -> None:
+    code, message, _ = refused(call, "Search", SearchRequest(collection="x" * 2_000_000))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert "2,000,000 bytes" in message
+
+
+def test_a_message_that_does_not_come(model: str, tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    good = keys.create("good", ["search"])
+    given = settings(model, tmp_path, keys=keys.file, grpc_port=0, body_timeout=0.5)
+    never = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        never.wait(20)
+        yield b""
+
+    with running(given) as found, calling(found) as call:
+        send = call.channel.stream_unary("/weaviate.v1.Weaviate/Search")
+        for key, code in ((good, "DEADLINE_EXCEEDED"), ("wrong", "UNAUTHENTICATED")):
+            with pytest.raises(grpc.RpcError) as caught:
+                send(messages(), metadata=(("authorization", f"Bearer {key}"),), timeout=15)
+            error: Any = caught.value
+            assert error.code().name == code
+        never.set()
+
+
+def test_metadata_that_is_odd(call: Calls) -> None:
+    class Sent:
+        """What a client of another make may send; that for Python refuses to."""
+
+        def invocation_metadata(self) -> list[tuple[str, str | bytes]]:
+            return [("x-a", "日本\udc80"), ("x-b-bin", b"\xff"), ("x-c", "\xff")]
+
+    headers = Headers(scope=_scope("/a/b", Sent()))
+    assert list(headers) == ["x-a", "x-c"]
+    assert call.told("Search", SearchRequest(collection="Doc"), ("x-odd-bin", b"\xff"))
+
+
+def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> None:
+    given = settings(model, tmp_path, timeout=0.5, grpc_port=0)
+    search = SearchRequest(collection="Doc")
+    with running(given) as found, calling(found) as call:
+        call("BatchObjects", stored())
+        release = threading.Event()
+        held = [found.service.reading(lambda: release.wait(20)) for _ in range(READERS)]
+        assert refused(call, "Search", search)[0] == "DEADLINE_EXCEEDED"
+        first = call.begun("Search", search)
+        until(lambda: found.service.at_once == 1)
+        first.cancel()
+        until(lambda: found.service.at_once == 0)
+        release.set()
+        assert all(one.result(20) for one in held)
+        assert len(call("Search", search).results) == len(TEXTS)
+
+
 def test_keys_and_scopes(model: str, tmp_path: Path) -> None:
     keys = KeyFile(tmp_path / "keys.json")
     reads, writes = keys.create("reads", ["search"]), keys.create("writes", ["write"])
@@ -201,6 +260,11 @@ def test_limits(model: str, tmp_path: Path) -> None:
         assert (code, message) == ("INVALID_ARGUMENT", "there are 4 documents, at most 2")
         code, message, _ = refused(call, "BatchObjects", stored(texts=["x" * 3000]))
         assert code == "RESOURCE_EXHAUSTED"
+        # The message of an error may quote what was sent.
+        long = SearchRequest(collection="Doc", rerank={"property": "x" * 1500})
+        call("BatchObjects", stored(texts=["x"]))
+        code, message, _ = refused(call, "Search", long)
+        assert (code, len(message)) == ("INVALID_ARGUMENT", 1000)
         meta = httpx2.get(f"{found.url}/v1/meta").json()
         assert meta["grpcMaxMessageSize"] == 2000
 
@@ -260,4 +324,5 @@ def test_ports_that_cannot_be(model: str, tmp_path: Path) -> None:
             [*command, "--grpc-port", str(port)], capture_output=True, text=True, timeout=60
         )
     assert done.returncode == 2
-    assert "--grpc-port" in done.stderr
+    assert f"could not listen for gRPC at 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+    assert "--grpc-port" in done.stderr.splitlines()[-1]

@@ -26,7 +26,7 @@ from secondpass.server.weaviate.rpc.messages import (
     decoded,
 )
 from secondpass.server.weaviate.rpc.objects import object_of
-from secondpass.server.weaviate.rpc.refusing import refuse_unsupported
+from secondpass.server.weaviate.rpc.refusing import MOST_PARTS, refuse_unsupported
 from secondpass.server.weaviate.rpc.values import chosen_of, properties_of
 from secondpass.server.weaviate.rpc.vectors import named_vectors
 from secondpass.server.weaviate.where import MOST_LEVELS, read_where
@@ -94,6 +94,21 @@ def test_whole_numbers_and_fractions_go_by_the_property() -> None:
     assert where_of(price, DEFINITION)["valueNumber"] == 7
 
 
+def test_a_number_may_be_sent_as_a_text() -> None:
+    for name, text, expected in (
+        *(("year", "7", {"valueInt": 7}), ("price", "2.5", {"valueNumber": 2.5})),
+        ("title", "7", {"valueText": "7"}),
+    ):
+        one = Filters(operator="OPERATOR_EQUAL", value_text=text)
+        one.target.property = name
+        where = where_of(one, DEFINITION)
+        assert where == {"operator": "Equal", "path": [name], **expected}
+    one.target.property = "year"
+    one.value_text = "seven"
+    with pytest.raises(Problem, match="'seven' is not a number"):
+        where_of(one, DEFINITION)
+
+
 @pytest.mark.parametrize(
     ("time", "key"), [("2024-12-31T23:59:59Z", "valueDate"), ("1735689599000", "valueText")]
 )
@@ -157,6 +172,15 @@ def test_a_vector_may_be_under_any_of_the_fields(values: list[float]) -> None:
         assert named_vectors(asked) == [(name, values)]
 
 
+def test_of_a_vector_in_several_fields_the_newest_counts() -> None:
+    asked = SearchRequest().near_vector
+    asked.vector.append(1)
+    asked.vector_bytes = struct.pack("<f", 2)
+    assert named_vectors(asked) == [("", [2])]
+    asked.vectors.add(vector_bytes=struct.pack("<f", 3))
+    assert named_vectors(asked) == [("", [3])]
+
+
 def test_vectors_that_are_none() -> None:
     asked = SearchRequest().near_vector
     asked.vector_bytes = b"abc"
@@ -198,10 +222,12 @@ def test_alpha_is_what_the_client_says() -> None:
 
 
 def test_a_rerank_without_a_query_is_not_one_with_an_empty_query() -> None:
-    assert asked_of(SearchRequest()).reranks == ()
-    assert asked_of(SearchRequest(rerank={"property": "a"})).reranks == (("a", None),)
-    empty = SearchRequest(rerank={"property": "a", "query": ""})
-    assert asked_of(empty).reranks == (("a", ""),)
+    def reranks(**asked: Any) -> Any:
+        return asked_of(SearchRequest(rerank=asked or None), DEFINITION).reranks
+
+    assert reranks() == ()
+    assert reranks(property="a") == (("a", None),)
+    assert reranks(property="a", query="") == (("a", ""),)
 
 
 def test_only_one_vector_is_searched_for() -> None:
@@ -210,6 +236,35 @@ def test_only_one_vector_is_searched_for() -> None:
         arguments(near_vector=two)
     with pytest.raises(Problem, match="vector is required"):
         arguments(near_vector={})
+    near = {"near_vector": {"vector_bytes": b"\0" * 4}}
+    with pytest.raises(Problem, match="give one of"):
+        arguments(hybrid_search={**near, "vector_bytes": b"\0" * 4})
+    with pytest.raises(Problem, match="no vector 'other'"):
+        asked_of(SearchRequest(metadata={"vectors": ["other"]}), DEFINITION)
+
+
+def test_a_certainty_is_a_distance() -> None:
+    def furthest(**near: float) -> Any:
+        asked = {"near_vector": {"vector_bytes": b"\0" * 4, **near}, "vector_distance": 0.5}
+        return arguments(hybrid_search=asked)["hybrid"]["maxVectorDistance"]
+
+    assert furthest() == 0.5
+    assert furthest(distance=0.25) == 0.25
+    assert furthest(certainty=0.75) == 0.5
+    for number in (math.nan, math.inf):
+        with pytest.raises(Problem, match="no distance"):
+            furthest(certainty=number)
+
+
+def test_a_message_of_too_many_parts() -> None:
+    request = SearchRequest()
+    filters = request.filters.filters
+    for _ in range(MOST_PARTS):
+        filters.add()
+    with pytest.raises(Problem, match="100,000 parts"):
+        refuse_unsupported(request)
+    del filters[-1]
+    assert refuse_unsupported(request) == MOST_PARTS
 
 
 json_values = st.recursive(

@@ -9,7 +9,9 @@ import queue
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,23 @@ from secondpass.errors import InputError, MissingExtraError, ReadError
 SECONDS, MEGABYTES = "SECONDPASS_READ_SECONDS", "SECONDPASS_READ_MB"
 """The environment variables of what one file may take."""
 _DEFAULTS = {SECONDS: 300, MEGABYTES: 2048}
+_MOST = {SECONDS: 86_400, MEGABYTES: 2**20}
 # The process ends itself a little later than it is ended, in case nobody is there to do it.
 _LATER = 10
+# Its packages are loaded before the first file, which is not that file's fault.
+_START_SECONDS = 120
+
+_left_off: ContextVar[threading.Event | None] = ContextVar("left_off", default=None)
+
+
+@contextmanager
+def until(left_off: threading.Event) -> Iterator[None]:
+    """Let conversions that are asked for inside begin only while this is not set."""
+    token = _left_off.set(left_off)
+    try:
+        yield
+    finally:
+        _left_off.reset(token)
 
 
 class Apart:
@@ -30,10 +47,7 @@ class Apart:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._limits = (0, 0)
-        self._reading: threading.Thread | None = None
-        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._process: _Process | None = None
 
     def converted(self, path: Path) -> tuple[str, str | None]:
         """Return the Markdown of a PDF, DOCX or PPTX, and its title, if it has one.
@@ -44,77 +58,124 @@ class Apart:
         limits = seconds, megabytes = _limit(SECONDS), _limit(MEGABYTES)
         with self._lock:
             process = self._started(limits)
-            assert process.stdin is not None
+            left_off = _left_off.get()
+            # After the start: whoever sets it later finds the process, and ends it.
+            if left_off is not None and left_off.is_set():
+                raise _unread(path, "nobody waits for it any more")
             try:
-                process.stdin.write(json.dumps(str(path.resolve())) + "\n")
-                process.stdin.flush()
-                line = self._answers.get(timeout=seconds)
+                line = process.asked(json.dumps(str(path.resolve())), seconds)
             except queue.Empty:
                 self._end()
                 raise _too_much(path, f"it took over {seconds} seconds", SECONDS) from None
-            except BrokenPipeError:
-                line = None
             except BaseException:
                 # What is left of the answer must not be taken for that to the next file.
                 self._end()
                 raise
             if line is None:
-                raise _ended(path, self._end())
+                status = self._end()
+                raise _unread(path, f"what reads it ended with status {status}")
         return _read(json.loads(line), path, megabytes)
 
     def leave_off(self) -> None:
         """Let whoever waits for a file get a ReadError now."""
-        self._end()
+        process = self._process
+        if process is not None:
+            process.kill()
 
-    def _started(self, limits: tuple[int, int]) -> subprocess.Popen[str]:
-        there = self._process is not None and self._process.poll() is None
-        if self._process is not None and there and self._limits == limits:
-            return self._process
+    def close(self) -> None:
+        """End the process; it is started again when it is needed."""
+        with self._lock:
+            self._end()
+
+    def _started(self, limits: tuple[int, int]) -> _Process:
+        process = self._process
+        if process is not None and process.limits == limits and process.runs:
+            return process
         self._end()
-        self._limits = (seconds, megabytes) = limits
-        command = [sys.executable, "-m", "secondpass.retrieve.readers.converting"]
-        self._process = subprocess.Popen(
+        self._process = process = _Process(limits)
+        atexit.register(process.end)
+        if not process.ready():
+            raise ReadError(
+                "What reads PDF, DOCX and PPTX does not start",
+                why=f"it ended with status {self._end()}",
+                fix="Install it again: pip install 'secondpass[ingest]'.",
+            )
+        return process
+
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        atexit.unregister(process.end)
+        return process.end()
+
+
+class _Process:
+    """The process and the thread that listens to it; `limits` are seconds and megabytes."""
+
+    def __init__(self, limits: tuple[int, int]) -> None:
+        self.limits = seconds, megabytes = limits
+        # Without -P a json.py in the current folder would be run. What is importable here is
+        # importable there.
+        command = [sys.executable, "-P", "-m", "secondpass.retrieve.readers.converting"]
+        self._child = subprocess.Popen(
             [*command, str(seconds + _LATER), str(megabytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="ascii",
-            # Whatever made this module importable here.
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        self._answers = queue.Queue()
-        self._reading = threading.Thread(
-            target=_pass_on,
-            args=(self._process.stdout, self._answers),
-            name="secondpass-converting",
-            daemon=True,
+        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._listening = threading.Thread(
+            target=self._listen, name="secondpass-converting", daemon=True
         )
-        self._reading.start()
-        atexit.register(self._end)
-        return self._process
+        self._listening.start()
 
-    def _end(self) -> int | None:
-        """End the process, if there is one, and return its status."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        atexit.unregister(self._end)
-        process.kill()
-        if self._reading is not None:
-            self._reading.join()
-        for pipe in (process.stdin, process.stdout):
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.poll() is None
+
+    def ready(self) -> bool:
+        """Wait until it can be asked; return whether it can."""
+        with suppress(queue.Empty):
+            return self._answers.get(timeout=_START_SECONDS) is not None
+        return False
+
+    def asked(self, line: str, seconds: float) -> str | None:
+        """Return the answer to a line, None if the process ended; raises `queue.Empty`."""
+        assert self._child.stdin is not None
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(f"{line}\n")
+            self._child.stdin.flush()
+        return self._answers.get(timeout=seconds)
+
+    def kill(self) -> None:
+        """Let it end, without waiting for it."""
+        self._child.kill()
+
+    def end(self) -> int:
+        """End it and return its status: its own, if it was about to end by itself."""
+        if not self._listening.is_alive():
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(1)
+        self._child.kill()
+        status = self._child.wait()
+        self._listening.join()
+        for pipe in (self._child.stdin, self._child.stdout):
             # A path that was never read is still to be written.
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
-        return process.wait()
+        return status
 
-
-def _pass_on(lines: Any, answers: queue.Queue[str | None]) -> None:
-    for line in lines:
-        answers.put(line)
-    answers.put(None)
+    def _listen(self) -> None:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
 
 
 def _read(told: dict[str, Any], path: Path, megabytes: int) -> tuple[str, str | None]:
@@ -126,34 +187,26 @@ def _read(told: dict[str, Any], path: Path, megabytes: int) -> tuple[str, str | 
     if "memory" in told:
         raise _too_much(path, f"it takes over {megabytes:,} MB of memory", MEGABYTES)
     if "why" in told:
-        raise ReadError("the file cannot be read", where=str(path), why=told["why"])
+        raise _unread(path, told["why"])
     text, title = told["text"], told["title"]
     return "" if text is None else text, title
 
 
+def _unread(path: Path, why: str, fix: str | None = None) -> ReadError:
+    return ReadError("the file cannot be read", where=str(path), why=why, fix=fix)
+
+
 def _too_much(path: Path, why: str, variable: str) -> ReadError:
-    return ReadError(
-        "the file cannot be read",
-        where=str(path),
-        why=why,
-        fix=f"If it is a good file, set {variable} higher.",
-    )
-
-
-def _ended(path: Path, status: int | None) -> ReadError:
-    crashed = status is not None and status < 0
-    return ReadError(
-        "the file cannot be read",
-        where=str(path),
-        why=f"what reads it ended with status {status}",
-        fix=None if crashed else "Install it again: pip install 'secondpass[ingest]'.",
-    )
+    return _unread(path, why, f"If it is a good file, set {variable} higher.")
 
 
 def _limit(variable: str) -> int:
     said = os.environ.get(variable, "")
     if not said:
         return _DEFAULTS[variable]
-    if not said.isascii() or not said.isdecimal() or int(said) < 1:
-        raise InputError(f"{variable} is {said!r}", why="it must be a whole number from 1 up")
+    most = _MOST[variable]
+    if not said.isascii() or not said.isdecimal() or not 1 <= int(said) <= most:
+        raise InputError(
+            f"{variable} is {said[:80]!r}", why=f"it must be a whole number from 1 to {most:,}"
+        )
     return int(said)

@@ -42,6 +42,8 @@ def main() -> None:
     os.dup2(2, 1)
     _converter()
     _limit(megabytes)
+    answers.write("ready\n")
+    answers.flush()
     for line in sys.stdin:
         _end_after(seconds)
         told = converted(Path(json.loads(line)))

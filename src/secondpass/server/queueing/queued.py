@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import threading
 import time
@@ -12,11 +13,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from secondpass.errors import SecondpassError
 from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
 from secondpass.rerank.policies.partial import merge
 from secondpass.rerank.policies.wrapping import Wrapping
 from secondpass.rerank.reading import Reading
-from secondpass.server.queueing.jobs import GoneError, Job, Joint, Part
+from secondpass.server.queueing.jobs import GoneError, Job, Joint, LateError, Part
 from secondpass.server.queueing.queue import WorkQueue
 from secondpass.stages import waited
 from secondpass.types import Candidate
@@ -74,27 +76,54 @@ def with_ticket(ticket: Ticket) -> Iterator[None]:
         _ticket.reset(token)
 
 
+def still_wanted() -> None:
+    """Raise GoneError or LateError where nobody waits for this request any more."""
+    ticket = _ticket.get()
+    if ticket is None:
+        return
+    if ticket.gone:
+        raise GoneError("Nobody waits for it any more")
+    if time.monotonic() > ticket.deadline:
+        raise LateError("The request was not done in time")
+
+
+def awaited(work: Future[T]) -> T:
+    """Return what other threads do for this request; blocks.
+
+    Raises GoneError and LateError as soon as nobody waits for it any more, and what has not
+    begun by then is not done.
+    """
+    while not work.done():
+        wait([work], None if _ticket.get() is None else _GLANCE)
+        if not work.done():
+            try:
+                still_wanted()
+            except SecondpassError:
+                work.cancel()
+                raise
+    try:
+        return work.result()
+    except CancelledError:
+        raise GoneError("The server stops") from None
+
+
 def while_wanted(do: Callable[[], T]) -> T:
     """Do what blocks and cannot be stopped, and return what it gives.
 
-    Raises GoneError as soon as the ticket is given up; what was begun then ends unseen.
+    Raises GoneError as soon as nobody waits for it; what was begun then ends unseen.
     """
-    ticket, found = _ticket.get(), Future[T]()
-    if ticket is None:
-        return do()
+    still_wanted()
+    found, context = Future[T](), contextvars.copy_context()
 
     def work() -> None:
         try:
-            found.set_result(do())
+            found.set_result(context.run(do))
         except BaseException as error:  # noqa: BLE001 - for whoever waits
             found.set_exception(error)
 
+    found.set_running_or_notify_cancel()
     threading.Thread(target=work, name="secondpass-beside", daemon=True).start()
-    while not ticket.gone:
-        wait([found], _GLANCE)
-        if found.done():
-            return found.result()
-    raise GoneError("nobody waits for it any more")
+    return awaited(found)
 
 
 class Queued(Wrapping):

@@ -53,7 +53,7 @@ class AboutPaths:
 
         def count() -> tuple[int, int]:
             found = self._classes.listed(exchange.caller.tenant)
-            return sum(one.store.documents() for one in found), len(found)
+            return sum(one.count() for one in found), len(found)
 
         objects, classes = await self._answering.done(exchange, count)
         stats = {"objectCount": objects, "shardCount": classes}

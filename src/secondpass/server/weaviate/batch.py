@@ -51,8 +51,8 @@ def delete_batch(
     if match.get("where") is None:
         raise refused("match needs a where")
     condition = condition_of(index, match)
-    matches = index.store.documents(condition)
-    ids = [hit.id for hit in index.store.listed(condition, limit=MOST)]
+    matches = index.count(condition)
+    ids = [hit.id for hit in index.read(lambda store: store.listed(condition, limit=MOST))]
     if not dry:
         index.store.delete(ids)
     status = "DRYRUN" if dry else "SUCCESS"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from secondpass.retrieve.opening import open_index
 from secondpass.server.collections import OWN_VECTORS
+from secondpass.server.queueing.queued import awaited
 from secondpass.server.queueing.queued_encoder import QueuedEncoder
 from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
 from secondpass.server.weaviate.objects import StoredObject, from_hit
@@ -91,7 +92,7 @@ class ClassIndex:
         Raises Problem (422) where clients bring the vectors.
         """
         embedder = self.embedder
-        return self._service.reading(lambda: embedder.encode(list(texts))).result()
+        return awaited(self._service.reading(lambda: embedder.encode(list(texts))))
 
     def ingest_embedder(self) -> QueuedEncoder:
         """Return what makes the vectors of objects that are stored, in turn with requests."""
@@ -109,7 +110,11 @@ class ClassIndex:
 
     def read(self, do: Callable[[LanceStore], T]) -> T:
         """Do as `begin`, and return what is read; blocks."""
-        return self.begin(do).result()
+        return awaited(self.begin(do))
+
+    def count(self, condition: str | None = None) -> int:
+        """Return how many objects there are, or pass a condition."""
+        return self.read(lambda store: store.documents(condition))
 
     def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
         """Return those of these objects that are there, by id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def _search(
         "nearVector": lambda index, near: near_vector(index, near["vector"]),
     }
     return by_vector(
-        index, vectors[kind](index, asked), most, condition, _furthest(kind, asked)
+        index, vectors[kind](index, asked), most, condition, furthest_of(kind, asked)
     )
 
 
@@ -136,17 +137,27 @@ def _hybrid(
         condition,
         alpha=alpha,
         fusion=asked.get("fusionType", "relativeScoreFusion"),
-        furthest=asked.get("maxVectorDistance"),
+        furthest=furthest_of("hybrid", {"distance": asked.get("maxVectorDistance")}),
     )
 
 
-def _furthest(kind: str, asked: Mapping[str, Any]) -> float | None:
+def furthest_of(kind: str, asked: Mapping[str, Any]) -> float | None:
+    """Return the distance that a search names, or that belongs to its certainty.
+
+    Raises Problem (422) for both, and for a number that is none.
+    """
     certainty, distance = asked.get("certainty"), asked.get("distance")
     if certainty is not None and distance is not None:
         raise refused(f"{kind}: cannot provide distance and certainty")
-    if certainty is None:
-        return None if distance is None else float(distance)
-    return 2 * (1 - float(certainty))
+    if certainty is not None:
+        return 2 * (1 - _finite(kind, certainty))
+    return None if distance is None else _finite(kind, distance)
+
+
+def _finite(kind: str, number: float) -> float:
+    if not math.isfinite(number):
+        raise refused(f"{kind}: {number} is no distance and no certainty")
+    return float(number)
 
 
 def _check_targets(index: ClassIndex, kind: str, asked: Mapping[str, Any]) -> None:

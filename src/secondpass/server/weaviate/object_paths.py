@@ -51,7 +51,7 @@ class ObjectPaths:
                 window = {"offset": skipped, "limit": limit - len(found)}
                 some = find(index, {**given, **window}, vectors=vectors)
                 found += [one.object.to_json(index.definition, vector=vectors) for one in some]
-                skipped = 0 if some else max(0, skipped - index.store.documents())
+                skipped = 0 if some else max(0, skipped - index.count())
             return found
 
         found = await self._answering.done(exchange, listed)

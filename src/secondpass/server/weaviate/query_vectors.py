@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def near_text(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
             continue
         force = move.get("force")
         force = 0.0 if force is None else float(force)
-        if force < 0 or (sign < 0 and force > 1):
+        if not math.isfinite(force) or force < 0 or (sign < 0 and force > 1):
             raise refused(f"{name}: a force of {force} is not possible")
         other = _mean(index, move["concepts"], name)
         found = found + sign * force * _STEP * (found - other)

@@ -10,6 +10,7 @@ from secondpass.retrieve.filters import quoted
 from secondpass.retrieve.fusion import rrf, weighted
 from secondpass.retrieve.protocol import Hit
 from secondpass.retrieve.rows import ID
+from secondpass.server.queueing.queued import awaited
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.found import Found
 from secondpass.server.weaviate.objects import CREATED, UPDATED, from_hit
@@ -52,7 +53,7 @@ def by_words(
     """
     if not query.strip():
         raise refused("keyword search (bm25) must have query set")
-    hits = _bm25(index, query, properties, limit, condition).result()
+    hits = awaited(_bm25(index, query, properties, limit, condition))
     return [
         Found(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}") for hit in hits
     ]
@@ -77,7 +78,7 @@ def by_both(
     half = max(_LEAST_HALF, limit)
     begun = _bm25(index, query, properties, half, condition) if query.strip() else None
     near = [] if vector is None else by_vector(index, vector(), half, condition, furthest)
-    words = [] if begun is None else begun.result()
+    words = [] if begun is None else awaited(begun)
     rankings = [
         [(hit.id, hit.score) for hit in words],
         [(one.object.id, 1 - (one.distance or 0)) for one in near],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
-from secondpass.retrieve.readers import SourceFile, office, read_file, text
+from secondpass.retrieve.readers import SourceFile, apart, office, read_file, text
 from secondpass.retrieve.readers.files import suffix_of
 from secondpass.server.cloudflare.files.file_kinds import is_packed
 from secondpass.server.cloudflare.files.item import Item
@@ -60,9 +61,16 @@ def _read(path: Path) -> list[Document]:
         raise ReadError(f"files that end in {suffix} are not read", fix="Unpack it first.")
     if suffix in _ZIPPED:
         _check_unpacked(path)
+    left_off = threading.Event()
+
+    def read() -> list[Document]:
+        with apart.until(left_off):
+            return list(_bounded(read_file(SourceFile(path, path.parent))))
+
     try:
-        return while_wanted(lambda: list(_bounded(read_file(SourceFile(path, path.parent)))))
+        return while_wanted(read)
     except GoneError:
+        left_off.set()
         office.leave_off()
         raise
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from secondpass.server.weaviate.both_passes import Asked
 from secondpass.server.weaviate.class_index import ClassIndex
+from secondpass.server.weaviate.definition import ClassDefinition
+from secondpass.server.weaviate.getting import furthest_of
 from secondpass.server.weaviate.query_vectors import near_text
 from secondpass.server.weaviate.refusals import refused
 from secondpass.server.weaviate.rpc.filters import where_of
@@ -17,8 +19,14 @@ LIMIT = 10
 """How many objects a search gives that does not say; GraphQL gives more."""
 
 
-def asked_of(request: Any) -> Asked:
-    """Return what a SearchRequest asks of its objects besides their properties."""
+def asked_of(request: Any, definition: ClassDefinition) -> Asked:
+    """Return what a SearchRequest asks of its objects besides their properties.
+
+    Raises Problem (422) for a vector that there is not.
+    """
+    for name in request.metadata.vectors:
+        if name != definition.vector_name:
+            raise refused(f"class '{definition.name}' has no vector {name!r:.80}")
     vectors = request.metadata.vector or bool(request.metadata.vectors)
     if not request.HasField("rerank"):
         return Asked(vectors)
@@ -87,13 +95,17 @@ def _hybrid(asked: Any, index: ClassIndex) -> dict[str, Any]:
     _check_operator(asked, "bm25_search_operator")
     names, numbers = _one_vector(asked, "hybrid")
     furthest = asked.vector_distance if asked.HasField("vector_distance") else None
-    if asked.HasField("near_vector"):
+    fields = ("near_vector", "near_text")
+    given = [name for name in fields if asked.HasField(name)]
+    if len(given) + (numbers is not None) > 1:
+        raise refused("hybrid: give one of vector, near_vector and near_text")
+    if given == ["near_vector"]:
         near = _near_vector(asked.near_vector)
-        numbers, furthest = near["vector"], near.get("distance", furthest)
+        numbers, furthest = near["vector"], _furthest(near, furthest)
         names += near["targetVectors"]
-    if asked.HasField("near_text"):
+    if given == ["near_text"]:
         near = _near_text(asked.near_text)
-        numbers, furthest = near_text(index, near).tolist(), near.get("distance", furthest)
+        numbers, furthest = near_text(index, near).tolist(), _furthest(near, furthest)
     ranked = asked.fusion_type == Hybrid.FUSION_TYPE_RANKED
     return {
         "query": asked.query,
@@ -104,6 +116,11 @@ def _hybrid(asked: Any, index: ClassIndex) -> dict[str, Any]:
         "maxVectorDistance": furthest,
         **_targets(asked, names),
     }
+
+
+def _furthest(near: Mapping[str, Any], otherwise: float | None) -> float | None:
+    found = furthest_of("hybrid", near)
+    return otherwise if found is None else found
 
 
 def _alpha(asked: Any) -> float | None:

@@ -30,11 +30,13 @@ from secondpass.server.weaviate.rpc.messages import (
     decoded,
 )
 from secondpass.server.weaviate.rpc.objects import object_of
-from secondpass.server.weaviate.rpc.refusing import refuse_unsupported
+from secondpass.server.weaviate.rpc.refusing import MOST_PARTS, refuse_unsupported
 from secondpass.server.weaviate.rpc.telling import reply_of
 from secondpass.server.weaviate.rpc.values import chosen_of
 
 DIALECT = "weaviate-grpc"
+MOST_ASKED = 2_000_000
+"""How many bytes a search or a deletion may have, whose vectors and filters need far less."""
 _SERVICE = "/weaviate.v1.Weaviate"
 
 
@@ -67,11 +69,13 @@ class Calls:
     async def search(self, exchange: Exchange) -> Response:
         """Search a class, and rerank what is found if that is asked for."""
         started = time.perf_counter()
-        request = await self._asked(exchange, SearchRequest)
+        content = await self._content(exchange, most=MOST_ASKED)
 
         def search() -> Any:
+            request = _decoded(SearchRequest, content)
             index = self._classes.find(exchange.caller.tenant, request.collection)
-            asked, chosen = asked_of(request), chosen_of(request, index.definition)
+            asked = asked_of(request, index.definition)
+            chosen = chosen_of(request, index.definition)
             given = arguments_of(request, index)
             found = both_passes(index, given, asked, self._answering.service, exchange)
             return reply_of(
@@ -88,14 +92,15 @@ class Calls:
     async def store(self, exchange: Exchange) -> Response:
         """Store objects; the answer names those that could not be stored."""
         started = time.perf_counter()
-        request = await self._asked(exchange, BatchObjectsRequest)
-        self._answering.counting(exchange, len(request.objects))
+        content = await self._content(exchange)
 
         def store() -> Any:
-            bodies, failed = [], {}
+            request = decoded(BatchObjectsRequest, content)
+            self._answering.counting(exchange, len(request.objects))
+            bodies, failed, left = [], {}, MOST_PARTS
             for place, one in enumerate(request.objects):
                 try:
-                    refuse_unsupported(one)
+                    left -= refuse_unsupported(one, left)
                     bodies.append((place, object_of(one)))
                 except Problem as problem:
                     failed[place] = problem.message
@@ -115,9 +120,10 @@ class Calls:
     async def delete(self, exchange: Exchange) -> Response:
         """Remove the objects of a class that pass a filter."""
         started = time.perf_counter()
-        request = await self._asked(exchange, BatchDeleteRequest)
+        content = await self._content(exchange, most=MOST_ASKED)
 
         def delete() -> Any:
+            request = _decoded(BatchDeleteRequest, content)
             with self._classes.writing(exchange.caller.tenant, request.collection) as index:
                 match: dict[str, Any] = {"tenant": request.tenant or None}
                 if request.HasField("filters"):
@@ -126,7 +132,8 @@ class Calls:
             reply = BatchDeleteReply(
                 took=time.perf_counter() - started,
                 matches=done["matches"],
-                successful=done["successful"],
+                # Of a dry run the database says how many it would be.
+                successful=min(done["matches"], done["limit"]),
                 failed=done["failed"],
             )
             for one in done["objects"] or ():
@@ -135,14 +142,10 @@ class Calls:
 
         return await self._told(exchange, delete, writes=True)
 
-    async def _asked(self, exchange: Exchange, kind: Any) -> Any:
-        content = await read_content(
-            exchange.request, most=self._answering.most_bytes(exchange)
-        )
-        found = decoded(kind, content)
-        if kind is not BatchObjectsRequest:
-            refuse_unsupported(found)
-        return found
+    async def _content(self, exchange: Exchange, *, most: int | None = None) -> bytes:
+        allowed = self._answering.most_bytes(exchange)
+        most = allowed if most is None else min(most, allowed)
+        return await read_content(exchange.request, most=most)
 
     async def _told(
         self, exchange: Exchange, work: Callable[[], Any], *, writes: bool = False
@@ -152,6 +155,12 @@ class Calls:
             exchange, lambda: work().SerializeToString(), timeout=timeout
         )
         return Response(content, media_type="application/proto")
+
+
+def _decoded(kind: Any, content: bytes) -> Any:
+    found = decoded(kind, content)
+    refuse_unsupported(found)
+    return found
 
 
 async def _unsupported(exchange: Exchange) -> Any:

@@ -19,8 +19,8 @@ _VALUES |= {"number": "valueNumber"}
 def where_of(filters: Any, definition: ClassDefinition) -> dict[str, Any]:
     """Return a filter as JSON has it, which is checked by whoever reads it.
 
-    gRPC has no dates, and its clients send whole numbers for numbers: the property's type
-    decides. Raises Problem (422).
+    gRPC has no dates, and its clients send whole numbers for numbers, and numbers as texts:
+    the property's type decides. Raises Problem (422).
     """
     return _where(filters, definition, MOST_LEVELS)
 
@@ -38,14 +38,16 @@ def _where(filters: Any, definition: ClassDefinition, levels: int) -> dict[str, 
     if not path:
         raise refused(f"filters: {operator} needs a property")
     if key is None:
-        raise refused(f"filters: {operator} on {path} needs a value")
+        raise refused(f"filters: {operator} on {path!r:.80} needs a value")
     value = getattr(filters, key)
     values = list(value.values) if key.endswith("_array") else value
     type_ = key.removeprefix("value_").removesuffix("_array")
     kind = _kind(path, definition) if operator != "IsNull" else None
+    if kind in ("int", "number") and type_ == "text":
+        values, type_ = _numbers(values), "number"
     if kind == "date" and type_ == "text":
         return {**found, "valueDate": values}
-    if kind == "number" and type_ == "int":
+    if kind == "number" and type_ in ("int", "number"):
         return {**found, "valueNumber": values}
     if kind == "int" and type_ == "number":
         return {**found, "valueInt": _whole(values)}
@@ -72,6 +74,15 @@ def _kind(path: list[str], definition: ClassDefinition) -> str | None:
 
 def _digits(values: Any) -> bool:
     return all(one.isdecimal() for one in (values if isinstance(values, list) else [values]))
+
+
+def _numbers(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_numbers(one) for one in values]
+    try:
+        return float(values)
+    except ValueError:
+        raise refused(f"filters: {values!r:.80} is not a number") from None
 
 
 def _whole(values: Any) -> Any:

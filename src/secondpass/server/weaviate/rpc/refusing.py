@@ -8,9 +8,16 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from secondpass.server.weaviate.refusals import refused
 
+MOST_PARTS = 100_000
+"""How many messages may be within one: two bytes make one, and each is looked at."""
 
-def refuse_unsupported(message: Any) -> None:
-    """Raise Problem (422) where a message, or one within it, holds what is not supported."""
+
+def refuse_unsupported(message: Any, most: int = MOST_PARTS) -> int:
+    """Return how many messages are within one.
+
+    Raises Problem (422) for more than `most`, and where one holds what is not supported.
+    """
+    seen = 0
     for field, value in message.ListFields():
         if field.type != FieldDescriptor.TYPE_MESSAGE:
             continue
@@ -22,4 +29,8 @@ def refuse_unsupported(message: Any) -> None:
             continue
         # Not by the field's label, which one version of protobuf names otherwise than the next.
         for one in value if hasattr(value, "__len__") else [value]:
-            refuse_unsupported(one)
+            seen += 1
+            if seen > most:
+                raise refused(f"the message has more than {MOST_PARTS:,} parts")
+            seen += refuse_unsupported(one, most - seen)
+    return seen

@@ -27,17 +27,19 @@ def to_bytes(vector: Embedding) -> bytes:
 
 
 def _vectors(message: Any) -> Iterator[tuple[str, list[float]]]:
+    # The newest way first: where a client sends the same in several, that one counts.
     fields = message.DESCRIPTOR.fields_by_name
-    for one in message.vectors:
-        if one.type == Vectors.VECTOR_TYPE_MULTI_FP32:
-            raise refused("vectors of several vectors are not supported here")
-        yield one.name, _numbers(one.vector_bytes)
-    for one in message.vector_for_targets if "vector_for_targets" in fields else ():
-        held = [numbers for _, numbers in _vectors(one)]
-        yield from ((one.name, numbers) for numbers in held)
-    if "vector_per_target" in fields and not message.vector_for_targets:
+    if message.vectors:
+        for one in message.vectors:
+            if one.type == Vectors.VECTOR_TYPE_MULTI_FP32:
+                raise refused("vectors of several vectors are not supported here")
+            yield one.name, _numbers(one.vector_bytes)
+    elif "vector_for_targets" in fields and message.vector_for_targets:
+        for one in message.vector_for_targets:
+            yield from ((one.name, numbers) for _, numbers in _vectors(one))
+    elif "vector_per_target" in fields and message.vector_per_target:
         yield from ((n, _numbers(content)) for n, content in message.vector_per_target.items())
-    if message.vector_bytes:
+    elif message.vector_bytes:
         yield "", _numbers(message.vector_bytes)
     elif "vector" in fields and message.vector:
         yield "", list(message.vector)
