@@ -1,0 +1,159 @@
+"""Searches by several clients at once, by Weaviate's gRPC and over HTTP: rate, time, memory.
+
+    python benchmarks/server/searches.py [--clients 1 8 100] [--seconds 8] [--exits]
+
+The sample of Wikipedia is stored in a class and in an index. Clients ask its questions, each
+again as soon as it is answered: by words, by both, and by both with a second pass. Each line
+has the server's memory at its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import grpc
+import httpx2
+from running import Server, free_port, ours
+
+from secondpass.server.weaviate.rpc.messages import SearchRequest
+
+SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
+FOUND = 20
+Send = Callable[[str], str]
+"""Asks one question and returns the status of the answer."""
+
+
+def lines(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (SAMPLE / name).read_text("utf-8").splitlines()]
+
+
+@contextmanager
+def by_grpc(port: int, kind: str) -> Iterator[Send]:
+    # Each client has a connection of its own.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        call = channel.unary_unary("/weaviate.v1.Weaviate/Search")
+
+        def send(question: str) -> str:
+            request = SearchRequest(collection="Doc", limit=FOUND)
+            if kind == "words":
+                request.bm25_search.query = question
+            else:
+                request.hybrid_search.query, request.hybrid_search.alpha = question, 0.5
+            if kind == "second pass":
+                request.rerank.property = "text"
+            try:
+                call(request.SerializeToString(), timeout=60)
+            except grpc.RpcError as error:
+                said: Any = error
+                return str(said.code().name)
+            return "ok"
+
+        yield send
+
+
+@contextmanager
+def by_http(url: str, kind: str) -> Iterator[Send]:
+    body: dict[str, Any] = {"candidates": 50, "top_k": 10, "rerank": kind == "second pass"}
+    body["mode"] = "bm25" if kind == "words" else "hybrid"
+    with httpx2.Client(base_url=url, timeout=60) as http:
+
+        def send(question: str) -> str:
+            answer = http.post("/api/v1/indexes/docs/search", json={**body, "query": question})
+            return "ok" if answer.status_code == 200 else str(answer.status_code)
+
+        yield send
+
+
+def loaded(
+    opened: Callable[[], Any], questions: list[str], clients: int, seconds: float
+) -> str:
+    """Return what so many clients get in so many seconds."""
+    took: list[float] = []
+    refused: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+
+    def client(number: int) -> None:
+        with opened() as send:
+            while time.monotonic() < end:
+                started = time.perf_counter()
+                status = send(questions[number % len(questions)])
+                number += clients
+                if status == "ok":
+                    took.append(time.perf_counter() - started)
+                else:
+                    refused[status] += 1
+                    time.sleep(0.2)
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cuts = [1000 * cut for cut in statistics.quantiles(took, n=20)] if len(took) > 1 else []
+    times = f"p50 {cuts[9]:6.0f} ms  p95 {cuts[18]:6.0f} ms" if cuts else "nothing answered"
+    return f"{len(took) / seconds:6.1f}/s  {times}  {dict(refused) or ''}"
+
+
+def fill(http: httpx2.Client) -> None:
+    rows = lines("corpus.jsonl")
+    made = {"class": "Doc", "vectorizer": "text2vec-transformers"}
+    http.post("/v1/schema", json=made).raise_for_status()
+    http.post("/api/v1/indexes", json={"name": "docs"}).raise_for_status()
+    for start in range(0, len(rows), 200):
+        some = [row["text"] for row in rows[start : start + 200]]
+        objects = [{"class": "Doc", "properties": {"text": text}} for text in some]
+        http.post("/v1/batch/objects", json={"objects": objects}).raise_for_status()
+        documents = [{"id": str(start + n), "text": text} for n, text in enumerate(some)]
+        body = {"documents": documents}
+        http.post("/api/v1/indexes/docs/documents", json=body).raise_for_status()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 100])
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--exits", action="store_true", help="serve with --exits")
+    arguments = parser.parse_args()
+    questions = [row["text"] for row in lines("queries.jsonl")]
+    with TemporaryDirectory() as folder:
+        port = free_port()
+        options = ["--data", f"{folder}/data", "--grpc-port", str(port)]
+        options += ["--exits"] if arguments.exits else []
+        log = Path(folder) / "log"
+        with Server(ours(*options), ready="/ready", log=log) as server:
+            with httpx2.Client(base_url=server.url, timeout=300) as http:
+                fill(http)
+            print(f"stored, {server.megabytes():.0f} MB", flush=True)
+            ways: dict[str, Callable[[str], Any]] = {
+                "gRPC": lambda kind: by_grpc(port, kind),
+                "HTTP": lambda kind: by_http(server.url, kind),
+            }
+            for way, opened in ways.items():
+                for kind in ("words", "both", "second pass"):
+                    for clients in arguments.clients:
+                        told = loaded(
+                            lambda opened=opened, kind=kind: opened(kind),
+                            questions,
+                            clients,
+                            arguments.seconds,
+                        )
+                        print(
+                            f"{way}  {kind:11}  {clients:3} clients  {told}  "
+                            f"{server.megabytes():.0f} MB",
+                            flush=True,
+                        )
+
+
+if __name__ == "__main__":
+    main()
