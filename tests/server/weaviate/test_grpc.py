@@ -211,7 +211,7 @@ def test_metadata_that_is_odd(call: Calls) -> None:
 
 
 def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> None:
-    given = settings(model, tmp_path, timeout=0.5, grpc_port=0)
+    given = settings(model, tmp_path, timeout=3, grpc_port=0)
     search = SearchRequest(collection="Doc")
     with running(given) as found, calling(found) as call:
         call("BatchObjects", stored())
