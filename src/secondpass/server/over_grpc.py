@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
@@ -27,7 +28,7 @@ from starlette.types import ASGIApp, Message
 from secondpass.engine.unicode import clean
 from secondpass.server.service import RerankService
 
-_HEALTH = "/grpc.health.v1.Health/Check"
+_HEALTH = "grpc.health.v1.Health"
 # A HealthCheckResponse, which has one field.
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
 _CODES = {
@@ -64,7 +65,6 @@ class OverGrpc:
         self.routes = tuple(routes)
         self.port = 0
         self._service = service
-        self._paths = frozenset(route.path for route in routes)
         self._server: Any = None
         # Those whose client has gone come to their end alone.
         self._under_way: set[asyncio.Task[None]] = set()
@@ -85,7 +85,7 @@ class OverGrpc:
             ("grpc.max_connection_idle_ms", settings.keep_alive * 1000),
         ]
         self._server = grpc.aio.server(
-            handlers=[_Handlers(self._handler(app))],
+            handlers=self._handlers(app),
             options=options,
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
@@ -104,20 +104,17 @@ class OverGrpc:
         if self._server is not None:
             await self._server.stop(self._service.settings.drain)
 
-    def _handler(self, app: ASGIApp) -> Callable[[str], Any]:
-        def handler(path: str) -> Any:
-            if path == _HEALTH:
-                return grpc.unary_unary_rpc_method_handler(self._health)
-            if path not in self._paths:
-                return None
-
-            async def call(messages: Any, context: Any) -> bytes:
-                return await self._carried(app, path, messages, context)
-
-            # As a stream, so that the key is asked for before the message has arrived.
-            return grpc.stream_unary_rpc_method_handler(call)
-
-        return handler
+    def _handlers(self, app: ASGIApp) -> list[Any]:
+        # As streams, so that the key is asked for before the message has arrived.
+        services: dict[str, dict[str, Any]] = {
+            _HEALTH: {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
+        }
+        for route in self.routes:
+            _, service, method = route.path.split("/")
+            call = partial(self._carried, app, route.path)
+            handler = grpc.stream_unary_rpc_method_handler(call)
+            services.setdefault(service, {})[method] = handler
+        return [grpc.method_handlers_generic_handler(*one) for one in services.items()]
 
     async def _health(self, content: bytes, context: Any) -> bytes:
         return _SERVING if self._service.ready else _NOT_SERVING
@@ -142,14 +139,6 @@ class OverGrpc:
         code = _CODES.get(request.status, grpc.StatusCode.INTERNAL)
         await context.abort(code, request.message, told)
         raise AssertionError("abort raises")
-
-
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    def __init__(self, handler: Callable[[str], Any]) -> None:
-        self._handler = handler
-
-    def service(self, details: Any) -> Any:
-        return self._handler(details.method)
 
 
 class _Request:

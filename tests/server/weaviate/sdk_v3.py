@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import weaviate
+from sdk_refused import error_of
 from weaviate.exceptions import UnexpectedStatusCodeException
 
 ADDRESS, KEY = sys.argv[1:]
@@ -26,12 +27,7 @@ RERANK = 'rerank(property: "text" query: "capital of France") { score }'
 
 def raised(status: int, do: Any, *arguments: Any, **options: Any) -> str:
     """Return what the client says of a request that is refused."""
-    error = None
-    try:
-        do(*arguments, **options)
-    except UnexpectedStatusCodeException as caught:
-        error = caught
-    assert error is not None
+    error = error_of(UnexpectedStatusCodeException, do, *arguments, **options)
     assert error.status_code == status, error
     return str(error)
 

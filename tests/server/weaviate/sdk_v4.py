@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import weaviate
+from sdk_refused import error_of
 from weaviate.classes.config import Configure, DataType, Property, Reconfigure
 from weaviate.classes.init import Auth
 from weaviate.exceptions import UnexpectedStatusCodeError
@@ -16,13 +17,7 @@ HOST, PORT, KEY = sys.argv[1:]
 
 def refused(do: Any, *arguments: Any, **options: Any) -> str:
     """Return what the client says of a request that is refused."""
-    error = None
-    try:
-        do(*arguments, **options)
-    except UnexpectedStatusCodeError as caught:
-        error = caught
-    assert error is not None
-    return str(error)
+    return str(error_of(UnexpectedStatusCodeError, do, *arguments, **options))
 
 
 def connected(key: str) -> Any:

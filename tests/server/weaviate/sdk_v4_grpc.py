@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import weaviate
+from sdk_refused import error_of
 from weaviate.classes.config import Configure, DataType, Property
 from weaviate.classes.data import DataObject, GeoCoordinate
 from weaviate.classes.init import Auth
@@ -54,13 +55,7 @@ def connection(key: str) -> dict[str, Any]:
 
 def refused(kind: type[Exception], do: Any, *arguments: Any, **options: Any) -> str:
     """Return what the client says of a request that is refused."""
-    error = None
-    try:
-        do(*arguments, **options)
-    except kind as caught:
-        error = caught
-    assert error is not None
-    return str(error)
+    return str(error_of(kind, do, *arguments, **options))
 
 
 def names(found: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from secondpass.server.weaviate.rpc.messages import (
     SearchRequest,
 )
 from tests.server.conftest import QUERY, TEXTS, Running, running
-from tests.server.test_life import busy, until
+from tests.server.test_life import busy, sending, until
 from tests.server.weaviate.conftest import settings
 
 _REPLIES = {
@@ -178,6 +179,18 @@ def test_a_search_that_is_too_long(call: Calls) -> None:
     assert "2,000,000 bytes" in message
 
 
+@pytest.mark.parametrize("force", [math.nan, math.inf, -1.0])
+def test_a_force_that_cannot_be(served: Running, call: Calls, force: float) -> None:
+    made = {"class": "Embedded", "vectorizer": "text2vec-transformers"}
+    httpx2.post(f"{served.url}/v1/schema", json=made)
+    near = {"query": ["sea"], "move_away": {"force": force, "concepts": ["river"]}}
+    code, message, _ = refused(
+        call, "Search", SearchRequest(collection="Embedded", near_text=near)
+    )
+    assert code == "INVALID_ARGUMENT"
+    assert "force" in message
+
+
 def test_a_message_that_does_not_come(model: str, tmp_path: Path) -> None:
     keys = KeyFile(tmp_path / "keys.json")
     good = keys.create("good", ["search"])
@@ -299,6 +312,20 @@ def test_a_call_under_way_is_finished_when_the_server_stops(model: str, tmp_path
             let_go()
             reply = SearchReply.FromString(first.result())
             assert len(reply.results) == len(TEXTS)
+
+
+def test_no_call_is_taken_while_requests_are_drained(model: str, tmp_path: Path) -> None:
+    given = settings(model, tmp_path, grpc_port=0)
+    with running(given) as found, calling(found) as call, busy(found) as let_go:
+        assert listening(call)
+        with sending(found.url) as send:
+            under_way = send()
+            until(lambda: found.service.at_once == 1)
+            found.server.should_exit = True
+            until(lambda: not listening(call))
+            assert not under_way.done()
+            let_go()
+            assert under_way.result(20).status_code == 200
 
 
 def listening(call: Calls) -> bool:
