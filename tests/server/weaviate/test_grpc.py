@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -294,9 +295,11 @@ def test_too_much_is_refused_and_told_when_to_come_back(model: str, tmp_path: Pa
             assert code == "RESOURCE_EXHAUSTED"
             assert "busy" in message
             assert int(told["retry-after"]) >= 1
-            # One that hangs up frees its place.
+            # One that hangs up frees its place, and is told from one that was answered.
             first.cancel()
             until(lambda: found.service.at_once == 0)
+            counts = httpx2.get(f"{found.url}/metrics").text
+            assert re.search(r'requests_total{dialect="weaviate-grpc",status="499"} 1', counts)
         assert len(call("Search", search).results) == len(TEXTS)
 
 
