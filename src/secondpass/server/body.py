@@ -12,7 +12,9 @@ from starlette.types import Scope
 
 from secondpass.server.problems import Problem, invalid
 
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Possessive, and a string may end with the body: a string that is never closed is read once,
+# not once again from each quote in it.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _OPENING = b"[{"
 
 
