@@ -23,7 +23,7 @@ class NativeBuild(BuildHookInterface):
         if self.target_name != "wheel" or wanted == "0":
             return
         # By its path: the package itself cannot be imported while it is being built.
-        build = runpy.run_path(str(Path(self.root, "src/secondpass/engine/native/build.py")))
+        build = runpy.run_path(str(Path(self.root, "src/secondpass/inference/native/build.py")))
         try:
             library = build["compile_library"]()
         except (build["NotBuilt"], OSError) as error:

@@ -26,12 +26,12 @@ from measuring.progress import bar
 from measuring.suite import member
 
 from secondpass.rerank.policies.blend import standardise
-from secondpass.retrieve.protocol import searchable
-from secondpass.train.groups import read_examples
-from secondpass.train.learner import Asked, Texts
-from secondpass.train.run_folder import RunFolder
-from secondpass.train.settings import Settings
-from secondpass.train.training import Place, make_learner, train
+from secondpass.retrieve.store_protocol import searchable
+from secondpass.train.data.files import read_examples
+from secondpass.train.trainer.checkpoints import RunFolder
+from secondpass.train.trainer.interface import Asked, Texts
+from secondpass.train.trainer.settings import Settings
+from secondpass.train.trainer.train import Place, make_learner, train
 
 QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 60, "nfcorpus": 40}
 PAIRS_AT_ONCE = 100

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from secondpass.retrieve import lance_table
 from secondpass.retrieve.embedder import Embedder
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage
+from secondpass.retrieve.lance import table
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.store_protocol import Passage
 
 BAR = 0.98
 STEP = 1024
@@ -123,8 +123,8 @@ def main() -> int:
         f"without index:  recall@10 {scan[0]:.4f}, p50 {scan[1]:.1f} ms, p95 {scan[2]:.1f} ms"
     )
     print(f"with index:     recall@10 {ann[0]:.4f}, p50 {ann[1]:.1f} ms, p95 {ann[2]:.1f} ms")
-    print(f"index built in {built:.1f} s; probes {lance_table.probes(len(corpus))}, ", end="")
-    print(f"refine {lance_table.REFINE}")
+    print(f"index built in {built:.1f} s; probes {table.probes(len(corpus))}, ", end="")
+    print(f"refine {table.REFINE}")
     return 0 if ann[0] >= BAR else 1
 
 

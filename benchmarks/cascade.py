@@ -25,8 +25,8 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Embedder, InputError, Reranker
+from secondpass.index.compose import CHEAP
 from secondpass.models import bundled_path
-from secondpass.rerank.policies.compose import CHEAP
 from secondpass.rerank.policies.margin import Margin, fit_margin, known_margin, survivors
 
 PROMISES: Sequence[Mapping[str, float]] = (

@@ -27,13 +27,13 @@ from measuring.progress import bar
 from torch import Tensor
 from torch.nn import functional
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.token_encoder import open_encoder
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
-from secondpass.train.groups import read_examples
-from secondpass.train.reader.states import States, encode_states
-from secondpass.train.source import locate
-from secondpass.train.trace import load_model
+from secondpass.train.data.files import read_examples
+from secondpass.train.export.source import locate
+from secondpass.train.export.trace import load_model
+from secondpass.train.precomputed.data import States, encode_states
 
 LAYERS, HIDDEN = 2, 384
 SHARPNESS = 20.0

@@ -18,7 +18,7 @@ from beir import ROOT, Collection, load
 from measuring.suite import member
 
 from secondpass import Blend, Candidate, RankedDocument, Reranker
-from secondpass.rerank.reader.store import StateStore
+from secondpass.rerank.precomputed.store import StateStore
 
 CACHE = ROOT / ".cache" / "quality"
 

@@ -21,14 +21,14 @@ from measuring.suite import member
 
 from secondpass import Candidate, Embedder
 from secondpass.evaluate.blending import standardised
-from secondpass.evaluate.pools import Matrix, Pool, ndcg, pool
+from secondpass.evaluate.score_matrix import Matrix, Pool, ndcg, pool
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.store import StateStore
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.scoring_options import Reading
 
 CACHE = ROOT / ".cache" / "quality"
 DEPTH = 100

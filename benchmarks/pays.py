@@ -24,24 +24,24 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
-from secondpass.evaluate.candidates import Entry, Halves
-from secondpass.evaluate.candidates import Found as FoundHalves
+from secondpass.evaluate.cascade_simulation import Chances, Scores
 from secondpass.evaluate.collection import Collection as Judged
 from secondpass.evaluate.defaults import DEPTHS
-from secondpass.evaluate.evidence import Evidence
+from secondpass.evaluate.experiment import Evidence
+from secondpass.evaluate.first_stage import Entry, Halves
+from secondpass.evaluate.first_stage import Found as FoundHalves
 from secondpass.evaluate.latency import Latencies, measure_latency
-from secondpass.evaluate.report.as_json import as_object
-from secondpass.evaluate.report.page import page
-from secondpass.evaluate.report.plots import depth_plot
+from secondpass.evaluate.report.figures import depth_plot
+from secondpass.evaluate.report.html import page
+from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.report.standalone import standalone
-from secondpass.evaluate.scoring import Chances, Scores
-from secondpass.evaluate.studying import Study, studied
+from secondpass.evaluate.study import Study, studied
+from secondpass.evaluate.variant_builders import needed
 from secondpass.evaluate.verdict import headline, plain, probability, signed, told
-from secondpass.evaluate.ways import needed
 from secondpass.models import bundled_path
-from secondpass.rerank.cross_encoder.labels import sigmoid
+from secondpass.rerank.labels import sigmoid
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
 FOLDER = PAGE.with_suffix("")

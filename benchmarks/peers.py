@@ -42,7 +42,7 @@ from speed.shares import shares
 from speed.workloads import SAMPLE, Queries, available, plan
 
 import secondpass
-from secondpass.engine.tokenise import Tokeniser
+from secondpass.inference.tokenizer import Tokeniser
 
 CACHE = ROOT / ".cache" / "speed"
 COLLECTIONS = ("squad-dev", "scifact", "wikiqa-rerank")

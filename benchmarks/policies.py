@@ -37,7 +37,7 @@ from secondpass import (
     RerankResponse,
 )
 from secondpass.rerank.base import Scored
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 Lists = dict[str, list[Candidate]]
 K = 10

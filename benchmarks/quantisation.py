@@ -136,11 +136,11 @@ def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
 
 
 def rerank(args: argparse.Namespace) -> Iterator[Change]:
-    from secondpass.engine.encoder import run_batched
-    from secondpass.engine.folder import open_folder
-    from secondpass.engine.runtimes import load_runtime
-    from secondpass.engine.tokenise import Tokeniser
-    from secondpass.train.calibrate import Pair, pair_sequences
+    from secondpass.inference.encoder import run_batched
+    from secondpass.inference.model_folder import open_folder
+    from secondpass.inference.runtimes import load_runtime
+    from secondpass.inference.tokenizer import Tokeniser
+    from secondpass.train.export.calibrate import Pair, pair_sequences
 
     folders = [open_folder(path) for path in args.models]
     runtimes = [load_runtime(one, threads=args.threads) for one in folders]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from secondpass.engine.tokenise import Tokeniser
-from secondpass.train import calibrate, verify
-from secondpass.train.graph import keep_first_token
-from secondpass.train.quantise import BEST, Recipe, inputs_of_linear_layers, quantise
-from secondpass.train.source import locate
-from secondpass.train.trace import load_model, trace
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.train.export import calibrate, verify
+from secondpass.train.export.onnx_graph import keep_first_token
+from secondpass.train.export.quantize import BEST, Recipe, inputs_of_linear_layers, quantise
+from secondpass.train.export.source import locate
+from secondpass.train.export.trace import load_model, trace
 
 PAIRS = Path(__file__).resolve().parents[1] / "examples" / "calibration" / "pairs.jsonl"
 RECIPES = {

@@ -24,9 +24,9 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.runtimes import ENGINES, Runtime, load_runtime
-from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.runtimes import ENGINES, Runtime, load_runtime
+from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 
 PAIRS = Path(__file__).resolve().parent.parent / "examples/calibration/pairs.jsonl"
 NAMES = {"native": "our machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

@@ -22,12 +22,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from secondpass import Document, Index
+from secondpass.index.compose import CHEAP
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.policies.compose import CHEAP
 from secondpass.rerank.policies.margin import KNOWN, Margin, fit_margin, survivors
-from secondpass.train.groups import read_examples, split_groups
-from secondpass.train.settings import Settings
+from secondpass.train.data.files import read_examples, split_groups
+from secondpass.train.trainer.settings import Settings
 
 Lists = list[list[float]]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc_tools
 from grpc_tools import protoc
 
-FOLDER = Path(__file__).parents[1] / "src/secondpass/server/weaviate/rpc"
+FOLDER = Path(__file__).parents[1] / "src/secondpass/server/weaviate/grpc"
 SOURCE = FOLDER / "weaviate.proto"
 COMPILED = FOLDER / "weaviate.binpb"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from secondpass.rerank.hosted.prices import SEARCH, load_prices
 from secondpass.rerank.hosted.provider import Provider
+from secondpass.rerank.hosted.registry import SEARCH, load_prices
 from secondpass.rerank.hosted.table import BUILT_IN, load_provider
 
 CANDIDATES = 50

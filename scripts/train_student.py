@@ -14,13 +14,13 @@ from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.token_encoder import open_encoder
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
-from secondpass.train.groups import read_examples
-from secondpass.train.reader.states import encode_states
-from secondpass.train.source import locate
-from secondpass.train.student import StudentSettings, Taught, distil_encoder
+from secondpass.train.data.files import read_examples
+from secondpass.train.distillation import StudentSettings, Taught, distil_encoder
+from secondpass.train.export.source import locate
+from secondpass.train.precomputed.data import encode_states
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ SWITCH = "SECONDPASS_BUILD_NATIVE"
 # Prints whether the machine code runs, and fails where the better text is not the first.
 TRY = """
 from secondpass import Reranker
-from secondpass.engine.native.library import load_library
+from secondpass.inference.native.library import load_library
 found = Reranker().rerank("capital of France", ["Bread is baked.", "Paris is the capital."])
 assert found.results[0].index == 1, found
 library = load_library()

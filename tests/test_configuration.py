@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, SecondpassError
-from secondpass.configuration import Configuration
+from secondpass.index.config_file import Configuration
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 weight = st.floats(0, 10) | st.integers(0, 3)

@@ -25,7 +25,7 @@ from secondpass import (
     Status,
 )
 from secondpass.rerank.base import Scored
-from secondpass.rerank.reader.cuts import Cutter
+from secondpass.rerank.precomputed.segments import Cutter
 from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "wikipedia"

@@ -14,7 +14,7 @@ _WORDS = ("blue", "bread", "river", "sea", "ship", "sky", "storm", "water")
 
 def tiny_int8_cross_encoder(folder: Path) -> Path:
     """Make one of two layers in `folder` and return its own folder there."""
-    from secondpass.train.export import Settings, export_model
+    from secondpass.train.export.export import Settings, export_model
 
     source, out, pairs = folder / "source", folder / "out", folder / "pairs.jsonl"
     model = tiny_cross_encoder(source, **SIZES)

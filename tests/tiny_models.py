@@ -194,7 +194,7 @@ def tiny_reader(folder: Path, *, encoder: dict[str, str] | None = None, seed: in
 
 
 def _manifest(folder: Path, **fields: Any) -> None:
-    from secondpass.engine.folder import MANIFEST, sha256
+    from secondpass.inference.model_folder import MANIFEST, sha256
 
     files = {
         file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}

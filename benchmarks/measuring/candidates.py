@@ -12,9 +12,9 @@ from beir import Collection
 
 from measuring.progress import bar
 from secondpass import Embedder
-from secondpass.evaluate.candidates import Entry, entry
-from secondpass.retrieve.protocol import searchable
+from secondpass.evaluate.first_stage import Entry, entry
 from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.store_protocol import searchable
 
 Found = Mapping[str, list[Entry]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""

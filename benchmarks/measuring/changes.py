@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from measuring.bars import Bar
-from secondpass.evaluate.pools import CUT, Matrix
+from secondpass.evaluate.score_matrix import CUT, Matrix
 
 ONE_SIDED = 1.645
 """Standard errors below the mean that 95 in 100 normal values are above."""

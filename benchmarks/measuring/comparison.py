@@ -14,7 +14,7 @@ from measuring.values import ALONE, FUSED, Values, mean, union
 from measuring.weighing import Fit, Weights
 from secondpass.evaluate.blending import fused, standardised
 from secondpass.evaluate.overlap import rank_biased_overlap
-from secondpass.evaluate.pools import CUT, Matrix, Pool, ranked_ids
+from secondpass.evaluate.score_matrix import CUT, Matrix, Pool, ranked_ids
 from secondpass.evaluate.significance import randomisation_test
 
 SYSTEMS = (ALONE, FUSED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secondpass.retrieve.protocol import TextEncoder
+from secondpass.retrieve.store_protocol import TextEncoder
 
 PROBES = (
     "What is the capital of France?",

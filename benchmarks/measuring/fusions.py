@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from secondpass.evaluate.blending import Columns, standardised
-from secondpass.evaluate.pools import Pool
+from secondpass.evaluate.score_matrix import Pool
 
 Scales = Mapping[str, float]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from secondpass.evaluate.measures import ranked_values
-from secondpass.evaluate.pools import CUT, Matrix
 from secondpass.evaluate.qrels import Grades
+from secondpass.evaluate.score_matrix import CUT, Matrix
 
 
 class Judge:

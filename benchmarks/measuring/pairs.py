@@ -11,10 +11,10 @@ from beir import Collection
 from measuring.progress import bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.folder import read_reader_folder
-from secondpass.rerank.reader.store import StateStore
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.folder import read_reader_folder
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.scoring_options import Reading
 
 _TABLE = """CREATE TABLE IF NOT EXISTS scores (
     model TEXT, collection TEXT, query TEXT, document TEXT, score REAL,

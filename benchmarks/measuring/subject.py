@@ -11,7 +11,7 @@ from measuring.candidates import Found
 from measuring.judging import Judge
 from measuring.pairs import Scorer
 from measuring.suite import SETTINGS, Member
-from secondpass.evaluate.pools import Pool, pool
+from secondpass.evaluate.score_matrix import Pool, pool
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from measuring.comparison import Difference
 from measuring.fusions import STANDARD
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
-from secondpass.evaluate.pools import COLUMNS
+from secondpass.evaluate.score_matrix import COLUMNS
 from secondpass.evaluate.significance import holm, randomisation_test, record
 
 ANCHORS = (

@@ -12,7 +12,7 @@ from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.weighing import Fit, Weights, fit
 from secondpass.evaluate.blending import fused, standardised
-from secondpass.evaluate.pools import COLUMNS, Matrix, Pool, ranked_ids
+from secondpass.evaluate.score_matrix import COLUMNS, Matrix, Pool, ranked_ids
 
 FIRST = "first stage"
 ALONE = "reranker alone"

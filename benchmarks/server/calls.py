@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import FieldDescriptor
 
-from secondpass.server.weaviate.rpc.messages import (
+from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteRequest,
     BatchObjectsRequest,
     SearchRequest,

@@ -25,7 +25,7 @@ import grpc
 import httpx2
 from running import Server, free_port, ours
 
-from secondpass.server.weaviate.rpc.messages import SearchRequest
+from secondpass.server.weaviate.grpc.messages import SearchRequest
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 FOUND = 20

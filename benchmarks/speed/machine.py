@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from secondpass.cli.doctor import cpu_features
-from secondpass.engine.native.library import load_library
+from secondpass.inference.native.library import load_library
 
 PACKAGES = (
     *("onnxruntime", "openvino", "torch", "sentence-transformers", "transformers"),

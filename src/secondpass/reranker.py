@@ -16,11 +16,11 @@ from secondpass.rerank.policies.fallback import (
     check_chain,
     check_on_failure,
 )
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, RerankResponse
 
 if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
+    from secondpass.rerank.precomputed.store import StateStore
 
 
 class Reranker(BaseReranker):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Document, FirstStageScores, RankedDocument, ScoreKind
-from secondpass.answer.citing import CitationFilter, citations
-from secondpass.answer.context import assemble, ends_first
+from secondpass.answer.citations import CitationFilter, citations
+from secondpass.answer.prompt import assemble, ends_first
 from secondpass.answer.sentences import sentences
 from secondpass.answer.types import Passage
 

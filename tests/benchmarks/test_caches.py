@@ -12,7 +12,7 @@ from measuring.embedders import known_as
 from measuring.pairs import PairScores, Scorer
 
 from secondpass import Document
-from secondpass.evaluate.candidates import Entry
+from secondpass.evaluate.first_stage import Entry
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.tiny_models import tiny_reader
 

@@ -6,7 +6,7 @@ from measuring.fusions import FUSIONS
 from measuring.weighing import fit
 
 from secondpass.evaluate.blending import fused
-from secondpass.evaluate.pools import COLUMNS, ndcg
+from secondpass.evaluate.score_matrix import COLUMNS, ndcg
 from tests.evaluate.random_pools import random_pool
 
 

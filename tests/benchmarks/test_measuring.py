@@ -16,7 +16,7 @@ from measuring.suite import Member
 from measuring.tables import comparison_table, document, fusion_verdict
 from measuring.values import ALONE, CONTROL, FIRST, FUSED, Measured, measure
 
-from secondpass.evaluate.pools import Pool
+from secondpass.evaluate.score_matrix import Pool
 from tests.evaluate.random_pools import random_pool
 
 DEFAULT = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}

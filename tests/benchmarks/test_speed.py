@@ -36,8 +36,8 @@ from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import workload_table
 from speed.workloads import Queries, Query, Workload, plan
 
-from secondpass.engine.native.library import load_library
-from secondpass.engine.runtimes import ENVIRONMENT
+from secondpass.inference.native.library import load_library
+from secondpass.inference.runtimes import ENVIRONMENT
 
 TEXTS = ["The river is long.", "A ship on the sea, the sea.", "Bread and butter.", "The sea."]
 HUNDRED = Workload("sample", 100, 1, 2)

@@ -11,7 +11,7 @@ import pytest
 from secondpass import Index
 from secondpass.evaluate import Collection, Run, search_all
 from secondpass.evaluate import Run as TrecRun
-from secondpass.evaluate.candidates import find
+from secondpass.evaluate.first_stage import find
 from secondpass.retrieve.retriever import Retriever
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from secondpass.train.groups import read_examples
+from secondpass.train.data.files import read_examples
 from tests.cli.conftest import SAMPLE, Run
 
 

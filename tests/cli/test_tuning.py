@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from secondpass import Index
-from secondpass.configuration import Configuration
 from secondpass.evaluate.calibration import write_calibration
+from secondpass.index.config_file import Configuration
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.policies.calibration import identity_of
 from tests.cli.conftest import SAMPLE

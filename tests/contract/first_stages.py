@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import FirstStage
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.store_protocol import FirstStage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 Open = Callable[[Path], FirstStage]

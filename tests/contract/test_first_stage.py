@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from secondpass.errors import FilterError, IndexStoreError, InputError
-from secondpass.retrieve.protocol import FirstStage, Passage, searchable
+from secondpass.retrieve.store_protocol import FirstStage, Passage, searchable
 from tests.contract.first_stages import FIRST_STAGES, Open
 from tests.retrieve.hashed_embedder import HashedEmbedder
 

@@ -19,7 +19,7 @@ from secondpass import (
     Status,
 )
 from secondpass.rerank.base import Asked
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 QUERY = "How do I change my password?"
 TEXTS = [

@@ -156,7 +156,7 @@ def test_a_volume_is_written_by_one_pod_and_the_rest_may_be_many() -> None:
 
 
 def test_the_example_secret_lets_nobody_in(tmp_path: Path) -> None:
-    from secondpass.server.guarding.keys import KeyFile
+    from secondpass.server.access.api_keys import KeyFile
 
     (secret,) = documents(FOLDER / "secret.example.yaml")
     (tmp_path / "keys.json").write_text(secret["stringData"]["keys.json"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from secondpass import Document, ScoreKind
-from secondpass.evaluate.candidates import Entry, Found, Halves
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.evidence import Evidence
+from secondpass.evaluate.experiment import Evidence
+from secondpass.evaluate.first_stage import Entry, Found, Halves
 from secondpass.evaluate.latency import Latencies, Latency
 from secondpass.evaluate.sieve import Sieve
 from secondpass.rerank.policies.margin import Margin

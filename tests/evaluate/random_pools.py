@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from secondpass.evaluate.candidates import Entry
-from secondpass.evaluate.pools import Pool, pool
+from secondpass.evaluate.first_stage import Entry
+from secondpass.evaluate.score_matrix import Pool, pool
 
 Row = tuple[float, float, float, int]
 """Reranker's score, cosine, BM25 and grade of one candidate."""

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Calibrated, Candidate, Document, InputError, ScoreKind
 from secondpass.evaluate.calibration import calibrate, write_calibration
-from secondpass.evaluate.calibration_methods import fit, pool_adjacent
+from secondpass.evaluate.calibrators import fit, pool_adjacent
 from secondpass.evaluate.enough_labels import check_enough
 from secondpass.evaluate.labelled import LabelledQuery, read_pairs
 from secondpass.evaluate.reliability import reliability, wilson
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 
 class Numbers(BaseReranker):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from secondpass import Document, InputError
 from secondpass.cli.label import ask
 from secondpass.cli.output import stderr_console
+from secondpass.cli.terminal_keys import END, Keys
 from secondpass.evaluate.grade_file import HEADER, GradeFile
-from secondpass.evaluate.keys import END, Keys
 from secondpass.evaluate.labelling import Labelling
 from secondpass.evaluate.qrels import Grades, read_qrels
 

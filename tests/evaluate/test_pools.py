@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
 from secondpass.evaluate.blending import fused, standardised
 from secondpass.evaluate.measures import ranked_values
-from secondpass.evaluate.pools import ndcg, ranked_ids
+from secondpass.evaluate.score_matrix import ndcg, ranked_ids
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from tests.evaluate.random_pools import Row, pool_of, qrels_of
 
 # Few distinct values, so that ties and columns of equal scores occur.

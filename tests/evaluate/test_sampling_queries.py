@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from secondpass import Document, InputError
 from secondpass.evaluate.document_queries import queries_of, sample_documents
-from secondpass.evaluate.query_log import STRATA, LoggedQuery, read_log, sample_log
+from secondpass.evaluate.query_sampling import STRATA, LoggedQuery, read_log, sample_log
 
 
 def test_one_query_however_it_is_typed(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.evaluate.overlap import rank_biased_overlap
+from secondpass.evaluate.rank_correlation import rank_biased_overlap as over_all
 from secondpass.evaluate.significance import holm, randomisation_test, record
-from secondpass.train.overlap import rank_biased_overlap as over_all
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from secondpass import BaseReranker, Blend, Candidate, Document, Index, InputError, ScoreKind
 from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.html import html_page
-from secondpass.explain.sentences import ordinal
+from secondpass.explain.phrases import ordinal
 from secondpass.explain.terminal import print_explanation
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia" / "corpus.jsonl"
 QUERY = "When did the oil crisis begin?"

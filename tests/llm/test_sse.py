@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.llm.sse import Event, Events
+from secondpass.remote.sse import Event, Events
 
 
 def events(*pieces: bytes) -> list[Event]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from secondpass.engine.native.library import load_library
-from secondpass.train.export import Settings, export_model
+from secondpass.inference.native.library import load_library
+from secondpass.train.export.export import Settings, export_model
 from tests.tiny_int8 import tiny_int8_cross_encoder
 from tests.tiny_models import tiny_cross_encoder
 

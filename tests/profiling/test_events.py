@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.profiling.events import Operator, product_operations, read_runs
 from secondpass.profiling.layers import EMBEDDINGS, HEAD, WHOLE, by_layer
+from secondpass.profiling.ort_events import Operator, product_operations, read_runs
 
 sizes = st.integers(1, 50)
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.native.library import load_library
-from secondpass.engine.runtimes import load_runtime
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.native.library import load_library
+from secondpass.inference.runtimes import load_runtime
 from secondpass.models import bundled_path
-from secondpass.profiling.events import Run, product_operations
-from secondpass.profiling.native_calls import ATTEND, EMBED, FORWARD, HEAD, PROJECT, products
+from secondpass.profiling.ort_events import Run, product_operations
+from secondpass.profiling.record import ATTEND, EMBED, FORWARD, HEAD, PROJECT, products
 from secondpass.profiling.recording import recording
 
 LAYERS = 3

@@ -6,12 +6,12 @@ import onnxruntime as ort
 import pytest
 
 from secondpass import Reranker
-from secondpass.engine.native import runtime as native
-from secondpass.engine.runtimes import ENVIRONMENT
 from secondpass.errors import ModelError
+from secondpass.inference.native import runtime as native
+from secondpass.inference.runtimes import ENVIRONMENT
 from secondpass.profiling import measure_rates, profile_model
-from secondpass.profiling.native_calls import ATTEND
 from secondpass.profiling.profile import COMPRESSING, OTHER, READING, TOKENISE
+from secondpass.profiling.record import ATTEND
 from secondpass.profiling.sample import QUESTION, sample_texts
 from tests.tiny_models import tiny_cross_encoder
 

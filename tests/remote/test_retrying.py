@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.remote.retrying import backoff, is_retryable, retry_after
+from secondpass.remote.retry import backoff, is_retryable, retry_after
 
 
 @pytest.mark.parametrize(

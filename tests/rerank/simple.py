@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from secondpass import BaseReranker, Candidate, Document, ScoreKind, Status
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 
 class Numbers(BaseReranker):

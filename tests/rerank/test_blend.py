@@ -18,7 +18,7 @@ from secondpass import (
 )
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(
     lambda values: any(v is not None for v in values)

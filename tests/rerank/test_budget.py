@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from secondpass import Adaptive, Budgeted, Candidate, InputError, Status
 from secondpass.rerank.base import Scored
 from secondpass.rerank.policies.pace import FIRST, MOST, Pace
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from tests.rerank.simple import Numbers, numbered
 
 

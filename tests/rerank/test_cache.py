@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import Cached, Candidate, Document, InputError, Passages, Reranker, ScoreKind
-from secondpass.engine.folder import MANIFEST
+from secondpass.inference.model_folder import MANIFEST
 from secondpass.rerank.base import Score
-from secondpass.rerank.policies.cache.keys import pair_keys
-from secondpass.rerank.policies.cache.memory import Kept, ScoreMemory
-from secondpass.rerank.policies.cache.packing import pack, unpack
-from secondpass.rerank.policies.cache.store import ScoreStore
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.policies.keys import pair_keys
+from secondpass.rerank.policies.memory import Kept, ScoreMemory
+from secondpass.rerank.policies.packing import pack, unpack
+from secondpass.rerank.policies.score_store import ScoreStore
+from secondpass.rerank.scoring_options import Reading
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
@@ -308,7 +308,7 @@ def test_a_kill_at_any_moment_costs_at_most_one_write(store: ScoreStore, steps: 
 WRITER = """
 import sys
 from pathlib import Path
-from secondpass.rerank.policies.cache import store as module
+from secondpass.rerank.policies.score_cache import store as module
 from tests.rerank.test_cache import batch, store_at
 
 # On a busy machine the other writer may take long, and who waits in vain keeps nothing.

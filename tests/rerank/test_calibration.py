@@ -21,7 +21,7 @@ from secondpass import (
 )
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import Calibration, read_calibration, reading_of
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Status
 
 HERE = reading_of(Reading())

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Passages
-from secondpass.engine.tokenise import Tokeniser
-from secondpass.rerank.reader import cuts
-from secondpass.rerank.reader.cut import Cut
-from secondpass.rerank.reader.cuts import Cutter
-from secondpass.rerank.reader.record import record_key
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.rerank.precomputed import segments
+from secondpass.rerank.precomputed.cut import Cut
+from secondpass.rerank.precomputed.segments import Cutter
+from secondpass.rerank.precomputed.types import record_key
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = [("", "river sea"), ("river", " sea"), ("r", "iver sea"), ("", ""), ("", "\ud800 sea")]
@@ -56,7 +56,7 @@ def test_cuts_are_those_of_the_windows(
 
 
 class Shelf:
-    """Keeps cuts in memory."""
+    """Keeps segments in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[bytes, Cut] = {}
@@ -64,8 +64,8 @@ class Shelf:
     def get_cuts(self, names: Sequence[bytes]) -> Mapping[bytes, Cut]:
         return {name: self.kept[name] for name in names if name in self.kept}
 
-    def put_cuts(self, cuts: Mapping[bytes, Cut]) -> None:
-        self.kept |= cuts
+    def put_cuts(self, segments: Mapping[bytes, Cut]) -> None:
+        self.kept |= segments
 
 
 def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokeniser) -> None:
@@ -108,8 +108,8 @@ def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokeniser) -> No
 def test_only_the_last_texts_are_remembered(
     tokeniser: Tokeniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuts, "_REMEMBERED", 3)
-    monkeypatch.setattr(cuts, "_LONGEST", 30)
+    monkeypatch.setattr(segments, "_REMEMBERED", 3)
+    monkeypatch.setattr(segments, "_LONGEST", 30)
     cutter = Counting(tokeniser)
     how = {"room": 20, "passages": Passages()}
     cutter.cut(TEXTS, **how)

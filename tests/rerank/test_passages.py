@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.rerank.passages import Passages, parse_passages
+from secondpass.rerank.windowing import Passages, parse_passages
 
 options = st.builds(
     Passages,

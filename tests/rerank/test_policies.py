@@ -25,10 +25,10 @@ from secondpass import (
     ScoreKind,
     Status,
 )
-from secondpass.rerank.policies.compose import compose, default_cache
+from secondpass.index.compose import compose, default_cache
 from secondpass.rerank.policies.margin import Margin
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.store import StateStore
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.store import StateStore
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_reader
 
@@ -119,7 +119,7 @@ def test_a_field_may_be_missing_from_a_whole_batch(name: str) -> None:
             filled = [("", body or "0") for _, body in reading.texts(candidates)]
             return super().score(query, numbered([float(b) for _, b in filled]), READ)
 
-    from secondpass.rerank.reading import Reading
+    from secondpass.rerank.scoring_options import Reading
 
     READ = Reading()  # noqa: N806
     policy = POLICIES[name](Years())

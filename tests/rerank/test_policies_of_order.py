@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.boost import Boost
-from secondpass.rerank.policies.diverse import Diverse, choose
 from secondpass.rerank.policies.ensemble import METHODS, Ensemble
-from secondpass.rerank.policies.pin import Pinned
+from secondpass.rerank.policies.mmr import Diverse, choose
+from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 
 scores = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

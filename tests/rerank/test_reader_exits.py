@@ -65,8 +65,8 @@ def test_what_was_left_out_stands_below_and_is_marked(
     whole, early = both
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
-    from secondpass.rerank.reading import Reading
     from secondpass.rerank.results import ranked
+    from secondpass.rerank.scoring_options import Reading
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]
     scored = early.score(QUERY, candidates, Reading(top_k=2))

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Reranker, Status
-from secondpass.engine.folder import open_folder
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.record import Record
-from secondpass.rerank.reader.store import StateStore
+from secondpass.inference.model_folder import open_folder
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.precomputed.types import Record
 from tests.tiny_models import tiny_reader
 
 QUERY = "where is the ship"

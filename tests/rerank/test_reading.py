@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from secondpass.errors import InputError
-from secondpass.rerank.reading import Reading, field_text
+from secondpass.rerank.scoring_options import Reading, field_text
 from secondpass.types import Candidate, Document
 
 RIVER = Document(

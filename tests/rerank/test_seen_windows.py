@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import BaseReranker, Candidate, Document, Passages, Reranker
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 

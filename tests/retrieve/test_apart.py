@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.readers.apart import MEGABYTES, SECONDS, Apart, until
+from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, Apart, until
 from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
 
 pytest.importorskip("markitdown")
@@ -192,7 +192,7 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
     path = saying(tmp_path / "a.pdf", "fine")
     code = (
         "from pathlib import Path; import sys\n"
-        "from secondpass.retrieve.readers import office\n"
+        "from secondpass.retrieve.loaders import office\n"
         "print([d.text.strip() for d in office.read(Path(sys.argv[1]), 'a')])\n"
         "print(office._apart()._process._child.pid)\n"
     )

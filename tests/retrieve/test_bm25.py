@@ -9,9 +9,9 @@ import re
 import pytest
 
 from secondpass.errors import IndexStoreError, InputError
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage
-from secondpass.retrieve.stopwords import CODES, ENGLISH, language_name
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.lance.stopwords import CODES, ENGLISH, language_name
+from secondpass.retrieve.store_protocol import Passage
 
 # Words that a stemmer leaves alone, so that the oracle needs none.
 VOCABULARY = [f"w{i}" for i in range(80)] + list(ENGLISH[:5])

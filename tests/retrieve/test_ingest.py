@@ -11,7 +11,7 @@ import pytest
 
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
-from secondpass.retrieve.opening import open_index
+from secondpass.retrieve.lance.open import open_index
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.retrieve.test_readers import write
@@ -235,7 +235,7 @@ INGEST = """
 import sys
 from pathlib import Path
 from secondpass.retrieve.ingest import ingest
-from secondpass.retrieve.opening import open_index
+from secondpass.retrieve.lance.open import open_index
 from tests.retrieve.hashed_embedder import HashedEmbedder
 embedder = HashedEmbedder()
 store = open_index(sys.argv[1], embedder, chunk_tokens=20, overlap=5)

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from secondpass.errors import IndexStoreError, MissingExtraError
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.store_protocol import Passage
 
 
 def passage(name, text, **metadata):
@@ -39,8 +39,8 @@ def test_without_lancedb_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_the_engine_says_nothing_on_standard_error(tmp_path):
     code = (
         "import sys\n"
-        "from secondpass.retrieve.opening import open_index\n"
-        "from secondpass.retrieve.protocol import Passage\n"
+        "from secondpass.retrieve.lance.open import open_index\n"
+        "from secondpass.retrieve.store_protocol import Passage\n"
         "store = open_index(sys.argv[1])\n"
         "store.upsert([Passage('a', 'a', 'zebra')])\n"
         "store.optimize(); store.bm25('zebra', 1); store.count()\n"

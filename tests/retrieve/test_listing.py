@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secondpass.errors import FilterError, InputError
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.store_protocol import Passage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
@@ -96,11 +96,11 @@ def test_vectors_of_the_caller_may_begin_late_and_be_missing(tmp_path):
 
 
 def test_an_interrupted_start_of_vectors_is_taken_up_again(tmp_path):
-    from secondpass.retrieve import lance_table
+    from secondpass.retrieve.lance import table
 
     store = open_index(tmp_path, chunk_tokens=None)
     store.upsert([passage("none", "zebra")])
-    lance_table.add_vectors(store._table, 5)
+    table.add_vectors(store._table, 5)
     store = open_index(tmp_path)
     store.upsert([passage("more", "zebra")])
     store.start_vectors(2)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.lance.schema import column_value, kind_of, plan
 from secondpass.retrieve.metadata import decode, encode
-from secondpass.retrieve.protocol import Passage
-from secondpass.retrieve.schema import column_value, kind_of, plan
+from secondpass.retrieve.store_protocol import Passage
 
 SCALARS = st.one_of(
     st.none(),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from secondpass.errors import MissingExtraError, ReadError
-from secondpass.retrieve.readers import READERS, find_files, read_file
+from secondpass.retrieve.loaders import READERS, find_files, read_file
 from secondpass.types import Document
 from tests.retrieve.pdfs import WORDS, pdf
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from secondpass.retrieve.bm25_model import fit_bm25
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage, searchable
+from secondpass.retrieve.bm25 import fit_bm25
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.store_protocol import Passage, searchable
 from secondpass.retrieve.terms import term_scores
 
 ENGLISH = [

@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 
 from secondpass.server.app import create_app
-from secondpass.server.running import server_of
-from secondpass.server.service import RerankService
+from secondpass.server.serve import server_of
 from secondpass.server.settings import ServerSettings
+from secondpass.server.state import RerankService
 from tests.tiny_models import tiny_reader
 
 QUERY = "a river and the sea"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from secondpass import Document, Index
-from secondpass.server.collections import Place
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.index_catalog import Place
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
 

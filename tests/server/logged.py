@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from secondpass.server.observing.logs import logging_as
+from secondpass.server.telemetry.logs import logging_as
 
 
 class Logged:

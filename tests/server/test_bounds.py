@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from secondpass import InputError
-from secondpass.server.body import _too_deep
+from secondpass.server.http_json import _too_deep
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, running
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from secondpass import Document, Index, Reranker
 from secondpass.errors import ReadError
 from secondpass.retrieve.embedder import Embedder
-from secondpass.server.collections import Collections, Place, _plain
-from secondpass.server.problems import Problem
-from secondpass.server.queueing.queue import WorkQueue
+from secondpass.server.http_errors import Problem
+from secondpass.server.index_catalog import Collections, Place, _plain
+from secondpass.server.scheduler.queue import WorkQueue
 
 ONE = Place("acme", "default", "docs")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from secondpass.server.queueing.queue import Part, WorkQueue
-from secondpass.server.queueing.queued_encoder import QueuedEncoder
+from secondpass.server.scheduler.queue import Part, WorkQueue
+from secondpass.server.scheduler.queued_encoder import QueuedEncoder
 
 FAR = 1e12
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.leftovers import swept  # noqa: F401
 from tests.server.conftest import QUERY, TEXTS, running

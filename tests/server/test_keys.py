@@ -10,9 +10,9 @@ import pytest
 
 from secondpass import InputError
 from secondpass.errors import ReadError
-from secondpass.server.guarding.credentials import key_in
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.problems import Problem
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.access.credentials import key_in
+from secondpass.server.http_errors import Problem
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 

@@ -18,8 +18,8 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.problems import Problem
-from secondpass.server.queueing.jobs import Part
+from secondpass.server.http_errors import Problem
+from secondpass.server.scheduler.jobs import Part
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.guarding.credentials import key_in
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.guarding.limits import RateLimits
-from secondpass.server.problems import Problem
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.access.credentials import key_in
+from secondpass.server.access.rate_limit import RateLimits
+from secondpass.server.http_errors import Problem
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 
 ASK = {"query": QUERY, "documents": TEXTS}

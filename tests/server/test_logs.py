@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, Reranker
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.observing.logs import Lines, logging_as
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
+from secondpass.server.telemetry.logs import Lines, logging_as
 from tests.server.conftest import TEXTS, keyed, running
 from tests.server.logged import Logged, logged
 from tests.server.test_life import busy, sending, until
@@ -233,7 +233,7 @@ def test_a_stream_that_fails_half_way_is_noted(model: str) -> None:
     """The status is 200 by then: the line says what happened all the same."""
     from starlette.routing import Route
 
-    from secondpass.server.problems import Problem
+    from secondpass.server.http_errors import Problem
     from secondpass.server.streaming import data, event_stream
 
     async def frames() -> Any:

@@ -267,7 +267,7 @@ def test_the_logging_of_the_process_stays_as_it_is() -> None:
         "import logging\n"
         "from secondpass.server.mcp.hosts import LocalHost\n"
         "from secondpass.server.mcp.tools import make_server\n"
-        "from secondpass.server.service import RerankService\n"
+        "from secondpass.server.state import RerankService\n"
         "from secondpass.server.settings import ServerSettings\n"
         "service = RerankService(ServerSettings())\n"
         "make_server(service, LocalHost(service))\n"

@@ -13,12 +13,12 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from secondpass.server.guarding.keys import KeyEntry, KeyFile
-from secondpass.server.observing.inventory import Inventory
-from secondpass.server.observing.metrics import Metrics
-from secondpass.server.observing.seen import Seen
-from secondpass.server.service import RerankService
+from secondpass.server.access.api_keys import KeyEntry, KeyFile
+from secondpass.server.request_context import Seen
 from secondpass.server.settings import ServerSettings
+from secondpass.server.state import RerankService
+from secondpass.server.telemetry.inventory import Inventory
+from secondpass.server.telemetry.metrics import Metrics
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.test_life import busy, sending, until
 
@@ -116,7 +116,7 @@ def test_names_follow_the_conventions_and_both_formats_can_be_read(model: str) -
 def test_indexes_are_counted(model: str, tmp_path: Path) -> None:
     pytest.importorskip("lancedb", reason="the extra index is not installed")
     from secondpass import Index
-    from secondpass.server.collections import Place
+    from secondpass.server.index_catalog import Place
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:
         index.add(TEXTS)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
 from tests.server.test_life import busy

@@ -146,8 +146,8 @@ def test_a_model_without_a_key_is_one_clear_error(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from secondpass import InputError
-    from secondpass.server.service import RerankService
     from secondpass.server.settings import ServerSettings
+    from secondpass.server.state import RerankService
 
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)

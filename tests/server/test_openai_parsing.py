@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from secondpass import Document
 from secondpass.answer import Citation, Passage
 from secondpass.rerank.llm.documents import count_tokens
-from secondpass.server.body import Body
+from secondpass.server.http_errors import Problem
+from secondpass.server.http_json import Body
 from secondpass.server.openai.citing import cited
 from secondpass.server.openai.messages import read_messages
 from secondpass.server.openai.reply import shortened
-from secondpass.server.openai.request import Sampling, read_chat
-from secondpass.server.problems import Problem
+from secondpass.server.openai.schemas import Sampling, read_chat
 from secondpass.server.sources import as_json, source_url
 from secondpass.types import FirstStageScores, RankedDocument, ScoreKind
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.queueing.jobs import Joint, LateError, OverloadedError, Part
-from secondpass.server.queueing.queue import WorkQueue
+from secondpass.server.scheduler.jobs import Joint, LateError, OverloadedError, Part
+from secondpass.server.scheduler.queue import WorkQueue
 
 FAR = time.monotonic() + 10_000
 

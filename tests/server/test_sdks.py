@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.leftovers import swept  # noqa: F401
 from tests.server.conftest import QUERY, TEXTS, running

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 

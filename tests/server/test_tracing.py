@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.observing.otel import traces_wanted
+from secondpass.observe import stage, waited
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
-from secondpass.stages import stage, waited
+from secondpass.server.telemetry.otel import traces_wanted
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.logged import logged
 from tests.server.test_life import busy, sending, until
@@ -26,7 +26,7 @@ pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from secondpass.server.observing.tracing import Traces, provider
+from secondpass.server.telemetry.tracing import Traces, provider
 
 ASK = {"query": QUERY, "documents": TEXTS, "top_n": 2}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -112,9 +112,9 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
     from starlette.routing import Route
 
     from secondpass import Index
-    from secondpass.server.answering import Answering
+    from secondpass.server.api_v1 import responses
     from secondpass.server.exchange import Exchange
-    from secondpass.server.native import failure
+    from secondpass.server.request_handler import Answering
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:
         index.add(TEXTS)
@@ -132,7 +132,7 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
 
         async def answer(request: Request) -> Any:
             return await answering.answer(
-                Exchange(request, "test", lambda problem, _: failure(problem)), work
+                Exchange(request, "test", lambda problem, _: responses(problem)), work
             )
 
         app.router.routes.append(Route("/find/{name}", answer))

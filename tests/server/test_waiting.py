@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from secondpass.server.queueing.jobs import GoneError, LateError
-from secondpass.server.queueing.queued import (
+from secondpass.server.scheduler.jobs import GoneError, LateError
+from secondpass.server.scheduler.scheduled_models import (
     Ticket,
     awaited,
     still_wanted,

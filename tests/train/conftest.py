@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, exported with the states after its first and its second layer."""
     pytest.importorskip("onnxscript")
-    from secondpass.train.export import Settings, export_model
+    from secondpass.train.export.export import Settings, export_model
 
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
     settings = Settings(kind="embedder", precision="fp32", states_layers=(1, 2))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.train.augment import Augmentation, augmented, keywords, mistyped, variants
+from secondpass.train.data.augment import Augmentation, augmented, keywords, mistyped, variants
 
 likely = st.floats(0, 1)
 queries = st.text(min_size=1, max_size=60).filter(lambda text: bool(text.strip()))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from secondpass.train.average import Average
+from secondpass.train.trainer.weight_averaging import Average
 
 
 def _set(module: nn.Linear, value: float) -> None:

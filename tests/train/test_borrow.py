@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from secondpass import Embedder, ModelError
-from secondpass.engine.folder import MANIFEST
 from secondpass.errors import ModelDamagedError
+from secondpass.inference.model_folder import MANIFEST
 from secondpass.models import bundled_path
-from secondpass.train.borrow import borrow_tables
+from secondpass.train.export.shared_tables import borrow_tables
 
 LENDER = "bundled-embedder"
 TEXTS = ["Paris is the capital of France.", "a ship", ""]

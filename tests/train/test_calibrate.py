@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.train.calibrate import Pair, pair_sequences, read_pairs, split, text_sequences
-from secondpass.train.overlap import kendall_tau, rank_biased_overlap, top_overlap
+from secondpass.evaluate.rank_correlation import kendall_tau, rank_biased_overlap, top_overlap
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.train.export.calibrate import (
+    Pair,
+    pair_sequences,
+    read_pairs,
+    split,
+    text_sequences,
+)
 from tests.tiny_models import tiny_tokenizer
 
 PAIRS = Path(__file__).parents[2] / "examples" / "calibration" / "pairs.jsonl"

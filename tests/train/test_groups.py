@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError, ReadError
-from secondpass.train.groups import (
+from secondpass.train.data.files import (
     Examples,
     Group,
     read_examples,
     split_groups,
     write_examples,
 )
-from secondpass.train.wording import wording
+from secondpass.train.mining.wording import wording
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)

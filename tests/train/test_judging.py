@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.train.judging import macro, ndcg, ranks, reciprocal_rank
-from secondpass.train.schedule import rate_at
-from secondpass.train.settings import Decay
+from secondpass.train.trainer.schedule import rate_at
+from secondpass.train.trainer.settings import Decay
+from secondpass.train.trainer.validation import macro, ndcg, ranks, reciprocal_rank
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=20), st.data())

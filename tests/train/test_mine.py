@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.train.choose import candidates, choose, nearest_first
-from secondpass.train.false_negatives import Filter, Known
-from secondpass.train.groups import Examples, Group, read_examples
-from secondpass.train.mine import MineSettings, mine, read_corpus
+from secondpass.train.data.files import Examples, Group, read_examples
+from secondpass.train.mining.false_negatives import Filter, Known
+from secondpass.train.mining.mine import MineSettings, mine, read_corpus
+from secondpass.train.mining.negative_selection import candidates, choose, nearest_first
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from secondpass.train.objective import Targets, distilled, loss
-from secondpass.train.settings import Settings
+from secondpass.train.trainer.loss import Targets, distilled, loss
+from secondpass.train.trainer.settings import Settings
 
 PLAIN = Settings(pointwise=0.0)
 ONES = torch.ones(4)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.train.calibrate import Activations
-from secondpass.train.quantise import activation_scale
-from secondpass.train.rounding import WEIGHT_LEVEL, column_scales, compensated, nearest
-from secondpass.train.smooth import channel_scales
+from secondpass.train.export.calibrate import Activations
+from secondpass.train.export.quantize import activation_scale
+from secondpass.train.export.rounding import WEIGHT_LEVEL, column_scales, compensated, nearest
+from secondpass.train.export.smoothquant import channel_scales
 
 # ONNX Runtime may leave the thread flushing subnormal numbers to zero.
 finite = st.floats(-1e4, 1e4, allow_subnormal=False, width=32)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.train.examples import Group
-from secondpass.train.sampling import Sampler
+from secondpass.train.data.examples import Group
+from secondpass.train.data.sampling import Sampler
 
 
 @st.composite

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from secondpass.engine.folder import open_folder
-from secondpass.engine.token_encoder import TokenEncoder
 from secondpass.errors import InputError, ModelError
-from secondpass.train.reader import states as module
-from secondpass.train.reader.states import encode_states
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.token_encoder import TokenEncoder
+from secondpass.train.precomputed import data as module
+from secondpass.train.precomputed.data import encode_states
 
 TEXTS = ["the slow river", "ship", "", "why is the sky blue in the storm", "river \ud800 sea"]
 

@@ -29,9 +29,9 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
     import torch
     from tokenizers import Tokenizer
 
-    from secondpass.train.reader.states import States
-    from secondpass.train.student import Taught
-    from secondpass.train.trace import load_model
+    from secondpass.train.distillation import Taught
+    from secondpass.train.export.trace import load_model
+    from secondpass.train.precomputed.data import States
 
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_padding()
@@ -55,7 +55,7 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
 
 
 def test_a_student_with_all_layers_is_its_teacher(base: Path, tmp_path: Path) -> None:
-    from secondpass.train.student import StudentSettings, distil_encoder
+    from secondpass.train.distillation import StudentSettings, distil_encoder
 
     settings = StudentSettings(layers=(0, 1), minutes=1e-9)
     parts = [_taught(base, TEXTS * 4), _taught(base, TEXTS * 2)]
@@ -66,8 +66,8 @@ def test_a_student_with_all_layers_is_its_teacher(base: Path, tmp_path: Path) ->
 
 
 def test_a_shallow_student_comes_nearer_and_can_be_read(base: Path, tmp_path: Path) -> None:
-    from secondpass.train.student import StudentSettings, distil_encoder
-    from secondpass.train.trace import load_model
+    from secondpass.train.distillation import StudentSettings, distil_encoder
+    from secondpass.train.export.trace import load_model
 
     parts = [_taught(base, TEXTS * 4)]
     results = []
@@ -84,7 +84,7 @@ def test_a_shallow_student_comes_nearer_and_can_be_read(base: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("layers", [(), (2,), (-1, 0)])
 def test_layers_that_are_not_there(base: Path, tmp_path: Path, layers: tuple[int, ...]) -> None:
-    from secondpass.train.student import StudentSettings, distil_encoder
+    from secondpass.train.distillation import StudentSettings, distil_encoder
 
     with pytest.raises(InputError, match="layers"):
         distil_encoder(

@@ -8,9 +8,9 @@ import pytest
 from secondpass import BaseReranker, ScoreKind
 from secondpass.errors import InputError
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.reading import Reading
-from secondpass.train.examples import Examples, Group
-from secondpass.train.teaching import taught
+from secondpass.rerank.scoring_options import Reading
+from secondpass.train.data.examples import Examples, Group
+from secondpass.train.data.teacher_scores import taught
 from secondpass.types import Candidate
 from tests.train.toy import toy_examples
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from secondpass.errors import InputError, ModelDamagedError, ModelError
-from secondpass.train.examples import Examples
-from secondpass.train.run_folder import RunFolder
-from secondpass.train.settings import Architecture, Settings
-from secondpass.train.training import Place, train
+from secondpass.train.data.examples import Examples
+from secondpass.train.trainer.checkpoints import RunFolder
+from secondpass.train.trainer.settings import Architecture, Settings
+from secondpass.train.trainer.train import Place, train
 from tests.train.toy import toy_examples, write_pairs
 
 SMALL = Settings(
@@ -104,8 +104,8 @@ def test_a_reader_starts_as_the_bi_encoder(
     small: Settings, encoder: Path, tmp_path: Path, cache: Path
 ) -> None:
     from secondpass import Embedder
-    from secondpass.train.judging import macro, ranks, reciprocal_rank
-    from secondpass.train.plan import make_plan
+    from secondpass.train.data.prepare import make_plan
+    from secondpass.train.trainer.validation import macro, ranks, reciprocal_rank
 
     shut = replace(small, gate=-1e4, epochs=0.1, codes=32)
     about = train(toy_examples(), shut, Place(tmp_path / "run", cache=cache))
@@ -169,8 +169,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     (tmp_path / "settings.json").write_text(json.dumps(settings.as_object()), encoding="utf-8")
     program = (
         "import json, sys, time; from pathlib import Path\n"
-        "from secondpass.train.settings import Settings\n"
-        "from secondpass.train.training import Place, train\n"
+        "from secondpass.train.trainer.settings import Settings\n"
+        "from secondpass.train.trainer.train import Place, train\n"
         "from tests.train.toy import toy_examples\n"
         "settings = Settings.from_object(json.loads(Path(sys.argv[1]).read_text()))\n"
         "slow = lambda stage, done, total: time.sleep(0.05 if stage == 'train' else 0)\n"
@@ -310,7 +310,7 @@ def test_what_a_run_cannot_start_from_is_named(
 
 
 def test_the_data_of_a_command_is_the_data_of_the_library(tmp_path: Path) -> None:
-    from secondpass.train.groups import read_examples
+    from secondpass.train.data.files import read_examples
 
     file = write_pairs(tmp_path / "pairs.jsonl", toy_examples())
     assert len(read_examples(file).groups) == 54

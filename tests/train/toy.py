@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from secondpass.train.examples import Examples, Group
+from secondpass.train.data.examples import Examples, Group
 
 THINGS = ("river", "ship", "sky", "storm", "bread", "mail", "password", "sea", "water")
 DEEDS = ("lost", "found", "changed", "put away", "reset", "forgotten")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secondpass import Candidate, Document, Reranker
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.record import record_key
-from secondpass.rerank.reader.store import StateStore
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.precomputed.types import record_key
+from secondpass.rerank.scoring_options import Reading
 from speed.engines import Setting
 
 MODEL = "bundled"

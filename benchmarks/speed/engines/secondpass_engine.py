@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from secondpass import BaseReranker, Cascade, Reranker
-from secondpass.engine.runtimes import ENGINES, ENVIRONMENT
+from secondpass.inference.runtimes import ENGINES, ENVIRONMENT
 from secondpass.rerank.policies.margin import Margin
 from speed.engines import NotAvailableError, Setting
 from speed.recipes import CHEAP, MARGIN

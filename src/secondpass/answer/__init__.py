@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secondpass.answer.answering import AnswerStream, answer, stream_answer
+from secondpass.answer.answer import AnswerStream, answer, stream_answer
 from secondpass.answer.types import Answer, AnswerStatus, Citation, Passage, Turn
 
 __all__ = [

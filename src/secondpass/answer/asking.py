@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondpass.answer.context import ends_first
-from secondpass.answer.rewriting import within
+from secondpass.answer.prompt import ends_first
+from secondpass.answer.query_rewriting import within
 from secondpass.answer.types import Passage, Turn
 from secondpass.llm import LLM, Prompt
 from secondpass.rerank.llm.marks import Marker

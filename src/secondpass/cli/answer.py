@@ -41,8 +41,8 @@ def answer(
     from secondpass.answer import stream_answer
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import working
+    from secondpass.index.index import Index
     from secondpass.llm import load_llm
-    from secondpass.pipeline import Index
 
     with ExitStack() as stack:
         model = None if llm is None else stack.enter_context(load_llm(llm, base_url=base_url))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from secondpass.evaluate.calibration import CalibrationReport
     from secondpass.evaluate.labelled import LabelledQuery
     from secondpass.evaluate.reliability import Reliability
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
 
 
 class Asked(NamedTuple):
@@ -87,8 +87,8 @@ def calibrate(
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
     from secondpass.evaluate.calibration import calibrate, write_calibration
-    from secondpass.rerank.passages import parse_passages
-    from secondpass.rerank.reading import Reading
+    from secondpass.rerank.scoring_options import Reading
+    from secondpass.rerank.windowing import parse_passages
     from secondpass.reranker import Reranker
 
     names = options.split_names(fields)
@@ -119,7 +119,7 @@ def calibrate(
 
 def _opened(pairs: Path | None, asked: Asked) -> Index | None:
     """Return the index, or None where the labels are in a file of pairs."""
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
 
     places = (asked.folder, asked.queries, asked.qrels)
     if pairs is not None:

@@ -26,7 +26,7 @@ def configured(path: Path | None, context: typer.Context) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    from secondpass.configuration import SECOND_PASS, Configuration
+    from secondpass.index.config_file import SECOND_PASS, Configuration
 
     found = dict(Configuration.read(path).search)
     kept = {name: value for name, value in found.items() if not _typed(context, name)}

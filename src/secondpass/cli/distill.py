@@ -62,8 +62,8 @@ def distill(
     given = dict(locals())
     from secondpass.cli.progress import stages
     from secondpass.reranker import Reranker
-    from secondpass.train.groups import read_examples
-    from secondpass.train.teaching import taught
+    from secondpass.train.data.files import read_examples
+    from secondpass.train.data.teacher_scores import taught
 
     defaults = {
         name: one.default for name, one in inspect.signature(training.train).parameters.items()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from secondpass.evaluate.comparison import Comparison
     from secondpass.evaluate.evaluation import Evaluation
     from secondpass.evaluate.run import Run
-    from secondpass.pipeline import SearchOptions
+    from secondpass.index.index import SearchOptions
 
 
 def evaluate(
@@ -123,7 +123,7 @@ def _ways(
 def _searched(index: Path, collection: Collection, ways: dict[str, SearchOptions]) -> list[Run]:
     from secondpass.cli.progress import stages
     from secondpass.evaluate.searching import search_all
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
 
     runs = []
     with Index.open(index, create=False) as opened, stages() as progress:

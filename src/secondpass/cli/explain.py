@@ -54,7 +54,7 @@ def explain(
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import working
     from secondpass.explain import explain, explain_text
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
     from secondpass.reranker import Reranker
 
     if index is None:

@@ -105,7 +105,7 @@ def export(
     """
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
-    from secondpass.train.export import Settings, export_model
+    from secondpass.train.export.export import Settings, export_model
 
     settings = Settings(
         kind=kind.value,

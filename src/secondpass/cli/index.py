@@ -13,7 +13,7 @@ from secondpass.cli import options
 if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestReport
-    from secondpass.retrieve.lance import LanceStore
+    from secondpass.retrieve.lance.store import LanceStore
 
 
 def index(
@@ -54,7 +54,7 @@ def index(
     """
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import counting
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestProgress, ingest
 
@@ -96,7 +96,7 @@ def _open(
     """Open or make the index; options that differ from how it was made are refused."""
     from secondpass.errors import InputError
     from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
-    from secondpass.retrieve.opening import open_index
+    from secondpass.retrieve.lance.open import open_index
 
     wanted = None if chunk_tokens == 0 else chunk_tokens
     store = open_index(

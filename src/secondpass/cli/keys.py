@@ -45,7 +45,7 @@ def create(
     Example:  secondpass keys create search-box --keys keys.json
     """
     from secondpass.cli.output import print_json
-    from secondpass.server.guarding.keys import KeyFile
+    from secondpass.server.access.api_keys import KeyFile
 
     key = KeyFile(file).create(
         name,
@@ -68,7 +68,7 @@ def listed(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
     Example:  secondpass keys list --keys keys.json
     """
     from secondpass.cli.output import print_json
-    from secondpass.server.guarding.keys import KeyFile
+    from secondpass.server.access.api_keys import KeyFile
 
     entries = KeyFile(file).entries()
     if as_json:
@@ -89,7 +89,7 @@ def revoke(
 
     Example:  secondpass keys revoke 3f2a9c01 --keys keys.json
     """
-    from secondpass.server.guarding.keys import KeyFile
+    from secondpass.server.access.api_keys import KeyFile
 
     KeyFile(file).revoke(number)
     typer.echo(f"{number} is revoked", err=True)

@@ -62,15 +62,15 @@ def label(
     """
     from secondpass.cli.output import print_json, stderr_console
     from secondpass.cli.progress import counting, working
+    from secondpass.cli.terminal_keys import keyboard
     from secondpass.evaluate.agreement import agreement
     from secondpass.evaluate.grade_file import GradeFile
     from secondpass.evaluate.judge import chat_judge, judge_all
-    from secondpass.evaluate.keys import keyboard
     from secondpass.evaluate.labelling import Labelling
-    from secondpass.evaluate.pool import check_systems, pool
+    from secondpass.evaluate.pooling import check_systems, pool
     from secondpass.evaluate.qrels import read_qrels
     from secondpass.evaluate.queries import read_queries
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
     from secondpass.types import Document
 
     chosen = check_systems(options.split_names(systems) or [])
@@ -126,7 +126,7 @@ def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
 def _show(asked: Asked, judged: int, console: Console) -> None:
     from rich.text import Text
 
-    from secondpass.engine.unicode import clean
+    from secondpass.inference.unicode import clean
 
     at = f"query {asked.query} of {asked.queries}, passage {asked.place} of {asked.pooled}"
     document = asked.document

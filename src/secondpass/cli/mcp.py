@@ -23,7 +23,7 @@ def mcp(
     Example:  secondpass mcp --index my-index
     """
     from secondpass.cli.serve import named_folders
-    from secondpass.server.mcp.over_stdio import run
+    from secondpass.server.mcp.stdio import run
     from secondpass.server.settings import ServerSettings
 
     run(

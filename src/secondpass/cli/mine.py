@@ -11,7 +11,7 @@ import typer
 from secondpass.cli import options
 
 if TYPE_CHECKING:
-    from secondpass.train.mine import MineReport
+    from secondpass.train.mining.mine import MineReport
 
 
 def mine(
@@ -67,9 +67,9 @@ def mine(
     """
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
-    from secondpass.train.groups import GROUPS, read_examples, write_examples
-    from secondpass.train.mine import MineSettings, mine, read_corpus
-    from secondpass.train.replacing import check_replaceable
+    from secondpass.train.data.files import GROUPS, read_examples, write_examples
+    from secondpass.train.export.atomic_folder import check_replaceable
+    from secondpass.train.mining.mine import MineSettings, mine, read_corpus
 
     settings = MineSettings(
         hard, medium, random, depth, margin=margin, as_found=as_found, seed=seed

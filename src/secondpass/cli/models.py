@@ -15,7 +15,7 @@ def models(as_json: options.AsJson = False) -> None:
     Example:  secondpass models --json
     """
     from secondpass.cli.output import print_json
-    from secondpass.engine.hub import cached
+    from secondpass.inference.huggingface import cached
     from secondpass.models import BUNDLED, bundled_path
 
     found = [_bundled(name, bundled_path(name)) for name in BUNDLED] + [
@@ -35,7 +35,7 @@ def models(as_json: options.AsJson = False) -> None:
 
 
 def _bundled(name: str, path: Any) -> dict[str, Any]:
-    from secondpass.engine.folder import open_folder
+    from secondpass.inference.model_folder import open_folder
 
     manifest = open_folder(path).manifest
     files = manifest["files"]

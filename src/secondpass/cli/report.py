@@ -11,7 +11,7 @@ from secondpass.cli import measured, options
 from secondpass.evaluate.defaults import DEPTHS
 
 if TYPE_CHECKING:
-    from secondpass.evaluate.studying import Study
+    from secondpass.evaluate.study import Study
 
 
 def report(
@@ -40,10 +40,10 @@ def report(
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
     from secondpass.errors import InputError
-    from secondpass.evaluate.report.as_json import as_object
-    from secondpass.evaluate.report.page import page
-    from secondpass.evaluate.studying import study
-    from secondpass.pipeline import Index
+    from secondpass.evaluate.report.html import page
+    from secondpass.evaluate.report.json import as_object
+    from secondpass.evaluate.study import study
+    from secondpass.index.index import Index
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))

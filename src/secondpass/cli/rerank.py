@@ -44,7 +44,7 @@ def rerank(
     """
     from secondpass.cli.output import print_json, print_response, response_object
     from secondpass.cli.progress import working
-    from secondpass.cli.second_pass import second_pass
+    from secondpass.index.second_pass import second_pass
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):

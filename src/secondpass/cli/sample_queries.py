@@ -66,14 +66,14 @@ def sample_queries(
 
 
 def _from_log(log: Path, count: int, seed: int) -> list[dict[str, Any]]:
-    from secondpass.evaluate.query_log import read_log, sample_log
+    from secondpass.evaluate.query_sampling import read_log, sample_log
 
     return [asdict(one) for one in sample_log(read_log(log), count, seed=seed)]
 
 
 def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
     from secondpass.evaluate.document_queries import WEAK, sample_documents
-    from secondpass.retrieve.opening import open_index
+    from secondpass.retrieve.lance.open import open_index
 
     assert folder is not None
     store = open_index(folder, create=False)

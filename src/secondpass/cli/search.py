@@ -67,9 +67,9 @@ def search(
         response_object,
     )
     from secondpass.cli.progress import working
-    from secondpass.cli.second_pass import second_pass
     from secondpass.errors import InputError
-    from secondpass.pipeline import Index, SearchOptions
+    from secondpass.index.index import Index, SearchOptions
+    from secondpass.index.second_pass import second_pass
     from secondpass.retrieve.terms import term_scores
 
     chosen: SearchOptions = {

@@ -93,7 +93,7 @@ def serve(
 
     Example:  secondpass serve --model bundled --port 8080
     """
-    from secondpass.server.running import run
+    from secondpass.server.serve import run
     from secondpass.server.settings import ServerSettings
 
     run(

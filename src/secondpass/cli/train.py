@@ -142,7 +142,7 @@ def train(
     Example:  secondpass train pairs.jsonl --out run --minutes 30
     """
     given = dict(locals())
-    from secondpass.train.groups import read_examples
+    from secondpass.train.data.files import read_examples
 
     settings = settings_of(given)
     run_training(read_examples(data), settings, place_of(given), as_json)
@@ -150,7 +150,7 @@ def train(
 
 def settings_of(given: Mapping[str, Any]) -> Any:
     """Return the settings that a command's options stand for."""
-    from secondpass.train.settings import Settings
+    from secondpass.train.trainer.settings import Settings
 
     if given["epochs"] is not None and given["minutes"] is not None:
         raise InputError("Training lasts so many epochs or so many minutes, not both")
@@ -172,7 +172,7 @@ def settings_of(given: Mapping[str, Any]) -> Any:
 
 def place_of(given: Mapping[str, Any]) -> Any:
     """Return where the run goes."""
-    from secondpass.train.training import Place
+    from secondpass.train.trainer.train import Place
 
     return Place(
         given["out"], given["resume"], given["force"], given["cache"], tuple(sys.argv[1:])
@@ -183,7 +183,7 @@ def run_training(examples: Any, settings: Any, place: Any, as_json: bool) -> Non
     """Train with a bar, and print what came of it."""
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
-    from secondpass.train.training import train as start
+    from secondpass.train.trainer.train import train as start
 
     with stages() as progress:
         about = start(examples, settings, place, progress)

@@ -63,10 +63,10 @@ def tune(
     """
     from secondpass.cli.output import print_json
     from secondpass.cli.progress import stages
-    from secondpass.configuration import Configuration
     from secondpass.errors import InputError
     from secondpass.evaluate.tuning import tune as choose
-    from secondpass.pipeline import Index
+    from secondpass.index.config_file import Configuration
+    from secondpass.index.index import Index
 
     if not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secondpass.evaluate.evaluation import Evaluation, evaluate
     from secondpass.evaluate.run import Run
     from secondpass.evaluate.searching import search_all
-    from secondpass.evaluate.studying import Study, study
+    from secondpass.evaluate.study import Study, study
     from secondpass.evaluate.tuning import Tuned, tune
 
 _HOMES = {
@@ -24,12 +24,12 @@ _HOMES = {
     "Comparison": "comparison",
     "Evaluation": "evaluation",
     "Run": "run",
-    "Study": "studying",
+    "Study": "study",
     "Tuned": "tuning",
     "compare": "comparison",
     "evaluate": "evaluation",
     "search_all": "searching",
-    "study": "studying",
+    "study": "study",
     "tune": "tuning",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from secondpass.evaluate.pools import Matrix, Pool
+from secondpass.evaluate.score_matrix import Matrix, Pool
 
 Columns = Mapping[str, Matrix]
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.evaluate.calibration_methods import Fitted, fit
+from secondpass.evaluate.calibrators import Fitted, fit
 from secondpass.evaluate.enough_labels import check_enough
 from secondpass.evaluate.labelled import LabelledQuery
 from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.calibration import METHODS, Calibration, raw_score, reading_of
 from secondpass.rerank.policies.calibration import identity_of
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.retrieve.settings import write_json
 from secondpass.types import ScoreKind
 

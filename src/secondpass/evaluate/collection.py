@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondpass.errors import InputError
-from secondpass.evaluate.cells import some
 from secondpass.evaluate.qrels import Grades, Qrels, read_qrels
 from secondpass.evaluate.queries import read_queries
+from secondpass.evaluate.text_files import some
 
 IR_DATASETS = "ir_datasets:"
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from secondpass.errors import InputError
-from secondpass.evaluate.cells import some
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.defaults import MEASURES
 from secondpass.evaluate.measures import Values, per_query
 from secondpass.evaluate.run import Run
+from secondpass.evaluate.text_files import some
 
 
 @dataclass(frozen=True)

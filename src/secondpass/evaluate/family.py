@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.pools import Matrix
+from secondpass.evaluate.score_matrix import Matrix
 
 Rows = NDArray[np.bool_]
 """[queries], which of them are meant."""

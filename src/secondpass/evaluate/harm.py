@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondpass.evaluate.family import Ranked
-from secondpass.evaluate.pools import Matrix
 from secondpass.evaluate.qrels import Grades
+from secondpass.evaluate.score_matrix import Matrix
 from secondpass.types import Document
 
 WORST = 10

@@ -15,7 +15,7 @@ from secondpass.rerank.inputs import to_candidates
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from secondpass.pipeline import Index
+    from secondpass.index.index import Index
     from secondpass.rerank.base import BaseReranker
 
 SEARCHES = 20

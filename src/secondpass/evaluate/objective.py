@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from secondpass.evaluate.measures import parse_measure, ranked_values
-from secondpass.evaluate.pools import CUT, Matrix, Pool, ndcg, ranked_ids
 from secondpass.evaluate.qrels import Grades
+from secondpass.evaluate.score_matrix import CUT, Matrix, Pool, ndcg, ranked_ids
 
 
 class Objective:

@@ -9,13 +9,13 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.evaluate.calibration import held_out_chances
-from secondpass.evaluate.calibration_methods import fit
+from secondpass.evaluate.calibrators import fit
 from secondpass.evaluate.enough_labels import check_enough
 from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.calibration import raw_score
 
 if TYPE_CHECKING:
-    from secondpass.evaluate.evidence import Evidence
+    from secondpass.evaluate.experiment import Evidence
 
 METHOD = "platt"
 

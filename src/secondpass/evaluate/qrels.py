@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError, nearest
-from secondpass.evaluate.cells import Line, is_json, split_lines
+from secondpass.evaluate.text_files import Line, is_json, split_lines
 from secondpass.evaluate.writing import check_cells, write_lines
-from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
 
 Grades = Mapping[str, Mapping[str, int]]
 """By query id, then by document id."""

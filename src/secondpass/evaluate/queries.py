@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError
-from secondpass.evaluate.cells import is_json, split_lines
-from secondpass.retrieve.readers.json_rows import plain_or_gzipped, rows
+from secondpass.evaluate.text_files import is_json, split_lines
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
 
 _IDS = ("_id", "id", "query_id", "qid")
 _TEXTS = ("text", "query", "question", "title")

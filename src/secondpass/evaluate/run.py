@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError
-from secondpass.evaluate.cells import is_json, split_lines
+from secondpass.evaluate.text_files import is_json, split_lines
 from secondpass.evaluate.writing import check_cells, write_lines
-from secondpass.retrieve.readers.json_rows import rows
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.loaders.json_rows import rows
 
 _FIX = "Each line must be: query id, Q0, document id, rank, score, name of the run."
 

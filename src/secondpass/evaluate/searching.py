@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Unpack
 
-from secondpass.evaluate.candidates import judged_id
+from secondpass.evaluate.first_stage import judged_id
 from secondpass.evaluate.run import Run, apart
 from secondpass.types import Document
 
 if TYPE_CHECKING:
-    from secondpass.pipeline import Index, SearchOptions
+    from secondpass.index.index import Index, SearchOptions
 
 
 def search_all(

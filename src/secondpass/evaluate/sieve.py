@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from secondpass.evaluate.candidates import Entry
-from secondpass.evaluate.scoring import Scores
+from secondpass.evaluate.cascade_simulation import Scores
+from secondpass.evaluate.first_stage import Entry
 from secondpass.rerank.policies.margin import Margin, survivors
 
 

@@ -9,7 +9,7 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.crossfit import Nested
+from secondpass.evaluate.cross_fitting import Nested
 from secondpass.evaluate.defaults import TOP_K
 from secondpass.evaluate.family import Family, Listed, Rows
 from secondpass.evaluate.objective import Objective

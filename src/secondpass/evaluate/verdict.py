@@ -10,7 +10,7 @@ from secondpass.evaluate.effect import Effect, effect, interval, queries_needed
 from secondpass.evaluate.probabilities import Probabilities
 from secondpass.evaluate.reliability import Reliability
 from secondpass.evaluate.significance import holm
-from secondpass.evaluate.studying import Result, Study
+from secondpass.evaluate.study import Result, Study
 
 ALPHA = 0.05
 WORTH = 0.01

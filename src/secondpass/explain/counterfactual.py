@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from secondpass.explain.explanation import Counterfactual, Span
 from secondpass.explain.occlusion import Cut, Scores
 from secondpass.explain.ordering import Known, Weights, order
+from secondpass.explain.types import Counterfactual, Span
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.reading import field_text
-from secondpass.retrieve.bm25_model import BM25Model
-from secondpass.retrieve.protocol import TextEncoder, searchable
+from secondpass.rerank.scoring_options import field_text
+from secondpass.retrieve.bm25 import BM25Model
+from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.types import Candidate, Document
 
 _SENTENCES = 3

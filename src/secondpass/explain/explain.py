@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError
 from secondpass.explain.counterfactual import Standing, counterfactuals
-from secondpass.explain.explanation import Explanation, ReadWindow
 from secondpass.explain.faithfulness import faithfulness
 from secondpass.explain.occlusion import document_spans, query_spans, scorer
 from secondpass.explain.ordering import Known, Weights, order, places
-from secondpass.pipeline import Index
+from secondpass.explain.types import Explanation, ReadWindow
+from secondpass.index.index import Index
 from secondpass.rerank.base import BaseReranker, Score
 from secondpass.rerank.inputs import (
     DocumentLike,
@@ -23,9 +23,9 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.reading import Reading
-from secondpass.retrieve.bm25_model import fit_bm25
-from secondpass.retrieve.protocol import searchable
+from secondpass.rerank.scoring_options import Reading
+from secondpass.retrieve.bm25 import fit_bm25
+from secondpass.retrieve.store_protocol import searchable
 from secondpass.retrieve.terms import term_scores
 from secondpass.types import Candidate, Document, ScoreKind
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from secondpass.explain.explanation import Faithfulness, Span
 from secondpass.explain.occlusion import Cut, Scores
 from secondpass.explain.spans import Place, words
+from secondpass.explain.types import Faithfulness, Span
 from secondpass.types import Document
 
 ROUNDS = 20

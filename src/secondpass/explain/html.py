@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from secondpass.explain.explanation import Explanation
-from secondpass.explain.sentences import headline, ordinal, trust, what_if
+from secondpass.explain.phrases import headline, ordinal, trust, what_if
 from secondpass.explain.shades import shades
+from secondpass.explain.types import Explanation
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --soft: #6b6b70; --line: #e3e3e6;

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from secondpass.explain.explanation import Span
 from secondpass.explain.spans import Place, sentences, without, words
+from secondpass.explain.types import Span
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, Document
 
 SENTENCES = 40

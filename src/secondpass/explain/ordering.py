@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from secondpass.explain.explanation import Places
+from secondpass.explain.types import Places
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, RankedDocument
 
 Weights = bool | Mapping[str, float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from secondpass.explain.explanation import Span
+from secondpass.explain.types import Span
 
 
 class Shade(NamedTuple):

@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from secondpass.explain.explanation import Explanation
-from secondpass.explain.sentences import headline, ordinal, trust, what_if
+from secondpass.explain.phrases import headline, ordinal, trust, what_if
 from secondpass.explain.shades import Shade, shades
+from secondpass.explain.types import Explanation
 
 _WEAKEST = 0.12
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.integrations import adapting
+from secondpass.integrations import shared
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import check_count
 
@@ -35,22 +35,22 @@ class SecondpassRanker:
 
     def __init__(
         self,
-        reranker: adapting.RerankerLike = "bundled",
+        reranker: shared.RerankerLike = "bundled",
         top_k: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        adapting.check_reranker(reranker)
+        shared.check_reranker(reranker)
         self.reranker, self.top_k = reranker, check_count("top_k", top_k)
-        self.options = adapting.check_options(options)
-        self._adapted: adapting.Adapted | None = None
+        self.options = shared.check_options(options)
+        self._adapted: shared.Adapted | None = None
 
     def warm_up(self) -> None:
         """Load the reranker, if it is not yet."""
         self._ready()
 
-    def _ready(self) -> adapting.Adapted:
+    def _ready(self) -> shared.Adapted:
         if self._adapted is None:
-            self._adapted = adapting.Adapted(self.reranker, self.options)
+            self._adapted = shared.Adapted(self.reranker, self.options)
         return self._adapted
 
     def to_dict(self) -> dict[str, Any]:

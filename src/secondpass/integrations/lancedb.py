@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.errors import MissingExtraError
-from secondpass.integrations.adapting import Adapted, RerankerLike, check_options
+from secondpass.integrations.shared import Adapted, RerankerLike, check_options
 from secondpass.rerank.inputs import check_count
 
 try:

@@ -7,8 +7,8 @@ from typing import Any
 
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from secondpass.integrations.adapting import names_fields
 from secondpass.integrations.outcome import with_outcome
+from secondpass.integrations.shared import names_fields
 from secondpass.types import Candidate, Document, RankedDocument, RerankResponse
 
 

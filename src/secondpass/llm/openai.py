@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.engine.unicode import clean
-from secondpass.llm.dialect import Body, Dialect, Folding, count, error_text, stream_failed
-from secondpass.llm.sse import Event
+from secondpass.inference.unicode import clean
 from secondpass.llm.types import Completion, Prompt, Stop
+from secondpass.llm.wire import Body, Dialect, Folding, count, error_text, stream_failed
+from secondpass.remote.sse import Event
 
 _STOPS = {
     "stop": Stop.END,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from secondpass.llm.anthropic import AnthropicMessages
-from secondpass.llm.dialect import Dialect
 from secondpass.llm.openai import OpenAIChat
 from secondpass.llm.remote import RemoteLLM
-from secondpass.remote.keys import find_key
+from secondpass.llm.wire import Dialect
+from secondpass.remote.client import find_key
 
 
 class Options(TypedDict, total=False):

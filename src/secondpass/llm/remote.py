@@ -12,14 +12,14 @@ from typing import Any
 from secondpass.errors import InputError, LLMError
 from secondpass.llm import transport
 from secondpass.llm.base import LLM, AsyncTextStream, TextStream
-from secondpass.llm.dialect import Dialect, error_text
-from secondpass.llm.retrying import Deadline, pause
-from secondpass.llm.sse import Event, Events
 from secondpass.llm.transport import Reply, Request, Transport
 from secondpass.llm.types import Completion, Prompt
+from secondpass.llm.wire import Dialect, error_text
 from secondpass.remote.address import check_base_url, shown
-from secondpass.remote.keys import Key
-from secondpass.remote.retrying import is_retryable
+from secondpass.remote.client import Key
+from secondpass.remote.retry import is_retryable
+from secondpass.remote.retrying import Deadline, pause
+from secondpass.remote.sse import Event, Events
 
 Talk = Generator[Request | float, Reply | None, Reply]
 """Gives requests to send and seconds to wait, takes replies, returns the one that counts."""

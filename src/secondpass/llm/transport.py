@@ -10,8 +10,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from secondpass.llm.retrying import Deadline
 from secondpass.remote.http import load_httpx
+from secondpass.remote.retrying import Deadline
 
 if TYPE_CHECKING:
     import ssl

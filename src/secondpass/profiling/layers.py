@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secondpass.profiling.events import Operator
+from secondpass.profiling.ort_events import Operator
 
 EMBEDDINGS, HEAD, WHOLE = "embeddings", "head", "layers"
 

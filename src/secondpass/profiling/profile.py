@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondpass.engine.tokenise import Tokeniser, Tokens
 from secondpass.errors import ModelError
-from secondpass.profiling.events import Operator, Run
+from secondpass.inference.tokenizer import Tokeniser, Tokens
 from secondpass.profiling.layers import by_layer
+from secondpass.profiling.ort_events import Operator, Run
 from secondpass.profiling.recording import Recorded, recording
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
-from secondpass.rerank.reader import Reader
-from secondpass.rerank.reader.folder import COMPRESS
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.folder import COMPRESS
 from secondpass.types import RerankResponse
 
 TOKENISE, ENGINE, OTHER = "tokenise", "between operators", "Python and other"

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from secondpass.engine.folder import ModelFolder
-from secondpass.engine.native.onnx_file import Table
-from secondpass.profiling.events import Run
-from secondpass.profiling.native_calls import RecordedNative
+from secondpass.inference.model_folder import ModelFolder
+from secondpass.inference.native.onnx_file import Table
+from secondpass.profiling.ort_events import Run
+from secondpass.profiling.record import RecordedNative
 from secondpass.profiling.sessions import RecordedSession
 
 _loading = threading.Lock()
@@ -39,7 +39,7 @@ def recording() -> Iterator[list[Recorded]]:
     """
     import onnxruntime as ort
 
-    from secondpass.engine.native import runtime as native
+    from secondpass.inference.native import runtime as native
 
     found: list[Recorded] = []
     with tempfile.TemporaryDirectory() as folder, _loading:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from secondpass.profiling.events import Run, read_runs
+from secondpass.profiling.ort_events import Run, read_runs
 
 
 class RecordedSession:

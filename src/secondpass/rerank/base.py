@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
+from secondpass.observe import stage
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -19,10 +20,9 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.likely import likely
-from secondpass.rerank.passages import Passages, parse_passages
-from secondpass.rerank.reading import Reading
 from secondpass.rerank.results import ranked
-from secondpass.stages import stage
+from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.windowing import Passages, parse_passages
 from secondpass.types import (
     Candidate,
     RerankResponse,
@@ -32,7 +32,7 @@ from secondpass.types import (
 )
 
 if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
+    from secondpass.rerank.precomputed.store import StateStore
 
 
 @dataclass(frozen=True, slots=True)

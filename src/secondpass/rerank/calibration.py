@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import ScoreKind
 
 FORMAT = 1

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.retrieve.protocol import Passage
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.store_protocol import Passage
 from secondpass.types import Document
 
 TokenCounter = Callable[[str], int]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from secondpass.engine.encoder import Progress
-from secondpass.engine.folder import open_folder
-from secondpass.engine.runtimes import Float32
-from secondpass.engine.token_encoder import open_encoder
-from secondpass.engine.tokenise import TokenSequence
 from secondpass.errors import ModelError
+from secondpass.inference.encoder import Progress
+from secondpass.inference.model_folder import open_folder
+from secondpass.inference.runtimes import Float32
+from secondpass.inference.token_encoder import open_encoder
+from secondpass.inference.tokenizer import TokenSequence
 from secondpass.models import bundled_path
 
 

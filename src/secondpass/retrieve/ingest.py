@@ -9,16 +9,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError, MissingExtraError, ReadError
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.chunking import (
     TokenCounter,
     approximate_tokens,
     check_chunking,
     passages,
 )
+from secondpass.retrieve.loaders import SourceFile, find_files, is_one_document, read_file
 from secondpass.retrieve.manifest import Manifest, Scan, document_hash, scan
-from secondpass.retrieve.protocol import (
+from secondpass.retrieve.store_protocol import (
     CountsTokens,
     FirstStage,
     Passage,
@@ -26,7 +27,6 @@ from secondpass.retrieve.protocol import (
     TextEncoder,
     searchable,
 )
-from secondpass.retrieve.readers import SourceFile, find_files, is_one_document, read_file
 from secondpass.types import Document
 
 _BATCH_CHARACTERS = 4_000_000

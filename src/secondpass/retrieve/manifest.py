@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from secondpass.retrieve.loaders.base import unreadable
 from secondpass.retrieve.metadata import encode
-from secondpass.retrieve.readers.base import unreadable
 from secondpass.retrieve.settings import write_json
 from secondpass.types import Document
 

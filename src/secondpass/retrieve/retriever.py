@@ -9,13 +9,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
+from secondpass.observe import stage
 from secondpass.retrieve.fusion import check_method, fuse
-from secondpass.retrieve.protocol import FirstStage, Hit, TextEncoder
-from secondpass.stages import stage
+from secondpass.retrieve.store_protocol import FirstStage, Hit, TextEncoder
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.protocol import Embedding
+    from secondpass.retrieve.store_protocol import Embedding
 
 MODES = ("hybrid", "bm25", "vector")
 

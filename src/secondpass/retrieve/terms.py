@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondpass.engine.unicode import clean
-from secondpass.retrieve.protocol import FirstStage
-from secondpass.retrieve.stopwords import NO_LANGUAGE
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.lance.stopwords import NO_LANGUAGE
+from secondpass.retrieve.store_protocol import FirstStage
 
 # What the engine's tokeniser for languages with a stemmer takes for one word.
 _WORD = re.compile(r"[^\W_]+")

@@ -22,10 +22,15 @@ except ImportError as error:
 
 import secondpass
 from secondpass.server import openai, searching
-from secondpass.server.about import About
-from secondpass.server.answering import Answering
-from secondpass.server.cloudflare import AISearch, envelope
-from secondpass.server.dialects import (
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.access.cross_origin import NoStrangers
+from secondpass.server.access.timely import Timely
+from secondpass.server.api_v1 import native
+from secondpass.server.cloudflare import AISearch, responses
+from secondpass.server.health import About
+from secondpass.server.mcp.routes import OverHttp
+from secondpass.server.request_handler import Answering
+from secondpass.server.rerank_dialects import (
     cohere,
     detect,
     infinity,
@@ -34,25 +39,20 @@ from secondpass.server.dialects import (
     tei,
     vllm,
     voyage,
-    weaviate,
+    weaviate_container,
 )
-from secondpass.server.dialects.dialect import Dialect
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.guarding.strangers import NoStrangers
-from secondpass.server.guarding.timely import Timely
-from secondpass.server.mcp.over_http import OverHttp
-from secondpass.server.native import native
-from secondpass.server.observing.metrics import Metrics
-from secondpass.server.observing.watching import Watched
-from secondpass.server.reranking import Choose, endpoint, score_endpoint
-from secondpass.server.service import RerankService
+from secondpass.server.rerank_dialects.responses import Dialect
+from secondpass.server.rerank_dialects.routes import Choose, endpoint, score_endpoint
 from secondpass.server.settings import ServerSettings
+from secondpass.server.state import RerankService
+from secondpass.server.telemetry.metrics import Metrics
+from secondpass.server.telemetry.middleware import Watched
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 if TYPE_CHECKING:
-    from secondpass.server.observing.tracing import Traces
-    from secondpass.server.over_grpc import OverGrpc
+    from secondpass.server.grpc_bridge import OverGrpc
+    from secondpass.server.telemetry.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
 _SLASHES = re.compile("/{2,}")
@@ -125,8 +125,8 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
 
 
 def _over_grpc(answering: Answering, classes: Classes) -> OverGrpc:
-    from secondpass.server.over_grpc import OverGrpc
-    from secondpass.server.weaviate.rpc.calls import Calls
+    from secondpass.server.grpc_bridge import OverGrpc
+    from secondpass.server.weaviate.grpc.service import Calls
 
     return OverGrpc(answering.service, Calls(answering, classes).routes())
 
@@ -149,7 +149,7 @@ def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]
         "/vllm/rerank": vllm.VLLM,
         "/vllm/v1/rerank": vllm.VLLM,
         "/vllm/v2/rerank": vllm.VLLM,
-        "/weaviate-reranker/rerank": weaviate.WEAVIATE,
+        "/weaviate-reranker/rerank": weaviate_container.WEAVIATE,
     }
     routes = [
         Route(path, endpoint(answering, choice), methods=["POST"])
@@ -163,7 +163,7 @@ def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(answering)
-    public = searching.SearchForm("cloudflare", cloudflare.public.search, envelope.fail)
+    public = searching.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
     return [
         *routes,
         *openai.routes(answering),

@@ -10,10 +10,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from secondpass.server.dialects.dialect import message
-from secondpass.server.guarding.keys import ANYBODY, KeyEntry
-from secondpass.server.observing.seen import current
-from secondpass.server.problems import Problem
+from secondpass.server.access.api_keys import ANYBODY, KeyEntry
+from secondpass.server.http_errors import Problem
+from secondpass.server.request_context import current
+from secondpass.server.rerank_dialects.responses import message
 
 REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from secondpass.engine.unicode import clean
-from secondpass.server.answering import Answering
-from secondpass.server.asking import share
-from secondpass.server.body import Body
+from secondpass.inference.unicode import clean
 from secondpass.server.exchange import Exchange
-from secondpass.server.problems import Problem, invalid
+from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_json import Body
+from secondpass.server.request_handler import Answering
+from secondpass.server.rerank_dialects.schemas import share
 from secondpass.server.sources import as_json, source_url
 from secondpass.types import RankedDocument
 

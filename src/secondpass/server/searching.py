@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from secondpass.server import knowledgesdk
-from secondpass.server.answering import Answering
-from secondpass.server.body import Body
+from secondpass.server.access.credentials import key_in
 from secondpass.server.exchange import Exchange, Fail
-from secondpass.server.guarding.credentials import key_in
-from secondpass.server.problems import Problem
+from secondpass.server.http_errors import Problem
+from secondpass.server.http_json import Body
+from secondpass.server.request_handler import Answering
 
 _CLOUDFLARES = ("messages", "ai_search_options")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from secondpass.engine.unicode import clean
+from secondpass.inference.unicode import clean
 
 _ADDRESSES = ("url", "source_url", "sourceUrl", "link", "source")
 

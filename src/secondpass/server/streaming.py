@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from starlette.responses import StreamingResponse
 
 from secondpass.errors import SecondpassError
-from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
-from secondpass.server.observing.watching import refused
-from secondpass.server.problems import Problem, problem_of
+from secondpass.server.http_errors import Problem, problem_of
+from secondpass.server.request_handler import Answering
+from secondpass.server.telemetry.middleware import refused
 
 T = TypeVar("T")
 _END = object()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind
 
 Script = Mapping[str, float] | Callable[[str, str], float]

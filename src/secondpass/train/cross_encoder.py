@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from secondpass.engine.tokenise import Tokeniser, Tokens, TokenSequence
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.train.learner import Asked, Rated, Texts
-from secondpass.train.settings import Settings
-from secondpass.train.source import window
-from secondpass.train.trace import input_names, quiet
+from secondpass.inference.tokenizer import Tokeniser, Tokens, TokenSequence
+from secondpass.train.export.source import window
+from secondpass.train.export.trace import input_names, quiet
+from secondpass.train.trainer.interface import Asked, Rated, Texts
+from secondpass.train.trainer.settings import Settings
 
 # Pairs that run together have lengths that are equal after rounding up to this step.
 STEP = 8

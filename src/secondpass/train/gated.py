@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from secondpass.engine.tokenise import Tokeniser
 from secondpass.errors import InputError
-from secondpass.train.learner import Asked, Rated, Texts
-from secondpass.train.reader.module import FEATURE_SCALE, MASKED, SCALE, SHIFT
-from secondpass.train.reader.start import load_bert
-from secondpass.train.settings import Settings
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.train.precomputed.init import load_bert
+from secondpass.train.precomputed.module import FEATURE_SCALE, MASKED, SCALE, SHIFT
+from secondpass.train.trainer.interface import Asked, Rated, Texts
+from secondpass.train.trainer.settings import Settings
 
 GATE = -5.0
 

@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.retrieve.lance import LanceStore
-from secondpass.retrieve.opening import open_index
-from secondpass.retrieve.protocol import Passage
-from secondpass.server.cloudflare.files.given_metadata import read_metadata, warnings
-from secondpass.server.cloudflare.instances.instance_form import CustomField
-from secondpass.server.cloudflare.older.legacy_filters import read_legacy_filter
-from secondpass.server.cloudflare.search.conditions import holds, sql
-from secondpass.server.cloudflare.search.fields import (
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.lance.store import LanceStore
+from secondpass.retrieve.store_protocol import Passage
+from secondpass.server.cloudflare.conditions import holds, sql
+from secondpass.server.cloudflare.fields import (
     Field,
     columns,
     fields_of,
     folder_of,
     kept,
 )
-from secondpass.server.cloudflare.search.filters import read_filter
-from secondpass.server.problems import Problem
+from secondpass.server.cloudflare.filters import read_filter
+from secondpass.server.cloudflare.given_metadata import read_metadata, warnings
+from secondpass.server.cloudflare.legacy_filters import read_legacy_filter
+from secondpass.server.cloudflare.schemas import CustomField
+from secondpass.server.http_errors import Problem
 
 CUSTOM: list[CustomField] = [
     {"field_name": "Lang", "data_type": "text"},

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.retrieve.readers.apart import SECONDS
+from secondpass.retrieve.loaders.sandbox import SECONDS
 from secondpass.server.settings import ServerSettings
 from tests.retrieve.pdfs import endless
 from tests.retrieve.test_readers import docx

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.retrieve.chunking import passages
-from secondpass.server.cloudflare.instances.instance_form import Likeness
-from secondpass.server.cloudflare.public.rates import Rates
-from secondpass.server.cloudflare.search.boosting import boosted
-from secondpass.server.cloudflare.search.cache import Asked, SimilarityCache
-from secondpass.server.cloudflare.search.expanding import joined
-from secondpass.server.cloudflare.search.fields import fields_of
-from secondpass.server.cloudflare.search.found import Found
-from secondpass.server.cloudflare.search.fusing import fused
-from secondpass.server.cloudflare.search.similarity import alike, fingerprint, jaccard
-from secondpass.server.problems import Problem
+from secondpass.server.cloudflare.boosting import boosted
+from secondpass.server.cloudflare.expanding import joined
+from secondpass.server.cloudflare.fields import fields_of
+from secondpass.server.cloudflare.found import Found
+from secondpass.server.cloudflare.fusing import fused
+from secondpass.server.cloudflare.rates import Rates
+from secondpass.server.cloudflare.schemas import Likeness
+from secondpass.server.cloudflare.search_cache import Asked, SimilarityCache
+from secondpass.server.cloudflare.similarity import alike, fingerprint, jaccard
+from secondpass.server.http_errors import Problem
 from secondpass.types import Document
 
 LEVELS: list[Likeness] = [

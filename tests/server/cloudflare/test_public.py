@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.problems import Problem
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.http_errors import Problem
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import ACCOUNT, FRANCE, WHALES, keys, put
 from tests.server.conftest import keyed, running

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import BREAD, FRANCE, WHALES
 from tests.server.conftest import Running, running

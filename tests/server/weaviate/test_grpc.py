@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from secondpass.errors import InputError
-from secondpass.server.guarding.keys import KeyFile
-from secondpass.server.over_grpc import _scope
-from secondpass.server.service import READERS
+from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.grpc_bridge import _scope
 from secondpass.server.settings import ServerSettings
-from secondpass.server.weaviate.rpc.messages import (
+from secondpass.server.state import READERS
+from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteReply,
     BatchDeleteRequest,
     BatchObjectsReply,

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.protocol import COMPILED, compiled
-from secondpass.server.problems import Problem
-from secondpass.server.weaviate.rpc.asking import arguments_of, asked_of
-from secondpass.server.weaviate.rpc.filters import where_of
-from secondpass.server.weaviate.rpc.messages import (
+from secondpass.server.http_errors import Problem
+from secondpass.server.weaviate.filters import to_sql
+from secondpass.server.weaviate.grpc.filters import where_of
+from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteRequest,
     BatchObjectsRequest,
     Filters,
@@ -25,12 +25,12 @@ from secondpass.server.weaviate.rpc.messages import (
     Vectors,
     decoded,
 )
-from secondpass.server.weaviate.rpc.objects import object_of
-from secondpass.server.weaviate.rpc.refusing import MOST_PARTS, refuse_unsupported
-from secondpass.server.weaviate.rpc.values import chosen_of, properties_of
-from secondpass.server.weaviate.rpc.vectors import named_vectors
+from secondpass.server.weaviate.grpc.objects import object_of
+from secondpass.server.weaviate.grpc.refusing import MOST_PARTS, refuse_unsupported
+from secondpass.server.weaviate.grpc.search_request import arguments_of, asked_of
+from secondpass.server.weaviate.grpc.values import chosen_of, properties_of
+from secondpass.server.weaviate.grpc.vectors import named_vectors
 from secondpass.server.weaviate.where import MOST_LEVELS, read_where
-from secondpass.server.weaviate.where_sql import to_sql
 from tests.server.weaviate.plain_where import KINDS
 from tests.server.weaviate.test_where import DEFINITION, filters
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secondpass.server.weaviate.answers import MOST_SEARCHES
-from secondpass.server.weaviate.executing import MOST_FIELDS
+from secondpass.server.weaviate.graphql_execute import MOST_FIELDS
 from tests.server.weaviate.conftest import Database, text_property
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import running, serving
 from tests.server.test_life import busy, until
@@ -225,8 +225,8 @@ def test_a_class_that_is_removed_while_it_is_written(database: Database) -> None
 def test_small_files_are_merged(
     database: Database, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    from secondpass.retrieve.lance import LanceStore
-    from secondpass.server.weaviate import writing
+    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.server.weaviate import writes
 
     merged: list[int] = []
     optimize = LanceStore.optimize
@@ -235,7 +235,7 @@ def test_small_files_are_merged(
         merged.append(1)
         optimize(store, **more)
 
-    monkeypatch.setattr(writing, "_WRITES", 5)
+    monkeypatch.setattr(writes, "_WRITES", 5)
     monkeypatch.setattr(LanceStore, "optimize", counted)
     name = database.make()
     for _ in range(min(writes, 12)):

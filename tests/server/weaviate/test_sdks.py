@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from secondpass.server.guarding.keys import KeyFile
+from secondpass.server.access.api_keys import KeyFile
 from tests.server.conftest import running, serving
 from tests.server.weaviate.conftest import settings
 

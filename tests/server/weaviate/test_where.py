@@ -10,18 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondpass.retrieve.lance import LanceStore
-from secondpass.retrieve.opening import open_index
-from secondpass.server.problems import Problem
-from secondpass.server.weaviate.definition import (
+from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.lance.store import LanceStore
+from secondpass.server.http_errors import Problem
+from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
     declared_class,
     read_class,
 )
+from secondpass.server.weaviate.filters import to_sql
 from secondpass.server.weaviate.objects import StoredObject
 from secondpass.server.weaviate.properties import checked_values
 from secondpass.server.weaviate.where import MOST_LEVELS, read_where
-from secondpass.server.weaviate.where_sql import to_sql
 from tests.server.weaviate.plain_where import KINDS, TOKENIZATION, matches
 
 DAYS = ["0001-01-01T00:00:00Z", "2024-12-31T23:59:59.5+02:00", "9999-12-31T23:59:59Z"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from secondpass.evaluate.probabilities import Probabilities
 from secondpass.evaluate.reliability import Reliability
-from secondpass.evaluate.report.plot import TOP, Plot, frame, horizontal, ticks, vertical
+from secondpass.evaluate.report.svg import TOP, Plot, frame, horizontal, ticks, vertical
 from secondpass.evaluate.verdict import plain
 
 

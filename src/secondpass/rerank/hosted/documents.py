@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import MissingExtraError
+from secondpass.inference.unicode import clean
 from secondpass.rerank.hosted.provider import Payload, Provider
-from secondpass.rerank.reading import Reading, field_text
+from secondpass.rerank.scoring_options import Reading, field_text
 from secondpass.types import Candidate
 
 BLANK = "."

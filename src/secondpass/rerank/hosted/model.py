@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import InputError, ModelNotFoundError
+from secondpass.inference.unicode import clean
 from secondpass.remote.address import find_base_url, shown
-from secondpass.remote.keys import find_key
+from secondpass.remote.client import find_key
+from secondpass.remote.hosted_retrying import Retrying
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
-from secondpass.rerank.hosted.asking import Answer, ask
 from secondpass.rerank.hosted.documents import prepare
+from secondpass.rerank.hosted.fan_out import Answer, ask
 from secondpass.rerank.hosted.loop import run
-from secondpass.rerank.hosted.prices import load_prices
 from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider
-from secondpass.rerank.hosted.retrying import Retrying
+from secondpass.rerank.hosted.registry import load_prices
 from secondpass.rerank.hosted.table import load_provider, split_name
 from secondpass.rerank.hosted.transport import Transport
 from secondpass.rerank.inputs import check_count, check_number
-from secondpass.rerank.reading import Reading
-from secondpass.rerank.waiting import in_waiting_thread
+from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.worker_threads import in_waiting_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
 from secondpass.remote.address import shown
+from secondpass.remote.client import Key
+from secondpass.remote.hosted_retrying import Retrying
 from secondpass.remote.http import load_httpx
-from secondpass.remote.keys import Key
-from secondpass.remote.retrying import is_retryable
+from secondpass.remote.retry import is_retryable
 from secondpass.rerank.hosted.parsing import message_of
 from secondpass.rerank.hosted.provider import Reply, Request
-from secondpass.rerank.hosted.retrying import Retrying
 
 LARGEST = 64 * 2**20
 """Bytes of an answer that are read at most: a server that never stops must not fill memory."""

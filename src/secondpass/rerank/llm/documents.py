@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from secondpass.engine.tokenise import Tokeniser
-from secondpass.engine.unicode import clean
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.unicode import clean
 from secondpass.models import bundled_path
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate
 
 # A word that the tokenizer does not know is one token, however long it is.

@@ -11,7 +11,7 @@ import numpy as np
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.wrapping import Wrapping
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind, Status
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.changing import Changing, added
-from secondpass.rerank.reading import field_text
+from secondpass.rerank.policies.score_transform import Changing, added
+from secondpass.rerank.scoring_options import field_text
 from secondpass.types import Candidate
 
 

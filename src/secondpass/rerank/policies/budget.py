@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.pace import Pace
-from secondpass.rerank.policies.partial import best_first, check_pairwise, merge
+from secondpass.rerank.policies.wrapper import best_first, check_pairwise, merge
 from secondpass.rerank.policies.wrapping import Wrapping
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate
 
 

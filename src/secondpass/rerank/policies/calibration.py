@@ -16,9 +16,9 @@ from secondpass.rerank.calibration import (
     read_calibration,
     reading_of,
 )
-from secondpass.rerank.cross_encoder.labels import sigmoid
+from secondpass.rerank.labels import sigmoid
 from secondpass.rerank.policies.wrapping import Wrapping
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.margin import Margin, known_margin, survivors
-from secondpass.rerank.policies.partial import merge
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.policies.wrapper import merge
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind
 
 if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
+    from secondpass.rerank.precomputed.store import StateStore
 
 
 class Cascade(BaseReranker):

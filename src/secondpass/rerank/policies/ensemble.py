@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.reading import Reading
+from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind, Status
 
 Column = NDArray[np.float64]

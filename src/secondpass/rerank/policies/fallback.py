@@ -13,12 +13,12 @@ from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
 from secondpass.rerank.inputs import DocumentLike, check_number
 from secondpass.rerank.policies.breaker import Breaker
 from secondpass.rerank.policies.deadline import Patience
-from secondpass.rerank.reading import Reading
-from secondpass.rerank.waiting import in_waiting_thread
+from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.worker_threads import in_waiting_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
 if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
+    from secondpass.rerank.precomputed.store import StateStore
 
 OnFailure = Literal["raise", "fallback"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.changing import Changing, added
+from secondpass.rerank.policies.score_transform import Changing, added
 from secondpass.types import Candidate
 
 

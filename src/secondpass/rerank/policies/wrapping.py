@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from secondpass.rerank.base import BaseReranker
 
 if TYPE_CHECKING:
-    from secondpass.rerank.reader.store import StateStore
+    from secondpass.rerank.precomputed.store import StateStore
 
 
 class Wrapping(BaseReranker):

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import SecondpassError
-from secondpass.server.answering import Answering, Work
+from secondpass.inference.unicode import clean
 from secondpass.server.cloudflare.checking import whole
-from secondpass.server.cloudflare.envelope import listed, missing
-from secondpass.server.cloudflare.files.item import Item
-from secondpass.server.cloudflare.instances.hub import Hub
-from secondpass.server.cloudflare.instances.instance import Instance
-from secondpass.server.cloudflare.instances.names import DEFAULT
+from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.instance import Instance
+from secondpass.server.cloudflare.item import Item
+from secondpass.server.cloudflare.names import DEFAULT
+from secondpass.server.cloudflare.responses import listed, missing
 from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering, Work
 
 Answer = Callable[["Call"], Any]
 """What answers a call, in a thread: it may block."""

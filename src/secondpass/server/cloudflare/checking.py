@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from secondpass.engine.unicode import clean
-from secondpass.server.problems import invalid
+from secondpass.inference.unicode import clean
+from secondpass.server.http_errors import invalid
 
 T = TypeVar("T")
 _LONGEST = 1000

@@ -8,16 +8,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.answering import Answering, Work
+from secondpass.server.cloudflare import (
+    autorag,
+    instance_routes,
+    item_routes,
+    job_routes,
+    namespace_routes,
+    search_routes,
+    uploads,
+)
 from secondpass.server.cloudflare.call import DIALECT, Answer, work_of
-from secondpass.server.cloudflare.envelope import fail, missing
-from secondpass.server.cloudflare.files import on_items, on_jobs, on_uploads
-from secondpass.server.cloudflare.instances import on_instances, on_namespaces
-from secondpass.server.cloudflare.instances.hub import Hub
-from secondpass.server.cloudflare.older import legacy
-from secondpass.server.cloudflare.public.public import Public
-from secondpass.server.cloudflare.search import on_search
+from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.public_routes import Public
+from secondpass.server.cloudflare.responses import fail, missing
 from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering, Work
 
 _ACCOUNT = "/client/v4/accounts/{account}"
 _BASES = ("/client/v4", "/cloudflare")
@@ -53,8 +58,8 @@ class AISearch:
         ]
 
     def _namespaces(self) -> list[Route]:
-        on, ask = on_namespaces, partial(on_search.of_namespace, chat=False)
-        chat = partial(on_search.of_namespace, chat=True)
+        on, ask = namespace_routes, partial(search_routes.of_namespace, chat=False)
+        chat = partial(search_routes.of_namespace, chat=True)
         one = _OF_NAMESPACE
         tokens = "/ai-search/tokens"
         return [
@@ -65,17 +70,17 @@ class AISearch:
             self._route("DELETE", one, on.delete, "write"),
             self._route("POST", f"{one}/search", self._search(ask)),
             self._work("POST", f"{one}/chat/completions", self._chat(chat)),
-            self._route("GET", tokens, on_jobs.list_tokens),
-            self._route("POST", tokens, on_jobs.refuse_token, "write"),
+            self._route("GET", tokens, job_routes.list_tokens),
+            self._route("POST", tokens, job_routes.refuse_token, "write"),
             *(
-                self._route(method, f"{tokens}/{{token}}", on_jobs.refuse_token, "write")
+                self._route(method, f"{tokens}/{{token}}", job_routes.refuse_token, "write")
                 for method in ("GET", "PUT", "DELETE")
             ),
         ]
 
     def _instances(self, base: str) -> list[Route]:
-        on, ask = on_instances, partial(on_search.of_instance, chat=False)
-        chat = partial(on_search.of_instance, chat=True)
+        on, ask = instance_routes, partial(search_routes.of_instance, chat=False)
+        chat = partial(search_routes.of_instance, chat=True)
         one = f"{base}/{{instance}}"
         return [
             self._route("POST", base, on.create, "write"),
@@ -91,10 +96,10 @@ class AISearch:
         ]
 
     def _items(self, base: str) -> list[Route]:
-        on, one = on_items, f"{base}/{{item}}"
-        upload = on_uploads.upload(self._answering, self._hub)
-        by_key = on_uploads.sync(self._answering, self._hub, by_key=True)
-        by_id = on_uploads.sync(self._answering, self._hub, by_key=False)
+        on, one = item_routes, f"{base}/{{item}}"
+        upload = uploads.upload(self._answering, self._hub)
+        by_key = uploads.sync(self._answering, self._hub, by_key=True)
+        by_id = uploads.sync(self._answering, self._hub, by_key=False)
         return [
             self._work("POST", base, upload, "write"),
             self._work("PUT", base, by_key, "write"),
@@ -108,7 +113,7 @@ class AISearch:
         ]
 
     def _jobs(self, base: str) -> list[Route]:
-        on, one = on_jobs, f"{base}/{{job}}"
+        on, one = job_routes, f"{base}/{{job}}"
         return [
             self._route("POST", base, on.create, "write"),
             self._route("GET", base, on.list_them),
@@ -118,11 +123,11 @@ class AISearch:
         ]
 
     def _legacy(self) -> list[Route]:
-        answer = legacy.answer_work(self._answering, self._hub)
+        answer = autorag.answer_work(self._answering, self._hub)
         return [
-            self._route("POST", f"{_LEGACY}/search", legacy.search),
+            self._route("POST", f"{_LEGACY}/search", autorag.search),
             self._work("POST", f"{_LEGACY}/ai-search", answer),
-            self._route("PATCH", f"{_LEGACY}/sync", legacy.sync, "write", reads=False),
+            self._route("PATCH", f"{_LEGACY}/sync", autorag.sync, "write", reads=False),
         ]
 
     def _public(self) -> list[Route]:
@@ -134,11 +139,11 @@ class AISearch:
             Route(f"{base}/chat/completions", chat, methods=methods),
         ]
 
-    def _search(self, ask: on_search.Ask) -> Answer:
-        return lambda call: on_search.search(self._hub, ask(call))
+    def _search(self, ask: search_routes.Ask) -> Answer:
+        return lambda call: search_routes.search(self._hub, ask(call))
 
-    def _chat(self, ask: on_search.Ask) -> Work:
-        return on_search.chat_work(self._answering, self._hub, ask)
+    def _chat(self, ask: search_routes.Ask) -> Work:
+        return search_routes.chat_work(self._answering, self._hub, ask)
 
     def _route(
         self,

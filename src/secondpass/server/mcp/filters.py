@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-from secondpass.engine.unicode import clean
 from secondpass.errors import FilterError, nearest
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.filters import quoted
 
 _OPERATORS = {

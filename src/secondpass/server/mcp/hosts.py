@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mcp.server.mcpserver import Context
 
-from secondpass.server.guarding.keys import ANYBODY, KeyEntry
-from secondpass.server.service import RerankService
+from secondpass.server.access.api_keys import ANYBODY, KeyEntry
+from secondpass.server.state import RerankService
 
 if TYPE_CHECKING:
-    from secondpass.server.answering import Answering
     from secondpass.server.exchange import Exchange
+    from secondpass.server.request_handler import Answering
 
 T = TypeVar("T")
 EXCHANGE = "secondpass.exchange"

@@ -13,15 +13,15 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 import secondpass
-from secondpass.engine.unicode import clean
 from secondpass.errors import SecondpassError
 from secondpass.explain import explain as explain_document
-from secondpass.server.asking import Ask, share
-from secondpass.server.collections import Collection
-from secondpass.server.guarding.keys import KeyEntry
+from secondpass.inference.unicode import clean
+from secondpass.server.access.api_keys import KeyEntry
+from secondpass.server.http_errors import Problem
+from secondpass.server.index_catalog import Collection
 from secondpass.server.mcp.filters import condition
 from secondpass.server.mcp.hosts import Host
-from secondpass.server.mcp.results import (
+from secondpass.server.mcp.responses import (
     Explained,
     Found,
     Placed,
@@ -29,8 +29,8 @@ from secondpass.server.mcp.results import (
     explained,
     passage,
 )
-from secondpass.server.problems import Problem
-from secondpass.server.service import RerankService
+from secondpass.server.rerank_dialects.schemas import Ask, share
+from secondpass.server.state import RerankService
 
 T = TypeVar("T")
 _READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)

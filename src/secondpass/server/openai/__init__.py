@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from secondpass.server.answering import Answering
 from secondpass.server.openai import chat, embeddings, models
+from secondpass.server.request_handler import Answering
 
 
 def routes(answering: Answering) -> list[Route]:

@@ -9,11 +9,11 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
-from secondpass.server.openai.errors import error, fail
 from secondpass.server.openai.reply import Reply
-from secondpass.server.openai.request import read_chat
+from secondpass.server.openai.responses import error, fail
+from secondpass.server.openai.schemas import read_chat
+from secondpass.server.request_handler import Answering
 from secondpass.server.streaming import data, event_stream, pieces
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondpass.answer import Citation, Passage
-from secondpass.server.asking import share
+from secondpass.server.rerank_dialects.schemas import share
 from secondpass.server.sources import as_json, source_url
 from secondpass.types import RankedDocument
 

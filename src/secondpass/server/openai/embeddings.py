@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.routing import Route
 
-from secondpass.engine.unicode import clean
-from secondpass.server.answering import Answering
-from secondpass.server.body import Body
+from secondpass.inference.unicode import clean
 from secondpass.server.exchange import Exchange
-from secondpass.server.openai.errors import fail
-from secondpass.server.problems import Problem, invalid
-from secondpass.server.queueing.queued_encoder import QueuedEncoder
-from secondpass.server.service import EMBEDDER, RerankService
+from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_json import Body
+from secondpass.server.openai.responses import fail
+from secondpass.server.request_handler import Answering
+from secondpass.server.scheduler.queued_encoder import QueuedEncoder
+from secondpass.server.state import EMBEDDER, RerankService
 
 _FORMATS = ("float", "base64")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.answer import Turn
-from secondpass.engine.unicode import clean
-from secondpass.server.body import Body
-from secondpass.server.problems import invalid
+from secondpass.inference.unicode import clean
+from secondpass.server.http_errors import invalid
+from secondpass.server.http_json import Body
 
 _INSTRUCTING = ("system", "developer")
 _TALKING = ("user", "assistant")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.documents import count_tokens
-from secondpass.server.openai.request import Sampling
+from secondpass.server.openai.schemas import Sampling
 
 
 class Metered(LLM):

@@ -7,13 +7,13 @@ from typing import Any
 
 from starlette.routing import Route
 
-from secondpass.server.answering import Answering
-from secondpass.server.dialects.dialect import message
+from secondpass.server.access.api_keys import KeyEntry
 from secondpass.server.exchange import Exchange
-from secondpass.server.guarding.keys import KeyEntry
-from secondpass.server.openai import errors
-from secondpass.server.problems import Problem
-from secondpass.server.service import EMBEDDER, RerankService
+from secondpass.server.http_errors import Problem
+from secondpass.server.openai import responses
+from secondpass.server.request_handler import Answering
+from secondpass.server.rerank_dialects.responses import message
+from secondpass.server.state import EMBEDDER, RerankService
 
 Row = dict[str, Any]
 
@@ -64,7 +64,7 @@ def models(service: RerankService, caller: KeyEntry) -> Iterator[Row]:
 
 def fail(problem: Problem, request: str) -> dict[str, Any]:
     """Return an error that the clients of both understand."""
-    return {**errors.fail(problem, request), **message(problem, request)}
+    return {**responses.fail(problem, request), **message(problem, request)}
 
 
 def _row(name: str, endpoint: str) -> Row:

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from secondpass.answer import Answer, stream_answer
-from secondpass.answer.answering import AnswerOptions
-from secondpass.answer.context import beginning
-from secondpass.engine.unicode import clean
+from secondpass.answer.answer import AnswerOptions
+from secondpass.answer.prompt import beginning
+from secondpass.inference.unicode import clean
 from secondpass.llm import Stop
 from secondpass.rerank.llm.documents import count_tokens
-from secondpass.server.collections import Collection
+from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.index_catalog import Collection
 from secondpass.server.openai.citing import Found, chunk, cited
 from secondpass.server.openai.metered import Metered
-from secondpass.server.openai.request import ChatRequest, Sampling
-from secondpass.server.problems import Problem, invalid
-from secondpass.server.service import RerankService
+from secondpass.server.openai.schemas import ChatRequest, Sampling
+from secondpass.server.state import RerankService
 from secondpass.types import RerankResponse
 
 _FINISHED = {Stop.LENGTH: "length", Stop.REFUSAL: "content_filter"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from secondpass.server.body import Body
-from secondpass.server.problems import invalid
+from secondpass.server.http_errors import invalid
+from secondpass.server.http_json import Body
 
 _MODES = {"vector": "vector", "keyword": "bm25", "hybrid": "hybrid"}
 _MOST = 50

@@ -7,10 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 import secondpass
-from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.refusals import absent
+from secondpass.server.weaviate.responses import absent
 
 VERSION = "1.27.0"
 """What clients are told: the oldest version that all of them accept."""

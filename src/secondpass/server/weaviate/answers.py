@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secondpass.server.exchange import Exchange
-from secondpass.server.problems import Problem
+from secondpass.server.http_errors import Problem
 from secondpass.server.weaviate.both_passes import both_passes
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.found import Found
-from secondpass.server.weaviate.getting import condition_of
+from secondpass.server.weaviate.get_query import condition_of
 from secondpass.server.weaviate.graphql_asked import asked_in
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo
 
-    from secondpass.server.service import RerankService
+    from secondpass.server.state import RerankService
 
 MOST_SEARCHES = 100
 

@@ -9,7 +9,7 @@ from typing import Any
 from secondpass.server.weaviate.datatypes import moment
 from secondpass.server.weaviate.names import property_name
 from secondpass.server.weaviate.properties import declared
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BEACON = re.compile(r"weaviate://[^/]*/([A-Z][_0-9A-Za-z]*)/.+")

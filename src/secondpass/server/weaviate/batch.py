@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.server.problems import Problem
+from secondpass.server.http_errors import Problem
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.datatypes import plain_json
-from secondpass.server.weaviate.getting import MOST, condition_of
+from secondpass.server.weaviate.get_query import MOST, condition_of
 from secondpass.server.weaviate.names import class_name
-from secondpass.server.weaviate.refusals import refused, shown
-from secondpass.server.weaviate.writing import NewObject, put, read_object
+from secondpass.server.weaviate.responses import refused, shown
+from secondpass.server.weaviate.writes import NewObject, put, read_object
 
 
 def store_batch(classes: Classes, tenant: str, given: list[Any]) -> list[dict[str, Any]]:

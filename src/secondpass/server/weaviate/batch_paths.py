@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering
 from secondpass.server.weaviate.batch import delete_batch, store_batch
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 _OUTPUTS = ("minimal", "verbose")
 

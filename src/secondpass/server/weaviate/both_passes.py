@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from secondpass.server.exchange import Exchange
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.found import Found
-from secondpass.server.weaviate.getting import find
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.get_query import find
 from secondpass.server.weaviate.reranking import second_pass
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
-    from secondpass.server.service import RerankService
+    from secondpass.server.state import RerankService
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from secondpass.retrieve.opening import open_index
-from secondpass.server.collections import OWN_VECTORS
-from secondpass.server.queueing.queued import awaited
-from secondpass.server.queueing.queued_encoder import QueuedEncoder
-from secondpass.server.weaviate.definition import ClassDefinition, language_of, read_class
+from secondpass.retrieve.lance.open import open_index
+from secondpass.server.index_catalog import OWN_VECTORS
+from secondpass.server.scheduler.queued_encoder import QueuedEncoder
+from secondpass.server.scheduler.scheduled_models import awaited
+from secondpass.server.weaviate.class_definition import ClassDefinition, language_of, read_class
 from secondpass.server.weaviate.objects import StoredObject, from_hit
 from secondpass.server.weaviate.properties import check_number
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.lance import LanceStore
-    from secondpass.retrieve.protocol import Embedding
-    from secondpass.server.collections import Collection
-    from secondpass.server.service import RerankService
+    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.store_protocol import Embedding
+    from secondpass.server.index_catalog import Collection
+    from secondpass.server.state import RerankService
 
 T = TypeVar("T")
 _CLASS = "class"

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from secondpass.server.collections import Collection, Place
-from secondpass.server.problems import Problem
+from secondpass.server.http_errors import Problem
+from secondpass.server.index_catalog import Collection, Place
+from secondpass.server.weaviate.class_definition import declared_class
 from secondpass.server.weaviate.class_index import ClassIndex, about_class
-from secondpass.server.weaviate.definition import declared_class
 from secondpass.server.weaviate.names import class_name
-from secondpass.server.weaviate.refusals import absent, refused
+from secondpass.server.weaviate.responses import absent, refused
 
 if TYPE_CHECKING:
-    from secondpass.server.service import RerankService
+    from secondpass.server.state import RerankService
 
 NAMESPACE = "weaviate"
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from secondpass.engine.unicode import clean
-from secondpass.retrieve.schema import Kind
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.lance.schema import Kind
 from secondpass.server.weaviate.names import object_id
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII

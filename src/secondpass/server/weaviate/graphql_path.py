@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from secondpass.server.answering import Answering
 from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering
 from secondpass.server.weaviate.answers import Answers
+from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.definition import ClassDefinition
-from secondpass.server.weaviate.executing import executed
+from secondpass.server.weaviate.graphql_execute import executed
 from secondpass.server.weaviate.graphql_schema import schema_of
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema

@@ -18,7 +18,7 @@ from graphql import (
     GraphQLString,
 )
 
-from secondpass.server.weaviate.definition import ClassDefinition
+from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.found import Found
 from secondpass.server.weaviate.graphql_inputs import (
     INTEGER,

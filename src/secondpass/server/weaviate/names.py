@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 # A class has a folder of its name, so it is shorter than the database's 255.
 _CLASS = re.compile(r"[A-Z][_0-9A-Za-z]{0,99}")

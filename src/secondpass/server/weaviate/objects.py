@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from secondpass.retrieve.protocol import Hit, Passage
-from secondpass.server.weaviate.definition import ClassDefinition
-from secondpass.server.weaviate.refusals import refused
+from secondpass.retrieve.store_protocol import Hit, Passage
+from secondpass.server.weaviate.class_definition import ClassDefinition
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.protocol import Embedding
+    from secondpass.retrieve.store_protocol import Embedding
 
 CREATED, UPDATED = "created", "updated"
 """The columns of the times, in milliseconds since 1970."""

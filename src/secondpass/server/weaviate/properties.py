@@ -8,7 +8,7 @@ from typing import Any
 
 from secondpass.server.weaviate.datatypes import CHECKS, KINDS, moment
 from secondpass.server.weaviate.names import class_name, property_name
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 from secondpass.server.weaviate.tokens import TOKENIZATIONS, stored, tokens
 
 _MANY = ("text", "int", "number", "boolean", "date", "uuid", "object")

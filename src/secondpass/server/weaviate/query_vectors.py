@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from secondpass.server.weaviate.class_index import ClassIndex
 from secondpass.server.weaviate.names import object_id
 from secondpass.server.weaviate.objects import read_vector
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.protocol import Embedding
+    from secondpass.retrieve.store_protocol import Embedding
 
 # How far a force of 1 goes, as in the database.
 _STEP = 0.5

@@ -8,7 +8,7 @@ from typing import Any
 
 from secondpass.rerank.base import BaseReranker
 from secondpass.server.weaviate.found import Found
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 
 def second_pass(

@@ -9,16 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.answering import Answering, Work
 from secondpass.server.exchange import Exchange
-from secondpass.server.problems import Problem
+from secondpass.server.http_errors import Problem
+from secondpass.server.request_handler import Answering, Work
 from secondpass.server.weaviate.about_paths import AboutPaths
 from secondpass.server.weaviate.batch_paths import BatchPaths
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.graphql_path import GraphQLPath
-from secondpass.server.weaviate.object_paths import ObjectPaths
-from secondpass.server.weaviate.refusals import fail
-from secondpass.server.weaviate.schema_paths import SchemaPaths
+from secondpass.server.weaviate.object_routes import ObjectPaths
+from secondpass.server.weaviate.responses import fail
+from secondpass.server.weaviate.schema_routes import SchemaPaths
 
 DIALECT = "weaviate-database"
 Offers = Mapping[str, tuple[str, Work]]

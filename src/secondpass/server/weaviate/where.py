@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.server.weaviate.refusals import refused
+from secondpass.server.weaviate.responses import refused
 
 GROUPS = ("And", "Or", "Not")
 COMPARISONS = ("GreaterThan", "GreaterThanEqual", "LessThan", "LessThanEqual")

@@ -1,0 +1,60 @@
+"""The candidates of several systems, mixed so that nobody can tell whose they are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secondpass.errors import InputError, nearest
+from secondpass.types import Document
+
+if TYPE_CHECKING:
+    from secondpass.index.index import Index
+
+SYSTEMS = ("bm25", "vector", "hybrid", "reranked")
+
+
+def check_systems(systems: Sequence[str]) -> tuple[str, ...]:
+    """Return the systems, or raise `InputError` if one is none of `SYSTEMS` or none is left."""
+    for name in systems:
+        if name not in SYSTEMS:
+            raise InputError(f"There is no system {name!r}", fix=nearest(name, SYSTEMS))
+    if not systems:
+        raise InputError("There are no systems to pool", fix=nearest("", SYSTEMS))
+    return tuple(dict.fromkeys(systems))
+
+
+def pool(
+    index: Index,
+    name: str,
+    query: str,
+    *,
+    systems: Sequence[str] = SYSTEMS,
+    depth: int = 10,
+    candidates: int = 50,
+    model: str | Path = "bundled",
+    seed: int = 0,
+) -> list[Document]:
+    """Return the best `depth` passages of each system, each once, shuffled.
+
+    The order depends on `seed` and the query's id `name` alone, not on ranks, so that it
+    is the same after a break.
+    """
+    found: dict[str, Document] = {}
+    for system in check_systems(systems):
+        reranked = system == "reranked"
+        response = index.search(
+            query,
+            mode="hybrid" if reranked else system,
+            candidates=max(candidates, depth) if reranked else depth,
+            top_k=depth,
+            rerank=model if reranked else False,
+        )
+        for result in response.results:
+            if result.document is not None and result.id is not None:
+                found[result.id] = result.document
+    mixed = [found[key] for key in sorted(found)]
+    random.Random(f"{seed}:{name}").shuffle(mixed)
+    return mixed

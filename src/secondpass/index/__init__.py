@@ -1,0 +1,1 @@
+"""The index: both passes over one folder of documents."""

@@ -1,0 +1,75 @@
+"""Run many token sequences of different lengths through one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.inference.batching import Batch, plan_batches
+from secondpass.inference.runtimes import Float32, Runtime
+from secondpass.inference.tokenizer import TokenSequence
+
+# Rows of one batch stay in the processor's cache; see docs/explanation/architecture.md.
+TOKEN_BUDGET = 2048
+PADDING_STEP = 8
+
+Progress = Callable[[int], None]
+
+
+def each_batch(
+    runtime: Runtime,
+    sequences: Sequence[TokenSequence],
+    *,
+    pad_id: int,
+    longest: int,
+    names: Sequence[str],
+) -> Iterator[tuple[Batch, dict[str, NDArray[Any]]]]:
+    """Yield the named outputs of one batch after the other, with the batch's positions.
+
+    Memory is bounded by one batch, not by the number of sequences.
+    """
+    lengths = [len(ids) for ids, _ in sequences]
+    for batch in plan_batches(
+        lengths, token_budget=TOKEN_BUDGET, step=PADDING_STEP, longest=longest
+    ):
+        shape = (len(batch.rows), batch.length)
+        ids = np.full(shape, pad_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        segments = np.zeros(shape, dtype=np.int64)
+        for row, position in enumerate(batch.rows):
+            tokens, types = sequences[position]
+            ids[row, : len(tokens)] = tokens
+            segments[row, : len(tokens)] = types
+            mask[row, : len(tokens)] = 1
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
+        present = {n: a for n, a in feeds.items() if n in runtime.inputs}
+        yield batch, runtime.run_named(present, names)
+
+
+def run_batched(
+    runtime: Runtime,
+    sequences: Sequence[TokenSequence],
+    *,
+    pad_id: int,
+    longest: int,
+    progress: Progress | None = None,
+) -> Float32:
+    """Return the model's first output for each sequence, [sequences, …], in input order.
+
+    `progress` is called with the number of sequences done since its last call.
+    """
+    output: Float32 | None = None
+    name = runtime.outputs[0]
+    for batch, found in each_batch(
+        runtime, sequences, pad_id=pad_id, longest=longest, names=[name]
+    ):
+        result = found[name]
+        if output is None:
+            output = np.empty((len(sequences), *result.shape[1:]), dtype=np.float32)
+        output[list(batch.rows)] = result
+        if progress is not None:
+            progress(len(batch.rows))
+    return np.empty((0,), dtype=np.float32) if output is None else output

@@ -1,0 +1,170 @@
+"""Text to token ids, without ever reconfiguring a tokenizer that threads share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from secondpass.errors import ModelDamagedError
+from secondpass.inference.unicode import clean
+
+# English WordPiece has about 4.5 characters a token; a longer text is read in slices of
+# this many characters for each token wanted, so that 10 MB of text costs no more than
+# the part of it that the model will see.
+_CHARACTERS_PER_TOKEN = 12
+
+
+TokenSequence = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Token ids and segment ids of one sequence, each of shape [tokens]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token ids of one text, without special tokens.
+
+    `ends[i]` is the character offset at which token i ends; `characters` is the length
+    of the text. `complete` says whether the ids are those of the whole text.
+    """
+
+    ids: Sequence[int]
+    ends: Sequence[int]
+    characters: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairTemplate:
+    """The special tokens around and between two sequences, with their segment ids."""
+
+    prefix: tuple[tuple[int, int], ...]
+    middle: tuple[tuple[int, int], ...]
+    suffix: tuple[tuple[int, int], ...]
+    segments: tuple[int, int]
+
+    @property
+    def special(self) -> int:
+        """How many special tokens a pair has."""
+        return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+    def join(self, first: Sequence[int], second: Sequence[int]) -> TokenSequence:
+        """Return the ids and segment ids of a pair, each of shape [tokens]."""
+        parts = (
+            [i for i, _ in self.prefix],
+            first,
+            [i for i, _ in self.middle],
+            second,
+            [i for i, _ in self.suffix],
+        )
+        ids = np.fromiter(itertools.chain(*parts), dtype=np.int64, count=sum(map(len, parts)))
+        segments = np.concatenate(
+            [
+                np.array([s for _, s in self.prefix], dtype=np.int64),
+                np.full(len(first), self.segments[0], dtype=np.int64),
+                np.array([s for _, s in self.middle], dtype=np.int64),
+                np.full(len(second), self.segments[1], dtype=np.int64),
+                np.array([s for _, s in self.suffix], dtype=np.int64),
+            ]
+        )
+        return ids, segments
+
+
+class Tokeniser:
+    """A read-only tokenizer; every method may be called by several threads at once."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:
+            raise ModelDamagedError(
+                "The tokenizer cannot be read", where=str(file), why=str(error)
+            ) from error
+        # Once, before any thread can see it: changing these per call is what makes shared
+        # tokenizers fail with "Already borrowed".
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        pad = self._tokenizer.token_to_id("[PAD]")
+        self.pad_id: int = pad if pad is not None else self._pad_from_vocabulary()
+        self.pair = self._pair_template()
+        self._around = self._single_template()
+
+    def _pad_from_vocabulary(self) -> int:
+        found = self._tokenizer.token_to_id("<pad>")
+        return 0 if found is None else found
+
+    def _pair_template(self) -> PairTemplate:
+        probe = self._tokenizer.encode("a", "a")
+        sequences = probe.sequence_ids
+        items = list(zip(probe.ids, probe.type_ids, strict=True))
+        first = [i for i, s in enumerate(sequences) if s == 0]
+        second = [i for i, s in enumerate(sequences) if s == 1]
+        return PairTemplate(
+            prefix=tuple(items[: first[0]]),
+            middle=tuple(items[first[-1] + 1 : second[0]]),
+            suffix=tuple(items[second[-1] + 1 :]),
+            segments=(probe.type_ids[first[0]], probe.type_ids[second[0]]),
+        )
+
+    def _single_template(self) -> tuple[list[int], list[int]]:
+        probe = self._tokenizer.encode("a")
+        inside = [i for i, s in enumerate(probe.sequence_ids) if s == 0]
+        return probe.ids[: inside[0]], probe.ids[inside[-1] + 1 :]
+
+    @property
+    def special(self) -> int:
+        """How many special tokens stand around a single sequence."""
+        return sum(map(len, self._around))
+
+    def count(self, text: str) -> int:
+        """Return how many tokens `text` has, special tokens not counted."""
+        return len(self._tokenizer.encode(clean(text), add_special_tokens=False).ids)
+
+    def single(self, ids: Sequence[int]) -> TokenSequence:
+        """Return (ids, segment ids) of one sequence between the model's special tokens."""
+        before, after = self._around
+        joined = np.array([*before, *ids, *after], dtype=np.int64)
+        return joined, np.zeros_like(joined)
+
+    def encode(self, texts: Sequence[str], limit: int) -> list[Tokens]:
+        """Return the first tokens of each text: all of them, or at least `limit`.
+
+        A text much longer than `limit` tokens is not read to its end.
+        """
+        slice_length = limit * _CHARACTERS_PER_TOKEN
+        cleaned = [clean(text) for text in texts]
+        heads = [_head(text, 0, slice_length) for text in cleaned]
+        encodings = self._tokenizer.encode_batch(
+            [text[:head] for text, head in zip(cleaned, heads, strict=True)],
+            add_special_tokens=False,
+        )
+        return [
+            self._read_on(text, head, encoding, limit, slice_length)
+            for text, head, encoding in zip(cleaned, heads, encodings, strict=True)
+        ]
+
+    def _read_on(
+        self, text: str, position: int, encoding: Encoding, limit: int, slice_length: int
+    ) -> Tokens:
+        ids = encoding.ids
+        ends = [end for _, end in encoding.offsets]
+        while len(ids) < limit and position < len(text):
+            stop = _head(text, position, slice_length)
+            more = self._tokenizer.encode(text[position:stop], add_special_tokens=False)
+            ids = ids + more.ids
+            ends = ends + [position + end for _, end in more.offsets]
+            position = stop
+        return Tokens(ids, ends, len(text), position >= len(text))
+
+
+def _head(text: str, start: int, length: int) -> int:
+    """Return where a slice of about `length` characters ends, at a space if there is one."""
+    stop = start + length
+    if stop >= len(text):
+        return len(text)
+    space = text.rfind(" ", start, stop)
+    return space if space > start else stop

@@ -1,0 +1,127 @@
+"""A cross-encoder over a model folder."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from secondpass.errors import InputError
+from secondpass.inference.encoder import run_batched
+from secondpass.inference.identity import folder_identity
+from secondpass.inference.model_folder import ModelFolder
+from secondpass.inference.positions import DEFAULT_LENGTH, longest_input
+from secondpass.inference.runtimes import load_runtime, wanted_engine
+from secondpass.inference.tokenizer import Tokeniser
+from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
+from secondpass.rerank.early_exit import no_exits
+from secondpass.rerank.labels import (
+    label_names,
+    positive_label,
+    relevance_logits,
+    sigmoid,
+)
+from secondpass.rerank.rerank_windows import Windows
+from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.windows import windows
+from secondpass.types import Candidate, ScoreKind
+
+
+class CrossEncoder(BaseReranker):
+    """Scores each document by the log-odds that it is relevant to the query.
+
+    `label` names the output that means "relevant" for models with several (by name or
+    position; the last by default). `threads` is the number of threads for one batch. The
+    environment variable SECONDPASS_RUNTIME may name the engine ("native", "onnxruntime",
+    "openvino"), whose scores differ a little.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        name: str | None = None,
+        label: str | int | None = None,
+        threads: int | None = None,
+        exits: bool = False,
+    ) -> None:
+        self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
+        if exits:
+            raise no_exits(self._name)
+        self.folder = folder
+        self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
+        names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
+        self._positive = positive_label(names, label)
+        self.longest = longest_input(folder.config)
+        self.max_length = int(
+            folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
+        )
+        self._runtime = load_runtime(folder, threads=threads, engine=wanted_engine())
+
+    @property
+    def model(self) -> str:
+        """The name the model was loaded by."""
+        return self._name
+
+    @property
+    def identity(self) -> str:
+        """What tells this model's scores from those of any other."""
+        return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        """Score each candidate by the log-odds of relevance of its best windows."""
+        (scored,) = self.score_together([Asked(query, candidates, reading)])
+        return scored
+
+    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+        """Score the pairs of all queries in the same batches."""
+        if not asked:
+            return []
+        cut = [self._cut(one) for one in asked]
+        sequences = [s for some in cut for one in some.values() for s in one.sequences]
+        outputs = run_batched(
+            self._runtime, sequences, pad_id=self._tokeniser.pad_id, longest=self.longest
+        )
+        logits = iter(relevance_logits(outputs, self._positive).tolist())
+        return [self._scored(one, some, logits) for one, some in zip(asked, cut, strict=True)]
+
+    def _cut(self, asked: Asked) -> dict[tuple[str, str], Windows]:
+        """Return the windows of each distinct text: copies are read once, and tie exactly."""
+        distinct = list(dict.fromkeys(asked.reading.texts(asked.candidates)))
+        found = windows(
+            self._tokeniser,
+            asked.query,
+            distinct,
+            max_length=self._window_length(asked.reading.max_length),
+            longest=self.longest,
+            passages=asked.reading.passages,
+        )
+        return dict(zip(distinct, found, strict=True))
+
+    def _scored(
+        self, asked: Asked, cut: Mapping[tuple[str, str], Windows], logits: Iterator[float]
+    ) -> Scored:
+        """Take as many logits as there are windows."""
+        scores = {}
+        for text, document in cut.items():
+            count = len(document.sequences)
+            found = list(itertools.islice(logits, count))
+            value = asked.reading.passages.combine(found)
+            seen = seen_windows(document.spans, found)
+            scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
+        sequences = [s for document in cut.values() for s in document.sequences]
+        return Scored(
+            [scores[text] for text in asked.reading.texts(asked.candidates)],
+            ScoreKind.LOGIT,
+            pairs=len(sequences),
+            tokens=sum(len(ids) for ids, _ in sequences),
+        )
+
+    def _window_length(self, wanted: int | None) -> int:
+        if wanted is None:
+            return self.max_length
+        if wanted > self.longest:
+            raise InputError(
+                f"max_length is {wanted} and the model reads at most {self.longest} tokens",
+                where=f"model {self._name}",
+            )
+        return wanted

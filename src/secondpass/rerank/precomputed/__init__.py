@@ -1,0 +1,5 @@
+"""Readers: models that read documents in advance, and only the query at query time."""
+
+from secondpass.rerank.precomputed.model import Reader
+
+__all__ = ["Reader"]

@@ -1,0 +1,64 @@
+"""What is kept of one window of a document once it has been read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.inference.runtimes import Float32
+from secondpass.inference.tokenizer import TokenSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The compressed states of one window's tokens, and the window's embedding.
+
+    - `codes`: int8 [tokens, codes]; `scales`: float16 [tokens]; a token's state is its
+      codes times its scale.
+    - `embedding`: float32 [dimension], of unit length.
+    """
+
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float16]
+    embedding: Float32
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the window has, special ones included."""
+        return len(self.scales)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the numbers take, in bytes."""
+        return self.codes.nbytes + self.scales.nbytes + self.embedding.nbytes
+
+    def to_bytes(self) -> bytes:
+        """Return embedding, scales and codes one after the other, little-endian."""
+        return b"".join(
+            (
+                self.embedding.astype("<f4").tobytes(),
+                self.scales.astype("<f2").tobytes(),
+                self.codes.tobytes(),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, codes: int, dimension: int) -> Record:
+        """Return what `to_bytes` wrote; raises ValueError where the length cannot be."""
+        rest = len(data) - 4 * dimension
+        tokens, left_over = divmod(rest, codes + 2)
+        if tokens < 1 or left_over:
+            raise ValueError(f"{len(data)} bytes are no record of {codes} codes a token")
+        embedding = np.frombuffer(data, "<f4", dimension)
+        scales = np.frombuffer(data, "<f2", tokens, 4 * dimension)
+        packed = np.frombuffer(data, np.int8, tokens * codes, 4 * dimension + 2 * tokens)
+        return cls(packed.reshape(tokens, codes), scales, embedding)
+
+
+def record_key(sequence: TokenSequence) -> bytes:
+    """Return the 16 bytes that name a window: a BLAKE2b of its token ids."""
+    ids, _ = sequence
+    return hashlib.blake2b(ids.astype("<i8").tobytes(), digest_size=16).digest()

@@ -1,0 +1,133 @@
+"""Opening an index folder, or making one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
+from secondpass.retrieve.lance.stopwords import language_name
+from secondpass.retrieve.lance.store import LOCK, LanceStore
+from secondpass.retrieve.lance.table import load
+from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
+from secondpass.retrieve.store_protocol import TextEncoder
+from secondpass.storage import exclusive
+
+
+def open_index(
+    path: str | Path,
+    embedder: TextEncoder | None = None,
+    *,
+    language: str | None = None,
+    chunk_tokens: int | None = CHUNK_TOKENS,
+    overlap: int = OVERLAP,
+    create: bool = True,
+    keep_states: bool | None = None,
+) -> LanceStore:
+    """Open the index of a folder, or make one there where `create` allows it.
+
+    `language`, `chunk_tokens` and `overlap` say how a new index is made; of an index that
+    is there, only a `language` that differs is refused. `keep_states` is recorded in a new
+    index (None: True) and in one that is there (None: as it was). Without an embedder, a
+    new index has no vectors, and the one that made an old index is not checked.
+
+    Raises IndexNotFoundError where there is none and `create` is False, IndexStoreError
+    where it cannot be used, InputError for an unknown language.
+    """
+    folder = Path(path)
+    name = None if language is None else language_name(language)
+    check_chunking(chunk_tokens, overlap)
+    try:
+        settings = read_settings(folder)
+    except IndexNotFoundError:
+        if not create:
+            raise
+        settings = IndexSettings(
+            language="english" if name is None else name,
+            dimension=0 if embedder is None else embedder.dimension,
+            embedder=None if embedder is None else embedder.name,
+            embedder_digest=None if embedder is None else embedder.digest,
+            chunk_tokens=chunk_tokens,
+            overlap=overlap,
+            keep_states=True if keep_states is None else keep_states,
+        )
+        _make(folder, settings)
+        settings = read_settings(folder)
+    _check(folder, settings, embedder, name)
+    if not LanceStore.exists(folder):
+        if not create:
+            raise _unfinished(folder)
+        _make(folder, settings)
+    if keep_states is not None and keep_states != settings.keep_states:
+        settings = replace(settings, keep_states=keep_states)
+        _record(folder, settings)
+    store = LanceStore(folder, settings)
+    if not store.finished:
+        if not create:
+            raise _unfinished(folder)
+        store.finish()
+    return store
+
+
+def _unfinished(folder: Path) -> IndexStoreError:
+    return IndexStoreError(
+        "the index was never finished",
+        where=str(folder),
+        why="making it was interrupted before it held anything",
+        fix=f"Run again: secondpass index PATH --index {folder}",
+    )
+
+
+def _make(folder: Path, settings: IndexSettings) -> None:
+    # First, so that a missing package leaves nothing behind.
+    load()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder / LOCK):
+            # Another process may have made it in the meantime.
+            if not LanceStore.exists(folder):
+                write_settings(folder, settings)
+                LanceStore.create(folder, settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise IndexStoreError(
+            "the index cannot be made",
+            where=str(folder),
+            why=str(error),
+            fix="Give a folder that can be written to.",
+        ) from error
+
+
+def _record(folder: Path, settings: IndexSettings) -> None:
+    try:
+        with exclusive(folder / LOCK):
+            write_settings(folder, settings)
+    except OSError as error:
+        raise IndexStoreError(
+            "the index cannot be changed",
+            where=str(folder),
+            why=str(error),
+            fix="Leave keep_states out, or make the folder writable.",
+        ) from error
+
+
+def _check(
+    folder: Path, settings: IndexSettings, embedder: TextEncoder | None, language: str | None
+) -> None:
+    if language is not None and language != settings.language:
+        raise IndexStoreError(
+            f"the index is not in {language}",
+            where=str(folder),
+            why=f"it was made for {settings.language}",
+            fix="Leave the language out, or index into another folder.",
+        )
+    if embedder is None or not settings.dimension:
+        return
+    if embedder.digest != settings.embedder_digest or embedder.dimension != settings.dimension:
+        raise IndexStoreError(
+            "the index was made with another embedder",
+            where=str(folder),
+            why=f"it was {settings.embedder!r} with {settings.dimension} dimensions, and this "
+            f"is {embedder.name!r} with {embedder.dimension} (or its weights differ)",
+            fix="Open it with that embedder, or index again into another folder.",
+        )

@@ -1,0 +1,20 @@
+"""All routes of the own interface."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from secondpass.server.api_v1 import indexes
+from secondpass.server.api_v1.rerank import reranking
+from secondpass.server.api_v1.search import searching
+from secondpass.server.request_handler import Answering
+
+
+def native(answering: Answering) -> list[APIRouter]:
+    """Return the routers."""
+    return [
+        reranking(answering),
+        searching(answering),
+        indexes.reading(answering),
+        indexes.writing(answering),
+    ]

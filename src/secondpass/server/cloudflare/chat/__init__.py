@@ -1,1 +1,0 @@
-"""Answers from chunks, whole or as a stream."""

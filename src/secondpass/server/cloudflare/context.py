@@ -1,0 +1,211 @@
+"""The instances of a server: found, made, changed and removed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from secondpass.errors import SecondpassError
+from secondpass.llm import LLM, load_llm
+from secondpass.server.cloudflare.instance import Instance, check_there
+from secondpass.server.cloudflare.instance_settings import (
+    changed,
+    chunking,
+    created,
+    cuts_anew,
+)
+from secondpass.server.cloudflare.names import RECORD, check_name, namespace_of, place
+from secondpass.server.cloudflare.namespaces import NamespaceBook, new_endpoint
+from secondpass.server.cloudflare.public_access import Endpoints
+from secondpass.server.cloudflare.rates import Rates
+from secondpass.server.cloudflare.responses import exists, missing
+from secondpass.server.cloudflare.schemas import InstanceForm
+from secondpass.server.cloudflare.search_cache import SimilarityCache
+from secondpass.server.cloudflare.times import now
+from secondpass.server.cloudflare.worker import Worker
+from secondpass.server.exchange import Exchange
+from secondpass.server.http_errors import Problem
+from secondpass.server.index_catalog import Collections, Place
+from secondpass.server.request_handler import Answering
+
+_log = logging.getLogger("secondpass.server")
+
+
+class Hub:
+    """What all endpoints of this dialect share. Safe to use from several threads at once."""
+
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
+        self.book = NamespaceBook(answering.service.settings.data)
+        self.worker = Worker()
+        self.cache = SimilarityCache()
+        self.rates = Rates()
+        self.endpoints = Endpoints(self.book, self.everywhere)
+        self._known: dict[Place, Instance] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def collections(self) -> Collections:
+        """The server's collections; raises Problem where there are none."""
+        return self.answering.service.collections
+
+    @cached_property
+    def llm(self) -> LLM | None:
+        """What writes answers, if anything does."""
+        name = self.answering.service.settings.llm
+        return None if name is None else load_llm(name)
+
+    def start(self) -> None:
+        """Begin to index what waits from last time."""
+        if self.answering.service.settings.data is not None:
+            self.worker.start(self._waiting)
+
+    def stop(self) -> None:
+        """Leave off indexing and close what is open."""
+        self.worker.stop()
+        with self._lock:
+            for instance in self._known.values():
+                instance.close()
+            self._known.clear()
+        llm = self.__dict__.pop("llm", None)
+        if llm is not None:
+            llm.close()
+
+    def instance(self, tenant: str, namespace: str, name: str) -> Instance:
+        """Return an instance; raises Problem (404)."""
+        where = place(tenant, namespace, name)
+        with self._lock:
+            if where in self._known:
+                return self._known[where]
+            try:
+                collection = self.collections.get(where)
+            except Problem as problem:
+                if problem.status == 404 and problem.kind == "not found":
+                    raise missing(f"instance {name!r}") from None
+                raise
+            check_there(collection)
+            self._known[where] = Instance(collection, namespace)
+            return self._known[where]
+
+    def listed(self, tenant: str, namespace: str) -> list[Instance]:
+        """Return the instances of a namespace, by name."""
+        folder = place(tenant, namespace, "").namespace
+        return [
+            self.instance(tenant, namespace, found.place.name)
+            for found in self.collections.listed(tenant, folder)
+            if isinstance(found.about.get(RECORD), dict)
+        ]
+
+    def create(self, exchange: Exchange, namespace: str, found: Mapping[str, Any]) -> Instance:
+        """Make an instance; raises Problem: 400, 404 without the namespace, or 409."""
+        caller = exchange.caller
+        self.book.get(caller.tenant, namespace)
+        if not isinstance(found.get("id"), str):
+            raise Problem(400, "invalid", "id is missing, or is no string")
+        name = check_name("id", found["id"])
+        settings = created(found)
+        settings.pop("id", None)
+        who, moment = caller.name, now()
+        record = {
+            "settings": settings,
+            "created_at": moment,
+            "modified_at": moment,
+            "created_by": who,
+            "modified_by": who,
+            "public_endpoint_id": _endpoint(None, settings),
+        }
+        where = place(caller.tenant, namespace, name)
+        with self._lock:
+            try:
+                self.collections.create(where, {"index": _index(settings), RECORD: record})
+            except Problem as problem:
+                if problem.status == 409:
+                    raise exists(f"instance {name!r}") from None
+                raise
+            made = self.instance(caller.tenant, namespace, name)
+        self.endpoints.note(made)
+        return made
+
+    def update(self, exchange: Exchange, instance: Instance, found: Mapping[str, Any]) -> None:
+        """Change the settings of an instance; raises Problem (400).
+
+        Where they say how files are cut, all are indexed again; until then the old chunks
+        are found.
+        """
+        with self._lock:
+            if instance.gone:
+                raise missing(f"instance {instance.name!r}")
+            before = instance.settings
+            settings = changed(before, found)
+            record = {
+                **instance.record,
+                "settings": settings,
+                "modified_at": now(),
+                "modified_by": exchange.caller.name,
+                "public_endpoint_id": _endpoint(
+                    instance.record["public_endpoint_id"], settings
+                ),
+            }
+            instance.save(record, _index(settings))
+        if cuts_anew(before, settings):
+            instance.jobs.create("the settings have changed", everything=True)
+        self.endpoints.note(instance)
+        self.worker.wake(instance)
+
+    def delete(self, instance: Instance) -> None:
+        """Remove an instance with all its files; what is under way for it is given up."""
+        instance.leaving, where = True, instance.collection.place
+        self.worker.give_up(instance)
+        try:
+            with instance.writing, self._lock:
+                if instance.gone:
+                    raise missing(f"instance {instance.name!r}")
+                instance.end()
+                self._known.pop(where, None)
+                self.collections.delete(where)
+        finally:
+            instance.leaving = instance.gone
+        self._allow_no_more(where.tenant, instance)
+
+    def _allow_no_more(self, tenant: str, instance: Instance) -> None:
+        """Take an instance out of what its namespace shows to the public."""
+        params = self.book.get(tenant, instance.namespace)["public_endpoint_params"] or {}
+        allowed = params.get("instances_allowed", [])
+        if instance.name in allowed:
+            rest = [name for name in allowed if name != instance.name]
+            params = {**params, "instances_allowed": rest}
+            self.book.update(tenant, instance.namespace, public_endpoint_params=params)
+
+    def everywhere(self) -> Iterator[Instance]:
+        """Yield the instances of all tenants; those that cannot be read are passed over."""
+        data = self.answering.service.settings.data
+        if data is None or not data.is_dir():
+            return
+        for folder in sorted(path for path in data.glob("*/*/*") if path.is_dir()):
+            tenant, namespace = folder.parts[-3], namespace_of(folder.parts[-2])
+            if namespace is None:
+                continue
+            try:
+                yield self.instance(tenant, namespace, folder.name)
+            except Problem:
+                continue
+            except SecondpassError as error:
+                _log.error("instance %s cannot be opened: %s", folder.name, error)
+
+    def _waiting(self) -> Iterator[Instance]:
+        for instance in self.everywhere():
+            if instance.work.waits() or instance.jobs.under_way():
+                yield instance
+
+
+def _index(settings: InstanceForm) -> dict[str, Any]:
+    size, overlap = chunking(settings)
+    return {"chunk_tokens": size, "overlap": overlap}
+
+
+def _endpoint(before: str | None, settings: InstanceForm) -> str | None:
+    enabled = settings["public_endpoint_params"].get("enabled", False)
+    return new_endpoint() if enabled and before is None else before

@@ -1,0 +1,119 @@
+"""The SQLite file in which an instance keeps what it knows of its files and jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from secondpass.errors import IndexStoreError
+from secondpass.server.cloudflare.schema import prepare
+from secondpass.sqlite import FAILURES, reason
+
+FILE = "items.sqlite"
+_MOST_OPEN = 64
+_open: OrderedDict[int, Database] = OrderedDict()
+_open_lock = threading.Lock()
+
+
+class Database:
+    """One connection, used by one thread at a time; what is written is on the disk.
+
+    Of all databases a bounded number is open at once; others open again when they are used.
+    Raises IndexStoreError where the file cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+        with self._using():
+            pass
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Do all or nothing; when this is left, it is kept even if the power fails."""
+        with self._using() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """Return what a query finds."""
+        with self._using() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: Any) -> sqlite3.Row | None:
+        """Return the first row that a query finds, or None."""
+        found = self.rows(query, *values)
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Let go of the file for good."""
+        with self._lock:
+            self._closed = True
+            self._disconnect()
+        with _open_lock:
+            _open.pop(id(self), None)
+
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                yield self._connection
+            except (*FAILURES, OSError) as error:
+                why = str(error) if isinstance(error, OSError) else reason(error)
+                raise IndexStoreError(
+                    "what is known of the files cannot be used", where=FILE, why=why
+                ) from error
+        _used(self)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._closed:
+            raise sqlite3.ProgrammingError("it is closed")
+        connection = sqlite3.connect(
+            self._file, isolation_level=None, check_same_thread=False, timeout=30
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def rest(self) -> None:
+        """Let go of the file until it is used again, unless it is used just now."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
+
+
+def _used(database: Database) -> None:
+    """Note that a database is open, and let the one rest that was used longest ago."""
+    with _open_lock:
+        _open[id(database)] = database
+        _open.move_to_end(id(database))
+        oldest = _open.popitem(last=False)[1] if len(_open) > _MOST_OPEN else None
+    if oldest is not None:
+        oldest.rest()

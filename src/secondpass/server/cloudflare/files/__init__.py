@@ -1,1 +1,0 @@
-"""The files of an instance: put in, recorded, indexed beside the requests, taken out."""

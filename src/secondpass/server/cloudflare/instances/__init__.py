@@ -1,1 +1,0 @@
-"""Instances and their namespaces: settings, rules, and the paths for them."""

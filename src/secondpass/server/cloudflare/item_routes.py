@@ -1,0 +1,133 @@
+"""The endpoints for the files of an instance, but for putting them in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from secondpass.server.cloudflare.call import Call
+from secondpass.server.cloudflare.checking import whole
+from secondpass.server.cloudflare.fields import Field
+from secondpass.server.cloudflare.filters import read_filter
+from secondpass.server.cloudflare.indexing import chunks_of
+from secondpass.server.cloudflare.item import BUILT_IN, STATUSES
+from secondpass.server.cloudflare.listing import SORTS, Wanted, list_items
+from secondpass.server.cloudflare.responses import listed, missing, ok
+from secondpass.server.http_errors import invalid
+
+_MOST_PER_PAGE = 50
+_MOST_CHUNKS = 1000
+_MOST_ENTRIES = 100
+
+
+def list_them(call: Call) -> Any:
+    """Return a page of the files of an instance."""
+    instance = call.instance
+    fields, query = instance.fields, call.query
+    page, size = call.page(most=_MOST_PER_PAGE)
+    if query.get("source", BUILT_IN) != BUILT_IN:
+        return listed([], page=page, per_page=size, total=0)
+    wanted = _wanted(query, fields)
+    items, total = list_items(
+        instance.database, wanted, fields, start=(page - 1) * size, count=size
+    )
+    rows = [item.shown(instance.namespace) for item in items]
+    return listed(rows, page=page, per_page=size, total=total)
+
+
+def _wanted(query: Mapping[str, str], fields: dict[str, Field]) -> Wanted:
+    for name, known in (("status", STATUSES), ("sort_by", SORTS)):
+        if query.get(name) and query[name] not in known:
+            raise invalid(f"{name} must be one of {', '.join(known)}")
+    conditions = []
+    if query.get("metadata_filter"):
+        try:
+            found = json.loads(query["metadata_filter"])
+        except (ValueError, RecursionError):
+            raise invalid("metadata_filter is not JSON") from None
+        conditions = read_filter(found, fields)
+    return Wanted(
+        query.get("status") or None,
+        query.get("key"),
+        query.get("item_id"),
+        query.get("search"),
+        conditions,
+        query.get("sort_by") or "status",
+    )
+
+
+def get(call: Call) -> Any:
+    """Return one file."""
+    return ok(call.item(call.instance).shown(call.namespace))
+
+
+def delete(call: Call) -> Any:
+    """Take a file out; from now on no search finds it."""
+    instance = call.instance
+    item = call.item(instance)
+    instance.items.delete(item.id)
+    instance.has_changed()
+    call.hub.worker.wake(instance)
+    return ok({"key": item.key})
+
+
+def chunks(call: Call) -> Any:
+    """Return the chunks of a file that the index holds."""
+    instance = call.instance
+    item = call.item(instance)
+    start = whole(call.query, "offset", 0, least=0, most=10**9)
+    count = whole(call.query, "limit", 20, most=_MOST_CHUNKS)
+    with instance.present():
+        found = chunks_of(instance, item)[start : start + count]
+    shown = {
+        "key": item.key,
+        "timestamp": item.modified_at,
+        "metadata": item.shown_metadata(),
+    }
+    return ok([{"id": chunk.id, "text": chunk.text, "item": shown} for chunk in found])
+
+
+def logs(call: Call) -> Any:
+    """Return what happened to a file, the latest first; the cursor leads to what was before."""
+    instance = call.instance
+    item = call.item(instance)
+    cursor = call.query.get("cursor")
+    before = whole(call.query, "cursor", 1, most=10**9) if cursor else None
+    count = whole(call.query, "limit", 20, most=_MOST_ENTRIES)
+    found = instance.log.read(item, before=before, count=count)
+    following = found[-1]["number"] if len(found) == count else None
+    rows = [{k: v for k, v in entry.items() if k != "number"} for entry in found]
+    info = {"count": len(rows), "cursor": None if following is None else str(following)}
+    return {**ok(rows), "result_info": info}
+
+
+def download(call: Call) -> Any:
+    """Return the file as it was uploaded."""
+    instance = call.instance
+    item = call.item(instance)
+    try:
+        data = instance.items.raw.path(item.file).read_bytes()
+    except FileNotFoundError:
+        # Replaced just now.
+        item = call.item(instance)
+        try:
+            data = instance.items.raw.path(item.file).read_bytes()
+        except FileNotFoundError:
+            raise missing(f"file of {item.key!r}") from None
+    name = quote(item.key.rpartition("/")[2], safe="")
+    headers = {
+        "content-disposition": f"attachment; filename*=UTF-8''{name}",
+        # What strangers uploaded must not run as a page of this server.
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "sandbox",
+    }
+    return Response(data, media_type=_media_type(item.content_type), headers=headers)
+
+
+def _media_type(said: str) -> str:
+    plain = said.isascii() and said.isprintable() and "/" in said
+    return said if plain else "application/octet-stream"

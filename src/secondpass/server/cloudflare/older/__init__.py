@@ -1,1 +1,0 @@
-"""The older interface, AutoRAG."""

@@ -1,1 +1,0 @@
-"""Endpoints that need no key."""

@@ -1,0 +1,128 @@
+"""Endpoints that need no key, of instances and namespaces that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from secondpass.server.cloudflare.call import DIALECT
+from secondpass.server.cloudflare.chat import Chat
+from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.messages import question_of
+from secondpass.server.cloudflare.public_access import Endpoint, not_found
+from secondpass.server.cloudflare.responses import fail
+from secondpass.server.cloudflare.search_request import Request
+from secondpass.server.cloudflare.search_routes import answer_chat, read, search, several
+from secondpass.server.exchange import Exchange
+from secondpass.server.request_handler import Answering
+
+Kind = Literal["search", "chat_completions"]
+_ENDPOINT = "cloudflare_endpoint"
+
+
+class Public:
+    """Answers searches and chats without a key.
+
+    Whose endpoint is meant: the one whose id stands in the path as `endpoint`, or else the
+    one of the host in the request, see `Endpoints.of_host`.
+    """
+
+    def __init__(self, answering: Answering, hub: Hub) -> None:
+        self._answering, self._hub = answering, hub
+
+    async def search(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
+        """Return the chunks for a question; `body` is the JSON object that was sent."""
+        endpoint = await self._endpoint(exchange, "search")
+
+        def found() -> Response:
+            return search(self._hub, self._request(endpoint, body, chat=False))
+
+        return _open(await self._answering.done(exchange, found), endpoint, exchange.request)
+
+    async def chat(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
+        """Return an answer to a question, whole or as a stream."""
+        endpoint = await self._endpoint(exchange, "chat_completions")
+
+        def begin() -> Chat:
+            return Chat(self._hub, self._request(endpoint, body, chat=True))
+
+        stream = body.get("stream") is True
+        response = await answer_chat(self._answering, exchange, stream, begin)
+        return _open(response, endpoint, exchange.request)
+
+    def handler(self, kind: Kind) -> Callable[[HttpRequest], Awaitable[Response]]:
+        """Return what answers a path of this dialect's own."""
+        answer = self.search if kind == "search" else self.chat
+
+        async def work(exchange: Exchange) -> Any:
+            if exchange.request.method == "OPTIONS":
+                return await self._preflight(exchange, kind)
+            return await answer(exchange, (await self._answering.body(exchange)).found)
+
+        async def handle(request: HttpRequest) -> Response:
+            response = await self._answering.answer(Exchange(request, DIALECT, fail), work)
+            endpoint = getattr(request.state, _ENDPOINT, None)
+            # A page must be able to read why it got no answer.
+            return response if endpoint is None else _open(response, endpoint, request)
+
+        return handle
+
+    async def _preflight(self, exchange: Exchange, kind: Kind) -> Response:
+        endpoint = await self._endpoint(exchange, kind, count=False)
+        response = _open(Response(status_code=204), endpoint, exchange.request)
+        response.headers["access-control-allow-methods"] = "POST, OPTIONS"
+        response.headers["access-control-allow-headers"] = "content-type"
+        response.headers["access-control-max-age"] = "3600"
+        return response
+
+    async def _endpoint(
+        self, exchange: Exchange, kind: Kind, *, count: bool = True
+    ) -> Endpoint:
+        number = exchange.request.path_params.get("endpoint")
+        host = exchange.request.headers.get("host", "")
+        endpoints = self._hub.endpoints
+        _ = self._hub.collections
+        found = await self._answering.done(
+            exchange,
+            lambda: endpoints.of_host(host) if number is None else endpoints.find(number),
+        )
+        setattr(exchange.request.state, _ENDPOINT, found)
+        searches = found.params.get("search_endpoint", {})
+        chats = found.params.get("chat_completions_endpoint", {})
+        if (searches if kind == "search" else chats).get("disabled", False):
+            raise not_found()
+        if count:
+            self._hub.rates.take(found.id, found.params.get("rate_limit", {}))
+        return found
+
+    def _request(self, endpoint: Endpoint, body: Mapping[str, Any], *, chat: bool) -> Request:
+        sent = read(body)
+        tenant, namespace = endpoint.tenant, endpoint.namespace
+        if not endpoint.several:
+            instance = self._hub.instance(tenant, namespace, endpoint.instances[0])
+            question = question_of(sent, messages_needed=chat)
+            options = sent.get("ai_search_options", {})
+            return Request([instance], question, options, model=sent.get("model", ""))
+        names = sent.get("ai_search_options", {}).get("instance_ids", endpoint.instances)
+        if not names or not set(names) <= set(endpoint.instances):
+            raise not_found()
+        return several(self._hub, tenant, namespace, list(names), sent, chat=chat)
+
+
+def _open(response: Response, endpoint: Endpoint, request: HttpRequest) -> Response:
+    """Let pages of other origins read the answer, those that the endpoint names."""
+    origin = request.headers.get("origin")
+    hosts = [host.lower() for host in endpoint.params.get("authorized_hosts", [])]
+    response.headers["vary"] = "Origin"
+    if not hosts:
+        response.headers["access-control-allow-origin"] = "*"
+    elif origin is not None and _host(origin) in hosts:
+        response.headers["access-control-allow-origin"] = origin
+    return response
+
+
+def _host(origin: str) -> str:
+    return origin.rpartition("//")[2].partition(":")[0].lower()

@@ -1,0 +1,71 @@
+"""What this dialect wraps its answers in, and how it says that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from secondpass.inference.unicode import clean
+from secondpass.server.http_errors import Problem
+
+_CODES: Mapping[str, int] = {
+    "invalid": 7001,
+    "not found": 7002,
+    "no index": 7002,
+    "exists": 7003,
+    "too large": 7004,
+    "read only": 7005,
+    "starting": 7006,
+    "busy": 7007,
+    "rate": 7008,
+    "late": 7009,
+    "no key": 10000,
+    "scope": 10001,
+}
+"""Own numbers, where the service has not published its own."""
+_OTHER = 7000
+
+
+class Coded(Problem):
+    """A problem whose number the service has published."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(status, "coded", message)
+        self.code = code
+
+
+class Final(Problem):
+    """A problem that sending the request again does not mend, and that says so."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to the status."""
+        return {**super().headers, "x-should-retry": "false"}
+
+
+def exists(what: str) -> Problem:
+    """Return the problem of a name that is taken."""
+    return Final(409, "exists", f"{what} is there already")
+
+
+def missing(what: str) -> Problem:
+    """Return the problem of a name that nothing has."""
+    return Problem(404, "not found", f"there is no {what}")
+
+
+def ok(result: Any) -> dict[str, Any]:
+    """Return an answer."""
+    return {"success": True, "result": result, "errors": [], "messages": []}
+
+
+def listed(rows: Sequence[Any], *, page: int, per_page: int, total: int) -> dict[str, Any]:
+    """Return one page of a list."""
+    counts = {"count": len(rows), "page": page, "per_page": per_page, "total_count": total}
+    return {**ok(list(rows)), "result_info": counts}
+
+
+def fail(problem: Problem, request: str) -> dict[str, Any]:
+    """Return what a request without an answer gets; `request` is its id."""
+    code = problem.code if isinstance(problem, Coded) else _CODES.get(problem.kind, _OTHER)
+    error = {"code": code, "message": clean(problem.message)}
+    return {"success": False, "errors": [error], "messages": [], "result": None}

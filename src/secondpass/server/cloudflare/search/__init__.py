@@ -1,1 +1,0 @@
-"""From a question to chunks: filters, retrieval, the second pass, and kept answers."""

@@ -1,0 +1,75 @@
+"""What a server says of itself: health, readiness, limits, counts."""
+
+from __future__ import annotations
+
+import time
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+import secondpass
+from secondpass.server.request_handler import Answering
+from secondpass.server.scheduler.scheduled_models import TOKENS_AT_ONCE
+from secondpass.server.state import MOST_AT_ONCE, RerankService
+from secondpass.server.telemetry.metrics import Metrics
+
+
+class About:
+    """Answers what monitors and clients ask before they send work."""
+
+    def __init__(self, answering: Answering, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._service: RerankService = answering.service
+
+    async def health(self, request: Request) -> Response:
+        """Return 200 while the process runs."""
+        return JSONResponse({"status": "ok", "unix": time.time()})
+
+    async def ready(self, request: Request) -> Response:
+        """Return 200 once the models are warm, 503 before that and while stopping."""
+        ready = self._service.ready
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def container_ready(self, request: Request) -> Response:
+        """Return 204 as Weaviate's container does, 503 before the models are warm."""
+        return Response(status_code=204 if self._service.ready else 503)
+
+    async def container_live(self, request: Request) -> Response:
+        """Return 204."""
+        return Response(status_code=204)
+
+    async def meta(self, request: Request) -> Response:
+        """Return what Weaviate's database shows of the module."""
+        return JSONResponse({"model": {"name": self._service.models[0]}})
+
+    async def info(self, request: Request) -> Response:
+        """Return TEI's description of the model and the limits."""
+        settings = self._service.settings
+        return JSONResponse(
+            {
+                "model_id": self._service.models[0],
+                "model_sha": None,
+                "model_dtype": self._service.precision,
+                "served_model_name": self._service.models[0],
+                "model_type": {
+                    "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+                },
+                "max_concurrent_requests": MOST_AT_ONCE,
+                "max_input_length": self._service.longest,
+                "max_batch_tokens": TOKENS_AT_ONCE,
+                "max_batch_requests": None,
+                "max_client_batch_size": settings.max_documents,
+                "auto_truncate": True,
+                "tokenization_workers": 1,
+                "version": secondpass.__version__,
+                "sha": None,
+                "docker_label": None,
+            }
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """Return counts and times for Prometheus, in the format that it asks for."""
+        accept = request.headers.get("accept", "")
+        text, content_type = await anyio.to_thread.run_sync(self._metrics.text, accept)
+        return Response(text, headers={"content-type": content_type})

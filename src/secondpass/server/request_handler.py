@@ -1,0 +1,132 @@
+"""From an HTTP request to an answer: key, limits, work in a thread, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from secondpass.errors import SecondpassError
+from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile
+from secondpass.server.access.credentials import key_in
+from secondpass.server.access.rate_limit import RateLimits
+from secondpass.server.exchange import Exchange, Fail
+from secondpass.server.http_errors import Problem, failure_of, problem_of
+from secondpass.server.http_json import Body, read_body
+from secondpass.server.reply import Reply
+from secondpass.server.request_context import current
+from secondpass.server.rerank_dialects.schemas import Ask
+from secondpass.server.state import RerankService
+from secondpass.server.telemetry.middleware import refused
+from secondpass.types import RerankResponse
+
+T = TypeVar("T")
+Work = Callable[[Exchange], Awaitable[Any]]
+"""Answers an exchange: with what becomes JSON, or with a Response of its own."""
+
+
+class Answering:
+    """Answers requests of any dialect; `keys` is None where anybody may ask."""
+
+    def __init__(self, service: RerankService, keys: KeyFile | None) -> None:
+        self.service, self.keys = service, keys
+        self._rates = RateLimits()
+
+    def handler(
+        self, dialect: str, fail: Fail, scope: str | None, work: Work
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers a path, for callers with this scope; None for any key."""
+
+        async def checked(exchange: Exchange) -> Any:
+            exchange.caller = self.check(exchange.request, scope)
+            return await work(exchange)
+
+        async def answer(request: Request) -> Response:
+            return await self.answer(Exchange(request, dialect, fail), checked)
+
+        return answer
+
+    def check(self, request: Request, scope: str | None = "rerank") -> KeyEntry:
+        """Return who asks; raises Problem without a key, or beyond what the key may.
+
+        A scope of None is one that every key has.
+        """
+        caller = ANYBODY if self.keys is None else self.keys.find(key_in(request.headers))
+        seen = current()
+        if seen is not None:
+            seen.caller = caller
+        if scope is not None:
+            caller.allow(scope)
+        if caller.per_minute is not None:
+            self._rates.take(caller.id, caller.per_minute)
+        return caller
+
+    async def body(self, exchange: Exchange) -> Body:
+        """Return the JSON object of a request, within the limits; raises Problem."""
+        settings = self.service.settings
+        return await read_body(
+            exchange.request, most=self.most_bytes(exchange), depth=settings.max_depth
+        )
+
+    def most_bytes(self, exchange: Exchange) -> int:
+        """Return how long the body of a request may be."""
+        most, own = self.service.settings.max_body, exchange.caller.max_body
+        return most if own is None else min(most, own)
+
+    async def done(
+        self, exchange: Exchange, do: Callable[[], T], *, timeout: float | None = None
+    ) -> T:
+        """Do what blocks in a thread, within one deadline.
+
+        Its place in the queue goes when the client hangs up. Raises Problem for what cannot
+        be answered.
+        """
+        ticket = self.service.ticket(timeout)
+        self.service.admit(ticket)
+        work = asyncio.create_task(self.service.run(ticket, do))
+        gone = asyncio.create_task(_gone(exchange.request))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                ticket.cancel()
+            return await work
+        finally:
+            gone.cancel()
+
+    def counting(self, exchange: Exchange, documents: int) -> None:
+        """Note how many documents a request has; raises Problem for too many."""
+        exchange.documents = documents
+        self.service.check_count(documents, exchange.caller.max_documents)
+
+    async def reranked(self, exchange: Exchange, asks: Sequence[Ask]) -> list[RerankResponse]:
+        """Rerank within one deadline; raises Problem for what cannot be answered."""
+        self.counting(exchange, sum(len(ask.documents) for ask in asks))
+        return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
+
+    async def answer(self, exchange: Exchange, work: Work) -> Response:
+        """Return the answer, whatever happens."""
+        try:
+            found = await work(exchange)
+            return found if isinstance(found, Response) else Reply(found)
+        except Problem as problem:
+            return self.failed(exchange, problem)
+        except SecondpassError as error:
+            return self.failed(exchange, problem_of(error))
+        except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
+            return self.failed(exchange, failure_of(error))
+
+    def failed(self, exchange: Exchange, problem: Problem) -> Response:
+        """Return the answer to a request that gets none, as its dialect has it."""
+        refused(problem)
+        content = exchange.fail(problem, exchange.id)
+        return Reply(content, problem.status, headers=problem.headers)
+
+
+async def _gone(request: Request) -> None:
+    with suppress(Problem):  # A body that nobody asked for, and that never came.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass

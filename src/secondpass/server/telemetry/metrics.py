@@ -1,0 +1,153 @@
+"""What a server counts, for Prometheus."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+
+import secondpass
+from secondpass.server.request_context import Seen
+from secondpass.server.scheduler.jobs import Batch
+from secondpass.server.state import RerankService
+from secondpass.server.telemetry.inventory import Inventory
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TOKENS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+_JOBS = (1, 2, 4, 8, 16, 32)
+# Each key is a series of its own; beyond so many they share one.
+_MOST_KEYS = 100
+_OTHERS = "other"
+
+
+class Metrics:
+    """Requests, what waits, what the model does, and what is stored.
+
+    Labels have values of the code (dialects, statuses, reasons, stages) or of the operator
+    (models, indexes, and at most 100 ids of keys), never of a request.
+    """
+
+    def __init__(self, service: RerankService) -> None:
+        self.registry = CollectorRegistry()
+        self._keys: set[str] = set()
+        self._lock = threading.Lock()
+        self._requests = self._counter(
+            "requests", "Requests that were answered.", "dialect", "status"
+        )
+        self._seconds = self._histogram(
+            "request_duration_seconds",
+            "Until the first byte of the answer.",
+            _SECONDS,
+            "dialect",
+        )
+        self._refused = self._counter(
+            "requests_refused", "Requests that got no answer, by why.", "reason"
+        )
+        self._limited = self._counter(
+            "rate_limited", "Requests beyond what a key may ask a minute, by its id.", "key"
+        )
+        self._documents = self._counter("documents", "Documents that were reranked.")
+        self._stages = self._histogram(
+            "stage_duration_seconds", "Of a stage, its waiting included.", _SECONDS, "stage"
+        )
+        self._waited = self._histogram(
+            "queue_wait_seconds", "Until the first part of a request's work begins.", _SECONDS
+        )
+        self._batch_tokens = self._histogram(
+            "batch_tokens", "Tokens that the model reads at once, about.", _TOKENS
+        )
+        self._batch_jobs = self._histogram(
+            "batch_requests", "Requests that share a batch.", _JOBS
+        )
+        self._busy = self._counter("model_busy_seconds", "Time in which the model works.")
+        self._gauges(service)
+        service.queue.ran = self.ran
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.registry.register(Inventory(service))
+
+    def count(self, seen: Seen) -> None:
+        """Count a request whose answer is out."""
+        exchange = seen.exchange
+        dialect = "none" if exchange is None else exchange.dialect
+        self._requests.labels(dialect, str(seen.status)).inc()
+        if seen.first_byte is not None:
+            trace = None if seen.trace is None else {"trace_id": seen.trace}
+            self._seconds.labels(dialect).observe(seen.first_byte, trace)
+        if exchange is not None and seen.status < 400:
+            self._documents.inc(exchange.documents)
+        if seen.problem is not None:
+            self._refused.labels(seen.problem.replace(" ", "_")).inc()
+            if seen.problem == "rate" and seen.caller is not None:
+                self._limited.labels(self._key(seen.caller.id)).inc()
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Count a stage of a search: "queue", "first_pass" or "rerank"."""
+        if name == "queue":
+            self._waited.observe(seconds)
+        else:
+            self._stages.labels(name).observe(seconds)
+
+    def ran(self, batch: Batch) -> None:
+        """Count a batch that the model has done."""
+        self._batch_tokens.observe(batch.work)
+        self._batch_jobs.observe(batch.jobs)
+        self._busy.inc(batch.seconds)
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Return everything in a format that the header Accept names, and that format."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    def _gauges(self, service: RerankService) -> None:
+        queue = service.queue
+        info = Info("secondpass_build", "The version that runs.", registry=self.registry)
+        info.info({"version": secondpass.__version__})
+        self._gauge("ready", "1 while requests are taken.", lambda: float(service.ready))
+        self._gauge("queue_waiting_tokens", "Tokens that wait, about.", lambda: queue.waiting)
+        self._gauge(
+            "queue_waiting_tokens_limit",
+            "Tokens that may wait; beyond it requests are refused.",
+            lambda: queue.most_work,
+        )
+        self._gauge(
+            "requests_in_progress", "Requests that hold a thread.", lambda: service.at_once
+        )
+        models = Gauge(
+            "secondpass_model_ready",
+            "1 for a model that is loaded and was used once.",
+            ["model"],
+            registry=self.registry,
+        )
+        for name in service.models:
+            models.labels(name).set_function(partial(service.loaded, name))
+
+    def _gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
+        Gauge(f"secondpass_{name}", about, registry=self.registry).set_function(value)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"secondpass_{name}", about, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, about: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"secondpass_{name}", about, labels, buckets=buckets, registry=self.registry
+        )
+
+    def _key(self, number: str) -> str:
+        with self._lock:
+            if len(self._keys) < _MOST_KEYS:
+                self._keys.add(number)
+            return number if number in self._keys else _OTHERS

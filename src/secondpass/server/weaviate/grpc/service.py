@@ -1,0 +1,168 @@
+"""The calls of Weaviate's gRPC that are answered."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from secondpass.server.exchange import Exchange
+from secondpass.server.http_errors import Problem
+from secondpass.server.http_json import read_content
+from secondpass.server.request_handler import Answering, Work
+from secondpass.server.rerank_dialects.responses import message
+from secondpass.server.weaviate.batch import delete_batch, store_batch
+from secondpass.server.weaviate.both_passes import both_passes
+from secondpass.server.weaviate.classes import Classes
+from secondpass.server.weaviate.grpc.filters import where_of
+from secondpass.server.weaviate.grpc.messages import (
+    BatchDeleteReply,
+    BatchDeleteRequest,
+    BatchObjectsReply,
+    BatchObjectsRequest,
+    SearchRequest,
+    decoded,
+)
+from secondpass.server.weaviate.grpc.objects import object_of
+from secondpass.server.weaviate.grpc.refusing import MOST_PARTS, refuse_unsupported
+from secondpass.server.weaviate.grpc.replies import reply_of
+from secondpass.server.weaviate.grpc.search_request import arguments_of, asked_of
+from secondpass.server.weaviate.grpc.values import chosen_of
+from secondpass.server.weaviate.responses import shown
+
+DIALECT = "weaviate-grpc"
+MOST_ASKED = 2_000_000
+"""How many bytes a search or a deletion may have, whose vectors and filters need far less."""
+_SERVICE = "/weaviate.v1.Weaviate"
+
+
+class Calls:
+    """Answers the calls: a message in the body of a request, and one in its answer."""
+
+    def __init__(self, answering: Answering, classes: Classes) -> None:
+        self._answering, self._classes = answering, classes
+
+    def routes(self) -> list[Route]:
+        """Return a route for each call, by the path that gRPC has for it."""
+        calls: Mapping[str, tuple[str, Work]] = {
+            "Search": ("search", self.search),
+            "BatchObjects": ("write", self.store),
+            "BatchDelete": ("write", self.delete),
+            # Clients count by GraphQL, as long as they see no newer version than ours.
+            "Aggregate": ("search", _unsupported),
+            "BatchReferences": ("write", _unsupported),
+            "TenantsGet": ("search", _unsupported),
+        }
+        return [
+            Route(
+                f"{_SERVICE}/{name}",
+                self._answering.handler(DIALECT, message, scope, work),
+                methods=["POST"],
+            )
+            for name, (scope, work) in calls.items()
+        ]
+
+    async def search(self, exchange: Exchange) -> Response:
+        """Search a class, and rerank what is found if that is asked for."""
+        started = time.perf_counter()
+        content = await self._content(exchange, most=MOST_ASKED)
+
+        def search() -> Any:
+            request = _decoded(SearchRequest, content)
+            index = self._classes.find(exchange.caller.tenant, request.collection)
+            asked = asked_of(request, index.definition)
+            chosen = chosen_of(request, index.definition)
+            given = arguments_of(request, index)
+            found = both_passes(index, given, asked, self._answering.service, exchange)
+            return reply_of(
+                found,
+                index.definition,
+                wanted=request.metadata,
+                chosen=chosen,
+                asked=asked,
+                took=time.perf_counter() - started,
+            )
+
+        return await self._told(exchange, search)
+
+    async def store(self, exchange: Exchange) -> Response:
+        """Store objects; the answer names those that could not be stored."""
+        started = time.perf_counter()
+        content = await self._content(exchange)
+
+        def store() -> Any:
+            request = decoded(BatchObjectsRequest, content)
+            self._answering.counting(exchange, len(request.objects))
+            bodies, failed, left = [], {}, MOST_PARTS
+            for place, one in enumerate(request.objects):
+                try:
+                    left -= refuse_unsupported(one, left)
+                    bodies.append((place, object_of(one)))
+                except Problem as problem:
+                    failed[place] = problem.message
+            results = store_batch(
+                self._classes, exchange.caller.tenant, [body for _, body in bodies]
+            )
+            for (place, _), told in zip(bodies, results, strict=True):
+                for error in told["result"].get("errors", {}).get("error", ()):
+                    failed[place] = error["message"]
+            reply = BatchObjectsReply(took=time.perf_counter() - started)
+            for place in sorted(failed):
+                reply.errors.add(index=place, error=shown(failed[place]))
+            return reply
+
+        return await self._told(exchange, store, writes=True)
+
+    async def delete(self, exchange: Exchange) -> Response:
+        """Remove the objects of a class that pass a filter."""
+        started = time.perf_counter()
+        content = await self._content(exchange, most=MOST_ASKED)
+
+        def delete() -> Any:
+            request = _decoded(BatchDeleteRequest, content)
+            with self._classes.writing(exchange.caller.tenant, request.collection) as index:
+                match: dict[str, Any] = {"tenant": request.tenant or None}
+                if request.HasField("filters"):
+                    match["where"] = where_of(request.filters, index.definition)
+                done = delete_batch(index, match, verbose=request.verbose, dry=request.dry_run)
+            reply = BatchDeleteReply(
+                took=time.perf_counter() - started,
+                matches=done["matches"],
+                # Of a dry run the database says how many it would be.
+                successful=min(done["matches"], done["limit"]),
+                failed=done["failed"],
+            )
+            for one in done["objects"] or ():
+                reply.objects.add(uuid=uuid.UUID(one["id"]).bytes, successful=True)
+            return reply
+
+        return await self._told(exchange, delete, writes=True)
+
+    async def _content(self, exchange: Exchange, *, most: int | None = None) -> bytes:
+        allowed = self._answering.most_bytes(exchange)
+        most = allowed if most is None else min(most, allowed)
+        return await read_content(exchange.request, most=most)
+
+    async def _told(
+        self, exchange: Exchange, work: Callable[[], Any], *, writes: bool = False
+    ) -> Response:
+        timeout = self._answering.service.settings.write_timeout if writes else None
+        content = await self._answering.done(
+            exchange, lambda: work().SerializeToString(), timeout=timeout
+        )
+        return Response(content, media_type="application/proto")
+
+
+def _decoded(kind: Any, content: bytes) -> Any:
+    found = decoded(kind, content)
+    refuse_unsupported(found)
+    return found
+
+
+async def _unsupported(exchange: Exchange) -> Any:
+    name = exchange.request.url.path.rpartition("/")[2]
+    raise Problem(501, "unsupported", f"{name} is not supported here")

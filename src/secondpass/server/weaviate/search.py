@@ -1,0 +1,189 @@
+"""The first pass of a query: by vector, by words, by both, or just in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Literal
+
+from secondpass.retrieve.filters import quoted
+from secondpass.retrieve.fusion import rrf, weighted
+from secondpass.retrieve.lance.rows import ID
+from secondpass.retrieve.store_protocol import Hit
+from secondpass.server.scheduler.scheduled_models import awaited
+from secondpass.server.weaviate.class_index import ClassIndex
+from secondpass.server.weaviate.found import Found
+from secondpass.server.weaviate.objects import CREATED, UPDATED, from_hit
+from secondpass.server.weaviate.responses import refused
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.store_protocol import Embedding
+
+Fusion = Literal["rankedFusion", "relativeScoreFusion"]
+# Each half of a hybrid search gives at least so many, as in the database.
+_LEAST_HALF = 100
+
+
+def by_vector(
+    index: ClassIndex,
+    vector: Embedding,
+    limit: int,
+    condition: str | None,
+    furthest: float | None,
+) -> list[Found]:
+    """Return the nearest objects that are no further than `furthest`, of 0 to 2."""
+    if not index.store.dimension:
+        return []
+    hits = index.read(lambda store: store.vector(vector, limit, condition))
+    near = [hit for hit in hits if furthest is None or 1 - hit.score <= furthest]
+    return [Found(from_hit(hit), distance=1 - hit.score) for hit in near]
+
+
+def by_words(
+    index: ClassIndex,
+    query: str,
+    properties: Sequence[str] | None,
+    limit: int,
+    condition: str | None,
+) -> list[Found]:
+    """Return the objects with the highest BM25 over all texts, or over these properties.
+
+    Of several properties the scores are summed, each with its weight, `name^weight`.
+    """
+    if not query.strip():
+        raise refused("keyword search (bm25) must have query set")
+    hits = awaited(_bm25(index, query, properties, limit, condition))
+    return [
+        Found(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}") for hit in hits
+    ]
+
+
+def by_both(
+    index: ClassIndex,
+    query: str,
+    vector: Callable[[], Embedding] | None,
+    properties: Sequence[str] | None,
+    limit: int,
+    condition: str | None,
+    *,
+    alpha: float,
+    fusion: Fusion,
+    furthest: float | None = None,
+) -> list[Found]:
+    """Return objects by words and by vector, fused: `alpha` is the share of the vector.
+
+    While the words are looked for, `vector` is asked for the vector.
+    """
+    half = max(_LEAST_HALF, limit)
+    begun = _bm25(index, query, properties, half, condition) if query.strip() else None
+    near = [] if vector is None else by_vector(index, vector(), half, condition, furthest)
+    words = [] if begun is None else awaited(begun)
+    rankings = [
+        [(hit.id, hit.score) for hit in words],
+        [(one.object.id, 1 - (one.distance or 0)) for one in near],
+    ]
+    weights = [1 - alpha, alpha]
+    parts = [fuse(ranking, fusion) for ranking in rankings]
+    objects = {hit.id: from_hit(hit) for hit in words}
+    objects |= {one.object.id: one.object for one in near}
+    scores = {
+        name: [w * part.get(name, 0.0) for w, part in zip(weights, parts, strict=True)]
+        for name in objects
+    }
+    best = sorted(scores, key=lambda name: (-sum(scores[name]), name))[:limit]
+    return [
+        Found(
+            objects[name],
+            score=sum(scores[name]),
+            explained=f"{fusion}: keyword {scores[name][0]:.6g}, vector {scores[name][1]:.6g}",
+        )
+        for name in best
+    ]
+
+
+def fuse(ranking: Sequence[tuple[str, float]], fusion: Fusion) -> dict[str, float]:
+    """Return what one ranking gives its objects, before any weight."""
+    return dict(rrf([ranking]) if fusion == "rankedFusion" else weighted([ranking]))
+
+
+def in_order(
+    index: ClassIndex,
+    condition: str | None,
+    order: Sequence[tuple[str, bool]],
+    *,
+    offset: int = 0,
+    limit: int,
+    after: str | None = None,
+    vectors: bool = False,
+) -> list[Found]:
+    """Return objects by these columns, falling where paired with True, then by id.
+
+    `after` is an id: only those behind it come.
+    """
+    if after is not None:
+        behind = f"{ID} > {quoted(after)}"
+        condition = behind if condition is None else f"({condition}) AND {behind}"
+    hits = index.read(
+        lambda store: store.listed(
+            condition, order=order, offset=offset, limit=limit, embeddings=vectors
+        )
+    )
+    return [Found(from_hit(hit)) for hit in hits]
+
+
+def sort_column(index: ClassIndex, name: str) -> str | None:
+    """Return the column to sort by, None where no object has one; raises Problem (422)."""
+    special = {"id": ID, "_id": ID}
+    special |= {"_creationTimeUnix": CREATED, "_lastUpdateTimeUnix": UPDATED}
+    if name in special:
+        return special[name]
+    one = index.definition.property(name)
+    if one.column is None:
+        raise refused(f"sort: '{name}' is of type {one.data_type}, which has no order")
+    return one.column if one.column in index.store.fields else None
+
+
+def _bm25(
+    index: ClassIndex,
+    query: str,
+    properties: Sequence[str] | None,
+    limit: int,
+    condition: str | None,
+) -> Future[list[Hit]]:
+    if properties is None:
+        return index.begin(lambda store: store.bm25(query, limit, condition))
+    weighted = _weighted(index, properties)
+    # Deep enough that what is best in sum is not missed for being low in each.
+    deep = max(1000, 4 * limit)
+
+    def summed(store: LanceStore) -> list[Hit]:
+        sums: dict[str, float] = {}
+        hits: dict[str, Hit] = {}
+        for column, weight in weighted:
+            for hit in store.bm25(query, deep, condition, field=column):
+                sums[hit.id] = sums.get(hit.id, 0.0) + weight * hit.score
+                hits[hit.id] = hit
+        best = sorted(sums, key=lambda name: (-sums[name], name))[:limit]
+        return [Hit(name, sums[name], hits[name].document) for name in best]
+
+    return index.begin(summed)
+
+
+def _weighted(index: ClassIndex, properties: Sequence[str]) -> list[tuple[str, float]]:
+    found = []
+    for given in properties:
+        name, mark, said = given.partition("^")
+        try:
+            weight = float(said) if mark else 1.0
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight < float("inf"):
+            raise refused(f"bm25: the weight of {given!r:.80} is no number from 0 up")
+        one = index.definition.property(name)
+        if not one.searchable or one.column is None:
+            raise refused(f"bm25: property '{name}' is not searchable")
+        if one.column in index.store.fields:
+            index.store.index_field(one.column)
+            found.append((one.column, weight))
+    return found

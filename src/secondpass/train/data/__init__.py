@@ -1,0 +1,1 @@
+"""Training examples: files, sampling, augmentation."""

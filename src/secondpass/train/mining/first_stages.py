@@ -1,0 +1,92 @@
+"""Both first stages over all passages, for many queries at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.retrieve.store_protocol import Passage, TextEncoder
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.lance.store import LanceStore
+
+Progress = Callable[[str, int, int], None]
+
+_ROWS_AT_ONCE = 10_000
+_TEXTS_AT_ONCE = 1024
+
+
+class WordSearch:
+    """BM25 over passages, in an index that lives as long as this object.
+
+    Raises MissingExtraError where the package lancedb is not installed, InputError for a
+    language without a stemmer.
+    """
+
+    def __init__(self, passages: Sequence[str], language: str, progress: Progress) -> None:
+        from secondpass.retrieve.lance.open import open_index
+
+        self._folder = tempfile.TemporaryDirectory(prefix="secondpass-")
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="secondpass-mine")
+        try:
+            self._store: LanceStore = open_index(
+                Path(self._folder.name, "index"), language=language, chunk_tokens=None
+            )
+            for start in range(0, len(passages), _ROWS_AT_ONCE):
+                progress("index", start, len(passages))
+                batch = passages[start : start + _ROWS_AT_ONCE]
+                self._store.upsert(
+                    [Passage(str(i), str(i), text) for i, text in enumerate(batch, start)]
+                )
+            # Rows outside the text index would be scored without its statistics.
+            self._store.optimize()
+        except BaseException:
+            self.close()
+            raise
+        progress("index", len(passages), len(passages))
+
+    def rank(self, queries: Sequence[str], depth: int) -> list[list[int]]:
+        """Return for each query the places of the passages found, best first."""
+
+        def search(query: str) -> list[int]:
+            return [int(hit.id) for hit in self._store.bm25(query, depth)]
+
+        return list(self._threads.map(search, queries))
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._threads.shutdown(cancel_futures=True)
+        self._folder.cleanup()
+
+    def __enter__(self) -> WordSearch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def embed(
+    embedder: TextEncoder, texts: Sequence[str], stage: str, progress: Progress
+) -> NDArray[np.float32]:
+    """Return unit vectors, shape [texts, dimension]."""
+    vectors = np.empty((len(texts), embedder.dimension), dtype=np.float32)
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        progress(stage, start, len(texts))
+        vectors[start : start + _TEXTS_AT_ONCE] = embedder.encode(
+            texts[start : start + _TEXTS_AT_ONCE]
+        )
+    progress(stage, len(texts), len(texts))
+    return vectors

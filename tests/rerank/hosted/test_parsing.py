@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass.remote.hosted_retrying import Retrying
+from secondpass.rerank.hosted.cohere import Cohere
+from secondpass.rerank.hosted.parsing import message_of, scores_by_index
+from secondpass.rerank.hosted.provider import Call, Provider, Reply
+from secondpass.rerank.hosted.table import BUILT_IN, load_provider
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["results", "data", "scores", "index", "score", "relevance_score", "id"]
+            )
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=30), data=st.data())
+def test_any_order_of_rows_gives_the_scores_by_position(
+    values: list[float], data: st.DataObject
+) -> None:
+    rows = [{"index": i, "score": v} for i, v in enumerate(values)]
+    shuffled = data.draw(st.permutations(rows))
+    assert scores_by_index(shuffled, len(values), score="score", low=0) == values
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+@given(body=JSON)
+def test_no_answer_does_more_than_raise_value_error(name: str, body: object) -> None:
+    import os
+
+    os.environ.setdefault("CLOUDFLARE_ACCOUNT_ID", "acc")
+    provider: Provider = load_provider(name)
+    call = Call("m", "q", ["a", "b"])
+    try:
+        parsed = provider.parse(Reply(body), call)
+    except ValueError:
+        return
+    assert len(parsed.scores) == 2
+    assert all(math.isfinite(s) for s in parsed.scores)
+
+
+@given(body=JSON)
+def test_a_message_is_text_or_none(body: object) -> None:
+    assert message_of(body) is None or isinstance(message_of(body), str)
+
+
+def test_what_was_counted_is_no_reason_to_refuse_scores() -> None:
+    rows = [{"index": 0, "relevance_score": 0.5}]
+    for units in ("many", None, -1, math.nan, [], True):
+        body = {"results": rows, "meta": {"billed_units": {"search_units": units}}}
+        parsed = Cohere().parse(Reply(json.loads(json.dumps(body))), Call("m", "q", ["a"]))
+        assert (list(parsed.scores), parsed.units) == ([0.5], None)
+
+
+def test_waits_grow_and_end() -> None:
+    waits = [Retrying(9, first=1, longest=8).wait(i) for i in range(9)]
+    for attempt, wait in enumerate(waits):
+        assert 0.75 * min(8, 2**attempt) <= wait <= min(8, 2**attempt)
