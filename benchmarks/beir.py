@@ -10,7 +10,7 @@ from secondpass import Document
 from secondpass.evaluate.qrels import read_qrels
 from secondpass.evaluate.queries import read_queries
 from secondpass.evaluate.run import Run
-from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
+from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SECONDPASS_DATA", ROOT.parent / "shared" / "data"))

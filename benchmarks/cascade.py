@@ -25,9 +25,9 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Embedder, InputError, Reranker
-from secondpass.index.compose import CHEAP
+from secondpass.index.composition import CHEAP
 from secondpass.models import bundled_path
-from secondpass.rerank.policies.margin import Margin, fit_margin, known_margin, survivors
+from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
 
 PROMISES: Sequence[Mapping[str, float]] = (
     {"confidence": 0.95},

@@ -17,10 +17,9 @@ from collections.abc import Callable, Sequence
 
 from secondpass.llm import LLM, load_llm
 from secondpass.rerank.llm import Listwise, PromptTemplate
-from secondpass.rerank.llm.marks import Marked
-from secondpass.rerank.llm.prompts import LISTWISE
+from secondpass.rerank.llm.prompts import LISTWISE, Marked
 from secondpass.testing.attacks import ATTACKS
-from secondpass.testing.obedient import ObedientLLM
+from secondpass.testing.llm import ObedientLLM
 
 QUERY = "watering tomatoes balcony summer morning pots"
 CLEAN = "A list of trains that leave at noon."

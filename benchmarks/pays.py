@@ -26,20 +26,19 @@ from quality import CACHE, gathered
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.cascade_simulation import Chances, Scores
 from secondpass.evaluate.collection import Collection as Judged
-from secondpass.evaluate.defaults import DEPTHS
-from secondpass.evaluate.experiment import Evidence
+from secondpass.evaluate.experiment import Evidence, Latencies, measure_latency
 from secondpass.evaluate.first_stage import Entry, Halves
 from secondpass.evaluate.first_stage import Found as FoundHalves
-from secondpass.evaluate.latency import Latencies, measure_latency
+from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.report.figures import depth_plot
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
-from secondpass.evaluate.report.standalone import standalone
+from secondpass.evaluate.report.svg import standalone
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.variant_builders import needed
 from secondpass.evaluate.verdict import headline, plain, probability, signed, told
 from secondpass.models import bundled_path
-from secondpass.rerank.labels import sigmoid
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.scoring_options import Reading
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from secondpass import Document, Index
-from secondpass.index.compose import CHEAP
+from secondpass.index.composition import CHEAP
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.policies.margin import KNOWN, Margin, fit_margin, survivors
+from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors
 from secondpass.train.data.files import read_examples, split_groups
 from secondpass.train.trainer.settings import Settings
 

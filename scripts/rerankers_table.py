@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from secondpass.rerank.hosted.provider import Provider
-from secondpass.rerank.hosted.registry import SEARCH, load_prices
-from secondpass.rerank.hosted.table import BUILT_IN, load_provider
+from secondpass.rerank.hosted.registry import BUILT_IN, SEARCH, load_prices, load_provider
 
 CANDIDATES = 50
 TOKENS = 200

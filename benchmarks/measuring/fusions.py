@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.blending import Columns, standardised
 from secondpass.evaluate.score_matrix import Pool
+from secondpass.evaluate.variants import Columns, standardised
 
 Scales = Mapping[str, float]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondpass.evaluate.overlap import rank_biased_overlap
+from secondpass.evaluate.rank_correlation import rank_biased_overlap
 
 TOP = 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import secondpass
-from secondpass.evaluate.writing import write_lines
+from secondpass.evaluate.text_files import write_lines
 from speed.report import Report
 from speed.results import Done, Result
 from speed.workloads import Queries, Workload

@@ -168,7 +168,7 @@ def secondpass_int8(models: Path, made: Path) -> None:
 def secondpass_cascade(models: Path, made: Path) -> None:
     """Fit a cascade's margin on the calibration questions, with what BM25 finds for each."""
     from secondpass import Reranker
-    from secondpass.rerank.policies.margin import fit_margin
+    from secondpass.rerank.policies.cascade import fit_margin
 
     about = json.loads((models / MADE_FROM).read_text("utf-8"))
     pairs = [json.loads(line) for line in CALIBRATION.read_text("utf-8").splitlines()]

@@ -11,7 +11,7 @@ from secondpass.errors import InputError, ModelError, ModelNotFoundError, neares
 from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.hosted.table import provider_names, split_name
+from secondpass.rerank.hosted.registry import provider_names, split_name
 
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.

@@ -9,7 +9,7 @@ import pytest
 
 from secondpass import Document, Index, InputError
 from secondpass.answer import AnswerStatus, Turn, answer, stream_answer
-from secondpass.answer.prompts import NOT_FOUND
+from secondpass.answer.query_rewriting import NOT_FOUND
 from secondpass.errors import LLMError
 from secondpass.llm import Completion, Stop
 from secondpass.testing.llm import ScriptedLLM

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from secondpass import Document, FirstStageScores, RankedDocument, ScoreKind
 from secondpass.answer.citations import CitationFilter, citations
+from secondpass.answer.extractive import sentences
 from secondpass.answer.prompt import assemble, ends_first
-from secondpass.answer.sentences import sentences
 from secondpass.answer.types import Passage
 
 

@@ -18,20 +18,20 @@ from secondpass import (
     Fallback,
     Reranker,
 )
-from secondpass.index.compose import compose
+from secondpass.index.composition import compose
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.policies.ensemble import Ensemble
-from secondpass.rerank.policies.margin import Margin
 from secondpass.rerank.policies.mmr import Diverse
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
 from secondpass.server.scheduler.queue import WorkQueue
 from secondpass.server.scheduler.scheduled_models import Queued
-from secondpass.testing.overlap import OverlapLLM
+from secondpass.testing.llm import OverlapLLM
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running
 from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction, tiny_reader

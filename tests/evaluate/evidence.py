@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from secondpass import Document, ScoreKind
+from secondpass.evaluate.cascade_simulation import Sieve
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.experiment import Evidence
+from secondpass.evaluate.experiment import Evidence, Latencies, Latency
 from secondpass.evaluate.first_stage import Entry, Found, Halves
-from secondpass.evaluate.latency import Latencies, Latency
-from secondpass.evaluate.sieve import Sieve
-from secondpass.rerank.policies.margin import Margin
+from secondpass.rerank.policies.cascade import Margin
 
 
 def made(

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Calibrated, Candidate, Document, InputError, ScoreKind
-from secondpass.evaluate.calibration import calibrate, write_calibration
+from secondpass.evaluate.calibration import calibrate, check_enough, write_calibration
 from secondpass.evaluate.calibrators import fit, pool_adjacent
-from secondpass.evaluate.enough_labels import check_enough
-from secondpass.evaluate.labelled import LabelledQuery, read_pairs
+from secondpass.evaluate.qrels import LabelledQuery, read_pairs
 from secondpass.evaluate.reliability import reliability, wilson
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration

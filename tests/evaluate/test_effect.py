@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from secondpass.evaluate.effect import detectable, effect, interval, queries_needed
+from secondpass.evaluate.significance import detectable, effect, interval, queries_needed
 
 
 @given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]), min_size=2, max_size=30))

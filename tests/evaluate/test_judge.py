@@ -12,10 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Document, InputError, ModelError
-from secondpass.evaluate.agreement import agreement, cohen_kappa
-from secondpass.evaluate.grade_file import GradeFile
-from secondpass.evaluate.judge import chat_judge, grade_of, judge_all, prompt
-from secondpass.evaluate.labelling import Labelling
+from secondpass.evaluate.judge import (
+    agreement,
+    chat_judge,
+    cohen_kappa,
+    grade_of,
+    judge_all,
+    prompt,
+)
+from secondpass.evaluate.labelling import GradeFile, Labelling
 
 
 class Chat(BaseHTTPRequestHandler):

@@ -11,8 +11,7 @@ from secondpass import Document, InputError
 from secondpass.cli.label import ask
 from secondpass.cli.output import stderr_console
 from secondpass.cli.terminal_keys import END, Keys
-from secondpass.evaluate.grade_file import HEADER, GradeFile
-from secondpass.evaluate.labelling import Labelling
+from secondpass.evaluate.labelling import HEADER, GradeFile, Labelling
 from secondpass.evaluate.qrels import Grades, read_qrels
 
 QUERIES = {"q1": "first", "q2": "second", "q3": "third"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.evaluate.platt import calibration_error, fit_platt
+from secondpass.evaluate.calibrators import calibration_error, fit_platt
 
 
 @settings(max_examples=20)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
-from secondpass.evaluate.blending import fused, standardised
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
+from secondpass.evaluate.variants import fused, standardised
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import Reading
 from tests.evaluate.random_pools import Row, pool_of, qrels_of

@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Document, InputError
-from secondpass.evaluate.document_queries import queries_of, sample_documents
-from secondpass.evaluate.query_sampling import STRATA, LoggedQuery, read_log, sample_log
+from secondpass.evaluate.query_sampling import (
+    STRATA,
+    LoggedQuery,
+    queries_of,
+    read_log,
+    sample_documents,
+    sample_log,
+)
 
 
 def test_one_query_however_it_is_typed(tmp_path: Path) -> None:

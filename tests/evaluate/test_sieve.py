@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Blend, Candidate, Cascade, Document, ScoreKind
+from secondpass.evaluate.cascade_simulation import Sieve
 from secondpass.evaluate.first_stage import Entry, Halves
-from secondpass.evaluate.objective import Objective
-from secondpass.evaluate.sieve import Sieve
+from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.tuning import tuned
 from secondpass.evaluate.variant_builders import reranked
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.rerank.policies.margin import Margin
+from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.scoring_options import Reading
 from tests.evaluate.evidence import made
 

@@ -12,11 +12,11 @@ import pytest
 
 from secondpass import InputError
 from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split, within
-from secondpass.evaluate.family import Family
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.tuning import tuned
+from secondpass.evaluate.variants import Family
 from secondpass.evaluate.verdict import Verdict, headline, verdict
 from tests.evaluate.evidence import made
 

@@ -16,7 +16,7 @@ from secondpass.evaluate.threshold import (
     trimmed,
 )
 from secondpass.evaluate.tuning import Tuned, tuned
-from secondpass.rerank.policies.margin import fewest
+from secondpass.rerank.policies.cascade import fewest
 from tests.evaluate.evidence import made
 
 chances = st.floats(0, 1)

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.explain.shades import shades
-from secondpass.explain.spans import sentences, without, words
+from secondpass.explain.occlusion import sentences, without, words
+from secondpass.explain.phrases import shades
 from secondpass.explain.types import Span
 
 texts = st.one_of(st.text(), st.text(alphabet="ab .!?\n。\"')", max_size=80))

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, ModelError
-from secondpass.integrations.outcome import with_outcome
-from secondpass.integrations.shared import OPTIONS, Adapted, check_options
+from secondpass.integrations.shared import OPTIONS, Adapted, check_options, with_outcome
 from secondpass.testing import ScriptedReranker
 from tests.integrations.conftest import RESET, SEA
 

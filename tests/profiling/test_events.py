@@ -6,8 +6,15 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.profiling.layers import EMBEDDINGS, HEAD, WHOLE, by_layer
-from secondpass.profiling.ort_events import Operator, product_operations, read_runs
+from secondpass.profiling.ort_events import (
+    EMBEDDINGS,
+    HEAD,
+    WHOLE,
+    Operator,
+    by_layer,
+    product_operations,
+    read_runs,
+)
 
 sizes = st.integers(1, 50)
 

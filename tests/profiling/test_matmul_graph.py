@@ -7,8 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from secondpass.profiling.matmul_graph import matmul_graph
-from secondpass.profiling.peak import ROUNDS, SIZE, measure_peak
+from secondpass.profiling.peak import ROUNDS, SIZE, matmul_graph, measure_peak
 
 
 @pytest.mark.parametrize("integer", [True, False])

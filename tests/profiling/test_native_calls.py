@@ -13,8 +13,15 @@ from secondpass.inference.native.library import load_library
 from secondpass.inference.runtimes import load_runtime
 from secondpass.models import bundled_path
 from secondpass.profiling.ort_events import Run, product_operations
-from secondpass.profiling.record import ATTEND, EMBED, FORWARD, HEAD, PROJECT, products
-from secondpass.profiling.recording import recording
+from secondpass.profiling.record import (
+    ATTEND,
+    EMBED,
+    FORWARD,
+    HEAD,
+    PROJECT,
+    products,
+    recording,
+)
 
 LAYERS = 3
 

@@ -10,9 +10,15 @@ from secondpass.errors import ModelError
 from secondpass.inference.native import runtime as native
 from secondpass.inference.runtimes import ENVIRONMENT
 from secondpass.profiling import measure_rates, profile_model
-from secondpass.profiling.profile import COMPRESSING, OTHER, READING, TOKENISE
+from secondpass.profiling.profile import (
+    COMPRESSING,
+    OTHER,
+    QUESTION,
+    READING,
+    TOKENISE,
+    sample_texts,
+)
 from secondpass.profiling.record import ATTEND
-from secondpass.profiling.sample import QUESTION, sample_texts
 from tests.tiny_models import tiny_cross_encoder
 
 TEXTS = sample_texts(6, 20)

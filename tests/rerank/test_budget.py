@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from secondpass import Adaptive, Budgeted, Candidate, InputError, Status
 from secondpass.rerank.base import Scored
-from secondpass.rerank.policies.pace import FIRST, MOST, Pace
+from secondpass.rerank.policies.budget import FIRST, MOST, Pace
 from secondpass.rerank.scoring_options import Reading
 from tests.rerank.simple import Numbers, numbered
 

@@ -21,10 +21,8 @@ from hypothesis import strategies as st
 from secondpass import Cached, Candidate, Document, InputError, Passages, Reranker, ScoreKind
 from secondpass.inference.model_folder import MANIFEST
 from secondpass.rerank.base import Score
-from secondpass.rerank.policies.keys import pair_keys
-from secondpass.rerank.policies.memory import Kept, ScoreMemory
-from secondpass.rerank.policies.packing import pack, unpack
-from secondpass.rerank.policies.score_store import ScoreStore
+from secondpass.rerank.policies.score_cache import pair_keys
+from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, pack, unpack
 from secondpass.rerank.scoring_options import Reading
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_cross_encoder, tiny_reader

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Cascade, InputError, Reranker, Status
-from secondpass.rerank.policies.margin import Margin, fit_margin, known_margin, survivors
+from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
 from tests.rerank.simple import Numbers, numbered
 
 QUERY = st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=12)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from secondpass import Passages
 from secondpass.inference.tokenizer import Tokeniser
 from secondpass.rerank.precomputed import segments
-from secondpass.rerank.precomputed.cut import Cut
 from secondpass.rerank.precomputed.segments import Cutter
-from secondpass.rerank.precomputed.types import record_key
+from secondpass.rerank.precomputed.types import Cut, record_key
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = [("", "river sea"), ("river", " sea"), ("r", "iver sea"), ("", ""), ("", "\ud800 sea")]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from secondpass.rerank.early_exit import Exit, below, reachable
-from secondpass.train.precomputed.margin import fit_line, fit_margin, needed
+from secondpass.train.precomputed.early_exit import fit_line, fit_margin, needed
 
 SCORES = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
 SAID = {"scale": 0.5, "shift": -8, "margin": 1.5, "confidence": 0.95, "lists": 120}

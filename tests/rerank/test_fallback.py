@@ -20,7 +20,7 @@ from secondpass import (
 )
 from secondpass.errors import ProviderTimeoutError
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.policies.breaker import Breaker
+from secondpass.rerank.policies.fallback import Breaker
 from secondpass.rerank.scoring_options import Reading
 
 TEXTS = ["a", "bb", "ccc"]

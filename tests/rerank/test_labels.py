@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.rerank.labels import (
+from secondpass.rerank.cross_encoder import (
     label_names,
     positive_label,
     relevance_logits,

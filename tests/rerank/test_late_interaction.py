@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from secondpass import Document, Index, InputError, Reranker, ScoreKind
 from secondpass.errors import ModelDamagedError
-from secondpass.rerank.late_interaction import KeptMaxSim, LateInteraction
-from secondpass.rerank.maxsim import maxsim, unit
+from secondpass.rerank.late_interaction import KeptMaxSim, LateInteraction, maxsim, unit
 from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction
 
 

@@ -25,8 +25,8 @@ from secondpass import (
     ScoreKind,
     Status,
 )
-from secondpass.index.compose import compose, default_cache
-from secondpass.rerank.policies.margin import Margin
+from secondpass.index.composition import compose, default_cache
+from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.precomputed import Reader
 from secondpass.rerank.precomputed.store import StateStore
 from tests.rerank.simple import Numbers, numbered

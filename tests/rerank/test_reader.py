@@ -24,7 +24,7 @@ from secondpass.errors import ModelDamagedError, ModelNotFoundError
 from secondpass.inference.model_folder import open_folder
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
 from secondpass.rerank.precomputed import Reader
-from secondpass.rerank.precomputed.cache import RecordCache
+from secondpass.rerank.precomputed.records import RecordCache
 from secondpass.rerank.precomputed.types import Record, record_key
 from secondpass.rerank.scoring_options import Reading
 from tests.tiny_models import CODES, MAX_TOKENS, tiny_encoder_with_states, tiny_reader

@@ -65,7 +65,7 @@ def test_what_was_left_out_stands_below_and_is_marked(
     whole, early = both
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
-    from secondpass.rerank.results import ranked
+    from secondpass.rerank.base import ranked
     from secondpass.rerank.scoring_options import Reading
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]

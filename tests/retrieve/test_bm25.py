@@ -10,7 +10,7 @@ import pytest
 
 from secondpass.errors import IndexStoreError, InputError
 from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.stopwords import CODES, ENGLISH, language_name
+from secondpass.retrieve.lance.table import CODES, ENGLISH, language_name
 from secondpass.retrieve.store_protocol import Passage
 
 # Words that a stemmer leaves alone, so that the oracle needs none.

@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from secondpass.retrieve.bm25 import fit_bm25
+from secondpass.retrieve.bm25 import fit_bm25, term_scores
 from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage, searchable
-from secondpass.retrieve.terms import term_scores
 
 ENGLISH = [
     "the",

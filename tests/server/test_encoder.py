@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from secondpass.server.scheduler.queue import Part, WorkQueue
-from secondpass.server.scheduler.queued_encoder import QueuedEncoder
+from secondpass.server.scheduler.scheduled_models import QueuedEncoder
 
 FAR = 1e12
 

@@ -10,8 +10,7 @@ import pytest
 
 from secondpass import InputError
 from secondpass.errors import ReadError
-from secondpass.server.access.api_keys import KeyFile
-from secondpass.server.access.credentials import key_in
+from secondpass.server.access.api_keys import KeyFile, key_in
 from secondpass.server.http_errors import Problem
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, keyed, serving

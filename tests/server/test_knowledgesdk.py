@@ -8,12 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem
 from secondpass.server.http_json import Body
+from secondpass.server.knowledgesdk import SearchForm, routes, told_apart
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 from secondpass.server.rerank_dialects.responses import message
-from secondpass.server.searching import SearchForm, routes, told_apart
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
 from tests.server.test_life import busy
 

@@ -19,7 +19,7 @@ import pytest
 
 from secondpass import Reranker
 from secondpass.server.http_errors import Problem
-from secondpass.server.scheduler.jobs import Part
+from secondpass.server.scheduler.queue import Part
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.access.api_keys import KeyFile
-from secondpass.server.access.credentials import key_in
+from secondpass.server.access.api_keys import KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
 from secondpass.server.http_errors import Problem
 from tests.server.conftest import QUERY, TEXTS, keyed, serving

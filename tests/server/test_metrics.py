@@ -17,8 +17,7 @@ from secondpass.server.access.api_keys import KeyEntry, KeyFile
 from secondpass.server.request_context import Seen
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import RerankService
-from secondpass.server.telemetry.inventory import Inventory
-from secondpass.server.telemetry.metrics import Metrics
+from secondpass.server.telemetry.metrics import Inventory, Metrics
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.test_life import busy, sending, until
 

@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from secondpass import Document
 from secondpass.answer import Citation, Passage
-from secondpass.rerank.llm.documents import count_tokens
+from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import Problem
-from secondpass.server.http_json import Body
-from secondpass.server.openai.citing import cited
-from secondpass.server.openai.messages import read_messages
-from secondpass.server.openai.reply import shortened
-from secondpass.server.openai.schemas import Sampling, read_chat
-from secondpass.server.sources import as_json, source_url
+from secondpass.server.http_json import Body, as_json, source_url
+from secondpass.server.openai.chat import cited, shortened
+from secondpass.server.openai.schemas import Sampling, read_chat, read_messages
 from secondpass.types import FirstStageScores, RankedDocument, ScoreKind
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from secondpass import InputError, MissingExtraError
-from secondpass.server.telemetry.otel import traces_wanted
+from secondpass.server.telemetry.tracing import traces_wanted
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
@@ -68,7 +68,7 @@ def test_a_missing_extra_is_a_clear_error_and_nothing_is_loaded_without_need(
     without: Callable[[str], str],
 ) -> None:
     told = without(
-        "from secondpass.server.telemetry.otel import traces_wanted\n"
+        "from secondpass.server.telemetry.tracing import traces_wanted\n"
         "from secondpass import MissingExtraError\n"
         "assert traces_wanted(None, {}) is None\n"
         "assert not any(name == 'opentelemetry' for name in sys.modules)\n"

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.scheduler.jobs import Joint, LateError, OverloadedError, Part
-from secondpass.server.scheduler.queue import WorkQueue
+from secondpass.server.scheduler.queue import Joint, LateError, OverloadedError, Part, WorkQueue
 
 FAR = time.monotonic() + 10_000
 

@@ -16,7 +16,7 @@ from secondpass import Reranker
 from secondpass.observe import stage, waited
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
-from secondpass.server.telemetry.otel import traces_wanted
+from secondpass.server.telemetry.tracing import traces_wanted
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.logged import logged
 from tests.server.test_life import busy, sending, until
@@ -113,7 +113,7 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
 
     from secondpass import Index
     from secondpass.server.api_v1 import responses
-    from secondpass.server.exchange import Exchange
+    from secondpass.server.request_context import Exchange
     from secondpass.server.request_handler import Answering
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:

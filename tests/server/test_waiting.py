@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from secondpass.server.scheduler.jobs import GoneError, LateError
+from secondpass.server.scheduler.queue import GoneError, LateError
 from secondpass.server.scheduler.scheduled_models import (
     Ticket,
     awaited,

@@ -18,7 +18,7 @@ from secondpass.train.data.files import (
     split_groups,
     write_examples,
 )
-from secondpass.train.mining.wording import wording
+from secondpass.train.mining.false_negatives import wording
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)

@@ -32,7 +32,7 @@ def _run(model: object, rows: np.ndarray) -> np.ndarray:
 
 
 def test_large_arrays_are_halved_and_give_nearly_the_same() -> None:
-    from secondpass.train.export.halve import halve_constants
+    from secondpass.train.export.onnx_graph import halve_constants
 
     chance = np.random.default_rng(0)
     weight = (chance.standard_normal((128, 128)) / 11).astype(np.float32)
@@ -46,7 +46,7 @@ def test_large_arrays_are_halved_and_give_nearly_the_same() -> None:
 
 @pytest.mark.parametrize("change", [lambda w: w[:64, :64], lambda w: w * 1e6])
 def test_small_arrays_and_large_numbers_stay(change: object) -> None:
-    from secondpass.train.export.halve import halve_constants
+    from secondpass.train.export.onnx_graph import halve_constants
 
     weight = np.random.default_rng(0).standard_normal((128, 128)).astype(np.float32)
     assert halve_constants(_graph(change(weight))) == 0

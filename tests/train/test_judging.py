@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.train.trainer.schedule import rate_at
+from secondpass.train.trainer.loop import rate_at
 from secondpass.train.trainer.settings import Decay
 from secondpass.train.trainer.validation import macro, ndcg, ranks, reciprocal_rank
 

@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass.train.export.calibrate import Activations
-from secondpass.train.export.quantize import activation_scale
-from secondpass.train.export.rounding import WEIGHT_LEVEL, column_scales, compensated, nearest
+from secondpass.train.export.quantize import (
+    WEIGHT_LEVEL,
+    activation_scale,
+    column_scales,
+    compensated,
+    nearest,
+)
 from secondpass.train.export.smoothquant import channel_scales
 
 # ONNX Runtime may leave the thread flushing subnormal numbers to zero.

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.train.precomputed.config import ReaderConfig
-from secondpass.train.precomputed.init import from_bert, load_bert
-from secondpass.train.precomputed.module import MASKED, Documents, Queries, Reader, words_only
+from secondpass.train.precomputed.init import from_bert, from_weights, load_bert
+from secondpass.train.precomputed.module import (
+    MASKED,
+    Documents,
+    Queries,
+    Reader,
+    ReaderConfig,
+    words_only,
+)
 from secondpass.train.precomputed.onnx_graphs import compress_graph, score_graph
-from secondpass.train.precomputed.restore import from_weights
 
 pytest.importorskip("onnxscript")
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from secondpass import BaseReranker, Cascade, Reranker
 from secondpass.inference.runtimes import ENGINES, ENVIRONMENT
-from secondpass.rerank.policies.margin import Margin
+from secondpass.rerank.policies.cascade import Margin
 from speed.engines import NotAvailableError, Setting
 from speed.recipes import CHEAP, MARGIN
 

@@ -7,19 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
-from secondpass.answer.asking import Asking
 from secondpass.answer.citations import CitationFilter, citations
 from secondpass.answer.extractive import extract, highlighted
-from secondpass.answer.prompt import assemble
-from secondpass.answer.prompts import ANSWER, NOT_FOUND
-from secondpass.answer.query_rewriting import rewritten
+from secondpass.answer.prompt import Asking, assemble
+from secondpass.answer.query_rewriting import ANSWER, NOT_FOUND, rewritten
 from secondpass.answer.types import Answer, AnswerStatus, Passage, Turn
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Completion, Stop, load_llm
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import check_count, check_number, check_query
-from secondpass.rerank.llm.documents import count_tokens
-from secondpass.rerank.llm.prompts import PromptTemplate
+from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.types import RerankResponse, Status
 
 MIN_PROBABILITY = 0.03

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from secondpass.answer.sentences import sentences
+from secondpass.answer.extractive import sentences
 from secondpass.answer.types import Citation, Passage
 
 _CITATION = re.compile(r"[ \t]?\[\s*\d{1,6}(?:\s*,\s*\d{1,6})*\s*\]")

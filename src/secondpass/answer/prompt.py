@@ -1,4 +1,7 @@
-"""From ranked results to the passages of a prompt, within a number of tokens."""
+"""From ranked results to the passages of a prompt, within a number of tokens.
+
+Who is asked for the text of an answer, and the prompt that they get.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from secondpass.answer.types import Passage
+from secondpass.answer.query_rewriting import within
+from secondpass.answer.types import Passage, Turn
+from secondpass.llm import LLM, Prompt
+from secondpass.rerank.llm.prompts import Marker, PromptTemplate
 from secondpass.types import RankedDocument
 
 _SAME_SHARE = 0.9
@@ -133,3 +139,32 @@ def beginning(text: str, tokens: int, count: Callable[[str], int]) -> str:
         else:
             high = middle - 1
     return " ".join(words[:low])
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who is asked for the text of an answer, and how."""
+
+    llm: LLM
+    template: PromptTemplate
+    max_tokens: int
+    history: tuple[Turn, ...]
+    instructions: str
+
+    def prompt(self, query: str, passages: Sequence[Passage]) -> Prompt:
+        """Return the prompt, with the best passages at both ends."""
+        texts = [f"{p.number}. {p.title or ''}\n{p.text}" for p in ends_first(passages)]
+        asked = within(query, self.history)
+        marked = Marker().mark(f"{asked}\n{self.instructions}", texts)
+        system, user = self.template.fill(
+            {
+                "query": asked,
+                "documents": marked.text,
+                "ids": ", ".join(marked.ids),
+                "count": str(len(texts)),
+                "mark": marked.mark,
+            }
+        )
+        if self.instructions.strip():
+            system = f"{system}\n\n{self.instructions}"
+        return Prompt(system, user, max_tokens=self.max_tokens)

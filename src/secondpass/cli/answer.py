@@ -39,8 +39,7 @@ def answer(
     Example:  secondpass answer "How do I change my password?" --index my-index
     """
     from secondpass.answer import stream_answer
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import working
+    from secondpass.cli.output import print_json, working
     from secondpass.index.index import Index
     from secondpass.llm import load_llm
 

@@ -24,12 +24,12 @@ from secondpass.cli.label import label
 from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
+from secondpass.cli.options import Several
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
 from secondpass.cli.search import search
 from secondpass.cli.serve import serve
-from secondpass.cli.several import Several
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError

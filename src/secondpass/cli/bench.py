@@ -46,12 +46,11 @@ def bench(
     Example:  secondpass bench --candidates 20 --words 50 --profile
     """
     from secondpass.cli.doctor import cpu_features
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import counting, working
+    from secondpass.cli.output import counting, print_json, working
     from secondpass.cli.rerank import read_documents
     from secondpass.profiling import measure_rates, profile_model
     from secondpass.profiling.peak import measure_peak
-    from secondpass.profiling.sample import QUESTION, sample_texts
+    from secondpass.profiling.profile import QUESTION, sample_texts
     from secondpass.reranker import Reranker
 
     documents: list[Any] = (

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from secondpass.cli import measured, options
+from secondpass.cli import options
 from secondpass.errors import InputError
 
 if TYPE_CHECKING:
-    from secondpass.cli.progress import Stages
+    from secondpass.cli.output import Stages
     from secondpass.evaluate.calibration import CalibrationReport
-    from secondpass.evaluate.labelled import LabelledQuery
+    from secondpass.evaluate.qrels import LabelledQuery
     from secondpass.evaluate.reliability import Reliability
     from secondpass.index.index import Index
 
@@ -52,8 +52,8 @@ def calibrate(
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("calibration.json"),
     index: Annotated[Path | None, typer.Option(help="The folder of the index.")] = None,
-    queries: measured.MaybeQueries = None,
-    qrels: measured.Qrels = None,
+    queries: options.MaybeQueries = None,
+    qrels: options.Qrels = None,
     candidates: Annotated[
         int, typer.Option(help="How many of each query the first pass hands over.")
     ] = 50,
@@ -72,8 +72,8 @@ def calibrate(
     template: options.Template = None,
     max_length: options.MaxLength = None,
     passages: options.PassagesOption = "max",
-    split: measured.Split = "test",
-    limit: measured.Limit = None,
+    split: options.Split = "test",
+    limit: options.Limit = None,
     seed: Annotated[int, typer.Option(help="Of the split into judged and fitted.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
@@ -84,8 +84,7 @@ def calibrate(
 
     Example:  secondpass calibrate --index my-index --queries queries.jsonl --qrels qrels.tsv
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.evaluate.calibration import calibrate, write_calibration
     from secondpass.rerank.scoring_options import Reading
     from secondpass.rerank.windowing import parse_passages
@@ -139,13 +138,13 @@ def _opened(pairs: Path | None, asked: Asked) -> Index | None:
 def _labelled(
     pairs: Path | None, opened: Index | None, asked: Asked, progress: Stages
 ) -> list[LabelledQuery]:
-    from secondpass.evaluate.labelled import from_index, read_pairs
+    from secondpass.evaluate.qrels import from_index, read_pairs
 
     if pairs is not None:
         return read_pairs(pairs, least_grade=asked.least_grade)
     assert opened is not None
     assert asked.queries is not None
-    collection = measured.read(asked.queries, asked.qrels, asked.split, asked.limit)
+    collection = options.read(asked.queries, asked.qrels, asked.split, asked.limit)
     return from_index(
         opened,
         collection.queries,

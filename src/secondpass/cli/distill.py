@@ -60,7 +60,7 @@ def distill(
     Example:  secondpass distill pairs.jsonl --teacher ./large-model --out run
     """
     given = dict(locals())
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import stages
     from secondpass.reranker import Reranker
     from secondpass.train.data.files import read_examples
     from secondpass.train.data.teacher_scores import taught

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from secondpass.cli import measured, options
-from secondpass.cli.configured import Config, configured
-from secondpass.evaluate.defaults import MEASURES
+from secondpass.cli import options
+from secondpass.cli.options import Config, configured
+from secondpass.evaluate.measures import MEASURES
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
-    from secondpass.evaluate.comparison import Comparison
-    from secondpass.evaluate.evaluation import Evaluation
+    from secondpass.evaluate.measures import Evaluation
     from secondpass.evaluate.run import Run
+    from secondpass.evaluate.significance import Comparison
     from secondpass.index.index import SearchOptions
 
 
 def evaluate(
     context: typer.Context,
-    queries: measured.Queries,
-    qrels: measured.Qrels = None,
+    queries: options.Queries,
+    qrels: options.Qrels = None,
     index: Annotated[
         Path | None, typer.Option(help="The folder of an index to search.")
     ] = None,
     runs: Annotated[
         list[Path] | None, typer.Option(help="Run files to measure: TREC or JSON lines.")
     ] = None,
-    measures: measured.Measures = list(MEASURES),  # noqa: B006 - typer copies it
-    models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
+    measures: options.Measures = list(MEASURES),  # noqa: B006 - typer copies it
+    models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
     mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
         "hybrid"
     ),
@@ -47,8 +47,8 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the run that is judged: .jsonl, or TREC; .gz is compressed."),
     ] = None,
-    split: measured.Split = "test",
-    limit: measured.Limit = None,
+    split: options.Split = "test",
+    limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure an index's searches and given runs side by side on judged queries.
@@ -62,10 +62,10 @@ def evaluate(
     """
     from secondpass.cli.output import print_json
     from secondpass.errors import InputError
-    from secondpass.evaluate.comparison import compare
-    from secondpass.evaluate.evaluation import evaluate as measure
+    from secondpass.evaluate.measures import evaluate as measure
     from secondpass.evaluate.measures import parse_measure
     from secondpass.evaluate.run import Run
+    from secondpass.evaluate.significance import compare
 
     if not 0 < alpha < 1:
         raise InputError(f"--alpha must lie between 0 and 1, and is {alpha}")
@@ -75,7 +75,7 @@ def evaluate(
     earlier = None if against is None else Run.read(against, name=f"against {against.name}")
     if index is None and not given:
         raise InputError("there is nothing to measure", fix="Give --index or --runs.")
-    collection = measured.read(queries, qrels, split, limit)
+    collection = options.read(queries, qrels, split, limit)
     searched: list[Run] = []
     if index is not None:
         base = {"mode": mode, "candidates": candidates, **configured(config, context)}
@@ -92,7 +92,7 @@ def evaluate(
     if earlier is not None:
         found.append(measure(earlier, collection, measures))
     for one in found:
-        measured.say(one.notes)
+        options.say(one.notes)
     drift = None
     if earlier is not None:
         drift = compare(judged, earlier, collection, measure=measures[0], alpha=alpha)
@@ -121,15 +121,15 @@ def _ways(
 
 
 def _searched(index: Path, collection: Collection, ways: dict[str, SearchOptions]) -> list[Run]:
-    from secondpass.cli.progress import stages
-    from secondpass.evaluate.searching import search_all
+    from secondpass.cli.output import stages
+    from secondpass.evaluate.run import search_all
     from secondpass.index.index import Index
 
     runs = []
     with Index.open(index, create=False) as opened, stages() as progress:
         judged = list({d for grades in collection.qrels.values() for d in grades})
         known = collection.checked(opened.store.stored(judged), "the index")
-        measured.say(known.notes[len(collection.notes) :])
+        options.say(known.notes[len(collection.notes) :])
         for name, how in ways.items():
             if not opened.store.dimension and how["mode"] != "bm25":
                 continue

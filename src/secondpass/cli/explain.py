@@ -51,8 +51,7 @@ def explain(
 
     Example:  secondpass explain "Who was Ada Lovelace?" ada-lovelace-01 --index my-index
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import working
+    from secondpass.cli.output import print_json, working
     from secondpass.explain import explain, explain_text
     from secondpass.index.index import Index
     from secondpass.reranker import Reranker

@@ -103,8 +103,7 @@ def export(
 
     Example:  secondpass export my-model --out my-model-int8 --calibrate pairs.jsonl
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.train.export.export import Settings, export_model
 
     settings = Settings(

@@ -52,8 +52,7 @@ def index(
 
     Example:  secondpass index docs/ --index my-index
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import counting
+    from secondpass.cli.output import counting, print_json
     from secondpass.index.index import Index
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestProgress, ingest

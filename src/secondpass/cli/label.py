@@ -16,7 +16,7 @@ from secondpass.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from secondpass.evaluate.agreement import Agreement
+    from secondpass.evaluate.judge import Agreement
     from secondpass.evaluate.labelling import Asked, Labelling
 
 KEY = "SECONDPASS_JUDGE_KEY"
@@ -60,13 +60,10 @@ def label(
 
     Example:  secondpass label --index my-index --queries queries.jsonl --out qrels.tsv
     """
-    from secondpass.cli.output import print_json, stderr_console
-    from secondpass.cli.progress import counting, working
+    from secondpass.cli.output import counting, print_json, stderr_console, working
     from secondpass.cli.terminal_keys import keyboard
-    from secondpass.evaluate.agreement import agreement
-    from secondpass.evaluate.grade_file import GradeFile
-    from secondpass.evaluate.judge import chat_judge, judge_all
-    from secondpass.evaluate.labelling import Labelling
+    from secondpass.evaluate.judge import agreement, chat_judge, judge_all
+    from secondpass.evaluate.labelling import GradeFile, Labelling
     from secondpass.evaluate.pooling import check_systems, pool
     from secondpass.evaluate.qrels import read_qrels
     from secondpass.evaluate.queries import read_queries
@@ -126,7 +123,7 @@ def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
 def _show(asked: Asked, judged: int, console: Console) -> None:
     from rich.text import Text
 
-    from secondpass.inference.unicode import clean
+    from secondpass.inference.tokenizer import clean
 
     at = f"query {asked.query} of {asked.queries}, passage {asked.place} of {asked.pooled}"
     document = asked.document

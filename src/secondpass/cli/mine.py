@@ -65,8 +65,7 @@ def mine(
 
     Example:  secondpass mine pairs.jsonl --out mined --corpus corpus.jsonl
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.train.data.files import GROUPS, read_examples, write_examples
     from secondpass.train.export.atomic_folder import check_replaceable
     from secondpass.train.mining.mine import MineSettings, mine, read_corpus

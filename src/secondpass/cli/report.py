@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from secondpass.cli import measured, options
-from secondpass.evaluate.defaults import DEPTHS
+from secondpass.cli import options
+from secondpass.evaluate.measures import DEPTHS
 
 if TYPE_CHECKING:
     from secondpass.evaluate.study import Study
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 def report(
     index: options.IndexFolder,
-    queries: measured.Queries,
-    qrels: measured.Qrels = None,
+    queries: options.Queries,
+    qrels: options.Qrels = None,
     out: Annotated[Path | None, typer.Option(help="The HTML page to write.")] = None,
-    models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
-    depths: measured.Depths = list(DEPTHS),  # noqa: B006
+    models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
+    depths: options.Depths = list(DEPTHS),  # noqa: B006
     mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
         "hybrid"
     ),
     measure: Annotated[str, typer.Option(help="As ir-measures names it.")] = "nDCG@10",
-    split: measured.Split = "test",
-    limit: measured.Limit = None,
+    split: options.Split = "test",
+    limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say whether reranking pays on judged queries, how deep and with which model.
@@ -37,8 +37,7 @@ def report(
     Example:  secondpass report --index my-index --queries queries.jsonl --qrels qrels.tsv
     --out report.html --models bundled bundled-tiny --depths 10 30 100
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.errors import InputError
     from secondpass.evaluate.report.html import page
     from secondpass.evaluate.report.json import as_object
@@ -47,7 +46,7 @@ def report(
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
-    collection = measured.read(queries, qrels, split, limit)
+    collection = options.read(queries, qrels, split, limit)
     with Index.open(index, create=False) as opened, stages() as progress:
         found = study(
             opened,

@@ -42,9 +42,8 @@ def rerank(
     Example:  printf 'Open the lid.\\nReset it in the settings.\\n' |
               secondpass rerank "How do I change my password?" --top-k 1
     """
-    from secondpass.cli.output import print_json, print_response, response_object
-    from secondpass.cli.progress import working
-    from secondpass.index.second_pass import second_pass
+    from secondpass.cli.output import print_json, print_response, response_object, working
+    from secondpass.index.composition import second_pass
 
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):

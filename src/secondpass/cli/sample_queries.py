@@ -72,7 +72,7 @@ def _from_log(log: Path, count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
-    from secondpass.evaluate.document_queries import WEAK, sample_documents
+    from secondpass.evaluate.query_sampling import WEAK, sample_documents
     from secondpass.retrieve.lance.open import open_index
 
     assert folder is not None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secondpass.cli import options
-from secondpass.cli.configured import Config, configured
+from secondpass.cli.options import Config, configured
 
 
 def search(
@@ -65,12 +65,12 @@ def search(
         print_json,
         print_response,
         response_object,
+        working,
     )
-    from secondpass.cli.progress import working
     from secondpass.errors import InputError
+    from secondpass.index.composition import second_pass
     from secondpass.index.index import Index, SearchOptions
-    from secondpass.index.second_pass import second_pass
-    from secondpass.retrieve.terms import term_scores
+    from secondpass.retrieve.bm25 import term_scores
 
     chosen: SearchOptions = {
         "mode": mode,

@@ -181,8 +181,7 @@ def place_of(given: Mapping[str, Any]) -> Any:
 
 def run_training(examples: Any, settings: Any, place: Any, as_json: bool) -> None:
     """Train with a bar, and print what came of it."""
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.train.trainer.train import train as start
 
     with stages() as progress:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from secondpass.cli import measured, options
-from secondpass.evaluate.defaults import DEPTHS, TOP_K
+from secondpass.cli import options
+from secondpass.evaluate.measures import DEPTHS, TOP_K
 
 if TYPE_CHECKING:
     from secondpass.evaluate.tuning import Tuned
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def tune(
     index: options.IndexFolder,
-    queries: measured.Queries,
-    qrels: measured.Qrels = None,
+    queries: options.Queries,
+    qrels: options.Qrels = None,
     out: Annotated[Path, typer.Option(help="The configuration file to write.")] = Path(
         "secondpass.toml"
     ),
@@ -27,8 +27,8 @@ def tune(
         typer.Option(help="The longest that a search may take here, as a median."),
     ] = None,
     maximise: Annotated[str, typer.Option(help="As ir-measures names it.")] = "nDCG@10",
-    models: measured.Models = ["bundled"],  # noqa: B006 - typer copies it
-    depths: measured.Depths = list(DEPTHS),  # noqa: B006
+    models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
+    depths: options.Depths = list(DEPTHS),  # noqa: B006
     cascade: Annotated[
         bool,
         typer.Option(
@@ -47,8 +47,8 @@ def tune(
         int, typer.Option(help="How many results of a search count for --keep.")
     ] = TOP_K,
     calibration: options.CalibrationFile = None,
-    split: measured.Split = "test",
-    limit: measured.Limit = None,
+    split: options.Split = "test",
+    limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Choose mode, fusion, weights, model, blend, candidates and more on judged queries.
@@ -61,8 +61,7 @@ def tune(
     Example:  secondpass tune --index my-index --queries queries.jsonl --qrels qrels.tsv
     --max-latency-ms 100 --maximise nDCG@10 --keep 0.95 --out secondpass.toml
     """
-    from secondpass.cli.output import print_json
-    from secondpass.cli.progress import stages
+    from secondpass.cli.output import print_json, stages
     from secondpass.errors import InputError
     from secondpass.evaluate.tuning import tune as choose
     from secondpass.index.config_file import Configuration
@@ -70,7 +69,7 @@ def tune(
 
     if not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
-    collection = measured.read(queries, qrels, split, limit)
+    collection = options.read(queries, qrels, split, limit)
     with Index.open(index, create=False) as opened, stages() as progress:
         found = choose(
             opened,

@@ -12,23 +12,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
-    from secondpass.evaluate.comparison import Comparison, compare
-    from secondpass.evaluate.evaluation import Evaluation, evaluate
-    from secondpass.evaluate.run import Run
-    from secondpass.evaluate.searching import search_all
+    from secondpass.evaluate.measures import Evaluation, evaluate
+    from secondpass.evaluate.run import Run, search_all
+    from secondpass.evaluate.significance import Comparison, compare
     from secondpass.evaluate.study import Study, study
     from secondpass.evaluate.tuning import Tuned, tune
 
 _HOMES = {
     "Collection": "collection",
-    "Comparison": "comparison",
-    "Evaluation": "evaluation",
+    "Comparison": "significance",
+    "Evaluation": "measures",
     "Run": "run",
     "Study": "study",
     "Tuned": "tuning",
-    "compare": "comparison",
-    "evaluate": "evaluation",
-    "search_all": "searching",
+    "compare": "significance",
+    "evaluate": "measures",
+    "search_all": "run",
     "study": "study",
     "tune": "tuning",
 }

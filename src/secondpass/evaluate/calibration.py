@@ -1,7 +1,11 @@
-"""Fit what turns a reranker's scores into the chance of being relevant."""
+"""Fit what turns a reranker's scores into the chance of being relevant.
+
+How many labels a calibration needs.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +16,7 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
 from secondpass.evaluate.calibrators import Fitted, fit
-from secondpass.evaluate.enough_labels import check_enough
-from secondpass.evaluate.labelled import LabelledQuery
+from secondpass.evaluate.qrels import LabelledQuery
 from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.calibration import METHODS, Calibration, raw_score, reading_of
@@ -21,6 +24,47 @@ from secondpass.rerank.policies.calibration import identity_of
 from secondpass.rerank.scoring_options import Reading
 from secondpass.retrieve.settings import write_json
 from secondpass.types import ScoreKind
+
+QUERIES = 10
+"""Fewer queries say too little about the next one, however many pairs they have."""
+
+_WIDTH = {"platt": 0.5, "temperature": 0.5, "isotonic": 0.25}
+"""What the base rate may be off by, in log-odds, at 95%."""
+
+
+def check_enough(method: str, relevant: int, irrelevant: int, queries: int) -> None:
+    """Raise `InputError` that says how many labels are needed, if these are too few.
+
+    The rule: the base rate must be known to within 0.5 in log-odds at 95% (0.25 for
+    isotonic, which fits many steps), that is 1.96 · sqrt(1/relevant + 1/irrelevant), from
+    at least 10 queries. With equal shares that is 31 of each kind, and 123 for isotonic.
+    """
+    most = (_WIDTH[method] / 1.96) ** 2
+    have = f"{relevant} relevant and {irrelevant} irrelevant pairs of {queries} queries"
+    what = "There are too few labels to calibrate on"
+    if not relevant or not irrelevant:
+        missing = "relevant" if not relevant else "irrelevant"
+        needed = math.ceil(2 / most)
+        raise InputError(
+            what,
+            why=f"{have}: none is {missing}",
+            fix=f"Add {missing} pairs: about {needed} of each kind are needed.",
+        )
+    # A hair of room, so that the number that is said to be enough is enough.
+    if 1 / relevant + 1 / irrelevant > most * (1 + 1e-9):
+        growth = (1 / relevant + 1 / irrelevant) / most
+        need = math.ceil(relevant * growth), math.ceil(irrelevant * growth)
+        raise InputError(
+            what,
+            why=have,
+            fix=f"At this share of relevant ones, {need[0]} relevant and {need[1]} irrelevant "
+            f"pairs are needed for {method}: label more with secondpass label.",
+        )
+    if queries < QUERIES:
+        raise InputError(
+            what, why=have, fix=f"Label pairs of at least {QUERIES} queries, not {queries}."
+        )
+
 
 Progress = Callable[[str, int, int], None]
 FOLDS = 5

@@ -1,12 +1,17 @@
-"""Queries with judgements: what a search is measured on."""
+"""Queries with judgements: what a search is measured on.
+
+Collections by their name in the catalogue of ir_datasets.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from secondpass.errors import InputError
+from secondpass.errors import InputError, MissingExtraError
 from secondpass.evaluate.qrels import Grades, Qrels, read_qrels
 from secondpass.evaluate.queries import read_queries
 from secondpass.evaluate.text_files import some
@@ -45,8 +50,6 @@ class Collection:
         InputError where nothing is left.
         """
         if str(queries).startswith(IR_DATASETS):
-            from secondpass.evaluate.ir_datasets import read_dataset
-
             known = str(queries).removeprefix(IR_DATASETS)
             texts, judged = read_dataset(known)
             if qrels is not None:
@@ -140,11 +143,38 @@ def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
 
 def _qrels(qrels: str | Path, split: str) -> Qrels:
     if str(qrels).startswith(IR_DATASETS):
-        from secondpass.evaluate.ir_datasets import read_dataset
-
         return read_dataset(str(qrels).removeprefix(IR_DATASETS))[1]
     return read_qrels(Path(qrels), split)
 
 
 def _queries(names: list[str]) -> str:
     return f"{len(names)} quer{'y' if len(names) == 1 else 'ies'}"
+
+
+def read_dataset(name: str) -> tuple[dict[str, str], Qrels]:
+    """Return queries and judgements of a data set, such as "beir/scifact/test".
+
+    ir_datasets fetches what it does not have yet. Raises MissingExtraError without the
+    package, InputError for an unknown name or a set without queries or judgements.
+    """
+    try:
+        ir_datasets: Any = import_module("ir_datasets")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"reading ir_datasets:{name}", package="ir-datasets", extra="datasets"
+        ) from error
+    try:
+        dataset = ir_datasets.load(name)
+    except KeyError as error:
+        raise InputError(
+            f"ir_datasets has no {name!r}", fix="Its catalogue lists the names: ir-datasets.com"
+        ) from error
+    if not dataset.has_queries() or not dataset.has_qrels():
+        raise InputError(f"{name!r} has no queries with judgements")
+    queries = {q.query_id: q.default_text() for q in dataset.queries_iter()}
+    grades: dict[str, dict[str, int]] = {}
+    negative = 0
+    for judged in dataset.qrels_iter():
+        negative += judged.relevance < 0
+        grades.setdefault(judged.query_id, {})[judged.doc_id] = max(0, judged.relevance)
+    return queries, Qrels(grades, negative=negative)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secondpass.evaluate.family import Family, Ranked, Rows
 from secondpass.evaluate.score_matrix import Matrix
+from secondpass.evaluate.variants import Family, Ranked, Rows
 
 REPEATS = 10
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secondpass.evaluate.family import Ranked
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import Matrix
+from secondpass.evaluate.variants import Ranked
 from secondpass.types import Document
 
 WORST = 10

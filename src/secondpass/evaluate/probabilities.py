@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.calibration import held_out_chances
+from secondpass.evaluate.calibration import check_enough, held_out_chances
 from secondpass.evaluate.calibrators import fit
-from secondpass.evaluate.enough_labels import check_enough
 from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.calibration import raw_score
 

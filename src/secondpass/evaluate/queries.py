@@ -7,8 +7,8 @@ from pathlib import Path
 
 from secondpass.errors import InputError
 from secondpass.evaluate.text_files import is_json, split_lines
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 
 _IDS = ("_id", "id", "query_id", "qid")
 _TEXTS = ("text", "query", "question", "title")

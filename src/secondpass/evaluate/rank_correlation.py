@@ -1,6 +1,8 @@
-"""How alike two rankings of the same candidates are."""
+"""Rank correlation: overlap at a depth, Kendall's tau, rank-biased overlap."""
 
 from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +29,26 @@ def kendall_tau(one: Float64, other: Float64) -> float:
     return float((signs[0] * signs[1]).mean()) if len(upper[0]) else 1.0
 
 
-def rank_biased_overlap(one: Float64, other: Float64, persistence: float = 0.9) -> float:
-    """Return rank-biased overlap, 0 to 1, extrapolated from the full lists.
+def rank_biased_overlap(
+    one: Sequence[Hashable], other: Sequence[Hashable], persistence: float = 0.9
+) -> float:
+    """Return the rank-biased overlap of two rankings, 0 to 1, extrapolated.
 
-    The overlap at each depth, weighted by `persistence` to the power of the depth
-    (Webber, Moffat and Zobel, 2010, https://doi.org/10.1145/1852102.1852106, equation 32).
+    Compares them down to the length of the shorter one; two empty rankings are alike.
+    Source: Webber, Moffat and Zobel, 2010, https://doi.org/10.1145/1852102.1852106,
+    equation 32.
     """
-    first, second = order(one).tolist(), order(other).tolist()
-    agreed, total, seen_one, seen_other = 0, 0.0, set[int](), set[int]()
-    for depth, (a, b) in enumerate(zip(first, second, strict=True), start=1):
+    if not one and not other:
+        return 1.0
+    depth = min(len(one), len(other))
+    if not depth:
+        return 0.0
+    seen_one, seen_other = set[Hashable](), set[Hashable]()
+    agreed, total = 0, 0.0
+    for k, (a, b) in enumerate(zip(one, other, strict=False), start=1):
         seen_one.add(a)
         seen_other.add(b)
         agreed += int(a == b) + int(a != b and a in seen_other) + int(a != b and b in seen_one)
-        total += persistence**depth * agreed / depth
-    return float(
-        agreed / len(first) * persistence ** len(first)
-        + (1 - persistence) / persistence * total
-    )
+        total += persistence**k * agreed / k
+    tail = agreed / depth * persistence**depth
+    return tail + (1 - persistence) / persistence * total

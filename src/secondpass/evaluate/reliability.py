@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.platt import calibration_error
+from secondpass.evaluate.calibrators import calibration_error
 
 BINS = 10
 _ROUNDS = 1000

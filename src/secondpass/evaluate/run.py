@@ -1,21 +1,29 @@
-"""Runs: what a system found for each query, with scores; TREC files and JSON lines."""
+"""Runs: what a system found for each query, with scores; TREC files and JSON lines.
+
+All queries of a collection through an index, as a run.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.text_files import is_json, split_lines
-from secondpass.evaluate.writing import check_cells, write_lines
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.loaders.json_rows import rows
+from secondpass.evaluate.first_stage import judged_id
+from secondpass.evaluate.text_files import check_cells, is_json, split_lines, write_lines
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.loaders.jsonl import rows
+from secondpass.types import Document
+
+if TYPE_CHECKING:
+    from secondpass.index.index import Index, SearchOptions
+
 
 _FIX = "Each line must be: query id, Q0, document id, rank, score, name of the run."
 
@@ -152,3 +160,34 @@ def _trec(path: Path) -> Iterator[tuple[str, str, str, float]]:
         if not math.isfinite(score):
             raise line.wrong(f"the score is {text}, and must be finite", _FIX)
         yield line.where, query, document, score
+
+
+def search_all(
+    index: Index,
+    queries: Mapping[str, str],
+    *,
+    name: str = "search",
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[SearchOptions],
+) -> Run:
+    """Return what `Index.search` finds for every query with these options.
+
+    All candidates are kept unless `top_k` is given. A document stands once, where its best
+    passage is; scores that tie are moved apart so that the order of the search stays.
+    `progress` is called with (done, total).
+    """
+    scores: dict[str, dict[str, float]] = {}
+    wanted: SearchOptions = {"top_k": None, **options}
+    for done, (query, text) in enumerate(queries.items(), 1):
+        response = index.search(text, **wanted)
+        found: dict[str, float] = {}
+        for result in response.results:
+            document = (
+                Document("", id=result.id) if result.document is None else result.document
+            )
+            found.setdefault(judged_id(document), result.score)
+        moved = apart(list(found.values()))
+        scores[query] = dict(zip(found, moved, strict=True))
+        if progress is not None:
+            progress(done, len(queries))
+    return Run(name, scores)

@@ -1,4 +1,7 @@
-"""The candidates of all queries as arrays, and nDCG of an order of them."""
+"""The candidates of all queries as arrays, and nDCG of an order of them.
+
+The one measure that is maximised, of any order of a pool.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.evaluate.first_stage import Entry
+from secondpass.evaluate.measures import parse_measure, ranked_values
 from secondpass.evaluate.qrels import Grades
 
 Matrix = NDArray[np.float64]
@@ -148,3 +152,24 @@ def _without_repeats(pool: Pool, order: NDArray[np.int64]) -> Matrix:
 def _filled(values: Sequence[float | None]) -> list[float]:
     lowest = min((v for v in values if v is not None), default=0.0)
     return [lowest if v is None else v for v in values]
+
+
+class Objective:
+    """A measure by its name in ir-measures; nDCG@10, which is the default, is quicker.
+
+    Raises InputError for a name that is unknown or cannot be computed.
+    """
+
+    def __init__(self, qrels: Grades, measure: str = f"nDCG@{CUT}") -> None:
+        self.measure = str(parse_measure(measure))
+        self._qrels = qrels
+
+    def __call__(self, pool: Pool, scores: Matrix) -> Matrix:
+        """Return the measure of each query, [queries], candidates by falling score."""
+        if self.measure == f"nDCG@{CUT}":
+            return ndcg(pool, scores)
+        return self.of(ranked_ids(pool, scores))
+
+    def of(self, ranked: dict[str, list[str]]) -> Matrix:
+        """Return the measure of each query's ranked ids, [queries]."""
+        return ranked_values(ranked, self._qrels, [self.measure])[self.measure]

@@ -1,8 +1,15 @@
-"""Whether a difference in quality could be chance: paired tests, corrected for number."""
+"""Whether a difference in quality could be chance: paired tests, corrected for number.
+
+How large a difference is, how surely it is known, and what could have been seen.
+
+Two runs over the same queries: the difference in one measure.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import MissingExtraError
+from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.measures import per_query
+from secondpass.evaluate.run import Run
 
 ROUNDS = 20_000
 
@@ -66,3 +76,137 @@ def stats() -> Any:
         return import_module("scipy.stats")
     except ImportError as error:
         raise MissingExtraError("testing", package="scipy", extra="eval") from error
+
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A paired difference between two systems over the same queries.
+
+    - `mean`: of the differences; `low`, `high`: its 95 % bootstrap interval.
+    - `size`: Cohen's d of the differences, mean over standard deviation; None where they
+      do not vary.
+    - `t`, `p`: two-sided p-values of the paired t-test and of the randomisation test.
+    - `detectable`: the smallest true mean that a t-test at 5 % with this many queries
+      would have seen with a chance of 80 %; None for fewer than two queries.
+    - `won`, `tied`, `lost`: queries.
+    """
+
+    mean: float
+    low: float
+    high: float
+    size: float | None
+    t: float
+    p: float
+    detectable: float | None
+    won: int
+    tied: int
+    lost: int
+
+    @property
+    def margin(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+
+def effect(differences: NDArray[np.float64]) -> Effect:
+    """Return what paired differences, [queries], say; the same every time."""
+    n = len(differences)
+    mean = float(differences.mean()) if n else 0.0
+    low, high = interval(differences)
+    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
+    won, tied, lost = record(differences)
+    return Effect(
+        mean=mean,
+        low=low,
+        high=high,
+        size=mean / deviation if deviation > 0 else None,
+        t=t_test(differences),
+        p=randomisation_test(differences),
+        detectable=detectable(deviation, n),
+        won=won,
+        tied=tied,
+        lost=lost,
+    )
+
+
+def interval(differences: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean, seeded.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. With
+    a single query both ends are its value, which says nothing.
+    """
+    n = len(differences)
+    if not n:
+        return 0.0, 0.0
+    chooser = np.random.default_rng(0)
+    means = np.empty(RESAMPLES)
+    step = max(1, 2_000_000 // n)
+    for start in range(0, RESAMPLES, step):
+        stop = min(RESAMPLES, start + step)
+        drawn = chooser.integers(0, n, size=(stop - start, n))
+        means[start:stop] = differences[drawn].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def detectable(deviation: float, n: int) -> float | None:
+    """Return the smallest mean difference that `n` queries can show, at 5 % and 80 %.
+
+    `deviation` is that of the differences between queries (n - 1).
+    """
+    if n < 2:
+        return None
+    t = stats().t
+    factor = float(t.ppf(0.5 + LEVEL / 2, n - 1) + t.ppf(POWER, n - 1))
+    return factor * deviation / math.sqrt(n)
+
+
+def queries_needed(difference: float, deviation: float) -> int | None:
+    """Return about how many queries would show a difference; None for no difference."""
+    if difference == 0:
+        return None
+    return max(2, math.ceil((2.802 * deviation / abs(difference)) ** 2))
+
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a run differs from an earlier one; `now` and `before` are means of the measure."""
+
+    measure: str
+    before: float
+    now: float
+    effect: Effect
+    alpha: float
+
+    @property
+    def fell(self) -> bool:
+        """Whether the measure fell and chance hardly explains it."""
+        return self.effect.mean < 0 and self.effect.p < self.alpha
+
+
+def compare(
+    run: Run,
+    against: Run,
+    collection: Collection,
+    *,
+    measure: str = "nDCG@10",
+    alpha: float = ALPHA,
+) -> Comparison:
+    """Compare a run with an earlier one, query by query.
+
+    `fell` is True where the mean is lower and Fisher's randomisation test (two-sided) has
+    p below `alpha`, 0 to 1. A query that a run lacks counts as 0.
+    """
+    now = per_query(run, collection.qrels, [measure])[measure]
+    before = per_query(against, collection.qrels, [measure])[measure]
+    return Comparison(
+        measure, float(before.mean()), float(now.mean()), effect(now - before), alpha
+    )

@@ -10,18 +10,15 @@ import numpy as np
 
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import averaged, choose, halves, nested
-from secondpass.evaluate.defaults import DEPTHS
-from secondpass.evaluate.effect import Effect, effect
 from secondpass.evaluate.experiment import Evidence, Progress, check_enough, gather
-from secondpass.evaluate.family import Family, Ranked, Settings
 from secondpass.evaluate.first_stage import check_mode, judged_id
 from secondpass.evaluate.harm import Harm, most_harmed
-from secondpass.evaluate.measures import ranked_values
-from secondpass.evaluate.objective import Objective
+from secondpass.evaluate.measures import DEPTHS, ranked_values
 from secondpass.evaluate.probabilities import Probabilities, check_probabilities
-from secondpass.evaluate.score_matrix import Matrix
-from secondpass.evaluate.significance import holm
+from secondpass.evaluate.score_matrix import Matrix, Objective
+from secondpass.evaluate.significance import Effect, effect, holm
 from secondpass.evaluate.variant_builders import as_found, oracle, reranked, tuned_fusion
+from secondpass.evaluate.variants import Family, Ranked, Settings
 
 if TYPE_CHECKING:
     from secondpass.index.index import Index, Rerank

@@ -10,11 +10,11 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.evaluate.cross_fitting import Nested
-from secondpass.evaluate.defaults import TOP_K
-from secondpass.evaluate.family import Family, Listed, Rows
-from secondpass.evaluate.objective import Objective
+from secondpass.evaluate.measures import TOP_K
 from secondpass.evaluate.qrels import Grades
-from secondpass.rerank.policies.margin import conformal, fewest
+from secondpass.evaluate.score_matrix import Objective
+from secondpass.evaluate.variants import Family, Listed, Rows
+from secondpass.rerank.policies.cascade import conformal, fewest
 
 _DIGITS = 4
 

@@ -12,13 +12,13 @@ import numpy as np
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split
-from secondpass.evaluate.defaults import DEPTHS, TOP_K
-from secondpass.evaluate.effect import Effect, effect, interval
 from secondpass.evaluate.experiment import Evidence, Progress, check_enough, gather
-from secondpass.evaluate.family import Family, Settings
-from secondpass.evaluate.objective import Objective
+from secondpass.evaluate.measures import DEPTHS, TOP_K
+from secondpass.evaluate.score_matrix import Objective
+from secondpass.evaluate.significance import Effect, effect, interval
 from secondpass.evaluate.threshold import Threshold, check_keep, choose_threshold
 from secondpass.evaluate.variant_builders import as_found, reranked, tuned_fusion
+from secondpass.evaluate.variants import Family, Settings
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.calibration import Calibrated
 

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.blending import fused, standardised
-from secondpass.evaluate.cascade_simulation import Chances, Scores
-from secondpass.evaluate.family import Family, Settings
+from secondpass.evaluate.cascade_simulation import Chances, Scores, Sieve, sieved
 from secondpass.evaluate.first_stage import Entry, Halves
-from secondpass.evaluate.objective import Objective
-from secondpass.evaluate.score_matrix import COLUMNS, Matrix, Pool, listed, pool, ranked_ids
-from secondpass.evaluate.sieve import Sieve, sieved
-from secondpass.evaluate.variants import grid
+from secondpass.evaluate.score_matrix import (
+    COLUMNS,
+    Matrix,
+    Objective,
+    Pool,
+    listed,
+    pool,
+    ranked_ids,
+)
+from secondpass.evaluate.variants import Family, Settings, fused, grid, standardised
 from secondpass.retrieve.fusion import METHODS, fuse
 
 SHARES = tuple(i / 20 for i in range(21))

@@ -1,10 +1,83 @@
-"""Weights that maximise a mean, and what they are worth on a collection left out."""
+"""Weights that maximise a mean, and what they are worth on a collection left out.
+
+Scores of different kinds on one scale, and their weighted sum, for all queries at once.
+
+Ways to search that differ by settings which can be fitted to judgements.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secondpass.evaluate.score_matrix import Matrix, Pool
+
+Columns = Mapping[str, Matrix]
+
+
+def standardised(pool: Pool) -> Columns:
+    """Return every column with mean 0 and deviation 1 within each query, as `Blend` does."""
+    n = np.maximum(pool.there.sum(axis=1, keepdims=True), 1)
+    columns = {}
+    for name, values in pool.columns.items():
+        mean = np.where(pool.there, values, 0.0).sum(axis=1, keepdims=True) / n
+        centred = np.where(pool.there, values - mean, 0.0)
+        deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / n)
+        flat = deviation < 1e-12
+        columns[name] = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
+    return columns
+
+
+def fused(columns: Columns, weights: Mapping[str, float]) -> Matrix:
+    """Return the weighted sum of the columns, [queries, longest]."""
+    total: Matrix = np.zeros_like(next(iter(columns.values())))
+    for name, values in columns.items():
+        if weights.get(name, 0.0):
+            total = total + weights[name] * values
+    return total
+
+
+Rows = NDArray[np.bool_]
+"""[queries], which of them are meant."""
+Settings = Mapping[str, Any]
+Ranked = dict[str, list[str]]
+Listed = dict[str, list[tuple[str, float | None]]]
+"""By query, best first: the id that is judged, and the model's probability of each result."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way to search, with every setting that may be chosen for it.
+
+    - `values`: [settings, queries], what each setting reaches on each query.
+    - `settings`: the arguments of `Index.search` for each; the first is the default.
+    - `cost`: milliseconds of a search, the first pass included.
+    - `order`: "as found", "fusion", "blend", "alone" or "tuned blend".
+    - `ranked`: gives the ranked ids of every query under a setting.
+    - `listed`: gives the results with their probabilities; None without a second pass.
+    """
+
+    label: str
+    settings: Sequence[Settings]
+    values: Matrix
+    cost: float
+    order: str
+    ranked: Callable[[int], Ranked] = field(repr=False)
+    model: str | None = None
+    mode: str = "hybrid"
+    depth: int = 0
+    listed: Callable[[int], Listed] | None = field(default=None, repr=False)
+
+    def best(self, rows: Rows) -> int:
+        """Return the setting with the highest mean over some queries; the first of equals."""
+        return int(np.argmax(np.round(self.values[:, rows].mean(axis=1), 12)))
+
 
 UNITS = 40
 """A weight is a whole number of fortieths of the sum of all."""

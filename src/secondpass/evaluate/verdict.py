@@ -6,10 +6,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from secondpass.evaluate.effect import Effect, effect, interval, queries_needed
 from secondpass.evaluate.probabilities import Probabilities
 from secondpass.evaluate.reliability import Reliability
-from secondpass.evaluate.significance import holm
+from secondpass.evaluate.significance import Effect, effect, holm, interval, queries_needed
 from secondpass.evaluate.study import Result, Study
 
 ALPHA = 0.05

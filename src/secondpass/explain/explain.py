@@ -10,10 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError
-from secondpass.explain.counterfactual import Standing, counterfactuals
-from secondpass.explain.faithfulness import faithfulness
-from secondpass.explain.occlusion import document_spans, query_spans, scorer
-from secondpass.explain.ordering import Known, Weights, order, places
+from secondpass.explain.counterfactual import (
+    Known,
+    Standing,
+    Weights,
+    counterfactuals,
+    order,
+    places,
+)
+from secondpass.explain.occlusion import document_spans, faithfulness, query_spans, scorer
 from secondpass.explain.types import Explanation, ReadWindow
 from secondpass.index.index import Index
 from secondpass.rerank.base import BaseReranker, Score
@@ -24,9 +29,8 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import Reading
-from secondpass.retrieve.bm25 import fit_bm25
+from secondpass.retrieve.bm25 import fit_bm25, term_scores
 from secondpass.retrieve.store_protocol import searchable
-from secondpass.retrieve.terms import term_scores
 from secondpass.types import Candidate, Document, ScoreKind
 
 _SHORT = "The text is too short to check the contributions of its spans."

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from secondpass.explain.phrases import headline, ordinal, trust, what_if
-from secondpass.explain.shades import shades
+from secondpass.explain.phrases import headline, ordinal, shades, trust, what_if
 from secondpass.explain.types import Explanation
 
 _STYLE = """

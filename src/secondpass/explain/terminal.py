@@ -9,8 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from secondpass.explain.phrases import headline, ordinal, trust, what_if
-from secondpass.explain.shades import Shade, shades
+from secondpass.explain.phrases import Shade, headline, ordinal, shades, trust, what_if
 from secondpass.explain.types import Explanation
 
 _WEAKEST = 0.12

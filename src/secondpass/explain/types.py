@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from secondpass.retrieve.terms import TermScore
+from secondpass.retrieve.bm25 import TermScore
 from secondpass.types import Document
 
 

@@ -1,18 +1,25 @@
-"""What reranks the candidates of an index: models by name, under the policies of a search."""
+"""What reranks the candidates of an index: models by name, under the policies of a search.
+
+The reranker of a command, within the policies that its options ask for.
+
+Policies put together in the order in which they work.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secondpass.index.compose import CHEAP
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.budget import Budgeted
 from secondpass.rerank.policies.calibration import Calibrated
-from secondpass.rerank.policies.cascade import Cascade
+from secondpass.rerank.policies.cascade import Cascade, Margin
 from secondpass.rerank.policies.fallback import Fallback, OnFailure, check_on_failure
+from secondpass.rerank.policies.score_cache import Cached
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -26,6 +33,82 @@ from secondpass.types import (
 if TYPE_CHECKING:
     from secondpass.index.precompute import StateKeeper
     from secondpass.rerank.calibration import Calibration
+
+
+def second_pass(
+    model: str,
+    *,
+    base_url: str | None = None,
+    chain: Sequence[str] = (),
+    fallback: bool = False,
+    timeout: float | None = None,
+    budget_ms: float | None,
+    cascade: bool,
+    cache: bool,
+    exits: bool = False,
+    calibration: Path | None = None,
+) -> BaseReranker:
+    """Load the model and what `--cascade` needs; raises what those and the policies raise."""
+    from secondpass.registry import load_reranker
+    from secondpass.rerank.policies.calibration import Calibrated
+    from secondpass.reranker import Reranker
+
+    reranker = compose(
+        Reranker(
+            model,
+            base_url=base_url,
+            chain=chain,
+            on_failure="fallback" if fallback else "raise",
+            timeout=timeout,
+            exits=exits,
+        ),
+        cheap=load_reranker(CHEAP) if cascade else None,
+        budget_ms=budget_ms,
+        cache=default_cache() if cache else None,
+    )
+    return reranker if calibration is None else Calibrated(reranker, calibration)
+
+
+CHEAP = "bundled-tiny"
+"""The model that a cascade on the command line begins with."""
+
+# Of the budget, what the cheap reranker may take.
+_SHARE = 0.5
+
+
+def compose(
+    reranker: BaseReranker,
+    *,
+    cheap: BaseReranker | None = None,
+    margin: Margin | None = None,
+    budget_ms: float | None = None,
+    cache: str | Path | None = None,
+) -> BaseReranker:
+    """Return `reranker` within the policies that are asked for, or as it is for none.
+
+    Scores are cached right around each model, so that every policy profits. Around that
+    comes the budget, on one clock for both models, of which `cheap` may take half; and
+    around that the cascade, which hands the best of `cheap` to `reranker` first.
+    `cache` is the file of `Cached`; `margin` is that of `Cascade`. Raises `InputError` as
+    those do.
+    """
+
+    def within(one: BaseReranker, share: float) -> BaseReranker:
+        kept = one if cache is None else Cached(one, cache)
+        return kept if budget_ms is None else Budgeted(kept, share * budget_ms)
+
+    if cheap is None:
+        return within(reranker, 1)
+    return Cascade(within(cheap, _SHARE), within(reranker, 1), margin)
+
+
+def default_cache() -> Path:
+    """Return the file that `--cache` uses: in $XDG_CACHE_HOME, or else in ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # An empty value means unset there, says the XDG Base Directory Specification.
+    folder = Path(named) if named else Path.home() / ".cache"
+    return folder / "secondpass" / "scores.sqlite"
+
 
 Rerank = bool | str | Path | BaseReranker
 """True for the index's own reranker, False for none, else a model's name or a reranker."""

@@ -1,4 +1,9 @@
-"""A model on disk: which files it has, what they say, and whether they are whole."""
+"""A model on disk: which files it has, what they say, and whether they are whole.
+
+What tells the scores of one model from those of another.
+
+How many tokens a model can read.
+"""
 
 from __future__ import annotations
 
@@ -147,3 +152,34 @@ def _json(file: Path) -> Mapping[str, Any]:
             f"{file.name} is not a JSON object", where=str(file), fix=_RESTORE
         )
     return value
+
+
+def folder_identity(*folders: ModelFolder, **options: str | int) -> str:
+    """Return a hexadecimal SHA-256 of all in these folders that scores depend on.
+
+    The whole manifest and configuration count besides the files' checksums, since
+    calibration, limits and labels stand there: better a score computed twice than one
+    served for another model's. `options` are what the caller chose, such as a label.
+    """
+    said = [[f.digest, f.manifest, f.config] for f in folders]
+    text = json.dumps([said, options], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+DEFAULT_LENGTH = 512
+
+_OFFSET_POSITIONS = frozenset(
+    {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"}
+)
+
+
+def longest_input(config: Mapping[str, Any]) -> int:
+    """Return how many tokens a model can read, from its config.json; 512 if it is silent.
+
+    RoBERTa's table of positions begins after the padding id, so some are not usable.
+    """
+    positions = int(config.get("max_position_embeddings", DEFAULT_LENGTH))
+    if config.get("model_type") in _OFFSET_POSITIONS:
+        pad = config.get("pad_token_id")
+        positions -= (1 if pad is None else int(pad)) + 1
+    return positions

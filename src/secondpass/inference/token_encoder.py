@@ -13,8 +13,7 @@ import numpy as np
 
 from secondpass.errors import ModelDamagedError
 from secondpass.inference.encoder import Progress, each_batch
-from secondpass.inference.model_folder import ModelFolder
-from secondpass.inference.positions import longest_input
+from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
 from secondpass.inference.tokenizer import Tokeniser, TokenSequence
 

@@ -1,19 +1,24 @@
-"""A ranker for Haystack pipelines."""
+"""A ranker for Haystack pipelines.
+
+Haystack's documents as candidates, and back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.integrations import shared
+from secondpass.integrations.shared import with_outcome
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import check_count
+from secondpass.types import Candidate, RerankResponse
+from secondpass.types import Document as Text
 
 try:
     from haystack import Document, component, default_to_dict
-
-    from secondpass.integrations.haystack_documents import to_candidate, to_ranked, unique
 except ImportError as error:
     raise MissingExtraError(__name__, package="haystack-ai", extra="haystack") from error
 
@@ -77,3 +82,31 @@ class SecondpassRanker:
         given, kept = unique(documents), self.top_k if top_k is None else top_k
         response = await self._ready().arerank(query, map(to_candidate, given), kept)
         return {"documents": to_ranked(given, response)}
+
+
+def unique(documents: Sequence[Document]) -> list[Document]:
+    """Return the documents without those whose id came before."""
+    first: dict[str, Document] = {}
+    for document in documents:
+        first.setdefault(document.id, document)
+    return list(first.values())
+
+
+def to_candidate(document: Document) -> Candidate:
+    """Return the document with its score; raises `InputError` for one that has no text."""
+    if document.content is None:
+        raise InputError(f"Document {document.id!r} has no text", why="its content is None")
+    text = Text(document.content, document.id, metadata=document.meta)
+    return Candidate(text, document.score)
+
+
+def to_ranked(documents: Sequence[Document], response: RerankResponse) -> list[Document]:
+    """Return copies of the documents in their new order, with what happened in `meta`."""
+    return [
+        dataclasses.replace(
+            (given := documents[result.index]),
+            score=result.score if result.scored else given.score,
+            meta=with_outcome(given.meta, response, result),
+        )
+        for result in response.results
+    ]

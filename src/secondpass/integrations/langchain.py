@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondpass.errors import MissingExtraError
-from secondpass.integrations.outcome import with_outcome
-from secondpass.integrations.shared import Adapted, RerankerLike, check_options
+from secondpass.integrations.shared import Adapted, RerankerLike, check_options, with_outcome
 from secondpass.rerank.inputs import check_count
 from secondpass.types import Document as Text
 from secondpass.types import RankedDocument, RerankResponse

@@ -1,22 +1,34 @@
-"""A node postprocessor for LlamaIndex."""
+"""A node postprocessor for LlamaIndex.
+
+What LlamaIndex is told about a reranking: its callbacks and its instrumentation.
+
+LlamaIndex's nodes as candidates, and back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from secondpass.errors import MissingExtraError
-from secondpass.integrations.shared import Adapted, RerankerLike, check_options
+from secondpass.errors import InputError, MissingExtraError
+from secondpass.integrations.shared import (
+    Adapted,
+    RerankerLike,
+    check_options,
+    names_fields,
+    with_outcome,
+)
 from secondpass.rerank.inputs import check_count
+from secondpass.types import Candidate, Document, RankedDocument, RerankResponse
 
 try:
     from llama_index.core.bridge.pydantic import Field, PrivateAttr
-    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+    from llama_index.core.instrumentation import get_dispatcher
+    from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
-    from llama_index.core.schema import NodeWithScore, QueryBundle
-
-    from secondpass.integrations.llama_index_events import reranking
-    from secondpass.integrations.llama_index_nodes import to_candidates, to_ranked
+    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 except ImportError as error:
     raise MissingExtraError(
         __name__, package="llama-index-core", extra="llama-index"
@@ -77,3 +89,72 @@ class SecondpassRerank(BaseNodePostprocessor):
             given = to_candidates(nodes, self.options)
             ranked += to_ranked(nodes, await self._adapted.arerank(query, given, self.top_n))
         return ranked
+
+
+_dispatcher = get_dispatcher(__name__)
+
+
+@contextmanager
+def reranking(
+    callbacks: CallbackManager,
+    query: QueryBundle | None,
+    nodes: list[NodeWithScore],
+    model: str,
+    top_n: int | None,
+) -> Iterator[tuple[str, list[NodeWithScore]]]:
+    """Tell of the start, give the query and a list for the ranked nodes, tell of the end.
+
+    Where an error comes instead, the callbacks are told of it. Raises `InputError` if there
+    is no query.
+    """
+    if query is None:
+        raise InputError(
+            "There is no query to rerank by", fix="Pass query_bundle or query_str."
+        )
+    count = len(nodes) if top_n is None else top_n
+    ranked: list[NodeWithScore] = []
+    start = ReRankStartEvent(query=query, nodes=nodes, top_n=count, model_name=model)
+    _dispatcher.event(start)
+    payload: dict[str, Any] = {
+        EventPayload.NODES: nodes,
+        EventPayload.MODEL_NAME: model,
+        EventPayload.QUERY_STR: query.query_str,
+        EventPayload.TOP_K: count,
+    }
+    with callbacks.event(CBEventType.RERANKING, payload=payload) as event:
+        yield query.query_str, ranked
+        event.on_end(payload={EventPayload.NODES: ranked})
+    _dispatcher.event(ReRankEndEvent(nodes=ranked))
+
+
+def to_candidates(
+    nodes: Sequence[NodeWithScore], options: Mapping[str, Any]
+) -> list[Candidate]:
+    """Return the nodes as they would be embedded, or bare where options name what to read."""
+    mode = MetadataMode.NONE if names_fields(options) else MetadataMode.EMBED
+    return [
+        Candidate(
+            Document(n.node.get_content(mode), n.node.node_id, metadata=n.node.metadata),
+            score=n.score,
+        )
+        for n in nodes
+    ]
+
+
+def to_ranked(nodes: Sequence[NodeWithScore], response: RerankResponse) -> list[NodeWithScore]:
+    """Return copies of the nodes that say what happened, to programs but not to models."""
+    return [_ranked(nodes[result.index], response, result) for result in response.results]
+
+
+def _ranked(
+    given: NodeWithScore, response: RerankResponse, result: RankedDocument
+) -> NodeWithScore:
+    node = given.node
+    metadata = with_outcome(node.metadata, response, result)
+    new = [name for name in metadata if name not in node.metadata]
+    hidden = {
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *new],
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *new],
+    }
+    copied = node.model_copy(update={"metadata": metadata, **hidden})
+    return NodeWithScore(node=copied, score=result.score if result.scored else given.score)

@@ -1,4 +1,7 @@
-"""What the integrations share: a reranker, by name or as an object, and its options."""
+"""What the integrations share: a reranker, by name or as an object, and its options.
+
+What metadata says about a document that went through a reranker.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, RerankOptions
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.reranker import Reranker
-from secondpass.types import RerankResponse
+from secondpass.types import RankedDocument, RerankResponse
 
 RerankerLike = BaseReranker | str | Path
 """A reranker, or the name of one (see `Reranker`)."""
@@ -71,3 +74,26 @@ class Adapted:
     ) -> RerankResponse:
         """Do as `rerank`, without blocking the event loop."""
         return await self.reranker.arerank(query, documents, top_k=top_k, **self._options)
+
+
+def with_outcome(
+    metadata: Mapping[str, Any], response: RerankResponse, result: RankedDocument
+) -> dict[str, Any]:
+    """Return a copy of the metadata that says what happened to one document.
+
+    A fallback has `rerank_status` "fallback" and `rerank_scored` False. What there is nothing
+    to say about is left out: `rerank_model`, `rerank_reason`, `rerank_probability` (0 to 1)
+    and `rerank_unread` (characters that were not read). What an earlier reranker said under
+    these names goes.
+    """
+    said = {
+        "rerank_status": response.status.value,
+        "rerank_scored": result.scored,
+        "rerank_score_kind": result.score_kind.value,
+        "rerank_model": response.model,
+        "rerank_reason": response.reason,
+        "rerank_probability": result.probability,
+        "rerank_unread": result.unread if result.truncated else None,
+    }
+    kept = {name: value for name, value in metadata.items() if name not in said}
+    return kept | {name: value for name, value in said.items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secondpass.llm.base import LLM, AsyncTextStream, TextStream
-from secondpass.llm.names import load_llm
+from secondpass.llm.providers import load_llm
 from secondpass.llm.types import Completion, Prompt, Stop
 
 __all__ = [

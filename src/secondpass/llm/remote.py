@@ -15,10 +15,8 @@ from secondpass.llm.base import LLM, AsyncTextStream, TextStream
 from secondpass.llm.transport import Reply, Request, Transport
 from secondpass.llm.types import Completion, Prompt
 from secondpass.llm.wire import Dialect, error_text
-from secondpass.remote.address import check_base_url, shown
-from secondpass.remote.client import Key
-from secondpass.remote.retry import is_retryable
-from secondpass.remote.retrying import Deadline, pause
+from secondpass.remote.client import Key, check_base_url, shown
+from secondpass.remote.retry import Deadline, is_retryable, pause
 from secondpass.remote.sse import Event, Events
 
 Talk = Generator[Request | float, Reply | None, Reply]

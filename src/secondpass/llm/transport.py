@@ -10,8 +10,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from secondpass.remote.http import load_httpx
-from secondpass.remote.retrying import Deadline
+from secondpass.remote.client import load_httpx
+from secondpass.remote.retry import Deadline
 
 if TYPE_CHECKING:
     import ssl

@@ -1,18 +1,25 @@
-"""One query, taken apart: tokens, layers, head, and what is left."""
+"""One query, taken apart: tokens, layers, head, and what is left.
+
+How many documents a second a reranker reads, and how long a query takes.
+
+A question and texts to measure with, where the user gives none.
+"""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from secondpass.errors import ModelError
 from secondpass.inference.tokenizer import Tokeniser, Tokens
-from secondpass.profiling.layers import by_layer
-from secondpass.profiling.ort_events import Operator, Run
-from secondpass.profiling.recording import Recorded, recording
+from secondpass.profiling.ort_events import Operator, Run, by_layer
+from secondpass.profiling.record import Recorded, recording
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
@@ -184,3 +191,69 @@ def _parts(file: Path, run: Run, reader: bool) -> Mapping[str, Sequence[Operator
     if (file.parent / COMPRESS).is_file():
         return {READING: run.operators}
     return {f"encoder {part}": found for part, found in by_layer(run.operators).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Queries of so many documents: `p50`, `p95` are milliseconds a query.
+
+    `documents_per_second` is that of the median query; `first` is the milliseconds of the
+    first query, which a reader spends on documents that it has not read before.
+    """
+
+    documents: int
+    rounds: int
+    first: float
+    p50: float
+    p95: float
+    documents_per_second: float
+
+
+def measure_rates(
+    reranker: BaseReranker,
+    query: str,
+    documents: Sequence[DocumentLike],
+    *,
+    rounds: int = 5,
+    max_length: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Rates:
+    """Rank the documents once and then `rounds` times more, for queries that differ.
+
+    The query gets a number, so that nothing made for it before can be used again.
+    """
+    reranker.rerank("a question to warm up with", ["A text to warm up with."])
+    times = []
+    for turn in range(rounds + 1):
+        started = time.perf_counter()
+        reranker.rerank(f"{query} {turn}", documents, max_length=max_length)
+        times.append((time.perf_counter() - started) * 1000)
+        if progress is not None:
+            progress(turn + 1, rounds + 1)
+    later = times[1:]
+    median = float(np.median(later))
+    return Rates(
+        documents=len(documents),
+        rounds=rounds,
+        first=times[0],
+        p50=median,
+        p95=float(np.percentile(later, 95)),
+        documents_per_second=1000 * len(documents) / median,
+    )
+
+
+QUESTION = "Which engine crossed the river?"
+_WORDS = (
+    *("river", "engine", "treaty", "carbon", "teacher", "market", "cell", "orbit", "bridge"),
+    *("winter", "language", "museum", "protein", "harbour", "senate", "violin", "desert"),
+    *("railway", "theory", "garden", "the", "of", "and", "in", "to", "was", "for"),
+)
+
+
+def sample_texts(count: int, words: int) -> list[str]:
+    """Return `count` different texts of `words` words, the same ones each time.
+
+    They mean nothing: how long a model takes depends on lengths alone.
+    """
+    chooser = random.Random(0)
+    return [" ".join(chooser.choices(_WORDS, k=words)) for _ in range(count)]

@@ -1,11 +1,21 @@
-"""Which failures are worth another attempt, and when."""
+"""Which failures are worth another attempt, and when.
+
+How long an answer may take, and how long to wait for another try.
+
+How often a request to a provider is sent again.
+"""
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from secondpass.errors import InputError, LLMError
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -52,3 +62,69 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     return max(0.0, (then - (datetime.now(UTC) if now is None else now)).total_seconds())
+
+
+# A server that asks for a longer pause than this is out of order, not busy.
+_PATIENCE_SECONDS = 120.0
+
+
+@dataclass
+class Deadline:
+    """A moment in time until which everything must be done; None of `seconds` is never."""
+
+    seconds: float | None
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, 0 at least."""
+        if self.seconds is None:
+            return math.inf
+        return max(0.0, self._started + self.seconds - time.monotonic())
+
+    def check(self, where: str) -> None:
+        """Raise `LLMError` if the time is over."""
+        if self.left <= 0:
+            raise LLMError(
+                f"The language model did not answer within {self.seconds:g} s",
+                where=where,
+                fix="Raise `deadline`, or ask a faster model.",
+            )
+
+
+def pause(attempt: int, headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait before the next try, or None for too long to wait.
+
+    What the server asks for is obeyed up to two minutes; else it is `backoff`.
+    """
+    asked = retry_after(headers)
+    if asked is None:
+        return backoff(attempt)
+    return asked if asked <= _PATIENCE_SECONDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """How often a failed request is sent again, and after how long.
+
+    - `times`: after the first attempt, 0 or more.
+    - `first`, `longest`: seconds before the first repetition, and at most; see `backoff`.
+      A server that says how long to wait (Retry-After) is obeyed instead.
+
+    Raises `InputError` for anything else.
+    """
+
+    times: int = 2
+    first: float = 0.5
+    longest: float = 8.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 0:
+            raise InputError(f"retries must be a whole number of 0 or more, not {self.times!r}")
+        if not 0 <= self.first <= self.longest:
+            raise InputError(f"first must be from 0 to {self.longest}, not {self.first!r}")
+
+    def wait(self, attempt: int, headers: Mapping[str, str] | None = None) -> float:
+        """Return the seconds to wait after failed attempt number `attempt`, from 0."""
+        asked = None if headers is None else retry_after(headers)
+        return backoff(attempt, self.first, self.longest) if asked is None else asked

@@ -1,14 +1,21 @@
-"""The contract of every reranker: how scores become a response."""
+"""The contract of every reranker: how scores become a response.
+
+Results that are likely enough to be relevant.
+
+From scores to results: the order of a response.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
+from secondpass.errors import InputError, ModelError
 from secondpass.observe import stage
 from secondpass.rerank.inputs import (
     DocumentLike,
@@ -19,12 +26,12 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.likely import likely
-from secondpass.rerank.results import ranked
 from secondpass.rerank.scoring_options import Reading
 from secondpass.rerank.windowing import Passages, parse_passages
 from secondpass.types import (
     Candidate,
+    FirstStageScores,
+    RankedDocument,
     RerankResponse,
     ScoreKind,
     Status,
@@ -33,6 +40,86 @@ from secondpass.types import (
 
 if TYPE_CHECKING:
     from secondpass.rerank.precomputed.store import StateStore
+
+
+def likely(
+    results: Sequence[RankedDocument], least: float, model: str
+) -> tuple[list[RankedDocument], str | None]:
+    """Return the results with a probability of at least `least`, and why there are none.
+
+    What was not scored has no probability and is dropped with them; where nothing was scored
+    at all, since something else stood in for the model, everything stays. Raises `InputError`
+    for a model that scores without giving probabilities.
+    """
+    if not any(r.scored for r in results):
+        return [*results], None
+    if any(r.scored and r.probability is None for r in results):
+        raise InputError(
+            "min_probability cannot be applied",
+            where=f"model {model}",
+            why="it gives no probabilities",
+            fix="Calibrate it with: secondpass calibrate",
+        )
+    kept = [r for r in results if r.probability is not None and r.probability >= least]
+    if kept or not results:
+        return kept, None
+    best = max((r.probability for r in results if r.probability is not None), default=0.0)
+    return [], (
+        f"no good answer: the likeliest of {len(results)} has a probability of {best:.3f}, "
+        f"and at least {least:g} was asked for"
+    )
+
+
+def ranked(
+    candidates: Sequence[Candidate], scored: Scored, return_documents: bool
+) -> list[RankedDocument]:
+    """Return the candidates by falling score; ties by first-stage rank, then by id.
+
+    Raises ModelError for a score that is not a finite number.
+    """
+    for position, score in enumerate(scored.scores):
+        if not math.isfinite(score.value):
+            raise ModelError(
+                f"The model scored document {position} with {score.value}",
+                fix="Run: secondpass doctor",
+            )
+    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
+
+    def order(i: int) -> tuple[float, bool, int, str, int]:
+        score, name = scored.scores[i], candidates[i].document.id or ""
+        return (-score.value, not score.scored, ranks[i], name, i)
+
+    return [
+        _result(rank, i, candidates[i], ranks[i], scored, return_documents)
+        for rank, i in enumerate(sorted(range(len(candidates)), key=order), start=1)
+    ]
+
+
+def _result(
+    rank: int,
+    index: int,
+    candidate: Candidate,
+    first_rank: int,
+    scored: Scored,
+    return_documents: bool,
+) -> RankedDocument:
+    score = scored.scores[index]
+    first = FirstStageScores(first_rank, candidate.score, candidate.bm25, candidate.vector)
+    return RankedDocument(
+        index=index,
+        rank=rank,
+        score=score.value,
+        # A score that no model gave can be compared with nothing outside its response.
+        score_kind=scored.kind if score.scored else ScoreKind.RANK,
+        first_stage=first,
+        id=candidate.document.id,
+        document=candidate.document if return_documents else None,
+        probability=score.probability,
+        windows=score.windows,
+        unread=score.unread,
+        parts=score.parts,
+        scored=score.scored,
+    )
 
 
 @dataclass(frozen=True, slots=True)

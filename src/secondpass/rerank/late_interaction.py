@@ -1,7 +1,13 @@
-"""A late-interaction model over a model folder, shaped like ColBERT."""
+"""A late-interaction model over a model folder, shaped like ColBERT.
+
+How well the tokens of a query are met by those of a document.
+
+Late interaction over what a reader keeps of documents: nothing but the query is encoded.
+"""
 
 from __future__ import annotations
 
+import copy
 import string
 from collections.abc import Iterator, Sequence
 
@@ -9,15 +15,100 @@ import numpy as np
 
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.encoder import each_batch
-from secondpass.inference.model_folder import ModelFolder
-from secondpass.inference.positions import longest_input
+from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
 from secondpass.inference.tokenizer import Tokeniser, TokenSequence
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.maxsim import maxsim, unit
-from secondpass.rerank.rerank_windows import LEAST_DOCUMENT, pieces
+from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.windowing import LEAST_DOCUMENT, pieces
 from secondpass.types import Candidate, ScoreKind
+
+
+def unit(vectors: Float32) -> Float32:
+    """Return the rows with length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-9), dtype=np.float32)
+
+
+def maxsim(query: Float32, document: Float32) -> float:
+    """Return the mean over the query's tokens of the highest cosine in the document.
+
+    Both are [tokens, dimension] with rows of unit length. A document or a query without
+    tokens gives -1. ColBERT sums where this takes the mean, which orders alike and does not
+    grow with the query. Source: Khattab and Zaharia, SIGIR 2020.
+    """
+    if not len(query) or not len(document):
+        return -1.0
+    return float((query @ document.T).max(axis=1).astype(np.float64).mean())
+
+
+_KEPT_GROUP = 256
+
+
+class KeptMaxSim(BaseReranker):
+    """Scores a document by `maxsim` over a reader's records; the reading layers do not run.
+
+    `reader` is a `Reader` or what wraps one, such as `Reranker()`; an index gives it the
+    records that it keeps. Scores are similarities from -1 to 1. What it is worth is in
+    docs/explanation/late-interaction.md. Raises `InputError` for a reranker that keeps none.
+    """
+
+    def __init__(self, reader: BaseReranker) -> None:
+        if not isinstance(reader.base, Reader):
+            raise InputError(
+                f"{reader.model!r} keeps no states of tokens",
+                fix="Give a reader, such as Reranker('bundled').",
+            )
+        self.reader = reader.base
+
+    @property
+    def model(self) -> str:
+        """The name of the reader, and that only its states are used."""
+        return f"{self.reader.model} (MaxSim)"
+
+    @property
+    def base(self) -> BaseReranker:
+        """The reader, whose records an index keeps."""
+        return self.reader
+
+    def with_states(self, store: StateStore) -> KeptMaxSim:
+        """Return this with a reader that keeps records there."""
+        twin = copy.copy(self)
+        twin.reader = self.reader.with_states(store)
+        return twin
+
+    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+        """Score each candidate by its best windows."""
+        question = self.reader.question(query)
+        met = _vectors(self.reader.compressed(question))
+        texts = reading.texts(candidates)
+        search = self.reader.search(question, list(dict.fromkeys(texts)), reading)
+        keys = list(dict.fromkeys(key for cut in search.cuts.values() for key in cut.keys))
+        found: dict[bytes, float] = {}
+        for start in range(0, len(keys), _KEPT_GROUP):
+            records = search.records.get(keys[start : start + _KEPT_GROUP])
+            found |= {key: maxsim(met, _vectors(record)) for key, record in records.items()}
+        scores = {}
+        for text, cut in search.cuts.items():
+            value = reading.passages.combine([found[key] for key in cut.keys])
+            scores[text] = Score(value, None, len(cut.keys), cut.unread)
+        return Scored(
+            [scores[text] for text in texts],
+            ScoreKind.SIMILARITY,
+            pairs=sum(len(cut.keys) for cut in search.cuts.values()),
+            tokens=question.tokens + search.records.tokens,
+            reason=search.records.reason,
+        )
+
+
+def _vectors(record: Record) -> Float32:
+    """Return the unit vectors of a record's tokens, without the special ones at its ends."""
+    codes = record.codes[1:-1].astype(np.float32)
+    return unit(codes * record.scales[1:-1, None].astype(np.float32))
+
 
 # So many windows are held at once, whatever the number of candidates.
 _GROUP = 128

@@ -1,12 +1,18 @@
-"""Long documents: cut into overlapping windows, scored one by one, put together again."""
+"""Long documents: cut into overlapping windows, scored one by one, put together again.
+
+Head and body of a document as pieces that fit a window.
+
+Pairs of query and document as token windows that fit the model; the query stays whole.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
+from secondpass.inference.tokenizer import Tokeniser, Tokens, TokenSequence
 
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
 _KNOWN = ("max", "mean", "first", "top-2-mean")
@@ -81,3 +87,108 @@ def parse_passages(value: str | Passages | None) -> Passages:
     if value is None:
         return Passages()
     return value if isinstance(value, Passages) else Passages(value)
+
+
+LEAST_DOCUMENT = 16
+"""A window must leave the document at least this many tokens to be worth reading."""
+
+# So many texts are tokenised at once: what a tokenizer says of a token is far more than its id.
+_TEXTS_AT_ONCE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of one document, and how many characters of it are in none of them.
+
+    `spans` says where each stands in the body, in characters.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    unread: int
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The token ids of one document's windows, and how many characters are in none.
+
+    `spans` says where each stands in the body, in characters.
+    """
+
+    ids: tuple[list[int], ...]
+    unread: int
+    spans: tuple[tuple[int, int], ...]
+
+
+def pieces(
+    tokeniser: Tokeniser, texts: Sequence[tuple[str, str]], *, room: int, passages: Passages
+) -> Iterator[Pieces]:
+    """Yield the pieces of each (head, body), of at most `room` tokens each.
+
+    The head stands on every piece. Where head and body do not fit together, a head longer
+    than half of the room is cut there.
+    """
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        some = texts[start : start + _TEXTS_AT_ONCE]
+        heads = tokeniser.encode([head for head, _ in some], limit=room)
+        bodies = tokeniser.encode([body for _, body in some], limit=room * passages.most + 1)
+        for head, body in zip(heads, bodies, strict=True):
+            kept = len(head.ids)
+            if kept > room // 2 and kept + len(body.ids) > room:
+                kept = room // 2
+            spans = passages.windows(len(body.ids), room - kept)
+            yield Pieces(
+                tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
+                _unread(head, kept) + _unread(body, spans[-1][1]),
+                tuple((_end(body, start), _end(body, end)) for start, end in spans),
+            )
+
+
+def _end(tokens: Tokens, count: int) -> int:
+    """Return where the first `count` tokens end, in characters."""
+    return tokens.ends[count - 1] if count else 0
+
+
+def _unread(tokens: Tokens, read: int) -> int:
+    if read >= len(tokens.ids) and (not tokens.ids or tokens.complete):
+        return 0
+    return tokens.characters - _end(tokens, read)
+
+
+def windows(
+    tokeniser: Tokeniser,
+    query: str,
+    texts: Sequence[tuple[str, str]],
+    *,
+    max_length: int,
+    longest: int,
+    passages: Passages,
+) -> list[Windows]:
+    """Return the windows of each (head, body), of at most `max_length` tokens each.
+
+    The query is never cut. Where head and body do not fit together, a head longer than
+    half of what is left is cut there. If the query leaves too little of `max_length`,
+    windows grow up to `longest`, what the model can read; a query too long even for that
+    raises `InputError`.
+    """
+    template = tokeniser.pair
+    (question,) = tokeniser.encode([query], limit=longest)
+    fixed = len(question.ids) + template.special
+    length = max(max_length, min(longest, fixed + LEAST_DOCUMENT))
+    room = length - fixed
+    if room < LEAST_DOCUMENT:
+        raise InputError(
+            "The query is too long for the model",
+            where=f"query {query[:40]!r}…",
+            why=f"it has {len(question.ids)} tokens or more and may have at most "
+            f"{longest - template.special - LEAST_DOCUMENT}",
+            fix="Shorten the query, or use a model that reads longer texts.",
+        )
+    return [
+        Windows(
+            tuple(template.join(question.ids, ids) for ids in piece.ids),
+            piece.unread,
+            piece.spans,
+        )
+        for piece in pieces(tokeniser, texts, room=room, passages=passages)
+    ]

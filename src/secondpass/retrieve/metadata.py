@@ -1,13 +1,91 @@
-"""Metadata as JSON that comes back as it was."""
+"""Metadata as JSON that comes back as it was.
+
+Filters: SQL conditions over metadata, checked before they are used.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from secondpass.errors import InputError
+from secondpass.errors import FilterError, InputError, nearest
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+_NO_FIELD = re.compile(
+    r"(?:No field named|Column) [`\"']?([^`\"'\s]+?)[`\"']?(?:\.|,| does not)"
+)
+_SOURCE = re.compile(r",?\s*(?:/[\w.@/+-]+|[\w.-]+)\.rs:\d+:\d+")
+_NOISE = re.compile(
+    r"Invalid (?:user )?input[,:] ?|Schema error: |Error during planning: "
+    r"|Error resolving filter expression .*?: (?=Invalid|Received|Error|There)",
+    re.DOTALL,
+)
+
+
+def quoted(text: str) -> str:
+    """Return the text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_of(column: str, values: list[str]) -> str:
+    """Return the SQL condition that a column holds one of these texts."""
+    return f"{column} IN ({', '.join(quoted(v) for v in values)})" if values else "false"
+
+
+def in_parts(column: str, values: list[str], size: int = 10_000) -> Iterator[str]:
+    """Yield conditions that together hold where a column has one of these texts."""
+    for start in range(0, len(values), size):
+        yield one_of(column, values[start : start + size])
+
+
+def check_shape(condition: str, fields: Mapping[str, str]) -> None:
+    """Raise FilterError for what no store should be asked: nothing, or two statements."""
+    why = None
+    if not isinstance(condition, str):
+        why = f"it is a {type(condition).__name__}, not text"
+    elif not condition.strip():
+        why = "it is empty"
+    elif ";" in _QUOTED.sub("", condition):
+        why = "it has a semicolon, and only one condition can be given"
+    if why is not None:
+        raise FilterError(
+            "the filter cannot be used", where=repr(condition), why=why, fix=_known(fields)
+        )
+
+
+def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> FilterError:
+    """Return the error for a condition that the store refused, in the user's terms."""
+    missing = _NO_FIELD.search(reason)
+    if missing is not None:
+        name = missing.group(1)
+        near = nearest(name, fields)
+        hint = f"{near} " if near.startswith("Did") else ""
+        return FilterError(
+            "the filter names an unknown field",
+            where=condition,
+            why=f"no document has {name!r} as metadata that can be filtered on",
+            fix=hint + _known(fields),
+        )
+    why = _SOURCE.sub("", _NOISE.sub("", reason)).strip().rstrip(".")
+    hint = ""
+    if "Date32" in why:
+        hint = "Write dates as date '2024-12-31'. "
+    elif "Timestamp" in why:
+        hint = "Write times as timestamp '2024-12-31 23:59:59' (UTC). "
+    return FilterError(
+        "the filter cannot be understood", where=condition, why=why, fix=hint + _known(fields)
+    )
+
+
+def _known(fields: Mapping[str, str]) -> str:
+    if not fields:
+        return "No document here has metadata to filter on."
+    listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(fields.items()))
+    return f"Fields: {listed}. Example: year >= 2015 AND source = 'docs'"
+
 
 _TAG = "$sp"
 

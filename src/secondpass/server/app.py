@@ -21,10 +21,10 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
-from secondpass.server import openai, searching
+from secondpass.server import knowledgesdk, openai
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import NoStrangers
-from secondpass.server.access.timely import Timely
+from secondpass.server.access.slow_clients import Timely
 from secondpass.server.api_v1 import native
 from secondpass.server.cloudflare import AISearch, responses
 from secondpass.server.health import About
@@ -32,7 +32,6 @@ from secondpass.server.mcp.routes import OverHttp
 from secondpass.server.request_handler import Answering
 from secondpass.server.rerank_dialects import (
     cohere,
-    detect,
     infinity,
     jina,
     mixedbread,
@@ -42,7 +41,13 @@ from secondpass.server.rerank_dialects import (
     weaviate_container,
 )
 from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.routes import Choose, endpoint, score_endpoint
+from secondpass.server.rerank_dialects.routes import (
+    Choose,
+    endpoint,
+    on_rerank,
+    on_v1_rerank,
+    score_endpoint,
+)
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import RerankService
 from secondpass.server.telemetry.metrics import Metrics
@@ -133,12 +138,12 @@ def _over_grpc(answering: Answering, classes: Classes) -> OverGrpc:
 
 def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]:
     posted: dict[str, Dialect | Choose] = {
-        "/v1/rerank": detect.on_v1_rerank,
-        "/v1/v1/rerank": detect.on_v1_rerank,
+        "/v1/rerank": on_v1_rerank,
+        "/v1/v1/rerank": on_v1_rerank,
         "/v2/rerank": cohere.V2,
         "/v1/v2/rerank": cohere.V2,
         "/v1/reranking": mixedbread.MIXEDBREAD,
-        "/rerank": detect.on_rerank,
+        "/rerank": on_rerank,
         "/cohere/v1/rerank": cohere.V1,
         "/cohere/v2/rerank": cohere.V2,
         "/jina/v1/rerank": jina.JINA,
@@ -163,11 +168,11 @@ def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(answering)
-    public = searching.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
+    public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
     return [
         *routes,
         *openai.routes(answering),
-        *searching.routes(answering, public=public),
+        *knowledgesdk.routes(answering, public=public),
         *weaviate_routes(answering, classes),
         *cloudflare.routes,
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from secondpass.errors import InputError, ModelNotFoundError, ProviderError, SecondpassError
-from secondpass.server.scheduler.jobs import GoneError, LateError, OverloadedError
+from secondpass.server.scheduler.queue import GoneError, LateError, OverloadedError
 
 
 class Problem(Exception):

@@ -110,7 +110,7 @@ class Collection:
 
         `chunk_tokens`, `overlap`: how these are cut, if otherwise than the index says.
         """
-        from secondpass.server.scheduler.queued_encoder import QueuedEncoder
+        from secondpass.server.scheduler.scheduled_models import QueuedEncoder
 
         index = self.index
         encoder = QueuedEncoder(index.ingest_embedder(), self._queue)

@@ -1,17 +1,27 @@
-"""What is known of the request that is being answered, for logs, counts and traces."""
+"""What is known of the request that is being answered, for logs, counts and traces.
+
+One request and what is known of it while it is answered.
+"""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+
+from secondpass.server.access.api_keys import ANYBODY, KeyEntry
+from secondpass.server.http_errors import Problem
+from secondpass.server.rerank_dialects.responses import message
 
 if TYPE_CHECKING:
     from secondpass.server.access.api_keys import KeyEntry
-    from secondpass.server.exchange import Exchange
 
 
 @dataclass(slots=True)
@@ -57,3 +67,35 @@ def answering_for(seen: Seen) -> Iterator[None]:
         yield
     finally:
         _seen.reset(token)
+
+
+REQUEST_ID = "x-request-id"
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Fail = Callable[[Problem, str], Any]
+"""Makes JSON of a problem and a request's id, as a dialect has it."""
+
+
+def request_id(request: Request) -> str:
+    """Return the id that a request brought, if it is a plain one, or a new one."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request: who asks whom, by which id, and how much."""
+
+    request: Request
+    dialect: str = "unknown"
+    fail: Fail = message
+    caller: KeyEntry = ANYBODY
+    documents: int = 0
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        seen = current()
+        if seen is not None:
+            seen.exchange = self
+        if not self.id:
+            self.id = request_id(self.request) if seen is None else seen.id

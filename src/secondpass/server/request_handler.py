@@ -11,14 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from secondpass.errors import SecondpassError
-from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile
-from secondpass.server.access.credentials import key_in
+from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
-from secondpass.server.exchange import Exchange, Fail
 from secondpass.server.http_errors import Problem, failure_of, problem_of
-from secondpass.server.http_json import Body, read_body
-from secondpass.server.reply import Reply
-from secondpass.server.request_context import current
+from secondpass.server.http_json import Body, Reply, read_body
+from secondpass.server.request_context import Exchange, Fail, current
 from secondpass.server.rerank_dialects.schemas import Ask
 from secondpass.server.state import RerankService
 from secondpass.server.telemetry.middleware import refused

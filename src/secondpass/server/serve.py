@@ -37,7 +37,7 @@ def run(
         import uvicorn  # noqa: F401 - missing is better told before models are loaded
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
-    from secondpass.server.telemetry.otel import traces_wanted
+    from secondpass.server.telemetry.tracing import traces_wanted
 
     with logging_as(log, log_level):
         app = create_app(settings, traces=traces_wanted(otel))

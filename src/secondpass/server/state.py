@@ -21,8 +21,7 @@ from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import Problem, problem_of
 from secondpass.server.rerank_dialects.schemas import Ask
-from secondpass.server.scheduler.jobs import OverloadedError
-from secondpass.server.scheduler.queue import WorkQueue
+from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
     Queued,

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from starlette.responses import StreamingResponse
 
 from secondpass.errors import SecondpassError
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem, problem_of
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 from secondpass.server.telemetry.middleware import refused
 

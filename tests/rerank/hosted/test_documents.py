@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Document, ScoreKind
-from secondpass.inference.unicode import clean
+from secondpass.inference.tokenizer import clean
 from secondpass.rerank.hosted import Hosted
-from secondpass.rerank.hosted.documents import to_yaml
 from secondpass.rerank.hosted.jina import Jina
+from secondpass.rerank.hosted.provider import to_yaml
 from tests.loopback.clients import client
 from tests.loopback.server import Loopback
 

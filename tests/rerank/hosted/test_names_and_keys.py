@@ -8,8 +8,7 @@ import pytest
 
 from secondpass import Hosted, InputError, ModelError, Reranker
 from secondpass.errors import ModelNotFoundError
-from secondpass.remote.address import shown
-from secondpass.remote.client import Key
+from secondpass.remote.client import Key, shown
 from secondpass.rerank.hosted import provider_names, split_name
 from tests.loopback.clients import client
 from tests.loopback.dialects import KEY

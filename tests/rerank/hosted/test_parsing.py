@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.remote.hosted_retrying import Retrying
+from secondpass.remote.retry import Retrying
 from secondpass.rerank.hosted.cohere import Cohere
-from secondpass.rerank.hosted.parsing import message_of, scores_by_index
-from secondpass.rerank.hosted.provider import Call, Provider, Reply
-from secondpass.rerank.hosted.table import BUILT_IN, load_provider
+from secondpass.rerank.hosted.provider import Call, Provider, Reply, message_of, scores_by_index
+from secondpass.rerank.hosted.registry import BUILT_IN, load_provider
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

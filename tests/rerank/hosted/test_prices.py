@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import InputError
-from secondpass.rerank.hosted.registry import load_prices
-from secondpass.rerank.hosted.table import provider_names, split_name
+from secondpass.rerank.hosted.registry import load_prices, provider_names, split_name
 from tests.loopback.clients import client
 from tests.loopback.server import Loopback
 

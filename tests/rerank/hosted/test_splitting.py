@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secondpass.rerank.hosted.fan_out import estimate, size, split
 from secondpass.rerank.hosted.provider import Limits
-from secondpass.rerank.hosted.splitting import estimate, size, split
 from tests.loopback.clients import client
 from tests.loopback.server import Loopback
 

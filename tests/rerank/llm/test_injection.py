@@ -6,7 +6,7 @@ import pytest
 
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
 from secondpass.testing.attacks import ATTACKS
-from secondpass.testing.obedient import ObedientLLM
+from secondpass.testing.llm import ObedientLLM
 
 QUERY = "watering tomatoes balcony summer"
 TEXTS = [

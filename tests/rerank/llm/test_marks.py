@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.rerank.llm.marks import Marker, harmless
+from secondpass.rerank.llm.prompts import Marker, harmless
 
 texts = st.lists(st.text(max_size=60), min_size=1, max_size=8)
 

@@ -10,8 +10,7 @@ from secondpass import BaseReranker, InputError, Reranker, ScoreKind, Status
 from secondpass.errors import LLMError
 from secondpass.llm import LLM, Completion, Prompt, Stop
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, PromptTemplate, Setwise
-from secondpass.testing.llm import ScriptedLLM
-from secondpass.testing.overlap import OverlapLLM
+from secondpass.testing.llm import OverlapLLM, ScriptedLLM
 
 DOWN = LLMError("down", retryable=True)
 

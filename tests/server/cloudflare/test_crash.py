@@ -20,8 +20,7 @@ import pytest
 from secondpass.errors import IndexStoreError
 from secondpass.server.cloudflare.database import FILE, Database
 from secondpass.server.cloudflare.items import Items
-from secondpass.server.cloudflare.jobs import Jobs
-from secondpass.server.cloudflare.work import MOST_ATTEMPTS, Work
+from secondpass.server.cloudflare.jobs import MOST_ATTEMPTS, Jobs, Work
 from tests.server.cloudflare.conftest import ACCOUNT, BREAD, FRANCE, WHALES, keys, put, search
 
 PATH = "/ai-search/namespaces/default/instances/docs"

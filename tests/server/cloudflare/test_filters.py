@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.lance.store import LanceStore
 from secondpass.retrieve.store_protocol import Passage
-from secondpass.server.cloudflare.conditions import holds, sql
-from secondpass.server.cloudflare.fields import (
+from secondpass.server.cloudflare.filters import (
     Field,
     columns,
     fields_of,
     folder_of,
+    holds,
     kept,
+    read_filter,
+    read_legacy_filter,
+    sql,
 )
-from secondpass.server.cloudflare.filters import read_filter
-from secondpass.server.cloudflare.given_metadata import read_metadata, warnings
-from secondpass.server.cloudflare.legacy_filters import read_legacy_filter
 from secondpass.server.cloudflare.schemas import CustomField
+from secondpass.server.cloudflare.uploads import read_metadata, warnings
 from secondpass.server.http_errors import Problem
 
 CUSTOM: list[CustomField] = [

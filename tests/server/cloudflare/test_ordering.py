@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.retrieve.chunking import passages
-from secondpass.server.cloudflare.boosting import boosted
-from secondpass.server.cloudflare.expanding import joined
-from secondpass.server.cloudflare.fields import fields_of
-from secondpass.server.cloudflare.found import Found
-from secondpass.server.cloudflare.fusing import fused
-from secondpass.server.cloudflare.rates import Rates
+from secondpass.server.cloudflare.filters import fields_of
+from secondpass.server.cloudflare.public_access import Rates
+from secondpass.server.cloudflare.retrieval import Found, fused
 from secondpass.server.cloudflare.schemas import Likeness
-from secondpass.server.cloudflare.search_cache import Asked, SimilarityCache
-from secondpass.server.cloudflare.similarity import alike, fingerprint, jaccard
+from secondpass.server.cloudflare.search import joined
+from secondpass.server.cloudflare.search_cache import (
+    Asked,
+    SimilarityCache,
+    alike,
+    fingerprint,
+    jaccard,
+)
+from secondpass.server.cloudflare.search_plan import boosted
 from secondpass.server.http_errors import Problem
 from secondpass.types import Document
 

@@ -15,22 +15,25 @@ from hypothesis import strategies as st
 
 from scripts.protocol import COMPILED, compiled
 from secondpass.server.http_errors import Problem
-from secondpass.server.weaviate.filters import to_sql
-from secondpass.server.weaviate.grpc.filters import where_of
+from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
 from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteRequest,
     BatchObjectsRequest,
     Filters,
     SearchRequest,
     Vectors,
+    chosen_of,
     decoded,
+    properties_of,
 )
-from secondpass.server.weaviate.grpc.objects import object_of
-from secondpass.server.weaviate.grpc.refusing import MOST_PARTS, refuse_unsupported
-from secondpass.server.weaviate.grpc.search_request import arguments_of, asked_of
-from secondpass.server.weaviate.grpc.values import chosen_of, properties_of
-from secondpass.server.weaviate.grpc.vectors import named_vectors
-from secondpass.server.weaviate.where import MOST_LEVELS, read_where
+from secondpass.server.weaviate.grpc.replies import object_of
+from secondpass.server.weaviate.grpc.search_request import (
+    arguments_of,
+    asked_of,
+    named_vectors,
+    where_of,
+)
+from secondpass.server.weaviate.grpc.service import MOST_PARTS, refuse_unsupported
 from tests.server.weaviate.plain_where import KINDS
 from tests.server.weaviate.test_where import DEFINITION, filters
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondpass.server.weaviate.answers import MOST_SEARCHES
-from secondpass.server.weaviate.graphql_execute import MOST_FIELDS
+from secondpass.server.weaviate.graphql_execute import MOST_FIELDS, MOST_SEARCHES
 from tests.server.weaviate.conftest import Database, text_property
 
 

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.server.http_errors import Problem
-from secondpass.server.weaviate.autocut import autocut
-from secondpass.server.weaviate.autoschema import grown
 from secondpass.server.weaviate.class_definition import declared_class, language_of, read_class
-from secondpass.server.weaviate.datatypes import moment
 from secondpass.server.weaviate.names import class_name, object_id, property_name
-from secondpass.server.weaviate.tokens import BETWEEN, TOKENIZATIONS, stored, tokens
+from secondpass.server.weaviate.properties import BETWEEN, TOKENIZATIONS, moment, stored, tokens
+from secondpass.server.weaviate.search import autocut
+from secondpass.server.weaviate.writes import grown
 
 zones = st.builds(
     lambda minutes: timezone(timedelta(minutes=minutes)), st.integers(-14 * 60, 14 * 60)

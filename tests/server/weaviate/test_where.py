@@ -18,10 +18,9 @@ from secondpass.server.weaviate.class_definition import (
     declared_class,
     read_class,
 )
-from secondpass.server.weaviate.filters import to_sql
+from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
 from secondpass.server.weaviate.objects import StoredObject
 from secondpass.server.weaviate.properties import checked_values
-from secondpass.server.weaviate.where import MOST_LEVELS, read_where
 from tests.server.weaviate.plain_where import KINDS, TOKENIZATION, matches
 
 DAYS = ["0001-01-01T00:00:00Z", "2024-12-31T23:59:59.5+02:00", "9999-12-31T23:59:59Z"]

@@ -8,9 +8,14 @@ from html import escape
 from secondpass._version import __version__
 from secondpass.evaluate.harm import Harm, Move
 from secondpass.evaluate.probabilities import Probabilities
-from secondpass.evaluate.report.figures import bound_plot, depth_plot, latency_plot, record_plot
-from secondpass.evaluate.report.reliability_plot import reliability_plot
-from secondpass.evaluate.report.standalone import style
+from secondpass.evaluate.report.figures import (
+    bound_plot,
+    depth_plot,
+    latency_plot,
+    record_plot,
+    reliability_plot,
+)
+from secondpass.evaluate.report.svg import style
 from secondpass.evaluate.study import Result, Study
 from secondpass.evaluate.verdict import (
     agreement,

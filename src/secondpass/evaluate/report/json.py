@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from secondpass.evaluate.effect import Effect
+from secondpass.evaluate.significance import Effect
 from secondpass.evaluate.study import Result, Study
 from secondpass.evaluate.verdict import headline, sentences, verdict
 

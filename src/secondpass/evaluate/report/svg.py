@@ -1,4 +1,7 @@
-"""Drawing with SVG: scales, axes, lines with bands, and labels that keep apart."""
+"""Drawing with SVG: scales, axes, lines with bands, and labels that keep apart.
+
+A picture of a report as a file of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from importlib.resources import files
 
 WIDTH, HEIGHT = 760, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 165, 28, 46
@@ -139,3 +143,13 @@ def frame(
         plot.text((x(value), y.start + 20), f"{value:g}", "tick", "middle")
     plot.line((x.start, y.start), (x.end, y.start), "axis")
     plot.text(((x.start + x.end) / 2, y.start + 38), below, "axis-name", "middle")
+
+
+def style() -> str:
+    """Return the style sheet of pages and pictures."""
+    return files("secondpass.evaluate.report").joinpath("style.css").read_text("utf-8")
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG element with its style inside, light or dark as the viewer is."""
+    return f"{svg.removesuffix('</svg>')}<style>{style()}</style></svg>\n"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 
 from secondpass.errors import InputError
-from secondpass.rerank.hosted.parsing import (
+from secondpass.rerank.hosted.provider import (
+    Call,
+    Limits,
+    Parsed,
+    Provider,
+    Reply,
+    Request,
     count_of,
     member,
     message_of,
     scores_by_index,
 )
-from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
 from secondpass.types import ScoreKind
 
 

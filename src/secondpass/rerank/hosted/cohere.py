@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from secondpass.errors import InputError
-from secondpass.rerank.hosted.parsing import amount_of, count_of, member, scores_by_index
-from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
+from secondpass.rerank.hosted.provider import (
+    Call,
+    Limits,
+    Parsed,
+    Provider,
+    Reply,
+    Request,
+    amount_of,
+    count_of,
+    member,
+    scores_by_index,
+)
 from secondpass.types import ScoreKind
 
 

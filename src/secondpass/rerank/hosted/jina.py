@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from secondpass.rerank.hosted.parsing import count_of, member, scores_by_index
-from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
+from secondpass.rerank.hosted.provider import (
+    Call,
+    Limits,
+    Parsed,
+    Provider,
+    Reply,
+    Request,
+    count_of,
+    member,
+    scores_by_index,
+)
 from secondpass.types import ScoreKind
 
 

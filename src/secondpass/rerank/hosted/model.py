@@ -1,24 +1,30 @@
-"""A reranker that asks a provider."""
+"""A reranker that asks a provider.
+
+One event loop in a thread of its own, in which all requests to providers run.
+
+So calls from any thread, and from any other event loop, share connections, limits and
+deadlines, and there is one way to send a request and not two.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import math
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from secondpass.errors import InputError, ModelNotFoundError
-from secondpass.inference.unicode import clean
-from secondpass.remote.address import find_base_url, shown
-from secondpass.remote.client import find_key
-from secondpass.remote.hosted_retrying import Retrying
+from secondpass.inference.tokenizer import clean
+from secondpass.remote.client import find_base_url, find_key, shown
+from secondpass.remote.retry import Retrying
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
-from secondpass.rerank.hosted.documents import prepare
 from secondpass.rerank.hosted.fan_out import Answer, ask
-from secondpass.rerank.hosted.loop import run
-from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider
-from secondpass.rerank.hosted.registry import load_prices
-from secondpass.rerank.hosted.table import load_provider, split_name
+from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider, prepare
+from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name
 from secondpass.rerank.hosted.transport import Transport
 from secondpass.rerank.inputs import check_count, check_number
 from secondpass.rerank.scoring_options import Reading
@@ -29,6 +35,55 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from secondpass.rerank.inputs import DocumentLike
+
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def background() -> asyncio.AbstractEventLoop:
+    """Return the running loop, starting its thread at the first call."""
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            thread = threading.Thread(
+                target=_loop.run_forever, name="secondpass-requests", daemon=True
+            )
+            thread.start()
+            atexit.register(_stop, _loop, thread)
+        return _loop
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the background loop and wait for it.
+
+    An exception that ends the waiting (Ctrl-C) ends the work too.
+    """
+    future = asyncio.run_coroutine_threadsafe(work, background())
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    if loop.is_running():
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=1)
+
+
+def _forget() -> None:
+    """In a forked child the thread is gone: the next call starts another."""
+    global _loop, _lock
+    _loop, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Hosted(BaseReranker):

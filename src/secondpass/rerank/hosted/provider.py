@@ -1,14 +1,22 @@
-"""What a provider must say: where it is, what it admits, how it is asked and answers."""
+"""What a provider must say: where it is, what it admits, how it is asked and answers.
+
+Candidates as the texts that are sent: joined, as YAML or as fields.
+
+Answers of servers, which are not trusted: every score, for every document, once.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from secondpass.errors import InputError
-from secondpass.types import ScoreKind
+from secondpass.errors import InputError, MissingExtraError
+from secondpass.inference.tokenizer import clean
+from secondpass.rerank.scoring_options import Reading, field_text
+from secondpass.types import Candidate, ScoreKind
 
 Payload = str | dict[str, str]
 """One document as it is sent: a text, or fields where the provider reads fields."""
@@ -122,3 +130,146 @@ class Provider(ABC):
                 why=f"max_length is {max_length}",
                 fix="Leave max_length out, or cut the documents.",
             )
+
+
+BLANK = "."
+"""What is sent for a text with nothing in it, which several providers refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The documents to send, the names of their fields (or none), what was cut of each."""
+
+    documents: Sequence[Payload]
+    fields: tuple[str, ...]
+    unread: Sequence[int]
+
+
+def prepare(
+    candidates: Sequence[Candidate], reading: Reading, provider: Provider, characters: int
+) -> Prepared:
+    """Return the candidates as a provider wants them, each cut to so many characters."""
+    texts = reading.texts(candidates)
+    structured = reading.template is None and any(head for head, _ in texts)
+    fields = reading.names if structured and provider.structure == "fields" else ()
+    documents: list[Payload] = []
+    unread: list[int] = []
+    for candidate, (head, body) in zip(candidates, texts, strict=True):
+        kept_head = head[:characters]
+        kept_body = body[: characters - len(kept_head)]
+        unread.append(len(head) + len(body) - len(kept_head) - len(kept_body))
+        if fields:
+            documents.append(_object(candidate, fields, len(kept_body)))
+        elif structured and head and provider.structure == "yaml":
+            whole = _object(candidate, reading.names, len(kept_body))
+            documents.append(to_yaml({k: v for k, v in whole.items() if v.strip()}))
+        else:
+            space = " " if head and reading.template is None else ""
+            text = clean(kept_head + space + kept_body)
+            documents.append(text if text.strip() else BLANK)
+    return Prepared(documents, fields, unread)
+
+
+def to_yaml(fields: dict[str, str]) -> str:
+    """Return fields as YAML in their order, the form Cohere recommends for such documents."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError(
+            "Sending documents with fields", package="PyYAML", extra="hosted"
+        ) from error
+    # PyYAML writes the rare line break U+0085 so that it is read back as a space.
+    fields = {name: value.replace("\x85", "\n") for name, value in fields.items()}
+    return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=1 << 20))
+
+
+def _object(candidate: Candidate, names: Sequence[str], last: int) -> dict[str, str]:
+    """Return the fields of one document; of the last one only so many characters."""
+    found = {n: clean(field_text(candidate.document, n) or "") for n in names}
+    found[names[-1]] = found[names[-1]][:last]
+    if not any(v.strip() for v in found.values()):
+        found[names[-1]] = BLANK
+    return found
+
+
+def scores_by_index(
+    rows: object, count: int, *, score: str, index: str = "index", low: float = -math.inf
+) -> list[float]:
+    """Return the scores in the order of the request from rows of {index, score}.
+
+    Raises `ValueError` unless each of the `count` documents has exactly one finite score
+    of at least `low` (and, where `low` is 0, at most 1).
+    """
+    if not isinstance(rows, list):
+        raise ValueError("it holds no list of results")
+    found: dict[int, float] = {}
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise ValueError("a result is not an object")
+        position = row.get(index)
+        if isinstance(position, bool) or not isinstance(position, int):
+            raise ValueError(f"a result has {index} {position!r:.40}")
+        if not 0 <= position < count:
+            raise ValueError(f"a result has {index} {position}, of {count} documents")
+        if position in found:
+            raise ValueError(f"two results have {index} {position}")
+        found[position] = number(row.get(score), score)
+    if len(found) != count:
+        raise ValueError(f"it has {len(found)} results for {count} documents")
+    values = [found[i] for i in range(count)]
+    if low == 0 and not all(0 <= v <= 1 for v in values):
+        raise ValueError("a score is not between 0 and 1")
+    return values
+
+
+def number(value: object, name: str) -> float:
+    """Return a finite number, or raise `ValueError` naming it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"a result has {name} {value!r:.40}")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError(f"a result has {name} {found}")
+    return found
+
+
+def member(body: object, *path: str) -> Any:
+    """Return what stands at a path of keys, or None where any of them is missing."""
+    for key in path:
+        if not isinstance(body, Mapping):
+            return None
+        body = body.get(key)
+    return body
+
+
+def count_of(value: object) -> int | None:
+    """Return a number of tokens, or None for anything that is none.
+
+    What was counted is no reason to refuse sound scores.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and 0 <= value < 2**53 else None
+
+
+def amount_of(value: object) -> float | None:
+    """Return a billed amount, or None for anything that is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 2**53 else None
+
+
+def message_of(body: object) -> str | None:
+    """Return the message in an error's body, in any of the shapes that providers use."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, Sequence):
+        return message_of(body[0]) if body else None
+    if not isinstance(body, Mapping):
+        return None
+    for key in ("message", "detail", "error", "errors", "msg"):
+        if body.get(key):
+            return message_of(body[key])
+    return None

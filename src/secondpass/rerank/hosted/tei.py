@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from secondpass.errors import ModelError, ProviderError
-from secondpass.rerank.hosted.parsing import count_of, member, scores_by_index
 from secondpass.rerank.hosted.provider import (
     Call,
     Limits,
@@ -14,6 +13,9 @@ from secondpass.rerank.hosted.provider import (
     Reply,
     Request,
     Send,
+    count_of,
+    member,
+    scores_by_index,
 )
 from secondpass.types import ScoreKind
 

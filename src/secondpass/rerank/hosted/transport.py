@@ -10,13 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
-from secondpass.remote.address import shown
-from secondpass.remote.client import Key
-from secondpass.remote.hosted_retrying import Retrying
-from secondpass.remote.http import load_httpx
-from secondpass.remote.retry import is_retryable
-from secondpass.rerank.hosted.parsing import message_of
-from secondpass.rerank.hosted.provider import Reply, Request
+from secondpass.remote.client import Key, load_httpx, shown
+from secondpass.remote.retry import Retrying, is_retryable
+from secondpass.rerank.hosted.provider import Reply, Request, message_of
 
 LARGEST = 64 * 2**20
 """Bytes of an answer that are read at most: a server that never stops must not fill memory."""

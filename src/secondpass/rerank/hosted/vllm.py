@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.rerank.hosted.parsing import count_of, member, scores_by_index
-from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
+from secondpass.rerank.hosted.provider import (
+    Call,
+    Limits,
+    Parsed,
+    Provider,
+    Reply,
+    Request,
+    count_of,
+    member,
+    scores_by_index,
+)
 from secondpass.types import ScoreKind
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from secondpass.rerank.hosted.parsing import member, number
-from secondpass.rerank.hosted.provider import Call, Limits, Parsed, Provider, Reply, Request
+from secondpass.rerank.hosted.provider import (
+    Call,
+    Limits,
+    Parsed,
+    Provider,
+    Reply,
+    Request,
+    member,
+    number,
+)
 from secondpass.types import ScoreKind
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.documents import Shown
 from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
 from secondpass.rerank.llm.parse import parse_order
 from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate
+from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate, Shown
 from secondpass.types import ScoreKind
 
 _STRATEGIES = ("sliding", "tournament")

@@ -9,10 +9,8 @@ from typing import Any
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Prompt, load_llm
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.llm.documents import Shown, shown
-from secondpass.rerank.llm.marks import Marked, Marker
 from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import PromptTemplate
+from secondpass.rerank.llm.prompts import Marked, Marker, PromptTemplate, Shown, shown
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind, Status
 

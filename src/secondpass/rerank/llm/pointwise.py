@@ -9,12 +9,11 @@ from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.llm.types import Completion
 from secondpass.rerank.base import Score
-from secondpass.rerank.labels import sigmoid
-from secondpass.rerank.llm.documents import Shown
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.llm.model import LLMReranker
 from secondpass.rerank.llm.parse import Repairs, parse_grade
 from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptTemplate
+from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptTemplate, Shown
 from secondpass.types import ScoreKind
 
 MOST = 4

@@ -1,12 +1,172 @@
-"""Prompts as templates that a user can replace."""
+"""Prompts as templates that a user can replace.
+
+What a language model reads of each candidate.
+
+Documents within marks that nobody who wrote one could know.
+
+A document is data, but a language model reads it in the same stream as its instructions.
+So each stands between two lines that hold a random word, under an id that is random too:
+a text can neither end its own block, nor begin another, nor name itself or a rival. What
+could be taken for such a line, for a chat template's special token or for nothing at all
+(invisible characters) is changed. The idea is that of Hines et al., "Defending Against
+Indirect Prompt Injection Attacks With Spotlighting", 2024.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+import secrets
+import threading
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from secondpass.errors import InputError, nearest
+from secondpass.inference.tokenizer import Tokeniser, clean
+from secondpass.models import bundled_path
+from secondpass.rerank.scoring_options import Reading
+from secondpass.types import Candidate
+
+# A word that the tokenizer does not know is one token, however long it is.
+_MOST_CHARACTERS_A_TOKEN = 8
+
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The distinct texts of a list of candidates.
+
+    `texts` and `unread` (characters left out) are of the distinct texts, in the order in
+    which they are found; `places` has the position of each candidate's text in them.
+    """
+
+    texts: tuple[str, ...]
+    unread: tuple[int, ...]
+    places: tuple[int, ...]
+
+
+def shown(candidates: Sequence[Candidate], reading: Reading, *, tokens: int) -> Shown:
+    """Return the beginning of each candidate's text, at most so many tokens long.
+
+    Tokens are counted as the bundled embedder does, since what a server's own model counts
+    is not known here; for English the two differ by about a tenth. Candidates stand in
+    first-stage order where they have ranks, and copies of a text are shown once.
+    """
+    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
+    order = sorted(range(len(candidates)), key=lambda i: (ranks[i], i))
+    joined = [
+        clean(f"{head} {body}" if head and body else head or body)
+        for head, body in reading.texts(candidates)
+    ]
+    positions = {t: n for n, t in enumerate(dict.fromkeys(joined[i] for i in order))}
+    distinct = list(positions)
+    limit = tokens if reading.max_length is None else reading.max_length
+    ends = []
+    for text, found in zip(distinct, _tokeniser().encode(distinct, limit + 1), strict=True):
+        end = len(text) if len(found.ids) <= limit else found.ends[limit - 1]
+        ends.append(min(end, limit * _MOST_CHARACTERS_A_TOKEN))
+    return Shown(
+        tuple(text[:end] for text, end in zip(distinct, ends, strict=True)),
+        tuple(max(0, len(text) - end) for text, end in zip(distinct, ends, strict=True)),
+        tuple(positions[text] for text in joined),
+    )
+
+
+def count_tokens(text: str) -> int:
+    """Return how many tokens a text has, as the bundled embedder counts."""
+    return _tokeniser().count(text)
+
+
+def _tokeniser() -> Tokeniser:
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Tokeniser:
+    return Tokeniser(bundled_path("bundled-embedder") / "tokenizer.json")
+
+
+# Neither vowels, so that no word comes about, nor what looks like something else.
+_LETTERS = "bcdfghjkmnpqrstvwxz"
+_SIGNS = _LETTERS + "23456789"
+_ID_LENGTH, _MARK_LENGTH = 4, 10
+
+_LINE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"<(?=\|)|\[(?=/?INST\])|<(?=<SYS>>)|<(?=</SYS>>)|<(?=/?(?:s|bos|eos|start_of_turn|"
+    r"end_of_turn|im_start|im_end|system|assistant|user|think)\b)",
+    re.IGNORECASE,
+)
+
+# Joiners are part of how some scripts are written.
+_KEPT = frozenset("\n\t\u200c\u200d")
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Documents ready for a prompt: `ids` in the order of the texts."""
+
+    ids: tuple[str, ...]
+    mark: str
+    text: str
+
+
+class Marker:
+    """Gives ids and marks that depend on a secret, on the query and on the texts.
+
+    The same question gives the same prompt as long as the secret stays, so answers can be
+    compared and cached; without the secret nobody can tell it beforehand. `secret` is new
+    for each marker unless it is given.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
+        self._secret = secrets.token_bytes(16) if secret is None else secret
+
+    def mark(self, query: str, texts: Sequence[str]) -> Marked:
+        """Return the texts within marks; no id and no mark stands in any of them."""
+        seed = hashlib.blake2b(key=self._secret[:64], digest_size=32)
+        for text in (query, *texts):
+            data = text.encode("utf-8", "surrogatepass")
+            seed.update(len(data).to_bytes(8, "little") + data)
+        words = _words(seed.digest())
+        shown = [harmless(text) for text in texts]
+        everything = "\n".join([query, *shown]).lower()
+        ids: list[str] = []
+        while len(ids) < len(texts):
+            word = next(words)[:_ID_LENGTH]
+            if word not in ids and word not in everything:
+                ids.append(word)
+        mark = next(w for w in words if w not in everything)[:_MARK_LENGTH]
+        blocks = (
+            f'<document id="{name}" mark="{mark}">\n{text}\n</document mark="{mark}">'
+            for name, text in zip(ids, shown, strict=True)
+        )
+        return Marked(tuple(ids), mark, "\n".join(blocks))
+
+
+def harmless(text: str) -> str:
+    """Return a text without invisible characters and without lines that look like marks."""
+    seen = "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf"))
+    return _SPECIAL.sub(_apart, _LINE.sub("\u2039", seen))
+
+
+def _apart(found: re.Match[str]) -> str:
+    return f"{found[0]} "
+
+
+def _words(seed: bytes) -> Iterator[str]:
+    """Yield words of random signs that begin with a letter, without end."""
+    number = 0
+    while True:
+        block = hashlib.blake2b(seed + number.to_bytes(8, "little"), digest_size=32).digest()
+        drawn = "".join(_SIGNS[b % len(_SIGNS)] for b in block[1 : 1 + _MARK_LENGTH])
+        yield _LETTERS[block[0] % len(_LETTERS)] + drawn[1:]
+        number += 1
+
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 

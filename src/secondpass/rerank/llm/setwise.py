@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.documents import Shown
 from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
 from secondpass.rerank.llm.parse import parse_choice
 from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate
+from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, Shown
 from secondpass.types import ScoreKind
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.wrapping import Wrapping
+from secondpass.rerank.policies.wrapper import Wrapping
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind, Status
 

@@ -16,8 +16,8 @@ from secondpass.rerank.calibration import (
     read_calibration,
     reading_of,
 )
-from secondpass.rerank.labels import sigmoid
-from secondpass.rerank.policies.wrapping import Wrapping
+from secondpass.rerank.cross_encoder import sigmoid
+from secondpass.rerank.policies.wrapper import Wrapping
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.inputs import require_count
-from secondpass.rerank.policies.wrapper import best_first, check_pairwise, merge
-from secondpass.rerank.policies.wrapping import Wrapping
+from secondpass.rerank.policies.wrapper import Wrapping, best_first, check_pairwise, merge
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate
 

@@ -1,24 +1,172 @@
-"""What happens when a reranker fails: the next one of a chain, or the first stage's order."""
+"""What happens when a reranker fails: the next one of a chain, or the first stage's order.
+
+A circuit breaker: what failed again and again is left alone for a while.
+
+Work that is waited for only so long.
+"""
 
 from __future__ import annotations
 
+import contextvars
 import math
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack, get_args
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack, get_args
 
-from secondpass.errors import InputError, ModelError, ProviderError, nearest
+from secondpass.errors import (
+    InputError,
+    ModelError,
+    ProviderError,
+    ProviderTimeoutError,
+    nearest,
+)
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
-from secondpass.rerank.inputs import DocumentLike, check_number
-from secondpass.rerank.policies.breaker import Breaker
-from secondpass.rerank.policies.deadline import Patience
+from secondpass.rerank.inputs import DocumentLike, check_count, check_number
 from secondpass.rerank.scoring_options import Reading
 from secondpass.rerank.worker_threads import in_waiting_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
 if TYPE_CHECKING:
     from secondpass.rerank.precomputed.store import StateStore
+
+
+class Breaker:
+    """Counts the failures of one stage; safe to use from several threads at once.
+
+    - closed: calls pass. After `failures` in a row, at least 1, it opens.
+    - open: no call passes for `pause` seconds, 0 or more.
+    - half-open: one call passes to try. If it succeeds the breaker closes, if it fails the
+      pause begins again; until then no other passes.
+
+    `clock` is in seconds. After M. Nygard, Release It! (2007).
+    """
+
+    def __init__(
+        self,
+        *,
+        failures: int = 5,
+        pause: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_count("failures", failures)
+        seconds = check_number("pause", pause)
+        if seconds is None or not 0 <= seconds < math.inf:
+            raise InputError(f"pause must be a number of seconds, 0 or more, not {pause!r}")
+        self.failures, self.pause = failures, seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._opened: float | None = None
+        self._trying = False
+        self._ticket = 0
+
+    @property
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        """What the next call would meet."""
+        with self._lock:
+            if self._opened is None:
+                return "closed"
+            return "half-open" if self._clock() - self._opened >= self.pause else "open"
+
+    def admit(self) -> int | None:
+        """Return a ticket if a call may pass now, else None.
+
+        Each ticket is given back once, to `succeeded`, `failed` or `withdrawn`. One that
+        was given before the breaker opened says nothing about what came after.
+        """
+        with self._lock:
+            if self._opened is None:
+                return self._ticket
+            if self._trying or self._clock() - self._opened < self.pause:
+                return None
+            self._trying = True
+            return self._ticket
+
+    def succeeded(self, ticket: int) -> None:
+        """Note that the call succeeded."""
+        with self._lock:
+            if ticket == self._ticket:
+                self._failed, self._opened, self._trying = 0, None, False
+
+    def failed(self, ticket: int) -> None:
+        """Note that the call failed."""
+        with self._lock:
+            if ticket != self._ticket:
+                return
+            self._failed += 1
+            if self._trying or self._failed >= self.failures:
+                self._opened, self._trying = self._clock(), False
+                self._ticket += 1
+
+    def withdrawn(self, ticket: int) -> None:
+        """Note that the call says nothing about the stage."""
+        with self._lock:
+            if ticket == self._ticket:
+                self._trying = False
+
+
+T = TypeVar("T")
+
+
+class Patience(Generic[T]):
+    """Waits at most `seconds` for one call, in a thread that is left behind after that.
+
+    A thread cannot be stopped, so what was left behind runs to its own end; while there
+    are `most` of them, further calls fail at once instead of piling up.
+    """
+
+    def __init__(self, name: str, seconds: float, *, most: int = 8) -> None:
+        self.name, self.seconds, self.most = name, seconds, most
+        self._behind = 0
+        self._lock = threading.Lock()
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, or raise what it raises or `ProviderTimeoutError`."""
+        with self._lock:
+            if self._behind >= self.most:
+                raise ProviderError(
+                    f"{self.name} is still busy",
+                    why=f"{self._behind} calls that took too long have not ended",
+                    retryable=True,
+                )
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+
+        def run() -> None:
+            try:
+                result = context.run(work)
+            except BaseException as error:  # noqa: BLE001 - handed to who waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        # Not a pool: its threads would be waited for when the program ends.
+        threading.Thread(target=run, name="secondpass-stage", daemon=True).start()
+        try:
+            return future.result(self.seconds)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+            self._leave(future)
+            raise ProviderTimeoutError(
+                f"{self.name} took too long", why=f"it was given {self.seconds:g} s"
+            ) from None
+
+    def _leave(self, future: Future[T]) -> None:
+        with self._lock:
+            self._behind += 1
+        future.add_done_callback(self._ended)
+
+    def _ended(self, future: Future[T]) -> None:
+        # An error that nobody waits for any more has been reported as the time-out.
+        future.exception()
+        with self._lock:
+            self._behind -= 1
+
 
 OnFailure = Literal["raise", "fallback"]
 

@@ -1,27 +1,62 @@
-"""Keep the scores of pairs, in memory and in a file, and compute each only once."""
+"""Keep the scores of pairs, in memory and in a file, and compute each only once.
+
+The name of a pair: everything that its score depends on, as sixteen bytes.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secondpass._version import __version__
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.inputs import require_count
-from secondpass.rerank.policies.keys import pair_keys
-from secondpass.rerank.policies.memory import Kept, ScoreMemory
-from secondpass.rerank.policies.packing import can_keep
-from secondpass.rerank.policies.score_store import ScoreStore
+from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, can_keep
 from secondpass.rerank.policies.wrapper import join
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind, Status
 
 if TYPE_CHECKING:
     from secondpass.rerank.precomputed.store import StateStore
+
+
+def pair_keys(
+    identity: str, query: str, reading: Reading, candidates: Sequence[Candidate]
+) -> list[bytes]:
+    """Return a BLAKE2b for each candidate: of model, version, reading, query and texts.
+
+    The version of this package counts, since how texts are cut and batched changes scores
+    too. `top_k` and `started` of the reading do not count.
+    """
+    passages = reading.passages
+    said = [
+        identity,
+        __version__,
+        query,
+        reading.fields,
+        reading.template,
+        reading.max_length,
+        [passages.aggregate, passages.overlap, passages.limit],
+    ]
+    # JSON keeps parts apart and escapes lone surrogates.
+    start = hashlib.blake2b(json.dumps(said).encode(), digest_size=16)
+    keys = []
+    for head, body in reading.texts(candidates):
+        name = start.copy()
+        before = head.encode("utf-8", "surrogatepass")
+        # The length keeps head and body apart.
+        name.update(b"%d:" % len(before) + before)
+        name.update(body.encode("utf-8", "surrogatepass"))
+        keys.append(name.digest())
+    return keys
+
 
 ENTRIES = 100_000
 MAX_BYTES = 256 * 1024 * 1024

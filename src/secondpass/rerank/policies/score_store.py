@@ -3,20 +3,104 @@
 In WAL mode readers do not wait for the writer, and a process that is killed at any moment
 costs at most what it was writing. What is kept can always be computed again, so nothing
 here fails a search: what cannot be read is not found, and the caller is told why.
+
+The scores used last, in memory.
+
+A kept score as bytes, with a checksum.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
+import struct
 import threading
+import zlib
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from secondpass.rerank.policies.memory import Kept
-from secondpass.rerank.policies.packing import pack, unpack
-from secondpass.sqlite import BUSY, DAMAGED, FAILURES, Failure, error_code, reason, told
+from secondpass.rerank.base import Score
+from secondpass.storage import BUSY, DAMAGED, FAILURES, Failure, error_code, reason, told
+from secondpass.types import ScoreKind
+
+
+class Kept(NamedTuple):
+    """A score, and what kind it is."""
+
+    score: Score
+    kind: ScoreKind
+
+
+class ScoreMemory:
+    """Keeps the scores used last, at most `limit` of them; safe to use from several threads."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Kept]:
+        """Return those that are kept, and count them as used."""
+        found: dict[bytes, Kept] = {}
+        with self._lock:
+            for key in keys:
+                kept = self._kept.get(key)
+                if kept is not None:
+                    self._kept.move_to_end(key)
+                    found[key] = kept
+        return found
+
+    def put(self, scores: Mapping[bytes, Kept]) -> None:
+        """Keep scores, in place of those not used for longest."""
+        with self._lock:
+            for key, kept in scores.items():
+                self._kept[key] = kept
+                self._kept.move_to_end(key)
+            while len(self._kept) > self.limit:
+                self._kept.popitem(last=False)
+
+
+# value, probability (NaN for none), windows, unread, kind
+_FIELDS = struct.Struct("<ddIQB")
+_CHECKSUM = struct.Struct("<I")
+_KINDS = (ScoreKind.LOGIT, ScoreKind.PROBABILITY, ScoreKind.SIMILARITY)
+
+
+def can_keep(score: Score, kind: ScoreKind) -> bool:
+    """Return whether a score is one of a pair, and nothing of it would be lost."""
+    return kind in _KINDS and score.scored and not score.parts and math.isfinite(score.value)
+
+
+def pack(key: bytes, kept: Kept) -> bytes:
+    """Return the bytes of a score; the checksum is also of its key."""
+    score, kind = kept
+    probability = math.nan if score.probability is None else score.probability
+    data = _FIELDS.pack(
+        score.value, probability, score.windows, score.unread, _KINDS.index(kind)
+    )
+    return _CHECKSUM.pack(_sum(key, data)) + data
+
+
+def unpack(key: bytes, packed: bytes) -> Kept:
+    """Return what `pack` was given, to the last bit; raises ValueError for damaged bytes."""
+    data = packed[_CHECKSUM.size :]
+    if len(data) != _FIELDS.size or packed[: _CHECKSUM.size] != _CHECKSUM.pack(_sum(key, data)):
+        raise ValueError("the checksum is not that of the score")
+    value, probability, windows, unread, kind = _FIELDS.unpack(data)
+    chance = None if math.isnan(probability) else probability
+    return Kept(Score(value, chance, windows, unread), _KINDS[kind])
+
+
+def _sum(key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key))
+
 
 # In `PRAGMA user_version`.
 FORMAT = 1

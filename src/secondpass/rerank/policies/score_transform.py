@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.policies.wrapping import Wrapping
+from secondpass.rerank.policies.wrapper import Wrapping
 from secondpass.rerank.scoring_options import Reading
 from secondpass.types import Candidate, ScoreKind
 

@@ -1,12 +1,21 @@
-"""What policies share that score a list in parts, or only a part of it."""
+"""What policies share that score a list in parts, or only a part of it.
+
+What all policies share that wrap one reranker.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.types import Candidate, ScoreKind, Status
+
+if TYPE_CHECKING:
+    from secondpass.rerank.precomputed.store import StateStore
+
 
 # From what says least about an order to what says most.
 _GRAVITY = (Status.RERANKED, Status.PARTIALLY_RERANKED, Status.FALLBACK, Status.SKIPPED)
@@ -77,3 +86,26 @@ def check_pairwise(policy: str, scored: Scored, fix: str) -> None:
             why="the reranker inside gives scores that mean something within one list only",
             fix=fix,
         )
+
+
+class Wrapping(BaseReranker):
+    """A reranker over another; a subclass says how candidates are scored with it."""
+
+    def __init__(self, reranker: BaseReranker) -> None:
+        self.reranker = reranker
+
+    @property
+    def model(self) -> str:
+        """The name of the wrapped reranker's model."""
+        return self.reranker.model
+
+    @property
+    def base(self) -> BaseReranker:
+        """The backend at the bottom of the wrapped reranker."""
+        return self.reranker.base
+
+    def with_states(self, store: StateStore) -> Self:
+        """Return this policy with the store handed on; all else is shared."""
+        twin = copy.copy(self)
+        twin.reranker = self.reranker.with_states(store)
+        return twin

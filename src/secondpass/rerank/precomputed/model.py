@@ -7,28 +7,27 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.inference.identity import folder_identity
-from secondpass.inference.model_folder import ModelFolder
+from secondpass.inference.model_folder import ModelFolder, folder_identity
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
 from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import below, no_exits, reachable
-from secondpass.rerank.labels import sigmoid
 from secondpass.rerank.policies.wrapper import join
-from secondpass.rerank.precomputed.cache import DEFAULT_BYTES, RecordCache
-from secondpass.rerank.precomputed.cut import Cut
 from secondpass.rerank.precomputed.folder import read_reader_folder
-from secondpass.rerank.precomputed.records import Records
-from secondpass.rerank.precomputed.scoring import Question
-from secondpass.rerank.precomputed.search import Search
+from secondpass.rerank.precomputed.records import (
+    DEFAULT_BYTES,
+    RecordCache,
+    Records,
+    StateReader,
+)
+from secondpass.rerank.precomputed.scoring import Question, Search
 from secondpass.rerank.precomputed.segments import Cutter, Text, cut_name
-from secondpass.rerank.precomputed.states import StateReader
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import Record
-from secondpass.rerank.rerank_windows import LEAST_DOCUMENT, Windows
+from secondpass.rerank.precomputed.types import Cut, Record
 from secondpass.rerank.scoring_options import Reading
-from secondpass.rerank.windowing import Passages
+from secondpass.rerank.windowing import LEAST_DOCUMENT, Passages, Windows
 from secondpass.types import Candidate, ScoreKind, Status
 
 

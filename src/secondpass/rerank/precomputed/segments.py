@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from secondpass.inference.tokenizer import Tokeniser, TokenSequence
-from secondpass.rerank.precomputed.cut import Cut
-from secondpass.rerank.precomputed.types import record_key
-from secondpass.rerank.rerank_windows import Windows, pieces
-from secondpass.rerank.windowing import Passages
+from secondpass.rerank.precomputed.types import Cut, record_key
+from secondpass.rerank.windowing import Passages, Windows, pieces
 
 Text = tuple[str, str]
 """Head and body of a document."""

@@ -19,9 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondpass.rerank.precomputed.cut import Cut
-from secondpass.rerank.precomputed.types import Record
-from secondpass.sqlite import BUSY, DAMAGED, FAILURES, NOT_WRITABLE, error_code, told
+from secondpass.rerank.precomputed.types import Cut, Record
+from secondpass.storage import BUSY, DAMAGED, FAILURES, NOT_WRITABLE, error_code, told
 
 FORMAT = 1
 

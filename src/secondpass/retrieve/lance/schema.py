@@ -1,17 +1,25 @@
-"""Which metadata becomes a column that a filter can name, and of which type."""
+"""Which metadata becomes a column that a filter can name, and of which type.
+
+Passages as rows of an Arrow table, and rows as documents.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.metadata import plain
-from secondpass.retrieve.store_protocol import Passage
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.metadata import decode, encode, plain
+from secondpass.retrieve.store_protocol import Passage, searchable
+from secondpass.types import Document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 Kind = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 
@@ -128,3 +136,141 @@ def _fit(result: Plan, name: str, kind: Kind, passage: Passage, value: object) -
             f"{str(value)[:80]!r}",
             fix="Convert it, or give it another name. Nothing of this batch was stored.",
         )
+
+
+ID = "_sp_id"
+DOC = "_sp_doc"
+CHUNK = "_sp_chunk"
+START = "_sp_start"
+END = "_sp_end"
+SEARCH = "_sp_search"
+TITLE_CHARS = "_sp_title_chars"
+METADATA = "_sp_metadata"
+SOURCE = "_sp_source"
+HASH = "_sp_hash"
+VECTOR = "_sp_vector"
+
+EMBEDDED = f"{VECTOR} IS NOT NULL"
+READ = [ID, DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
+"""The columns that make a document."""
+
+
+def arrow_type(kind: Kind) -> pa.DataType:
+    """Return the column type of a kind of metadata."""
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "datetime": pa.timestamp("us"),
+    }
+    return types[kind]
+
+
+def metadata_kinds(schema: pa.Schema) -> dict[str, Kind]:
+    """Return the metadata columns of a table, each with its kind."""
+    kinds: tuple[Kind, ...] = ("text", "integer", "number", "boolean", "date", "datetime")
+    by_type = {arrow_type(kind): kind for kind in kinds}
+    return {f.name: by_type[f.type] for f in schema if not f.name.startswith(PREFIX)}
+
+
+def empty_schema(dimension: int) -> pa.Schema:
+    """Return the columns of a new table, before any metadata."""
+    import pyarrow as pa
+
+    columns = [
+        pa.field(ID, pa.string(), nullable=False),
+        pa.field(DOC, pa.string()),
+        pa.field(CHUNK, pa.int32()),
+        pa.field(START, pa.int64()),
+        pa.field(END, pa.int64()),
+        # Title and text in one column, so that BM25 sees both and nothing is stored twice.
+        pa.field(SEARCH, pa.string()),
+        pa.field(TITLE_CHARS, pa.int32()),
+        pa.field(METADATA, pa.string()),
+        pa.field(SOURCE, pa.string()),
+        pa.field(HASH, pa.string()),
+    ]
+    if dimension:
+        columns.append(pa.field(VECTOR, pa.list_(pa.float32(), dimension)))
+    return pa.schema(columns)
+
+
+def to_table(
+    passages: Sequence[Passage],
+    rows: Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    *,
+    bare: bool = False,
+) -> pa.Table:
+    """Return passages and their metadata columns as a table of this schema.
+
+    `bare` lets passages have no embedding.
+    """
+    import pyarrow as pa
+
+    titles = [None if p.title is None else clean(p.title) for p in passages]
+    columns: dict[str, Any] = {
+        ID: [clean(p.id) for p in passages],
+        DOC: [clean(p.doc_id) for p in passages],
+        CHUNK: [p.chunk for p in passages],
+        START: [p.start for p in passages],
+        END: [p.end for p in passages],
+        SEARCH: [
+            searchable(title, clean(p.text)) for title, p in zip(titles, passages, strict=True)
+        ],
+        TITLE_CHARS: [None if title is None else len(title) for title in titles],
+        METADATA: [encode(p.metadata, document=p.doc_id) for p in passages],
+        SOURCE: [None if p.source is None else clean(p.source) for p in passages],
+        HASH: [clean(p.hash) for p in passages],
+    }
+    arrays = []
+    for column in schema:
+        if column.name == VECTOR:
+            arrays.append(_vectors(passages, column.type, bare))
+        elif column.name in columns:
+            arrays.append(pa.array(columns[column.name], column.type))
+        else:
+            values = [row.get(column.name) for row in rows]
+            arrays.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def to_document(row: Mapping[str, Any]) -> Document:
+    """Return the document of a row; a chunk says in its metadata whose it is."""
+    metadata = decode(row[METADATA])
+    if row[ID] != row[DOC]:
+        place = {"document_id": row[DOC], "chunk": row[CHUNK]}
+        place |= {"start": row[START], "end": row[END]}
+        metadata = {**place, **metadata}
+    title, text = None, row[SEARCH]
+    if row[TITLE_CHARS] is not None:
+        title, text = text[: row[TITLE_CHARS]], text[row[TITLE_CHARS] + 1 :]
+    return Document(text, id=row[ID], title=title, metadata=metadata)
+
+
+def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+
+    size = kind.list_size
+    for p in passages:
+        if p.embedding is None and bare:
+            continue
+        shape = None if p.embedding is None else np.shape(p.embedding)
+        if p.embedding is None or shape != (size,) or not np.isfinite(p.embedding).all():
+            why = f"its shape is {shape}" if shape != (size,) else "a number is not finite"
+            raise InputError(
+                "an embedding cannot be stored",
+                where=f"passage {p.id!r}",
+                why="it is missing" if p.embedding is None else why,
+                fix=f"This index needs {size} finite numbers for each passage.",
+            )
+    nothing = np.zeros(size, dtype=np.float32)
+    given = [nothing if p.embedding is None else p.embedding for p in passages]
+    stacked = pa.array(np.asarray(given, dtype=np.float32).reshape(-1))
+    missing = pa.array([p.embedding is None for p in passages])
+    return pa.FixedSizeListArray.from_arrays(stacked, type=kind, mask=missing)

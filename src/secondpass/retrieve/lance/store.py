@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError, InputError, nearest
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.filters import in_parts, one_of
-from secondpass.retrieve.lance import rows as r
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.lance import schema as r
 from secondpass.retrieve.lance import table as t
 from secondpass.retrieve.lance.read import FIRST, TABLE, LanceReader
 from secondpass.retrieve.lance.schema import plan
+from secondpass.retrieve.metadata import in_parts, one_of
 from secondpass.retrieve.settings import IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.storage import exclusive

@@ -1,16 +1,53 @@
-"""What is done to the LanceDB table itself: connecting, indexes, columns."""
+"""What is done to the LanceDB table itself: connecting, indexes, columns.
+
+The stop words of Lucene's English analyser, and the languages a text can have.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from secondpass.errors import MissingExtraError
-from secondpass.retrieve.lance import rows as r
+from secondpass.errors import InputError, MissingExtraError, nearest
+from secondpass.retrieve.lance import schema as r
 from secondpass.retrieve.lance.schema import Plan
-from secondpass.retrieve.lance.stopwords import ENGLISH, NO_LANGUAGE
+
+ENGLISH: tuple[str, ...] = (
+    *("a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into"),
+    *("is", "it", "no", "not", "of", "on", "or", "such", "that", "the", "their", "then"),
+    *("there", "these", "they", "this", "to", "was", "will", "with"),
+)
+
+NO_LANGUAGE = "none"
+"""No stemming and no stop words; words are found by Unicode's rules, CJK included."""
+
+CODES: Mapping[str, str] = {
+    **{"ar": "arabic", "da": "danish", "nl": "dutch", "en": "english", "fi": "finnish"},
+    **{"fr": "french", "de": "german", "el": "greek", "hu": "hungarian", "it": "italian"},
+    **{"no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian"},
+    **{"es": "spanish", "sv": "swedish", "ta": "tamil", "tr": "turkish"},
+}
+"""The languages with a stemmer, by their ISO 639-1 code."""
+
+
+def language_name(language: str) -> str:
+    """Return a language's name in lower case, from its name or its two-letter code.
+
+    Raises InputError for a language that has no stemmer.
+    """
+    asked = language.strip().lower()
+    name = CODES.get(asked, asked)
+    if name == NO_LANGUAGE or name in CODES.values():
+        return name
+    raise InputError(
+        f"unknown language {language!r}",
+        fix=f"{nearest(asked, [*CODES.values(), NO_LANGUAGE])} "
+        f"'{NO_LANGUAGE}' indexes any language without stemming.",
+    )
+
 
 ROWS_PER_PARTITION = 4096
 LEAST_PROBES = 32

@@ -1,12 +1,16 @@
-"""JSON lines, gzipped or not: one document a line."""
+"""JSON lines, gzipped or not: one document a line.
+
+JSON lines as objects, with errors that name the file and the line.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from secondpass.errors import ReadError
+from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.loaders.base import from_record, lines
 from secondpass.types import Document
 
@@ -27,3 +31,101 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
                 "a line is not an object", where=where, why=f"it is a {type(record).__name__}"
             )
         yield from_record(record, where, f"{name}:{number}", fields)
+
+
+class Row:
+    """One object of a file; what it lacks or has wrong is an InputError with its line."""
+
+    def __init__(self, where: str, values: dict[str, Any]) -> None:
+        self.where = where
+        self.values = values
+
+    def text(self, name: str) -> str:
+        """Return a text that must be there and not be blank."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise self.wrong(f"{name!r} is {_told(value)}, and must be text")
+        return value
+
+    def optional(self, name: str) -> str:
+        """Return a text, or "" where the field is absent or null."""
+        value = self.values.get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise self.wrong(f"{name!r} is {_told(value)}, and must be text")
+        return value
+
+    def name(self, field: str) -> str:
+        """Return an identifier: text, or a whole number written as text."""
+        value = self.values.get(field)
+        if type(value) is int:
+            return str(value)
+        return self.text(field)
+
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts, none blank; empty where the field is absent or null."""
+        value = self.values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(
+            isinstance(text, str) and text.strip() for text in value
+        ):
+            raise self.wrong(f"{name!r} must be a list of texts, none of them empty")
+        return value
+
+    def places(self, name: str) -> tuple[int, ...]:
+        """Return a list of whole numbers."""
+        value = self.values.get(name)
+        if not isinstance(value, list) or not all(type(one) is int for one in value):
+            raise self.wrong(f"{name!r} must be a list of whole numbers")
+        return tuple(value)
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """Return a list of numbers, or None where the field is absent or null."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+            raise self.wrong(f"{name!r} must be a list of numbers")
+        try:
+            return tuple(map(float, value))
+        except OverflowError:
+            raise self.wrong(f"{name!r} holds a number that is too large") from None
+
+    def wrong(self, why: str, fix: str | None = None) -> InputError:
+        """Return the error for this row."""
+        return InputError("a row cannot be used", where=self.where, why=why, fix=fix)
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Give the objects of a file of JSON lines, gzipped or not; blank lines are passed over.
+
+    Raises InputError for a line that is no object, ReadError for a file that is damaged or
+    not UTF-8.
+    """
+    for number, line in lines(path):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            why = str(error).partition(": line")[0]
+            raise InputError("a row is not JSON", where=where, why=why) from error
+        if not isinstance(values, dict):
+            why = f"it is a {type(values).__name__}"
+            raise InputError("a row is not an object", where=where, why=why)
+        yield Row(where, values)
+
+
+def plain_or_gzipped(file: Path) -> Path | None:
+    """Return the file, or the same name with `.gz`, whichever is there."""
+    zipped = file.with_name(f"{file.name}.gz")
+    return next((one for one in (file, zipped) if one.is_file()), None)
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "absent"
+    return "empty" if isinstance(value, str) else f"a {type(value).__name__}"

@@ -1,12 +1,19 @@
-"""A connection that is closed when the headers of a request do not arrive in time."""
+"""A connection that is closed when the headers of a request do not arrive in time.
+
+How slowly the body of a request may arrive.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import h11
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from secondpass.server.http_errors import Problem
 
 MOST_HEADERS = 65_536
 """Bytes of a request's line and headers."""
@@ -75,3 +82,36 @@ def hurried(limit: float) -> type[Hurried]:
         seconds = limit
 
     return Limited
+
+
+class Timely:
+    """Ends the reading of a body with Problem 408 when it has taken too long.
+
+    For whoever reads it: dialects say so in their own words. `seconds` is for the whole body,
+    so that one byte now and then is not enough; uvicorn waits for ever.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self._app, self._seconds = app, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        due, more = time.monotonic() + self._seconds, True
+
+        async def received() -> Message:
+            nonlocal more
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout(due - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                told = f"the body did not arrive within {self._seconds:g} seconds"
+                raise Problem(408, "too slow", told) from None
+            more = message.get("more_body", False)
+            return message
+
+        await self._app(scope, received, send)

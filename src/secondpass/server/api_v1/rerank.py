@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from secondpass.server.api_v1.route import Asking, router
+from secondpass.server.api_v1.router import Asking, router
 from secondpass.server.api_v1.schemas import (
     STRICT,
     Count,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from secondpass.answer import Answer, answer
 from secondpass.answer.answer import MIN_PROBABILITY
-from secondpass.server.api_v1.route import Asking, router
+from secondpass.server.api_v1.router import Asking, router
 from secondpass.server.api_v1.schemas import (
     STRICT,
     Count,

@@ -9,20 +9,23 @@ from typing import Annotated, Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from secondpass.server.cloudflare.answering import write
-from secondpass.server.cloudflare.call import Call
-from secondpass.server.cloudflare.checking import Form
-from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.legacy_filters import read_legacy_filter
-from secondpass.server.cloudflare.messages import Question
+from secondpass.server.cloudflare.chat import write
+from secondpass.server.cloudflare.context import Call, Hub
+from secondpass.server.cloudflare.filters import read_legacy_filter
 from secondpass.server.cloudflare.responses import fail, ok
-from secondpass.server.cloudflare.rewriting import rewritten
-from secondpass.server.cloudflare.schemas import Name, Prompt, Results, Share
-from secondpass.server.cloudflare.search_form import OptionsForm, Text
-from secondpass.server.cloudflare.search_plan import target_of
-from secondpass.server.cloudflare.search_request import Request, Searched, searched
-from secondpass.server.exchange import Exchange
+from secondpass.server.cloudflare.schemas import (
+    Form,
+    Name,
+    OptionsForm,
+    Prompt,
+    Results,
+    Share,
+    Text,
+)
+from secondpass.server.cloudflare.search_plan import Question, target_of
+from secondpass.server.cloudflare.search_request import Request, Searched, rewritten, searched
 from secondpass.server.http_errors import invalid
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering, Work
 from secondpass.server.streaming import data, event_stream, pieces
 

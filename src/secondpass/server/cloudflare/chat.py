@@ -1,16 +1,129 @@
-"""Chat completions: an answer in OpenAI's form, with the chunks that it rests on."""
+"""Chat completions: an answer in OpenAI's form, with the chunks that it rests on.
+
+An answer from the chunks of a search, piece by piece.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from secondpass.server.cloudflare.answering import Written, write
+from secondpass.answer.answer import stream_answer
+from secondpass.answer.prompt import assemble
+from secondpass.answer.query_rewriting import ANSWER
+from secondpass.index.composition import unranked
+from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.search_request import Request, found_errors, searched
+from secondpass.server.cloudflare.search_request import (
+    Request,
+    Searched,
+    conversation,
+    found_errors,
+    searched,
+)
 from secondpass.server.streaming import data
+from secondpass.types import Candidate, Document, RerankResponse, ScoreKind
+
+_TOKENS_FOR_A_MODEL = 4000
+_TOKENS_FOR_SENTENCES = 1500
+_MOST_TOKENS = 1000
+_BRACES = re.compile(r"\{([A-Za-z_]+)\}")
+
+
+@dataclass(slots=True)
+class Written:
+    """An answer while it is written: `chunks` is what it rests on, in the order of its
+    citations; the rest is known at the end.
+    """
+
+    chunks: list[dict[str, Any]]
+    text: str = ""
+    model: str = ""
+    tokens: int = 0
+    finish: str = "stop"
+    pieces: Iterator[str] = field(default_factory=lambda: iter(()))
+
+
+class _Chosen:
+    """Finds what was found already."""
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self._documents = documents
+
+    @property
+    def search(self) -> Callable[..., RerankResponse]:
+        """Return the same passages for any query."""
+        return self._search
+
+    def _search(self, query: str, *, top_k: int) -> RerankResponse:
+        candidates = [Candidate(d, score=0.0, rank=n) for n, d in enumerate(self._documents, 1)]
+        return unranked(query, candidates[:top_k], ScoreKind.RANK, True)
+
+
+def write(hub: Hub, request: Request, found: Searched) -> Written:
+    """Begin an answer; without a language model it is sentences of the chunks.
+
+    Chunks that do not fit, or say what a better one says, are left out. Taking the pieces
+    raises LLMError where the model fails.
+    """
+    llm = hub.llm
+    room = _TOKENS_FOR_SENTENCES if llm is None else _TOKENS_FOR_A_MODEL
+    # Without their places in the text, so that each stays one passage with its own number.
+    documents = [
+        Document(text, id=str(n), title=chunk.document.title)
+        for n, (chunk, text) in enumerate(
+            zip(found.results.chunks, found.results.texts, strict=True)
+        )
+    ]
+    everything = _Chosen(documents).search("", top_k=max(1, len(documents)))
+    passages = assemble(everything.results, tokens=room, count=count_tokens)
+    kept = [int(passage.ids[0]) for passage in passages]
+    written = Written([found.chunks[n] for n in kept])
+    stream = stream_answer(
+        _Chosen([documents[n] for n in kept]),
+        request.question.text,
+        llm=llm,
+        passages=max(1, len(kept)),
+        context_tokens=room,
+        max_tokens=_MOST_TOKENS,
+        min_probability=None,
+        prompt=_prompt(request),
+        reranker=hub.answering.service.model(),
+    )
+
+    def pieces() -> Iterator[str]:
+        for piece in stream:
+            written.text += piece
+            yield piece
+        answer = stream.answer
+        assert answer is not None
+        own = "secondpass" if answer.model is None else answer.model
+        written.model, written.tokens = request.model or own, answer.tokens
+        if answer.reason is not None and "ended by length" in answer.reason:
+            written.finish = "length"
+
+    written.pieces = pieces()
+    return written
+
+
+def _prompt(request: Request) -> PromptTemplate:
+    own = request.settings.get("system_prompt_ai_search")
+    system = own if request.question.system is None else request.question.system
+    said = conversation(request.question)
+    if not system and not said:
+        return ANSWER
+    head = f"{_plain(system)}\n\n" if system else ""
+    return PromptTemplate(head + ANSWER.system, _plain(said) + ANSWER.user)
+
+
+def _plain(text: str) -> str:
+    """Return a text in which no word in braces stands for anything."""
+    return _BRACES.sub(r"{ \1 }", text)
+
 
 HIT, MISS = "HIT", "MISS"
 _KIND = "chat"

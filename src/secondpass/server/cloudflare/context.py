@@ -1,15 +1,21 @@
-"""The instances of a server: found, made, changed and removed."""
+"""The instances of a server: found, made, changed and removed.
+
+A request to this dialect: what its path, its query and its body say.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from secondpass.errors import SecondpassError
+from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM, load_llm
+from secondpass.server.cloudflare.indexing import Worker
 from secondpass.server.cloudflare.instance import Instance, check_there
 from secondpass.server.cloudflare.instance_settings import (
     changed,
@@ -17,19 +23,24 @@ from secondpass.server.cloudflare.instance_settings import (
     created,
     cuts_anew,
 )
-from secondpass.server.cloudflare.names import RECORD, check_name, namespace_of, place
-from secondpass.server.cloudflare.namespaces import NamespaceBook, new_endpoint
-from secondpass.server.cloudflare.public_access import Endpoints
-from secondpass.server.cloudflare.rates import Rates
-from secondpass.server.cloudflare.responses import exists, missing
-from secondpass.server.cloudflare.schemas import InstanceForm
+from secondpass.server.cloudflare.items import Item
+from secondpass.server.cloudflare.namespaces import (
+    DEFAULT,
+    RECORD,
+    NamespaceBook,
+    check_name,
+    namespace_of,
+    new_endpoint,
+    place,
+)
+from secondpass.server.cloudflare.public_access import Endpoints, Rates
+from secondpass.server.cloudflare.responses import exists, listed, missing, now
+from secondpass.server.cloudflare.schemas import InstanceForm, whole
 from secondpass.server.cloudflare.search_cache import SimilarityCache
-from secondpass.server.cloudflare.times import now
-from secondpass.server.cloudflare.worker import Worker
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem
 from secondpass.server.index_catalog import Collections, Place
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import Exchange
+from secondpass.server.request_handler import Answering, Work
 
 _log = logging.getLogger("secondpass.server")
 
@@ -209,3 +220,97 @@ def _index(settings: InstanceForm) -> dict[str, Any]:
 def _endpoint(before: str | None, settings: InstanceForm) -> str | None:
     enabled = settings["public_endpoint_params"].get("enabled", False)
     return new_endpoint() if enabled and before is None else before
+
+
+Answer = Callable[["Call"], Any]
+"""What answers a call, in a thread: it may block."""
+DIALECT = "cloudflare"
+_PER_PAGE = 20
+_MOST_PER_PAGE = 100
+
+
+@dataclass(slots=True)
+class Call:
+    """One request; what its properties look up blocks, and raises Problem (404)."""
+
+    hub: Hub
+    exchange: Exchange
+    body: Mapping[str, Any] = field(default_factory=dict)
+    _instance: Instance | None = None
+
+    @property
+    def tenant(self) -> str:
+        """Whose instances are meant; the account in the path tells nothing."""
+        return self.exchange.caller.tenant
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query string."""
+        return {k: clean(v) for k, v in self.exchange.request.query_params.items()}
+
+    def named(self, part: str) -> str | None:
+        """Return a part of the path, or None where the path has none of that name."""
+        found: str | None = self.exchange.request.path_params.get(part)
+        return None if found is None else clean(found)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace in the path, which must be there; the default one without any."""
+        name = self.named("namespace")
+        if name is None:
+            return DEFAULT
+        return str(self.hub.book.get(self.tenant, name)["name"])
+
+    @property
+    def instance(self) -> Instance:
+        """The instance in the path."""
+        if self._instance is None:
+            name = self.named("instance") or ""
+            self._instance = self.hub.instance(self.tenant, self.namespace, name)
+        return self._instance
+
+    def answered(self, answer: Answer) -> Any:
+        """Return the answer; what fails as the instance is being removed is a 404."""
+        try:
+            return answer(self)
+        except SecondpassError:
+            if self._instance is not None and self._instance.gone:
+                raise missing(f"instance {self._instance.name!r}") from None
+            raise
+
+    def item(self, instance: Instance) -> Item:
+        """Return the file in the path."""
+        number = self.named("item") or ""
+        found = instance.items.get(number)
+        if found is None:
+            raise missing(f"item {number!r}")
+        return found
+
+    def page(self, *, most: int = _MOST_PER_PAGE) -> tuple[int, int]:
+        """Return which page of a list is wanted, from 1, and how long pages are."""
+        page = whole(self.query, "page", 1, most=10**9)
+        return page, whole(self.query, "per_page", _PER_PAGE, most=most)
+
+    def paged(self, rows: list[Any]) -> dict[str, Any]:
+        """Return the page of a list that is wanted; beyond the last one it is empty."""
+        page, size = self.page()
+        some = rows[(page - 1) * size : page * size]
+        return listed(some, page=page, per_page=size, total=len(rows))
+
+
+def work_of(
+    answering: Answering, hub: Hub, answer: Answer, *, reads: bool, writes: bool
+) -> Work:
+    """Return what answers exchanges by a function that blocks.
+
+    `reads`: whether the body is one of JSON; `writes`: whether it may take long.
+    """
+
+    async def work(exchange: Exchange) -> Any:
+        call = Call(hub, exchange)
+        if reads:
+            call.body = (await answering.body(exchange)).found
+        timeout = answering.service.settings.write_timeout if writes else None
+        return await answering.done(exchange, lambda: call.answered(answer), timeout=timeout)
+
+    return work

@@ -12,15 +12,12 @@ from typing import Any, cast
 from secondpass.errors import SecondpassError
 from secondpass.index.index import Index
 from secondpass.server.cloudflare.database import Database
-from secondpass.server.cloudflare.fields import Field, fields_of
-from secondpass.server.cloudflare.item_log import ItemLog
-from secondpass.server.cloudflare.items import Items
-from secondpass.server.cloudflare.jobs import Jobs
-from secondpass.server.cloudflare.names import RECORD
-from secondpass.server.cloudflare.responses import missing
+from secondpass.server.cloudflare.filters import Field, fields_of
+from secondpass.server.cloudflare.items import ItemLog, Items
+from secondpass.server.cloudflare.jobs import Jobs, Work
+from secondpass.server.cloudflare.namespaces import RECORD
+from secondpass.server.cloudflare.responses import iso, missing
 from secondpass.server.cloudflare.schemas import InstanceForm
-from secondpass.server.cloudflare.times import iso
-from secondpass.server.cloudflare.work import Work
 from secondpass.server.http_errors import Problem
 from secondpass.server.index_catalog import Collection
 

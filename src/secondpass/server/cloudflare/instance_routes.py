@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.cloudflare.call import Call
-from secondpass.server.cloudflare.item import STATUSES
-from secondpass.server.cloudflare.responses import ok
-from secondpass.server.cloudflare.times import iso
+from secondpass.server.cloudflare.context import Call
+from secondpass.server.cloudflare.items import STATUSES
+from secondpass.server.cloudflare.responses import iso, ok
 from secondpass.server.http_errors import invalid
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from secondpass.server.cloudflare.boosting import check_boosts
-from secondpass.server.cloudflare.checking import Form
-from secondpass.server.cloudflare.fields import RESERVED, fields_of
-from secondpass.server.cloudflare.schemas import NEW, InstanceForm
+from secondpass.server.cloudflare.filters import RESERVED, fields_of
+from secondpass.server.cloudflare.schemas import NEW, Form, InstanceForm
+from secondpass.server.cloudflare.search_plan import check_boosts
 from secondpass.server.http_errors import invalid
 
 _FORM = Form(InstanceForm)

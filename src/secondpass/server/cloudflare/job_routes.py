@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from secondpass.server.cloudflare.call import Call
-from secondpass.server.cloudflare.checking import Form
+from secondpass.server.cloudflare.context import Call
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.responses import listed, missing, ok
+from secondpass.server.cloudflare.schemas import Form
 from secondpass.server.http_errors import Problem, invalid
 
 

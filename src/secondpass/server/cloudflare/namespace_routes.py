@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.server.cloudflare.call import Call
-from secondpass.server.cloudflare.checking import Form
-from secondpass.server.cloudflare.names import DEFAULT, check_name
-from secondpass.server.cloudflare.namespaces import shown
-from secondpass.server.cloudflare.public_form import NamespaceForm
+from secondpass.server.cloudflare.context import Call
+from secondpass.server.cloudflare.namespaces import DEFAULT, check_name, shown
 from secondpass.server.cloudflare.responses import Coded, Final, ok
+from secondpass.server.cloudflare.schemas import Form, NamespaceForm
 from secondpass.server.http_errors import Problem, invalid
 
 _FORM = Form(NamespaceForm)

@@ -8,15 +8,14 @@ from typing import Any, Literal
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from secondpass.server.cloudflare.call import DIALECT
 from secondpass.server.cloudflare.chat import Chat
-from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.messages import question_of
+from secondpass.server.cloudflare.context import DIALECT, Hub
 from secondpass.server.cloudflare.public_access import Endpoint, not_found
 from secondpass.server.cloudflare.responses import fail
+from secondpass.server.cloudflare.search_plan import question_of
 from secondpass.server.cloudflare.search_request import Request
 from secondpass.server.cloudflare.search_routes import answer_chat, read, search, several
-from secondpass.server.exchange import Exchange
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 
 Kind = Literal["search", "chat_completions"]

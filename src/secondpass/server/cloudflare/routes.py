@@ -17,11 +17,10 @@ from secondpass.server.cloudflare import (
     search_routes,
     uploads,
 )
-from secondpass.server.cloudflare.call import DIALECT, Answer, work_of
-from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.context import DIALECT, Answer, Hub, work_of
 from secondpass.server.cloudflare.public_routes import Public
 from secondpass.server.cloudflare.responses import fail, missing
-from secondpass.server.exchange import Exchange
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering, Work
 
 _ACCOUNT = "/client/v4/accounts/{account}"

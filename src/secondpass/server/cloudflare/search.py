@@ -1,4 +1,9 @@
-"""A search from the question to the chunks, in the order of its steps."""
+"""A search from the question to the chunks, in the order of its steps.
+
+Chunks with what stands around them.
+
+The second pass over what was found.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,87 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from secondpass.errors import SecondpassError
-from secondpass.server.cloudflare.boosting import boosted
+from secondpass.errors import ModelError, SecondpassError
 from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.expanding import expanded
-from secondpass.server.cloudflare.found import Found
-from secondpass.server.cloudflare.fusing import fused
-from secondpass.server.cloudflare.retrieval import retrieve
-from secondpass.server.cloudflare.search_plan import Plan, Target
-from secondpass.server.cloudflare.second import reranked
+from secondpass.server.cloudflare.retrieval import Found, fused, retrieve
+from secondpass.server.cloudflare.search_plan import Plan, Target, boosted
 from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.scheduler.jobs import GoneError, LateError, OverloadedError
+from secondpass.server.rerank_dialects.schemas import Answered, Ask
+from secondpass.server.scheduler.queue import GoneError, LateError, OverloadedError
+from secondpass.types import Candidate, Document
+
+
+def expanded(found: Sequence[Found], neighbours: int) -> list[str]:
+    """Return the text of each chunk with so many neighbours on both sides.
+
+    Neighbours are chunks of the same document; what two of them share stands there once.
+    """
+    known: dict[tuple[int, str], list[Document]] = {}
+    texts = []
+    for one in found:
+        chunk = _number(one.document)
+        if neighbours == 0 or chunk == 0:
+            texts.append(one.document.text)
+            continue
+        owner = str(one.document.metadata["document_id"])
+        instance = one.target.instance
+        key = (id(instance), owner)
+        if key not in known:
+            with instance.present():
+                hits = instance.index().store.passages(owner)
+            known[key] = sorted((h.document for h in hits), key=_number)
+        near = [d for d in known[key] if abs(_number(d) - chunk) <= neighbours]
+        texts.append(joined(near) if near else one.document.text)
+    return texts
+
+
+def joined(chunks: Sequence[Document]) -> str:
+    """Return chunks of one document, in order, as one text; gaps were white space."""
+    text, end = "", 0
+    for number, chunk in enumerate(chunks):
+        start = int(chunk.metadata["start"])
+        if number:
+            text += " " * max(0, min(1, start - end))
+        text += chunk.text[max(0, end - start) if number else 0 :]
+        end = max(end, int(chunk.metadata["end"]))
+    return text
+
+
+def _number(document: Document) -> int:
+    chunk: Any = document.metadata.get("chunk", 0)
+    return chunk if isinstance(chunk, int) else 0
+
+
+def reranked(hub: Hub, query: str, found: Sequence[Found], plan: Plan) -> list[Found]:
+    """Return chunks in the order of the reranker, scored by it, without those below `least`.
+
+    Scores are shares from 0 to 1. Where the reranker fails and part of a search will do, the
+    chunks come back as they were. Raises Problem for a model that is not served, and what
+    the queue raises.
+    """
+    if not found:
+        return []
+    model = hub.answering.service.model(plan.model)
+    instances = {id(f.target.instance): f.target.instance for f in found}
+    if len(instances) == 1:
+        (instance,) = instances.values()
+        # It has kept what this model makes of its chunks.
+        model = instance.index().reranker(model)
+    candidates = [
+        Candidate(f.document, score=f.score, rank=n, bm25=f.keyword, vector=f.vector)
+        for n, f in enumerate(found, 1)
+    ]
+    try:
+        response = model.rerank(query, candidates, return_documents=False)
+    except ModelError:
+        if not plan.partial:
+            raise
+        return list(found)
+    share = Answered(Ask(query, (), ()), response, "").score
+    ordered = [
+        replace(found[r.index], score=share(r), reranked=share(r)) for r in response.results
+    ]
+    return [f for f in ordered if f.score >= plan.least]
 
 
 @dataclass(slots=True)

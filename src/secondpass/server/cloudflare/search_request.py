@@ -1,4 +1,7 @@
-"""One request to search or to answer: over which instances, and what may be kept of it."""
+"""One request to search or to answer: over which instances, and what may be kept of it.
+
+A question that stands by itself, made of one that goes on from a conversation.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,38 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from secondpass.answer import Turn
+from secondpass.answer.query_rewriting import REWRITE, within
+from secondpass.answer.query_rewriting import rewritten as reworded
+from secondpass.inference.tokenizer import clean
+from secondpass.llm import LLM
 from secondpass.server.cloudflare.context import Hub
 from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.messages import Question
-from secondpass.server.cloudflare.rewriting import rewritten
-from secondpass.server.cloudflare.schemas import NEW, InstanceForm
+from secondpass.server.cloudflare.schemas import NEW, InstanceForm, OptionsForm
 from secondpass.server.cloudflare.search import Results, search
 from secondpass.server.cloudflare.search_cache import Asked
-from secondpass.server.cloudflare.search_form import OptionsForm
-from secondpass.server.cloudflare.search_plan import Target, plan_of, target_of
+from secondpass.server.cloudflare.search_plan import Question, Target, plan_of, target_of
 from secondpass.server.http_errors import Problem
+
+
+def rewritten(llm: LLM | None, question: Question, system: str | None) -> str:
+    """Return what to search for; the question as it is without a model, or where it fails.
+
+    `system` tells the model how; the conversation comes with the question.
+    """
+    if llm is None:
+        return question.text
+    found, _, _ = reworded(llm, question.text, _turns(question), system=system or REWRITE)
+    return clean(found)
+
+
+def conversation(question: Question) -> str:
+    """Return what was said before a question, for a model to read; "" for a first one."""
+    return within("", _turns(question)).removesuffix("Now: ")
+
+
+def _turns(question: Question) -> list[Turn]:
+    return [Turn(role, text) for role, text in question.history]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from secondpass.server.cloudflare.call import Call
 from secondpass.server.cloudflare.chat import HIT, MISS, Chat
-from secondpass.server.cloudflare.checking import Form
-from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.messages import question_of
+from secondpass.server.cloudflare.context import Call, Hub
 from secondpass.server.cloudflare.responses import fail, ok
-from secondpass.server.cloudflare.search_form import SearchForm
+from secondpass.server.cloudflare.schemas import Form, SearchForm
+from secondpass.server.cloudflare.search_plan import question_of
 from secondpass.server.cloudflare.search_request import Request, found_errors, searched
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering, Work
 from secondpass.server.streaming import data, event_stream, pieces
 

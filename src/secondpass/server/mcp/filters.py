@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from secondpass.errors import FilterError, nearest
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.filters import quoted
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.metadata import quoted
 
 _OPERATORS = {
     "$eq": "=",

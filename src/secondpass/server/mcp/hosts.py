@@ -11,7 +11,7 @@ from secondpass.server.access.api_keys import ANYBODY, KeyEntry
 from secondpass.server.state import RerankService
 
 if TYPE_CHECKING:
-    from secondpass.server.exchange import Exchange
+    from secondpass.server.request_context import Exchange
     from secondpass.server.request_handler import Answering
 
 T = TypeVar("T")

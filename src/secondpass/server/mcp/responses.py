@@ -8,8 +8,8 @@ from typing import Any
 
 from secondpass.explain import Explanation
 from secondpass.explain.phrases import headline, trust, what_if
+from secondpass.server.http_json import json_value, source_url
 from secondpass.server.rerank_dialects.schemas import share
-from secondpass.server.sources import as_json, source_url
 from secondpass.types import RankedDocument
 
 
@@ -81,7 +81,7 @@ def passage(result: RankedDocument) -> Passage:
         text=document.text,
         title=document.title,
         source=source_url(document.metadata),
-        metadata=as_json(document.metadata),
+        metadata=json_value(document.metadata),
     )
 
 

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem
 from secondpass.server.http_json import as_json, read_bytes
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 
 _PATH = "/mcp"

@@ -15,7 +15,7 @@ from pydantic import Field
 import secondpass
 from secondpass.errors import SecondpassError
 from secondpass.explain import explain as explain_document
-from secondpass.inference.unicode import clean
+from secondpass.inference.tokenizer import clean
 from secondpass.server.access.api_keys import KeyEntry
 from secondpass.server.http_errors import Problem
 from secondpass.server.index_catalog import Collection

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.routing import Route
 
-from secondpass.inference.unicode import clean
-from secondpass.server.exchange import Exchange
+from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import Problem, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.openai.responses import fail
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
-from secondpass.server.scheduler.queued_encoder import QueuedEncoder
+from secondpass.server.scheduler.scheduled_models import QueuedEncoder
 from secondpass.server.state import EMBEDDER, RerankService
 
 _FORMATS = ("float", "base64")

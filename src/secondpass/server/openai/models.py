@@ -8,9 +8,9 @@ from typing import Any
 from starlette.routing import Route
 
 from secondpass.server.access.api_keys import KeyEntry
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem
 from secondpass.server.openai import responses
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 from secondpass.server.rerank_dialects.responses import message
 from secondpass.server.state import EMBEDDER, RerankService

@@ -1,4 +1,9 @@
-"""The rerank endpoints: one dialect a path, or several told apart by the request."""
+"""The rerank endpoints: one dialect a path, or several told apart by the request.
+
+Which dialect a request on a shared path speaks; the first rule that fits decides.
+
+One answer that the clients of Cohere, Jina, Voyage and vLLM all understand.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,20 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_json import Body
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
-from secondpass.server.rerank_dialects import vllm_score
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.schemas import Answered
+from secondpass.server.rerank_dialects import (
+    cohere,
+    infinity,
+    tei,
+    vllm,
+    vllm_score,
+    voyage,
+    weaviate_container,
+)
+from secondpass.server.rerank_dialects.responses import Dialect, message
+from secondpass.server.rerank_dialects.schemas import Answered, asked
 
 Choose = Callable[[Body, Mapping[str, str]], Dialect]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -57,3 +70,46 @@ def score_endpoint(answering: Answering) -> Endpoint:
         return vllm_score.write([Answered(*pair, exchange.id) for pair in pairs])
 
     return answering.handler("vllm-score", vllm_score.fail, "rerank", work)
+
+
+_VOYAGE = ("top_k", "truncation")
+_COHERE = ("rank_fields", "max_chunks_per_doc")
+_VLLM = ("truncate_prompt_tokens", "use_activation", "max_tokens_per_query")
+
+
+def on_v1_rerank(body: Body, headers: Mapping[str, str]) -> Dialect:
+    """Tell Cohere's version 1, Jina, Voyage and vLLM apart on `/v1/rerank`."""
+    if body.has(*_VOYAGE):
+        return voyage.VOYAGE
+    agent = headers.get("user-agent", "").lower()
+    fern = headers.get("x-fern-sdk-name", "").lower() == "cohere"
+    if body.has(*_COHERE) or fern or agent.startswith("cohere/"):
+        return cohere.V1
+    if body.has(*_VLLM):
+        return vllm.VLLM
+    return UNION
+
+
+def on_rerank(body: Body, headers: Mapping[str, str]) -> Dialect:
+    """Tell TEI, Weaviate's container, Voyage and Infinity apart on `/rerank`."""
+    if body.has("texts"):
+        return tei.TEI
+    if body.has("property"):
+        return weaviate_container.WEAVIATE
+    if body.has(*_VOYAGE):
+        return voyage.VOYAGE
+    if body.has(*_VLLM):
+        return vllm.VLLM
+    return infinity.INFINITY
+
+
+def write(answered: Answered) -> dict[str, Any]:
+    """Return the union of their answers."""
+    return {
+        **cohere.write_v1(answered),
+        "object": "list",
+        "data": voyage.rows(answered),
+    }
+
+
+UNION = Dialect("union", asked, write, message)

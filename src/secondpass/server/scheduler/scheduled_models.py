@@ -1,4 +1,7 @@
-"""A reranker whose work waits its turn among that of all requests."""
+"""A reranker whose work waits its turn among that of all requests.
+
+An embedder whose work waits its turn among that of all requests.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,23 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from secondpass.errors import SecondpassError
 from secondpass.observe import waited
 from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
-from secondpass.rerank.policies.wrapper import merge
-from secondpass.rerank.policies.wrapping import Wrapping
+from secondpass.rerank.policies.wrapper import Wrapping, merge
 from secondpass.rerank.scoring_options import Reading
-from secondpass.server.scheduler.jobs import GoneError, Job, Joint, LateError, Part
-from secondpass.server.scheduler.queue import WorkQueue
+from secondpass.retrieve.chunking import approximate_tokens
+from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
+from secondpass.server.scheduler.queue import GoneError, Job, Joint, LateError, Part, WorkQueue
 from secondpass.types import Candidate
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.store_protocol import Embedding
+
 
 TOKENS_AT_ONCE = 8192
 """How long a part is that no other request can interrupt."""
@@ -196,3 +205,43 @@ def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
 def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:
     head, body = reading.texts([candidate])[0]
     return _LEAST_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS
+
+
+_TEXTS_AT_ONCE = 32
+_PARTS_AT_ONCE = 8
+
+
+class QueuedEncoder:
+    """Encodes through a `WorkQueue`, in parts, so that searches do not wait for a whole batch.
+
+    Raises what `Queued` raises.
+    """
+
+    def __init__(self, encoder: TextEncoder, queue: WorkQueue) -> None:
+        self.name, self.digest, self.dimension = encoder.name, encoder.digest, encoder.dimension
+        self._encoder, self._queue = encoder, queue
+
+    def encode(self, texts: Sequence[str]) -> Embedding:
+        """Return `[len(texts), dimension]` float32."""
+        groups = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
+        found: list[Embedding] = []
+        # Some at a time: all of a large file at once would fill the queue for everybody.
+        for start in range(0, len(groups), _PARTS_AT_ONCE):
+            some = groups[start : start + _PARTS_AT_ONCE]
+            found += submit_and_wait(self._queue, [self._part(group) for group in some])
+        return np.concatenate(found) if found else self._encoder.encode([])
+
+    def _part(self, texts: Sequence[str]) -> Part:
+        work = float(sum(map(approximate_tokens, texts)) + len(texts))
+        return Part(work, lambda: self._encoder.encode(texts))
+
+    def remember(self, passages: Sequence[Passage]) -> None:
+        """Hand on passages that are about to be stored."""
+        if isinstance(self._encoder, Remembers):
+            self._encoder.remember(passages)
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens, without the special ones."""
+        if isinstance(self._encoder, CountsTokens):
+            return self._encoder.count_tokens(text)
+        return approximate_tokens(text)

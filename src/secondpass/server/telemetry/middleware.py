@@ -14,9 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secondpass.observe import Told, watched_by
-from secondpass.server.exchange import REQUEST_ID, request_id
 from secondpass.server.http_errors import Problem
-from secondpass.server.request_context import Seen, answering_for, current
+from secondpass.server.request_context import (
+    REQUEST_ID,
+    Seen,
+    answering_for,
+    current,
+    request_id,
+)
 from secondpass.server.state import RerankService
 from secondpass.server.telemetry.metrics import Metrics
 

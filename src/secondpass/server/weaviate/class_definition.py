@@ -1,4 +1,7 @@
-"""A class as it is declared: read once, checked, completed, and kept as JSON."""
+"""A class as it is declared: read once, checked, completed, and kept as JSON.
+
+What the database says of a class where nobody said anything: its clients need it all.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,87 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.retrieve.lance.stopwords import NO_LANGUAGE
-from secondpass.server.weaviate.datatypes import plain_json
-from secondpass.server.weaviate.defaults import CLASS, VECTOR_INDEXES, filled
+from secondpass.retrieve.lance.table import NO_LANGUAGE
 from secondpass.server.weaviate.names import class_name
-from secondpass.server.weaviate.properties import Property, all_declared, read_property
+from secondpass.server.weaviate.properties import (
+    Property,
+    all_declared,
+    plain_json,
+    read_property,
+)
 from secondpass.server.weaviate.responses import refused
+
+_FLAT: dict[str, Any] = {
+    "distance": "cosine",
+    "vectorCacheMaxObjects": 1_000_000_000_000,
+    "pq": {"enabled": False},
+    "bq": {"enabled": False},
+    "sq": {"enabled": False},
+}
+_HNSW: dict[str, Any] = {
+    **_FLAT,
+    "skip": False,
+    "cleanupIntervalSeconds": 300,
+    "maxConnections": 32,
+    "efConstruction": 128,
+    "ef": -1,
+    "dynamicEfMin": 100,
+    "dynamicEfMax": 500,
+    "dynamicEfFactor": 8,
+    "flatSearchCutoff": 40_000,
+    "filterStrategy": "sweeping",
+    "multivector": {"enabled": False},
+}
+VECTOR_INDEXES: Mapping[str, dict[str, Any]] = {
+    "hnsw": _HNSW,
+    "flat": _FLAT,
+    "dynamic": {"distance": "cosine", "threshold": 10_000, "hnsw": _HNSW, "flat": _FLAT},
+}
+
+CLASS: Mapping[str, Any] = {
+    "invertedIndexConfig": {
+        "bm25": {"b": 0.75, "k1": 1.2},
+        "cleanupIntervalSeconds": 60,
+        "stopwords": {"preset": "en", "additions": None, "removals": None},
+        "indexNullState": True,
+        "indexPropertyLength": False,
+        "indexTimestamps": True,
+    },
+    "multiTenancyConfig": {
+        "enabled": False,
+        "autoTenantCreation": False,
+        "autoTenantActivation": False,
+    },
+    "replicationConfig": {
+        "factor": 1,
+        "asyncEnabled": False,
+        "deletionStrategy": "NoAutomatedResolution",
+    },
+    "shardingConfig": {
+        "virtualPerPhysical": 128,
+        "desiredCount": 1,
+        "actualCount": 1,
+        "desiredVirtualCount": 128,
+        "actualVirtualCount": 128,
+        "key": "_id",
+        "strategy": "hash",
+        "function": "murmur3",
+    },
+}
+
+
+def filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given, completed from the defaults at every depth; null is absent."""
+    found = dict(defaults)
+    for key, value in given.items():
+        if value is None:
+            continue
+        there = found.get(key)
+        if isinstance(value, dict) and isinstance(there, dict):
+            value = filled(value, there)
+        found[key] = value
+    return found
+
 
 NO_VECTORIZER = "none"
 _TEXTS = "text2vec-"

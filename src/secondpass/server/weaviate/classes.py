@@ -1,21 +1,137 @@
-"""The classes of each tenant: finding, making, removing, and who may write at a time."""
+"""The classes of each tenant: finding, making, removing, and who may write at a time.
+
+One class over its index: what is declared, and what is stored.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from secondpass.retrieve.lance.open import open_index
 from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import Collection, Place
-from secondpass.server.weaviate.class_definition import declared_class
-from secondpass.server.weaviate.class_index import ClassIndex, about_class
+from secondpass.server.index_catalog import OWN_VECTORS, Collection, Place
+from secondpass.server.scheduler.scheduled_models import QueuedEncoder, awaited
+from secondpass.server.weaviate.class_definition import (
+    ClassDefinition,
+    declared_class,
+    language_of,
+    read_class,
+)
 from secondpass.server.weaviate.names import class_name
+from secondpass.server.weaviate.objects import StoredObject, from_hit
+from secondpass.server.weaviate.properties import check_number
 from secondpass.server.weaviate.responses import absent, refused
 
 if TYPE_CHECKING:
+    from secondpass.rerank.base import BaseReranker
+    from secondpass.retrieve.embedder import Embedder
+    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.store_protocol import Embedding
+    from secondpass.server.index_catalog import Collection
     from secondpass.server.state import RerankService
+
+
+T = TypeVar("T")
+_CLASS = "class"
+
+
+def about_class(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a collection keeps of a class."""
+    made = {"chunk_tokens": None, "language": language_of(declaration)}
+    own = not read_class(declaration).embeds
+    return {_CLASS: dict(declaration), "index": made, OWN_VECTORS: own}
+
+
+class ClassIndex:
+    """A class of one tenant. Safe to use from several threads at once.
+
+    `writes` and `written` count what was stored since the index was last tidied.
+    """
+
+    def __init__(self, collection: Collection, service: RerankService) -> None:
+        self.collection, self._service = collection, service
+        self._store: LanceStore | None = None
+        self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
+        self._lock = threading.Lock()
+        self.writes = self.written = 0
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """The class as clients see it."""
+        found: dict[str, Any] = self.collection.about[_CLASS]
+        return found
+
+    @property
+    def definition(self) -> ClassDefinition:
+        """What is declared of the class."""
+        declaration = self.declaration
+        read = self._read
+        if read is None or read[0] is not declaration:
+            self._read = read = (declaration, read_class(declaration))
+        return read[1]
+
+    def declare(self, declaration: Mapping[str, Any]) -> None:
+        """Keep another declaration of the class; raises Problem (422) for one too long."""
+        check_number(len(declaration["properties"]), declaration["class"])
+        self.collection.save({**self.collection.about, _CLASS: dict(declaration)})
+
+    @property
+    def store(self) -> LanceStore:
+        """The index's store, opened when it is first needed."""
+        if self.definition.embeds:
+            return self.collection.index.store
+        with self._lock:
+            if self._store is None:
+                path = self.collection.folder / "index"
+                self._store = open_index(path, None, **self.collection.about["index"])
+            return self._store
+
+    @property
+    def embedder(self) -> Embedder:
+        """What makes the vectors; raises Problem (422) where clients bring them."""
+        if not self.definition.embeds:
+            raise refused(f"class '{self.definition.name}' has no vectorizer")
+        return self.collection.index.embedder
+
+    def encoded(self, texts: Sequence[str]) -> Embedding:
+        """Return a vector for each text, made where the store is read; blocks.
+
+        Raises Problem (422) where clients bring the vectors.
+        """
+        embedder = self.embedder
+        return awaited(self._service.reading(lambda: embedder.encode(list(texts))))
+
+    def ingest_embedder(self) -> QueuedEncoder:
+        """Return what makes the vectors of objects that are stored, in turn with requests."""
+        return QueuedEncoder(self.collection.index.ingest_embedder(), self._service.queue)
+
+    def reranker(self) -> BaseReranker:
+        """Return what reranks: the model that the class names, or what stands for it."""
+        model = self._service.model(self.definition.reranker)
+        return self.collection.index.reranker(model) if self.definition.embeds else model
+
+    def begin(self, do: Callable[[LanceStore], T]) -> Future[T]:
+        """Begin to read the store, in one of the few threads that read."""
+        store = self.store
+        return self._service.reading(lambda: do(store))
+
+    def read(self, do: Callable[[LanceStore], T]) -> T:
+        """Do as `begin`, and return what is read; blocks."""
+        return awaited(self.begin(do))
+
+    def count(self, condition: str | None = None) -> int:
+        """Return how many objects there are, or pass a condition."""
+        return self.read(lambda store: store.documents(condition))
+
+    def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
+        """Return those of these objects that are there, by id."""
+        hits = self.read(lambda store: store.found(ids, embeddings=vectors))
+        return {name: from_hit(hit) for name, hit in hits.items()}
+
 
 NAMESPACE = "weaviate"
 

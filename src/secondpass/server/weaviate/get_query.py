@@ -1,31 +1,95 @@
-"""The arguments of a class in a query, and what they find."""
+"""The arguments of a class in a query, and what they find.
+
+What a search by vector is near to: texts, a vector, or an object that is stored.
+
+The second pass of a query: `rerank` among the additional properties.
+
+A query from its arguments to its objects: found, and reranked where that is asked for.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from secondpass.retrieve.filters import one_of
-from secondpass.retrieve.lance.rows import ID
-from secondpass.server.weaviate.autocut import autocut
-from secondpass.server.weaviate.class_index import ClassIndex
-from secondpass.server.weaviate.filters import to_sql
-from secondpass.server.weaviate.found import Found
+from secondpass.rerank.base import BaseReranker
+from secondpass.retrieve.lance.schema import ID
+from secondpass.retrieve.metadata import one_of
+from secondpass.server.request_context import Exchange
+from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.filters import read_where, to_sql
 from secondpass.server.weaviate.names import object_id, property_name
-from secondpass.server.weaviate.query_vectors import near_object, near_text, near_vector
+from secondpass.server.weaviate.objects import read_vector
 from secondpass.server.weaviate.responses import refused
 from secondpass.server.weaviate.search import (
+    Found,
+    autocut,
     by_both,
     by_vector,
     by_words,
     in_order,
     sort_column,
 )
-from secondpass.server.weaviate.where import read_where
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
+    from secondpass.server.state import RerankService
+
+
+# How far a force of 1 goes, as in the database.
+_STEP = 0.5
+
+
+def near_text(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
+    """Return the mean of the vectors of concepts, moved to and away from others.
+
+    Raises Problem (422) for no concepts, and for a force that cannot be.
+    """
+    found = _mean(index, near["concepts"], "nearText")
+    for name, sign in (("moveTo", -1), ("moveAwayFrom", 1)):
+        move = near.get(name)
+        if move is None:
+            continue
+        force = move.get("force")
+        force = 0.0 if force is None else float(force)
+        if not math.isfinite(force) or force < 0 or (sign < 0 and force > 1):
+            raise refused(f"{name}: a force of {force} is not possible")
+        other = _mean(index, move["concepts"], name)
+        found = found + sign * force * _STEP * (found - other)
+    return found
+
+
+def near_vector(index: ClassIndex, numbers: Any) -> Embedding:
+    """Return a vector that a client gives; raises Problem (422) if it cannot be compared."""
+    vector, length = read_vector(numbers), index.store.dimension
+    if length and len(vector) != length:
+        raise refused(f"vector lengths don't match: {len(vector)} is not {length}")
+    if not vector.any():
+        raise refused("a vector of zeros has no direction")
+    return vector
+
+
+def near_object(index: ClassIndex, near: Mapping[str, Any]) -> Embedding:
+    """Return the vector of an object, by `id` or `beacon`; raises Problem (422)."""
+    name, beacon = near.get("id"), near.get("beacon")
+    if (name is None) == (beacon is None):
+        raise refused("nearObject: give id or beacon")
+    name = object_id(str(beacon).rpartition("/")[2] if name is None else name)
+    there = index.found([name], vectors=True).get(name)
+    if there is None or there.vector is None:
+        raise refused(f"nearObject: there is no object {name} with a vector")
+    return near_vector(index, there.vector.tolist())
+
+
+def _mean(index: ClassIndex, concepts: Sequence[str], name: str) -> Embedding:
+    if not any(concept.strip() for concept in concepts):
+        raise refused(f"{name}: concepts cannot be empty")
+    mean: Embedding = index.encoded(concepts).mean(axis=0)
+    return mean
+
 
 LIMIT = 100
 MOST = 10_000
@@ -202,3 +266,79 @@ def _with_vectors(index: ClassIndex, found: list[Found]) -> list[Found]:
         # One that went in between is shown as it was found.
         one.object = there.get(one.object.id, one.object)
     return found
+
+
+def second_pass(
+    found: Sequence[Found], reranker: BaseReranker, property_name: str, query: str
+) -> list[float]:
+    """Return the scores of what was found, in the same order: higher is better.
+
+    Of each object one property is read; one that lacks it counts as an empty text. Raises
+    Problem (422) for a blank query.
+    """
+    if not query.strip():
+        raise refused("extend rerank: no query provided")
+    texts = [_text(one.properties.get(property_name)) for one in found]
+    if not texts:
+        return []
+    response = reranker.rerank(query, texts, return_documents=False)
+    scores = {result.index: result.score for result in response.results}
+    return [scores[place] for place in range(len(texts))]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(map(_text, value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a query asks of the objects besides their properties.
+
+    - `vectors`: whether their vectors.
+    - `reranks`: property and query of each second pass, of which either may be None.
+    """
+
+    vectors: bool = False
+    reranks: tuple[tuple[str | None, str | None], ...] = ()
+
+
+def both_passes(
+    index: ClassIndex,
+    given: Mapping[str, Any],
+    asked: Asked,
+    service: RerankService,
+    exchange: Exchange,
+) -> list[Found]:
+    """Return the objects that a query finds, best first; blocks.
+
+    `given` are the arguments of `Get`, by the names that GraphQL has for them. Raises Problem
+    for what cannot be.
+    """
+    found = find(index, given, vectors=asked.vectors)
+    for name, query in asked.reranks:
+        if not name:
+            raise refused("extend rerank: no properties provided")
+        index.definition.property(name)
+        service.check_count(len(found), exchange.caller.max_documents)
+        exchange.documents += len(found)
+        words = _searched(given) if query is None else query
+        scores = second_pass(found, index.reranker(), name, words)
+        for one, score in zip(found, scores, strict=True):
+            one.reranked[name, query] = score
+    if asked.reranks:
+        # Of several, the first decides.
+        found.sort(key=lambda one: -one.reranked[asked.reranks[0]])
+    return found
+
+
+def _searched(given: Mapping[str, Any]) -> str:
+    """Return the words that were searched for, or nothing."""
+    near, words, both = (given.get(name) or {} for name in ("nearText", "bm25", "hybrid"))
+    texts = [*near.get("concepts", ()), words.get("query"), both.get("query")]
+    return " ".join(text for text in texts if text)

@@ -1,16 +1,145 @@
-"""From the text of a query to its answer, errors in the database's form among it."""
+"""From the text of a query to its answer, errors in the database's form among it.
+
+What a query asks of the objects of a class, before any of them is looked for.
+
+What answers the queries of one request.
+
+Queries: `/v1/graphql`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, execute, parse, validate
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLIncludeDirective,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    GraphQLSkipDirective,
+    InlineFragmentNode,
+    execute,
+    get_argument_values,
+    get_directive_values,
+    parse,
+    validate,
+)
 
 from secondpass.errors import SecondpassError
 from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.weaviate.answers import Answers
+from secondpass.server.request_context import Exchange
+from secondpass.server.request_handler import Answering
+from secondpass.server.weaviate.class_definition import ClassDefinition
+from secondpass.server.weaviate.classes import Classes, ClassIndex
+from secondpass.server.weaviate.get_query import Asked, both_passes, condition_of
+from secondpass.server.weaviate.graphql_schema import RERANK, schema_of
 from secondpass.server.weaviate.responses import refused, shown
+from secondpass.server.weaviate.search import Found
+
+if TYPE_CHECKING:
+    from graphql import GraphQLResolveInfo, GraphQLSchema
+
+    from secondpass.server.state import RerankService
+
+
+def asked_in(info: GraphQLResolveInfo[Any]) -> Asked:
+    """Return what the selections of a class ask for among the additional properties."""
+    blocks = [n for n in _selected(info, info.field_nodes) if n.name.value == "_additional"]
+    vectors, reranks = False, []
+    for node in _selected(info, blocks):
+        if node.name.value in ("vector", "vectors"):
+            vectors = True
+        if node.name.value == "rerank":
+            given = get_argument_values(RERANK, node, info.variable_values)
+            asked = (given.get("property"), given.get("query"))
+            if asked not in reranks:
+                reranks.append(asked)
+    return Asked(vectors, tuple(reranks))
+
+
+def _selected(info: GraphQLResolveInfo[Any], nodes: Sequence[FieldNode]) -> list[FieldNode]:
+    """Return the fields below these, those of fragments and merged blocks among them."""
+    seen: set[str] = set()
+    found: list[FieldNode] = []
+    for node in nodes:
+        found += _fields(info, node.selection_set, seen)
+    return found
+
+
+def _fields(
+    info: GraphQLResolveInfo[Any], selections: Any, seen: set[str]
+) -> Iterator[FieldNode]:
+    for node in () if selections is None else selections.selections:
+        if not _included(info, node):
+            continue
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _fields(info, node.selection_set, seen)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+            # Once for each level, as in the execution: else a few could unfold to millions.
+            seen.add(node.name.value)
+            yield from _fields(info, _fragment(info, node.name.value), seen)
+
+
+def _fragment(info: GraphQLResolveInfo[Any], name: str) -> Any:
+    found: Any = info.fragments[name]
+    # Some versions of the library wrap the definition.
+    return getattr(found, "definition", found).selection_set
+
+
+def _included(info: GraphQLResolveInfo[Any], node: Any) -> bool:
+    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
+    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
+    return not (skip and skip["if"]) and not (include and not include["if"])
+
+
+MOST_SEARCHES = 100
+
+
+class Answers:
+    """The context of an execution; `classes` are those of the caller's tenant, by name."""
+
+    def __init__(
+        self, classes: Mapping[str, ClassIndex], service: RerankService, exchange: Exchange
+    ) -> None:
+        self._classes, self._service, self._exchange = classes, service, exchange
+        self._left = MOST_SEARCHES
+
+    def get(
+        self, name: str, info: GraphQLResolveInfo[Any], given: Mapping[str, Any]
+    ) -> Sequence[Found]:
+        """Return the objects of a class that a query finds, best first.
+
+        Raises Problem for what cannot be.
+        """
+        self._one_more()
+        try:
+            asked = asked_in(info)
+            return both_passes(self._classes[name], given, asked, self._service, self._exchange)
+        except Problem as problem:
+            problem.message = f"explorer: get class: {problem.message}"
+            raise
+
+    def count(self, name: str, given: Mapping[str, Any]) -> int:
+        """Return how many objects of a class pass a filter; raises Problem."""
+        self._one_more()
+        index = self._classes[name]
+        return index.count(condition_of(index, given))
+
+    def second_pass(self, found: Found, given: Mapping[str, Any]) -> list[dict[str, float]]:
+        """Return the score that an object was given, as the database has it: in a list."""
+        return [{"score": found.reranked[given.get("property"), given.get("query")]}]
+
+    def _one_more(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise refused(f"a request may have {MOST_SEARCHES} searches")
+
 
 MOST_TOKENS = 100_000
 # Fields are compared in pairs while a query is checked.
@@ -97,3 +226,44 @@ def _check_size(document: DocumentNode) -> None:
             waiting.append(getattr(node, "selection_set", None))
         if fields > MOST_FIELDS:
             raise refused(f"the query has more than {MOST_FIELDS} fields")
+
+
+class GraphQLPath:
+    """Answers queries over the classes of a tenant, whose schema it keeps."""
+
+    def __init__(self, answering: Answering, classes: Classes) -> None:
+        self._answering, self._classes = answering, classes
+        self._schemas: dict[str, tuple[list[ClassDefinition], GraphQLSchema]] = {}
+
+    async def query(self, exchange: Exchange) -> Any:
+        """Answer a query; what is wrong with it is told in the answer, with status 200."""
+        body = (await self._answering.body(exchange)).found
+        query, variables = body.get("query"), body.get("variables")
+        operation = body.get("operationName")
+        if not isinstance(query, str) or not query.strip():
+            raise refused("query cannot be empty")
+        if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
+            raise refused("variables must be an object, and operationName a string")
+
+        def answer() -> dict[str, Any]:
+            found = self._classes.listed(exchange.caller.tenant)
+            if not found:
+                raise refused(
+                    "no graphql provider present, this is most likely because no schema is "
+                    "present. Import a schema first!"
+                )
+            known = {one.definition.name: one for one in found}
+            answers = Answers(known, self._answering.service, exchange)
+            schema = self._schema(exchange.caller.tenant, found)
+            return executed(
+                schema, query, answers, variables=variables, operation=operation or None
+            )
+
+        return await self._answering.done(exchange, answer)
+
+    def _schema(self, tenant: str, classes: list[ClassIndex]) -> GraphQLSchema:
+        definitions = [one.definition for one in classes]
+        kept = self._schemas.get(tenant)
+        if kept is None or kept[0] != definitions:
+            self._schemas[tenant] = kept = (definitions, schema_of(definitions))
+        return kept[1]

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from secondpass.server.exchange import Exchange
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
-from secondpass.server.weaviate.class_index import ClassIndex
-from secondpass.server.weaviate.classes import Classes
+from secondpass.server.weaviate.classes import Classes, ClassIndex
 from secondpass.server.weaviate.get_query import find, page
 from secondpass.server.weaviate.names import class_name, object_id
 from secondpass.server.weaviate.responses import absent, refused

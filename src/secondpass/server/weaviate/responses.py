@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.inference.unicode import clean
+from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import Problem
 
 _LONGEST = 1000

@@ -1,4 +1,9 @@
-"""The paths of the database, all under `/v1`."""
+"""The paths of the database, all under `/v1`.
+
+What the database says of itself: that it lives, its version, its nodes.
+
+Many objects over REST: `/v1/batch/objects`.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,108 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.exchange import Exchange
+import secondpass
 from secondpass.server.http_errors import Problem
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering, Work
-from secondpass.server.weaviate.about_paths import AboutPaths
-from secondpass.server.weaviate.batch_paths import BatchPaths
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.graphql_path import GraphQLPath
+from secondpass.server.weaviate.graphql_execute import GraphQLPath
 from secondpass.server.weaviate.object_routes import ObjectPaths
-from secondpass.server.weaviate.responses import fail
+from secondpass.server.weaviate.responses import absent, fail, refused
 from secondpass.server.weaviate.schema_routes import SchemaPaths
+from secondpass.server.weaviate.writes import delete_batch, store_batch
+
+VERSION = "1.27.0"
+"""What clients are told: the oldest version that all of them accept."""
+
+
+class AboutPaths:
+    """Answers what clients ask before they begin."""
+
+    def __init__(self, answering: Answering, classes: Classes) -> None:
+        self._answering, self._classes = answering, classes
+
+    async def ready(self, exchange: Exchange) -> Response:
+        """Return 200 once the models are warm, 503 before that and while stopping."""
+        return Response(status_code=200 if self._answering.service.ready else 503)
+
+    async def live(self, exchange: Exchange) -> Response:
+        """Return 200."""
+        return Response(status_code=200)
+
+    async def openid(self, exchange: Exchange) -> Response:
+        """Return 404: keys are all there is."""
+        raise absent("OpenID Connect is not configured")
+
+    async def meta(self, exchange: Exchange) -> Any:
+        """Return the version and the modules; all modules of a kind mean one model."""
+        settings = self._answering.service.settings
+        models = {"model": {"name": self._answering.service.models[0]}}
+        modules = {"reranker-transformers": models, "text2vec-transformers": {}}
+        found: dict[str, Any] = {
+            "hostname": str(exchange.request.base_url).rstrip("/"),
+            "modules": modules,
+            "version": VERSION,
+        }
+        if settings.grpc_port is not None:
+            found["grpcMaxMessageSize"] = settings.max_body
+        return found
+
+    async def nodes(self, exchange: Exchange) -> Any:
+        """Return the one node that there is."""
+
+        def count() -> tuple[int, int]:
+            found = self._classes.listed(exchange.caller.tenant)
+            return sum(one.count() for one in found), len(found)
+
+        objects, classes = await self._answering.done(exchange, count)
+        stats = {"objectCount": objects, "shardCount": classes}
+        node = {"name": "secondpass", "status": "HEALTHY", "version": VERSION}
+        node |= {"gitHash": secondpass.__version__}
+        return {"nodes": [{**node, "stats": stats, "shards": []}]}
+
+
+_OUTPUTS = ("minimal", "verbose")
+
+
+class BatchPaths:
+    """Answers what stores many objects, and what removes those that pass a filter."""
+
+    def __init__(self, answering: Answering, classes: Classes) -> None:
+        self._answering, self._classes = answering, classes
+
+    async def store(self, exchange: Exchange) -> Any:
+        """Store objects; each has its own result."""
+        given = (await self._answering.body(exchange)).items("objects")
+        if not given:
+            raise refused("objects cannot be empty")
+        self._answering.service.check_count(len(given), exchange.caller.max_documents)
+        return await self._answering.done(
+            exchange,
+            lambda: store_batch(self._classes, exchange.caller.tenant, given),
+            timeout=self._answering.service.settings.write_timeout,
+        )
+
+    async def delete(self, exchange: Exchange) -> Any:
+        """Remove the objects of a class that pass a filter."""
+        body = await self._answering.body(exchange)
+        match, dry = body.found.get("match"), body.flag("dryRun")
+        output = body.text("output", "minimal")
+        if not isinstance(match, dict):
+            raise refused("match must be an object")
+        if output not in _OUTPUTS:
+            raise refused(f"output must be one of {', '.join(_OUTPUTS)}, not {output!r:.80}")
+        asked = {**match, "tenant": exchange.request.query_params.get("tenant")}
+
+        def delete() -> dict[str, Any]:
+            with self._classes.writing(exchange.caller.tenant, match.get("class")) as index:
+                return delete_batch(index, asked, verbose=output == "verbose", dry=dry)
+
+        results = await self._answering.done(
+            exchange, delete, timeout=self._answering.service.settings.write_timeout
+        )
+        return {"match": match, "output": output, "dryRun": dry, "results": results}
+
 
 DIALECT = "weaviate-database"
 Offers = Mapping[str, tuple[str, Work]]

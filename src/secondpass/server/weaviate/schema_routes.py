@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.exchange import Exchange
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 from secondpass.server.weaviate.class_definition import declared_class, language_of
-from secondpass.server.weaviate.class_index import ClassIndex
-from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.datatypes import plain_json
-from secondpass.server.weaviate.properties import declared
+from secondpass.server.weaviate.classes import Classes, ClassIndex
+from secondpass.server.weaviate.properties import declared, plain_json
 from secondpass.server.weaviate.responses import refused
 
 _FIXED = ("class", "properties", "vectorizer", "vectorConfig", "vectorIndexType")

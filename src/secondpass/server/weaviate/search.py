@@ -1,24 +1,78 @@
-"""The first pass of a query: by vector, by words, by both, or just in order."""
+"""The first pass of a query: by vector, by words, by both, or just in order.
+
+Cutting a ranking where its scores jump.
+
+What a query finds: objects with what is said of them besides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from secondpass.retrieve.filters import quoted
 from secondpass.retrieve.fusion import rrf, weighted
-from secondpass.retrieve.lance.rows import ID
+from secondpass.retrieve.lance.schema import ID
+from secondpass.retrieve.metadata import quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import awaited
-from secondpass.server.weaviate.class_index import ClassIndex
-from secondpass.server.weaviate.found import Found
-from secondpass.server.weaviate.objects import CREATED, UPDATED, from_hit
+from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject, from_hit
 from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
     from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
+
+
+def autocut(scores: Sequence[float], jumps: int) -> int:
+    """Return how many results stand before the given number of jumps, all if there are fewer.
+
+    Scores, or distances, are scaled from the first to the last; a jump is where they are
+    further from a straight line than at both neighbours. As the database does it. `jumps`
+    below 1 cuts nothing.
+    """
+    if len(scores) <= 1 or jumps < 1 or scores[0] == scores[-1]:
+        return len(scores)
+    step, span = 1 / (len(scores) - 1), scores[-1] - scores[0]
+    above = [(score - scores[0]) / span - step * i for i, score in enumerate(scores)]
+    # The last one has no neighbour after it.
+    above.append(above[-3] if len(above) > 2 else above[-2])
+    found = 0
+    for i in range(1, len(scores)):
+        if above[i] > above[i - 1] and above[i] > above[i + 1]:
+            found += 1
+            if found == jumps:
+                return i
+    return len(scores)
+
+
+@dataclass(slots=True)
+class Found:
+    """An object that was found.
+
+    - `distance`: 1 minus the cosine, from 0 to 2, of a search by vector.
+    - `score`: of BM25 or of a fusion; `explained`: what it is made of.
+    - `reranked`: scores of the second pass, by property and query as they were asked for.
+    """
+
+    object: StoredObject
+    distance: float | None = None
+    score: float | None = None
+    explained: str | None = None
+    reranked: dict[tuple[str | None, str | None], float] = field(default_factory=dict)
+
+    @property
+    def certainty(self) -> float | None:
+        """The distance scaled to 1 for the same direction and 0 for the opposite one."""
+        return None if self.distance is None else 1 - self.distance / 2
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """The properties of the object."""
+        return self.object.properties
+
 
 Fusion = Literal["rankedFusion", "relativeScoreFusion"]
 # Each half of a hybrid search gives at least so many, as in the database.

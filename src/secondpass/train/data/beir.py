@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secondpass.errors import InputError, nearest
 from secondpass.retrieve.loaders.base import lines
-from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
+from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.examples import Collector, Examples
 

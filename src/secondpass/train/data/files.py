@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.inference.unicode import clean
-from secondpass.retrieve.loaders.json_rows import plain_or_gzipped, rows
+from secondpass.inference.tokenizer import clean
+from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.train.data.beir import read_beir
-from secondpass.train.data.examples import Examples, Group, check_places
-from secondpass.train.data.pairs import read_pairs
+from secondpass.train.data.examples import Examples, Group, check_places, read_pairs
 from secondpass.train.export.atomic_folder import replacing
-from secondpass.train.mining.wording import wording
+from secondpass.train.mining.false_negatives import wording
 
 __all__ = ["GROUPS", "Examples", "Group", "read_examples", "split_groups", "write_examples"]
 

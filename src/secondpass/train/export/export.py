@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError, MissingExtraError, ModelDamagedError
 from secondpass.inference.model_folder import FORMAT, MANIFEST, sha256
+from secondpass.train.export.model_card import versions
 from secondpass.train.export.source import locate, window
-from secondpass.train.export.versions import versions
 from secondpass.train.trainer.checkpoints import BEST, RUN, RunFolder
 
 if TYPE_CHECKING:

@@ -1,8 +1,12 @@
-"""The model card of an exported folder."""
+"""The model card of an exported folder.
+
+Which versions of which packages made a model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _MEASURED = {
@@ -81,3 +85,17 @@ _EXIT = (
     "whole top of {confidence:.0%} of lists; it was fitted on {lists}."
 )
 _HELD_OUT = "On pairs of questions that were not used for calibration."
+
+
+_PACKAGES = ("secondpass", "torch", "transformers", "onnx-ir", "onnxruntime")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that are installed, by name."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

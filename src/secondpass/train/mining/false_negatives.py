@@ -1,7 +1,12 @@
-"""Which passages must not become negatives, because they may answer the query."""
+"""Which passages must not become negatives, because they may answer the query.
+
+The words of a text, without what does not change its meaning.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,7 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.train.data.examples import Examples, Group
-from secondpass.train.mining.wording import wording
+
+_WORD = re.compile(r"\w+")
+
+
+def wording(text: str) -> str:
+    """Return the words in order, one space between: case, punctuation and spacing are gone.
+
+    Texts with the same wording are near copies. A text without a word is returned as it
+    is, without the space around it.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = " ".join(_WORD.findall(folded))
+    return words if words else text.strip()
+
 
 Rule = Literal["same query", "same text", "margin"]
 RULES: tuple[Rule, ...] = ("same query", "same text", "margin")

@@ -16,14 +16,13 @@ from secondpass.inference.model_folder import FORMAT, MANIFEST, ModelFolder, ope
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
 from secondpass.train.export import calibrate, verify
-from secondpass.train.export.halve import halve_constants
-from secondpass.train.export.model_card import card
+from secondpass.train.export.model_card import card, versions
+from secondpass.train.export.onnx_graph import halve_constants
 from secondpass.train.export.shared_tables import borrow_tables
-from secondpass.train.export.versions import versions
 from secondpass.train.precomputed.early_exit import fit_exit
 from secondpass.train.precomputed.export_check import Prepared, feeds_of, prepare, report
+from secondpass.train.precomputed.init import SHAPE, WEIGHTS, from_weights
 from secondpass.train.precomputed.onnx_graphs import compress_graph, score_graph, start_graph
-from secondpass.train.precomputed.restore import SHAPE, WEIGHTS, from_weights
 from secondpass.train.trainer.checkpoints import RunFolder
 from secondpass.train.trainer.train import ENCODER, START
 

@@ -1,4 +1,7 @@
-"""The training loop: the same for every architecture, and able to go on after a stop."""
+"""The training loop: the same for every architecture, and able to go on after a stop.
+
+How the learning rate rises and falls.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,28 @@ import torch
 from torch import Tensor
 
 from secondpass.errors import ModelError
-from secondpass.evaluate.platt import fit_platt
+from secondpass.evaluate.calibrators import fit_platt
 from secondpass.train.data.prepare import Plan
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.device import precision
-from secondpass.train.trainer.interface import Asked, Learner
+from secondpass.train.trainer.interface import Asked, Learner, precision
 from secondpass.train.trainer.loss import Targets, loss
-from secondpass.train.trainer.schedule import rate_at
-from secondpass.train.trainer.settings import Settings
+from secondpass.train.trainer.settings import Decay, Settings
 from secondpass.train.trainer.validation import macro, ndcg, ranks, reciprocal_rank
 from secondpass.train.trainer.weight_averaging import Average
+
+
+def rate_at(share: float, warm_up: float, decay: Decay, floor: float) -> float:
+    """Return the factor, 0 to 1, of the learning rate when `share` of the run is done.
+
+    It rises in a line from 0 at the start to 1 at `warm_up`, then falls to `floor` at 1.
+    """
+    share = min(max(share, 0.0), 1.0)
+    if share < warm_up:
+        return share / warm_up
+    rest = 0.0 if warm_up >= 1 else (share - warm_up) / (1 - warm_up)
+    left = 1 - rest if decay == "linear" else (1 + math.cos(math.pi * rest)) / 2
+    return floor + (1 - floor) * left
+
 
 Progress = Callable[[str, int, int], None]
 # Held-out pairs that are scored together, and steps of which a mean loss is recorded.

@@ -12,8 +12,8 @@ from secondpass.errors import InputError, MissingExtraError
 from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.models import bundled_path
 from secondpass.train.data.examples import Examples
+from secondpass.train.export.model_card import versions
 from secondpass.train.export.source import locate
-from secondpass.train.export.versions import versions
 from secondpass.train.trainer.checkpoints import BEST, CHECKPOINT, METRICS, RUN, RunFolder
 from secondpass.train.trainer.settings import Settings
 
@@ -57,7 +57,7 @@ def train(
     import torch
 
     from secondpass.train.data.prepare import digest, make_plan
-    from secondpass.train.trainer.device import choose_device
+    from secondpass.train.trainer.interface import choose_device
     from secondpass.train.trainer.loop import Loop
 
     told = _silent if progress is None else progress

@@ -1,4 +1,7 @@
-"""What a search found, as gRPC sends it."""
+"""What a search found, as gRPC sends it.
+
+Objects of a batch as JSON has them, which is checked by whoever stores them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,71 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from secondpass.server.weaviate.both_passes import Asked
+import numpy as np
+
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.found import Found
-from secondpass.server.weaviate.grpc.messages import SearchReply, Vectors
-from secondpass.server.weaviate.grpc.values import Chosen, properties_of
-from secondpass.server.weaviate.grpc.vectors import to_bytes
+from secondpass.server.weaviate.get_query import Asked
+from secondpass.server.weaviate.grpc.messages import Chosen, SearchReply, Vectors, properties_of
+from secondpass.server.weaviate.grpc.search_request import named_vectors, to_bytes
+from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.search import Found
+
+_LISTS = ("int_array_properties", "text_array_properties", "boolean_array_properties")
+
+
+def object_of(message: Any) -> dict[str, Any]:
+    """Return the JSON of a BatchObject; raises Problem (422) for bytes that are no numbers."""
+    found: dict[str, Any] = {
+        "class": message.collection,
+        "id": message.uuid or None,
+        "properties": _properties(message.properties),
+        "tenant": message.tenant or None,
+    }
+    vectors = named_vectors(message)
+    named = {name: numbers for name, numbers in vectors if name}
+    plain = [numbers for name, numbers in vectors if not name]
+    if len(plain) > 1:
+        raise refused(f"an object has one vector, not {len(plain)}")
+    if plain:
+        found["vector"] = plain[0]
+    if named:
+        found["vectors"] = named
+    return found
+
+
+def _properties(message: Any) -> dict[str, Any]:
+    found = {name: _plain(one) for name, one in message.non_ref_properties.fields.items()}
+    for one in message.number_array_properties:
+        found[one.prop_name] = _numbers(one)
+    for field in _LISTS:
+        for one in getattr(message, field):
+            found[one.prop_name] = list(one.values)
+    for one in message.object_properties:
+        found[one.prop_name] = _properties(one.value)
+    for one in message.object_array_properties:
+        found[one.prop_name] = [_properties(value) for value in one.values]
+    for name in message.empty_list_props:
+        found[name] = []
+    return found
+
+
+def _plain(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    held = getattr(value, kind)
+    if kind == "struct_value":
+        return {name: _plain(one) for name, one in held.fields.items()}
+    return [_plain(one) for one in held.values] if kind == "list_value" else held
+
+
+def _numbers(one: Any) -> list[float]:
+    if not one.values_bytes:
+        return list(one.values)
+    if len(one.values_bytes) % 8:
+        raise refused(f"property '{one.prop_name}': its bytes are no float64 numbers")
+    numbers: list[float] = np.frombuffer(one.values_bytes, dtype="<f8").tolist()
+    return numbers
 
 
 def reply_of(

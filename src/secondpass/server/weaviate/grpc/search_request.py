@@ -1,19 +1,154 @@
-"""A search as gRPC has it, as the arguments of `Get`."""
+"""A search as gRPC has it, as the arguments of `Get`.
+
+Filters of gRPC as those of the other ways to ask.
+
+Vectors on the wire: float32, little-endian, under one of several fields.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from secondpass.server.weaviate.both_passes import Asked
+from secondpass.server.http_errors import Problem
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.class_index import ClassIndex
-from secondpass.server.weaviate.get_query import furthest_of
-from secondpass.server.weaviate.grpc.filters import where_of
-from secondpass.server.weaviate.grpc.messages import Hybrid, SearchOperatorOptions
-from secondpass.server.weaviate.grpc.vectors import named_vectors
-from secondpass.server.weaviate.query_vectors import near_text
+from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.filters import GROUPS, MOST_LEVELS, TIMES
+from secondpass.server.weaviate.get_query import Asked, furthest_of, near_text
+from secondpass.server.weaviate.grpc.messages import (
+    Filters,
+    Hybrid,
+    SearchOperatorOptions,
+    Vectors,
+)
+from secondpass.server.weaviate.names import property_name
 from secondpass.server.weaviate.responses import refused
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.store_protocol import Embedding
+
+
+_VALUES = {"text": "valueText", "int": "valueInt", "boolean": "valueBoolean"}
+_VALUES |= {"number": "valueNumber"}
+
+
+def where_of(filters: Any, definition: ClassDefinition) -> dict[str, Any]:
+    """Return a filter as JSON has it, which is checked by whoever reads it.
+
+    gRPC has no dates, and its clients send whole numbers for numbers, and numbers as texts:
+    the property's type decides. Raises Problem (422).
+    """
+    return _where(filters, definition, MOST_LEVELS)
+
+
+def _where(filters: Any, definition: ClassDefinition, levels: int) -> dict[str, Any]:
+    if not levels:
+        raise refused(f"filters are nested deeper than {MOST_LEVELS}")
+    operator = _operator(filters.operator)
+    if operator in GROUPS:
+        parts = [_where(one, definition, levels - 1) for one in filters.filters]
+        return {"operator": operator, "operands": parts}
+    path = [filters.target.property] if filters.HasField("target") else list(filters.on)
+    found = {"operator": operator, "path": path}
+    key = filters.WhichOneof("test_value")
+    if not path:
+        raise refused(f"filters: {operator} needs a property")
+    if key is None:
+        raise refused(f"filters: {operator} on {path!r:.80} needs a value")
+    value = getattr(filters, key)
+    values = list(value.values) if key.endswith("_array") else value
+    type_ = key.removeprefix("value_").removesuffix("_array")
+    kind = _kind(path, definition) if operator != "IsNull" else None
+    if kind in ("int", "number") and type_ == "text":
+        values, type_ = _numbers(values), "number"
+    if kind == "date" and type_ == "text":
+        return {**found, "valueDate": values}
+    if kind == "number" and type_ in ("int", "number"):
+        return {**found, "valueNumber": values}
+    if kind == "int" and type_ == "number":
+        return {**found, "valueInt": _whole(values)}
+    if path[0] in TIMES and type_ == "text" and not _digits(values):
+        return {**found, "valueDate": values}
+    return {**found, _VALUES[type_]: values}
+
+
+def _operator(number: int) -> str:
+    try:
+        name = Filters.Operator.Name(number)
+    except ValueError:
+        raise refused(f"filters: operator {number} is not known") from None
+    return "".join(part.title() for part in name.removeprefix("OPERATOR_").split("_"))
+
+
+def _kind(path: list[str], definition: ClassDefinition) -> str | None:
+    try:
+        return definition.property(property_name(path[0])).kind
+    except Problem:
+        # Ids, times, and what is no property: whoever reads the filter knows more.
+        return None
+
+
+def _digits(values: Any) -> bool:
+    return all(one.isdecimal() for one in (values if isinstance(values, list) else [values]))
+
+
+def _numbers(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_numbers(one) for one in values]
+    try:
+        return float(values)
+    except ValueError:
+        raise refused(f"filters: {values!r:.80} is not a number") from None
+
+
+def _whole(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_whole(one) for one in values]
+    return int(values) if values.is_integer() else values
+
+
+def named_vectors(message: Any) -> list[tuple[str, list[float]]]:
+    """Return the vectors that a message holds, each with its name, empty where it has none.
+
+    Whatever the age of the client that sent it. Raises Problem (422) for bytes that are no
+    vector, and for several vectors in one.
+    """
+    return list(_vectors(message))
+
+
+def to_bytes(vector: Embedding) -> bytes:
+    """Return a vector as it is sent."""
+    return vector.astype("<f4").tobytes()
+
+
+def _vectors(message: Any) -> Iterator[tuple[str, list[float]]]:
+    # The newest way first: where a client sends the same in several, that one counts.
+    fields = message.DESCRIPTOR.fields_by_name
+    if message.vectors:
+        for one in message.vectors:
+            if one.type == Vectors.VECTOR_TYPE_MULTI_FP32:
+                raise refused("vectors of several vectors are not supported here")
+            yield one.name, _vector_numbers(one.vector_bytes)
+    elif "vector_for_targets" in fields and message.vector_for_targets:
+        for one in message.vector_for_targets:
+            yield from ((one.name, numbers) for _, numbers in _vectors(one))
+    elif "vector_per_target" in fields and message.vector_per_target:
+        named = message.vector_per_target.items()
+        yield from ((name, _vector_numbers(content)) for name, content in named)
+    elif message.vector_bytes:
+        yield "", _vector_numbers(message.vector_bytes)
+    elif "vector" in fields and message.vector:
+        yield "", list(message.vector)
+
+
+def _vector_numbers(content: bytes) -> list[float]:
+    import numpy as np
+
+    if len(content) % 4:
+        raise refused(f"a vector has {len(content)} bytes, which are no float32 numbers")
+    numbers: list[float] = np.frombuffer(content, dtype="<f4").tolist()
+    return numbers
+
 
 LIMIT = 10
 """How many objects a search gives that does not say; GraphQL gives more."""

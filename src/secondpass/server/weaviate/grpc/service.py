@@ -1,4 +1,7 @@
-"""The calls of Weaviate's gRPC that are answered."""
+"""The calls of Weaviate's gRPC that are answered.
+
+What is understood of a message and not supported.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,58 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem
 from secondpass.server.http_json import read_content
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering, Work
 from secondpass.server.rerank_dialects.responses import message
-from secondpass.server.weaviate.batch import delete_batch, store_batch
-from secondpass.server.weaviate.both_passes import both_passes
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.grpc.filters import where_of
+from secondpass.server.weaviate.get_query import both_passes
 from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteReply,
     BatchDeleteRequest,
     BatchObjectsReply,
     BatchObjectsRequest,
     SearchRequest,
+    chosen_of,
     decoded,
 )
-from secondpass.server.weaviate.grpc.objects import object_of
-from secondpass.server.weaviate.grpc.refusing import MOST_PARTS, refuse_unsupported
-from secondpass.server.weaviate.grpc.replies import reply_of
-from secondpass.server.weaviate.grpc.search_request import arguments_of, asked_of
-from secondpass.server.weaviate.grpc.values import chosen_of
-from secondpass.server.weaviate.responses import shown
+from secondpass.server.weaviate.grpc.replies import object_of, reply_of
+from secondpass.server.weaviate.grpc.search_request import arguments_of, asked_of, where_of
+from secondpass.server.weaviate.responses import refused, shown
+from secondpass.server.weaviate.writes import delete_batch, store_batch
+
+MOST_PARTS = 100_000
+"""How many messages may be within one: two bytes make one, and each is looked at."""
+
+
+def refuse_unsupported(message: Any, most: int = MOST_PARTS) -> int:
+    """Return how many messages are within one.
+
+    Raises Problem (422) for more than `most`, and where one holds what is not supported.
+    """
+    seen = 0
+    for field, value in message.ListFields():
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            continue
+        kind = field.message_type
+        if kind.name == "Unsupported":
+            raise refused(f"{field.name} is not supported here")
+        if kind.GetOptions().map_entry or kind.file.name != message.DESCRIPTOR.file.name:
+            # Values, which hold nothing but what they are.
+            continue
+        # Not by the field's label, which one version of protobuf names otherwise than the next.
+        for one in value if hasattr(value, "__len__") else [value]:
+            seen += 1
+            if seen > most:
+                raise refused(f"the message has more than {MOST_PARTS:,} parts")
+            seen += refuse_unsupported(one, most - seen)
+    return seen
+
 
 DIALECT = "weaviate-grpc"
 MOST_ASKED = 2_000_000

@@ -16,10 +16,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from secondpass.server.api_v1.responses import Failure
-from secondpass.server.exchange import Exchange
 from secondpass.server.http_errors import Problem, invalid
-from secondpass.server.http_json import as_json, read_bytes
-from secondpass.server.reply import Reply
+from secondpass.server.http_json import Reply, as_json, read_bytes
+from secondpass.server.request_context import Exchange
 from secondpass.server.request_handler import Answering
 
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
