@@ -29,7 +29,7 @@ from secondpass.rerank.policies.blend import standardise
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.files import read_examples
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.interface import Asked, Texts
+from secondpass.train.trainer.interface import QueryBatch, Texts
 from secondpass.train.trainer.settings import Settings
 from secondpass.train.trainer.train import Place, make_learner, train
 
@@ -110,7 +110,7 @@ def scores(learner: Any, one: Trial, title: str) -> list[np.ndarray]:
     found = []
     with torch.no_grad(), bar(title, len(one.candidates)) as done:
         for query, candidates in enumerate(one.candidates):
-            pairs = [Asked(query, passage) for passage, *_ in candidates]
+            pairs = [QueryBatch(query, passage) for passage, *_ in candidates]
             parts = [
                 learner.scores(pairs[at : at + PAIRS_AT_ONCE]).float().numpy()
                 for at in range(0, len(pairs), PAIRS_AT_ONCE)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from secondpass.llm import LLM, load_llm
 from secondpass.rerank.llm import Listwise, PromptTemplate
-from secondpass.rerank.llm.prompts import LISTWISE, Marked
+from secondpass.rerank.llm.prompts import LISTWISE, DelimitedDocuments
 from secondpass.testing.attacks import ATTACKS
 from secondpass.testing.llm import ObedientLLM
 
@@ -50,21 +50,21 @@ FIXED = PromptTemplate(
 class Numbered(Listwise):
     """Documents as most programs show them: a number in brackets and the text."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> Marked:
+    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         ids = tuple(str(n) for n in range(1, len(texts) + 1))
         lines = "\n".join(f"[{n}] {t}" for n, t in zip(ids, texts, strict=True))
-        return Marked(ids, "", lines)
+        return DelimitedDocuments(ids, "", lines)
 
 
 class Tagged(Listwise):
     """Documents between tags that everybody knows."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> Marked:
+    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         ids = tuple(str(n) for n in range(1, len(texts) + 1))
         blocks = (
             f'<document id="{n}">\n{t}\n</document>' for n, t in zip(ids, texts, strict=True)
         )
-        return Marked(ids, "", "\n".join(blocks))
+        return DelimitedDocuments(ids, "", "\n".join(blocks))
 
 
 DEFENCES: dict[str, Callable[[LLM], Listwise]] = {

@@ -20,15 +20,15 @@ from measuring.pairs import PairScores, Scorer
 from measuring.suite import member
 
 from secondpass import Candidate, Embedder
-from secondpass.evaluate.score_matrix import Matrix, Pool, ndcg, pool
+from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
 from secondpass.evaluate.variants import standardised
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 CACHE = ROOT / ".cache" / "quality"
 DEPTH = 100
@@ -45,7 +45,7 @@ def late_scores(
 ) -> dict[str, dict[str, float]]:
     """Return the score of each wanted document of each question."""
     reader = load_reranker("bundled")
-    assert isinstance(reader, Reader)
+    assert isinstance(reader, PrecomputedReranker)
     digest = reader.states_digest
     file = CACHE / f"states-{digest[:16]}-{name}.sqlite"
     store = StateStore(
@@ -56,13 +56,13 @@ def late_scores(
     scores = {}
     for query, names in wanted.items():
         candidates = [Candidate(documents[n]) for n in names]
-        found = late.score(questions[query], candidates, Reading())
+        found = late.score(questions[query], candidates, ScoringOptions())
         scores[query] = {n: s.value for n, s in zip(names, found.scores, strict=True)}
     store.close()
     return scores
 
 
-def within_best(there: Pool, first: Matrix, then: Matrix, keep: int) -> Matrix:
+def within_best(there: ScoreMatrix, first: Matrix, then: Matrix, keep: int) -> Matrix:
     """Return scores that put the best `keep` of `first` on top, in the order of `then`."""
     masked = np.where(there.there, -first, np.inf)
     places = np.argsort(np.argsort(masked, axis=1, kind="stable"), axis=1)

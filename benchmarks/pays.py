@@ -26,9 +26,9 @@ from quality import CACHE, gathered
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.cascade_simulation import Chances, Scores
 from secondpass.evaluate.collection import Collection as Judged
-from secondpass.evaluate.experiment import Evidence, Latencies, measure_latency
+from secondpass.evaluate.experiment import ExperimentData, Latencies, measure_latency
 from secondpass.evaluate.first_stage import Entry, Halves
-from secondpass.evaluate.first_stage import Found as FoundHalves
+from secondpass.evaluate.first_stage import FirstStageRuns as FoundHalves
 from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.report.figures import depth_plot
 from secondpass.evaluate.report.html import page
@@ -40,7 +40,7 @@ from secondpass.evaluate.verdict import headline, plain, probability, signed, to
 from secondpass.models import bundled_path
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
 FOLDER = PAGE.with_suffix("")
@@ -49,7 +49,9 @@ LIMITS = {"squad-dev": 100}
 DEPTH = 100
 
 
-def evidence(name: str, models: list[str], embedder: Embedder, *, timed: bool) -> Evidence:
+def evidence(
+    name: str, models: list[str], embedder: Embedder, *, timed: bool
+) -> ExperimentData:
     """Return what quality.py cached of a collection, with what is missing added."""
     how = member(name)
     collection = load(name, LIMITS.get(name), how.given, how.qrels)
@@ -68,7 +70,7 @@ def evidence(name: str, models: list[str], embedder: Embedder, *, timed: bool) -
     latencies = None
     if timed and how.given is None:
         latencies = _timed(collection, models, embedder, key)
-    return Evidence(
+    return ExperimentData(
         Judged(name, collection.queries, collection.qrels),
         FoundHalves(halves, {str(d.id): d for d in collection.documents}, DEPTH),
         DEPTHS,
@@ -82,7 +84,7 @@ def evidence(name: str, models: list[str], embedder: Embedder, *, timed: bool) -
 
 def _gives_logits(model: str) -> bool:
     """Return whether a model's probabilities follow from its scores, which alone are kept."""
-    scored = Reranker(model).score("what", [Candidate(Document("that"))], Reading())
+    scored = Reranker(model).score("what", [Candidate(Document("that"))], ScoringOptions())
     (score,) = scored.scores
     return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
 

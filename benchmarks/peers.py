@@ -42,7 +42,7 @@ from speed.shares import shares
 from speed.workloads import SAMPLE, Queries, available, plan
 
 import secondpass
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.tokenizer import Tokenizer
 
 CACHE = ROOT / ".cache" / "speed"
 COLLECTIONS = ("squad-dev", "scifact", "wikiqa-rerank")
@@ -137,7 +137,7 @@ def main() -> int:
         changed = {r.engine for r in before.results} ^ {w.name for w in workers}
         if before.results and changed:
             raise SystemExit(f"--resume: in some rounds only: {', '.join(sorted(changed))}")
-        tokeniser = Tokeniser(models / "weights" / "tokenizer.json")
+        tokeniser = Tokenizer(models / "weights" / "tokenizer.json")
         whole = Report(
             machine=facts,
             conditions=same,
@@ -223,7 +223,7 @@ def taken_apart(
     return found
 
 
-def lengths(tokeniser: Tokeniser, queries: Queries, some: int = 10) -> list[int]:
+def lengths(tokeniser: Tokenizer, queries: Queries, some: int = 10) -> list[int]:
     """Return the tokens of each pair of a few questions with 100 candidates."""
     found = []
     for number in range(min(some, len(queries.questions))):

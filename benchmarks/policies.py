@@ -25,19 +25,19 @@ from measuring.judging import Judge
 from measuring.suite import member
 
 from secondpass import (
-    Adaptive,
     BaseReranker,
     Blend,
     Budgeted,
     Cached,
     Candidate,
     Cascade,
+    EarlyStopping,
     Index,
     Reranker,
     RerankResponse,
 )
 from secondpass.rerank.base import Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 Lists = dict[str, list[Candidate]]
 K = 10
@@ -87,7 +87,9 @@ class _Seeing(BaseReranker):
     def __init__(self, seen: list[Candidate]) -> None:
         self._seen = seen
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         from secondpass import ScoreKind
         from secondpass.rerank.base import Score
 
@@ -99,11 +101,15 @@ def print_cached(collection: Collection, lists: Lists, full: Cached, file: Path)
     calls = [(collection.queries[q], candidates) for q, candidates in lists.items()]
     for query, candidates in calls:
         full.rerank(query, candidates)
-    warm = [_microseconds(lambda c=c: full.score(c[0], c[1], Reading()), c[1]) for c in calls]
+    warm = [
+        _microseconds(lambda c=c: full.score(c[0], c[1], ScoringOptions()), c[1]) for c in calls
+    ]
     whole = [_microseconds(lambda c=c: full.rerank(*c), c[1]) for c in calls]
     cold = Cached(full.reranker, file)
     cold.rerank(*calls[0])
-    read = [_microseconds(lambda c=c: cold.score(c[0], c[1], Reading()), c[1]) for c in calls]
+    read = [
+        _microseconds(lambda c=c: cold.score(c[0], c[1], ScoringOptions()), c[1]) for c in calls
+    ]
     cold.close()
     print("| a pair of a warm hit | median µs | p95 µs |\n|---|---|---|")
     names = ("score, in memory", "rerank, in memory", "score, from the file")
@@ -128,7 +134,9 @@ class _Timed(BaseReranker):
     def model(self) -> str:
         return self.inner.model
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         started = time.perf_counter()
         scored = self.inner.score(query, candidates, reading)
         self.batches.append((time.perf_counter() - started) * 1000)
@@ -160,8 +168,8 @@ def print_shares(
         "full": full,
         "cheap alone": cheap,
         "cascade": Cascade(cheap, full),
-        "adaptive": Adaptive(full),
-        "cascade, adaptive": Cascade(cheap, Adaptive(full)),
+        "adaptive": EarlyStopping(full),
+        "cascade, adaptive": Cascade(cheap, EarlyStopping(full)),
     }
     print(f"\n{collection.name}: {len(lists)} queries, {_mean_length(lists):.0f} candidates\n")
     print("| | scored | top 10 whole | of top 10 | nDCG@10 | blended: of top 10 | nDCG@10 |")

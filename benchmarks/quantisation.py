@@ -139,7 +139,7 @@ def rerank(args: argparse.Namespace) -> Iterator[Change]:
     from secondpass.inference.encoder import run_batched
     from secondpass.inference.model_folder import open_folder
     from secondpass.inference.runtimes import load_runtime
-    from secondpass.inference.tokenizer import Tokeniser
+    from secondpass.inference.tokenizer import Tokenizer
     from secondpass.train.export.calibrate import Pair, pair_sequences
 
     folders = [open_folder(path) for path in args.models]
@@ -152,7 +152,7 @@ def rerank(args: argparse.Namespace) -> Iterator[Change]:
         ]
         runs: list[Ranked] = []
         for opened, runtime in zip(folders, runtimes, strict=True):
-            tokeniser = Tokeniser(opened.path / "tokenizer.json")
+            tokeniser = Tokenizer(opened.path / "tokenizer.json")
             length = int(opened.manifest["max_length"])
             with bar(f"{collection.name}: {opened.path.name}", len(pairs)) as done:
                 scores = iter(

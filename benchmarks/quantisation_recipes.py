@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.train.export import calibrate, verify
 from secondpass.train.export.onnx_graph import keep_first_token
 from secondpass.train.export.quantize import BEST, Recipe, inputs_of_linear_layers, quantise
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=224)
     args = parser.parse_args()
     folder = locate(args.source)
-    tokeniser = Tokeniser(folder / "tokenizer.json")
+    tokeniser = Tokenizer(folder / "tokenizer.json")
     graph = trace(load_model(folder, args.kind), args.kind)
     keep_first_token(graph)
     original = ir.to_proto(graph)

@@ -18,7 +18,7 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
 from secondpass.train.data.files import read_examples
-from secondpass.train.distillation import StudentSettings, Taught, distil_encoder
+from secondpass.train.distillation import DistilledModel, StudentSettings, distil_encoder
 from secondpass.train.export.source import locate
 from secondpass.train.precomputed.data import encode_states
 
@@ -43,7 +43,7 @@ def main() -> None:
         def told(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        def taught(texts: list[str]) -> Taught:
+        def taught(texts: list[str]) -> DistilledModel:
             room = arguments.tokens - teacher.tokeniser.special
             ids = [
                 teacher.tokeniser.single(one.ids[:room])[0].tolist()
@@ -52,7 +52,7 @@ def main() -> None:
             states = encode_states(
                 teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=told
             )
-            return Taught(ids, states)
+            return DistilledModel(ids, states)
 
         settings = StudentSettings(
             layers=tuple(arguments.layers),

@@ -13,7 +13,7 @@ from measuring.suite import SETTINGS
 from measuring.values import ALONE, FUSED, Values, mean, union
 from measuring.weighing import Fit, Weights
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
-from secondpass.evaluate.score_matrix import CUT, Matrix, Pool, ranked_ids
+from secondpass.evaluate.score_matrix import CUT, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.significance import randomisation_test
 from secondpass.evaluate.variants import fused, standardised
 
@@ -78,7 +78,7 @@ def comparison_bars(
             )
 
 
-def _scores(pool: Pool, system: str, weights: Weights) -> Matrix:
+def _scores(pool: ScoreMatrix, system: str, weights: Weights) -> Matrix:
     if system == ALONE:
         return pool.columns["rerank"]
     return fused(standardised(pool), weights)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.score_matrix import Pool
+from secondpass.evaluate.score_matrix import ScoreMatrix
 from secondpass.evaluate.variants import Columns, standardised
 
 Scales = Mapping[str, float]
@@ -14,12 +14,12 @@ Scales = Mapping[str, float]
 STANDARD = "z-scores"
 
 
-def by_terms(pool: Pool) -> Columns:
+def by_terms(pool: ScoreMatrix) -> Columns:
     """Return the scores as they are, BM25 divided by the question's number of words."""
     return {**pool.columns, "bm25": pool.columns["bm25"] / pool.terms[:, None]}
 
 
-def by_maximum(pool: Pool) -> Columns:
+def by_maximum(pool: ScoreMatrix) -> Columns:
     """Return the scores as they are, BM25 divided by the highest of the list."""
     highest = pool.columns["bm25"].max(axis=1, keepdims=True)
     return {
@@ -28,14 +28,14 @@ def by_maximum(pool: Pool) -> Columns:
     }
 
 
-FUSIONS: Mapping[str, Callable[[Pool], Columns]] = {
+FUSIONS: Mapping[str, Callable[[ScoreMatrix], Columns]] = {
     STANDARD: standardised,
     "raw, BM25 by the question's words": by_terms,
     "raw, BM25 by the list's maximum": by_maximum,
 }
 
 
-def spreads(pools: Sequence[Pool], prepare: Callable[[Pool], Columns]) -> Scales:
+def spreads(pools: Sequence[ScoreMatrix], prepare: Callable[[ScoreMatrix], Columns]) -> Scales:
     """Return the typical deviation within a question of each column, of all pools alike.
 
     A grid over weights needs columns of about the same size. Judgements play no part.

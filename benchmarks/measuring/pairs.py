@@ -11,10 +11,10 @@ from beir import Collection
 from measuring.progress import bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.folder import read_reader_folder
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 _TABLE = """CREATE TABLE IF NOT EXISTS scores (
     model TEXT, collection TEXT, query TEXT, document TEXT, score REAL,
@@ -108,7 +108,7 @@ class Scorer:
                 if not names:
                     continue
                 candidates = [Candidate(documents[name]) for name in names]
-                scored = model.score(collection.queries[query], candidates, Reading())
+                scored = model.score(collection.queries[query], candidates, ScoringOptions())
                 if scored.kind is ScoreKind.RANK:
                     raise ValueError(f"{self.name} does not score pairs, but lists")
                 new = {n: s.value for n, s in zip(names, scored.scores, strict=True)}
@@ -121,7 +121,7 @@ class Scorer:
 
     def _store(self, model: Reranker, collection: str) -> StateStore | None:
         reader = model.base
-        if self._states is None or not isinstance(reader, Reader):
+        if self._states is None or not isinstance(reader, PrecomputedReranker):
             return None
         digest = reader.states_digest
         return StateStore(

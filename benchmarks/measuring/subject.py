@@ -11,7 +11,7 @@ from measuring.candidates import Found
 from measuring.judging import Judge
 from measuring.pairs import Scorer
 from measuring.suite import SETTINGS, Member
-from secondpass.evaluate.score_matrix import Pool, pool
+from secondpass.evaluate.score_matrix import ScoreMatrix, pool
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Subject:
     name: str
     member: Member
     judge: Judge
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, ScoreMatrix]
     vector: Mapping[str, Sequence[str]]
     pairs: int
 
@@ -37,7 +37,7 @@ def subject(
     """Score the candidates of both settings; without a scorer there is no reranker."""
     wanted = {query: _distinct(stages) for query, stages in found.items()}
     scores = None if scorer is None else scorer.score(collection, wanted)
-    pools: dict[str, Pool] = {}
+    pools: dict[str, ScoreMatrix] = {}
     for setting in SETTINGS:
         if member.given is not None and pools:
             pools[setting] = next(iter(pools.values()))

@@ -11,7 +11,7 @@ from measuring.fusions import FUSIONS, STANDARD
 from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.weighing import Fit, Weights, fit
-from secondpass.evaluate.score_matrix import COLUMNS, Matrix, Pool, ranked_ids
+from secondpass.evaluate.score_matrix import COLUMNS, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.variants import fused, standardised
 
 FIRST = "first stage"
@@ -109,7 +109,7 @@ def union(values: Values, names: Sequence[str]) -> Matrix:
 
 
 def _judged(
-    subject: Subject, pool: Pool, system: str, fits: Mapping[str, Fit], default: Weights
+    subject: Subject, pool: ScoreMatrix, system: str, fits: Mapping[str, Fit], default: Weights
 ) -> Matrix:
     if system == FIRST:
         return subject.judge.ndcg(_as_found(pool))
@@ -122,7 +122,7 @@ def _judged(
     return subject.judge.ndcg(ranked_ids(pool, scores))
 
 
-def _as_found(pool: Pool) -> dict[str, list[str]]:
+def _as_found(pool: ScoreMatrix) -> dict[str, list[str]]:
     return dict(zip(pool.queries, pool.ids, strict=True))
 
 

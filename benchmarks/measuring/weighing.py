@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from measuring.fusions import FUSIONS, STANDARD, spreads
-from secondpass.evaluate.score_matrix import Matrix, Pool, ndcg
+from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
 from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
 
 Weights = Mapping[str, float]
-Pools = Mapping[str, Mapping[str, Pool]]
+Pools = Mapping[str, Mapping[str, ScoreMatrix]]
 """By collection, then by setting."""
 
 
@@ -26,7 +26,7 @@ class Fit:
     held: Mapping[str, Weights]
     everywhere: Weights
 
-    def scores(self, collection: str, pool: Pool) -> Matrix:
+    def scores(self, collection: str, pool: ScoreMatrix) -> Matrix:
         """Return the fused scores of a collection by weights that never saw it."""
         return fused(FUSIONS[self.fusion](pool), self.held[collection])
 
@@ -47,10 +47,10 @@ def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
     def weights(point: Point) -> Weights:
         return {n: x / UNITS / scales[n] for n, x in zip(names, point, strict=True)}
 
-    def value(settings: Mapping[str, Pool]) -> Callable[[Point], float]:
+    def value(settings: Mapping[str, ScoreMatrix]) -> Callable[[Point], float]:
         # A given list of candidates is the same pool in every setting.
         once = list({id(pool): pool for pool in settings.values()}.values())
-        prepared: list[tuple[Pool, Columns]] = [(pool, prepare(pool)) for pool in once]
+        prepared: list[tuple[ScoreMatrix, Columns]] = [(pool, prepare(pool)) for pool in once]
 
         def mean(point: Point) -> float:
             values = [ndcg(p, fused(columns, weights(point))).mean() for p, columns in prepared]

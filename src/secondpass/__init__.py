@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     )
     from secondpass.index.index import Index
     from secondpass.rerank.base import BaseReranker
-    from secondpass.rerank.hosted.model import Hosted
+    from secondpass.rerank.hosted.model import HostedReranker
     from secondpass.rerank.policies.blend import Blend
     from secondpass.rerank.policies.budget import Budgeted
     from secondpass.rerank.policies.calibration import Calibrated
     from secondpass.rerank.policies.cascade import Cascade
-    from secondpass.rerank.policies.early_stopping import Adaptive
+    from secondpass.rerank.policies.early_stopping import EarlyStopping
     from secondpass.rerank.policies.fallback import Fallback
     from secondpass.rerank.policies.score_cache import Cached
-    from secondpass.rerank.windowing import Passages
+    from secondpass.rerank.windowing import PassageAggregation
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.types import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "Adaptive": "rerank.policies.early_stopping",
+    "EarlyStopping": "rerank.policies.early_stopping",
     "BaseReranker": "rerank.base",
     "Blend": "rerank.policies.blend",
     "Budgeted": "rerank.policies.budget",
@@ -62,14 +62,14 @@ _HOMES = {
     "Fallback": "rerank.policies.fallback",
     "FilterError": "errors",
     "FirstStageScores": "types",
-    "Hosted": "rerank.hosted.model",
+    "HostedReranker": "rerank.hosted.model",
     "Index": "index.index",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
     "InputError": "errors",
     "MissingExtraError": "errors",
     "ModelError": "errors",
-    "Passages": "rerank.windowing",
+    "PassageAggregation": "rerank.windowing",
     "ProviderError": "errors",
     "RankedDocument": "types",
     "Reranker": "reranker",
@@ -81,7 +81,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Adaptive",
+    "EarlyStopping",
     "BaseReranker",
     "Blend",
     "Budgeted",
@@ -94,14 +94,14 @@ __all__ = [
     "Fallback",
     "FilterError",
     "FirstStageScores",
-    "Hosted",
+    "HostedReranker",
     "Index",
     "IndexNotFoundError",
     "IndexStoreError",
     "InputError",
     "MissingExtraError",
     "ModelError",
-    "Passages",
+    "PassageAggregation",
     "ProviderError",
     "RankedDocument",
     "RerankResponse",

@@ -8,25 +8,25 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-Told = dict[str, str | int | float | bool | None]
+StageAttributes = dict[str, str | int | float | bool | None]
 """What is known of a stage: numbers and names, and the query, which watchers may not keep."""
 
 
-class Watcher(Protocol):
+class Observer(Protocol):
     """Sees the stages of one request, from any of its threads."""
 
-    def stage(self, name: str, told: Told) -> AbstractContextManager[object]:
+    def stage(self, name: str, told: StageAttributes) -> AbstractContextManager[object]:
         """Return what surrounds a stage; `told` may have more in it at the end."""
 
     def past(self, name: str, began: float, ended: float) -> None:
         """See a stage that is over; both ends are on the clock of `time.monotonic`."""
 
 
-_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+_watcher: ContextVar[Observer | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
-def watched_by(watcher: Watcher) -> Iterator[None]:
+def watched_by(watcher: Observer) -> Iterator[None]:
     """Let a watcher see what happens inside, also in threads that have this context."""
     token = _watcher.set(watcher)
     try:
@@ -36,7 +36,7 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
 
 
 @contextmanager
-def stage(name: str, **told: str | int | float | bool | None) -> Iterator[Told]:
+def stage(name: str, **told: str | int | float | bool | None) -> Iterator[StageAttributes]:
     """Surround a stage; yields a mapping for what is known of it only at its end."""
     watcher = _watcher.get()
     if watcher is None:
@@ -46,7 +46,7 @@ def stage(name: str, **told: str | int | float | bool | None) -> Iterator[Told]:
         yield told
 
 
-def waited(name: str, began: float, ended: float | None) -> None:
+def record_wait(name: str, began: float, ended: float | None) -> None:
     """Tell of a wait; it lasts until now where it has no end."""
     watcher = _watcher.get()
     if watcher is not None:

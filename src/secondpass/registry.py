@@ -43,17 +43,17 @@ def load_reranker(
     reranker (see `split_name`) or of a language model (see `rerank.llm.names`), both without
     a `revision`, or "owner/model" (or "owner/model@revision") of a Hugging Face
     repository, whose `revision` is a full commit hash. `api_key`, `base_url`, `timeout` and
-    `partial` are for providers, see `Hosted`. Raises `ModelNotFoundError` with the nearest
+    `partial` are for providers, see `HostedReranker`. Raises `ModelNotFoundError` with the nearest
     names for an unknown name, `InputError` for options that the model does not have.
     """
     if isinstance(name, str) and revision is None and split_name(name) is not None:
         for option, value in (("label", label), ("threads", threads), ("exits", exits or None)):
             if value is not None:
                 raise InputError(f"{option} is for models that run here, not {name!r}")
-        from secondpass.rerank.hosted.model import Hosted
+        from secondpass.rerank.hosted.model import HostedReranker
 
         seconds = 30.0 if timeout is None else timeout
-        return Hosted(
+        return HostedReranker(
             name, api_key=api_key, base_url=base_url, timeout=seconds, partial=partial
         )
     for option, given in (("api_key", api_key), ("base_url", base_url)):

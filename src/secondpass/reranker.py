@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import Asked, BaseReranker, RerankOptions, Scored
+from secondpass.rerank.base import BaseReranker, RerankOptions, Scored, ScoringJob
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.rerank.policies.fallback import (
     Fallback,
@@ -16,7 +16,7 @@ from secondpass.rerank.policies.fallback import (
     check_chain,
     check_on_failure,
 )
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, RerankResponse
 
 if TYPE_CHECKING:
@@ -101,11 +101,13 @@ class Reranker(BaseReranker):
         """Do as `rerank`, the way its backend does it."""
         return await self.backend.arerank(query, documents, **options)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the model's backend."""
         return self.backend.score(query, candidates, reading)
 
-    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
         """Score with the model's backend."""
         return self.backend.score_together(asked)
 
@@ -118,14 +120,14 @@ def with_chain(
     timeout: float | None,
 ) -> BaseReranker:
     """Return the reranker under a `Fallback`, or as it is where nothing asks for one."""
-    from secondpass.rerank.hosted.model import Hosted
+    from secondpass.rerank.hosted.model import HostedReranker
 
     rest = [
         one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
         for one in chain
     ]
     # A provider's own deadline keeps what was answered by then; another would lose it.
-    times = [None if isinstance(one, Hosted) else timeout for one in (first, *rest)]
+    times = [None if isinstance(one, HostedReranker) else timeout for one in (first, *rest)]
     if not rest and on_failure == "raise" and times == [None]:
         return first
     return Fallback(first, chain=rest, on_failure=on_failure, timeout=times)

@@ -16,13 +16,13 @@ from measuring.suite import Member
 from measuring.tables import comparison_table, document, fusion_verdict
 from measuring.values import ALONE, CONTROL, FIRST, FUSED, Measured, measure
 
-from secondpass.evaluate.score_matrix import Pool
+from secondpass.evaluate.score_matrix import ScoreMatrix
 from tests.evaluate.random_pools import random_pool
 
 DEFAULT = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
 
 
-def qrels(pool: Pool) -> dict[str, dict[str, int]]:
+def qrels(pool: ScoreMatrix) -> dict[str, dict[str, int]]:
     return {
         query: {name: int(grade) for name, grade in zip(names, grades, strict=False)}
         for query, names, grades in zip(pool.queries, pool.ids, pool.grades, strict=True)
@@ -131,7 +131,7 @@ def test_without_a_reranker_the_control_is_the_subject(subjects: list[Subject]) 
     bare = []
     for s in subjects:
         columns = {n: c for n, c in s.pools["bm25"].columns.items() if n != "rerank"}
-        pool = Pool(**{**vars(s.pools["bm25"]), "columns": columns})
+        pool = ScoreMatrix(**{**vars(s.pools["bm25"]), "columns": columns})
         bare.append(Subject(s.name, s.member, s.judge, {"bm25": pool, "hybrid": pool}, {}, 0))
     found = measure(bare, 20, DEFAULT)
     assert set(found.values["bm25"]) == {FIRST, CONTROL}

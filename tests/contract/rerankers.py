@@ -8,13 +8,13 @@ from functools import cache, partial
 from pathlib import Path
 
 from secondpass import (
-    Adaptive,
     BaseReranker,
     Blend,
     Budgeted,
     Cached,
     Calibrated,
     Cascade,
+    EarlyStopping,
     Fallback,
     Reranker,
 )
@@ -26,11 +26,11 @@ from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.calibration import identity_of
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.policies.ensemble import Ensemble
-from secondpass.rerank.policies.mmr import Diverse
+from secondpass.rerank.policies.mmr import MMR
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
 from secondpass.server.scheduler.queue import WorkQueue
-from secondpass.server.scheduler.scheduled_models import Queued
+from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.testing.llm import OverlapLLM
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running
@@ -93,9 +93,9 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
-    "adaptive": lambda folder: Adaptive(Reranker(), batch=5, patience=1000),
+    "adaptive": lambda folder: EarlyStopping(Reranker(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
-    "queued": lambda folder: Queued(
+    "queued": lambda folder: ScheduledReranker(
         Reranker(), WorkQueue(10**9, most_at_once=2000), tokens_at_once=500
     ),
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
@@ -107,7 +107,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
     "recency": lambda folder: Recency(Reranker(), "day"),
     "pinned": lambda folder: Pinned(Reranker(), first=["pinned"]),
-    "diverse": lambda folder: Diverse(Reranker()),
+    "diverse": lambda folder: MMR(Reranker()),
     "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
     "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
     "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),

@@ -18,8 +18,8 @@ from secondpass import (
     ScoreKind,
     Status,
 )
-from secondpass.rerank.base import Asked
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.base import ScoringJob
+from secondpass.rerank.scoring_options import ScoringOptions
 
 QUERY = "How do I change my password?"
 TEXTS = [
@@ -190,7 +190,7 @@ def test_queries_scored_together_score_as_they_do_alone(
     reranker: BaseReranker, passages: list[str]
 ) -> None:
     asked = [
-        Asked(query, [Candidate(Document(text)) for text in texts], Reading())
+        ScoringJob(query, [Candidate(Document(text)) for text in texts], ScoringOptions())
         for query, texts in (
             (QUERY, passages[:4]),
             ("another question", passages[2:7]),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from secondpass import Document, ScoreKind
-from secondpass.evaluate.cascade_simulation import Sieve
+from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.experiment import Evidence, Latencies, Latency
-from secondpass.evaluate.first_stage import Entry, Found, Halves
+from secondpass.evaluate.experiment import ExperimentData, Latencies, Latency
+from secondpass.evaluate.first_stage import Entry, FirstStageRuns, Halves
 from secondpass.rerank.policies.cascade import Margin
 
 
@@ -21,7 +21,7 @@ def made(
     timed: bool = True,
     chances: bool = False,
     cascade: bool = False,
-) -> Evidence:
+) -> ExperimentData:
     """BM25 and vectors know something each; the reranker knows the truth by `knows`.
 
     With `chances` it gives probabilities, which are too sure. With `cascade` there is a
@@ -52,12 +52,12 @@ def made(
     second = {("wise & old", d): Latency(2.0 * d, 3.0 * d, 20) for d in depths}
     sieves = {}
     if cascade:
-        sieves["wise & old"] = Sieve("quick", scores, Margin(1.0, k=10))
+        sieves["wise & old"] = CascadeSimulation("quick", scores, Margin(1.0, k=10))
         second |= {("quick then wise & old", d): Latency(0.5 * d, d, 20) for d in depths}
     first = {m: Latency(5.0, 8.0, 20) for m in ("hybrid", "bm25", "vector")}
-    return Evidence(
+    return ExperimentData(
         Collection("made <up>", {q: f"what is {q}?" for q in grades}, grades),
-        Found(halves, texts, documents),
+        FirstStageRuns(halves, texts, documents),
         depths,
         {"wise & old": scores},
         {"wise & old": {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}},

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from secondpass.evaluate.first_stage import Entry
-from secondpass.evaluate.score_matrix import Pool, pool
+from secondpass.evaluate.score_matrix import ScoreMatrix, pool
 
 Row = tuple[float, float, float, int]
 """Reranker's score, cosine, BM25 and grade of one candidate."""
 
 
-def pool_of(questions: Sequence[Sequence[Row]]) -> Pool:
+def pool_of(questions: Sequence[Sequence[Row]]) -> ScoreMatrix:
     names = {f"q{i}": rows for i, rows in enumerate(questions)}
     return pool(
         {query: f"question {query}" for query in names},
@@ -36,7 +36,7 @@ def qrels_of(questions: Sequence[Sequence[Row]]) -> dict[str, dict[str, int]]:
     }
 
 
-def random_pool(seed: int, informative: Sequence[float], questions: int = 30) -> Pool:
+def random_pool(seed: int, informative: Sequence[float], questions: int = 30) -> ScoreMatrix:
     """A pool whose grades follow its columns (rerank, vector, bm25) by these weights."""
     chooser = np.random.default_rng(seed)
     rows = []

@@ -17,7 +17,7 @@ from secondpass.evaluate.qrels import LabelledQuery, read_pairs
 from secondpass.evaluate.reliability import reliability, wilson
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 
 class Numbers(BaseReranker):
@@ -29,7 +29,9 @@ class Numbers(BaseReranker):
     def model(self) -> str:
         return "numbers"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         values = [float(c.document.text) for c in candidates]
         return Scored([Score(v, 1 / (1 + np.exp(-v))) for v in values], self.kind)
 

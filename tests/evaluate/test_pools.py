@@ -12,7 +12,7 @@ from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
 from secondpass.evaluate.variants import fused, standardised
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.random_pools import Row, pool_of, qrels_of
 
 # Few distinct values, so that ties and columns of equal scores occur.
@@ -31,7 +31,9 @@ class Known(BaseReranker):
     def model(self) -> str:
         return "known"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         values = [Score(float(c.document.text)) for c in candidates]
         return Scored(values, ScoreKind.LOGIT)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Blend, Candidate, Cascade, Document, ScoreKind
-from secondpass.evaluate.cascade_simulation import Sieve
+from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.first_stage import Entry, Halves
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.tuning import tuned
@@ -17,7 +17,7 @@ from secondpass.evaluate.variant_builders import reranked
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.policies.cascade import Margin
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.evidence import made
 
 # Few values, so that scores tie.
@@ -35,7 +35,9 @@ class Column(BaseReranker):
     def model(self) -> str:
         return f"column {self.place}"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         values = [float(c.document.text.split()[self.place]) for c in candidates]
         return Scored([Score(v, probability=abs(v) / 4) for v in values], ScoreKind.LOGIT)
 
@@ -60,7 +62,9 @@ def test_the_order_and_the_probabilities_are_those_of_a_cascade(
         depth=len(found),
         cost=1.0,
         chances={"q": {name: abs(score) / 4 for name, score in full["q"].items()}},
-        sieve=Sieve("cheap", {"q": {f"d{i:02}": r[0] for i, r in enumerate(found)}}, margin),
+        sieve=CascadeSimulation(
+            "cheap", {"q": {f"d{i:02}": r[0] for i, r in enumerate(found)}}, margin
+        ),
     )
     candidates = [
         Candidate(Document(f"{r[0]} {r[1]}", id=e.id), rank=i, bm25=e.bm25, vector=e.vector)

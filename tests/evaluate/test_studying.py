@@ -16,7 +16,7 @@ from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.tuning import tuned
-from secondpass.evaluate.variants import Family
+from secondpass.evaluate.variants import SearchVariant
 from secondpass.evaluate.verdict import Verdict, headline, verdict
 from tests.evaluate.evidence import made
 
@@ -110,8 +110,10 @@ def test_too_few_queries_are_refused() -> None:
         studied(made(knows=1.0, queries=9))
 
 
-def family(values: list[list[float]], cost: float = 1.0) -> Family:
-    return Family("f", [{} for _ in values], np.array(values), cost, "blend", lambda _: {})
+def family(values: list[list[float]], cost: float = 1.0) -> SearchVariant:
+    return SearchVariant(
+        "f", [{} for _ in values], np.array(values), cost, "blend", lambda _: {}
+    )
 
 
 def test_a_query_has_no_say_in_its_own_setting() -> None:

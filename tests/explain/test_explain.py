@@ -15,7 +15,7 @@ from secondpass.explain.html import html_page
 from secondpass.explain.phrases import ordinal
 from secondpass.explain.terminal import print_explanation
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia" / "corpus.jsonl"
 QUERY = "When did the oil crisis begin?"
@@ -156,7 +156,9 @@ class Words(BaseReranker):
     def model(self) -> str:
         return "words"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         asked = set(query.lower().split())
         texts = [f"{head} {body}" for head, body in reading.texts(candidates)]
         counts = [sum(w.strip(".,").lower() in asked for w in t.split()) for t in texts]

@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer as TokenizersTokenizer
 
 from secondpass.errors import ModelDamagedError
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.models import bundled_path
 from tests.tiny_models import SHAPES, tiny_tokenizer
 
 BUNDLED = bundled_path("bundled-embedder") / "tokenizer.json"
-tokeniser = Tokeniser(BUNDLED)
+tokeniser = Tokenizer(BUNDLED)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_joined_pairs_are_those_of_the_library(tmp_path: Path, shape: str) -> None:
     tiny_tokenizer(tmp_path, shape)
-    ours = Tokeniser(tmp_path / "tokenizer.json")
-    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    ours = Tokenizer(tmp_path / "tokenizer.json")
+    theirs = TokenizersTokenizer.from_file(str(tmp_path / "tokenizer.json"))
     theirs.no_padding()
     theirs.no_truncation()
     first, second = ours.encode(["how do i", "change my password?"], limit=64)
@@ -64,4 +64,4 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     file = tmp_path / "tokenizer.json"
     file.write_text("{}")
     with pytest.raises(ModelDamagedError, match=r"tokenizer\.json"):
-        Tokeniser(file)
+        Tokenizer(file)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass import Hosted
-from secondpass.rerank.hosted import Retrying
+from secondpass import HostedReranker
+from secondpass.rerank.hosted import RetryPolicy
 from secondpass.rerank.hosted.cloudflare import Cloudflare
 from secondpass.rerank.hosted.cohere import Cohere
 from tests.loopback.dialects import KEY
@@ -23,10 +23,10 @@ MODELS = {
     "weaviate": "",
     "cloudflare": "@cf/baai/bge-reranker-base",
 }
-QUICK = Retrying(2, first=0.001, longest=0.002)
+QUICK = RetryPolicy(2, first=0.001, longest=0.002)
 
 
-def client(name: str, server: Loopback, **options: Any) -> Hosted:
+def client(name: str, server: Loopback, **options: Any) -> HostedReranker:
     """Return the reranker; its waits between attempts are short."""
     prefix = name.removesuffix("-v1")
     model = f"{prefix}/{MODELS[name]}" if MODELS[name] else prefix
@@ -37,4 +37,4 @@ def client(name: str, server: Loopback, **options: Any) -> Hosted:
     if name not in ("weaviate", "tei", "infinity", "vllm"):
         options.setdefault("api_key", KEY)
     options.setdefault("retries", QUICK)
-    return Hosted(model, base_url=f"{server.url}/{prefix}", **options)
+    return HostedReranker(model, base_url=f"{server.url}/{prefix}", **options)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from secondpass import BaseReranker, Candidate, Document, ScoreKind, Status
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 
 class Numbers(BaseReranker):
@@ -37,7 +37,9 @@ class Numbers(BaseReranker):
     def read(self) -> int:
         return sum(map(len, self.asked))
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         texts = [body for _, body in reading.texts(candidates)]
         self.asked.append(texts)
         scores = [Score(self.times * float(text), 0.5) for text in texts]

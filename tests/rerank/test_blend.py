@@ -18,7 +18,7 @@ from secondpass import (
 )
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(
     lambda values: any(v is not None for v in values)
@@ -32,7 +32,9 @@ class Lengths(BaseReranker):
     def model(self) -> str:
         return "lengths"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         lengths = [float(len(c.document.text)) for c in candidates]
         return Scored([Score(n, probability=0.5) for n in lengths], ScoreKind.SIMILARITY)
 
@@ -78,7 +80,9 @@ def test_parts_add_up_and_probabilities_stay() -> None:
 class Half(Lengths):
     """Leaves every other candidate out, as a policy does."""
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         whole = super().score(query, candidates, reading).scores
         left_out = Score(min(s.value for s in whole), windows=0, scored=False)
         scores = [s if i % 2 == 0 else left_out for i, s in enumerate(whole)]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import Adaptive, Budgeted, Candidate, InputError, Status
+from secondpass import Budgeted, Candidate, EarlyStopping, InputError, Status
 from secondpass.rerank.base import Scored
-from secondpass.rerank.policies.budget import FIRST, MOST, Pace
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.budget import FIRST, MOST, LatencyEstimate
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 
 
@@ -46,7 +46,9 @@ class Slow(Numbers):
         self.clock = clock
         self.begun: list[float] = []
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         scored = super().score(query, candidates, reading)
         self.begun.append(self.clock.now)
         self.clock.now += sum(s.value for s in scored.scores) / 1000
@@ -67,7 +69,7 @@ def test_no_batch_is_begun_after_the_budget(
         patched.setattr("secondpass.rerank.policies.budget.time", clock)
         for values in queries:
             slow.asked, slow.begun, started = [], [], clock.now
-            scored = budgeted.score("q", numbered(values), Reading())
+            scored = budgeted.score("q", numbered(values), ScoringOptions())
             assert sum(s.scored for s in scored.scores) == slow.read
             assert len(slow.asked[0]) <= FIRST
             assert all(begun - started < budget_ms / 1000 for begun in slow.begun[1:])
@@ -78,7 +80,7 @@ def test_where_all_take_the_same_the_budget_is_used_and_kept() -> None:
     slow = Slow(clock)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("secondpass.rerank.policies.budget.time", clock)
-        scored = Budgeted(slow, 80).score("q", numbered([1.0] * 200), Reading())
+        scored = Budgeted(slow, 80).score("q", numbered([1.0] * 200), ScoringOptions())
     assert scored.status is Status.PARTIALLY_RERANKED
     assert 75 <= slow.read <= 80
 
@@ -88,7 +90,9 @@ def test_the_clock_may_have_started_before() -> None:
     slow = Slow(clock)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("secondpass.rerank.policies.budget.time", clock)
-        scored = Budgeted(slow, 80).score("q", numbered([1.0] * 200), Reading(started=-0.075))
+        scored = Budgeted(slow, 80).score(
+            "q", numbered([1.0] * 200), ScoringOptions(started=-0.075)
+        )
     assert sum(s.scored for s in scored.scores) <= 5
 
 
@@ -108,7 +112,7 @@ def test_what_was_learned_is_shared_with_twins_and_kept() -> None:
 def test_a_batch_fits_what_is_left(
     left: float, seen: list[tuple[int, float]], first: bool
 ) -> None:
-    pace = Pace()
+    pace = LatencyEstimate()
     for candidates, milliseconds in seen:
         pace.learn(candidates, milliseconds, first=False)
     size = pace.batch(left, first=first)
@@ -123,7 +127,7 @@ def test_a_batch_fits_what_is_left(
 
 
 def test_a_slow_start_is_forgotten() -> None:
-    pace = Pace()
+    pace = LatencyEstimate()
     pace.learn(4, 4000.0, first=True)
     assert pace.batch(80.0, first=False) == 0
     for _ in range(12):
@@ -132,7 +136,7 @@ def test_a_slow_start_is_forgotten() -> None:
 
 
 def test_what_a_query_itself_costs_is_not_taken_for_its_candidates() -> None:
-    pace = Pace()
+    pace = LatencyEstimate()
     pace.learn(4, 4.0, first=True)
     pace.learn(1, 300.0, first=True)
     assert pace.cost == 1.0
@@ -142,7 +146,7 @@ def test_what_a_query_itself_costs_is_not_taken_for_its_candidates() -> None:
 
 def test_steps_stop_with_the_budget_inside_them() -> None:
     inner = Numbers()
-    policy = Adaptive(Budgeted(inner, 1e-6), k=3, batch=10, patience=3)
+    policy = EarlyStopping(Budgeted(inner, 1e-6), k=3, batch=10, patience=3)
     response = policy.rerank("q", numbered([float(i) for i in range(100)]))
     assert inner.read == FIRST
     assert response.reason == "numbers scored 4 of 10 in 1e-06 ms"
@@ -152,7 +156,7 @@ def test_steps_stop_with_the_budget_inside_them() -> None:
 @pytest.mark.parametrize("value", [0, -1, 1.5, None, True])
 def test_steps_that_cannot_be_used(option: str, value: object) -> None:
     with pytest.raises(InputError, match=option):
-        Adaptive(Numbers(), **{option: value})  # type: ignore[arg-type]
+        EarlyStopping(Numbers(), **{option: value})  # type: ignore[arg-type]
 
 
 @given(
@@ -165,7 +169,7 @@ def test_steps_stop_after_so_many_quiet_batches(
     values: list[float], k: int, batch: int, patience: int
 ) -> None:
     inner = Numbers()
-    response = Adaptive(inner, k=k, batch=batch, patience=patience).rerank(
+    response = EarlyStopping(inner, k=k, batch=batch, patience=patience).rerank(
         "q", numbered(values)
     )
     quiet, seen = 0, 0
@@ -180,7 +184,7 @@ def test_steps_stop_after_so_many_quiet_batches(
 
 def test_who_wants_more_gets_a_longer_top() -> None:
     values = [*(float(100 - i) for i in range(10)), *(float(i) for i in range(90))]
-    policy = Adaptive(Numbers(), k=5, batch=10, patience=2)
+    policy = EarlyStopping(Numbers(), k=5, batch=10, patience=2)
     assert policy.rerank("q", numbered(values), top_k=3).usage.scored == 30
     assert policy.rerank("q", numbered(values)).usage.scored == 30
     assert policy.rerank("q", numbered(values), top_k=12).usage.scored == 100

@@ -18,12 +18,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass import Cached, Candidate, Document, InputError, Passages, Reranker, ScoreKind
+from secondpass import (
+    Cached,
+    Candidate,
+    Document,
+    InputError,
+    PassageAggregation,
+    Reranker,
+    ScoreKind,
+)
 from secondpass.inference.model_folder import MANIFEST
 from secondpass.rerank.base import Score
 from secondpass.rerank.policies.score_cache import pair_keys
 from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, pack, unpack
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
@@ -32,31 +40,33 @@ PAIRS = st.tuples(ANY, ANY, st.none() | ANY, ANY)
 """Identity, query, title, text."""
 
 
-def key(pair: tuple[str, str, str | None, str], reading: Reading) -> bytes:
+def key(pair: tuple[str, str, str | None, str], reading: ScoringOptions) -> bytes:
     identity, query, title, text = pair
     return pair_keys(identity, query, reading, [Candidate(Document(text, title=title))])[0]
 
 
-def depends_on(pair: tuple[str, str, str | None, str], reading: Reading) -> object:
+def depends_on(pair: tuple[str, str, str | None, str], reading: ScoringOptions) -> object:
     identity, query, title, text = pair
     texts = reading.texts([Candidate(Document(text, title=title))])
     return identity, query, replace(reading, top_k=None, started=None), texts
 
 
-def readings() -> st.SearchStrategy[Reading]:
+def readings() -> st.SearchStrategy[ScoringOptions]:
     fields = st.none() | st.sampled_from([("text",), ("title", "text"), ("text", "title")])
     templates = st.none() | st.sampled_from(["{text}", "{title}: {text}", "{title}{text}"])
-    passages = st.sampled_from([Passages(), Passages("mean"), Passages(overlap=0.5)])
+    passages = st.sampled_from(
+        [PassageAggregation(), PassageAggregation("mean"), PassageAggregation(overlap=0.5)]
+    )
     lengths = st.none() | st.integers(1, 3)
     return st.one_of(
-        st.builds(Reading, fields, max_length=lengths, passages=passages),
-        st.builds(Reading, template=templates, max_length=lengths, passages=passages),
+        st.builds(ScoringOptions, fields, max_length=lengths, passages=passages),
+        st.builds(ScoringOptions, template=templates, max_length=lengths, passages=passages),
     )
 
 
 @given(PAIRS, PAIRS, readings(), readings())
 def test_keys_are_equal_just_where_all_that_a_score_depends_on_is(
-    one: Any, other: Any, reading: Reading, another: Reading
+    one: Any, other: Any, reading: ScoringOptions, another: ScoringOptions
 ) -> None:
     same = depends_on(one, reading) == depends_on(other, another)
     assert (key(one, reading) == key(other, another)) is same
@@ -66,7 +76,7 @@ def test_keys_are_equal_just_where_all_that_a_score_depends_on_is(
 @given(ANY, ANY, ANY, ANY)
 def test_parts_of_a_key_do_not_run_together(a: str, b: str, c: str, d: str) -> None:
     different = (a, b) != (c, d)
-    reading = Reading()
+    reading = ScoringOptions()
     assert (key((a, b, None, "x"), reading) != key((c, d, None, "x"), reading)) is different
     assert (key(("m", "q", a, b), reading) != key(("m", "q", c, d), reading)) is different
 

@@ -21,10 +21,10 @@ from secondpass import (
 )
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import Calibration, read_calibration, reading_of
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Status
 
-HERE = reading_of(Reading())
+HERE = reading_of(ScoringOptions())
 
 
 class Lengths(BaseReranker):
@@ -37,7 +37,9 @@ class Lengths(BaseReranker):
     def model(self) -> str:
         return "lengths"
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         def one(text: str) -> Score:
             if not text:
                 return Score(0.0, windows=0, scored=False)
@@ -116,7 +118,7 @@ def test_a_blend_orders_as_without_the_calibration() -> None:
 def test_probabilities_are_calibrated_by_their_log_odds() -> None:
     class Chances(Lengths):
         def score(
-            self, query: str, candidates: Sequence[Candidate], reading: Reading
+            self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
         ) -> Scored:
             values = [float(c.document.text) for c in candidates]
             return Scored([Score(v, v) for v in values], ScoreKind.PROBABILITY)

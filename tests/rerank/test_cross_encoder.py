@@ -9,7 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from secondpass import InputError, Passages, Reranker
+from secondpass import InputError, PassageAggregation, Reranker
 from tests.tiny_models import SHAPES, tiny_cross_encoder
 
 QUERY = "How do I change my password?"
@@ -65,7 +65,7 @@ def test_long_documents_are_windowed_and_the_title_stands_on_each(tmp_path: Path
     words = ["river", "sea", "sky", "storm", "bread", "water"]
     text = " ".join(words[i % 6] for i in range(120))
     document = {"title": "slow ship", "text": text}
-    passages = Passages("max", overlap=0.25, limit=50)
+    passages = PassageAggregation("max", overlap=0.25, limit=50)
     (whole,) = reranker.rerank(QUERY, [document], passages=passages).results
     assert whole.windows > 1
     assert not whole.truncated

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import Passages
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass import PassageAggregation
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.precomputed import segments
 from secondpass.rerank.precomputed.segments import Cutter
 from secondpass.rerank.precomputed.types import Cut, record_key
@@ -21,10 +21,10 @@ LONG = ("slow ship", "water bread sky " * 40)
 
 
 @pytest.fixture(scope="module")
-def tokeniser(tmp_path_factory: pytest.TempPathFactory) -> Tokeniser:
+def tokeniser(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("tokens")
     tiny_tokenizer(folder, "bert")
-    return Tokeniser(folder / "tokenizer.json")
+    return Tokenizer(folder / "tokenizer.json")
 
 
 class Counting(Cutter):
@@ -36,9 +36,12 @@ class Counting(Cutter):
 
 
 @pytest.mark.parametrize("room", [20, 40])
-@pytest.mark.parametrize("passages", [Passages(), Passages("first"), Passages(overlap=0.0)])
+@pytest.mark.parametrize(
+    "passages",
+    [PassageAggregation(), PassageAggregation("first"), PassageAggregation(overlap=0.0)],
+)
 def test_cuts_are_those_of_the_windows(
-    tokeniser: Tokeniser, room: int, passages: Passages
+    tokeniser: Tokenizer, room: int, passages: PassageAggregation
 ) -> None:
     cutter = Counting(tokeniser)
     texts = [*TEXTS, LONG]
@@ -67,15 +70,19 @@ class Shelf:
         self.kept |= segments
 
 
-def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokeniser) -> None:
+def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokenizer) -> None:
     shelf, texts = Shelf(), [*TEXTS, LONG]
     first, second = Counting(tokeniser), Counting(tokeniser)
-    expected = first.cut(texts, room=20, passages=Passages(), kept=shelf)
-    found = second.cut([*texts, ("", "ship")], room=20, passages=Passages(), kept=shelf)
+    expected = first.cut(texts, room=20, passages=PassageAggregation(), kept=shelf)
+    found = second.cut(
+        [*texts, ("", "ship")], room=20, passages=PassageAggregation(), kept=shelf
+    )
     assert found[:-1] == expected
     assert second.tokenised == 1
-    assert second.cut(texts, room=40, passages=Passages(), kept=shelf) != expected
-    assert Counting(tokeniser).cut(texts, room=20, passages=Passages("first"), kept=shelf)
+    assert second.cut(texts, room=40, passages=PassageAggregation(), kept=shelf) != expected
+    assert Counting(tokeniser).cut(
+        texts, room=20, passages=PassageAggregation("first"), kept=shelf
+    )
 
 
 @given(
@@ -94,10 +101,14 @@ def test_bytes_that_are_no_cut_are_refused(data: bytes) -> None:
         assert isinstance(Cut.from_bytes(data), Cut)
 
 
-def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokeniser) -> None:
+def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokenizer) -> None:
     cutter = Counting(tokeniser)
     for room in (20, 40):
-        for passages in (Passages(), Passages("first"), Passages(overlap=0.0)):
+        for passages in (
+            PassageAggregation(),
+            PassageAggregation("first"),
+            PassageAggregation(overlap=0.0),
+        ):
             (found,) = cutter.cut([LONG], room=room, passages=passages)
             (whole,) = Cutter(tokeniser).windows([LONG], room=room, passages=passages)
             assert found.keys == tuple(map(record_key, whole.sequences))
@@ -105,12 +116,12 @@ def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokeniser) -> No
 
 
 def test_only_the_last_texts_are_remembered(
-    tokeniser: Tokeniser, monkeypatch: pytest.MonkeyPatch
+    tokeniser: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "_REMEMBERED", 3)
     monkeypatch.setattr(segments, "_LONGEST", 30)
     cutter = Counting(tokeniser)
-    how = {"room": 20, "passages": Passages()}
+    how = {"room": 20, "passages": PassageAggregation()}
     cutter.cut(TEXTS, **how)
     cutter.cut(TEXTS[-3:], **how)
     assert cutter.tokenised == 5

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from secondpass.rerank.early_exit import Exit, below, reachable
+from secondpass.rerank.early_exit import EarlyExit, below, reachable
 from secondpass.train.precomputed.early_exit import fit_line, fit_margin, needed
 
 SCORES = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
@@ -88,6 +88,6 @@ def test_a_line_is_found() -> None:
     [{"margin": -1.0}, {"scale": 0.0}, {"scale": float("nan")}, {"shift": "x"}],
 )
 def test_an_exit_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    assert Exit.from_object(SAID).margin == 1.5
+    assert EarlyExit.from_object(SAID).margin == 1.5
     with pytest.raises(ValueError):  # noqa: PT011
-        Exit.from_object({**SAID, **wrong})
+        EarlyExit.from_object({**SAID, **wrong})

@@ -20,8 +20,8 @@ from secondpass import (
 )
 from secondpass.errors import ProviderTimeoutError
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.policies.fallback import Breaker
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.fallback import CircuitBreaker
+from secondpass.rerank.scoring_options import ScoringOptions
 
 TEXTS = ["a", "bb", "ccc"]
 
@@ -36,7 +36,9 @@ class Scripted(BaseReranker):
     def model(self) -> str:
         return self._model
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         self.calls += 1
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
@@ -104,7 +106,9 @@ class Slow(Scripted):
         super().__init__(model="slow")
         self.go = threading.Event()
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         self.go.wait(30)
         return super().score(query, candidates, reading)
 
@@ -131,7 +135,7 @@ def test_what_was_left_behind_does_not_pile_up() -> None:
 
 def test_a_breaker_opens_tries_and_closes() -> None:
     now = [0.0]
-    breaker = Breaker(failures=2, pause=10, clock=lambda: now[0])
+    breaker = CircuitBreaker(failures=2, pause=10, clock=lambda: now[0])
     for _ in range(2):
         ticket = breaker.admit()
         assert ticket is not None
@@ -154,7 +158,7 @@ def test_a_breaker_opens_tries_and_closes() -> None:
 
 def test_what_began_before_the_breaker_opened_says_nothing_later() -> None:
     now = [0.0]
-    breaker = Breaker(failures=1, pause=10, clock=lambda: now[0])
+    breaker = CircuitBreaker(failures=1, pause=10, clock=lambda: now[0])
     early, other = breaker.admit(), breaker.admit()
     assert early is not None
     assert other is not None
@@ -171,7 +175,7 @@ def test_what_began_before_the_breaker_opened_says_nothing_later() -> None:
 
 
 def test_only_one_of_many_threads_tries() -> None:
-    breaker = Breaker(failures=1, pause=0)
+    breaker = CircuitBreaker(failures=1, pause=0)
     ticket = breaker.admit()
     assert ticket is not None
     breaker.failed(ticket)

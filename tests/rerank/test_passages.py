@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.rerank.windowing import Passages, parse_passages
+from secondpass.rerank.windowing import PassageAggregation, parse_passages
 
 options = st.builds(
-    Passages,
+    PassageAggregation,
     aggregate=st.sampled_from(["max", "mean", "first", "top-2-mean", "top-7-mean"]),
     overlap=st.floats(0, 0.9),
     limit=st.integers(1, 20),
@@ -18,7 +18,9 @@ options = st.builds(
 
 
 @given(options, st.integers(0, 5000), st.integers(1, 400))
-def test_windows_cover_the_text_without_gaps(p: Passages, tokens: int, size: int) -> None:
+def test_windows_cover_the_text_without_gaps(
+    p: PassageAggregation, tokens: int, size: int
+) -> None:
     spans = p.windows(tokens, size)
     assert 1 <= len(spans) <= p.most
     assert spans[0][0] == 0
@@ -31,19 +33,19 @@ def test_windows_cover_the_text_without_gaps(p: Passages, tokens: int, size: int
 
 @given(options, st.lists(st.floats(-20, 20), min_size=1, max_size=9))
 def test_combined_scores_lie_within_the_windows_scores(
-    p: Passages, scores: list[float]
+    p: PassageAggregation, scores: list[float]
 ) -> None:
     assert min(scores) - 1e-9 <= p.combine(scores) <= max(scores) + 1e-9
 
 
 def test_the_aggregates() -> None:
     scores = [1.0, 5.0, 3.0]
-    assert Passages("max").combine(scores) == 5
-    assert Passages("mean").combine(scores) == 3
-    assert Passages("first").combine(scores) == 1
-    assert Passages("top-2-mean").combine(scores) == 4
-    assert Passages("top-9-mean").combine(scores) == 3
-    assert Passages("first").windows(100, 10) == [(0, 10)]
+    assert PassageAggregation("max").combine(scores) == 5
+    assert PassageAggregation("mean").combine(scores) == 3
+    assert PassageAggregation("first").combine(scores) == 1
+    assert PassageAggregation("top-2-mean").combine(scores) == 4
+    assert PassageAggregation("top-9-mean").combine(scores) == 3
+    assert PassageAggregation("first").windows(100, 10) == [(0, 10)]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +62,10 @@ def test_the_aggregates() -> None:
 )
 def test_what_cannot_be_used_is_refused(arguments: tuple) -> None:
     with pytest.raises(InputError):
-        Passages(*arguments)
+        PassageAggregation(*arguments)
 
 
 def test_parsing() -> None:
-    assert parse_passages(None) == Passages()
-    assert parse_passages("mean") == Passages("mean")
-    assert parse_passages(Passages("first")) == Passages("first")
+    assert parse_passages(None) == PassageAggregation()
+    assert parse_passages("mean") == PassageAggregation("mean")
+    assert parse_passages(PassageAggregation("first")) == PassageAggregation("first")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import (
-    Adaptive,
     BaseReranker,
     Blend,
     Budgeted,
@@ -19,6 +18,7 @@ from secondpass import (
     Candidate,
     Cascade,
     Document,
+    EarlyStopping,
     InputError,
     Reranker,
     RerankResponse,
@@ -27,7 +27,7 @@ from secondpass import (
 )
 from secondpass.index.composition import compose, default_cache
 from secondpass.rerank.policies.cascade import Margin
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_reader
@@ -35,14 +35,14 @@ from tests.tiny_models import tiny_reader
 scores = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
 
 POLICIES: dict[str, Callable[[BaseReranker], BaseReranker]] = {
-    "adaptive": lambda inner: Adaptive(inner, k=2, batch=3, patience=1),
+    "adaptive": lambda inner: EarlyStopping(inner, k=2, batch=3, patience=1),
     # So little that only the first batch is scored.
     "budgeted": lambda inner: Budgeted(inner, 1e-6),
     "cascade": lambda inner: Cascade(Numbers(), inner, Margin(1.0, k=3)),
     "budget in a cascade": lambda inner: Cascade(
         Budgeted(Numbers(), 1e-6), Budgeted(inner, 1e-6), Margin(1.0, k=3)
     ),
-    "budget in steps": lambda inner: Adaptive(Budgeted(inner, 1e-6), k=2, batch=9),
+    "budget in steps": lambda inner: EarlyStopping(Budgeted(inner, 1e-6), k=2, batch=9),
 }
 
 
@@ -119,9 +119,9 @@ def test_a_field_may_be_missing_from_a_whole_batch(name: str) -> None:
             filled = [("", body or "0") for _, body in reading.texts(candidates)]
             return super().score(query, numbered([float(b) for _, b in filled]), READ)
 
-    from secondpass.rerank.scoring_options import Reading
+    from secondpass.rerank.scoring_options import ScoringOptions
 
-    READ = Reading()  # noqa: N806
+    READ = ScoringOptions()  # noqa: N806
     policy = POLICIES[name](Years())
     if name.endswith("cascade"):
         policy = Cascade(Years(), Years(), Margin(1.0, k=3))
@@ -161,7 +161,7 @@ def test_a_store_goes_to_the_model_it_belongs_to_only(tmp_path: Path) -> None:
     tiny_reader(tmp_path / "a", seed=13)
     tiny_reader(tmp_path / "b", seed=14)
     cheap, full = Reranker(tmp_path / "a"), Reranker(tmp_path / "b")
-    assert isinstance(full.base, Reader)
+    assert isinstance(full.base, PrecomputedReranker)
     store = StateStore(
         tmp_path / "s.sqlite",
         digest=full.base.states_digest,
@@ -172,13 +172,13 @@ def test_a_store_goes_to_the_model_it_belongs_to_only(tmp_path: Path) -> None:
         full, cheap=cheap, margin=Margin(99.0, k=1), budget_ms=600_000, cache=tmp_path / "c"
     )
     texts = ["the blue sea", "a slow river", "the storm"]
-    policy = Blend(Adaptive(policy)).with_states(store)
+    policy = Blend(EarlyStopping(policy)).with_states(store)
     # Records of the cheap model under these keys would give the full one other scores.
     found = policy.rerank("where is it", texts)
     assert store.count() == 3
     expected = Reranker(tmp_path / "b").rerank("where is it", texts)
     assert [r.score for r in found.results] == [r.score for r in expected.results]
-    assert isinstance(policy.base, Reader)
+    assert isinstance(policy.base, PrecomputedReranker)
     assert policy.base.store is store
     store.close()
 
@@ -207,5 +207,5 @@ def test_first_stage_ranks_decide_who_is_scored() -> None:
     Budgeted(inner, 1e-6).rerank("q", candidates)
     assert inner.asked == [["19.0", "18.0", "17.0", "16.0"]]
     inner = Numbers()
-    Adaptive(inner, k=1, batch=2, patience=1).rerank("q", candidates)
+    EarlyStopping(inner, k=1, batch=2, patience=1).rerank("q", candidates)
     assert inner.asked == [["19.0", "18.0"], ["17.0", "16.0"]]

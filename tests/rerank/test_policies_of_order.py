@@ -16,10 +16,10 @@ from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.ensemble import METHODS, Ensemble
-from secondpass.rerank.policies.mmr import Diverse, choose
+from secondpass.rerank.policies.mmr import MMR, choose
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 
 scores = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +35,9 @@ class Given(BaseReranker):
     def model(self) -> str:
         return self.name
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         low = min((v for v in self.values if v is not None), default=0.0)
         some = [Score(low if v is None else v, scored=v is not None) for v in self.values]
         return Scored(some, ScoreKind.LOGIT, pairs=len(some))
@@ -174,11 +176,11 @@ def test_choosing_gives_each_place_once_and_the_best_first(
 
 def test_a_copy_is_not_shown_twice_on_top() -> None:
     texts = ["Cats sleep most of the day.", "Cats sleep most of the day!", "Bread needs flour."]
-    reranker = Diverse(Given([2.0, 1.9, 1.0]), diversity=0.7)
+    reranker = MMR(Given([2.0, 1.9, 1.0]), diversity=0.7)
     assert [r.index for r in reranker.rerank("q", texts).results] == [0, 2, 1]
-    assert order(Diverse(Given([2.0, 1.9, 1.0]), diversity=0.0), documents(3)) == [0, 1, 2]
-    left_out = Diverse(Given([2.0, None, 1.0])).rerank("q", texts)
+    assert order(MMR(Given([2.0, 1.9, 1.0]), diversity=0.0), documents(3)) == [0, 1, 2]
+    left_out = MMR(Given([2.0, None, 1.0])).rerank("q", texts)
     assert [r.scored for r in left_out.results] == [True, True, False]
     for wrong in (-0.1, 1.1, math.nan, True):
         with pytest.raises(InputError):
-            Diverse(Given([1.0]), diversity=wrong)
+            MMR(Given([1.0]), diversity=wrong)

@@ -15,7 +15,7 @@ from secondpass import (
     Embedder,
     InputError,
     ModelError,
-    Passages,
+    PassageAggregation,
     Reranker,
     ScoreKind,
     Status,
@@ -23,10 +23,10 @@ from secondpass import (
 from secondpass.errors import ModelDamagedError, ModelNotFoundError
 from secondpass.inference.model_folder import open_folder
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.records import RecordCache
 from secondpass.rerank.precomputed.types import Record, record_key
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.tiny_models import CODES, MAX_TOKENS, tiny_encoder_with_states, tiny_reader
 
 QUERY = "How do I change my password?"
@@ -48,16 +48,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(folder: Path) -> Reader:
-    return Reader(open_folder(folder))
+def reader(folder: Path) -> PrecomputedReranker:
+    return PrecomputedReranker(open_folder(folder))
 
 
-def question_tokens(reader: Reader, query: str = QUERY) -> int:
+def question_tokens(reader: PrecomputedReranker, query: str = QUERY) -> int:
     return reader.encoder.tokeniser.count(query) + reader.encoder.tokeniser.special
 
 
 def test_scores_are_those_of_the_graphs_one_document_at_a_time(
-    folder: Path, reader: Reader
+    folder: Path, reader: PrecomputedReranker
 ) -> None:
     encode, compress, score = (
         ort.InferenceSession(str(folder / name))
@@ -86,20 +86,22 @@ def test_scores_are_those_of_the_graphs_one_document_at_a_time(
         assert result.score == pytest.approx(float(expected[0]), abs=5e-3)
 
 
-def _ids(reader: Reader, text: str) -> list[int]:
+def _ids(reader: PrecomputedReranker, text: str) -> list[int]:
     return list(reader.encoder.tokeniser.encode([text], limit=99)[0].ids)
 
 
 def test_it_is_loaded_by_its_architecture(folder: Path) -> None:
     reranker = Reranker(folder)
-    assert isinstance(reranker.base, Reader)
+    assert isinstance(reranker.base, PrecomputedReranker)
     response = reranker.rerank(QUERY, TEXTS)
     assert response.status is Status.RERANKED
     assert {r.score_kind for r in response.results} == {ScoreKind.LOGIT}
     assert reranker.base.encoder is Embedder(folder / "encoder").encoder
 
 
-def test_documents_are_read_once_and_the_query_once(folder: Path, reader: Reader) -> None:
+def test_documents_are_read_once_and_the_query_once(
+    folder: Path, reader: PrecomputedReranker
+) -> None:
     tokens = sum(len(_ids(reader, t)) + 2 for t in TEXTS)
     before = reader.encoder.encoded
     first = reader.rerank(QUERY, [*TEXTS, TEXTS[0]])
@@ -119,22 +121,26 @@ def test_documents_are_read_once_and_the_query_once(folder: Path, reader: Reader
     assert reader.encoder.encoded == before
 
 
-def test_texts_of_the_same_tokens_tie_to_the_last_bit(reader: Reader) -> None:
+def test_texts_of_the_same_tokens_tie_to_the_last_bit(reader: PrecomputedReranker) -> None:
     texts = ["The sea", "the SEA", "  the\nsea ", {"title": "the", "text": "sea"}]
     response = reader.rerank(QUERY, texts)
     assert len({r.score for r in response.results}) == 1
     assert response.usage.tokens == 4 + question_tokens(reader)
 
 
-def test_a_score_is_the_same_alone_and_among_others(reader: Reader, folder: Path) -> None:
+def test_a_score_is_the_same_alone_and_among_others(
+    reader: PrecomputedReranker, folder: Path
+) -> None:
     texts = [" ".join(["river sea sky storm bread water"] * n) for n in range(1, 8)] + TEXTS
     together = {r.index: r.score for r in reader.rerank(QUERY, texts).results}
     for index, text in enumerate(texts):
-        alone = Reader(open_folder(folder)).rerank(QUERY, [text]).results[0].score
+        alone = PrecomputedReranker(open_folder(folder)).rerank(QUERY, [text]).results[0].score
         assert alone == pytest.approx(together[index], abs=1e-3)
 
 
-def test_windows_are_the_tokens_that_the_embedder_reads(folder: Path, reader: Reader) -> None:
+def test_windows_are_the_tokens_that_the_embedder_reads(
+    folder: Path, reader: PrecomputedReranker
+) -> None:
     embedder = Embedder(folder / "encoder")
     assert embedder.max_length == reader.max_length == WINDOW
     for title, text in [
@@ -144,17 +150,19 @@ def test_windows_are_the_tokens_that_the_embedder_reads(folder: Path, reader: Re
         ("ship", "river " * 100),
         ("", "x " * 3000),
     ]:
-        (document,) = reader.windows([(title, text)], Reading())
+        (document,) = reader.windows([(title, text)], ScoringOptions())
         (expected,) = embedder.sequences([f"{title}\n{text}" if title else text])
         np.testing.assert_array_equal(document.sequences[0][0], expected[0])
         assert record_key(document.sequences[0]) == record_key(expected)
 
 
-def test_long_documents_are_windowed_and_the_title_stands_on_each(reader: Reader) -> None:
+def test_long_documents_are_windowed_and_the_title_stands_on_each(
+    reader: PrecomputedReranker,
+) -> None:
     words = ["river", "sea", "sky", "storm", "bread", "water"]
     text = " ".join(words[i % 6] for i in range(120))
     document = {"title": "slow ship", "text": text}
-    passages = Passages("max", overlap=0.25, limit=50)
+    passages = PassageAggregation("max", overlap=0.25, limit=50)
     (whole,) = reader.rerank(QUERY, [document], passages=passages).results
     size = WINDOW - 2 - 2
     spans = passages.windows(120, size)
@@ -167,7 +175,7 @@ def test_long_documents_are_windowed_and_the_title_stands_on_each(reader: Reader
     assert whole.score == max(r.results[0].score for r in by_hand)
 
 
-def test_what_was_not_read_is_counted(reader: Reader) -> None:
+def test_what_was_not_read_is_counted(reader: PrecomputedReranker) -> None:
     text = " ".join(["water"] * 120)
     (first,) = reader.rerank(QUERY, [text], passages="first").results
     assert (first.windows, first.unread) == (1, len(text) - (6 * (WINDOW - 2) - 1))
@@ -181,7 +189,7 @@ def test_what_was_not_read_is_counted(reader: Reader) -> None:
         reader.rerank(QUERY, TEXTS, max_length=MAX_TOKENS + 1)
 
 
-def test_the_query_is_never_cut(reader: Reader) -> None:
+def test_the_query_is_never_cut(reader: PrecomputedReranker) -> None:
     query = " ".join(["password"] * (MAX_TOKENS - 3))
     ends = [reader.rerank(f"{query} {w}", TEXTS[:1]).results[0].score for w in ("sea", "sky")]
     assert ends[0] != ends[1]
@@ -190,7 +198,7 @@ def test_the_query_is_never_cut(reader: Reader) -> None:
 
 
 def test_no_states_are_held_in_full_precision(folder: Path) -> None:
-    reader = Reader(open_folder(folder), cache_bytes=0)
+    reader = PrecomputedReranker(open_folder(folder), cache_bytes=0)
     texts = [f"{'river sea ' * 18} {i}" for i in range(1000)]
     reader.rerank(QUERY, texts[:300])
     gc.collect()
@@ -261,7 +269,7 @@ def test_a_folder_that_cannot_be_used(
 ) -> None:
     tiny_reader(tmp_path)
     with pytest.raises(error, match=message):
-        Reader(open_folder(changed(tmp_path, **fields))).rerank(QUERY, TEXTS)
+        PrecomputedReranker(open_folder(changed(tmp_path, **fields))).rerank(QUERY, TEXTS)
 
 
 def test_calibration_scales_and_shifts_the_logit(tmp_path: Path) -> None:
@@ -308,7 +316,7 @@ def test_a_reader_has_no_labels(folder: Path) -> None:
 
 
 def test_what_a_record_is_of(folder: Path, tmp_path: Path) -> None:
-    reader = Reader(open_folder(folder))
+    reader = PrecomputedReranker(open_folder(folder))
     (sequence,) = Embedder(folder / "encoder").sequences(["the blue sea"])
     (((position, record),),) = reader.read([sequence])
     assert position == 0
@@ -322,6 +330,12 @@ def test_what_a_record_is_of(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no record"):
         Record.from_bytes(record.to_bytes()[:-1], codes=CODES, dimension=32)
     tiny_reader(tmp_path / "same")
-    assert Reader(open_folder(tmp_path / "same")).states_digest == reader.states_digest
+    assert (
+        PrecomputedReranker(open_folder(tmp_path / "same")).states_digest
+        == reader.states_digest
+    )
     tiny_reader(tmp_path / "other", seed=14)
-    assert Reader(open_folder(tmp_path / "other")).states_digest != reader.states_digest
+    assert (
+        PrecomputedReranker(open_folder(tmp_path / "other")).states_digest
+        != reader.states_digest
+    )

@@ -66,10 +66,10 @@ def test_what_was_left_out_stands_below_and_is_marked(
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
     from secondpass.rerank.base import ranked
-    from secondpass.rerank.scoring_options import Reading
+    from secondpass.rerank.scoring_options import ScoringOptions
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]
-    scored = early.score(QUERY, candidates, Reading(top_k=2))
+    scored = early.score(QUERY, candidates, ScoringOptions(top_k=2))
     results = ranked(candidates, scored, return_documents=True)
     read = [r for r in results if r.scored]
     left = [r for r in results if not r.scored]

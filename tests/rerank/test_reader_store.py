@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from secondpass import Reranker, Status
 from secondpass.inference.model_folder import open_folder
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
 from tests.tiny_models import tiny_reader
@@ -320,8 +320,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def reader_with_store(folder: Path, file: Path) -> tuple[Reader, StateStore]:
-    reader = Reader(open_folder(folder))
+def reader_with_store(folder: Path, file: Path) -> tuple[PrecomputedReranker, StateStore]:
+    reader = PrecomputedReranker(open_folder(folder))
     store = StateStore(
         file,
         digest=reader.states_digest,
@@ -341,7 +341,7 @@ def test_a_reader_reads_what_another_kept(folder: Path, tmp_path: Path) -> None:
     assert found.results == expected.results
     assert found.usage.tokens == second.encoder.tokeniser.count(QUERY) + 2
     assert found.reason is None
-    without = Reader(open_folder(folder)).rerank(QUERY, TEXTS)
+    without = PrecomputedReranker(open_folder(folder)).rerank(QUERY, TEXTS)
     for one, other in zip(found.results, without.results, strict=True):
         assert (one.index, one.score) == (other.index, pytest.approx(other.score, abs=1e-3))
     store.close()
@@ -414,9 +414,9 @@ def test_policies_hand_the_store_on(folder: Path, tmp_path: Path) -> None:
     assert reader.store is store
     reranker = Reranker(folder)
     blend = Blend(reranker).with_states(store)
-    assert isinstance(blend.base, Reader)
+    assert isinstance(blend.base, PrecomputedReranker)
     assert blend.base.store is store
-    assert isinstance(reranker.base, Reader)
+    assert isinstance(reranker.base, PrecomputedReranker)
     assert reranker.base.store is None
     blend.rerank(QUERY, TEXTS)
     assert store.count() == len(TEXTS)

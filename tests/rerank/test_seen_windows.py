@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from secondpass import BaseReranker, Candidate, Document, Passages, Reranker
-from secondpass.rerank.scoring_options import Reading
+from secondpass import BaseReranker, Candidate, Document, PassageAggregation, Reranker
+from secondpass.rerank.scoring_options import ScoringOptions
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
 
@@ -23,8 +23,8 @@ def test_windows_make_the_score_and_cover_what_was_read(
     reranker: BaseReranker, aggregate: str
 ) -> None:
     text = "the river is slow and the sea is blue. " * 20
-    passages = Passages(aggregate, limit=3)
-    reading = Reading(max_length=32, passages=passages)
+    passages = PassageAggregation(aggregate, limit=3)
+    reading = ScoringOptions(max_length=32, passages=passages)
     candidates = [Candidate(Document(text, title="sky")), Candidate(Document(""))]
     long, empty = reranker.score("where is the sea", candidates, reading).scores
     assert long.windows == len(long.seen) == passages.most

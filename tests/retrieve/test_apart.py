@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, Apart, until
+from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, ConversionSandbox, until
 from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
 
 pytest.importorskip("markitdown")
@@ -37,8 +37,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 @pytest.fixture
-def reading() -> Iterator[Apart]:
-    made = Apart()
+def reading() -> Iterator[ConversionSandbox]:
+    made = ConversionSandbox()
     yield made
     made.close()
 
@@ -48,13 +48,13 @@ def saying(path: Path, words: str) -> Path:
     return path
 
 
-def text(reading: Apart, path: Path) -> str:
+def text(reading: ConversionSandbox, path: Path) -> str:
     return reading.converted(path)[0].strip()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
 def test_a_file_that_swells(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MEGABYTES, "400")
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
@@ -66,7 +66,7 @@ def test_a_file_that_swells(
 
 
 def test_a_file_that_takes_for_ever(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     bad.write_bytes(endless())
@@ -81,7 +81,7 @@ def test_a_file_that_takes_for_ever(
 
 
 def test_what_reads_is_ended_by_somebody(
-    reading: Apart, tmp_path: Path, waits: threading.Event
+    reading: ConversionSandbox, tmp_path: Path, waits: threading.Event
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     assert text(reading, good) == "fine"
@@ -103,7 +103,7 @@ def test_what_reads_is_ended_by_somebody(
 
 
 def test_an_interrupted_file_leaves_no_answer_for_the_next(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = saying(tmp_path / "one.pdf", "one"), saying(tmp_path / "two.pdf", "two")
     assert text(reading, one) == "one"
@@ -119,7 +119,7 @@ def test_an_interrupted_file_leaves_no_answer_for_the_next(
 
 
 def test_left_off_before_and_while_it_is_read(
-    reading: Apart, tmp_path: Path, waits: threading.Event
+    reading: ConversionSandbox, tmp_path: Path, waits: threading.Event
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     bad.write_bytes(endless())
@@ -144,7 +144,7 @@ def test_left_off_before_and_while_it_is_read(
 
 
 def test_files_of_the_current_folder_are_not_run(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(3)")
     (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
@@ -153,7 +153,7 @@ def test_files_of_the_current_folder_are_not_run(
 
 
 def test_what_does_not_start_says_so(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
     monkeypatch.syspath_prepend(tmp_path)
@@ -161,14 +161,14 @@ def test_what_does_not_start_says_so(
         reading.converted(tmp_path / "a.pdf")
 
 
-def test_threads_each_get_their_own(reading: Apart, tmp_path: Path) -> None:
+def test_threads_each_get_their_own(reading: ConversionSandbox, tmp_path: Path) -> None:
     paths = [saying(tmp_path / f"{n}.pdf", f"file {n}") for n in range(8)]
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda path: text(reading, path), paths))
     assert found == [f"file {n}" for n in range(8)]
 
 
-def test_paths_that_are_odd(reading: Apart, tmp_path: Path) -> None:
+def test_paths_that_are_odd(reading: ConversionSandbox, tmp_path: Path) -> None:
     for name in ("a b.pdf", "é🌊.pdf", "line\nbreak.pdf", os.fsdecode(b"\xff.pdf")):
         try:
             path = saying(tmp_path / name, "fine")
@@ -179,7 +179,7 @@ def test_paths_that_are_odd(reading: Apart, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "²", "9" * 12])
 def test_limits_that_are_none(
-    reading: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     for variable in (SECONDS, MEGABYTES):
         with monkeypatch.context() as changed:
@@ -205,7 +205,7 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
 
 
 def test_no_thread_is_left(tmp_path: Path) -> None:
-    reading = Apart()
+    reading = ConversionSandbox()
     text(reading, saying(tmp_path / "a.pdf", "fine"))
     reading.close()
     assert "secondpass-converting" not in {thread.name for thread in threading.enumerate()}

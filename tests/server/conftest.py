@@ -16,7 +16,7 @@ import uvicorn
 from secondpass.server.app import create_app
 from secondpass.server.serve import server_of
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 from tests.tiny_models import tiny_reader
 
 QUERY = "a river and the sea"
@@ -35,7 +35,7 @@ class Running:
     """A server in a thread, its addresses and its insides; port 0 where there is no gRPC."""
 
     url: str
-    service: RerankService
+    service: ServerState
     server: uvicorn.Server
     grpc_port: int = 0
 

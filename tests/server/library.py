@@ -10,7 +10,7 @@ from typing import Any
 
 from secondpass import Document, Index
 from secondpass.server.access.api_keys import KeyFile
-from secondpass.server.index_catalog import Place
+from secondpass.server.index_catalog import IndexKey
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
 
@@ -66,6 +66,6 @@ def library(folder: Path, **settings: Any) -> Iterator[Library]:
         **settings,
     }
     with running(ServerSettings(**chosen)) as found:
-        theirs = found.service.collections.create(Place("other", "default", "secret"))
+        theirs = found.service.collections.create(IndexKey("other", "default", "secret"))
         theirs.add([Document(SECRET, id="oz", metadata={"url": "https://example.org/oz"})])
         yield Library(found, keys)

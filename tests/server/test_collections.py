@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from secondpass import Document, Index, Reranker
 from secondpass.errors import ReadError
 from secondpass.retrieve.embedder import Embedder
-from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import Collections, Place, _plain
+from secondpass.server.http_errors import HttpError
+from secondpass.server.index_catalog import IndexCatalog, IndexKey, _plain
 from secondpass.server.scheduler.queue import WorkQueue
 
-ONE = Place("acme", "default", "docs")
+ONE = IndexKey("acme", "default", "docs")
 
 
 @contextmanager
-def opened(data: Path | None, served: dict[str, Path], model: str) -> Iterator[Collections]:
-    found = Collections(
+def opened(data: Path | None, served: dict[str, Path], model: str) -> Iterator[IndexCatalog]:
+    found = IndexCatalog(
         data, served, embedder=Embedder(), reranker=Reranker(model), queue=WorkQueue(10**6)
     )
     yield found
@@ -31,7 +31,7 @@ def opened(data: Path | None, served: dict[str, Path], model: str) -> Iterator[C
 
 def status(do: object, *arguments: object) -> int:
     assert callable(do)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpError) as caught:
         do(*arguments)
     return caught.value.status
 
@@ -60,7 +60,7 @@ def test_what_is_made_is_there_after_a_restart_and_gone_after_deletion(
 def test_nobody_sees_another_tenants(tmp_path: Path, model: str) -> None:
     with opened(tmp_path, {}, model) as known:
         known.create(ONE)
-        other = Place("umbrella", "default", "docs")
+        other = IndexKey("umbrella", "default", "docs")
         assert status(known.get, other) == status(known.delete, other) == 404
         assert known.namespaces("umbrella") == [] == known.listed("umbrella", "default")
         for name in ("../acme/default/docs", "..", "default/../../acme/default/docs", "/docs"):
@@ -78,7 +78,7 @@ def test_served_indexes_are_searched_and_not_removed(tmp_path: Path, model: str)
         assert known.default("default").place.name == "one"
         assert known.find("default", "two").index.count() == 1
         assert status(known.default, "acme") == status(known.find, "acme", "one") == 404
-        assert status(known.delete, Place("default", "default", "one")) == 403
+        assert status(known.delete, IndexKey("default", "default", "one")) == 403
         assert status(known.create, ONE) == 403
         assert status(known.find("default", "one").save, {}) == 403
         assert (tmp_path / "one").is_dir()
@@ -87,12 +87,12 @@ def test_served_indexes_are_searched_and_not_removed(tmp_path: Path, model: str)
 def test_the_only_index_is_the_default(tmp_path: Path, model: str) -> None:
     with opened(tmp_path, {}, model) as known:
         assert status(known.default, "acme") == 404
-        known.create(Place("acme", "weaviate", "Doc"))
+        known.create(IndexKey("acme", "weaviate", "Doc"))
         assert status(known.default, "acme") == 404
         known.create(ONE)
         assert known.default("acme").place == ONE
-        known.create(Place("acme", "default", "more"))
-        with pytest.raises(Problem, match="several"):
+        known.create(IndexKey("acme", "default", "more"))
+        with pytest.raises(HttpError, match="several"):
             known.default("acme")
 
 
@@ -120,14 +120,14 @@ def test_a_name_is_never_a_path(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "-a", "a.b", "a/b", "..", "\u00e9", "x" * 101])
 def test_names_that_cannot_be(tmp_path: Path, model: str, name: str) -> None:
     with opened(tmp_path, {}, model) as known:
-        assert status(known.create, Place("acme", "default", name)) == 400
+        assert status(known.create, IndexKey("acme", "default", name)) == 400
 
 
 def test_what_has_vectors_of_its_clients_is_not_opened_as_another_index(
     tmp_path: Path, model: str
 ) -> None:
     with opened(tmp_path, {}, model) as known:
-        made = known.create(Place("acme", "weaviate", "Doc"), {"own_vectors": True})
-        with pytest.raises(Problem, match="weaviate:Doc has vectors of its clients"):
+        made = known.create(IndexKey("acme", "weaviate", "Doc"), {"own_vectors": True})
+        with pytest.raises(HttpError, match="weaviate:Doc has vectors of its clients"):
             _ = made.index
         assert not (made.folder / "index").exists()

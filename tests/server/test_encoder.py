@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from secondpass.server.scheduler.queue import Part, WorkQueue
-from secondpass.server.scheduler.scheduled_models import QueuedEncoder
+from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
 
 FAR = 1e12
 
@@ -33,7 +33,7 @@ def test_a_large_batch_leaves_room_for_others(count: int) -> None:
     queue = WorkQueue(20_000)
     encoder = Watching(queue)
     texts = ["word " * (n % 50) for n in range(count)]
-    found = QueuedEncoder(encoder, queue).encode(texts)
+    found = ScheduledEncoder(encoder, queue).encode(texts)
     assert found[:, 0].tolist() == [len(t) for t in texts]
     assert encoder.most <= 20_000
     queue.submit([Part(1, lambda: None)], FAR)

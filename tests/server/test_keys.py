@@ -11,7 +11,7 @@ import pytest
 from secondpass import InputError
 from secondpass.errors import ReadError
 from secondpass.server.access.api_keys import KeyFile, key_in
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 
@@ -22,7 +22,7 @@ def status(keys: KeyFile, given: str | None, scope: str = "rerank") -> int:
     try:
         headers = {} if given is None else {"authorization": given}
         keys.find(key_in(headers)).allow(scope)
-    except Problem as problem:
+    except HttpError as problem:
         return problem.status
     return 200
 

@@ -8,11 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body
 from secondpass.server.knowledgesdk import SearchForm, routes, told_apart
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.responses import message
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
 from tests.server.test_life import busy
@@ -152,13 +152,13 @@ def test_whose_request_it_is(body: dict[str, Any], headers: dict[str, str], whos
 async def test_another_form_can_be_served_beside_it(served: Library) -> None:
     from starlette.applications import Starlette
 
-    async def other(exchange: Exchange, body: Mapping[str, Any]) -> Any:
+    async def other(exchange: RequestContext, body: Mapping[str, Any]) -> Any:
         if body.get("query") == QUESTION:
-            raise Problem(404, "not found", "no such endpoint")
+            raise HttpError(404, "not found", "no such endpoint")
         return {"form": exchange.dialect}
 
     service = served.running.service
-    answering = Answering(service, None)
+    answering = RequestHandler(service, None)
     app = Starlette(routes=routes(answering, public=SearchForm("other", other, message)))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://local") as http:

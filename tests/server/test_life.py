@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import Part
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
@@ -229,6 +229,6 @@ async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) ->
         until(lambda: service.queue.waiting == 0)
         with busy(found):
             service.queue.submit([Part(1000, lambda: None)], time.monotonic() + 1000)
-            with pytest.raises(Problem, match="busy"):
+            with pytest.raises(HttpError, match="busy"):
                 service.admit(service.ticket())
             assert await service.run(service.ticket(), lambda: "next piece") == "next piece"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from secondpass import InputError
 from secondpass.server.access.api_keys import KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from tests.server.conftest import QUERY, TEXTS, keyed, serving
 
 ASK = {"query": QUERY, "documents": TEXTS}
@@ -29,7 +29,7 @@ def test_no_key_asks_more_often_than_it_may(per_minute: int, pauses: list[float]
         now += pause
         try:
             limits.take("a", per_minute)
-        except Problem as problem:
+        except HttpError as problem:
             waits.append(problem.retry_after)
         else:
             taken.append(now)
@@ -45,7 +45,7 @@ def test_who_waits_as_told_is_let_in() -> None:
     limits = RateLimits(lambda: now)
     for _ in range(2):
         limits.take("a", 2)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpError) as caught:
         limits.take("a", 2)
     assert caught.value.retry_after == 30
     now = 30.0

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from secondpass import InputError, Reranker
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
-from secondpass.server.telemetry.logs import Lines, logging_as
+from secondpass.server.telemetry.logs import LogFormatter, logging_as
 from tests.server.conftest import TEXTS, keyed, running
 from tests.server.logged import Logged, logged
 from tests.server.test_life import busy, sending, until
@@ -189,10 +189,10 @@ def test_other_packages_are_heard_from_warnings_up_and_logging_is_put_back() -> 
 
 @given(st.text(), st.dictionaries(st.sampled_from(["path", "dialect"]), st.text()))
 def test_whatever_is_in_it_a_record_is_one_line(message: str, fields: dict[str, str]) -> None:
-    made = Lines(as_json=True, messages=False).format(record("%s", **fields))
+    made = LogFormatter(as_json=True, messages=False).format(record("%s", **fields))
     assert len(made.splitlines()) == 1
     assert json.loads(made).items() >= fields.items()
-    text = Lines(as_json=False, messages=False).format(record(message, **fields))
+    text = LogFormatter(as_json=False, messages=False).format(record(message, **fields))
     assert len(text.splitlines()) == 1
     text.encode("utf-8")
 
@@ -211,7 +211,7 @@ def test_a_chain_of_errors_is_told_to_its_end_without_messages() -> None:
         groups()
     except ExceptionGroup:
         made.exc_info = sys.exc_info()
-    text = Lines(as_json=False, messages=False).format(made)
+    text = LogFormatter(as_json=False, messages=False).format(made)
     assert "seaquokka" not in text
     for part in ("ExceptionGroup", "Came of", "KeyError", "One of several", "no name"):
         assert part in text
@@ -233,12 +233,12 @@ def test_a_stream_that_fails_half_way_is_noted(model: str) -> None:
     """The status is 200 by then: the line says what happened all the same."""
     from starlette.routing import Route
 
-    from secondpass.server.http_errors import Problem
+    from secondpass.server.http_errors import HttpError
     from secondpass.server.streaming import data, event_stream
 
     async def frames() -> Any:
         yield data("first")
-        raise Problem(502, "failed", f"no answer for {SECRET_TEXT}")
+        raise HttpError(502, "failed", f"no answer for {SECRET_TEXT}")
 
     async def answer(_: Any) -> Any:
         return event_stream(frames(), lambda problem: data({"error": problem.kind}))

@@ -14,9 +14,9 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from secondpass.server.access.api_keys import KeyEntry, KeyFile
-from secondpass.server.request_context import Seen
+from secondpass.server.request_context import RequestRecord
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Inventory, Metrics
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.test_life import busy, sending, until
@@ -115,7 +115,7 @@ def test_names_follow_the_conventions_and_both_formats_can_be_read(model: str) -
 def test_indexes_are_counted(model: str, tmp_path: Path) -> None:
     pytest.importorskip("lancedb", reason="the extra index is not installed")
     from secondpass import Index
-    from secondpass.server.index_catalog import Place
+    from secondpass.server.index_catalog import IndexKey
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:
         index.add(TEXTS)
@@ -124,8 +124,8 @@ def test_indexes_are_counted(model: str, tmp_path: Path) -> None:
     )
     (tmp_path / "data").mkdir()
     with running(settings) as found:
-        found.service.collections.create(Place("default", "mine", "one"))
-        found.service.collections.create(Place("acme", "mine", "two"))
+        found.service.collections.create(IndexKey("default", "mine", "one"))
+        found.service.collections.create(IndexKey("acme", "mine", "two"))
         counts = Counts(found.url)
         again = Counts(found.url)
     assert counts("index_documents", index="sea") == len(TEXTS)
@@ -166,10 +166,10 @@ def test_folders_are_walked_once_a_minute(tmp_path: Path) -> None:
 
 
 def test_a_thousand_keys_are_not_a_thousand_series() -> None:
-    metrics = Metrics(RerankService(ServerSettings()))
+    metrics = Metrics(ServerState(ServerSettings()))
     for number in range(1000):
         key = KeyEntry(f"{number:08x}", "k", ("rerank",), "", "")
-        seen = Seen("id", "POST", "/v1/rerank", status=429, problem="rate", caller=key)
+        seen = RequestRecord("id", "POST", "/v1/rerank", status=429, problem="rate", caller=key)
         metrics.count(seen)
     text, _ = metrics.text()
     families = {f.name: f for f in text_string_to_metric_families(text.decode())}

@@ -147,11 +147,11 @@ def test_a_model_without_a_key_is_one_clear_error(
 ) -> None:
     from secondpass import InputError
     from secondpass.server.settings import ServerSettings
-    from secondpass.server.state import RerankService
+    from secondpass.server.state import ServerState
 
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    service = RerankService(ServerSettings(llm="openai/m-1"))
+    service = ServerState(ServerSettings(llm="openai/m-1"))
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         service.load()
     service.close()

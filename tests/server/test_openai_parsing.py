@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from secondpass import Document
 from secondpass.answer import Citation, Passage
 from secondpass.rerank.llm.prompts import count_tokens
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body, as_json, source_url
 from secondpass.server.openai.chat import cited, shortened
 from secondpass.server.openai.schemas import Sampling, read_chat, read_messages
@@ -40,7 +40,7 @@ def test_whatever_a_body_holds_it_is_read_or_refused(found: dict[str, Any]) -> N
     refused = None
     try:
         read_chat(Body(found))
-    except Problem as problem:
+    except HttpError as problem:
         refused = problem
     assert refused is None or (refused.status == 400 and refused.message)
 
@@ -52,7 +52,7 @@ def test_the_last_user_asks_and_what_came_before_is_the_history(
     body = Body({"messages": [{"role": r, "content": t} for r, t in talk]})
     asked = [i for i, (role, text) in enumerate(talk) if role == "user" and text.strip()]
     if not asked:
-        with pytest.raises(Problem, match="no text of a user"):
+        with pytest.raises(HttpError, match="no text of a user"):
             read_messages(body)
         return
     found = read_messages(body)

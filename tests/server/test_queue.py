@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import InputError
-from secondpass.server.scheduler.queue import Joint, LateError, OverloadedError, Part, WorkQueue
+from secondpass.server.scheduler.queue import (
+    Joint,
+    OverloadedError,
+    Part,
+    QueueTimeoutError,
+    WorkQueue,
+)
 
 FAR = time.monotonic() + 10_000
 
@@ -216,7 +222,7 @@ def test_what_is_late_after_its_first_part_is_the_requests_own_size() -> None:
     assert gate.begun.wait(10)
     time.sleep(0.25)
     gate.open.set()
-    with pytest.raises(LateError):
+    with pytest.raises(QueueTimeoutError):
         job.result.result(10)
 
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
-from secondpass.observe import stage, waited
+from secondpass.observe import record_wait, stage
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from secondpass.server.telemetry.tracing import traces_wanted
@@ -113,17 +113,17 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
 
     from secondpass import Index
     from secondpass.server.api_v1 import responses
-    from secondpass.server.request_context import Exchange
-    from secondpass.server.request_handler import Answering
+    from secondpass.server.request_context import RequestContext
+    from secondpass.server.request_handler import RequestHandler
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:
         index.add(TEXTS)
     settings = ServerSettings(models=[model], indexes={"sea": tmp_path / "sea"})
     with running(settings, traced(spans, queries=True)) as found:
         app: Any = found.server.config.app
-        answering = Answering(found.service, None)
+        answering = RequestHandler(found.service, None)
 
-        async def work(exchange: Exchange) -> Any:
+        async def work(exchange: RequestContext) -> Any:
             index = found.service.collections.find("default", "sea").index
             response = await answering.done(
                 exchange, lambda: index.search(QUERY, candidates=3, top_k=2)
@@ -132,7 +132,7 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
 
         async def answer(request: Request) -> Any:
             return await answering.answer(
-                Exchange(request, "test", lambda problem, _: responses(problem)), work
+                RequestContext(request, "test", lambda problem, _: responses(problem)), work
             )
 
         app.router.routes.append(Route("/find/{name}", answer))
@@ -216,7 +216,7 @@ def test_an_answer_that_breaks_off_and_a_method_that_is_none(
 def test_no_watcher_is_needed() -> None:
     with stage("rerank", model="m") as told:
         told["tokens"] = 1
-    waited("queue", 0.0, None)
+    record_wait("queue", 0.0, None)
 
 
 @contextmanager

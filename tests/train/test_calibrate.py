@@ -15,7 +15,7 @@ from secondpass.evaluate.rank_correlation import (
     rank_biased_overlap,
     top_overlap,
 )
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.train.export.calibrate import (
     Pair,
     pair_sequences,
@@ -71,7 +71,7 @@ def test_no_question_is_used_and_held_out() -> None:
 
 def test_sequences_never_exceed_the_window(tmp_path: Path) -> None:
     tiny_tokenizer(tmp_path, "bert")
-    tokeniser = Tokeniser(tmp_path / "tokenizer.json")
+    tokeniser = Tokenizer(tmp_path / "tokenizer.json")
     long = "the slow ship " * 40
     for ids, segments in pair_sequences(tokeniser, [Pair(long, long), Pair("a", "")], 24):
         assert len(ids) == len(segments) <= 24

@@ -12,9 +12,9 @@ from secondpass.train.precomputed.init import from_bert, from_weights, load_bert
 from secondpass.train.precomputed.module import (
     MASKED,
     Documents,
+    PrecomputedConfig,
+    PrecomputedModule,
     Queries,
-    Reader,
-    ReaderConfig,
     words_only,
 )
 from secondpass.train.precomputed.onnx_graphs import compress_graph, score_graph
@@ -22,18 +22,18 @@ from secondpass.train.precomputed.onnx_graphs import compress_graph, score_graph
 pytest.importorskip("onnxscript")
 
 HIDDEN = 32
-SHAPE = ReaderConfig(
+SHAPE = PrecomputedConfig(
     hidden=HIDDEN, heads=4, intermediate=64, layers=2, codes=16, width=2 * HIDDEN
 )
 
 
-def shaped(**others: float) -> ReaderConfig:
-    return ReaderConfig.from_object({**SHAPE.as_object(), **others})
+def shaped(**others: float) -> PrecomputedConfig:
+    return PrecomputedConfig.from_object({**SHAPE.as_object(), **others})
 
 
-def random_reader(config: ReaderConfig) -> Reader:
+def random_reader(config: PrecomputedConfig) -> PrecomputedModule:
     torch.manual_seed(3)
-    reader = Reader(config).eval()
+    reader = PrecomputedModule(config).eval()
     with torch.no_grad():
         for parameter in reader.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -172,7 +172,7 @@ def test_a_shape_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
         shaped(**wrong)
     with pytest.raises(InputError):
-        ReaderConfig.from_object({"size": 3})
+        PrecomputedConfig.from_object({"size": 3})
 
 
 def test_weights_of_another_shape_are_refused() -> None:

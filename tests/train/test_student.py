@@ -29,7 +29,7 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
     import torch
     from tokenizers import Tokenizer
 
-    from secondpass.train.distillation import Taught
+    from secondpass.train.distillation import DistilledModel
     from secondpass.train.export.trace import load_model
     from secondpass.train.precomputed.data import States
 
@@ -43,7 +43,7 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
     scales = np.abs(packed).max(axis=1) / 127
     means = np.stack([one.mean(axis=0) for one in states])
     offsets = np.cumsum([0, *map(len, ids)])
-    return Taught(
+    return DistilledModel(
         ids,
         States(
             offsets,

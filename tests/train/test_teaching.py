@@ -8,7 +8,7 @@ import pytest
 from secondpass import BaseReranker, ScoreKind
 from secondpass.errors import InputError
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.data.teacher_scores import taught
 from secondpass.types import Candidate
@@ -23,7 +23,9 @@ class Overlap(BaseReranker):
     def __init__(self) -> None:
         self.asked = 0
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         self.asked += 1
         words = set(query.strip("?").split())
         found = [len(words & set(one.document.text.split())) for one in candidates]

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secondpass import Candidate, Document, Reranker
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import record_key
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from speed.engines import Setting
 
 MODEL = "bundled"
@@ -26,7 +26,7 @@ class IndexReader:
     def __init__(self, setting: Setting, cache_bytes: int | None = None) -> None:
         self._length = setting.max_length
         backend = Reranker(MODEL, threads=setting.threads).base
-        assert isinstance(backend, Reader)
+        assert isinstance(backend, PrecomputedReranker)
         self.reader = backend
         if cache_bytes is not None:
             backend.cache.limit = cache_bytes
@@ -61,7 +61,7 @@ class KeptReader(IndexReader):
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Read what is new to the index, and keep it there."""
-        reading = Reading(max_length=self._length)
+        reading = ScoringOptions(max_length=self._length)
         distinct = [Candidate(Document(text)) for text in dict.fromkeys(texts)]
         windows = self.reader.windows(reading.texts(distinct), reading)
         sequences = [w.sequences[0] for w in windows]

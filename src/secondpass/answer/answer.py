@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 from secondpass.answer.citations import CitationFilter, citations
 from secondpass.answer.extractive import extract, highlighted
-from secondpass.answer.prompt import Asking, assemble
+from secondpass.answer.prompt import GroundedPrompt, assemble
 from secondpass.answer.query_rewriting import ANSWER, NOT_FOUND, rewritten
 from secondpass.answer.types import Answer, AnswerStatus, Passage, Turn
 from secondpass.errors import InputError
@@ -160,7 +160,7 @@ def stream_answer(
         if model is None:
             yield from _extracted(draft, reranker, clock)
         else:
-            asking = Asking(model, prompt, max_tokens, tuple(history), instructions)
+            asking = GroundedPrompt(model, prompt, max_tokens, tuple(history), instructions)
             yield from _generated(draft, asking, clock)
 
     return AnswerStream(pieces())
@@ -188,7 +188,7 @@ def _extracted(
     )
 
 
-def _generated(draft: Answer, asking: Asking, clock: _Clock) -> Iterator[str | Answer]:
+def _generated(draft: Answer, asking: GroundedPrompt, clock: _Clock) -> Iterator[str | Answer]:
     stream = asking.llm.stream(asking.prompt(draft.query, draft.passages))
     numbers = CitationFilter([p.number for p in draft.passages])
     said, kept, first = "", "", True

@@ -12,7 +12,7 @@ from typing import Any
 from secondpass.answer.query_rewriting import within
 from secondpass.answer.types import Passage, Turn
 from secondpass.llm import LLM, Prompt
-from secondpass.rerank.llm.prompts import Marker, PromptTemplate
+from secondpass.rerank.llm.prompts import Delimiters, PromptTemplate
 from secondpass.types import RankedDocument
 
 _SAME_SHARE = 0.9
@@ -142,7 +142,7 @@ def beginning(text: str, tokens: int, count: Callable[[str], int]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class GroundedPrompt:
     """Who is asked for the text of an answer, and how."""
 
     llm: LLM
@@ -155,7 +155,7 @@ class Asking:
         """Return the prompt, with the best passages at both ends."""
         texts = [f"{p.number}. {p.title or ''}\n{p.text}" for p in ends_first(passages)]
         asked = within(query, self.history)
-        marked = Marker().mark(f"{asked}\n{self.instructions}", texts)
+        marked = Delimiters().mark(f"{asked}\n{self.instructions}", texts)
         system, user = self.template.fill(
             {
                 "query": asked,

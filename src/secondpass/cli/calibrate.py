@@ -86,12 +86,12 @@ def calibrate(
     """
     from secondpass.cli.output import print_json, stages
     from secondpass.evaluate.calibration import calibrate, write_calibration
-    from secondpass.rerank.scoring_options import Reading
+    from secondpass.rerank.scoring_options import ScoringOptions
     from secondpass.rerank.windowing import parse_passages
     from secondpass.reranker import Reranker
 
     names = options.split_names(fields)
-    reading = Reading(
+    reading = ScoringOptions(
         None if names is None else tuple(names), template, max_length, parse_passages(passages)
     )
     with ExitStack() as closing:

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.evaluate.calibrators import Fitted, fit
+from secondpass.evaluate.calibrators import FittedCalibration, fit
 from secondpass.evaluate.qrels import LabelledQuery
 from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.calibration import METHODS, Calibration, raw_score, reading_of
 from secondpass.rerank.policies.calibration import identity_of
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.settings import write_json
 from secondpass.types import ScoreKind
 
@@ -105,7 +105,7 @@ def calibrate(
     labelled: Sequence[LabelledQuery],
     *,
     method: str = "platt",
-    reading: Reading | None = None,
+    reading: ScoringOptions | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CalibrationReport:
@@ -118,7 +118,7 @@ def calibrate(
     """
     if method not in METHODS:
         raise InputError(f"There is no calibration {method!r}", fix=nearest(method, METHODS))
-    reading = Reading() if reading is None else reading
+    reading = ScoringOptions() if reading is None else reading
     relevant = np.array([y for one in labelled for y in one.relevant], dtype=np.bool_)
     queries = np.repeat(np.arange(len(labelled)), [len(one.relevant) for one in labelled])
     hits = int(relevant.sum())
@@ -171,14 +171,14 @@ def write_calibration(file: Path, calibration: Calibration) -> None:
         ) from error
 
 
-def _calibration(method: str, fitted: Fitted, common: dict[str, Any]) -> Calibration:
+def _calibration(method: str, fitted: FittedCalibration, common: dict[str, Any]) -> Calibration:
     return Calibration(method, **fitted._asdict(), **common)
 
 
 def _scores(
     reranker: BaseReranker,
     labelled: Sequence[LabelledQuery],
-    reading: Reading,
+    reading: ScoringOptions,
     method: str,
     progress: Progress | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

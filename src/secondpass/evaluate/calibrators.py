@@ -82,7 +82,7 @@ def _loss(
 _HALVINGS = 200
 
 
-class Fitted(NamedTuple):
+class FittedCalibration(NamedTuple):
     """The numbers of a `Calibration`, without what it belongs to."""
 
     scale: float = 1.0
@@ -90,7 +90,9 @@ class Fitted(NamedTuple):
     steps: tuple[tuple[float, float], ...] = ()
 
 
-def fit(method: str, scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Fitted | None:
+def fit(
+    method: str, scores: NDArray[np.float64], relevant: NDArray[np.bool_]
+) -> FittedCalibration | None:
     """Return the numbers of a method of `METHODS`, or None where the labels allow none.
 
     There are none if all labels are of one kind, or if relevant pairs do not score higher.
@@ -99,7 +101,7 @@ def fit(method: str, scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -
         return None
     if method == "platt":
         found = fit_platt(scores, relevant)
-        return None if found is None else Fitted(found.scale, found.shift)
+        return None if found is None else FittedCalibration(found.scale, found.shift)
     if method == "temperature":
         return _temperature(scores, relevant)
     return _isotonic(scores, relevant)
@@ -123,7 +125,9 @@ def pool_adjacent(
     return [(start, end, total / mass) for start, end, total, mass in blocks]
 
 
-def _isotonic(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Fitted | None:
+def _isotonic(
+    scores: NDArray[np.float64], relevant: NDArray[np.bool_]
+) -> FittedCalibration | None:
     distinct, place = np.unique(scores, return_inverse=True)
     counts = np.bincount(place).astype(np.float64)
     # Platt's softened labels, so that no score becomes certain.
@@ -138,10 +142,12 @@ def _isotonic(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Fitte
         steps.append((float(distinct[start]), level))
         if end - start > 1:
             steps.append((float(distinct[end - 1]), level))
-    return Fitted(steps=tuple(steps))
+    return FittedCalibration(steps=tuple(steps))
 
 
-def _temperature(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Fitted | None:
+def _temperature(
+    scores: NDArray[np.float64], relevant: NDArray[np.bool_]
+) -> FittedCalibration | None:
     positives, negatives = int(relevant.sum()), int((~relevant).sum())
     target = np.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
@@ -157,4 +163,4 @@ def _temperature(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Fi
     for _ in range(_HALVINGS):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return Fitted(scale=high)
+    return FittedCalibration(scale=high)

@@ -12,7 +12,7 @@ from secondpass.errors import InputError, ModelError
 from secondpass.evaluate.first_stage import Entry
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.cascade import Margin, survivors
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Document, ScoreKind, Status
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -53,7 +53,7 @@ def score_pairs(
         if not names:
             continue
         candidates = [Candidate(documents[name], rank=i) for i, name in enumerate(names, 1)]
-        scored = reranker.score(queries[query], candidates, Reading())
+        scored = reranker.score(queries[query], candidates, ScoringOptions())
         if scored.kind is ScoreKind.RANK:
             raise InputError(
                 f"{reranker.model} cannot be studied at several depths",
@@ -78,7 +78,7 @@ def score_pairs(
 
 
 @dataclass(frozen=True)
-class Sieve:
+class CascadeSimulation:
     """The cheap half of a cascade: its scores of every pair, and whom they rule out."""
 
     cheap: str

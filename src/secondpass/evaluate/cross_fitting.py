@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondpass.evaluate.score_matrix import Matrix
-from secondpass.evaluate.variants import Family, Ranked, Rows
+from secondpass.evaluate.variants import Ranked, Rows, SearchVariant
 
 REPEATS = 10
 
 
 @dataclass(frozen=True)
-class Nested:
+class NestedCrossFit:
     """What each fold was judged by: `values` [queries], and the way and setting it got."""
 
     values: Matrix
-    picks: Sequence[tuple[Family, int]]
+    picks: Sequence[tuple[SearchVariant, int]]
     folds: Sequence[Rows]
 
     def ranked(self) -> Ranked:
@@ -60,7 +60,7 @@ def halves(n: int, times: int = REPEATS) -> list[list[Rows]]:
     return [split(n, 2, seed=seed) for seed in range(times)]
 
 
-def averaged(family: Family, splits: Sequence[Sequence[Rows]]) -> Matrix:
+def averaged(family: SearchVariant, splits: Sequence[Sequence[Rows]]) -> Matrix:
     """Return each query's cross-fitted value, the mean over several ways to split."""
     if len(family.settings) == 1:
         only: Matrix = family.values[0]
@@ -69,7 +69,7 @@ def averaged(family: Family, splits: Sequence[Sequence[Rows]]) -> Matrix:
     return values
 
 
-def cross_fitted(family: Family, folds: Sequence[Rows]) -> Matrix:
+def cross_fitted(family: SearchVariant, folds: Sequence[Rows]) -> Matrix:
     """Return each query's value under the setting fitted on the other folds, [queries].
 
     Queries of no fold have 0 and no say.
@@ -81,7 +81,7 @@ def cross_fitted(family: Family, folds: Sequence[Rows]) -> Matrix:
     return values
 
 
-def choose(families: Sequence[Family], rows: Rows, *, parts: int = 5) -> int:
+def choose(families: Sequence[SearchVariant], rows: Rows, *, parts: int = 5) -> int:
     """Return which family is best by its cross-fitted mean over some queries.
 
     Of equal ones the one of the least cost is taken, then the shallowest.
@@ -95,17 +95,19 @@ def choose(families: Sequence[Family], rows: Rows, *, parts: int = 5) -> int:
     return min(range(len(families)), key=order)
 
 
-def nested(families: Sequence[Family], folds: Sequence[Rows], *, parts: int = 5) -> Nested:
+def nested(
+    families: Sequence[SearchVariant], folds: Sequence[Rows], *, parts: int = 5
+) -> NestedCrossFit:
     """Choose and fit on all folds but one, judge on that one, for each in turn.
 
     An honest estimate of what choosing and fitting reach. Source: Varma and Simon, BMC
     Bioinformatics 7:91, 2006.
     """
     values: Matrix = np.zeros(families[0].values.shape[1])
-    picks: list[tuple[Family, int]] = []
+    picks: list[tuple[SearchVariant, int]] = []
     for fold in folds:
         family = families[choose(families, ~fold, parts=parts)]
         setting = family.best(~fold)
         values[fold] = family.values[setting][fold]
         picks.append((family, setting))
-    return Nested(values, picks, folds)
+    return NestedCrossFit(values, picks, folds)

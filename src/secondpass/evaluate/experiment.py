@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.cascade_simulation import Chances, Pairs, Scores, Sieve, score_pairs
+from secondpass.evaluate.cascade_simulation import (
+    CascadeSimulation,
+    Chances,
+    Pairs,
+    Scores,
+    score_pairs,
+)
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.first_stage import Found, check_mode, find
+from secondpass.evaluate.first_stage import FirstStageRuns, check_mode, find
 from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.variant_builders import needed
 from secondpass.index.composition import CHEAP
@@ -111,17 +117,17 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ExperimentData:
     """What two passes did with a collection, to the deepest of `depths`.
 
     - `scores`: by model; `blends`: the weights that `search` blends each model's by.
-    - `latencies`: None where nothing was timed; of a cascade as `Sieve.before` calls it.
+    - `latencies`: None where nothing was timed; of a cascade as `CascadeSimulation.before` calls it.
     - `chances`, `kinds`: the probabilities of each model, and the kind of its scores.
     - `sieves`: by model, the cheap half of its cascade, where cascades are compared.
     """
 
     collection: Collection
-    found: Found
+    found: FirstStageRuns
     depths: Sequence[int]
     scores: Mapping[str, Scores]
     blends: Mapping[str, Mapping[str, float]]
@@ -129,7 +135,7 @@ class Evidence:
     modes: Sequence[str] = field(default=("hybrid", "bm25", "vector"))
     chances: Mapping[str, Chances] = field(default_factory=dict)
     kinds: Mapping[str, ScoreKind] = field(default_factory=dict)
-    sieves: Mapping[str, Sieve] = field(default_factory=dict)
+    sieves: Mapping[str, CascadeSimulation] = field(default_factory=dict)
 
     def cost(self, mode: str, model: str | None = None, depth: int = 0) -> float:
         """Return the milliseconds of a search, 0 where nothing was timed."""
@@ -138,7 +144,7 @@ class Evidence:
         return self.latencies.total(mode, model, depth)
 
 
-def gather(
+def collect(
     index: Index,
     collection: Collection,
     *,
@@ -147,7 +153,7 @@ def gather(
     passes: Sequence[tuple[str, str]] = (("hybrid", "rrf"),),
     cascade: bool = False,
     progress: Progress | None = None,
-) -> Evidence:
+) -> ExperimentData:
     """Search, score and time a collection on an index.
 
     `passes` are the modes and fusions whose candidates are reranked. Every pair of query
@@ -193,12 +199,12 @@ def gather(
         )
 
     pairs = {name: read(reranker) for name, reranker in rerankers.items()}
-    sieves: dict[str, Sieve] = {}
+    sieves: dict[str, CascadeSimulation] = {}
     timed = dict(rerankers)
     if cheap is not None:
         first = pairs[CHEAP] if CHEAP in pairs else read(cheap)
         for name, margin in margins.items():
-            sieves[name] = Sieve(CHEAP, first.scores, margin)
+            sieves[name] = CascadeSimulation(CHEAP, first.scores, margin)
             timed[sieves[name].before(name)] = Cascade(cheap, rerankers[name], margin)
     modes = ("hybrid", "bm25", "vector") if index.store.dimension else ("bm25",)
     latencies = measure_latency(
@@ -210,7 +216,7 @@ def gather(
         progress=_stage(progress, "timing"),
     )
     blends = {name: Blend(reranker).weights for name, reranker in rerankers.items()}
-    return Evidence(
+    return ExperimentData(
         collection,
         found,
         depths,

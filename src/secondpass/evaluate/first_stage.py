@@ -75,7 +75,7 @@ def check_mode(mode: str) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class FirstStageRuns:
     """What was found for every query, and the documents by the id of their passage."""
 
     halves: Mapping[str, Halves]
@@ -89,7 +89,7 @@ def find(
     depth: int,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Found:
+) -> FirstStageRuns:
     """Search both halves of a first stage for every query, to a depth of at least 1.
 
     Every candidate has both scores. `progress` is called with (done, total).
@@ -108,7 +108,7 @@ def find(
         halves[query] = Halves(*lists)
         if progress is not None:
             progress(done, len(queries))
-    return Found(halves, documents, depth)
+    return FirstStageRuns(halves, documents, depth)
 
 
 def entry(candidate: Candidate) -> Entry:

@@ -14,7 +14,7 @@ from secondpass.evaluate.reliability import Reliability, reliability
 from secondpass.rerank.calibration import raw_score
 
 if TYPE_CHECKING:
-    from secondpass.evaluate.experiment import Evidence
+    from secondpass.evaluate.experiment import ExperimentData
 
 METHOD = "platt"
 
@@ -42,7 +42,7 @@ class Probabilities:
 
 
 def check_probabilities(
-    evidence: Evidence, model: str, *, mode: str, depth: int
+    evidence: ExperimentData, model: str, *, mode: str, depth: int
 ) -> Probabilities:
     """Measure them on the candidates that a mode hands over; never raises for few labels."""
     qrels, kind = evidence.collection.qrels, evidence.kinds[model]

@@ -24,7 +24,7 @@ CUT = 10
 
 
 @dataclass(frozen=True)
-class Pool:
+class ScoreMatrix:
     """Candidates in first-stage order, one row a query.
 
     - `ids`: of each row, as judgements name them: passages of a document share its id.
@@ -51,7 +51,7 @@ def pool(
     found: Mapping[str, Sequence[Entry]],
     scores: Mapping[str, Mapping[str, float]] | None,
     qrels: Grades,
-) -> Pool:
+) -> ScoreMatrix:
     """Return the arrays of one collection; without `scores` there is no reranker's column.
 
     A score that a candidate lacks counts as the lowest of its kind in its list.
@@ -79,10 +79,12 @@ def pool(
         same[row, :n] = [firsts.setdefault(e.judged, i) for i, e in enumerate(entries)]
     ids = [[e.judged for e in found[query]] for query in queries]
     twice = any(len(set(row)) < len(row) for row in ids)
-    return Pool(queries, ids, there, columns, terms, grades, ideal, same if twice else None)
+    return ScoreMatrix(
+        queries, ids, there, columns, terms, grades, ideal, same if twice else None
+    )
 
 
-def ranking(pool: Pool, scores: Matrix) -> NDArray[np.int64]:
+def ranking(pool: ScoreMatrix, scores: Matrix) -> NDArray[np.int64]:
     """Return the positions of each row by falling score; ties stand in first-stage order."""
     order: NDArray[np.int64] = np.argsort(
         np.where(pool.there, -scores, np.inf), axis=1, kind="stable"
@@ -90,7 +92,7 @@ def ranking(pool: Pool, scores: Matrix) -> NDArray[np.int64]:
     return order
 
 
-def ranked_ids(pool: Pool, scores: Matrix) -> dict[str, list[str]]:
+def ranked_ids(pool: ScoreMatrix, scores: Matrix) -> dict[str, list[str]]:
     """Return the ids of each query by falling score; a document counts where it is first."""
     order = ranking(pool, scores)
     return {
@@ -100,7 +102,7 @@ def ranked_ids(pool: Pool, scores: Matrix) -> dict[str, list[str]]:
 
 
 def listed(
-    pool: Pool, scores: Matrix, chances: Sequence[Sequence[float | None]]
+    pool: ScoreMatrix, scores: Matrix, chances: Sequence[Sequence[float | None]]
 ) -> dict[str, list[tuple[str, float | None]]]:
     """Return each query's (judged id, chance) by falling score, every passage for itself.
 
@@ -115,7 +117,7 @@ def listed(
     }
 
 
-def ndcg(pool: Pool, scores: Matrix) -> Matrix:
+def ndcg(pool: ScoreMatrix, scores: Matrix) -> Matrix:
     """Return nDCG@10 of each query, [queries], as trec_eval defines it.
 
     Gains are the grades; a query without a relevant document has 0.
@@ -137,7 +139,7 @@ def discounts(n: int) -> Matrix:
     return weights
 
 
-def _without_repeats(pool: Pool, order: NDArray[np.int64]) -> Matrix:
+def _without_repeats(pool: ScoreMatrix, order: NDArray[np.int64]) -> Matrix:
     assert pool.same is not None
     documents = np.take_along_axis(pool.same, order, axis=1)
     first = np.zeros_like(documents, dtype=np.bool_)
@@ -164,7 +166,7 @@ class Objective:
         self.measure = str(parse_measure(measure))
         self._qrels = qrels
 
-    def __call__(self, pool: Pool, scores: Matrix) -> Matrix:
+    def __call__(self, pool: ScoreMatrix, scores: Matrix) -> Matrix:
         """Return the measure of each query, [queries], candidates by falling score."""
         if self.measure == f"nDCG@{CUT}":
             return ndcg(pool, scores)

@@ -10,7 +10,7 @@ import numpy as np
 
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import averaged, choose, halves, nested
-from secondpass.evaluate.experiment import Evidence, Progress, check_enough, gather
+from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
 from secondpass.evaluate.first_stage import check_mode, judged_id
 from secondpass.evaluate.harm import Harm, most_harmed
 from secondpass.evaluate.measures import DEPTHS, ranked_values
@@ -18,7 +18,7 @@ from secondpass.evaluate.probabilities import Probabilities, check_probabilities
 from secondpass.evaluate.score_matrix import Matrix, Objective
 from secondpass.evaluate.significance import Effect, effect, holm
 from secondpass.evaluate.variant_builders import as_found, oracle, reranked, tuned_fusion
-from secondpass.evaluate.variants import Family, Ranked, Settings
+from secondpass.evaluate.variants import Ranked, SearchVariant, Settings
 
 if TYPE_CHECKING:
     from secondpass.index.index import Index, Rerank
@@ -36,7 +36,7 @@ class Result:
     - `ms`: the median of a search; `added`: what of it the second pass takes.
     """
 
-    family: Family
+    family: SearchVariant
     settings: Settings
     mean: float
     values: Matrix
@@ -109,12 +109,12 @@ def study(
     measure: str = "nDCG@10",
     progress: Progress | None = None,
 ) -> Study:
-    """Study on an index whether reranking pays; see `gather` for what is done and raised.
+    """Study on an index whether reranking pays; see `collect` for what is done and raised.
 
     `mode` is the first pass whose candidates are reranked; `measure` a name of ir-measures.
     """
     Objective(collection.qrels, measure)
-    evidence = gather(
+    evidence = collect(
         index,
         collection,
         models=models,
@@ -126,7 +126,7 @@ def study(
 
 
 def studied(
-    evidence: Evidence,
+    evidence: ExperimentData,
     *,
     mode: str = "hybrid",
     measure: str = "nDCG@10",
@@ -151,7 +151,7 @@ def studied(
     if len(evidence.modes) > 1:
         cost = evidence.cost("hybrid")
         fusion = tuned_fusion(queries, found, objective, qrels, depth=deepest, cost=cost)
-    families: list[Family] = []
+    families: list[SearchVariant] = []
     for model in evidence.scores:
         for depth in evidence.depths:
             families += reranked(
@@ -169,7 +169,7 @@ def studied(
     every = np.ones(len(queries), dtype=np.bool_)
     base = averaged(fusion, splits)
 
-    def result(family: Family) -> Result:
+    def result(family: SearchVariant) -> Result:
         values, setting = averaged(family, splits), family.best(every)
         ranked = _top(family.ranked(setting))
         judged = ranked_values(ranked, qrels, ["Judged@10"])["Judged@10"]
@@ -234,7 +234,7 @@ def _corrected(results: Sequence[Result]) -> list[Result]:
 
 def _bound(
     queries: Mapping[str, str],
-    evidence: Evidence,
+    evidence: ExperimentData,
     objective: Objective,
     mode: str,
     depth: int,

@@ -9,11 +9,11 @@ from decimal import ROUND_FLOOR, Decimal
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.cross_fitting import Nested
+from secondpass.evaluate.cross_fitting import NestedCrossFit
 from secondpass.evaluate.measures import TOP_K
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import Objective
-from secondpass.evaluate.variants import Family, Listed, Rows
+from secondpass.evaluate.variants import Listed, Rows, SearchVariant
 from secondpass.rerank.policies.cascade import conformal, fewest
 
 _DIGITS = 4
@@ -87,8 +87,8 @@ def trimmed(results: Sequence[Result], least: float | None) -> list[Result]:
 
 
 def choose_threshold(
-    best: tuple[Family, int],
-    outer: Nested,
+    best: tuple[SearchVariant, int],
+    outer: NestedCrossFit,
     objective: Objective,
     qrels: Grades,
     *,
@@ -175,7 +175,7 @@ def _relevant(results: Listed, qrels: Grades, rows: Rows, top_k: int) -> list[fl
     ]
 
 
-def _unscored(family: Family, setting: int) -> Listed:
+def _unscored(family: SearchVariant, setting: int) -> Listed:
     return {q: [(name, None) for name in ids] for q, ids in family.ranked(setting).items()}
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split
-from secondpass.evaluate.experiment import Evidence, Progress, check_enough, gather
+from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
 from secondpass.evaluate.measures import DEPTHS, TOP_K
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.significance import Effect, effect, interval
 from secondpass.evaluate.threshold import Threshold, check_keep, choose_threshold
 from secondpass.evaluate.variant_builders import as_found, reranked, tuned_fusion
-from secondpass.evaluate.variants import Family, Settings
+from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.calibration import Calibrated
 
@@ -89,7 +89,7 @@ def tune(
     - `calibration`: of the only one of `models`, whose probabilities it makes.
 
     Raises InputError where no way to search is quick enough or too few documents are
-    relevant for `keep`, and as `gather` does.
+    relevant for `keep`, and as `collect` does.
     """
     if max_latency_ms is not None and not max_latency_ms > 0:
         raise InputError(f"max_latency_ms must be above 0, and is {max_latency_ms}")
@@ -101,7 +101,7 @@ def tune(
         if len(models) != 1:
             raise InputError(f"a calibration is of one model, and {len(models)} are compared")
         models = [Calibrated(index.reranker(models[0]), calibration)]
-    evidence = gather(
+    evidence = collect(
         index,
         collection,
         models=models,
@@ -121,7 +121,7 @@ def relevant(collection: Collection) -> int:
 
 
 def tuned(
-    evidence: Evidence,
+    evidence: ExperimentData,
     *,
     max_latency_ms: float | None = None,
     maximise: str = "nDCG@10",
@@ -179,7 +179,7 @@ def tuned(
     )
 
 
-def ways(evidence: Evidence, objective: Objective) -> list[Family]:
+def ways(evidence: ExperimentData, objective: Objective) -> list[SearchVariant]:
     """Return every way to search that may be chosen, without a second pass first."""
     queries, qrels = evidence.collection.queries, evidence.collection.qrels
     found, deepest = evidence.found.halves, evidence.depths[-1]
@@ -218,7 +218,7 @@ def ways(evidence: Evidence, objective: Objective) -> list[Family]:
     return families
 
 
-def _default(families: Sequence[Family], evidence: Evidence) -> Family:
+def _default(families: Sequence[SearchVariant], evidence: ExperimentData) -> SearchVariant:
     """Return what comes nearest to a search without arguments: a blend of 50 candidates."""
     depth = min(evidence.depths, key=lambda d: (abs(d - 50), d))
     blends = [f for f in families if f.order == "blend" and f.depth == depth]

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.cascade_simulation import Chances, Scores, Sieve, sieved
+from secondpass.evaluate.cascade_simulation import CascadeSimulation, Chances, Scores, sieved
 from secondpass.evaluate.first_stage import Entry, Halves
 from secondpass.evaluate.score_matrix import (
     COLUMNS,
     Matrix,
     Objective,
-    Pool,
+    ScoreMatrix,
     listed,
     pool,
     ranked_ids,
 )
-from secondpass.evaluate.variants import Family, Settings, fused, grid, standardised
+from secondpass.evaluate.variants import SearchVariant, Settings, fused, grid, standardised
 from secondpass.retrieve.fusion import METHODS, fuse
 
 SHARES = tuple(i / 20 for i in range(21))
@@ -36,14 +36,14 @@ def as_found(
     mode: str,
     depth: int,
     cost: float,
-) -> Family:
+) -> SearchVariant:
     """Return the first pass in a mode, as it is without any argument."""
     entries = {q: found[q].first(mode, depth) for q in queries}
     made = pool(queries, entries, None, qrels)
     scores = _falling(made)
     settings = {"mode": mode, "candidates": depth, "rerank": False}
     label = {"bm25": "BM25", "vector": "vectors", "hybrid": "hybrid, default fusion"}[mode]
-    return Family(
+    return SearchVariant(
         label,
         [settings],
         objective(made, scores)[None, :],
@@ -63,7 +63,7 @@ def tuned_fusion(
     *,
     depth: int,
     cost: float,
-) -> Family:
+) -> SearchVariant:
     """Return hybrid search with every fusion and share of BM25, the default one first."""
     # By id, which is how fusing orders ties.
     entries: dict[str, Sequence[Entry]] = {
@@ -94,7 +94,7 @@ def tuned_fusion(
         return total
 
     values = np.array([objective(made, scores(i)) for i in range(len(settings))])
-    return Family(
+    return SearchVariant(
         "tuned fusion",
         settings,
         values,
@@ -119,8 +119,8 @@ def reranked(
     cost: float,
     fusion: str = "rrf",
     chances: Chances | None = None,
-    sieve: Sieve | None = None,
-) -> list[Family]:
+    sieve: CascadeSimulation | None = None,
+) -> list[SearchVariant]:
     """Return a reranker at one depth: blended as `search` does, alone, and blended anew.
 
     `default` are the weights that `search` would blend by; `sieve` is what makes it the
@@ -158,9 +158,9 @@ def reranked(
     title = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
     reader = model if sieve is None else sieve.before(model)
 
-    def family(order: str) -> Family:
+    def family(order: str) -> SearchVariant:
         blends = ways[order]
-        return Family(
+        return SearchVariant(
             f"{reader}, {title}, {order}",
             [{**base, "blend": blend} for blend, _ in blends],
             np.array([objective(made, fused(columns, weights)) for _, weights in blends]),
@@ -205,7 +205,7 @@ def _cut(halves: Halves, depth: int) -> Halves:
     return Halves(halves.bm25[:depth], halves.vector[:depth])
 
 
-def _falling(made: Pool) -> Matrix:
+def _falling(made: ScoreMatrix) -> Matrix:
     places: Matrix = -np.arange(made.there.shape[1], dtype=np.float64)
     return np.broadcast_to(places, made.there.shape)
 
@@ -216,7 +216,7 @@ def _fusion_parts(
     entries: Mapping[str, Sequence[Entry]],
     method: str,
     depth: int,
-    made: Pool,
+    made: ScoreMatrix,
 ) -> tuple[Matrix, Matrix]:
     """Return what each half adds to a fused score, with a weight of 1."""
     parts = (np.zeros(made.there.shape), np.zeros(made.there.shape))

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.score_matrix import Matrix, Pool
+from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix
 
 Columns = Mapping[str, Matrix]
 
 
-def standardised(pool: Pool) -> Columns:
+def standardised(pool: ScoreMatrix) -> Columns:
     """Return every column with mean 0 and deviation 1 within each query, as `Blend` does."""
     n = np.maximum(pool.there.sum(axis=1, keepdims=True), 1)
     columns = {}
@@ -52,7 +52,7 @@ Listed = dict[str, list[tuple[str, float | None]]]
 
 
 @dataclass(frozen=True)
-class Family:
+class SearchVariant:
     """One way to search, with every setting that may be chosen for it.
 
     - `values`: [settings, queries], what each setting reaches on each query.

@@ -14,7 +14,7 @@ from secondpass.explain.occlusion import Cut, Scores
 from secondpass.explain.types import Counterfactual, Places, Span
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.scoring_options import Reading, field_text
+from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import BM25Model
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.types import Candidate, Document, RankedDocument
@@ -22,7 +22,7 @@ from secondpass.types import Candidate, Document, RankedDocument
 Weights = bool | Mapping[str, float]
 
 
-class Known(BaseReranker):
+class KnownScores(BaseReranker):
     """Gives scores that were computed before, in the order of the candidates."""
 
     def __init__(self, reranker: BaseReranker, scored: Scored) -> None:
@@ -38,13 +38,15 @@ class Known(BaseReranker):
         """The backend that gave the scores."""
         return self.reranker.base
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Return the scores; there must be one for each candidate."""
         return self.scored
 
 
 def order(
-    query: str, candidates: Sequence[Candidate], known: Known, blend: Weights
+    query: str, candidates: Sequence[Candidate], known: KnownScores, blend: Weights
 ) -> list[RankedDocument]:
     """Return the results, best first, as a search would show them."""
     weights = None if isinstance(blend, bool) else blend
@@ -109,7 +111,7 @@ class Standing:
         candidates, scores = list(self.candidates), list(self.scored.scores)
         candidates[self.target] = changed
         scores[self.target] = replace(scores[self.target], value=score)
-        known = Known(self.reranker, replace(self.scored, scores=scores))
+        known = KnownScores(self.reranker, replace(self.scored, scores=scores))
         (result,) = (
             r
             for r in order(self.query, candidates, known, self.blend)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError
 from secondpass.explain.counterfactual import (
-    Known,
+    KnownScores,
     Standing,
     Weights,
     counterfactuals,
@@ -28,7 +28,7 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.bm25 import fit_bm25, term_scores
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.types import Candidate, Document, ScoreKind
@@ -57,7 +57,7 @@ def explain(
     that the index does not have, and a field that no candidate has.
     """
     query = check_query(query)
-    reading = Reading(check_fields(fields))
+    reading = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
     listed = index.first_pass(query, mode=mode, candidates=candidates)
     found = any(_is(c.document, document) for c in listed)
@@ -66,7 +66,7 @@ def explain(
     reading.check([c.document for c in listed])
     scored = reranker.score(query, listed, reading)
     _check(reranker, scored.kind)
-    known = Known(reranker, scored)
+    known = KnownScores(reranker, scored)
     results = order(query, listed, known, blend)
     result = next(r for r in results if _is(listed[r.index].document, document))
     target = result.index
@@ -125,7 +125,7 @@ def explain_text(
 ) -> Explanation:
     """Return what a reranker's score of one document is made of, without an index."""
     query = check_query(query)
-    reading = Reading(check_fields(fields))
+    reading = ScoringOptions(check_fields(fields))
     (candidate,) = to_candidates([document], text_needed=fields is None)
     reading.check([candidate.document])
     scored = reranker.score(query, [candidate], reading)
@@ -154,7 +154,7 @@ def explain_text(
     )
 
 
-def _untold(reading: Reading) -> list[str]:
+def _untold(reading: ScoringOptions) -> list[str]:
     """Return a note on fields that are read, and whose words are not told one by one."""
     others = [name for name in reading.names if name not in ("title", "text")]
     if not others:

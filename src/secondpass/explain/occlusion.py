@@ -17,7 +17,7 @@ import numpy as np
 
 from secondpass.explain.types import Faithfulness, Span
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Document
 
 Place = tuple[int, int]
@@ -90,7 +90,7 @@ class Cut:
         return replace(document, title=title, text=without(document.text, self.text))
 
 
-def scorer(reranker: BaseReranker, query: str, reading: Reading) -> Scores:
+def scorer(reranker: BaseReranker, query: str, reading: ScoringOptions) -> Scores:
     """Return what scores variants of a document, all in one batch."""
 
     def scores(documents: Sequence[Document]) -> list[float]:
@@ -130,7 +130,11 @@ def document_spans(
 
 
 def query_spans(
-    reranker: BaseReranker, query: str, document: Document, whole: float, reading: Reading
+    reranker: BaseReranker,
+    query: str,
+    document: Document,
+    whole: float,
+    reading: ScoringOptions,
 ) -> list[Span]:
     """Return what each word of the query adds; none for a query of one word."""
     found = []

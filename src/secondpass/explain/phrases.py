@@ -65,14 +65,14 @@ def _chance(one: Explanation) -> str:
     return "" if one.probability is None else f", with a probability of {one.probability:.2f}"
 
 
-class Shade(NamedTuple):
+class HighlightedSpan(NamedTuple):
     """A piece of a text; `strength` is -1 (takes most away) to 1 (adds most)."""
 
     text: str
     strength: float
 
 
-def shades(text: str, where: str, spans: Sequence[Span]) -> list[Shade]:
+def shades(text: str, where: str, spans: Sequence[Span]) -> list[HighlightedSpan]:
     """Return the whole text in pieces: words where they are known, else sentences.
 
     Words and sentences have scales of their own: a sentence adds more than any of its words.
@@ -88,11 +88,11 @@ def shades(text: str, where: str, spans: Sequence[Span]) -> list[Shade]:
     found, position = [], 0
     for span in sorted([*fine, *coarse], key=lambda s: s.start):
         if span.start > position:
-            found.append(Shade(text[position : span.start], 0.0))
+            found.append(HighlightedSpan(text[position : span.start], 0.0))
         largest = max(abs(s.contribution) for s in spans if s.level == span.level)
         strength = span.contribution / largest if largest > 0 else 0.0
-        found.append(Shade(text[span.start : span.end], strength))
+        found.append(HighlightedSpan(text[span.start : span.end], strength))
         position = span.end
     if position < len(text):
-        found.append(Shade(text[position:], 0.0))
+        found.append(HighlightedSpan(text[position:], 0.0))
     return found

@@ -9,7 +9,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from secondpass.explain.phrases import Shade, headline, ordinal, shades, trust, what_if
+from secondpass.explain.phrases import (
+    HighlightedSpan,
+    headline,
+    ordinal,
+    shades,
+    trust,
+    what_if,
+)
 from secondpass.explain.types import Explanation
 
 _WEAKEST = 0.12
@@ -106,7 +113,7 @@ def _text(one: Explanation) -> RenderableType | None:
     return Group(*parts)
 
 
-def _coloured(pieces: Sequence[Shade]) -> Text:
+def _coloured(pieces: Sequence[HighlightedSpan]) -> Text:
     text = Text()
     for piece, strength in pieces:
         if abs(strength) < _WEAKEST:

@@ -31,7 +31,7 @@ from secondpass.types import (
 )
 
 if TYPE_CHECKING:
-    from secondpass.index.precompute import StateKeeper
+    from secondpass.index.precompute import PrecomputedStates
     from secondpass.rerank.calibration import Calibration
 
 
@@ -122,7 +122,7 @@ class SecondPass:
     Safe to use from several threads at once.
     """
 
-    def __init__(self, keeper: StateKeeper, own: BaseReranker | None = None) -> None:
+    def __init__(self, keeper: PrecomputedStates, own: BaseReranker | None = None) -> None:
         self._keeper = keeper
         self._rerankers: dict[str, BaseReranker] = {} if own is None else {"bundled": own}
         self._guards: dict[tuple[object, ...], Fallback] = {}

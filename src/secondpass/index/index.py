@@ -21,7 +21,7 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.policies.fallback import OnFailure, check_chain
-from secondpass.rerank.windowing import Passages
+from secondpass.rerank.windowing import PassageAggregation
 from secondpass.types import Candidate, RerankResponse, ScoreKind
 
 if TYPE_CHECKING:
@@ -66,13 +66,15 @@ class Index:
     def __init__(
         self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
     ) -> None:
-        from secondpass.index.precompute import StateKeeper
+        from secondpass.index.precompute import PrecomputedStates
         from secondpass.retrieve.retriever import Retriever
 
         self.store = store
         self.embedder = embedder
         self._retriever = Retriever(store, embedder)
-        self._keeper = StateKeeper(store.folder, embedder, enabled=store.settings.keep_states)
+        self._keeper = PrecomputedStates(
+            store.folder, embedder, enabled=store.settings.keep_states
+        )
         self._second = SecondPass(self._keeper, reranker)
 
     @classmethod
@@ -189,7 +191,7 @@ class Index:
         fields: Sequence[str] | None = None,
         template: str | None = None,
         max_length: int | None = None,
-        passages: str | Passages | None = None,
+        passages: str | PassageAggregation | None = None,
     ) -> RerankResponse:
         """Find documents in two passes.
 

@@ -13,11 +13,11 @@ import numpy as np
 from secondpass.inference.runtimes import Float32
 from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import record_key
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.embedder import Embedder
 from secondpass.retrieve.store_protocol import Passage, TextEncoder
 from secondpass.types import Candidate, Document
@@ -25,7 +25,7 @@ from secondpass.types import Candidate, Document
 _PREFIX, _SUFFIX = "states-", ".sqlite"
 
 
-class StateKeeper:
+class PrecomputedStates:
     """The records beside an index, in one file for each model that made some.
 
     Does nothing where `enabled` is False, or for rerankers that are no readers over the
@@ -48,14 +48,17 @@ class StateKeeper:
             and self._embedder.encoder.states_width is not None
         )
 
-    def reader(self, reranker: BaseReranker | None) -> Reader | None:
+    def reader(self, reranker: BaseReranker | None) -> PrecomputedReranker | None:
         """Return the reader inside a reranker, if its records can be kept here."""
         base = None if reranker is None or not self.possible else reranker.base
-        if isinstance(base, Reader) and base.encoder.digest == self._embedder.digest:
+        if (
+            isinstance(base, PrecomputedReranker)
+            and base.encoder.digest == self._embedder.digest
+        ):
             return base
         return None
 
-    def store(self, reader: Reader) -> StateStore:
+    def store(self, reader: PrecomputedReranker) -> StateStore:
         """Return where the records of a reader stand; the file need not be there yet."""
         digest = reader.states_digest
         with self._lock:
@@ -120,7 +123,9 @@ class RecordingEmbedder:
     says so.
     """
 
-    def __init__(self, embedder: Embedder, reader: Reader, store: StateStore) -> None:
+    def __init__(
+        self, embedder: Embedder, reader: PrecomputedReranker, store: StateStore
+    ) -> None:
         self.name = embedder.name
         self.digest = embedder.digest
         self.dimension = embedder.dimension
@@ -157,4 +162,4 @@ def is_reader(name: str) -> bool:
 
 def _texts(documents: Iterable[list[Document]]) -> Iterator[list[Text]]:
     for some in documents:
-        yield Reading().texts([Candidate(document) for document in some])
+        yield ScoringOptions().texts([Candidate(document) for document in some])

@@ -15,7 +15,7 @@ from secondpass.errors import ModelDamagedError
 from secondpass.inference.encoder import Progress, each_batch
 from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
-from secondpass.inference.tokenizer import Tokeniser, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 
 _EMBEDDINGS, _STATES = "embeddings", "states"
 
@@ -57,7 +57,7 @@ class TokenEncoder:
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(folder, f"secondpass.json lacks or garbles {error}") from error
         self.longest = longest_input(folder.config) if folder.config else self.max_length
-        self.tokeniser = Tokeniser(folder.path / "tokenizer.json")
+        self.tokeniser = Tokenizer(folder.path / "tokenizer.json")
         self._runtime = load_runtime(folder, threads=threads)
         if states is not None and not {_EMBEDDINGS, _STATES} <= set(self._runtime.outputs):
             raise _damaged(

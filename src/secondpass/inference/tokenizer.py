@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
+from tokenizers import Tokenizer as TokenizersTokenizer
 
 from secondpass.errors import ModelDamagedError
 
@@ -90,12 +91,12 @@ class PairTemplate:
         return ids, segments
 
 
-class Tokeniser:
+class Tokenizer:
     """A read-only tokenizer; every method may be called by several threads at once."""
 
     def __init__(self, file: Path) -> None:
         try:
-            self._tokenizer = Tokenizer.from_file(str(file))
+            self._tokenizer = TokenizersTokenizer.from_file(str(file))
         except Exception as error:
             raise ModelDamagedError(
                 "The tokenizer cannot be read", where=str(file), why=str(error)

@@ -15,7 +15,7 @@ from secondpass.llm.base import LLM, AsyncTextStream, TextStream
 from secondpass.llm.transport import Reply, Request, Transport
 from secondpass.llm.types import Completion, Prompt
 from secondpass.llm.wire import Dialect, error_text
-from secondpass.remote.client import Key, check_base_url, shown
+from secondpass.remote.client import ApiKey, check_base_url, shown
 from secondpass.remote.retry import Deadline, is_retryable, pause
 from secondpass.remote.sse import Event, Events
 
@@ -44,7 +44,7 @@ class RemoteLLM(LLM):
         dialect: Dialect,
         *,
         base_url: str,
-        key: Key,
+        key: ApiKey,
         timeout: float = 60.0,
         deadline: float | None = 120.0,
         retries: int = 2,

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from secondpass.errors import ModelError
-from secondpass.inference.tokenizer import Tokeniser, Tokens
+from secondpass.inference.tokenizer import Tokenizer, Tokens
 from secondpass.profiling.ort_events import Operator, Run, by_layer
 from secondpass.profiling.record import Recorded, recording
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.folder import COMPRESS
 from secondpass.types import RerankResponse
 
@@ -84,7 +84,7 @@ def profile_model(
                 " SECONDPASS_RUNTIME unset.",
             )
         reranker.rerank("a question to warm up with", ["A text to warm up with."])
-        known = isinstance(reranker.base, Reader)
+        known = isinstance(reranker.base, PrecomputedReranker)
         names = ("documents never read", "documents read before") if known else ("query",)
         clocks = []
         for turn in range(len(names)):
@@ -133,21 +133,21 @@ def _timed(
 
 @contextmanager
 def _tokenising() -> Iterator[list[float]]:
-    """Keep the seconds of each call of `Tokeniser.encode`."""
+    """Keep the seconds of each call of `Tokenizer.encode`."""
     times: list[float] = []
-    plain = Tokeniser.encode
+    plain = Tokenizer.encode
 
-    def timed(self: Tokeniser, texts: Sequence[str], limit: int) -> list[Tokens]:
+    def timed(self: Tokenizer, texts: Sequence[str], limit: int) -> list[Tokens]:
         started = time.perf_counter()
         found = plain(self, texts, limit)
         times.append(time.perf_counter() - started)
         return found
 
-    Tokeniser.encode = timed  # type: ignore[method-assign]
+    Tokenizer.encode = timed  # type: ignore[method-assign]
     try:
         yield times
     finally:
-        Tokeniser.encode = plain  # type: ignore[method-assign]
+        Tokenizer.encode = plain  # type: ignore[method-assign]
 
 
 def _phase(

@@ -77,7 +77,7 @@ def load_httpx(purpose: str, extra: str) -> ModuleType:
     return httpx2
 
 
-class Key:
+class ApiKey:
     """A secret that prints as stars; `reveal` is for the header alone."""
 
     __slots__ = ("_secret",)
@@ -98,10 +98,10 @@ class Key:
 
     def __reduce__(self) -> tuple[type, tuple[None]]:
         # What is pickled must not carry a secret to wherever the pickle goes.
-        return Key, (None,)
+        return ApiKey, (None,)
 
 
-def find_key(title: str, given: str | None, variables: Sequence[str], needed: bool) -> Key:
+def find_key(title: str, given: str | None, variables: Sequence[str], needed: bool) -> ApiKey:
     """Return the key that was given or stands in the environment.
 
     Raises `InputError`, without the key in it, if it is needed and missing or cannot
@@ -124,7 +124,7 @@ def find_key(title: str, given: str | None, variables: Sequence[str], needed: bo
                 if variables
                 else "Pass api_key=…",
             )
-        return Key(None)
+        return ApiKey(None)
     if not secret.isascii() or not secret.isprintable() or " " in secret:
         raise InputError(
             f"The key for {title} cannot stand in a header",
@@ -132,4 +132,4 @@ def find_key(title: str, given: str | None, variables: Sequence[str], needed: bo
             why="it has spaces or characters outside ASCII",
             fix="Copy it again, without quotes or line breaks.",
         )
-    return Key(secret)
+    return ApiKey(secret)

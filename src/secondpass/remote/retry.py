@@ -104,7 +104,7 @@ def pause(attempt: int, headers: Mapping[str, str]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryPolicy:
     """How often a failed request is sent again, and after how long.
 
     - `times`: after the first attempt, 0 or more.

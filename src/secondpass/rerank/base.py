@@ -26,8 +26,8 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.scoring_options import Reading
-from secondpass.rerank.windowing import Passages, parse_passages
+from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.windowing import PassageAggregation, parse_passages
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -123,7 +123,7 @@ def _result(
 
 
 @dataclass(frozen=True, slots=True)
-class SeenWindow:
+class ReadWindow:
     """One window of a document's body: where it stands, in characters, and its score."""
 
     start: int
@@ -147,15 +147,15 @@ class Score:
     parts: Mapping[str, float] = field(default_factory=dict)
     scored: bool = True
     raw: float | None = None
-    seen: tuple[SeenWindow, ...] = ()
+    seen: tuple[ReadWindow, ...] = ()
 
 
 def seen_windows(
     spans: Sequence[tuple[int, int]], values: Sequence[float]
-) -> tuple[SeenWindow, ...]:
+) -> tuple[ReadWindow, ...]:
     """Return the windows of one document with their scores."""
     pairs = zip(spans, values, strict=True)
-    return tuple(SeenWindow(start, end, value) for (start, end), value in pairs)
+    return tuple(ReadWindow(start, end, value) for (start, end), value in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +181,12 @@ class Scored:
     cost: float | None = None
 
 
-class Asked(NamedTuple):
+class ScoringJob(NamedTuple):
     """The arguments of `BaseReranker.score`."""
 
     query: str
     candidates: Sequence[Candidate]
-    reading: Reading
+    reading: ScoringOptions
 
 
 class RerankOptions(TypedDict, total=False):
@@ -198,7 +198,7 @@ class RerankOptions(TypedDict, total=False):
     fields: Sequence[str] | None
     template: str | None
     max_length: int | None
-    passages: str | Passages | None
+    passages: str | PassageAggregation | None
     return_documents: bool
 
 
@@ -224,7 +224,7 @@ class BaseReranker(ABC):
         """What tells this reranker's scores from those of any other, or None.
 
         A text that changes with everything that can change the score of a pair: weights,
-        precision, calibration, limits. The query, the texts and the `Reading` are not part
+        precision, calibration, limits. The query, the texts and the `ScoringOptions` are not part
         of it. None, the default, means that nobody may keep the scores.
         """
         return None
@@ -243,7 +243,9 @@ class BaseReranker(ABC):
         return self
 
     @abstractmethod
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score at least one candidate for a query that is not empty.
 
         Must not depend on which other candidates are in the list unless the kind of score
@@ -251,7 +253,7 @@ class BaseReranker(ABC):
         threads at once.
         """
 
-    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
         """Do as `score` for each of several queries, in fewer runs of the model if it can.
 
         The scores are those that each query would have had alone.
@@ -269,7 +271,7 @@ class BaseReranker(ABC):
         fields: Sequence[str] | None = None,
         template: str | None = None,
         max_length: int | None = None,
-        passages: str | Passages | None = None,
+        passages: str | PassageAggregation | None = None,
         return_documents: bool = True,
     ) -> RerankResponse:
         """Put the documents in the order of their relevance to the query.
@@ -284,9 +286,9 @@ class BaseReranker(ABC):
           scored. Where nothing is left, the results are empty and `reason` says so; where
           a fallback stood in, nothing is dropped. See `Calibrated` for probabilities that
           fit your data.
-        - `fields`, `template`, `max_length`: what the model reads, see `Reading`.
+        - `fields`, `template`, `max_length`: what the model reads, see `ScoringOptions`.
         - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
-          a `Passages`.
+          a `PassageAggregation`.
         - `return_documents`: False leaves `document` None in the results; ids stay.
 
         Raises `InputError` for arguments that cannot be used and `ModelError` if the model
@@ -299,7 +301,7 @@ class BaseReranker(ABC):
         min_probability = check_probability("min_probability", min_probability)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
-        reading = Reading(
+        reading = ScoringOptions(
             check_fields(fields),
             template,
             max_length,

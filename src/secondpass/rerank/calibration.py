@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import ScoreKind
 
 FORMAT = 1
@@ -89,7 +89,7 @@ def raw_score(value: float, kind: ScoreKind) -> float:
     return math.log(chance / (1 - chance))
 
 
-def reading_of(reading: Reading) -> dict[str, Any]:
+def reading_of(reading: ScoringOptions) -> dict[str, Any]:
     """Return what scores depend on besides the model and the texts, as JSON has it."""
     return {
         "fields": None if reading.fields is None else list(reading.fields),

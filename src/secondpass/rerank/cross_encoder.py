@@ -21,10 +21,10 @@ from secondpass.inference.model_folder import (
     longest_input,
 )
 from secondpass.inference.runtimes import load_runtime, wanted_engine
-from secondpass.inference.tokenizer import Tokeniser
-from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
+from secondpass.inference.tokenizer import Tokenizer
+from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, seen_windows
 from secondpass.rerank.early_exit import no_exits
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import Windows, windows
 from secondpass.types import Candidate, ScoreKind
 
@@ -101,7 +101,7 @@ class CrossEncoder(BaseReranker):
         if exits:
             raise no_exits(self._name)
         self.folder = folder
-        self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
+        self._tokeniser = Tokenizer(folder.path / "tokenizer.json")
         names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
         self._positive = positive_label(names, label)
         self.longest = longest_input(folder.config)
@@ -120,12 +120,14 @@ class CrossEncoder(BaseReranker):
         """What tells this model's scores from those of any other."""
         return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""
-        (scored,) = self.score_together([Asked(query, candidates, reading)])
+        (scored,) = self.score_together([ScoringJob(query, candidates, reading)])
         return scored
 
-    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
         """Score the pairs of all queries in the same batches."""
         if not asked:
             return []
@@ -137,7 +139,7 @@ class CrossEncoder(BaseReranker):
         logits = iter(relevance_logits(outputs, self._positive).tolist())
         return [self._scored(one, some, logits) for one, some in zip(asked, cut, strict=True)]
 
-    def _cut(self, asked: Asked) -> dict[tuple[str, str], Windows]:
+    def _cut(self, asked: ScoringJob) -> dict[tuple[str, str], Windows]:
         """Return the windows of each distinct text: copies are read once, and tie exactly."""
         distinct = list(dict.fromkeys(asked.reading.texts(asked.candidates)))
         found = windows(
@@ -151,7 +153,7 @@ class CrossEncoder(BaseReranker):
         return dict(zip(distinct, found, strict=True))
 
     def _scored(
-        self, asked: Asked, cut: Mapping[tuple[str, str], Windows], logits: Iterator[float]
+        self, asked: ScoringJob, cut: Mapping[tuple[str, str], Windows], logits: Iterator[float]
     ) -> Scored:
         """Take as many logits as there are windows."""
         scores = {}

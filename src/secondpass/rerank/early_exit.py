@@ -11,7 +11,7 @@ from secondpass.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class EarlyExit:
     """How far an early score may be trusted.
 
     - `scale`, `shift`: what makes log-odds of it, the same unit as the final score.
@@ -28,7 +28,7 @@ class Exit:
     lists: int
 
     @classmethod
-    def from_object(cls, said: Mapping[str, Any]) -> Exit:
+    def from_object(cls, said: Mapping[str, Any]) -> EarlyExit:
         """Read a manifest's object; raises ValueError, KeyError or TypeError if it cannot."""
         found = cls(
             float(said["scale"]),

@@ -17,12 +17,12 @@ from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.encoder import each_batch
 from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
-from secondpass.inference.tokenizer import Tokeniser, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import LEAST_DOCUMENT, pieces
 from secondpass.types import Candidate, ScoreKind
 
@@ -51,13 +51,13 @@ _KEPT_GROUP = 256
 class KeptMaxSim(BaseReranker):
     """Scores a document by `maxsim` over a reader's records; the reading layers do not run.
 
-    `reader` is a `Reader` or what wraps one, such as `Reranker()`; an index gives it the
+    `reader` is a `PrecomputedReranker` or what wraps one, such as `Reranker()`; an index gives it the
     records that it keeps. Scores are similarities from -1 to 1. What it is worth is in
     docs/explanation/late-interaction.md. Raises `InputError` for a reranker that keeps none.
     """
 
     def __init__(self, reader: BaseReranker) -> None:
-        if not isinstance(reader.base, Reader):
+        if not isinstance(reader.base, PrecomputedReranker):
             raise InputError(
                 f"{reader.model!r} keeps no states of tokens",
                 fix="Give a reader, such as Reranker('bundled').",
@@ -80,7 +80,9 @@ class KeptMaxSim(BaseReranker):
         twin.reader = self.reader.with_states(store)
         return twin
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score each candidate by its best windows."""
         question = self.reader.question(query)
         met = _vectors(self.reader.compressed(question))
@@ -139,7 +141,7 @@ class LateInteraction(BaseReranker):
         if label is not None:
             raise InputError(f"A late-interaction model has no label {label!r}")
         self.folder = folder
-        self._tokeniser = Tokeniser(folder.path / "tokenizer.json")
+        self._tokeniser = Tokenizer(folder.path / "tokenizer.json")
         self._runtime = load_runtime(folder, threads=threads)
         said = folder.manifest
         try:
@@ -161,7 +163,9 @@ class LateInteraction(BaseReranker):
         """The name the model was loaded by."""
         return self._name
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score each candidate by its best windows."""
         asked = self._query(query)
         (met,) = [vectors for _, vectors in self._vectors([asked], keep_all=True)]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.windowing import Passages
+from secondpass.rerank.windowing import PassageAggregation
 from secondpass.types import Candidate, Document
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScoringOptions:
     """How documents become text.
 
     `fields` are read in order, joined by a space; `template` lays them out instead, as in
@@ -33,7 +33,7 @@ class Reading:
     fields: tuple[str, ...] | None = None
     template: str | None = None
     max_length: int | None = None
-    passages: Passages = field(default_factory=Passages)
+    passages: PassageAggregation = field(default_factory=PassageAggregation)
     top_k: int | None = None
     started: float | None = None
 

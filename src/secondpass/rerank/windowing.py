@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.tokenizer import Tokeniser, Tokens, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, Tokens, TokenSequence
 
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
 _KNOWN = ("max", "mean", "first", "top-2-mean")
 
 
 @dataclass(frozen=True, slots=True)
-class Passages:
+class PassageAggregation:
     """How a document longer than one window is read.
 
     - `aggregate`: "max" (the best window), "mean", "first" (only the first window is
@@ -82,11 +82,11 @@ class Passages:
         return sum(best) / len(best)
 
 
-def parse_passages(value: str | Passages | None) -> Passages:
-    """Return `value` as `Passages`; a string names the aggregate, None is the default."""
+def parse_passages(value: str | PassageAggregation | None) -> PassageAggregation:
+    """Return `value` as `PassageAggregation`; a string names the aggregate, None is the default."""
     if value is None:
-        return Passages()
-    return value if isinstance(value, Passages) else Passages(value)
+        return PassageAggregation()
+    return value if isinstance(value, PassageAggregation) else PassageAggregation(value)
 
 
 LEAST_DOCUMENT = 16
@@ -109,7 +109,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class WindowPieces:
     """The token ids of one document's windows, and how many characters are in none.
 
     `spans` says where each stands in the body, in characters.
@@ -121,8 +121,12 @@ class Pieces:
 
 
 def pieces(
-    tokeniser: Tokeniser, texts: Sequence[tuple[str, str]], *, room: int, passages: Passages
-) -> Iterator[Pieces]:
+    tokeniser: Tokenizer,
+    texts: Sequence[tuple[str, str]],
+    *,
+    room: int,
+    passages: PassageAggregation,
+) -> Iterator[WindowPieces]:
     """Yield the pieces of each (head, body), of at most `room` tokens each.
 
     The head stands on every piece. Where head and body do not fit together, a head longer
@@ -137,7 +141,7 @@ def pieces(
             if kept > room // 2 and kept + len(body.ids) > room:
                 kept = room // 2
             spans = passages.windows(len(body.ids), room - kept)
-            yield Pieces(
+            yield WindowPieces(
                 tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
                 _unread(head, kept) + _unread(body, spans[-1][1]),
                 tuple((_end(body, start), _end(body, end)) for start, end in spans),
@@ -156,13 +160,13 @@ def _unread(tokens: Tokens, read: int) -> int:
 
 
 def windows(
-    tokeniser: Tokeniser,
+    tokeniser: Tokenizer,
     query: str,
     texts: Sequence[tuple[str, str]],
     *,
     max_length: int,
     longest: int,
-    passages: Passages,
+    passages: PassageAggregation,
 ) -> list[Windows]:
     """Return the windows of each (head, body), of at most `max_length` tokens each.
 

@@ -67,7 +67,7 @@ K1, B = 1.2, 0.75
 _NEAR = 2e-3
 
 
-class Analyser:
+class Analyzer:
     """Which words of some texts the engine takes for which words of a query.
 
     Made by the engine itself, with the index's language: a table in memory has each
@@ -109,7 +109,7 @@ class BM25Model:
     `idf` by word of the query; `mean_length` of the index's passages, in words that count.
     """
 
-    analyser: Analyser
+    analyser: Analyzer
     idf: Mapping[str, float]
     queried: Mapping[str, int]
     mean_length: float
@@ -139,7 +139,7 @@ def fit_bm25(
     asked = list(dict.fromkeys(one.word for row in terms for one in row if one.score > 0))
     if not asked:
         return None
-    analyser = Analyser(language, texts, asked)
+    analyser = Analyzer(language, texts, asked)
     lines, wanted = [], []
     queried = {one.word: one.count for row in terms for one in row}
     for text, row in zip(texts, terms, strict=True):

@@ -23,13 +23,13 @@ except ImportError as error:
 import secondpass
 from secondpass.server import knowledgesdk, openai
 from secondpass.server.access.api_keys import KeyFile
-from secondpass.server.access.cross_origin import NoStrangers
-from secondpass.server.access.slow_clients import Timely
+from secondpass.server.access.cross_origin import CrossOriginGuard
+from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1 import native
 from secondpass.server.cloudflare import AISearch, responses
-from secondpass.server.health import About
-from secondpass.server.mcp.routes import OverHttp
-from secondpass.server.request_handler import Answering
+from secondpass.server.health import HealthRoutes
+from secondpass.server.mcp.routes import McpHttpRoutes
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects import (
     cohere,
     infinity,
@@ -49,14 +49,14 @@ from secondpass.server.rerank_dialects.routes import (
     score_endpoint,
 )
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
-from secondpass.server.telemetry.middleware import Watched
+from secondpass.server.telemetry.middleware import TelemetryMiddleware
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.routes import routes as weaviate_routes
 
 if TYPE_CHECKING:
-    from secondpass.server.grpc_bridge import OverGrpc
+    from secondpass.server.grpc_bridge import GrpcBridge
     from secondpass.server.telemetry.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
@@ -69,12 +69,12 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     `traces` is closed when it ends. Raises InputError for settings that cannot be,
     MissingExtraError without the extra `server`, or `grpc` where there is a port for it.
     """
-    service = RerankService(settings)
+    service = ServerState(settings)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
         keys.entries()
-    answering, metrics = Answering(service, keys), Metrics(service)
-    agents, classes = OverHttp(answering), Classes(service)
+    answering, metrics = RequestHandler(service, keys), Metrics(service)
+    agents, classes = McpHttpRoutes(answering), Classes(service)
     grpc = None if settings.grpc_port is None else _over_grpc(answering, classes)
 
     @asynccontextmanager
@@ -109,16 +109,16 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     app.state.service, app.state.grpc, app.state.failed = service, grpc, None
     for router in native(answering):
         app.include_router(router)
-    about = About(answering, metrics)
+    about = HealthRoutes(answering, metrics)
     probes = _probes(about)
     app.router.routes += [*_routes(answering, about, classes), *probes, *agents.routes()]
     if grpc is not None:
         app.router.routes += grpc.routes
-    app.add_middleware(Timely, seconds=settings.body_timeout)
+    app.add_middleware(BodyTimeout, seconds=settings.body_timeout)
     if keys is None:
-        app.add_middleware(NoStrangers)
+        app.add_middleware(CrossOriginGuard)
     app.add_middleware(
-        Watched,
+        TelemetryMiddleware,
         service=service,
         metrics=metrics,
         traces=traces,
@@ -129,14 +129,14 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     return app
 
 
-def _over_grpc(answering: Answering, classes: Classes) -> OverGrpc:
-    from secondpass.server.grpc_bridge import OverGrpc
-    from secondpass.server.weaviate.grpc.service import Calls
+def _over_grpc(answering: RequestHandler, classes: Classes) -> GrpcBridge:
+    from secondpass.server.grpc_bridge import GrpcBridge
+    from secondpass.server.weaviate.grpc.service import WeaviateService
 
-    return OverGrpc(answering.service, Calls(answering, classes).routes())
+    return GrpcBridge(answering.service, WeaviateService(answering, classes).routes())
 
 
-def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]:
+def _routes(answering: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
     posted: dict[str, Dialect | Choose] = {
         "/v1/rerank": on_v1_rerank,
         "/v1/v1/rerank": on_v1_rerank,
@@ -178,7 +178,7 @@ def _routes(answering: Answering, about: About, classes: Classes) -> list[Route]
     ]
 
 
-def _probes(about: About) -> list[Route]:
+def _probes(about: HealthRoutes) -> list[Route]:
     routes = [Route("/ready", about.ready), Route("/metrics", about.metrics)]
     for prefix in ("", "/tei", "/infinity", "/vllm"):
         routes.append(Route(f"{prefix}/health", about.health))
@@ -190,7 +190,7 @@ def _probes(about: About) -> list[Route]:
     return routes
 
 
-def _summary(service: RerankService, grpc: OverGrpc | None) -> dict[str, object]:
+def _summary(service: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
     settings = service.settings
     return {
         "version": secondpass.__version__,

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from secondpass.inference.tokenizer import clean
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 
 _HEALTH = "grpc.health.v1.Health"
 # A HealthCheckResponse, which has one field.
@@ -58,10 +58,10 @@ _TOLD = ("retry-after", "x-request-id")
 _log = logging.getLogger("secondpass.server")
 
 
-class OverGrpc:
+class GrpcBridge:
     """Listens for calls and carries them to these routes, whose paths are "/Service/Method"."""
 
-    def __init__(self, service: RerankService, routes: Sequence[Route]) -> None:
+    def __init__(self, service: ServerState, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self.port = 0
         self._service = service

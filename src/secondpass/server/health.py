@@ -9,18 +9,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import secondpass
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.scheduler.scheduled_models import TOKENS_AT_ONCE
-from secondpass.server.state import MOST_AT_ONCE, RerankService
+from secondpass.server.state import MOST_AT_ONCE, ServerState
 from secondpass.server.telemetry.metrics import Metrics
 
 
-class About:
+class HealthRoutes:
     """Answers what monitors and clients ask before they send work."""
 
-    def __init__(self, answering: Answering, metrics: Metrics) -> None:
+    def __init__(self, answering: RequestHandler, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._service: RerankService = answering.service
+        self._service: ServerState = answering.service
 
     async def health(self, request: Request) -> Response:
         """Return 200 while the process runs."""

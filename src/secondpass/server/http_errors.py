@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 
 from secondpass.errors import InputError, ModelNotFoundError, ProviderError, SecondpassError
-from secondpass.server.scheduler.queue import GoneError, LateError, OverloadedError
+from secondpass.server.scheduler.queue import (
+    ClientDisconnectedError,
+    OverloadedError,
+    QueueTimeoutError,
+)
 
 
-class Problem(Exception):
+class HttpError(Exception):
     """A request that gets no answer: a status, a text, and headers besides.
 
     `kind` is a short name that dialects translate into their own.
@@ -33,37 +37,37 @@ class Problem(Exception):
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
-def invalid(message: str) -> Problem:
+def invalid(message: str) -> HttpError:
     """Return the problem of a body that cannot be used."""
-    return Problem(400, "invalid", message)
+    return HttpError(400, "invalid", message)
 
 
-def failure_of(error: Exception) -> Problem:
+def failure_of(error: Exception) -> HttpError:
     """Return the problem of an error that nobody expected; clients are not told its message."""
-    problem = Problem(500, "failed", "something went wrong")
+    problem = HttpError(500, "failed", "something went wrong")
     problem.__cause__ = error
     return problem
 
 
-def problem_of(error: SecondpassError) -> Problem:
+def problem_of(error: SecondpassError) -> HttpError:
     """Return the status of an error: the caller's mistakes are 4xx, all others 5xx."""
     problem = _status_of(error)
     problem.__cause__ = error
     return problem
 
 
-def _status_of(error: SecondpassError) -> Problem:
+def _status_of(error: SecondpassError) -> HttpError:
     if isinstance(error, OverloadedError):
-        return Problem(429, "busy", str(error), retry_after=error.retry_after)
-    if isinstance(error, LateError):
-        return Problem(504, "late", str(error))
-    if isinstance(error, GoneError):
-        return Problem(499, "gone", str(error))
+        return HttpError(429, "busy", str(error), retry_after=error.retry_after)
+    if isinstance(error, QueueTimeoutError):
+        return HttpError(504, "late", str(error))
+    if isinstance(error, ClientDisconnectedError):
+        return HttpError(499, "gone", str(error))
     if isinstance(error, ModelNotFoundError):
-        return Problem(404, "unknown model", str(error))
+        return HttpError(404, "unknown model", str(error))
     if isinstance(error, InputError):
         return invalid(str(error))
     if isinstance(error, ProviderError):
-        return Problem(502, "failed", str(error))
+        return HttpError(502, "failed", str(error))
     # Where and why name folders of this machine: they are for its logs.
-    return Problem(500, "failed", error.what)
+    return HttpError(500, "failed", error.what)

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from secondpass.inference.tokenizer import clean
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 
 # Possessive, and a string may end with the body: a string that is never closed is read once,
 # not once again from each quote in it.
@@ -28,17 +28,17 @@ _OPENING = b"[{"
 
 
 async def read_content(request: Request, *, most: int) -> bytes:
-    """Return a request's body; raises `Problem` (413) for more than `most` bytes."""
+    """Return a request's body; raises `HttpError` (413) for more than `most` bytes."""
     content = bytearray()
     async for some in request.stream():
         content += some
         if len(content) > most:
-            raise Problem(413, "too large", f"the body is longer than {most:,} bytes")
+            raise HttpError(413, "too large", f"the body is longer than {most:,} bytes")
     return bytes(content)
 
 
 async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
-    """Return a request's body, which is JSON or nothing; raises `Problem` as `read_body`."""
+    """Return a request's body, which is JSON or nothing; raises `HttpError` as `read_body`."""
     content = await read_content(request, most=most)
     if _too_deep(content, depth):
         raise invalid(f"the JSON is nested deeper than {depth}")
@@ -48,7 +48,7 @@ async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
 async def read_body(request: Request, *, most: int, depth: int) -> Body:
     """Return a request's JSON object, whatever its content type says.
 
-    Raises `Problem`: 413 for more than `most` bytes, 400 for what is no JSON object or
+    Raises `HttpError`: 413 for more than `most` bytes, 400 for what is no JSON object or
     nested deeper than `depth`.
     """
     content = await read_bytes(request, most=most, depth=depth)
@@ -81,7 +81,7 @@ def as_json(scope: Scope) -> Scope:
 class Body:
     """A JSON object; null counts as absent, and keys that nobody asks for do not matter.
 
-    Every method raises `Problem` (400), naming the key, for a value of another type.
+    Every method raises `HttpError` (400), naming the key, for a value of another type.
     """
 
     def __init__(self, found: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from secondpass.index.index import Index
 from secondpass.retrieve.ingest import AsIndexed, IngestReport, add_documents
 from secondpass.retrieve.settings import write_json
 from secondpass.server.access.api_keys import TENANT
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class IndexKey:
     """Where a collection is: nobody sees another tenant's."""
 
     tenant: str
@@ -44,11 +44,11 @@ class Place:
 
     @property
     def label(self) -> str:
-        """What `Collections.find` finds it by."""
+        """What `IndexCatalog.find` finds it by."""
         return self.name if self.namespace == SERVED else f"{self.namespace}:{self.name}"
 
 
-class Collection:
+class ServedIndex:
     """One index with what a dialect says of it.
 
     `about` is the dialect's own JSON object, replaced as a whole by `save`. Safe to use
@@ -57,7 +57,7 @@ class Collection:
 
     def __init__(
         self,
-        place: Place,
+        place: IndexKey,
         index: Path,
         *,
         file: Path | None,
@@ -86,7 +86,7 @@ class Collection:
         """
         if self.about.get(OWN_VECTORS, False):
             why = "has vectors of its clients, and is searched in their dialect only"
-            raise Problem(400, "invalid", f"{self.place.label} {why}")
+            raise HttpError(400, "invalid", f"{self.place.label} {why}")
         with self._lock:
             if self._opened is None:
                 made: Mapping[str, Any] = self.about.get("index") or {}
@@ -110,10 +110,10 @@ class Collection:
 
         `chunk_tokens`, `overlap`: how these are cut, if otherwise than the index says.
         """
-        from secondpass.server.scheduler.scheduled_models import QueuedEncoder
+        from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
 
         index = self.index
-        encoder = QueuedEncoder(index.ingest_embedder(), self._queue)
+        encoder = ScheduledEncoder(index.ingest_embedder(), self._queue)
         return add_documents(
             documents, index.store, encoder, chunk_tokens=chunk_tokens, overlap=overlap
         )
@@ -121,7 +121,7 @@ class Collection:
     def save(self, about: Mapping[str, Any]) -> None:
         """Keep what a dialect says of it."""
         if self._file is None:
-            raise Problem(403, "read only", f"{self.place.name} was not made by this server")
+            raise HttpError(403, "read only", f"{self.place.name} was not made by this server")
         with self._lock:
             write_json(self._file, dict(about))
             self.about = dict(about)
@@ -134,7 +134,7 @@ class Collection:
                 self._opened = None
 
 
-class Collections:
+class IndexCatalog:
     """Finds, makes and removes collections.
 
     `data` is the folder of those that clients make; None where they may make none. `served`
@@ -156,10 +156,10 @@ class Collections:
             "embedder": embedder, "reranker": reranker, "queue": queue
         }  # fmt: skip
         self._lock = threading.RLock()
-        self._open: dict[Place, Collection] = {}
+        self._open: dict[IndexKey, ServedIndex] = {}
         for name, path in served.items():
-            place = Place(TENANT, SERVED, name)
-            self._open[place] = Collection(place, path, file=None, about={}, **self._shared)
+            place = IndexKey(TENANT, SERVED, name)
+            self._open[place] = ServedIndex(place, path, file=None, about={}, **self._shared)
         self._served = frozenset(self._open)
 
     def namespaces(self, tenant: str) -> list[str]:
@@ -169,7 +169,7 @@ class Collections:
             there |= {path.name for path in _folders(self._data / tenant)}
         return sorted(there)
 
-    def listed(self, tenant: str, namespace: str) -> list[Collection]:
+    def listed(self, tenant: str, namespace: str) -> list[ServedIndex]:
         """Return the collections of a namespace, by name."""
         with self._lock:
             names = {
@@ -179,13 +179,13 @@ class Collections:
                 for path in _folders(self._data / tenant / namespace):
                     if (path / _FILE).is_file():
                         names.add(path.name)
-            return [self.get(Place(tenant, namespace, name)) for name in sorted(names)]
+            return [self.get(IndexKey(tenant, namespace, name)) for name in sorted(names)]
 
     def stored(self) -> int:
         """Return how many collections clients have made, of all tenants."""
         return 0 if self._data is None else sum(1 for _ in self._data.glob(f"*/*/*/{_FILE}"))
 
-    def default(self, tenant: str) -> Collection:
+    def default(self, tenant: str) -> ServedIndex:
         """Return what a request without a name means: the first index served, or the only one.
 
         Those that clients of other dialects made have to be named. Raises Problem (404) where
@@ -199,25 +199,25 @@ class Collections:
         if len(found) == 1:
             return found[0]
         why = "there is no index" if not found else "there are several indexes: name one"
-        raise Problem(404, "no index", why)
+        raise HttpError(404, "no index", why)
 
-    def find(self, tenant: str, name: str) -> Collection:
+    def find(self, tenant: str, name: str) -> ServedIndex:
         """Return a collection by name, or "namespace:name"; raises Problem (404)."""
         namespace, _, rest = name.replace("/", ":").rpartition(":")
-        return self.get(Place(tenant, namespace or SERVED, rest))
+        return self.get(IndexKey(tenant, namespace or SERVED, rest))
 
-    def get(self, place: Place) -> Collection:
+    def get(self, place: IndexKey) -> ServedIndex:
         """Return a collection; raises Problem (404) where there is none."""
         with self._lock:
             if place in self._open:
                 return self._open[place]
             folder = self._folder(place)
             if folder is None or not (folder / _FILE).is_file():
-                raise Problem(404, "not found", f"there is no index {place.name!r}")
+                raise HttpError(404, "not found", f"there is no index {place.name!r}")
             about = _read(folder / _FILE)
             return self._opened(place, folder, about)
 
-    def create(self, place: Place, about: Mapping[str, Any] | None = None) -> Collection:
+    def create(self, place: IndexKey, about: Mapping[str, Any] | None = None) -> ServedIndex:
         """Make a collection; `about["index"]` has what `Index.open` takes for a new index.
 
         Raises Problem: 409 where there is one, 400 for a name that cannot be, 403 where
@@ -225,23 +225,23 @@ class Collections:
         """
         with self._lock:
             if self._data is None:
-                raise Problem(403, "read only", "this server was started without --data")
+                raise HttpError(403, "read only", "this server was started without --data")
             folder = self._folder(place)
             if folder is None:
-                raise Problem(400, "invalid", f"the name {place.name!r} cannot be used")
+                raise HttpError(400, "invalid", f"the name {place.name!r} cannot be used")
             if place in self._open or (folder / _FILE).is_file():
-                raise Problem(409, "exists", f"there is an index {place.name!r} already")
+                raise HttpError(409, "exists", f"there is an index {place.name!r} already")
             folder.mkdir(parents=True, exist_ok=True)
             made = dict(about or {})
             write_json(folder / _FILE, made)
             return self._opened(place, folder, made)
 
-    def delete(self, place: Place) -> Collection:
+    def delete(self, place: IndexKey) -> ServedIndex:
         """Remove a collection with all that is in it; raises Problem: 404, or 403."""
         with self._lock:
             found = self.get(place)
             if place in self._served or self._data is None:
-                raise Problem(403, "read only", f"{place.name} was not made by this server")
+                raise HttpError(403, "read only", f"{place.name} was not made by this server")
             del self._open[place]
             # Moved in one step first: nobody finds half of it.
             trash = self._data / _TRASH / uuid.uuid4().hex
@@ -257,14 +257,14 @@ class Collections:
             for collection in self._open.values():
                 collection.close()
 
-    def _opened(self, place: Place, folder: Path, about: Mapping[str, Any]) -> Collection:
-        found = Collection(
+    def _opened(self, place: IndexKey, folder: Path, about: Mapping[str, Any]) -> ServedIndex:
+        found = ServedIndex(
             place, folder / _INDEX, file=folder / _FILE, about=about, **self._shared
         )
         self._open[place] = found
         return found
 
-    def _folder(self, place: Place) -> Path | None:
+    def _folder(self, place: IndexKey) -> Path | None:
         """Return where a collection stands or would stand; None for a name that is no name."""
         parts = (place.tenant, place.namespace, place.name)
         if self._data is None or not all(map(_plain, parts)):

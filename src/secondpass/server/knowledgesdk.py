@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from secondpass.inference.tokenizer import clean
 from secondpass.server.access.api_keys import key_in
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body, json_value, source_url
-from secondpass.server.request_context import Exchange, Fail
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import Fail, RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.schemas import share
 from secondpass.types import RankedDocument
 
@@ -29,7 +29,9 @@ _CANDIDATES = 50
 _SNIPPET = 200
 
 
-async def search(answering: Answering, exchange: Exchange, body: Body) -> dict[str, Any]:
+async def search(
+    answering: RequestHandler, exchange: RequestContext, body: Body
+) -> dict[str, Any]:
     """Search an index: the default one, unless the request names an `index`.
 
     `mode` and `rerank` are those of `Index.search`; no client of KnowledgeSDK sends these
@@ -64,7 +66,7 @@ async def search(answering: Answering, exchange: Exchange, body: Body) -> dict[s
     return {"query": query, "total": len(items), "hits": items, "results": items}
 
 
-def fail(problem: Problem, request: str) -> dict[str, Any]:
+def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return an error; `code` is a short word."""
     try:
         reason = HTTPStatus(problem.status).phrase
@@ -116,7 +118,7 @@ class SearchForm:
     """
 
     name: str
-    search: Callable[[Exchange, Mapping[str, Any]], Awaitable[Any]]
+    search: Callable[[RequestContext, Mapping[str, Any]], Awaitable[Any]]
     fail: Fail
 
 
@@ -129,7 +131,7 @@ def told_apart(body: Body, headers: Mapping[str, str]) -> Literal["knowledgesdk"
     return "knowledgesdk" if body.has("limit") else "cloudflare"
 
 
-def routes(answering: Answering, *, public: SearchForm | None = None) -> list[Route]:
+def routes(answering: RequestHandler, *, public: SearchForm | None = None) -> list[Route]:
     """Return the routes; `public` is Cloudflare's public form, where it is served."""
     alone, both = _endpoint(answering, None), _endpoint(answering, public)
     paths = {
@@ -142,9 +144,9 @@ def routes(answering: Answering, *, public: SearchForm | None = None) -> list[Ro
 
 
 def _endpoint(
-    answering: Answering, public: SearchForm | None
+    answering: RequestHandler, public: SearchForm | None
 ) -> Callable[[Request], Awaitable[Response]]:
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         headers = exchange.request.headers
         anonymous = key_in(headers) is None
         if not anonymous:
@@ -155,7 +157,7 @@ def _endpoint(
             try:
                 # Who switched an endpoint on let everybody in: no key is asked for.
                 return await public.search(exchange, body.found)
-            except Problem as problem:
+            except HttpError as problem:
                 if problem.status != 404 or body.has(*_CLOUDFLARES):
                     raise
         exchange.dialect, exchange.fail = DIALECT, fail
@@ -164,7 +166,7 @@ def _endpoint(
         return await search(answering, exchange, body)
 
     async def answer(request: Request) -> Response:
-        exchange = Exchange(request, DIALECT, fail)
+        exchange = RequestContext(request, DIALECT, fail)
         return await answering.answer(exchange, work)
 
     return answer

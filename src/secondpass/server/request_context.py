@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.rerank_dialects.responses import message
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Seen:
+class RequestRecord:
     """One request from its headers to the last byte of its answer.
 
     - `status` is 0 and `first_byte`, in seconds, None before the answer begins.
@@ -41,7 +41,7 @@ class Seen:
     first_byte: float | None = None
     problem: str | None = None
     caller: KeyEntry | None = None
-    exchange: Exchange | None = None
+    exchange: RequestContext | None = None
     trace: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -51,16 +51,16 @@ class Seen:
         return time.perf_counter() - self.started
 
 
-_seen: ContextVar[Seen | None] = ContextVar("seen", default=None)
+_seen: ContextVar[RequestRecord | None] = ContextVar("seen", default=None)
 
 
-def current() -> Seen | None:
+def current() -> RequestRecord | None:
     """Return the request that is being answered here, also in its threads."""
     return _seen.get()
 
 
 @contextmanager
-def answering_for(seen: Seen) -> Iterator[None]:
+def answering_for(seen: RequestRecord) -> Iterator[None]:
     """Let `current` return this request inside."""
     token = _seen.set(seen)
     try:
@@ -72,7 +72,7 @@ def answering_for(seen: Seen) -> Iterator[None]:
 REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-Fail = Callable[[Problem, str], Any]
+Fail = Callable[[HttpError, str], Any]
 """Makes JSON of a problem and a request's id, as a dialect has it."""
 
 
@@ -83,7 +83,7 @@ def request_id(request: Request) -> str:
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """One request: who asks whom, by which id, and how much."""
 
     request: Request

@@ -13,23 +13,23 @@ from starlette.responses import Response
 from secondpass.errors import SecondpassError
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
-from secondpass.server.http_errors import Problem, failure_of, problem_of
+from secondpass.server.http_errors import HttpError, failure_of, problem_of
 from secondpass.server.http_json import Body, Reply, read_body
-from secondpass.server.request_context import Exchange, Fail, current
-from secondpass.server.rerank_dialects.schemas import Ask
-from secondpass.server.state import RerankService
+from secondpass.server.request_context import Fail, RequestContext, current
+from secondpass.server.rerank_dialects.schemas import RerankRequest
+from secondpass.server.state import ServerState
 from secondpass.server.telemetry.middleware import refused
 from secondpass.types import RerankResponse
 
 T = TypeVar("T")
-Work = Callable[[Exchange], Awaitable[Any]]
+Work = Callable[[RequestContext], Awaitable[Any]]
 """Answers an exchange: with what becomes JSON, or with a Response of its own."""
 
 
-class Answering:
+class RequestHandler:
     """Answers requests of any dialect; `keys` is None where anybody may ask."""
 
-    def __init__(self, service: RerankService, keys: KeyFile | None) -> None:
+    def __init__(self, service: ServerState, keys: KeyFile | None) -> None:
         self.service, self.keys = service, keys
         self._rates = RateLimits()
 
@@ -38,12 +38,12 @@ class Answering:
     ) -> Callable[[Request], Awaitable[Response]]:
         """Return what answers a path, for callers with this scope; None for any key."""
 
-        async def checked(exchange: Exchange) -> Any:
+        async def checked(exchange: RequestContext) -> Any:
             exchange.caller = self.check(exchange.request, scope)
             return await work(exchange)
 
         async def answer(request: Request) -> Response:
-            return await self.answer(Exchange(request, dialect, fail), checked)
+            return await self.answer(RequestContext(request, dialect, fail), checked)
 
         return answer
 
@@ -62,20 +62,20 @@ class Answering:
             self._rates.take(caller.id, caller.per_minute)
         return caller
 
-    async def body(self, exchange: Exchange) -> Body:
+    async def body(self, exchange: RequestContext) -> Body:
         """Return the JSON object of a request, within the limits; raises Problem."""
         settings = self.service.settings
         return await read_body(
             exchange.request, most=self.most_bytes(exchange), depth=settings.max_depth
         )
 
-    def most_bytes(self, exchange: Exchange) -> int:
+    def most_bytes(self, exchange: RequestContext) -> int:
         """Return how long the body of a request may be."""
         most, own = self.service.settings.max_body, exchange.caller.max_body
         return most if own is None else min(most, own)
 
     async def done(
-        self, exchange: Exchange, do: Callable[[], T], *, timeout: float | None = None
+        self, exchange: RequestContext, do: Callable[[], T], *, timeout: float | None = None
     ) -> T:
         """Do what blocks in a thread, within one deadline.
 
@@ -94,29 +94,31 @@ class Answering:
         finally:
             gone.cancel()
 
-    def counting(self, exchange: Exchange, documents: int) -> None:
+    def counting(self, exchange: RequestContext, documents: int) -> None:
         """Note how many documents a request has; raises Problem for too many."""
         exchange.documents = documents
         self.service.check_count(documents, exchange.caller.max_documents)
 
-    async def reranked(self, exchange: Exchange, asks: Sequence[Ask]) -> list[RerankResponse]:
+    async def reranked(
+        self, exchange: RequestContext, asks: Sequence[RerankRequest]
+    ) -> list[RerankResponse]:
         """Rerank within one deadline; raises Problem for what cannot be answered."""
         self.counting(exchange, sum(len(ask.documents) for ask in asks))
         return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
 
-    async def answer(self, exchange: Exchange, work: Work) -> Response:
+    async def answer(self, exchange: RequestContext, work: Work) -> Response:
         """Return the answer, whatever happens."""
         try:
             found = await work(exchange)
             return found if isinstance(found, Response) else Reply(found)
-        except Problem as problem:
+        except HttpError as problem:
             return self.failed(exchange, problem)
         except SecondpassError as error:
             return self.failed(exchange, problem_of(error))
         except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
             return self.failed(exchange, failure_of(error))
 
-    def failed(self, exchange: Exchange, problem: Problem) -> Response:
+    def failed(self, exchange: RequestContext, problem: HttpError) -> Response:
         """Return the answer to a request that gets none, as its dialect has it."""
         refused(problem)
         content = exchange.fail(problem, exchange.id)
@@ -124,6 +126,6 @@ class Answering:
 
 
 async def _gone(request: Request) -> None:
-    with suppress(Problem):  # A body that nobody asked for, and that never came.
+    with suppress(HttpError):  # A body that nobody asked for, and that never came.
         while (await request.receive())["type"] != "http.disconnect":
             pass

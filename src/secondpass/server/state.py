@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import CrossEncoder
-from secondpass.rerank.hosted.model import Hosted
+from secondpass.rerank.hosted.model import HostedReranker
 from secondpass.rerank.llm.model import LLMReranker
-from secondpass.rerank.precomputed import Reader
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
-from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.rerank_dialects.schemas import Ask
+from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.rerank_dialects.schemas import RerankRequest
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
-    Queued,
+    ScheduledReranker,
     Ticket,
     still_wanted,
     with_ticket,
@@ -35,7 +35,7 @@ from secondpass.types import RerankResponse
 if TYPE_CHECKING:
     from secondpass.llm import LLM
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.server.index_catalog import Collections
+    from secondpass.server.index_catalog import IndexCatalog
 
 T = TypeVar("T")
 # Requests that wait hold a thread each, which only sleeps.
@@ -56,7 +56,7 @@ class Background(Protocol):
         """Leave off, at a point from which it can go on at the next start."""
 
 
-class RerankService:
+class ServerState:
     """Reranks for many requests at once through one queue.
 
     Models that run here are queued; a provider's are asked at once, as its own limits hold.
@@ -70,7 +70,7 @@ class RerankService:
         self.at_once = 0
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
-        self._collections: Collections | None = None
+        self._collections: IndexCatalog | None = None
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
         self.llm: LLM | None = None
@@ -90,13 +90,13 @@ class RerankService:
     def longest(self) -> int | None:
         """How many tokens the default model reads at once; None where nobody knows."""
         base = self._models[self.models[0]].base
-        return base.max_length if isinstance(base, Reader | CrossEncoder) else None
+        return base.max_length if isinstance(base, PrecomputedReranker | CrossEncoder) else None
 
     @property
     def precision(self) -> str:
         """That of the default model, as its manifest has it."""
         base = self._models[self.models[0]].base
-        known = base.folder.manifest if isinstance(base, Reader) else {}
+        known = base.folder.manifest if isinstance(base, PrecomputedReranker) else {}
         return str(known.get("precision", "unknown"))
 
     def load(self) -> None:
@@ -108,11 +108,11 @@ class RerankService:
             return
         for name in self.settings.models:
             loaded = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
-            if isinstance(loaded.base, Hosted | LLMReranker):
+            if isinstance(loaded.base, HostedReranker | LLMReranker):
                 self._models[name] = loaded
                 continue
             loaded.rerank("warm", ["up"])
-            self._models[name] = Queued(loaded, self.queue)
+            self._models[name] = ScheduledReranker(loaded, self.queue)
         if self.settings.llm is not None:
             from secondpass.llm import load_llm
 
@@ -129,18 +129,20 @@ class RerankService:
         return self._collections is not None
 
     @property
-    def collections(self) -> Collections:
+    def collections(self) -> IndexCatalog:
         """The indexes; raises Problem: 503 while they are opened, 404 where there are none."""
         if not self.ready:
-            raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
         if self._collections is None:
-            raise Problem(404, "no index", "this server was started without --index and --data")
+            raise HttpError(
+                404, "no index", "this server was started without --index and --data"
+            )
         return self._collections
 
-    def _opened(self) -> Collections:
-        from secondpass.server.index_catalog import Collections
+    def _opened(self) -> IndexCatalog:
+        from secondpass.server.index_catalog import IndexCatalog
 
-        found = Collections(
+        found = IndexCatalog(
             self.settings.data,
             self.settings.indexes,
             embedder=self.embedder(),
@@ -211,7 +213,7 @@ class RerankService:
 
         return self._readers.submit(contextvars.copy_context().run, turn)
 
-    def rerank(self, ask: Ask) -> RerankResponse:
+    def rerank(self, ask: RerankRequest) -> RerankResponse:
         """Return the response; blocks. Raises Problem for a model that is not there."""
         model = self.model(ask.model)
         return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
@@ -221,7 +223,7 @@ class RerankService:
         most = self.settings.max_documents
         most = most if of_key is None else min(most, of_key)
         if documents > most:
-            raise Problem(400, "invalid", f"there are {documents} documents, at most {most}")
+            raise HttpError(400, "invalid", f"there are {documents} documents, at most {most}")
 
     def model(self, name: str | None = None) -> BaseReranker:
         """Return the model of a name, or the one that stands for it.
@@ -229,18 +231,18 @@ class RerankService:
         Raises Problem: 503 while models are loaded, 404 where models are `strict`.
         """
         if not self.ready:
-            raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
         if name is not None and name in self._models:
             return self._models[name]
         if name is not None and self.settings.strict:
             known = ", ".join(self.models)
-            raise Problem(404, "unknown model", f"there is no model {name!r}, but {known}")
+            raise HttpError(404, "unknown model", f"there is no model {name!r}, but {known}")
         return self._models[self.models[0]]
 
     @contextmanager
     def _place(self) -> Iterator[None]:
         if self.at_once >= MOST_AT_ONCE:
-            raise Problem(429, "busy", "too many requests at once", retry_after=1)
+            raise HttpError(429, "busy", "too many requests at once", retry_after=1)
         self.at_once += 1
         try:
             yield

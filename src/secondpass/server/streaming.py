@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from starlette.responses import StreamingResponse
 
 from secondpass.errors import SecondpassError
-from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.telemetry.middleware import refused
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ _END = object()
 
 
 async def pieces(
-    answering: Answering, exchange: Exchange, start: Callable[[], Iterator[T]]
+    answering: RequestHandler, exchange: RequestContext, start: Callable[[], Iterator[T]]
 ) -> AsyncIterator[T]:
     """Return what an iterator gives, which blocks and so runs in threads.
 
@@ -48,11 +48,11 @@ async def pieces(
 
 
 def event_stream(
-    frames: AsyncIterator[str], fail: Callable[[Problem], str]
+    frames: AsyncIterator[str], fail: Callable[[HttpError], str]
 ) -> StreamingResponse:
     """Return server-sent events; `fail` makes the last frame where something goes wrong."""
 
-    def failed(problem: Problem) -> str:
+    def failed(problem: HttpError) -> str:
         refused(problem)
         return fail(problem)
 
@@ -60,7 +60,7 @@ def event_stream(
         try:
             async for frame in frames:
                 yield frame
-        except Problem as problem:
+        except HttpError as problem:
             yield failed(problem)
         except SecondpassError as error:
             yield failed(problem_of(error))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 Script = Mapping[str, float] | Callable[[str, str], float]
@@ -21,7 +21,7 @@ class AskedFor:
 
     query: str
     candidates: tuple[Candidate, ...]
-    reading: Reading
+    reading: ScoringOptions
 
 
 class ScriptedReranker(BaseReranker):
@@ -59,7 +59,9 @@ class ScriptedReranker(BaseReranker):
         """The name that was given."""
         return self._model
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Raise the next failure, or return the scores of the script."""
         with self._lock:
             self.calls.append(AskedFor(query, tuple(candidates), reading))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.inference.tokenizer import Tokeniser, Tokens, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, Tokens, TokenSequence
 from secondpass.train.export.source import window
 from secondpass.train.export.trace import input_names, quiet
-from secondpass.train.trainer.interface import Asked, Rated, Texts
+from secondpass.train.trainer.interface import QueryBatch, ScoredBatch, Texts
 from secondpass.train.trainer.settings import Settings
 
 # Pairs that run together have lengths that are equal after rounding up to this step.
@@ -24,7 +24,7 @@ AT_ONCE = 64
 class CrossEncoderLearner:
     """A sequence classifier with one label, and the tokens of all texts."""
 
-    def __init__(self, model: Any, tokeniser: Tokeniser, texts: Texts, length: int) -> None:
+    def __init__(self, model: Any, tokeniser: Tokenizer, texts: Texts, length: int) -> None:
         self.model = model
         self.length = length
         self._tokeniser = tokeniser
@@ -38,16 +38,16 @@ class CrossEncoderLearner:
         module: nn.Module = self.model
         return module
 
-    def rated(self, settings: Settings) -> list[Rated]:
+    def rated(self, settings: Settings) -> list[ScoredBatch]:
         """Return the encoder, and the head with its own rate."""
         base = {id(one) for one in self.model.base_model.parameters()}
         everything = list(self.model.parameters())
         return [
-            Rated([one for one in everything if id(one) in base], settings.learning_rate),
-            Rated([one for one in everything if id(one) not in base], settings.head_rate),
+            ScoredBatch([one for one in everything if id(one) in base], settings.learning_rate),
+            ScoredBatch([one for one in everything if id(one) not in base], settings.head_rate),
         ]
 
-    def scores(self, pairs: Sequence[Asked]) -> Tensor:
+    def scores(self, pairs: Sequence[QueryBatch]) -> Tensor:
         """Return a logit for each pair, [pairs]."""
         sequences = [self._sequence(pair) for pair in pairs]
         widths = [-(-len(ids) // STEP) * STEP for ids, _ in sequences]
@@ -65,7 +65,7 @@ class CrossEncoderLearner:
         back[torch.tensor(order)] = torch.arange(len(order))
         return torch.cat(found)[back.to(found[0].device)]
 
-    def cosines(self, pairs: Sequence[Asked]) -> None:
+    def cosines(self, pairs: Sequence[QueryBatch]) -> None:
         """Return None: there is no bi-encoder."""
         return
 
@@ -73,7 +73,7 @@ class CrossEncoderLearner:
         """Return the tokens of one window."""
         return {"max_length": self.length}
 
-    def _sequence(self, pair: Asked) -> TokenSequence:
+    def _sequence(self, pair: QueryBatch) -> TokenSequence:
         query, passage = self._queries[pair.query], self._passages[pair.passage]
         first = _head(query, self.length // 2)
         room = max(0, self.length - self._tokeniser.pair.special - len(first))
@@ -137,7 +137,7 @@ def prepare(texts: Texts, settings: Settings, base: Path) -> CrossEncoderLearner
         ) from error
     length = window(base, model.config, None)
     length = min(length, settings.document_tokens + settings.query_tokens)
-    return CrossEncoderLearner(model, Tokeniser(base / "tokenizer.json"), texts, length)
+    return CrossEncoderLearner(model, Tokenizer(base / "tokenizer.json"), texts, length)
 
 
 def _labels(config: Any) -> int | None:

@@ -51,7 +51,7 @@ class StudentSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class DistilledModel:
     """Texts with what the teacher makes of them.
 
     `ids` are the tokens of each text, special ones included; `states` those of the teacher,
@@ -68,7 +68,7 @@ Spot = tuple[int, int]
 
 def distil_encoder(
     base: Path,
-    taught: Sequence[Taught],
+    taught: Sequence[DistilledModel],
     out: Path,
     settings: StudentSettings,
     progress: Progress,
@@ -131,7 +131,7 @@ def _shallow(base: Path, layers: Sequence[int]) -> Any:
 
 
 def _batches(
-    places: Sequence[Spot], taught: Sequence[Taught], random_: random.Random
+    places: Sequence[Spot], taught: Sequence[DistilledModel], random_: random.Random
 ) -> Iterator[list[Spot]]:
     """Cut batches of about equal length without end, in a random order."""
     average = sum(_length(taught, place) for place in places) / len(places)
@@ -145,12 +145,12 @@ def _batches(
             yield from cut
 
 
-def _length(taught: Sequence[Taught], place: Spot) -> int:
+def _length(taught: Sequence[DistilledModel], place: Spot) -> int:
     part, text = place
     return len(taught[part].ids[text])
 
 
-def _cut(places: Sequence[Spot], taught: Sequence[Taught]) -> Iterator[list[Spot]]:
+def _cut(places: Sequence[Spot], taught: Sequence[DistilledModel]) -> Iterator[list[Spot]]:
     """Cut sorted places into batches, each of texts of one part."""
     for part in range(len(taught)):
         batch: list[Spot] = []
@@ -166,7 +166,7 @@ def _cut(places: Sequence[Spot], taught: Sequence[Taught]) -> Iterator[list[Spot
 
 
 def _distances(
-    student: Any, taught: Sequence[Taught], batch: Sequence[Spot]
+    student: Any, taught: Sequence[DistilledModel], batch: Sequence[Spot]
 ) -> tuple[Tensor, Tensor]:
     """Return how far the tokens' states are, and the mean cosine of the embeddings."""
     part, texts = taught[batch[0][0]], [text for _, text in batch]
@@ -190,7 +190,7 @@ def _distances(
 
 
 def _judge(
-    student: Any, taught: Sequence[Taught], held_out: Sequence[Spot]
+    student: Any, taught: Sequence[DistilledModel], held_out: Sequence[Spot]
 ) -> dict[str, float]:
     student.eval()
     some = sorted(held_out, key=lambda one: _length(taught, one))

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import Tokeniser
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.train.precomputed.init import load_bert
 from secondpass.train.precomputed.module import FEATURE_SCALE, MASKED, SCALE, SHIFT
-from secondpass.train.trainer.interface import Asked, Rated, Texts
+from secondpass.train.trainer.interface import QueryBatch, ScoredBatch, Texts
 from secondpass.train.trainer.settings import Settings
 
 GATE = -5.0
@@ -94,7 +94,7 @@ class GatedLearner:
     """A gated encoder with the tokens of all texts; its tables stay as they are."""
 
     def __init__(
-        self, model: Gated, tokeniser: Tokeniser, texts: Texts, settings: Settings
+        self, model: Gated, tokeniser: Tokenizer, texts: Texts, settings: Settings
     ) -> None:
         self.model = model
         self._pad = tokeniser.pad_id
@@ -109,24 +109,24 @@ class GatedLearner:
         """The gated encoder."""
         return self.model
 
-    def rated(self, settings: Settings) -> list[Rated]:
+    def rated(self, settings: Settings) -> list[ScoredBatch]:
         """Return layers, gates and scale, and head, each with its own rate."""
         layers = [one for one in self.model.bert.parameters() if one.requires_grad]
         fast: list[nn.Parameter] = [self.model.gates, self.model.scale, self.model.shift]
         return [
-            Rated(layers, settings.learning_rate),
-            Rated(fast, settings.gate_rate, decay=False),
-            Rated(list(self.model.head.parameters()), settings.head_rate),
+            ScoredBatch(layers, settings.learning_rate),
+            ScoredBatch(fast, settings.gate_rate, decay=False),
+            ScoredBatch(list(self.model.head.parameters()), settings.head_rate),
         ]
 
-    def scores(self, pairs: Sequence[Asked]) -> Tensor:
+    def scores(self, pairs: Sequence[QueryBatch]) -> Tensor:
         """Return a logit for each pair, [pairs]."""
         query, query_mask = self._padded([self._queries[pair.query] for pair in pairs])
         text, mask = self._padded([self._passages[pair.passage] for pair in pairs])
         logits: Tensor = self.model(query, query_mask, text, mask)
         return logits
 
-    def cosines(self, pairs: Sequence[Asked]) -> None:
+    def cosines(self, pairs: Sequence[QueryBatch]) -> None:
         """Return None: the bi-encoder is what is being changed."""
         return
 
@@ -142,7 +142,7 @@ class GatedLearner:
         return ids.to(device), mask.to(device)
 
 
-def _tokens(tokeniser: Tokeniser, texts: Sequence[str], limit: int) -> list[Tensor]:
+def _tokens(tokeniser: Tokenizer, texts: Sequence[str], limit: int) -> list[Tensor]:
     room = limit - tokeniser.special
     encoded = tokeniser.encode(list(texts), room)
     return [torch.from_numpy(tokeniser.single(one.ids[:room])[0]) for one in encoded]
@@ -159,5 +159,5 @@ def prepare(texts: Texts, settings: Settings, base: Path) -> GatedLearner:
         raise InputError(
             "only a BERT can be gated", where=str(base), why=f"it is a {bert.config.model_type}"
         )
-    tokeniser = Tokeniser(base / "tokenizer.json")
+    tokeniser = Tokenizer(base / "tokenizer.json")
     return GatedLearner(Gated(bert), tokeniser, texts, settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from secondpass.inference.model_folder import ModelFolder, open_folder
-from secondpass.inference.native.build import LIBRARY, NotBuilt, compile_library
+from secondpass.inference.native.build import LIBRARY, BuildError, compile_library
 from secondpass.inference.native.library import Library, open_library
 from secondpass.models import bundled_path
 from tests.tiny_int8 import tiny_int8_cross_encoder
@@ -32,7 +32,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory, library: Library) -> Path
             tmp_path_factory.mktemp("emulated") / "kernels.so",
             emulation=Path(__file__).with_name("emulated.h").resolve(),
         )
-    except NotBuilt as error:
+    except BuildError as error:
         pytest.skip(str(error))
 
 

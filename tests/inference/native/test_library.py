@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 from secondpass.inference.native import build, library
-from secondpass.inference.native.build import LIBRARY, NotBuilt, compile_library
-from secondpass.inference.native.library import Library, Unusable, load_library, open_library
+from secondpass.inference.native.build import LIBRARY, BuildError, compile_library
+from secondpass.inference.native.library import (
+    Library,
+    LibraryUnusable,
+    load_library,
+    open_library,
+)
 
 
 @pytest.fixture
@@ -44,7 +49,7 @@ def test_a_library_of_other_sources_is_not_used_and_said(
 ) -> None:
     shutil.copyfile(LIBRARY, elsewhere)
     monkeypatch.setattr("secondpass.inference.native.library.digest", lambda: "0" * 64)
-    with pytest.raises(Unusable, match="other sources"):
+    with pytest.raises(LibraryUnusable, match="other sources"):
         open_library(elsewhere)
 
 
@@ -80,13 +85,13 @@ def test_without_a_compiler_nothing_is_left(
     old.write_bytes(b"of other sources")
     monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
     monkeypatch.setenv("CC", "/usr/bin/false")
-    with pytest.raises(NotBuilt, match="/usr/bin/false failed"):
+    with pytest.raises(BuildError, match="/usr/bin/false failed"):
         compile_library(old)
     assert not old.exists()
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NotBuilt, match="there is no C compiler; set CC"):
+    with pytest.raises(BuildError, match="there is no C compiler; set CC"):
         compile_library(old)
     monkeypatch.setattr(build.platform, "machine", lambda: "riscv64")
-    with pytest.raises(NotBuilt, match="riscv64"):
+    with pytest.raises(BuildError, match="riscv64"):
         compile_library(old)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass.inference.model_folder import ModelFolder
-from secondpass.inference.native.onnx_file import Unreadable, read_graph
+from secondpass.inference.native.onnx_file import UnreadableGraph, read_graph
 
 
 def test_it_reads_what_the_onnx_package_reads(cross_encoder: ModelFolder) -> None:
@@ -42,7 +42,7 @@ def test_it_reads_what_the_onnx_package_reads(cross_encoder: ModelFolder) -> Non
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x00" * 64, b"\x3a\x7f", b"\x08\x01"])
 def test_other_bytes_are_no_graph(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.onnx").write_bytes(content)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableGraph):
         read_graph(tmp_path / "model.onnx")
 
 
@@ -60,5 +60,5 @@ def test_damaged_bytes_are_read_or_refused_but_never_crash(
     keep = data.draw(st.integers(1, len(content)) | st.just(len(content)))
     file = tmp_path_factory.mktemp("damaged") / "model.onnx"
     file.write_bytes(content[:keep])
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(UnreadableGraph):
         read_graph(file)

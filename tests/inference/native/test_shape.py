@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from secondpass.inference.model_folder import ModelFolder, open_folder
-from secondpass.inference.native.graph_match import AnotherShape, find_encoder
+from secondpass.inference.native.graph_match import GraphMismatch, find_encoder
 from secondpass.inference.native.onnx_file import Graph, Node, Table, read_graph
 from secondpass.inference.shared_tables import borrowed_tables
 from secondpass.models import bundled_path
@@ -26,7 +26,7 @@ def test_the_bundled_encoders_are_found(embedder: ModelFolder) -> None:
     tiny = open_folder(bundled_path("bundled-tiny") / "encoder")
     found = find_encoder(graph_of(tiny), borrowed_tables(tiny))
     assert (len(found.layers), found.states) == (2, (1, 2))
-    with pytest.raises(AnotherShape, match="read what nobody makes"):
+    with pytest.raises(GraphMismatch, match="read what nobody makes"):
         find_encoder(graph_of(tiny), {})
 
 
@@ -95,7 +95,7 @@ def test_another_graph_is_refused(
 ) -> None:
     graph = graph_of(cross_encoder)
     find_encoder(graph, {})
-    with pytest.raises(AnotherShape):
+    with pytest.raises(GraphMismatch):
         find_encoder(change(graph), {})
 
 
@@ -110,5 +110,5 @@ def test_a_mask_of_more_than_the_padding_is_refused(cross_encoder: ModelFolder) 
             for n in graph.nodes
         ),
     )
-    with pytest.raises(AnotherShape, match="masks by more"):
+    with pytest.raises(GraphMismatch, match="masks by more"):
         find_encoder(biased, {})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from secondpass import Document, ScoreKind
 from secondpass.inference.tokenizer import clean
-from secondpass.rerank.hosted import Hosted
+from secondpass.rerank.hosted import HostedReranker
 from secondpass.rerank.hosted.jina import Jina
 from secondpass.rerank.hosted.provider import to_yaml
 from tests.loopback.clients import client
@@ -88,7 +88,7 @@ def test_kinds_of_scores(server: Loopback) -> None:
         result = client(name, server).rerank("a password", ["a password", "b"]).results[0]
         assert result.score_kind is kind
         assert (result.probability is None) is (kind is ScoreKind.SIMILARITY)
-    listwise = Hosted(
+    listwise = HostedReranker(
         "jina-reranker-v3", provider=Jina(), api_key="k", base_url="http://127.0.0.1:9"
     )
     assert listwise.provider.kind("jina-reranker-v3") is ScoreKind.RANK

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from secondpass import Hosted, InputError, ModelError, Reranker
+from secondpass import HostedReranker, InputError, ModelError, Reranker
 from secondpass.errors import ModelNotFoundError
-from secondpass.remote.client import Key, shown
+from secondpass.remote.client import ApiKey, shown
 from secondpass.rerank.hosted import provider_names, split_name
 from tests.loopback.clients import client
 from tests.loopback.dialects import KEY
@@ -49,7 +49,7 @@ def test_a_repository_and_a_folder_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="Did you mean 'cohere'"):
         Reranker("coherre")
     with pytest.raises(ModelNotFoundError, match="PROVIDER/MODEL"):
-        Hosted("bundled")
+        HostedReranker("bundled")
 
 
 def test_a_key_comes_from_the_environment_and_is_never_shown(
@@ -63,8 +63,8 @@ def test_a_key_comes_from_the_environment_and_is_never_shown(
     assert server.seen[-1].headers["authorization"] == f"Bearer {KEY}"
     for shown_text in (repr(reranker.backend), str(reranker.backend), caplog.text):
         assert KEY not in shown_text
-    assert KEY.encode() not in pickle.dumps(Key(KEY))
-    assert "***" in repr(Key(KEY))
+    assert KEY.encode() not in pickle.dumps(ApiKey(KEY))
+    assert "***" in repr(ApiKey(KEY))
 
 
 @pytest.mark.parametrize("name", ["cohere/m", "jina/m", "voyage/m", "mixedbread/m"])
@@ -79,7 +79,7 @@ def test_a_missing_key_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("key", ["two words", "ümlaut-key", "line\nbreak"])
 def test_a_key_that_cannot_be_sent_is_refused_unseen(key: str) -> None:
     with pytest.raises(InputError, match="cannot stand in a header") as caught:
-        Hosted("cohere/m", api_key=key)
+        HostedReranker("cohere/m", api_key=key)
     assert key not in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_options_that_make_no_sense(
 ) -> None:
     monkeypatch.delenv("TEI_BASE_URL", raising=False)
     with pytest.raises(InputError, match=message):
-        Hosted("tei", **options)
+        HostedReranker("tei", **options)
 
 
 def test_options_of_another_kind_of_model() -> None:
@@ -117,9 +117,9 @@ def test_options_of_another_kind_of_model() -> None:
     with pytest.raises(InputError, match="base_url is for providers"):
         Reranker("bundled", base_url="http://h")
     with pytest.raises(InputError, match="needs the name of a model"):
-        Hosted("cohere", api_key="k")
+        HostedReranker("cohere", api_key="k")
     with pytest.raises(InputError, match="Cloudflare needs the id"):
-        Hosted("cloudflare/m", api_key="k")
+        HostedReranker("cloudflare/m", api_key="k")
 
 
 def test_a_url_is_shown_without_what_is_secret() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.remote.retry import Retrying
+from secondpass.remote.retry import RetryPolicy
 from secondpass.rerank.hosted.cohere import Cohere
 from secondpass.rerank.hosted.provider import Call, Provider, Reply, message_of, scores_by_index
 from secondpass.rerank.hosted.registry import BUILT_IN, load_provider
@@ -68,6 +68,6 @@ def test_what_was_counted_is_no_reason_to_refuse_scores() -> None:
 
 
 def test_waits_grow_and_end() -> None:
-    waits = [Retrying(9, first=1, longest=8).wait(i) for i in range(9)]
+    waits = [RetryPolicy(9, first=1, longest=8).wait(i) for i in range(9)]
     for attempt, wait in enumerate(waits):
         assert 0.75 * min(8, 2**attempt) <= wait <= min(8, 2**attempt)

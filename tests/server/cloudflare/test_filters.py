@@ -27,7 +27,7 @@ from secondpass.server.cloudflare.filters import (
 )
 from secondpass.server.cloudflare.schemas import CustomField
 from secondpass.server.cloudflare.uploads import read_metadata, warnings
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 CUSTOM: list[CustomField] = [
     {"field_name": "Lang", "data_type": "text"},
@@ -172,7 +172,7 @@ _named = st.dictionaries(
 @given(found=_json | _named)
 def test_whatever_is_sent_is_a_filter_or_refused(store: LanceStore, found: Any) -> None:
     for legacy in (False, True):
-        with suppress(Problem):
+        with suppress(HttpError):
             passing(store, found, legacy=legacy)
 
 
@@ -187,7 +187,7 @@ def test_whatever_is_sent_is_a_filter_or_refused(store: LanceStore, found: Any) 
     ],
 )  # fmt: skip
 def test_what_is_refused(found: Any) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpError) as caught:
         read_filter(found, FIELDS)
     assert caught.value.status == 400
     assert "filter" in caught.value.message or "field" in caught.value.message
@@ -206,7 +206,7 @@ def test_what_is_refused(found: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_the_older_form_refuses(found: Any) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(HttpError):
         read_legacy_filter(found, FIELDS)
 
 
@@ -263,7 +263,7 @@ def test_warnings_name_what_filters_do_not_see() -> None:
 @settings(max_examples=200)
 @given(st.text(max_size=60) | _json.map(lambda value: json.dumps(value)))
 def test_metadata_is_read_or_refused(text: str) -> None:
-    with suppress(Problem):
+    with suppress(HttpError):
         found = read_metadata(text)
         assert all(isinstance(v, str | int | float | bool) for v in found.values())
 

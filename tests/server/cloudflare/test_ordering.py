@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from secondpass.retrieve.chunking import passages
 from secondpass.server.cloudflare.filters import fields_of
 from secondpass.server.cloudflare.public_access import Rates
-from secondpass.server.cloudflare.retrieval import Found, fused
+from secondpass.server.cloudflare.retrieval import RetrievedChunk, fused
 from secondpass.server.cloudflare.schemas import Likeness
 from secondpass.server.cloudflare.search import joined
 from secondpass.server.cloudflare.search_cache import (
-    Asked,
+    CacheQuery,
     SimilarityCache,
     alike,
     fingerprint,
     jaccard,
 )
 from secondpass.server.cloudflare.search_plan import boosted
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.types import Document
 
 LEVELS: list[Likeness] = [
@@ -33,11 +33,13 @@ LEVELS: list[Likeness] = [
 HYBRID = cast(Any, SimpleNamespace(kind="hybrid"))
 
 
-def chunk(name: str, vector: float | None, keyword: float | None) -> Found:
+def chunk(name: str, vector: float | None, keyword: float | None) -> RetrievedChunk:
     ranks = {"vector_rank": None if vector is None else 1}
     ranks["keyword_rank"] = None if keyword is None else 1
     item = cast(Any, None)
-    return Found(HYBRID, Document("", id=name), item, vector=vector, keyword=keyword, **ranks)
+    return RetrievedChunk(
+        HYBRID, Document("", id=name), item, vector=vector, keyword=keyword, **ranks
+    )
 
 
 _scores = st.none() | st.floats(0, 1)
@@ -48,7 +50,9 @@ _chunks = st.lists(
 
 
 @given(_chunks, st.sampled_from(["rrf", "max"]))
-def test_fused_scores_are_shares_in_falling_order(found: list[Found], method: Any) -> None:
+def test_fused_scores_are_shares_in_falling_order(
+    found: list[RetrievedChunk], method: Any
+) -> None:
     ranked = fused(found, method)
     assert len(ranked) == min(50, len(found))
     scores = [f.score for f in ranked]
@@ -136,8 +140,8 @@ def test_levels(one: str, other: str, strictest: int | None) -> None:
     assert found == [strictest is not None and n >= strictest for n in range(4)]
 
 
-def asked(text: str, **more: Any) -> Asked:
-    return replace(Asked(text, "scope", ("v", 1), 600, "close_enough"), **more)
+def asked(text: str, **more: Any) -> CacheQuery:
+    return replace(CacheQuery(text, "scope", ("v", 1), 600, "close_enough"), **more)
 
 
 def test_the_cache_forgets_what_is_old_changed_or_too_much() -> None:
@@ -170,14 +174,14 @@ def test_rates(technique: Any) -> None:
     rates.take("e", limit)
     now = 9.0
     rates.take("e", limit)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpError) as caught:
         rates.take("e", limit)
     assert caught.value.retry_after == pytest.approx(1.0)
     rates.take("other", limit)
     now = 10.0
     rates.take("e", limit)
     if technique == "sliding":
-        with pytest.raises(Problem):
+        with pytest.raises(HttpError):
             rates.take("e", limit)
     else:
         rates.take("e", limit)

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from secondpass.server.access.api_keys import KeyFile
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import ACCOUNT, FRANCE, WHALES, keys, put
 from tests.server.conftest import keyed, running
@@ -146,7 +146,7 @@ def test_an_endpoint_is_known_by_its_host(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
         hub: Any = found.service.background[0]
-        with pytest.raises(Problem, match="ai_search_not_found"):
+        with pytest.raises(HttpError, match="ai_search_not_found"):
             hub.endpoints.of_host("127.0.0.1:8080")
         params = {"enabled": True, "custom_domains": ["Search.example.com"]}
         one = make(http, "one", WHALES, public_endpoint_params=params).rpartition("/")[2]
@@ -154,5 +154,5 @@ def test_an_endpoint_is_known_by_its_host(model: str, tmp_path: Path) -> None:
         two = make(http, "two", WHALES, **OPEN).rpartition("/")[2]
         assert hub.endpoints.of_host(f"{two}.search.ai.example:443").id == two
         assert hub.endpoints.of_host("search.EXAMPLE.com").instances == ("one",)
-        with pytest.raises(Problem):
+        with pytest.raises(HttpError):
             hub.endpoints.of_host("127.0.0.1")

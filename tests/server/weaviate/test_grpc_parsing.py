@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.protocol import COMPILED, compiled
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
 from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteRequest,
@@ -90,7 +90,7 @@ def test_whole_numbers_and_fractions_go_by_the_property() -> None:
     year.value_number_array.values.extend([2000.0, 2001.0])
     assert where_of(year, DEFINITION)["valueInt"] == [2000, 2001]
     year.value_number = 2000.5
-    with pytest.raises(Problem, match="another type"):
+    with pytest.raises(HttpError, match="another type"):
         read_where(where_of(year, DEFINITION))
     price = Filters(operator="OPERATOR_LESS_THAN", value_int=7)
     price.target.property = "price"
@@ -108,7 +108,7 @@ def test_a_number_may_be_sent_as_a_text() -> None:
         assert where == {"operator": "Equal", "path": [name], **expected}
     one.target.property = "year"
     one.value_text = "seven"
-    with pytest.raises(Problem, match="'seven' is not a number"):
+    with pytest.raises(HttpError, match="'seven' is not a number"):
         where_of(one, DEFINITION)
 
 
@@ -137,7 +137,7 @@ def test_a_filter_that_is_none(change: Any, message: str) -> None:
     one = Filters(operator="OPERATOR_EQUAL", value_int=1)
     one.target.property = "year"
     change(one)
-    with pytest.raises(Problem, match=message):
+    with pytest.raises(HttpError, match=message):
         read_where(where_of(one, DEFINITION))
 
 
@@ -148,7 +148,7 @@ def test_a_filter_that_is_too_deep() -> None:
         outer = Filters(operator="OPERATOR_NOT")
         outer.filters.append(one)
         one = outer
-    with pytest.raises(Problem, match="nested deeper"):
+    with pytest.raises(HttpError, match="nested deeper"):
         where_of(one, DEFINITION)
 
 
@@ -187,10 +187,10 @@ def test_of_a_vector_in_several_fields_the_newest_counts() -> None:
 def test_vectors_that_are_none() -> None:
     asked = SearchRequest().near_vector
     asked.vector_bytes = b"abc"
-    with pytest.raises(Problem, match="3 bytes"):
+    with pytest.raises(HttpError, match="3 bytes"):
         named_vectors(asked)
     asked.vectors.add(vector_bytes=b"\0" * 8, type=Vectors.VECTOR_TYPE_MULTI_FP32)
-    with pytest.raises(Problem, match="vectors of several vectors"):
+    with pytest.raises(HttpError, match="vectors of several vectors"):
         named_vectors(asked)
 
 
@@ -235,14 +235,14 @@ def test_a_rerank_without_a_query_is_not_one_with_an_empty_query() -> None:
 
 def test_only_one_vector_is_searched_for() -> None:
     two = {"vectors": [{"vector_bytes": b"\0" * 4}, {"vector_bytes": b"\0" * 4}]}
-    with pytest.raises(Problem, match="only 1 vector"):
+    with pytest.raises(HttpError, match="only 1 vector"):
         arguments(near_vector=two)
-    with pytest.raises(Problem, match="vector is required"):
+    with pytest.raises(HttpError, match="vector is required"):
         arguments(near_vector={})
     near = {"near_vector": {"vector_bytes": b"\0" * 4}}
-    with pytest.raises(Problem, match="give one of"):
+    with pytest.raises(HttpError, match="give one of"):
         arguments(hybrid_search={**near, "vector_bytes": b"\0" * 4})
-    with pytest.raises(Problem, match="no vector 'other'"):
+    with pytest.raises(HttpError, match="no vector 'other'"):
         asked_of(SearchRequest(metadata={"vectors": ["other"]}), DEFINITION)
 
 
@@ -255,7 +255,7 @@ def test_a_certainty_is_a_distance() -> None:
     assert furthest(distance=0.25) == 0.25
     assert furthest(certainty=0.75) == 0.5
     for number in (math.nan, math.inf):
-        with pytest.raises(Problem, match="no distance"):
+        with pytest.raises(HttpError, match="no distance"):
             furthest(certainty=number)
 
 
@@ -264,7 +264,7 @@ def test_a_message_of_too_many_parts() -> None:
     filters = request.filters.filters
     for _ in range(MOST_PARTS):
         filters.add()
-    with pytest.raises(Problem, match="100,000 parts"):
+    with pytest.raises(HttpError, match="100,000 parts"):
         refuse_unsupported(request)
     del filters[-1]
     assert refuse_unsupported(request) == MOST_PARTS
@@ -316,7 +316,7 @@ def test_numbers_that_are_none() -> None:
     # Read as it is: what a number may be is said by whoever stores it.
     assert math.isnan(object_of(request.objects[0])["properties"]["n"])
     request.objects.add().properties.number_array_properties.add(values_bytes=b"x")
-    with pytest.raises(Problem, match="no float64"):
+    with pytest.raises(HttpError, match="no float64"):
         object_of(request.objects[1])
 
 
@@ -335,13 +335,13 @@ def test_properties_are_those_that_are_asked_for() -> None:
     assert every["sold"].WhichOneof("kind") == "bool_value"
     assert shown(properties={}) == {}
     assert shown(properties={"non_ref_properties": ["Title"]})["title"].text_value == "t"
-    with pytest.raises(Problem, match="no such property 'absent'"):
+    with pytest.raises(HttpError, match="no such property 'absent'"):
         shown(properties={"non_ref_properties": ["absent"]})
 
 
 @given(st.binary(max_size=200), st.sampled_from([SearchRequest, BatchDeleteRequest]))
 def test_any_bytes_are_a_message_or_a_problem(content: bytes, kind: Any) -> None:
-    with suppress(Problem):
+    with suppress(HttpError):
         message = decoded(kind, content)
         refuse_unsupported(message)
         if kind is SearchRequest:

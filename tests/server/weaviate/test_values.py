@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import declared_class, language_of, read_class
 from secondpass.server.weaviate.names import class_name, object_id, property_name
 from secondpass.server.weaviate.properties import BETWEEN, TOKENIZATIONS, moment, stored, tokens
@@ -119,7 +119,7 @@ def test_declarations_grow_with_what_objects_bring() -> None:
     "values", [{"a": [1, "x"]}, {"a": [None]}, {"a": [[1]]}, {"a": {}}, {"a": [{}]}, {"a b": 1}]
 )
 def test_what_no_declaration_can_be_made_of(values: dict[str, Any]) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(HttpError):
         grown([], values)
 
 
@@ -128,7 +128,7 @@ def test_names() -> None:
     assert object_id("{5E58AD90-95F0-411E-8373-50FB644A14B6}").startswith("5e58ad90-95f0-")
     for wrong in (None, 5, "", " ", "é", "a-b", "a" * 300, "a\n"):
         for check in (class_name, property_name, object_id):
-            with pytest.raises(Problem):
+            with pytest.raises(HttpError):
                 check(wrong)
 
 

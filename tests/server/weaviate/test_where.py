@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.lance.store import LanceStore
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
     declared_class,
@@ -232,7 +232,7 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_what_is_refused(where: Any, message: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpError) as caught:
         to_sql(read_where(where), DEFINITION, [f"p_{name}" for name in KINDS])
     assert caught.value.status == 422
     assert message in caught.value.message

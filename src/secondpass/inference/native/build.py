@@ -31,7 +31,7 @@ _FLAGS = (
 )
 
 
-class NotBuilt(Exception):
+class BuildError(Exception):
     """There is no compiler for it here, or it failed; the message says which."""
 
 
@@ -44,18 +44,18 @@ def digest() -> str:
 
 
 def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) -> Path:
-    """Compile `target` and return it; raises `NotBuilt`, and leaves no old file behind.
+    """Compile `target` and return it; raises `BuildError`, and leaves no old file behind.
 
     `emulation` is a header with the instructions that this processor lacks, for tests.
     """
     target.unlink(missing_ok=True)
     if os.name != "posix" or platform.machine() not in ("x86_64", "AMD64"):
-        raise NotBuilt(
+        raise BuildError(
             f"it is for Unix on x86-64, not {platform.system()} {platform.machine()}"
         )
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
-        raise NotBuilt("there is no C compiler; set CC, or install gcc")
+        raise BuildError("there is no C compiler; set CC, or install gcc")
     command: list[str | Path] = [*compiler.split(), *_FLAGS]
     if emulation is not None:
         command.append(f'-DEMULATED="{emulation}"')
@@ -77,11 +77,11 @@ def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) ->
 def _run(command: list[str | Path]) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotBuilt(f"{command[0]} failed: {done.stderr.strip()}")
+        raise BuildError(f"{command[0]} failed: {done.stderr.strip()}")
 
 
 if __name__ == "__main__":
     try:
         sys.stdout.write(f"compiled {compile_library()}\n")
-    except (NotBuilt, OSError) as error:
+    except (BuildError, OSError) as error:
         sys.exit(f"not compiled: {error}")

@@ -17,7 +17,7 @@ LARGEST_WEIGHT = 63
 """Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantisation.md."""
 
 
-class AnotherShape(Exception):
+class GraphMismatch(Exception):
     """The graph is not of the shape that is run here; the message says where it differs."""
 
 
@@ -107,14 +107,14 @@ class Encoder:
 def find_encoder(graph: Graph, tables: Mapping[str, Table]) -> Encoder:
     """Return the encoder that a graph is; `tables` are those that it does not hold.
 
-    Raises `AnotherShape` for any other graph: every operator between the inputs and the
+    Raises `GraphMismatch` for any other graph: every operator between the inputs and the
     outputs is looked at, but for those that make the mask.
     """
     try:
         return _Finder(graph, {**graph.tables, **tables}).encoder()
     except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
         # Tables of other sizes, or with zeros where something is divided by them.
-        raise AnotherShape(str(error)) from error
+        raise GraphMismatch(str(error)) from error
 
 
 class _Finder:
@@ -127,7 +127,7 @@ class _Finder:
         known = {*graph.inputs, *tables, ""}
         for node in graph.nodes:
             if not known.issuperset(node.inputs):
-                raise AnotherShape("operators are not in order, or read what nobody makes")
+                raise GraphMismatch("operators are not in order, or read what nobody makes")
             known.update(node.outputs)
 
     # --- steps -----------------------------------------------------------------------
@@ -136,13 +136,13 @@ class _Finder:
         found = self._made_by.get(name)
         if found is None or found.kind not in kinds:
             given = "a table or an input" if found is None else found.kind
-            raise AnotherShape(f"{name} is {given}, not {' or '.join(kinds)}")
+            raise GraphMismatch(f"{name} is {given}, not {' or '.join(kinds)}")
         return found
 
     def table(self, name: str) -> Table:
         found = self._tables.get(name)
         if found is None:
-            raise AnotherShape(f"{name} is no table")
+            raise GraphMismatch(f"{name} is no table")
         return found
 
     def with_table(self, name: str, kind: str) -> tuple[str, Table]:
@@ -160,16 +160,16 @@ class _Finder:
             self.table, _three(self.node(weights, "DequantizeLinear").inputs)
         )
         if weight.dtype != np.int8 or weight.ndim != 2 or np.any(zero):
-            raise AnotherShape(f"{read} has weights of another kind")
+            raise GraphMismatch(f"{read} has weights of another kind")
         if weight.min() < -LARGEST_WEIGHT or weight.max() > LARGEST_WEIGHT:
-            raise AnotherShape(f"{read} has weights of 8 bits")
+            raise GraphMismatch(f"{read} has weights of 8 bits")
         rounded, *said = _three(self.node(inputs, "DequantizeLinear").inputs)
         source, *same = _three(self.node(rounded, "QuantizeLinear").inputs)
         step, none = map(self.table, said)
         if said != same or none.dtype != np.uint8 or step.size != 1 or none.size != 1:
-            raise AnotherShape(f"{inputs} is rounded otherwise")
+            raise GraphMismatch(f"{inputs} is rounded otherwise")
         if not float(step) > 0:
-            raise AnotherShape(f"{inputs} is rounded to steps of {float(step)}")
+            raise GraphMismatch(f"{inputs} is rounded to steps of {float(step)}")
         columns = weight.shape[1]
         return source, Product(
             Rounding(float(step), int(none)),
@@ -192,7 +192,7 @@ class _Finder:
             if other.inputs[0] != source or other.attributes.get(
                 "epsilon"
             ) != node.attributes.get("epsilon"):
-                raise AnotherShape(f"{rounded} normalises something else than {name}")
+                raise GraphMismatch(f"{rounded} normalises something else than {name}")
             even = list(other.inputs[1:])
         a, b, c, d = (np.asarray(self.table(n), np.float32) for n in (weight, bias, *even))
         return source, Norm(a, b, c, d, epsilon)
@@ -201,7 +201,7 @@ class _Finder:
         """Return what is dealt to heads, and the length of a head."""
         node = self.node(name, "Transpose")
         if node.attributes.get("perm") != order:
-            raise AnotherShape(f"{name} is transposed otherwise")
+            raise GraphMismatch(f"{name} is transposed otherwise")
         source, shape = self.node(node.inputs[0], "Reshape").inputs
         length = self.table(self.node(shape, "Concat").inputs[-1])
         return source, int(length.reshape(-1)[0])
@@ -209,7 +209,7 @@ class _Finder:
     def first_token(self, name: str) -> str:
         node = self.node(name, "Gather")
         if node.attributes.get("axis") != 1 or self.table(node.inputs[1]).tolist() != [0]:
-            raise AnotherShape(f"{name} is not the first token")
+            raise GraphMismatch(f"{name} is not the first token")
         return node.inputs[0]
 
     # --- the whole -------------------------------------------------------------------
@@ -232,7 +232,9 @@ class _Finder:
             heads.add(layer.query.weight.shape[1] / head)
             scales.add(scale)
         if len(scales) != 1 or len(heads) != 1 or not set(states) <= set(outputs):
-            raise AnotherShape("its layers differ in their heads, or its outputs are of others")
+            raise GraphMismatch(
+                "its layers differ in their heads, or its outputs are of others"
+            )
         added, first = self.norm(end, rounded)
         return Encoder(
             self.embeddings(added),
@@ -261,7 +263,7 @@ class _Finder:
             even = np.asarray(factors, np.float32)
         node = self.node(gelu, "Gelu")
         if node.attributes.get("approximate", "none") != "none":
-            raise AnotherShape(f"{gelu} is an approximation")
+            raise GraphMismatch(f"{gelu} is an approximation")
         middle_rounded, up = self.product(node.inputs[0])
         source, middle = self.norm(middle_name, middle_rounded)
         (context, out), before = self.sum(source)
@@ -281,15 +283,15 @@ class _Finder:
     def attention(self, name: str) -> tuple[tuple[Product, Product, Product], str, int, float]:
         joined = self.node(self.node(name, "Reshape").inputs[0], "Transpose")
         if joined.attributes.get("perm") != (0, 2, 1, 3):
-            raise AnotherShape(f"{name} is joined otherwise")
+            raise GraphMismatch(f"{name} is joined otherwise")
         weights, values = self.node(joined.inputs[0], "MatMul").inputs
         softmax = self.node(weights, "Softmax")
         if softmax.attributes.get("axis", -1) not in (-1, 3):
-            raise AnotherShape(f"{weights} is summed over something else")
+            raise GraphMismatch(f"{weights} is summed over something else")
         a, b = self.node(softmax.inputs[0], "Add").inputs
         scaled, mask = (a, b) if self._is_scaled(a) else (b, a)
         if self.inputs_of(mask) != {"attention_mask"}:
-            raise AnotherShape(f"{mask} masks by more than attention_mask")
+            raise GraphMismatch(f"{mask} masks by more than attention_mask")
         kind = self.node(scaled, "Mul", "Div").kind
         multiplied, factor = self.with_table(scaled, kind)
         scale = float(factor.reshape(())) if kind == "Mul" else 1 / float(factor.reshape(()))
@@ -305,10 +307,10 @@ class _Finder:
             found.append((product, head))
             read.add(source)
         if len(read) != 1 or len({p.rounding for p, _ in found}) != 1:
-            raise AnotherShape("queries, keys and values are of different inputs")
+            raise GraphMismatch("queries, keys and values are of different inputs")
         (query, head), (key, other), (value, third) = found
         if not head == other == third:
-            raise AnotherShape("queries, keys and values have heads of different lengths")
+            raise GraphMismatch("queries, keys and values have heads of different lengths")
         return (query, key, value), read.pop(), head, scale
 
     def embeddings(self, name: str) -> Embeddings:
@@ -319,9 +321,9 @@ class _Finder:
         words, word_scales, ids = self.rows(a)
         types, type_scales, chosen = self.rows(b)
         if not self.counts_up(index):
-            raise AnotherShape("places do not count from 0")
+            raise GraphMismatch("places do not count from 0")
         if ids != "input_ids" or not (chosen == "token_type_ids" or self.is_zero(chosen)):
-            raise AnotherShape("words or types are looked up by something else")
+            raise GraphMismatch("words or types are looked up by something else")
         kinds = _dequantised(types, type_scales)
         return Embeddings(
             words,
@@ -340,7 +342,7 @@ class _Finder:
         scale, same = self.node(scales, "Gather").inputs
         found = self.table(table)
         if found.dtype != np.int8 or index != same:
-            raise AnotherShape(f"{name} is no table of bytes")
+            raise GraphMismatch(f"{name} is no table of bytes")
         return found, np.asarray(self.table(scale), np.float32).reshape(-1), index
 
     def counts_up(self, name: str) -> bool:
@@ -366,7 +368,7 @@ class _Finder:
         source, weight, bias = _three(node.inputs)
         said = [node.attributes.get(key, 1) for key in ("alpha", "beta", "transB")]
         if said != [1, 1, 1] or node.attributes.get("transA", 0):
-            raise AnotherShape(f"{name} is a product of another kind")
+            raise GraphMismatch(f"{name} is a product of another kind")
         a, b = (np.asarray(self.table(n), np.float32) for n in (weight, bias))
         return source, a, b
 
@@ -383,7 +385,7 @@ class _Finder:
             or mask != added
             or self.inputs_of(mask) != {"attention_mask"}
         ):
-            raise AnotherShape(f"{outputs[0]} is no mean over the tokens")
+            raise GraphMismatch(f"{outputs[0]} is no mean over the tokens")
         return states
 
     def kept(self) -> tuple[str, ...]:
@@ -391,10 +393,10 @@ class _Finder:
         if len(outputs) == 1:
             return ()
         if outputs[1:] != ("states",):
-            raise AnotherShape(f"it has outputs {', '.join(outputs)}")
+            raise GraphMismatch(f"it has outputs {', '.join(outputs)}")
         node = self.node("states", "Concat")
         if node.attributes.get("axis") not in (-1, 2):
-            raise AnotherShape("states are not side by side")
+            raise GraphMismatch("states are not side by side")
         return node.inputs
 
     def inputs_of(self, name: str) -> set[str]:
@@ -432,5 +434,5 @@ def _dequantised(table: Table, scales: Float32 | None) -> Float32:
 
 def _three(names: tuple[str, ...]) -> tuple[str, str, str]:
     if len(names) != 3:
-        raise AnotherShape(f"{names} are not three inputs")
+        raise GraphMismatch(f"{names} are not three inputs")
     return names[0], names[1], names[2]

@@ -25,7 +25,7 @@ class Library:
     panel: int
 
 
-class Unusable(Exception):
+class LibraryUnusable(Exception):
     """The file is no library of these sources; the message says why."""
 
 
@@ -41,9 +41,9 @@ def load_library() -> Library | None:
     try:
         found = open_library(LIBRARY, name)
         if found is None and name:
-            raise Unusable(f"{ENVIRONMENT} names {name!r}, which this processor has not")
+            raise LibraryUnusable(f"{ENVIRONMENT} names {name!r}, which this processor has not")
         return found
-    except Unusable as error:
+    except LibraryUnusable as error:
         warnings.warn(
             f"secondpass runs without its own machine code: {error}. Install the package "
             "again, or from a checkout run: python src/secondpass/inference/native/build.py",
@@ -56,7 +56,7 @@ def load_library() -> Library | None:
 def open_library(file: Path, name: str = "") -> Library | None:
     """Return a library with the kernels of a name, or the best ones for this processor.
 
-    None if the processor cannot run them. Raises `Unusable`.
+    None if the processor cannot run them. Raises `LibraryUnusable`.
     """
     pointer = ctypes.c_void_p
     try:
@@ -64,9 +64,9 @@ def open_library(file: Path, name: str = "") -> Library | None:
         functions.secondpass_digest.restype = ctypes.c_char_p
         made_of = functions.secondpass_digest().decode()
     except (OSError, AttributeError) as error:
-        raise Unusable(f"{file.name} cannot be opened: {error}") from error
+        raise LibraryUnusable(f"{file.name} cannot be opened: {error}") from error
     if made_of != digest():
-        raise Unusable(f"{file.name} was compiled from other sources")
+        raise LibraryUnusable(f"{file.name} was compiled from other sources")
     functions.secondpass_kernels.restype = pointer
     functions.secondpass_name.restype = ctypes.c_char_p
     functions.secondpass_name.argtypes = functions.secondpass_panel.argtypes = [pointer]

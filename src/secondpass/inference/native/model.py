@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.inference.native.graph_match import (
-    AnotherShape,
     Encoder,
+    GraphMismatch,
     Norm,
     Product,
     Rounding,
@@ -68,7 +68,7 @@ class CompiledModel:
 
     `first_only` says that the last layer is run for the first token alone.
 
-    Raises `AnotherShape` if the sizes do not suit panels of `panel` columns.
+    Raises `GraphMismatch` if the sizes do not suit panels of `panel` columns.
     """
 
     def __init__(self, encoder: Encoder, panel: int) -> None:
@@ -79,7 +79,9 @@ class CompiledModel:
         hidden, inner = encoder.layers[0].up.weight.shape
         head = hidden // encoder.heads
         if hidden % panel or inner % panel or head % panel or head * encoder.heads != hidden:
-            raise AnotherShape(f"{hidden}, {inner} and {head} are not all multiples of {panel}")
+            raise GraphMismatch(
+                f"{hidden}, {inner} and {head} are not all multiples of {panel}"
+            )
         _check(encoder, hidden, inner)
         self.hidden, self.inner, self.layers = hidden, inner, len(encoder.layers)
         self.first_only = encoder.classifier is not None
@@ -147,10 +149,10 @@ class CompiledModel:
 
 
 def _check(encoder: Encoder, hidden: int, inner: int) -> None:
-    """Raise `AnotherShape` unless every array is as long as the machine code reads it."""
+    """Raise `GraphMismatch` unless every array is as long as the machine code reads it."""
     for array, wanted in _sizes(encoder, hidden, inner):
         if array.shape != wanted:
-            raise AnotherShape(f"a table is of {array.shape}, not {wanted}")
+            raise GraphMismatch(f"a table is of {array.shape}, not {wanted}")
 
 
 def _sizes(

@@ -24,7 +24,7 @@ _TYPES: Mapping[int, str] = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: 
 Table = NDArray[Any]
 
 
-class Unreadable(Exception):
+class UnreadableGraph(Exception):
     """The bytes are no ONNX graph."""
 
 
@@ -51,22 +51,22 @@ class Graph:
 def read_graph(file: Path) -> Graph:
     """Return the graph of an ONNX file; its tables stay in the file until they are read.
 
-    Raises `Unreadable` if the bytes are something else, `OSError` if there are none.
+    Raises `UnreadableGraph` if the bytes are something else, `OSError` if there are none.
     """
     with file.open("rb") as stream:
         try:
             whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError as error:  # an empty file
-            raise Unreadable(str(error)) from error
+            raise UnreadableGraph(str(error)) from error
     try:
         graphs = [value for number, value in _fields(whole) if number == 7]
         return _graph(_bytes(graphs[0])) if len(graphs) == 1 else _fail("no graph is in it")
     except (struct.error, UnicodeDecodeError, ValueError, TypeError, IndexError) as error:
-        raise Unreadable(str(error)) from error
+        raise UnreadableGraph(str(error)) from error
 
 
 def _fail(why: str) -> Any:
-    raise Unreadable(why)
+    raise UnreadableGraph(why)
 
 
 def _graph(data: memoryview) -> Graph:
@@ -180,9 +180,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
-            raise Unreadable(f"a field of type {wire} at byte {at}")
+            raise UnreadableGraph(f"a field of type {wire} at byte {at}")
         if length > len(data) - at:
-            raise Unreadable(f"a field at byte {at} is longer than the message")
+            raise UnreadableGraph(f"a field at byte {at} is longer than the message")
         yield key >> 3, data[at : at + length]
         at += length
 
@@ -195,7 +195,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value & (1 << 64) - 1, at
-    raise Unreadable(f"a number without end at byte {at}")
+    raise UnreadableGraph(f"a number without end at byte {at}")
 
 
 def _bytes(value: int | memoryview) -> memoryview:
@@ -208,7 +208,7 @@ def _text(value: int | memoryview) -> str:
 
 def _integer(value: int | memoryview) -> int:
     if not isinstance(value, int):
-        raise Unreadable("bytes instead of a number")
+        raise UnreadableGraph("bytes instead of a number")
     return value - (1 << 64) if value >> 63 else value
 
 

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from secondpass.errors import ModelError
 from secondpass.inference.model_folder import ModelFolder
 from secondpass.inference.native.graph_match import (
-    AnotherShape,
     Classifier,
     Encoder,
+    GraphMismatch,
     find_encoder,
 )
 from secondpass.inference.native.library import Library, load_library
 from secondpass.inference.native.model import CompiledModel
-from secondpass.inference.native.onnx_file import Table, Unreadable, read_graph
+from secondpass.inference.native.onnx_file import Table, UnreadableGraph, read_graph
 from secondpass.inference.runtimes import Feeds, Float32
 
 _BAD_INPUT = 2
@@ -51,7 +51,7 @@ def native_runtime(
     try:
         encoder = find_encoder(read_graph(folder.onnx), tables)
         return NativeRuntime(library, encoder, threads=threads)
-    except (AnotherShape, Unreadable, OSError):
+    except (GraphMismatch, UnreadableGraph, OSError):
         return None
 
 

@@ -1,8 +1,15 @@
 """Rerankers behind an HTTP interface: hosted services and servers of one's own."""
 
-from secondpass.remote.retry import Retrying
-from secondpass.rerank.hosted.model import Hosted
+from secondpass.remote.retry import RetryPolicy
+from secondpass.rerank.hosted.model import HostedReranker
 from secondpass.rerank.hosted.provider import Provider
 from secondpass.rerank.hosted.registry import load_provider, provider_names, split_name
 
-__all__ = ["Hosted", "Provider", "Retrying", "load_provider", "provider_names", "split_name"]
+__all__ = [
+    "HostedReranker",
+    "Provider",
+    "RetryPolicy",
+    "load_provider",
+    "provider_names",
+    "split_name",
+]

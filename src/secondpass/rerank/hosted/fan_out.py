@@ -71,7 +71,7 @@ def split(query: str, documents: Sequence[Payload], limits: Limits) -> list[rang
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProviderAnswer:
     """The scores of all documents, None where a request failed, and what was counted.
 
     `tokens` and `units` are None unless every answer said them. `problem` is why scores
@@ -95,7 +95,7 @@ async def ask(
     batch: int | None,
     timeout: float,
     partial: bool,
-) -> Answer:
+) -> ProviderAnswer:
     """Return the scores of all documents of a call, which may be many.
 
     `limits` is what the server admits, None to ask it. Raises `ProviderError` if a request
@@ -172,7 +172,7 @@ def _together(
     results: Sequence[Parsed | BaseException],
     limits: Limits,
     problem: ProviderError | None,
-) -> Answer:
+) -> ProviderAnswer:
     scores: list[float | None] = [None] * count
     answered: list[Parsed] = []
     for part, result in zip(parts, results, strict=True):
@@ -181,7 +181,7 @@ def _together(
             scores[part.start : part.stop] = result.scores
     tokens = [a.tokens for a in answered if a.tokens is not None]
     units = [a.units for a in answered if a.units is not None]
-    return Answer(
+    return ProviderAnswer(
         scores,
         limits,
         requests=len(answered),

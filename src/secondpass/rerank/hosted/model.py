@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from secondpass.errors import InputError, ModelNotFoundError
 from secondpass.inference.tokenizer import clean
 from secondpass.remote.client import find_base_url, find_key, shown
-from secondpass.remote.retry import Retrying
+from secondpass.remote.retry import RetryPolicy
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
-from secondpass.rerank.hosted.fan_out import Answer, ask
+from secondpass.rerank.hosted.fan_out import ProviderAnswer, ask
 from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider, prepare
 from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name
 from secondpass.rerank.hosted.transport import Transport
 from secondpass.rerank.inputs import check_count, check_number
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.worker_threads import in_waiting_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
@@ -86,7 +86,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-class Hosted(BaseReranker):
+class HostedReranker(BaseReranker):
     """A reranker behind an HTTP interface, by the name of its model.
 
     - `model`: "cohere/rerank-v3.5", "tei", …; without the prefix if `provider` is given.
@@ -95,7 +95,7 @@ class Hosted(BaseReranker):
     - `timeout`: seconds for a whole call, its repetitions included, above 0;
       `attempt_timeout`: seconds for one request, by default half of it.
     - `retries`: how often a request is sent again after 408, 409, 425, 429, 5xx or a broken
-      connection; or a `Retrying`.
+      connection; or a `RetryPolicy`.
     - `concurrency`: requests under way at most, over all calls; `batch`: documents in one
       request at most, if fewer than the provider admits.
     - `partial`: whether an answer for some of the documents is returned, with status
@@ -119,7 +119,7 @@ class Hosted(BaseReranker):
         base_url: str | None = None,
         timeout: float = 30.0,
         attempt_timeout: float | None = None,
-        retries: int | Retrying = 2,
+        retries: int | RetryPolicy = 2,
         concurrency: int = 4,
         batch: int | None = None,
         partial: bool = False,
@@ -148,7 +148,7 @@ class Hosted(BaseReranker):
             self.base_url,
             key,
             headers=dict(headers or {}),
-            retrying=retries if isinstance(retries, Retrying) else Retrying(retries),
+            retrying=retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries),
             attempt_timeout=_seconds("attempt_timeout", half),
             concurrency=concurrency,
         )
@@ -169,7 +169,9 @@ class Hosted(BaseReranker):
         """Do as `rerank`, in one of many threads that only wait."""
         return await in_waiting_thread(lambda: self.rerank(query, documents, **options))
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Ask the provider for a score of each different text."""
         self.provider.check_length(reading.max_length)
         limits = self.provider.limits(self._model)
@@ -191,7 +193,7 @@ class Hosted(BaseReranker):
         ]
         return self._scored(scores, kind, answer, sum(s is not None for s in answer.scores))
 
-    async def _ask(self, call: Call) -> Answer:
+    async def _ask(self, call: Call) -> ProviderAnswer:
         answer = await ask(
             call,
             self.provider,
@@ -205,7 +207,7 @@ class Hosted(BaseReranker):
         return answer
 
     def _scored(
-        self, scores: Sequence[Score], kind: ScoreKind, answer: Answer, pairs: int
+        self, scores: Sequence[Score], kind: ScoreKind, answer: ProviderAnswer, pairs: int
     ) -> Scored:
         cost = None
         if self._price is not None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.inference.tokenizer import clean
-from secondpass.rerank.scoring_options import Reading, field_text
+from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.types import Candidate, ScoreKind
 
 Payload = str | dict[str, str]
@@ -146,7 +146,10 @@ class Prepared:
 
 
 def prepare(
-    candidates: Sequence[Candidate], reading: Reading, provider: Provider, characters: int
+    candidates: Sequence[Candidate],
+    reading: ScoringOptions,
+    provider: Provider,
+    characters: int,
 ) -> Prepared:
     """Return the candidates as a provider wants them, each cut to so many characters."""
     texts = reading.texts(candidates)

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
-from secondpass.remote.client import Key, load_httpx, shown
-from secondpass.remote.retry import Retrying, is_retryable
+from secondpass.remote.client import ApiKey, load_httpx, shown
+from secondpass.remote.retry import RetryPolicy, is_retryable
 from secondpass.rerank.hosted.provider import Reply, Request, message_of
 
 LARGEST = 64 * 2**20
@@ -29,10 +29,10 @@ class Transport:
         self,
         title: str,
         base_url: str,
-        key: Key,
+        key: ApiKey,
         *,
         headers: Mapping[str, str],
-        retrying: Retrying,
+        retrying: RetryPolicy,
         attempt_timeout: float,
         concurrency: int,
     ) -> None:

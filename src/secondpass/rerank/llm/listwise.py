@@ -7,8 +7,8 @@ from secondpass.llm import LLM
 from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
 from secondpass.rerank.llm.parse import parse_order
-from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate, Shown
+from secondpass.rerank.llm.prompt_runner import PromptRunner
+from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate, ShownDocument
 from secondpass.types import ScoreKind
 
 _STRATEGIES = ("sliding", "tournament")
@@ -68,7 +68,7 @@ class Listwise(LLMReranker):
         self.strategy = strategy
 
     def _judge(
-        self, query: str, documents: Shown, asking: Asking
+        self, query: str, documents: ShownDocument, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         everything = list(range(len(documents.texts)))
         if self.strategy == "tournament":
@@ -78,7 +78,7 @@ class Listwise(LLMReranker):
         return by_order(order, documents), ScoreKind.RANK
 
     def _sliding(
-        self, query: str, documents: Shown, order: list[int], asking: Asking
+        self, query: str, documents: ShownDocument, order: list[int], asking: PromptRunner
     ) -> list[int]:
         for _ in range(self.passes):
             end = len(order)
@@ -91,7 +91,7 @@ class Listwise(LLMReranker):
         return order
 
     def _tournament(
-        self, query: str, documents: Shown, left: list[int], asking: Asking
+        self, query: str, documents: ShownDocument, left: list[int], asking: PromptRunner
     ) -> list[int]:
         behind: list[int] = []
         while len(left) > self.window:
@@ -113,7 +113,7 @@ class Listwise(LLMReranker):
         return self._order(query, documents, left, asking) + behind
 
     def _order(
-        self, query: str, documents: Shown, some: list[int], asking: Asking
+        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
     ) -> list[int]:
         """Return some positions in the model's order, or as they are where it fails."""
         marked = self._marked(query, [documents.texts[p] for p in some])

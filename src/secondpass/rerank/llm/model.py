@@ -9,9 +9,15 @@ from typing import Any
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Prompt, load_llm
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import Marked, Marker, PromptTemplate, Shown, shown
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.llm.prompt_runner import PromptRunner
+from secondpass.rerank.llm.prompts import (
+    DelimitedDocuments,
+    Delimiters,
+    PromptTemplate,
+    ShownDocument,
+    shown,
+)
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
 
@@ -24,7 +30,7 @@ class LLMReranker(BaseReranker):
       of `rerank` takes its place. Of a document there is one window, whatever `passages`.
     - `concurrency`: how many questions are asked at once, where they do not depend on each
       other's answers.
-    - `secret`: what ids and marks are made of (see `Marker`); new by default.
+    - `secret`: what ids and marks are made of (see `Delimiters`); new by default.
 
     `usage.pairs` counts each document as often as a question showed it, and `usage.tokens`
     what the server says it read and wrote. A question that fails, or whose answer holds
@@ -46,17 +52,19 @@ class LLMReranker(BaseReranker):
         self.prompt = prompt
         self.document_tokens = check_least("document_tokens", document_tokens, 1)
         self.concurrency = check_least("concurrency", concurrency, 1)
-        self._marker = Marker(secret)
+        self._marker = Delimiters(secret)
 
     @property
     def model(self) -> str:
         """The name of the language model."""
         return self.llm.name
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Ask about the distinct texts, in first-stage order."""
         documents = shown(candidates, reading, tokens=self.document_tokens)
-        asking = Asking(self.llm, self.concurrency)
+        asking = PromptRunner(self.llm, self.concurrency)
         scores, kind = self._judge(query, documents, asking)
         asking.check()
         complete = asking.failed == 0 and all(s.scored for s in scores)
@@ -71,17 +79,17 @@ class LLMReranker(BaseReranker):
 
     @abstractmethod
     def _judge(
-        self, query: str, documents: Shown, asking: Asking
+        self, query: str, documents: ShownDocument, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         """Return a score for each distinct text."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> Marked:
+    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         return self._marker.mark(query, texts)
 
     def _prompt(
         self,
         query: str,
-        marked: Marked,
+        marked: DelimitedDocuments,
         *,
         max_tokens: int,
         template: PromptTemplate | None = None,
@@ -102,7 +110,7 @@ class LLMReranker(BaseReranker):
         )
 
 
-def by_order(order: Sequence[int], documents: Shown) -> list[Score]:
+def by_order(order: Sequence[int], documents: ShownDocument) -> list[Score]:
     """Return scores that fall by one from place to place; the last has 1."""
     scores = [0.0] * len(order)
     for place, position in enumerate(order):

@@ -11,8 +11,8 @@ from secondpass.llm import LLM
 from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
 from secondpass.rerank.llm.parse import parse_choice
-from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, Shown
+from secondpass.rerank.llm.prompt_runner import PromptRunner
+from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
 from secondpass.types import ScoreKind
 
 Compare = Callable[[int, int], float]
@@ -63,7 +63,7 @@ class Pairwise(LLMReranker):
         self.strategy = strategy
 
     def _judge(
-        self, query: str, documents: Shown, asking: Asking
+        self, query: str, documents: ShownDocument, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         count = len(documents.texts)
         if count == 1:
@@ -89,7 +89,9 @@ class Pairwise(LLMReranker):
                         order[place - 1 : place + 1] = order[place], order[place - 1]
         return by_order(order, documents), ScoreKind.RANK
 
-    def _all(self, documents: Shown, compare: Compare, asking: Asking) -> list[Score]:
+    def _all(
+        self, documents: ShownDocument, compare: Compare, asking: PromptRunner
+    ) -> list[Score]:
         pairs = list(combinations(range(len(documents.texts)), 2))
         results: dict[tuple[int, int], float] = {}
 
@@ -104,14 +106,14 @@ class Pairwise(LLMReranker):
         return [Score(w, unread=u) for w, u in zip(wins, documents.unread, strict=True)]
 
     def _compare(
-        self, query: str, documents: Shown, one: int, other: int, asking: Asking
+        self, query: str, documents: ShownDocument, one: int, other: int, asking: PromptRunner
     ) -> float:
         there = self._choose(query, documents, [one, other], asking)
         back = self._choose(query, documents, [other, one], asking)
         return 0.5 if there == back == one else -0.5 if there == back == other else 0.0
 
     def _choose(
-        self, query: str, documents: Shown, some: list[int], asking: Asking
+        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
     ) -> int | None:
         marked = self._marked(query, [documents.texts[p] for p in some])
         prompt = self._prompt(

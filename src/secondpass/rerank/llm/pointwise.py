@@ -12,8 +12,8 @@ from secondpass.rerank.base import Score
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.llm.model import LLMReranker
 from secondpass.rerank.llm.parse import Repairs, parse_grade
-from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptTemplate, Shown
+from secondpass.rerank.llm.prompt_runner import PromptRunner
+from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptTemplate, ShownDocument
 from secondpass.types import ScoreKind
 
 MOST = 4
@@ -67,7 +67,7 @@ class Pointwise(LLMReranker):
         self.grades_prompt = grades_prompt
 
     def _judge(
-        self, query: str, documents: Shown, asking: Asking
+        self, query: str, documents: ShownDocument, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         values: dict[int, float] = {}
         everything = range(len(documents.texts))
@@ -109,7 +109,9 @@ class Pointwise(LLMReranker):
                 scores.append(Score(value, chance, unread=unread))
         return scores, ScoreKind.LOGIT if logits else ScoreKind.SIMILARITY
 
-    def _ask(self, query: str, text: str, asking: Asking, *, grades: bool) -> Completion | None:
+    def _ask(
+        self, query: str, text: str, asking: PromptRunner, *, grades: bool
+    ) -> Completion | None:
         marked = self._marked(query, [text])
         if grades:
             prompt = self._prompt(

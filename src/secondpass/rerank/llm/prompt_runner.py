@@ -11,7 +11,7 @@ from secondpass.llm import LLM, Completion, Prompt, Stop
 from secondpass.rerank.llm.parse import Repairs
 
 
-class Asking:
+class PromptRunner:
     """Asks a model and keeps count; a question that fails does not stop the others.
 
     A failure that would meet every question alike (a wrong key, an unknown model) stops

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.tokenizer import Tokeniser, clean
+from secondpass.inference.tokenizer import Tokenizer, clean
 from secondpass.models import bundled_path
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
 # A word that the tokenizer does not know is one token, however long it is.
@@ -36,7 +36,7 @@ _loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownDocument:
     """The distinct texts of a list of candidates.
 
     `texts` and `unread` (characters left out) are of the distinct texts, in the order in
@@ -48,7 +48,9 @@ class Shown:
     places: tuple[int, ...]
 
 
-def shown(candidates: Sequence[Candidate], reading: Reading, *, tokens: int) -> Shown:
+def shown(
+    candidates: Sequence[Candidate], reading: ScoringOptions, *, tokens: int
+) -> ShownDocument:
     """Return the beginning of each candidate's text, at most so many tokens long.
 
     Tokens are counted as the bundled embedder does, since what a server's own model counts
@@ -68,7 +70,7 @@ def shown(candidates: Sequence[Candidate], reading: Reading, *, tokens: int) -> 
     for text, found in zip(distinct, _tokeniser().encode(distinct, limit + 1), strict=True):
         end = len(text) if len(found.ids) <= limit else found.ends[limit - 1]
         ends.append(min(end, limit * _MOST_CHARACTERS_A_TOKEN))
-    return Shown(
+    return ShownDocument(
         tuple(text[:end] for text, end in zip(distinct, ends, strict=True)),
         tuple(max(0, len(text) - end) for text, end in zip(distinct, ends, strict=True)),
         tuple(positions[text] for text in joined),
@@ -80,14 +82,14 @@ def count_tokens(text: str) -> int:
     return _tokeniser().count(text)
 
 
-def _tokeniser() -> Tokeniser:
+def _tokeniser() -> Tokenizer:
     with _loading:
         return _loaded()
 
 
 @cache
-def _loaded() -> Tokeniser:
-    return Tokeniser(bundled_path("bundled-embedder") / "tokenizer.json")
+def _loaded() -> Tokenizer:
+    return Tokenizer(bundled_path("bundled-embedder") / "tokenizer.json")
 
 
 # Neither vowels, so that no word comes about, nor what looks like something else.
@@ -107,7 +109,7 @@ _KEPT = frozenset("\n\t\u200c\u200d")
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class DelimitedDocuments:
     """Documents ready for a prompt: `ids` in the order of the texts."""
 
     ids: tuple[str, ...]
@@ -115,7 +117,7 @@ class Marked:
     text: str
 
 
-class Marker:
+class Delimiters:
     """Gives ids and marks that depend on a secret, on the query and on the texts.
 
     The same question gives the same prompt as long as the secret stays, so answers can be
@@ -126,7 +128,7 @@ class Marker:
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secrets.token_bytes(16) if secret is None else secret
 
-    def mark(self, query: str, texts: Sequence[str]) -> Marked:
+    def mark(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         """Return the texts within marks; no id and no mark stands in any of them."""
         seed = hashlib.blake2b(key=self._secret[:64], digest_size=32)
         for text in (query, *texts):
@@ -145,7 +147,7 @@ class Marker:
             f'<document id="{name}" mark="{mark}">\n{text}\n</document mark="{mark}">'
             for name, text in zip(ids, shown, strict=True)
         )
-        return Marked(tuple(ids), mark, "\n".join(blocks))
+        return DelimitedDocuments(tuple(ids), mark, "\n".join(blocks))
 
 
 def harmless(text: str) -> str:

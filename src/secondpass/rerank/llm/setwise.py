@@ -6,8 +6,8 @@ from secondpass.llm import LLM
 from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
 from secondpass.rerank.llm.parse import parse_choice
-from secondpass.rerank.llm.prompt_runner import Asking
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, Shown
+from secondpass.rerank.llm.prompt_runner import PromptRunner
+from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
 from secondpass.types import ScoreKind
 
 
@@ -41,7 +41,7 @@ class Setwise(LLMReranker):
         self.depth = check_least("depth", depth, 1)
 
     def _judge(
-        self, query: str, documents: Shown, asking: Asking
+        self, query: str, documents: ShownDocument, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         heap = list(range(len(documents.texts)))
         if len(heap) == 1:
@@ -60,7 +60,13 @@ class Setwise(LLMReranker):
         return by_order(order, documents), ScoreKind.RANK
 
     def _sink(
-        self, query: str, documents: Shown, heap: list[int], node: int, end: int, asking: Asking
+        self,
+        query: str,
+        documents: ShownDocument,
+        heap: list[int],
+        node: int,
+        end: int,
+        asking: PromptRunner,
     ) -> None:
         width = self.set_size - 1
         while (first := width * node + 1) < end:
@@ -76,7 +82,7 @@ class Setwise(LLMReranker):
             node = place
 
     def _best(
-        self, query: str, documents: Shown, some: list[int], asking: Asking
+        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
     ) -> int | None:
         marked = self._marked(query, [documents.texts[p] for p in some])
         prompt = self._prompt(

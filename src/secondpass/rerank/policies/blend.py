@@ -10,15 +10,15 @@ import numpy as np
 
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.wrapper import Wrapping
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
 DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}
 """See docs/explanation/scores.md for how these were chosen."""
 
 
-class Blend(Wrapping):
+class Blend(RerankerWrapper):
     """Orders by a weighted sum of standardised scores: the reranker's, cosine and BM25.
 
     Each score is standardised over the candidates of one query (mean 0, deviation 1), so
@@ -41,7 +41,9 @@ class Blend(Wrapping):
         super().__init__(reranker)
         self.weights = check_weights(weights)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""
         scored = self.reranker.score(query, candidates, reading)
         if scored.status is Status.FALLBACK:

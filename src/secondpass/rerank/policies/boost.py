@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.score_transform import Changing, added
+from secondpass.rerank.policies.score_transform import ScoreTransform, added
 from secondpass.rerank.scoring_options import field_text
 from secondpass.types import Candidate
 
 
-class Boost(Changing):
+class Boost(ScoreTransform):
     """Adds `values[field's value]` deviations to the score; others get nothing.
 
     Values of the field are compared as text, so `{"2024": 0.5}` fits the number 2024; each

@@ -12,8 +12,13 @@ from collections.abc import Sequence
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.policies.wrapper import Wrapping, best_first, check_pairwise, merge
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.wrapper import (
+    RerankerWrapper,
+    best_first,
+    check_pairwise,
+    merge,
+)
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
 FIRST, MOST = 4, 64
@@ -23,7 +28,7 @@ FIRST, MOST = 4, 64
 _LAST = 0.5
 
 
-class Pace:
+class LatencyEstimate:
     """Milliseconds a candidate takes, as a moving average; safe to use from several threads."""
 
     def __init__(self) -> None:
@@ -62,7 +67,7 @@ class Pace:
         return max(1, min(FIRST, half)) if first else min(MOST, half)
 
 
-class Budgeted(Wrapping):
+class Budgeted(RerankerWrapper):
     """Scores as many candidates as fit into `budget_ms`, best of the first stage first.
 
     The clock starts when `rerank` is called, of the outermost policy where this one is
@@ -88,9 +93,11 @@ class Budgeted(Wrapping):
             )
         super().__init__(reranker)
         self.budget_ms = float(budget_ms)
-        self._pace = Pace()
+        self._pace = LatencyEstimate()
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score batch by batch until all are scored or the time is up."""
         now = time.perf_counter()
         start = now if reading.started is None else reading.started

@@ -17,12 +17,12 @@ from secondpass.rerank.calibration import (
     reading_of,
 )
 from secondpass.rerank.cross_encoder import sigmoid
-from secondpass.rerank.policies.wrapper import Wrapping
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 
-class Calibrated(Wrapping):
+class Calibrated(RerankerWrapper):
     """Turns a reranker's scores into the chance of being relevant, by the user's labels.
 
     `calibration` is what `secondpass calibrate` wrote, or its file. The scores become
@@ -57,7 +57,9 @@ class Calibrated(Wrapping):
         rest = {k: v for k, v in self.calibration.as_object().items() if k != "about"}
         return hashlib.sha256(json.dumps([inner, rest], sort_keys=True).encode()).hexdigest()
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the wrapped reranker, then calibrate what it scored."""
         scored = self.reranker.score(query, candidates, reading)
         if not any(s.scored for s in scored.scores):

@@ -19,7 +19,7 @@ from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.wrapper import merge
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 if TYPE_CHECKING:
@@ -241,7 +241,9 @@ class Cascade(BaseReranker):
         twin.full = self.full.with_states(store)
         return twin
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the cheap reranker, then those that are left with the full one."""
         k, count = self.margin.k, len(candidates)
         if count <= k or (reading.top_k is not None and reading.top_k > k):

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.inputs import require_count
-from secondpass.rerank.policies.wrapper import Wrapping, best_first, check_pairwise, merge
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.wrapper import (
+    RerankerWrapper,
+    best_first,
+    check_pairwise,
+    merge,
+)
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
 
-class Adaptive(Wrapping):
+class EarlyStopping(RerankerWrapper):
     """Scores candidates in batches, best of the first stage first, until the top is settled.
 
     It stops after `patience` batches of `batch` candidates of which none entered the top
@@ -32,7 +37,9 @@ class Adaptive(Wrapping):
         self.batch = require_count("batch", batch)
         self.patience = require_count("patience", patience)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score batch by batch until the top is settled or all are scored."""
         k = self.k if reading.top_k is None else max(self.k, reading.top_k)
         order, parts = best_first(candidates), list[Scored]()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
 Column = NDArray[np.float64]
@@ -64,7 +64,9 @@ class Ensemble(BaseReranker):
         """The names of the members, joined by " + "."""
         return " + ".join(r.model for r in self.rerankers)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with every member and add up."""
         with ThreadPoolExecutor(len(self.rerankers)) as pool:
             tasks = [pool.submit(r.score, query, candidates, reading) for r in self.rerankers]

@@ -26,7 +26,7 @@ from secondpass.errors import (
 )
 from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
 from secondpass.rerank.inputs import DocumentLike, check_count, check_number
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.worker_threads import in_waiting_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.precomputed.store import StateStore
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts the failures of one stage; safe to use from several threads at once.
 
     - closed: calls pass. After `failures` in a row, at least 1, it opens.
@@ -112,7 +112,7 @@ class Breaker:
 T = TypeVar("T")
 
 
-class Patience(Generic[T]):
+class DeadlineRunner(Generic[T]):
     """Waits at most `seconds` for one call, in a thread that is left behind after that.
 
     A thread cannot be stopped, so what was left behind runs to its own end; while there
@@ -176,10 +176,12 @@ class Stage:
     """One reranker of a chain, with the breaker that watches it and the time it has."""
 
     reranker: BaseReranker
-    breaker: Breaker
-    patience: Patience[Scored] | None
+    breaker: CircuitBreaker
+    patience: DeadlineRunner[Scored] | None
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Return sound scores in time, or raise; only the caller's mistakes are not counted."""
         ticket = self.breaker.admit()
         if ticket is None:
@@ -202,7 +204,9 @@ class Stage:
         self.breaker.succeeded(ticket)
         return scored
 
-    def _scored(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def _scored(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         if self.patience is None:
             scored = self.reranker.score(query, candidates, reading)
         else:
@@ -225,7 +229,7 @@ class Fallback(BaseReranker):
     - `timeout`: seconds that each of them has, above 0, or one number (or None) for each;
       None for as long as it takes. Work that took too long goes on in the background.
     - `failures`, `pause`: after so many failures in a row a reranker is left alone for so
-      many seconds (see `Breaker`).
+      many seconds (see `CircuitBreaker`).
 
     An answer of the chain has status "reranked", the `model` that gave it and the `reason`
     why it was asked. `min_score` is meant for the first reranker's scores, so it applies
@@ -249,7 +253,7 @@ class Fallback(BaseReranker):
                 raise InputError(f"A chain is of rerankers, not {type(one).__name__}")
         self.on_failure = on_failure
         self.stages = tuple(
-            Stage(one, Breaker(failures=failures, pause=pause), _patience(one, seconds))
+            Stage(one, CircuitBreaker(failures=failures, pause=pause), _patience(one, seconds))
             for one, seconds in zip(rerankers, _times(timeout, len(rerankers)), strict=True)
         )
 
@@ -280,7 +284,9 @@ class Fallback(BaseReranker):
         """Do as `rerank`, in one of many threads that only wait."""
         return await in_waiting_thread(lambda: self.rerank(query, documents, **options))
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Return the scores of the first that answers, else the first stage's order."""
         problems: list[Exception] = []
         for stage in self.stages:
@@ -344,8 +350,8 @@ def _reason(problems: Sequence[Exception]) -> str:
     )
 
 
-def _patience(reranker: BaseReranker, seconds: float | None) -> Patience[Scored] | None:
-    return None if seconds is None else Patience(reranker.model, seconds)
+def _patience(reranker: BaseReranker, seconds: float | None) -> DeadlineRunner[Scored] | None:
+    return None if seconds is None else DeadlineRunner(reranker.model, seconds)
 
 
 def _times(timeout: float | Sequence[float | None] | None, count: int) -> list[float | None]:

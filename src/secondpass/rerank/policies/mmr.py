@@ -15,12 +15,12 @@ from secondpass.inference.token_encoder import TokenEncoder, open_encoder
 from secondpass.models import bundled_path
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.ensemble import min_max
-from secondpass.rerank.policies.score_transform import Changing
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.score_transform import ScoreTransform
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 
-class Diverse(Changing):
+class MMR(ScoreTransform):
     """Chooses one document after the other, by relevance and by how new its meaning is.
 
     The next is that with the highest (1 - diversity) * relevance - diversity * likeness.
@@ -43,7 +43,9 @@ class Diverse(Changing):
         self.diversity, self.depth = float(diversity), depth
         self._encoder: TokenEncoder | None = None
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the wrapped reranker, then choose one after the other."""
         scored = self.reranker.score(query, candidates, reading)
         ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]

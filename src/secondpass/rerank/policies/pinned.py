@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.policies.score_transform import Changing
+from secondpass.rerank.policies.score_transform import ScoreTransform
 from secondpass.types import Candidate, ScoreKind
 
 
-class Pinned(Changing):
+class Pinned(ScoreTransform):
     """Puts the documents with the ids of `first` on top, in that order, `last` at the end.
 
     Only candidates are moved: an id that the first pass has not found is not added. The

@@ -9,11 +9,11 @@ from typing import Any
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.score_transform import Changing, added
+from secondpass.rerank.policies.score_transform import ScoreTransform, added
 from secondpass.types import Candidate
 
 
-class Recency(Changing):
+class Recency(ScoreTransform):
     """Adds `weight` deviations for a document of now, half of it after each `half_life`.
 
     The `field` of the metadata holds a date, a datetime (UTC if it has no zone) or a text in

@@ -20,7 +20,7 @@ from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, can_keep
 from secondpass.rerank.policies.wrapper import join
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def pair_keys(
-    identity: str, query: str, reading: Reading, candidates: Sequence[Candidate]
+    identity: str, query: str, reading: ScoringOptions, candidates: Sequence[Candidate]
 ) -> list[bytes]:
     """Return a BLAKE2b for each candidate: of model, version, reading, query and texts.
 
@@ -142,7 +142,9 @@ class Cached(BaseReranker):
         twin.reranker = self.reranker.with_states(store)
         return twin
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Return kept scores, and have the reranker compute the others."""
         keys = pair_keys(self._identity, query, reading, candidates)
         kept = self._memory.get(keys)

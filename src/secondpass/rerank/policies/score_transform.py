@@ -8,15 +8,17 @@ from dataclasses import replace
 
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
-from secondpass.rerank.policies.wrapper import Wrapping
-from secondpass.rerank.scoring_options import Reading
+from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 
-class Changing(Wrapping):
+class ScoreTransform(RerankerWrapper):
     """A reranker over another; a subclass says what becomes of the scores."""
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score with the wrapped reranker, then change the scores."""
         return self._changed(candidates, self.reranker.score(query, candidates, reading))
 

@@ -88,7 +88,7 @@ def check_pairwise(policy: str, scored: Scored, fix: str) -> None:
         )
 
 
-class Wrapping(BaseReranker):
+class RerankerWrapper(BaseReranker):
     """A reranker over another; a subclass says how candidates are scored with it."""
 
     def __init__(self, reranker: BaseReranker) -> None:

@@ -1,5 +1,5 @@
 """Readers: models that read documents in advance, and only the query at query time."""
 
-from secondpass.rerank.precomputed.model import Reader
+from secondpass.rerank.precomputed.model import PrecomputedReranker
 
-__all__ = ["Reader"]
+__all__ = ["PrecomputedReranker"]

@@ -11,14 +11,14 @@ from pathlib import Path
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.inference.model_folder import ModelFolder, open_folder, sha256
 from secondpass.models import BUNDLED, bundled_path
-from secondpass.rerank.early_exit import Exit
+from secondpass.rerank.early_exit import EarlyExit
 from secondpass.rerank.policies.blend import check_weights
 
 COMPRESS, START = "compress.onnx", "start.onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderFolder:
+class PrecomputedFolder:
     """A reader's files.
 
     - `encoder`: the folder of its encoder; `compress`: the graph that makes records;
@@ -43,10 +43,10 @@ class ReaderFolder:
     shift: float
     blend: Mapping[str, float] | None
     start: Path | None
-    exit: Exit | None
+    exit: EarlyExit | None
 
 
-def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
+def read_reader_folder(folder: ModelFolder) -> PrecomputedFolder:
     """Read the manifest of a reader and open the folder of its encoder.
 
     Raises `ModelDamagedError` for a manifest or a folder that lacks something,
@@ -62,7 +62,7 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
         stated = manifest.get("blend")
         blend = None if stated is None else check_weights(stated)
         said = manifest.get("exit")
-        leaving = None if said is None else Exit.from_object(said)
+        leaving = None if said is None else EarlyExit.from_object(said)
     except InputError as error:
         raise _damaged(folder, f"blend: {error.what}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -80,7 +80,7 @@ def read_reader_folder(folder: ModelFolder) -> ReaderFolder:
     recorded = manifest.get("files", {}).get(COMPRESS)
     made_by = sha256(compress) if recorded is None else str(recorded["sha256"])
     states = hashlib.sha256(f"{encoder.digest}\n{made_by}\n{codes}".encode()).hexdigest()
-    return ReaderFolder(
+    return PrecomputedFolder(
         encoder=encoder,
         compress=compress,
         score=folder.onnx,

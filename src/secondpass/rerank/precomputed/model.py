@@ -11,7 +11,7 @@ from secondpass.inference.model_folder import ModelFolder, folder_identity
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
-from secondpass.rerank.base import Asked, BaseReranker, Score, Scored, seen_windows
+from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, seen_windows
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import below, no_exits, reachable
 from secondpass.rerank.policies.wrapper import join
@@ -22,16 +22,16 @@ from secondpass.rerank.precomputed.records import (
     Records,
     StateReader,
 )
-from secondpass.rerank.precomputed.scoring import Question, Search
+from secondpass.rerank.precomputed.scoring import EncodedQuery, Search
 from secondpass.rerank.precomputed.segments import Cutter, Text, cut_name
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Cut, Record
-from secondpass.rerank.scoring_options import Reading
-from secondpass.rerank.windowing import LEAST_DOCUMENT, Passages, Windows
+from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.windowing import LEAST_DOCUMENT, PassageAggregation, Windows
 from secondpass.types import Candidate, ScoreKind, Status
 
 
-class Reader(BaseReranker):
+class PrecomputedReranker(BaseReranker):
     """Scores each document by the log-odds of relevance, from states kept of its tokens.
 
     What the encoder makes of a document does not depend on the query. It is computed
@@ -106,7 +106,7 @@ class Reader(BaseReranker):
         """What tells this reader's scores from those of any other."""
         return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
 
-    def with_states(self, store: StateStore) -> Reader:
+    def with_states(self, store: StateStore) -> PrecomputedReranker:
         """Return this reader with a place to keep records in; sessions are shared.
 
         A store of another model's records is not used.
@@ -121,23 +121,25 @@ class Reader(BaseReranker):
         """Read windows anew: yield records, batch by batch, each with its position."""
         return self._states.read(sequences)
 
-    def windows(self, texts: Sequence[Text], reading: Reading) -> list[Windows]:
+    def windows(self, texts: Sequence[Text], reading: ScoringOptions) -> list[Windows]:
         """Return the windows of each (head, body); raises `InputError` for a bad length."""
         return self._cutter.windows(texts, room=self._room(reading), passages=reading.passages)
 
     def cut(self, texts: Sequence[Text]) -> list[Cut]:
         """Return where texts are cut unless a search says otherwise, keeping it if it can."""
-        reading = Reading()
+        reading = ScoringOptions()
         return self._cutter.cut(
             texts, room=self._room(reading), passages=reading.passages, kept=self.store
         )
 
     def cut_name(self, text: Text) -> bytes | None:
         """Return what the cut of a text is kept under; None for one that is never kept."""
-        reading = Reading()
+        reading = ScoringOptions()
         return cut_name(text, self._room(reading), reading.passages)
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows.
 
         `tokens` counts what was encoded for it: the query, and the windows of which no
@@ -170,7 +172,7 @@ class Reader(BaseReranker):
             reason=join([search.records.reason, told if left else None]),
         )
 
-    def score_together(self, asked: Sequence[Asked]) -> list[Scored]:
+    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
         """Encode what is new of all queries in the same batches, then score each.
 
         The reading layers read one query at a time, whose states all its documents share.
@@ -182,10 +184,10 @@ class Reader(BaseReranker):
         pairs = zip(found, ahead, strict=True)
         return [replace(scored, tokens=scored.tokens + tokens) for scored, tokens in pairs]
 
-    def _read_ahead(self, asked: Sequence[Asked]) -> list[int]:
+    def _read_ahead(self, asked: Sequence[ScoringJob]) -> list[int]:
         """Encode the windows of all that are not kept; return how many tokens each brought."""
         brought = [0] * len(asked)
-        alike: dict[tuple[int, Passages], list[int]] = {}
+        alike: dict[tuple[int, PassageAggregation], list[int]] = {}
         for i, one in enumerate(asked):
             alike.setdefault((self._room(one.reading), one.reading.passages), []).append(i)
         for some in alike.values():
@@ -199,13 +201,15 @@ class Reader(BaseReranker):
                 brought[i] = sum(left.pop(key, 0) for key in keys)
         return brought
 
-    def search(self, question: Question, texts: Sequence[Text], reading: Reading) -> Search:
+    def search(
+        self, question: EncodedQuery, texts: Sequence[Text], reading: ScoringOptions
+    ) -> Search:
         """Return the windows of distinct texts, and where their records are found."""
         cuts, records = self._records(texts, reading)
         return Search(question, cuts, records, self.longest)
 
     def _records(
-        self, texts: Sequence[Text], reading: Reading
+        self, texts: Sequence[Text], reading: ScoringOptions
     ) -> tuple[dict[Text, Cut], Records]:
         room, passages = self._room(reading), reading.passages
         cuts = self._cutter.cut(texts, room=room, passages=passages, kept=self.store)
@@ -220,7 +224,7 @@ class Reader(BaseReranker):
         return dict(zip(texts, cuts, strict=True)), records
 
     def _left_out(
-        self, search: Search, texts: Sequence[Text], reading: Reading
+        self, search: Search, texts: Sequence[Text], reading: ScoringOptions
     ) -> dict[Text, float]:
         """Return the texts that cannot be among the first, with their early scores."""
         if self._exit is None or reading.top_k is None or reading.top_k >= len(texts):
@@ -235,7 +239,7 @@ class Reader(BaseReranker):
         kept = {text for text, stay in zip(texts, stays, strict=True) if stay}
         return {text: score for text, score in early.items() if text not in kept}
 
-    def question(self, query: str) -> Question:
+    def question(self, query: str) -> EncodedQuery:
         """Return the query encoded; raises `InputError` for one that is too long."""
         tokeniser = self.encoder.tokeniser
         room = self.longest - tokeniser.special
@@ -248,13 +252,13 @@ class Reader(BaseReranker):
                 fix="Shorten the query, or use a model that reads longer texts.",
             )
         sequence = tokeniser.single(tokens.ids)
-        return Question(self.encoder.encode_one(sequence), len(sequence[0]))
+        return EncodedQuery(self.encoder.encode_one(sequence), len(sequence[0]))
 
-    def compressed(self, question: Question) -> Record:
+    def compressed(self, question: EncodedQuery) -> Record:
         """Return the record that a query would have as a document."""
         return self._states.compress(question.encoded)
 
-    def _room(self, reading: Reading) -> int:
+    def _room(self, reading: ScoringOptions) -> int:
         return self._window_length(reading.max_length) - self.encoder.tokeniser.special
 
     def _window_length(self, wanted: int | None) -> int:

@@ -24,7 +24,7 @@ TOKEN_BUDGET = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EncodedQuery:
     """A query as the reader sees it; `tokens` counts its special tokens."""
 
     encoded: Encoded
@@ -32,7 +32,7 @@ class Question:
 
 
 def read_records(
-    runtime: Runtime, question: Question, records: Sequence[Record], *, longest: int
+    runtime: Runtime, question: EncodedQuery, records: Sequence[Record], *, longest: int
 ) -> NDArray[np.float64]:
     """Return the logit of each record for the question, shape [records], in input order.
 
@@ -87,7 +87,7 @@ def _padded(records: Sequence[Record], length: int) -> dict[str, NDArray[np.gene
 class Search:
     """A question and the windows of its candidates; `longest` is what the encoder reads."""
 
-    question: Question
+    question: EncodedQuery
     cuts: Mapping[Text, Cut]
     records: Records
     longest: int

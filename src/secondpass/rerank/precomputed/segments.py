@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from secondpass.inference.tokenizer import Tokeniser, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.rerank.precomputed.types import Cut, record_key
-from secondpass.rerank.windowing import Passages, Windows, pieces
+from secondpass.rerank.windowing import PassageAggregation, Windows, pieces
 
 Text = tuple[str, str]
 """Head and body of a document."""
@@ -43,24 +43,31 @@ class Cutter:
     there is a place for them. Safe to use from several threads at once.
     """
 
-    def __init__(self, tokeniser: Tokeniser) -> None:
+    def __init__(self, tokeniser: Tokenizer) -> None:
         self._tokeniser = tokeniser
         self._known: OrderedDict[bytes, Cut] = OrderedDict()
         self._lock = threading.Lock()
 
-    def windows(self, texts: Sequence[Text], *, room: int, passages: Passages) -> list[Windows]:
+    def windows(
+        self, texts: Sequence[Text], *, room: int, passages: PassageAggregation
+    ) -> list[Windows]:
         """Return the windows of each text, of at most `room` tokens and the special ones."""
         return list(self._windows(texts, room, passages))
 
     def _windows(
-        self, texts: Sequence[Text], room: int, passages: Passages
+        self, texts: Sequence[Text], room: int, passages: PassageAggregation
     ) -> Iterator[Windows]:
         for piece in pieces(self._tokeniser, texts, room=room, passages=passages):
             sequences = tuple(map(self._tokeniser.single, piece.ids))
             yield Windows(sequences, piece.unread, piece.spans)
 
     def cut(
-        self, texts: Sequence[Text], *, room: int, passages: Passages, kept: Cuts | None = None
+        self,
+        texts: Sequence[Text],
+        *,
+        room: int,
+        passages: PassageAggregation,
+        kept: Cuts | None = None,
     ) -> list[Cut]:
         """Return the keys of each text's windows; what `kept` lacks is kept there now."""
         names = [cut_name(text, room, passages) for text in texts]
@@ -89,7 +96,7 @@ class Cutter:
         return [cuts[text] for text in texts]
 
     def sequences(
-        self, texts: Sequence[Text], *, room: int, passages: Passages
+        self, texts: Sequence[Text], *, room: int, passages: PassageAggregation
     ) -> dict[bytes, TokenSequence]:
         """Return the windows of all texts by their keys."""
         found = self._windows(texts, room, passages)
@@ -110,7 +117,7 @@ def _kept(named: Mapping[Text, bytes | None], kept: Cuts) -> dict[Text, Cut]:
     return {texts[name]: cut for name, cut in kept.get_cuts(list(texts)).items()}
 
 
-def cut_name(text: Text, room: int, passages: Passages) -> bytes | None:
+def cut_name(text: Text, room: int, passages: PassageAggregation) -> bytes | None:
     """Return what a text's cut is known by; None for a text that is too long to hash."""
     head, body = text
     if len(head) + len(body) > _LONGEST:

@@ -33,7 +33,7 @@ _DAMAGED = DAMAGED | {sqlite3.SQLITE_ERROR}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoreLookup:
     """What was found, by key, and why something that was kept could not be read, if so."""
 
     records: Mapping[bytes, Record] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class StateStore:
         self._damaged = False
         self._lock = threading.Lock()
 
-    def get(self, keys: Sequence[bytes]) -> Kept:
+    def get(self, keys: Sequence[bytes]) -> StoreLookup:
         """Return those records that are kept; never raises for the state of the file."""
         with self._lock:
             try:
@@ -70,7 +70,7 @@ class StateStore:
                 self._disconnect()
                 # A write might not meet the damaged pages: only a new file is sure.
                 self._damaged = self._damaged or error_code(error) in _DAMAGED
-                return Kept(problem=told(self.file, error))
+                return StoreLookup(problem=told(self.file, error))
         records, damaged = {}, 0
         for key, data in rows:
             try:
@@ -78,8 +78,8 @@ class StateStore:
             except (ValueError, TypeError):
                 damaged += 1
         if damaged:
-            return Kept(records, f"{self.file.name} holds {damaged} damaged records")
-        return Kept(records)
+            return StoreLookup(records, f"{self.file.name} holds {damaged} damaged records")
+        return StoreLookup(records)
 
     def put(self, records: Iterable[tuple[bytes, Record]]) -> str | None:
         """Keep records in one step, all or none; return what was wrong, if anything was.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from secondpass.errors import MissingExtraError
 from secondpass.retrieve.loaders.markdown import first_heading
-from secondpass.retrieve.loaders.sandbox import Apart
+from secondpass.retrieve.loaders.sandbox import ConversionSandbox
 from secondpass.types import Document
 
 
@@ -35,5 +35,5 @@ def leave_off() -> None:
 
 
 @cache
-def _apart() -> Apart:
-    return Apart()
+def _apart() -> ConversionSandbox:
+    return ConversionSandbox()

@@ -39,7 +39,7 @@ def until(left_off: threading.Event) -> Iterator[None]:
         _left_off.reset(token)
 
 
-class Apart:
+class ConversionSandbox:
     """Converts one file after the other; safe to use from several threads at once.
 
     The process is started when it is first needed, and again after a file that ended it.

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from secondpass.errors import InputError, ReadError, nearest
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 _PLAIN = ("x-api-key", "x-auth-key", "x-auth-user-service-key", "api-key")
 _SCHEMES = ("bearer", "token")
@@ -80,7 +80,7 @@ class KeyEntry:
     def allow(self, scope: str) -> None:
         """Raise Problem 403 for what this key is not for."""
         if not self.may(scope):
-            raise Problem(403, "scope", f"this key is not for {scope}")
+            raise HttpError(403, "scope", f"this key is not for {scope}")
 
 
 ANYBODY = KeyEntry("", "anybody", ("admin",), "", "")
@@ -163,7 +163,7 @@ class KeyFile:
         """Return the entry of a key; raises Problem 401 for one that there is not."""
         entry = None if key is None else self._find(key)
         if entry is None:
-            raise Problem(401, "no key", "the key is missing or not valid")
+            raise HttpError(401, "no key", "the key is missing or not valid")
         return entry
 
     def _find(self, key: str) -> KeyEntry | None:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from secondpass.server.settings import LOOPBACK
 
 
-class NoStrangers:
+class CrossOriginGuard:
     """Refuses what a page of another site sends through a browser on this machine.
 
     Such a page can make its own name mean 127.0.0.1 (DNS rebinding), which shows in the

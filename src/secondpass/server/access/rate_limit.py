@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 _MINUTE = 60.0
 
@@ -32,7 +32,7 @@ class RateLimits:
             if left < 1:
                 self._buckets[key] = (left, now)
                 wait = (1 - left) * _MINUTE / per_minute
-                raise Problem(
+                raise HttpError(
                     429,
                     "rate",
                     f"this key may ask {per_minute} times a minute",

@@ -13,13 +13,13 @@ import h11
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 MOST_HEADERS = 65_536
 """Bytes of a request's line and headers."""
 
 
-class Hurried(H11Protocol):
+class HeaderTimeoutProtocol(H11Protocol):
     """Speaks HTTP as uvicorn does, with a limit on slow headers, which uvicorn has not.
 
     A client that opens connections and sends a byte now and then would else keep them all
@@ -75,16 +75,16 @@ class Hurried(H11Protocol):
             self.transport.close()
 
 
-def hurried(limit: float) -> type[Hurried]:
+def hurried(limit: float) -> type[HeaderTimeoutProtocol]:
     """Return the protocol for a limit in seconds."""
 
-    class Limited(Hurried):
+    class Limited(HeaderTimeoutProtocol):
         seconds = limit
 
     return Limited
 
 
-class Timely:
+class BodyTimeout:
     """Ends the reading of a body with Problem 408 when it has taken too long.
 
     For whoever reads it: dialects say so in their own words. `seconds` is for the whole body,
@@ -110,7 +110,7 @@ class Timely:
                     message = await receive()
             except TimeoutError:
                 told = f"the body did not arrive within {self._seconds:g} seconds"
-                raise Problem(408, "too slow", told) from None
+                raise HttpError(408, "too slow", told) from None
             more = message.get("more_body", False)
             return message
 

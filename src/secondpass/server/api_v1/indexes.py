@@ -10,8 +10,8 @@ from pydantic import Field
 
 from secondpass.server.api_v1.router import Asking, router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
-from secondpass.server.index_catalog import SERVED, Collection, Place
-from secondpass.server.request_handler import Answering
+from secondpass.server.index_catalog import SERVED, IndexKey, ServedIndex
+from secondpass.server.request_handler import RequestHandler
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Deleted:
     deleted: int
 
 
-def reading(answering: Answering) -> APIRouter:
+def reading(answering: RequestHandler) -> APIRouter:
     """Return the routes that change nothing."""
     routes = router(answering, "indexes", "search")
 
@@ -98,7 +98,7 @@ def reading(answering: Answering) -> APIRouter:
     return routes
 
 
-def writing(answering: Answering) -> APIRouter:
+def writing(answering: RequestHandler) -> APIRouter:
     """Return the routes that make, fill, empty and remove."""
     routes = router(answering, "indexes", "write")
     patience = answering.service.settings.write_timeout
@@ -106,7 +106,7 @@ def writing(answering: Answering) -> APIRouter:
     @routes.post("/indexes", response_model=IndexAbout, status_code=201)
     async def create(body: IndexBody, asking: Asking) -> object:
         """Make an index."""
-        place = Place(asking.caller.tenant, SERVED, body.name)
+        place = IndexKey(asking.caller.tenant, SERVED, body.name)
         made = {
             "language": body.language,
             "chunk_tokens": body.chunk_tokens,
@@ -168,5 +168,5 @@ def writing(answering: Answering) -> APIRouter:
     return routes
 
 
-def _about(collection: Collection) -> IndexAbout:
+def _about(collection: ServedIndex) -> IndexAbout:
     return IndexAbout(collection.place.label, collection.index.count())

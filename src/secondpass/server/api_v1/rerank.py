@@ -19,7 +19,7 @@ from secondpass.server.api_v1.schemas import (
     Share,
     ranking,
 )
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_handler import RequestHandler
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ModelList:
     models: list[str]
 
 
-def reranking(answering: Answering) -> APIRouter:
+def reranking(answering: RequestHandler) -> APIRouter:
     """Return the routes."""
     routes = router(answering, "rerank", "rerank")
 

@@ -16,15 +16,15 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from secondpass.server.api_v1.responses import Failure
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Reply, as_json, read_bytes
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
 
-def router(answering: Answering, tag: str, scope: str) -> APIRouter:
+def router(answering: RequestHandler, tag: str, scope: str) -> APIRouter:
     """Return a router whose routes are for callers with this scope."""
 
     class Route(APIRoute):
@@ -43,11 +43,11 @@ def router(answering: Answering, tag: str, scope: str) -> APIRouter:
 
 
 def _handler(
-    answering: Answering,
+    answering: RequestHandler,
     inner: Callable[[Request], Coroutine[Any, Any, Response]],
     scope: str,
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def work(exchange: Exchange) -> Response:
+    async def work(exchange: RequestContext) -> Response:
         request = exchange.request
         # Before anything is said of the body.
         exchange.caller = answering.check(request, scope)
@@ -63,10 +63,10 @@ def _handler(
         except RequestValidationError as error:
             raise invalid(_told(error)) from error
         except HTTPException as error:
-            raise Problem(error.status_code, "invalid", "the body is not JSON") from error
+            raise HttpError(error.status_code, "invalid", "the body is not JSON") from error
 
     async def handle(request: Request) -> Response:
-        return await answering.answer(Exchange(request, "native", _fail), work)
+        return await answering.answer(RequestContext(request, "native", _fail), work)
 
     return handle
 
@@ -81,7 +81,7 @@ def _again(content: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _fail(problem: Problem, request: str) -> dict[str, Any]:
+def _fail(problem: HttpError, request: str) -> dict[str, Any]:
     return asdict(Failure(problem.kind, problem.message, request))
 
 
@@ -95,10 +95,10 @@ def _where(location: tuple[Any, ...]) -> str:
     return ".".join(map(str, location[1:])) or "the body"
 
 
-def _exchange(request: Request) -> Exchange:
-    found: Exchange = request.state.exchange
+def _exchange(request: Request) -> RequestContext:
+    found: RequestContext = request.state.exchange
     return found
 
 
-Asking = Annotated[Exchange, Depends(_exchange)]
+Asking = Annotated[RequestContext, Depends(_exchange)]
 """The exchange, as an argument of a route."""

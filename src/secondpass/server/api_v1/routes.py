@@ -7,10 +7,10 @@ from fastapi import APIRouter
 from secondpass.server.api_v1 import indexes
 from secondpass.server.api_v1.rerank import reranking
 from secondpass.server.api_v1.search import searching
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_handler import RequestHandler
 
 
-def native(answering: Answering) -> list[APIRouter]:
+def native(answering: RequestHandler) -> list[APIRouter]:
     """Return the routers."""
     return [
         reranking(answering),

@@ -20,7 +20,7 @@ from secondpass.server.api_v1.schemas import (
     Share,
     ranking,
 )
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_handler import RequestHandler
 
 
 @dataclass
@@ -97,7 +97,7 @@ class FullAnswer:
     timings: dict[str, float]
 
 
-def searching(answering: Answering) -> APIRouter:
+def searching(answering: RequestHandler) -> APIRouter:
     """Return the routes."""
     routes = router(answering, "search", "search")
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from secondpass.server.cloudflare.chat import write
-from secondpass.server.cloudflare.context import Call, Hub
+from secondpass.server.cloudflare.context import AppContext, CloudflareCall
 from secondpass.server.cloudflare.filters import read_legacy_filter
 from secondpass.server.cloudflare.responses import fail, ok
 from secondpass.server.cloudflare.schemas import (
@@ -23,10 +23,15 @@ from secondpass.server.cloudflare.schemas import (
     Text,
 )
 from secondpass.server.cloudflare.search_plan import Question, target_of
-from secondpass.server.cloudflare.search_request import Request, Searched, rewritten, searched
+from secondpass.server.cloudflare.search_request import (
+    SearchCall,
+    SearchOutcome,
+    rewritten,
+    searched,
+)
 from secondpass.server.http_errors import invalid
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 from secondpass.server.streaming import data, event_stream, pieces
 
 
@@ -55,14 +60,14 @@ _FORM = Form(_Body)
 _Whole = Annotated[int, Field(ge=0)]
 
 
-def search(call: Call) -> Any:
+def search(call: CloudflareCall) -> Any:
     """Return the chunks for a query."""
     sent = _read(call.body)
     request = _request(call, sent)
     return ok(_page(request, searched(call.hub, request)))
 
 
-def sync(call: Call) -> Any:
+def sync(call: CloudflareCall) -> Any:
     """Begin a job that indexes again what failed or is outdated."""
     instance = call.instance
     number = instance.jobs.create(None, everything=False)
@@ -70,11 +75,11 @@ def sync(call: Call) -> Any:
     return ok({"job_id": number})
 
 
-def answer_work(answering: Answering, hub: Hub) -> Work:
+def answer_work(answering: RequestHandler, hub: AppContext) -> Work:
     """Return what answers a query, whole or as a stream of nothing but text."""
 
-    async def work(exchange: Exchange) -> Any:
-        call = Call(hub, exchange, (await answering.body(exchange)).found)
+    async def work(exchange: RequestContext) -> Any:
+        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
         timeout = answering.service.settings.write_timeout
         if call.body.get("stream") is not True:
             return await answering.done(
@@ -86,7 +91,7 @@ def answer_work(answering: Answering, hub: Hub) -> Work:
     return work
 
 
-def _whole(call: Call) -> Any:
+def _whole(call: CloudflareCall) -> Any:
     request = _request(call, _read(call.body))
     found = searched(call.hub, request)
     written = write(call.hub, request, found)
@@ -95,7 +100,7 @@ def _whole(call: Call) -> Any:
     return ok({**_page(request, found), "response": written.text})
 
 
-def _frames(call: Call) -> Iterator[str]:
+def _frames(call: CloudflareCall) -> Iterator[str]:
     request = _request(call, _read(call.body))
     written = write(call.hub, request, searched(call.hub, request))
     for piece in written.pieces:
@@ -110,7 +115,7 @@ def _read(body: Mapping[str, Any]) -> _Body:
     return sent
 
 
-def _request(call: Call, sent: _Body) -> Request:
+def _request(call: CloudflareCall, sent: _Body) -> SearchCall:
     instance = call.instance
     conditions = None
     if "filters" in sent:
@@ -129,10 +134,10 @@ def _request(call: Call, sent: _Body) -> Request:
         own = instance.settings.get("system_prompt_rewrite_query")
         query = Question(rewritten(call.hub.llm, query, own), system=query.system)
     target = target_of(instance, options, conditions)
-    return Request([instance], query, options, targets=[target], model=sent.get("model", ""))
+    return SearchCall([instance], query, options, targets=[target], model=sent.get("model", ""))
 
 
-def _page(request: Request, found: Searched) -> dict[str, Any]:
+def _page(request: SearchCall, found: SearchOutcome) -> dict[str, Any]:
     return {
         "object": "vector_store.search_results.page",
         "search_query": found.query,

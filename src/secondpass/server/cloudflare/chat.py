@@ -17,10 +17,10 @@ from secondpass.answer.prompt import assemble
 from secondpass.answer.query_rewriting import ANSWER
 from secondpass.index.composition import unranked
 from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
-from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.search_request import (
-    Request,
-    Searched,
+    SearchCall,
+    SearchOutcome,
     conversation,
     found_errors,
     searched,
@@ -64,7 +64,7 @@ class _Chosen:
         return unranked(query, candidates[:top_k], ScoreKind.RANK, True)
 
 
-def write(hub: Hub, request: Request, found: Searched) -> Written:
+def write(hub: AppContext, request: SearchCall, found: SearchOutcome) -> Written:
     """Begin an answer; without a language model it is sentences of the chunks.
 
     Chunks that do not fit, or say what a better one says, are left out. Taking the pieces
@@ -110,7 +110,7 @@ def write(hub: Hub, request: Request, found: Searched) -> Written:
     return written
 
 
-def _prompt(request: Request) -> PromptTemplate:
+def _prompt(request: SearchCall) -> PromptTemplate:
     own = request.settings.get("system_prompt_ai_search")
     system = own if request.question.system is None else request.question.system
     said = conversation(request.question)
@@ -135,7 +135,7 @@ class Chat:
     `cache` says how it came about: HIT, MISS, or None where nothing is kept.
     """
 
-    def __init__(self, hub: Hub, request: Request) -> None:
+    def __init__(self, hub: AppContext, request: SearchCall) -> None:
         self._hub, self._request = hub, request
         self._id, self._created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         self._asked = request.cached(_KIND)
@@ -206,7 +206,7 @@ class Chat:
             self._hub.cache.put(self._asked, {n: getattr(written, n) for n in names})
 
 
-def _usage(request: Request, written: Written) -> dict[str, int]:
+def _usage(request: SearchCall, written: Written) -> dict[str, int]:
     """Return the tokens, those of the answer by its length: a model tells their sum."""
     completion = max(1, len(written.text) // 4)
     prompt = max(written.tokens - completion, len(request.question.text) // 4, 1)

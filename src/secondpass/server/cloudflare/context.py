@@ -27,7 +27,7 @@ from secondpass.server.cloudflare.items import Item
 from secondpass.server.cloudflare.namespaces import (
     DEFAULT,
     RECORD,
-    NamespaceBook,
+    NamespaceRegistry,
     check_name,
     namespace_of,
     new_endpoint,
@@ -37,29 +37,29 @@ from secondpass.server.cloudflare.public_access import Endpoints, Rates
 from secondpass.server.cloudflare.responses import exists, listed, missing, now
 from secondpass.server.cloudflare.schemas import InstanceForm, whole
 from secondpass.server.cloudflare.search_cache import SimilarityCache
-from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import Collections, Place
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.http_errors import HttpError
+from secondpass.server.index_catalog import IndexCatalog, IndexKey
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 
 _log = logging.getLogger("secondpass.server")
 
 
-class Hub:
+class AppContext:
     """What all endpoints of this dialect share. Safe to use from several threads at once."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: RequestHandler) -> None:
         self.answering = answering
-        self.book = NamespaceBook(answering.service.settings.data)
+        self.book = NamespaceRegistry(answering.service.settings.data)
         self.worker = Worker()
         self.cache = SimilarityCache()
         self.rates = Rates()
         self.endpoints = Endpoints(self.book, self.everywhere)
-        self._known: dict[Place, Instance] = {}
+        self._known: dict[IndexKey, Instance] = {}
         self._lock = threading.RLock()
 
     @property
-    def collections(self) -> Collections:
+    def collections(self) -> IndexCatalog:
         """The server's collections; raises Problem where there are none."""
         return self.answering.service.collections
 
@@ -93,7 +93,7 @@ class Hub:
                 return self._known[where]
             try:
                 collection = self.collections.get(where)
-            except Problem as problem:
+            except HttpError as problem:
                 if problem.status == 404 and problem.kind == "not found":
                     raise missing(f"instance {name!r}") from None
                 raise
@@ -110,12 +110,14 @@ class Hub:
             if isinstance(found.about.get(RECORD), dict)
         ]
 
-    def create(self, exchange: Exchange, namespace: str, found: Mapping[str, Any]) -> Instance:
+    def create(
+        self, exchange: RequestContext, namespace: str, found: Mapping[str, Any]
+    ) -> Instance:
         """Make an instance; raises Problem: 400, 404 without the namespace, or 409."""
         caller = exchange.caller
         self.book.get(caller.tenant, namespace)
         if not isinstance(found.get("id"), str):
-            raise Problem(400, "invalid", "id is missing, or is no string")
+            raise HttpError(400, "invalid", "id is missing, or is no string")
         name = check_name("id", found["id"])
         settings = created(found)
         settings.pop("id", None)
@@ -132,7 +134,7 @@ class Hub:
         with self._lock:
             try:
                 self.collections.create(where, {"index": _index(settings), RECORD: record})
-            except Problem as problem:
+            except HttpError as problem:
                 if problem.status == 409:
                     raise exists(f"instance {name!r}") from None
                 raise
@@ -140,7 +142,9 @@ class Hub:
         self.endpoints.note(made)
         return made
 
-    def update(self, exchange: Exchange, instance: Instance, found: Mapping[str, Any]) -> None:
+    def update(
+        self, exchange: RequestContext, instance: Instance, found: Mapping[str, Any]
+    ) -> None:
         """Change the settings of an instance; raises Problem (400).
 
         Where they say how files are cut, all are indexed again; until then the old chunks
@@ -201,7 +205,7 @@ class Hub:
                 continue
             try:
                 yield self.instance(tenant, namespace, folder.name)
-            except Problem:
+            except HttpError:
                 continue
             except SecondpassError as error:
                 _log.error("instance %s cannot be opened: %s", folder.name, error)
@@ -222,7 +226,7 @@ def _endpoint(before: str | None, settings: InstanceForm) -> str | None:
     return new_endpoint() if enabled and before is None else before
 
 
-Answer = Callable[["Call"], Any]
+Answer = Callable[["CloudflareCall"], Any]
 """What answers a call, in a thread: it may block."""
 DIALECT = "cloudflare"
 _PER_PAGE = 20
@@ -230,11 +234,11 @@ _MOST_PER_PAGE = 100
 
 
 @dataclass(slots=True)
-class Call:
+class CloudflareCall:
     """One request; what its properties look up blocks, and raises Problem (404)."""
 
-    hub: Hub
-    exchange: Exchange
+    hub: AppContext
+    exchange: RequestContext
     body: Mapping[str, Any] = field(default_factory=dict)
     _instance: Instance | None = None
 
@@ -299,15 +303,15 @@ class Call:
 
 
 def work_of(
-    answering: Answering, hub: Hub, answer: Answer, *, reads: bool, writes: bool
+    answering: RequestHandler, hub: AppContext, answer: Answer, *, reads: bool, writes: bool
 ) -> Work:
     """Return what answers exchanges by a function that blocks.
 
     `reads`: whether the body is one of JSON; `writes`: whether it may take long.
     """
 
-    async def work(exchange: Exchange) -> Any:
-        call = Call(hub, exchange)
+    async def work(exchange: RequestContext) -> Any:
+        call = CloudflareCall(hub, exchange)
         if reads:
             call.body = (await answering.body(exchange)).found
         timeout = answering.service.settings.write_timeout if writes else None

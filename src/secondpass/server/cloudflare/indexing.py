@@ -24,8 +24,8 @@ from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.instance_settings import chunking
 from secondpass.server.cloudflare.items import Item, is_packed
 from secondpass.server.cloudflare.jobs import MOST_ATTEMPTS
-from secondpass.server.http_errors import Problem
-from secondpass.server.scheduler.queue import GoneError, OverloadedError
+from secondpass.server.http_errors import HttpError
+from secondpass.server.scheduler.queue import ClientDisconnectedError, OverloadedError
 from secondpass.server.scheduler.scheduled_models import Ticket, while_wanted, with_ticket
 from secondpass.types import Document
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> list[Document]:
 
     try:
         return while_wanted(read)
-    except GoneError:
+    except ClientDisconnectedError:
         left_off.set()
         office.leave_off()
         raise
@@ -132,7 +132,7 @@ def index_item(instance: Instance, item: Item) -> None:
             _take_out(instance, item)
             return
         outcome = _outcome(instance, item)
-    except (OverloadedError, GoneError):
+    except (OverloadedError, ClientDisconnectedError):
         instance.work.give_back(item)
         raise
     milliseconds = round((time.perf_counter() - started) * 1000)
@@ -183,7 +183,7 @@ def _outcome(instance: Instance, item: Item) -> _Outcome:
         return _Outcome("error", None, item.chunks, why, "interrupted")
     try:
         return _indexed(instance, item)
-    except (OverloadedError, GoneError):
+    except (OverloadedError, ClientDisconnectedError):
         raise
     except (ReadError, MissingExtraError) as error:
         # What the index holds is of the file that was there before.
@@ -291,9 +291,9 @@ class Worker:
             except OverloadedError as error:
                 self._pause(error.retry_after)
                 self.wake(instance)
-            except GoneError:
+            except ClientDisconnectedError:
                 self.wake(instance)
-            except (SecondpassError, Problem) as error:
+            except (SecondpassError, HttpError) as error:
                 if not instance.gone:
                     _log.error("instance %s is not indexed: %s", instance.name, error)
             except Exception:  # noqa: BLE001 - the other instances must go on

@@ -18,8 +18,8 @@ from secondpass.server.cloudflare.jobs import Jobs, Work
 from secondpass.server.cloudflare.namespaces import RECORD
 from secondpass.server.cloudflare.responses import iso, missing
 from secondpass.server.cloudflare.schemas import InstanceForm
-from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import Collection
+from secondpass.server.http_errors import HttpError
+from secondpass.server.index_catalog import ServedIndex
 
 ENGINE = 3
 
@@ -31,7 +31,7 @@ class Instance:
     `leaving` then. `stamp` changes whenever a search might find something else than before.
     """
 
-    def __init__(self, collection: Collection, namespace: str) -> None:
+    def __init__(self, collection: ServedIndex, namespace: str) -> None:
         self.collection, self.namespace = collection, namespace
         self.name = collection.place.name
         self.database = Database(collection.folder)
@@ -159,7 +159,7 @@ def _finish(futures: Iterable[Future[None]]) -> None:
             future.set_result(None)
 
 
-def check_there(collection: Collection) -> None:
+def check_there(collection: ServedIndex) -> None:
     """Raise Problem (404) for a collection that is none of this dialect."""
     if not isinstance(collection.about.get(RECORD), dict):
-        raise Problem(404, "not found", f"there is no instance {collection.place.name!r}")
+        raise HttpError(404, "not found", f"there is no instance {collection.place.name!r}")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.cloudflare.context import Call
+from secondpass.server.cloudflare.context import CloudflareCall
 from secondpass.server.cloudflare.items import STATUSES
 from secondpass.server.cloudflare.responses import iso, ok
 from secondpass.server.http_errors import invalid
 
 
-def create(call: Call) -> Any:
+def create(call: CloudflareCall) -> Any:
     """Make an instance."""
     return ok(call.hub.create(call.exchange, call.namespace, call.body).shown())
 
 
-def list_them(call: Call) -> Any:
+def list_them(call: CloudflareCall) -> Any:
     """Return a page of the instances of a namespace, the newest first."""
     query = call.query
     namespace = call.namespace
@@ -33,19 +33,19 @@ def list_them(call: Call) -> Any:
     return {**paged, "result": [instance.shown() for instance in paged["result"]]}
 
 
-def get(call: Call) -> Any:
+def get(call: CloudflareCall) -> Any:
     """Return one instance."""
     return ok(call.instance.shown())
 
 
-def update(call: Call) -> Any:
+def update(call: CloudflareCall) -> Any:
     """Change the settings that are sent."""
     instance = call.instance
     call.hub.update(call.exchange, instance, call.body)
     return ok(instance.shown())
 
 
-def delete(call: Call) -> Any:
+def delete(call: CloudflareCall) -> Any:
     """Remove an instance with all its files, and return what it was."""
     instance = call.instance
     shown = instance.shown()
@@ -53,7 +53,7 @@ def delete(call: Call) -> Any:
     return ok(shown)
 
 
-def stats(call: Call) -> Any:
+def stats(call: CloudflareCall) -> Any:
     """Return how many files have which status, and what the index holds."""
     instance = call.instance
     counts = instance.items.counts()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from secondpass.server.cloudflare.context import Call
+from secondpass.server.cloudflare.context import CloudflareCall
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.filters import Condition, Field, holds, read_filter
 from secondpass.server.cloudflare.indexing import chunks_of
@@ -75,7 +75,7 @@ _MOST_CHUNKS = 1000
 _MOST_ENTRIES = 100
 
 
-def list_them(call: Call) -> Any:
+def list_them(call: CloudflareCall) -> Any:
     """Return a page of the files of an instance."""
     instance = call.instance
     fields, query = instance.fields, call.query
@@ -111,12 +111,12 @@ def _wanted(query: Mapping[str, str], fields: dict[str, Field]) -> Wanted:
     )
 
 
-def get(call: Call) -> Any:
+def get(call: CloudflareCall) -> Any:
     """Return one file."""
     return ok(call.item(call.instance).shown(call.namespace))
 
 
-def delete(call: Call) -> Any:
+def delete(call: CloudflareCall) -> Any:
     """Take a file out; from now on no search finds it."""
     instance = call.instance
     item = call.item(instance)
@@ -126,7 +126,7 @@ def delete(call: Call) -> Any:
     return ok({"key": item.key})
 
 
-def chunks(call: Call) -> Any:
+def chunks(call: CloudflareCall) -> Any:
     """Return the chunks of a file that the index holds."""
     instance = call.instance
     item = call.item(instance)
@@ -142,7 +142,7 @@ def chunks(call: Call) -> Any:
     return ok([{"id": chunk.id, "text": chunk.text, "item": shown} for chunk in found])
 
 
-def logs(call: Call) -> Any:
+def logs(call: CloudflareCall) -> Any:
     """Return what happened to a file, the latest first; the cursor leads to what was before."""
     instance = call.instance
     item = call.item(instance)
@@ -156,7 +156,7 @@ def logs(call: Call) -> Any:
     return {**ok(rows), "result_info": info}
 
 
-def download(call: Call) -> Any:
+def download(call: CloudflareCall) -> Any:
     """Return the file as it was uploaded."""
     instance = call.instance
     item = call.item(instance)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from secondpass.server.cloudflare.context import Call
+from secondpass.server.cloudflare.context import CloudflareCall
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.responses import listed, missing, ok
 from secondpass.server.cloudflare.schemas import Form
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 
 
 class _New(TypedDict, total=False):
@@ -25,7 +25,7 @@ class _Change(TypedDict, total=False):
 _NEW, _CHANGE = Form(_New), Form(_Change)
 
 
-def create(call: Call) -> Any:
+def create(call: CloudflareCall) -> Any:
     """Begin a job: files that failed or are outdated are indexed again."""
     instance = call.instance
     number = instance.jobs.create(_NEW.read(call.body).get("description"), everything=False)
@@ -33,19 +33,19 @@ def create(call: Call) -> Any:
     return ok(_job(instance, number))
 
 
-def list_them(call: Call) -> Any:
+def list_them(call: CloudflareCall) -> Any:
     """Return a page of the jobs, the newest first."""
     page, size = call.page()
     rows, total = call.instance.jobs.listed(start=(page - 1) * size, count=size)
     return listed(rows, page=page, per_page=size, total=total)
 
 
-def get(call: Call) -> Any:
+def get(call: CloudflareCall) -> Any:
     """Return one job."""
     return ok(_job(call.instance, call.named("job") or ""))
 
 
-def update(call: Call) -> Any:
+def update(call: CloudflareCall) -> Any:
     """End a job; the file that is under way is finished."""
     if "action" not in _CHANGE.read(call.body):
         raise invalid("action is missing: it must be cancel")
@@ -55,7 +55,7 @@ def update(call: Call) -> Any:
     return ok(_job(instance, number))
 
 
-def logs(call: Call) -> Any:
+def logs(call: CloudflareCall) -> Any:
     """Return a page of what a job has noted."""
     instance, number = call.instance, call.named("job") or ""
     _job(instance, number)
@@ -71,14 +71,14 @@ def _job(instance: Instance, number: str) -> dict[str, Any]:
     return found
 
 
-def list_tokens(call: Call) -> Any:
+def list_tokens(call: CloudflareCall) -> Any:
     """Return no tokens: nothing here needs one to read its data."""
     return call.paged([])
 
 
-def refuse_token(call: Call) -> Any:
+def refuse_token(call: CloudflareCall) -> Any:
     """Raise Problem: 404 for a token, 400 for making one."""
     name = call.named("token")
     if name is not None:
         raise missing(f"token {name!r}")
-    raise Problem(400, "invalid", "service tokens are not needed here, so none are made")
+    raise HttpError(400, "invalid", "service tokens are not needed here, so none are made")

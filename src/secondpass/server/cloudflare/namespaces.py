@@ -15,8 +15,8 @@ from typing import Any
 from secondpass.errors import ReadError
 from secondpass.retrieve.settings import write_json
 from secondpass.server.cloudflare.responses import exists, iso, missing, now
-from secondpass.server.http_errors import Problem, invalid
-from secondpass.server.index_catalog import Place
+from secondpass.server.http_errors import HttpError, invalid
+from secondpass.server.index_catalog import IndexKey
 
 DEFAULT = "default"
 """The namespace that everybody has."""
@@ -37,9 +37,9 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
-def place(tenant: str, namespace: str, name: str) -> Place:
+def place(tenant: str, namespace: str, name: str) -> IndexKey:
     """Return where the collection of an instance is."""
-    return Place(tenant, _PREFIX + namespace, name)
+    return IndexKey(tenant, _PREFIX + namespace, name)
 
 
 def namespace_of(folder: str) -> str | None:
@@ -54,7 +54,7 @@ _MOST = 1000
 Record = dict[str, Any]
 
 
-class NamespaceBook:
+class NamespaceRegistry:
     """A file of namespaces for each tenant, in the folder of what clients make.
 
     Everybody has the namespace "default". Safe to use from several threads at once.
@@ -91,7 +91,7 @@ class NamespaceBook:
             if name in known:
                 raise exists(f"namespace {name!r}")
             if len(known) >= _MOST:
-                raise Problem(400, "invalid", f"there are {_MOST:,} namespaces already")
+                raise HttpError(400, "invalid", f"there are {_MOST:,} namespaces already")
             made = {**_new(name, now()), **said}
             return self._keep(tenant, made)
 
@@ -124,7 +124,7 @@ class NamespaceBook:
     def _write(self, tenant: str, records: dict[str, Record]) -> None:
         file = self._file(tenant)
         if file is None:
-            raise Problem(403, "read only", "this server was started without --data")
+            raise HttpError(403, "read only", "this server was started without --data")
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, records)
         self._read[tenant] = records

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.namespaces import NamespaceBook
-from secondpass.server.cloudflare.responses import Coded
+from secondpass.server.cloudflare.namespaces import NamespaceRegistry
+from secondpass.server.cloudflare.responses import ErrorCode
 from secondpass.server.cloudflare.schemas import PublicEndpoint, RateLimit
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 _NOT_FOUND = 60013
 
@@ -40,7 +40,7 @@ class Endpoints:
     """
 
     def __init__(
-        self, book: NamespaceBook, everywhere: Callable[[], Iterator[Instance]]
+        self, book: NamespaceRegistry, everywhere: Callable[[], Iterator[Instance]]
     ) -> None:
         self._book, self._everywhere = book, everywhere
         self._instances: dict[str, Instance] | None = None
@@ -97,9 +97,9 @@ class Endpoints:
             return dict(self._instances)
 
 
-def not_found() -> Coded:
+def not_found() -> ErrorCode:
     """Return the same problem whatever is not there, so that nobody learns what is."""
-    return Coded(404, _NOT_FOUND, "ai_search_not_found")
+    return ErrorCode(404, _NOT_FOUND, "ai_search_not_found")
 
 
 def _only(found: list[Endpoint]) -> Endpoint:
@@ -139,7 +139,7 @@ class Rates:
             wait = self._slid(window, now, most, period) if sliding else None
             wait = wait if sliding else self._fixed(window, now, most, period)
         if wait is not None:
-            raise Problem(429, "rate", "too many requests", retry_after=wait)
+            raise HttpError(429, "rate", "too many requests", retry_after=wait)
 
     def _fixed(self, window: _Window, now: float, most: int, period: float) -> float | None:
         if not window.count or now >= window.start + period:

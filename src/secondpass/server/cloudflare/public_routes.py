@@ -9,14 +9,14 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from secondpass.server.cloudflare.chat import Chat
-from secondpass.server.cloudflare.context import DIALECT, Hub
+from secondpass.server.cloudflare.context import DIALECT, AppContext
 from secondpass.server.cloudflare.public_access import Endpoint, not_found
 from secondpass.server.cloudflare.responses import fail
 from secondpass.server.cloudflare.search_plan import question_of
-from secondpass.server.cloudflare.search_request import Request
+from secondpass.server.cloudflare.search_request import SearchCall
 from secondpass.server.cloudflare.search_routes import answer_chat, read, search, several
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 
 Kind = Literal["search", "chat_completions"]
 _ENDPOINT = "cloudflare_endpoint"
@@ -29,10 +29,10 @@ class Public:
     one of the host in the request, see `Endpoints.of_host`.
     """
 
-    def __init__(self, answering: Answering, hub: Hub) -> None:
+    def __init__(self, answering: RequestHandler, hub: AppContext) -> None:
         self._answering, self._hub = answering, hub
 
-    async def search(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
+    async def search(self, exchange: RequestContext, body: Mapping[str, Any]) -> Response:
         """Return the chunks for a question; `body` is the JSON object that was sent."""
         endpoint = await self._endpoint(exchange, "search")
 
@@ -41,7 +41,7 @@ class Public:
 
         return _open(await self._answering.done(exchange, found), endpoint, exchange.request)
 
-    async def chat(self, exchange: Exchange, body: Mapping[str, Any]) -> Response:
+    async def chat(self, exchange: RequestContext, body: Mapping[str, Any]) -> Response:
         """Return an answer to a question, whole or as a stream."""
         endpoint = await self._endpoint(exchange, "chat_completions")
 
@@ -56,20 +56,22 @@ class Public:
         """Return what answers a path of this dialect's own."""
         answer = self.search if kind == "search" else self.chat
 
-        async def work(exchange: Exchange) -> Any:
+        async def work(exchange: RequestContext) -> Any:
             if exchange.request.method == "OPTIONS":
                 return await self._preflight(exchange, kind)
             return await answer(exchange, (await self._answering.body(exchange)).found)
 
         async def handle(request: HttpRequest) -> Response:
-            response = await self._answering.answer(Exchange(request, DIALECT, fail), work)
+            response = await self._answering.answer(
+                RequestContext(request, DIALECT, fail), work
+            )
             endpoint = getattr(request.state, _ENDPOINT, None)
             # A page must be able to read why it got no answer.
             return response if endpoint is None else _open(response, endpoint, request)
 
         return handle
 
-    async def _preflight(self, exchange: Exchange, kind: Kind) -> Response:
+    async def _preflight(self, exchange: RequestContext, kind: Kind) -> Response:
         endpoint = await self._endpoint(exchange, kind, count=False)
         response = _open(Response(status_code=204), endpoint, exchange.request)
         response.headers["access-control-allow-methods"] = "POST, OPTIONS"
@@ -78,7 +80,7 @@ class Public:
         return response
 
     async def _endpoint(
-        self, exchange: Exchange, kind: Kind, *, count: bool = True
+        self, exchange: RequestContext, kind: Kind, *, count: bool = True
     ) -> Endpoint:
         number = exchange.request.path_params.get("endpoint")
         host = exchange.request.headers.get("host", "")
@@ -97,14 +99,16 @@ class Public:
             self._hub.rates.take(found.id, found.params.get("rate_limit", {}))
         return found
 
-    def _request(self, endpoint: Endpoint, body: Mapping[str, Any], *, chat: bool) -> Request:
+    def _request(
+        self, endpoint: Endpoint, body: Mapping[str, Any], *, chat: bool
+    ) -> SearchCall:
         sent = read(body)
         tenant, namespace = endpoint.tenant, endpoint.namespace
         if not endpoint.several:
             instance = self._hub.instance(tenant, namespace, endpoint.instances[0])
             question = question_of(sent, messages_needed=chat)
             options = sent.get("ai_search_options", {})
-            return Request([instance], question, options, model=sent.get("model", ""))
+            return SearchCall([instance], question, options, model=sent.get("model", ""))
         names = sent.get("ai_search_options", {}).get("instance_ids", endpoint.instances)
         if not names or not set(names) <= set(endpoint.instances):
             raise not_found()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secondpass.inference.tokenizer import clean
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 _CODES: Mapping[str, int] = {
     "invalid": 7001,
@@ -31,7 +31,7 @@ _CODES: Mapping[str, int] = {
 _OTHER = 7000
 
 
-class Coded(Problem):
+class ErrorCode(HttpError):
     """A problem whose number the service has published."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
@@ -39,7 +39,7 @@ class Coded(Problem):
         self.code = code
 
 
-class Final(Problem):
+class Final(HttpError):
     """A problem that sending the request again does not mend, and that says so."""
 
     @property
@@ -48,14 +48,14 @@ class Final(Problem):
         return {**super().headers, "x-should-retry": "false"}
 
 
-def exists(what: str) -> Problem:
+def exists(what: str) -> HttpError:
     """Return the problem of a name that is taken."""
     return Final(409, "exists", f"{what} is there already")
 
 
-def missing(what: str) -> Problem:
+def missing(what: str) -> HttpError:
     """Return the problem of a name that nothing has."""
-    return Problem(404, "not found", f"there is no {what}")
+    return HttpError(404, "not found", f"there is no {what}")
 
 
 def ok(result: Any) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def listed(rows: Sequence[Any], *, page: int, per_page: int, total: int) -> dict
     return {**ok(list(rows)), "result_info": counts}
 
 
-def fail(problem: Problem, request: str) -> dict[str, Any]:
+def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return what a request without an answer gets; `request` is its id."""
-    code = problem.code if isinstance(problem, Coded) else _CODES.get(problem.kind, _OTHER)
+    code = problem.code if isinstance(problem, ErrorCode) else _CODES.get(problem.kind, _OTHER)
     error = {"code": code, "message": clean(problem.message)}
     return {"success": False, "errors": [error], "messages": [], "result": None}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RetrievedChunk:
     """A chunk with what it was found by; `score` is from 0 to 1.
 
     `vector` is a similarity from 0 to 1, `keyword` a BM25 sum; ranks count from 1. What one
@@ -86,7 +86,7 @@ class _Halves:
     embedding: Embedding | None
 
 
-def retrieve(target: Target, query: str, *, partial: bool) -> list[Found]:
+def retrieve(target: Target, query: str, *, partial: bool) -> list[RetrievedChunk]:
     """Return up to 50 chunks of each half, in no order, without those of deleted files.
 
     With `partial`, one half will do where the other fails.
@@ -95,13 +95,13 @@ def retrieve(target: Target, query: str, *, partial: bool) -> list[Found]:
     with instance.present():
         index = instance.index()
         halves = _halves(target, index, query, partial)
-        found: dict[str, Found] = {}
+        found: dict[str, RetrievedChunk] = {}
         items = instance.items.by_ids(
             list({str(h.document.metadata[ITEM]) for h in (*halves.near, *halves.worded)})
         )
     for hit, rank in _ranked(halves.near, items):
         item = items[hit.document.metadata[ITEM]]
-        found[hit.id] = Found(
+        found[hit.id] = RetrievedChunk(
             target, hit.document, item, vector=max(0.0, hit.score), vector_rank=rank
         )
     for hit, rank in _ranked(halves.worded, items):
@@ -109,7 +109,7 @@ def retrieve(target: Target, query: str, *, partial: bool) -> list[Found]:
         if one is None:
             item = items[hit.document.metadata[ITEM]]
             similarity = _similarity(halves.embedding, hit)
-            one = Found(target, hit.document, item, vector=similarity)
+            one = RetrievedChunk(target, hit.document, item, vector=similarity)
         found[hit.id] = replace(one, keyword=hit.score, keyword_rank=rank)
     return list(found.values())
 
@@ -164,7 +164,7 @@ def _similarity(embedding: Embedding | None, hit: Hit) -> float | None:
 _RRF_K = 60
 
 
-def fused(found: Sequence[Found], method: FusionName) -> list[Found]:
+def fused(found: Sequence[RetrievedChunk], method: FusionName) -> list[RetrievedChunk]:
     """Return the best 50, best first, with scores from 0 to 1.
 
     - "rrf": reciprocal ranks, 1 for the first of both halves.
@@ -190,19 +190,23 @@ def fused(found: Sequence[Found], method: FusionName) -> list[Found]:
     return sorted(ranked, key=lambda f: (-f.score, f.id))[:CANDIDATES]
 
 
-def _vector(found: Found) -> float:
+def _vector(found: RetrievedChunk) -> float:
     return found.vector or 0.0
 
 
-def _keyword(found: Found) -> float:
+def _keyword(found: RetrievedChunk) -> float:
     return found.keyword or 0.0
 
 
-def _pairs(found: Sequence[Found], score: Callable[[Found], float]) -> list[tuple[str, float]]:
+def _pairs(
+    found: Sequence[RetrievedChunk], score: Callable[[RetrievedChunk], float]
+) -> list[tuple[str, float]]:
     return [(f.id, score(f)) for f in found]
 
 
-def _shares(found: Sequence[Found], score: Callable[[Found], float]) -> dict[str, float]:
+def _shares(
+    found: Sequence[RetrievedChunk], score: Callable[[RetrievedChunk], float]
+) -> dict[str, float]:
     best = max(map(score, found), default=0.0)
     return {f.id: score(f) / best if best > 0 else 0.0 for f in found}
 

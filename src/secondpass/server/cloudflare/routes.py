@@ -17,11 +17,11 @@ from secondpass.server.cloudflare import (
     search_routes,
     uploads,
 )
-from secondpass.server.cloudflare.context import DIALECT, Answer, Hub, work_of
+from secondpass.server.cloudflare.context import DIALECT, Answer, AppContext, work_of
 from secondpass.server.cloudflare.public_routes import Public
 from secondpass.server.cloudflare.responses import fail, missing
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 
 _ACCOUNT = "/client/v4/accounts/{account}"
 _BASES = ("/client/v4", "/cloudflare")
@@ -40,8 +40,8 @@ class AISearch:
       dialects share.
     """
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering, self._hub = answering, Hub(answering)
+    def __init__(self, answering: RequestHandler) -> None:
+        self._answering, self._hub = answering, AppContext(answering)
         self.public = Public(answering, self._hub)
         answering.service.background.append(self._hub)
 
@@ -165,8 +165,8 @@ class AISearch:
         return Route(_ACCOUNT + path, answer, methods=[method])
 
     async def _nothing(self, request: Request) -> Response:
-        async def work(exchange: Exchange) -> None:
+        async def work(exchange: RequestContext) -> None:
             path = exchange.request.url.path[:200]
             raise missing(f"path {path!r} for {exchange.request.method}")
 
-        return await self._answering.answer(Exchange(request, DIALECT, fail), work)
+        return await self._answering.answer(RequestContext(request, DIALECT, fail), work)

@@ -13,16 +13,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from secondpass.errors import ModelError, SecondpassError
-from secondpass.server.cloudflare.context import Hub
-from secondpass.server.cloudflare.retrieval import Found, fused, retrieve
+from secondpass.server.cloudflare.context import AppContext
+from secondpass.server.cloudflare.retrieval import RetrievedChunk, fused, retrieve
 from secondpass.server.cloudflare.search_plan import Plan, Target, boosted
-from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.rerank_dialects.schemas import Answered, Ask
-from secondpass.server.scheduler.queue import GoneError, LateError, OverloadedError
+from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.scheduler.queue import (
+    ClientDisconnectedError,
+    OverloadedError,
+    QueueTimeoutError,
+)
 from secondpass.types import Candidate, Document
 
 
-def expanded(found: Sequence[Found], neighbours: int) -> list[str]:
+def expanded(found: Sequence[RetrievedChunk], neighbours: int) -> list[str]:
     """Return the text of each chunk with so many neighbours on both sides.
 
     Neighbours are chunks of the same document; what two of them share stands there once.
@@ -63,7 +67,9 @@ def _number(document: Document) -> int:
     return chunk if isinstance(chunk, int) else 0
 
 
-def reranked(hub: Hub, query: str, found: Sequence[Found], plan: Plan) -> list[Found]:
+def reranked(
+    hub: AppContext, query: str, found: Sequence[RetrievedChunk], plan: Plan
+) -> list[RetrievedChunk]:
     """Return chunks in the order of the reranker, scored by it, without those below `least`.
 
     Scores are shares from 0 to 1. Where the reranker fails and part of a search will do, the
@@ -88,7 +94,7 @@ def reranked(hub: Hub, query: str, found: Sequence[Found], plan: Plan) -> list[F
         if not plan.partial:
             raise
         return list(found)
-    share = Answered(Ask(query, (), ()), response, "").score
+    share = RerankReply(RerankRequest(query, (), ()), response, "").score
     ordered = [
         replace(found[r.index], score=share(r), reranked=share(r)) for r in response.results
     ]
@@ -102,7 +108,7 @@ class Results:
     `errors`: (instance, message) of those that could not be searched.
     """
 
-    chunks: list[Found] = field(default_factory=list)
+    chunks: list[RetrievedChunk] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
 
@@ -115,21 +121,21 @@ class Results:
         ]
 
 
-def search(hub: Hub, query: str, targets: Sequence[Target], plan: Plan) -> Results:
+def search(hub: AppContext, query: str, targets: Sequence[Target], plan: Plan) -> Results:
     """Retrieve, fuse, boost, drop what is unlike, rerank, cut, and widen.
 
     Over several instances one that fails is left out, unless all of them do or the request
     wants all or nothing. Raises Problem and what the queue raises.
     """
     results = Results()
-    found: list[Found] = []
+    found: list[RetrievedChunk] = []
     for target in targets:
         try:
             found += retrieve(target, query, partial=plan.partial)
-        except (OverloadedError, LateError, GoneError):
+        except (OverloadedError, QueueTimeoutError, ClientDisconnectedError):
             raise
-        except (Problem, SecondpassError) as error:
-            problem = error if isinstance(error, Problem) else problem_of(error)
+        except (HttpError, SecondpassError) as error:
+            problem = error if isinstance(error, HttpError) else problem_of(error)
             results.errors.append((target.instance.name, problem.message))
             if len(results.errors) == len(targets) or not plan.partial:
                 raise
@@ -142,12 +148,12 @@ def search(hub: Hub, query: str, targets: Sequence[Target], plan: Plan) -> Resul
     return results
 
 
-def _boosted(found: Sequence[Found]) -> list[Found]:
+def _boosted(found: Sequence[RetrievedChunk]) -> list[RetrievedChunk]:
     """Boost the chunks of each instance by its own fields."""
-    groups: dict[int, list[Found]] = defaultdict(list)
+    groups: dict[int, list[RetrievedChunk]] = defaultdict(list)
     for one in found:
         groups[id(one.target)].append(one)
-    done: list[Found] = []
+    done: list[RetrievedChunk] = []
     for group in groups.values():
         target = group[0].target
         rows = [one.item.columns(target.fields) for one in group]

@@ -102,7 +102,7 @@ _SHINGLE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CacheQuery:
     """A question, and all that an answer depends on beside its words.
 
     - `scope`: who asks what with which options: only answers of the same are looked at.
@@ -138,7 +138,7 @@ class SimilarityCache:
         self._scopes: OrderedDict[str, list[_Entry]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, asked: Asked) -> Any | None:
+    def get(self, asked: CacheQuery) -> Any | None:
         """Return the latest answer to a question that is like this one, or None."""
         wanted = fingerprint(asked.text)
         with self._lock:
@@ -148,7 +148,7 @@ class SimilarityCache:
                 return json.loads(entry.answer)
         return None
 
-    def put(self, asked: Asked, answer: Any) -> None:
+    def put(self, asked: CacheQuery, answer: Any) -> None:
         """Keep an answer; one that is very long is not kept."""
         text = json.dumps(answer)
         if len(text) > _MOST_OF_ONE:
@@ -160,7 +160,7 @@ class SimilarityCache:
             while self._bytes > _MOST_BYTES:
                 self._replace(next(iter(self._scopes)), [])
 
-    def _fresh(self, asked: Asked) -> list[_Entry]:
+    def _fresh(self, asked: CacheQuery) -> list[_Entry]:
         """Return the answers that still hold; the others go."""
         entries = self._scopes.get(asked.scope, [])
         oldest = self._clock() - asked.lifetime

@@ -16,13 +16,13 @@ from secondpass.answer.query_rewriting import REWRITE, within
 from secondpass.answer.query_rewriting import rewritten as reworded
 from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM
-from secondpass.server.cloudflare.context import Hub
+from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.schemas import NEW, InstanceForm, OptionsForm
 from secondpass.server.cloudflare.search import Results, search
-from secondpass.server.cloudflare.search_cache import Asked
+from secondpass.server.cloudflare.search_cache import CacheQuery
 from secondpass.server.cloudflare.search_plan import Question, Target, plan_of, target_of
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 
 def rewritten(llm: LLM | None, question: Question, system: str | None) -> str:
@@ -46,7 +46,7 @@ def _turns(question: Question) -> list[Turn]:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SearchCall:
     """A question to one instance, or to several of a namespace.
 
     - `missing`: (name, message) of instances that are not there; `model`: the name that the
@@ -67,7 +67,7 @@ class Request:
         """The settings of the instance, or those of a new one for several."""
         return NEW if self.several else self.instances[0].settings
 
-    def cached(self, kind: str) -> Asked | None:
+    def cached(self, kind: str) -> CacheQuery | None:
         """Return by what an answer of this kind is kept, or None where none shall be."""
         said = self.options.get("cache", {})
         on = all(i.settings["cache"] for i in self.instances)
@@ -78,7 +78,7 @@ class Request:
         question = self.question
         parts: list[Any] = [kind, places, self.several, options, self.model]
         parts += [question.history, question.system, self.missing]
-        return Asked(
+        return CacheQuery(
             question.text,
             sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
             tuple(i.stamp for i in self.instances),
@@ -88,7 +88,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class SearchOutcome:
     """What a search came to: `query` is what was searched for, `whole` whether every part
     of the search was done.
     """
@@ -99,7 +99,7 @@ class Searched:
     whole: bool
 
 
-def searched(hub: Hub, request: Request) -> Searched:
+def searched(hub: AppContext, request: SearchCall) -> SearchOutcome:
     """Rewrite the question where that is asked for, and search.
 
     Raises what `search` does, and Problem (404) where the request wants all or nothing and an
@@ -113,14 +113,14 @@ def searched(hub: Hub, request: Request) -> Searched:
         query = rewritten(hub.llm, request.question, rewrite.get("rewrite_prompt", own))
     plan = plan_of(options, settings)
     if request.missing and not plan.partial:
-        raise Problem(404, "not found", request.missing[0][1])
+        raise HttpError(404, "not found", request.missing[0][1])
     targets = request.targets
     if targets is None:
         targets = [target_of(i, options) for i in request.instances]
     results = search(hub, query, targets, plan)
     results.errors[:0] = request.missing
     second = not plan.rerank or all(c.reranked is not None for c in results.chunks)
-    return Searched(
+    return SearchOutcome(
         query,
         results,
         results.shown(with_instance=request.several, without_text=plan.metadata_only),

@@ -8,18 +8,18 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from secondpass.server.cloudflare.chat import HIT, MISS, Chat
-from secondpass.server.cloudflare.context import Call, Hub
+from secondpass.server.cloudflare.context import AppContext, CloudflareCall
 from secondpass.server.cloudflare.responses import fail, ok
 from secondpass.server.cloudflare.schemas import Form, SearchForm
 from secondpass.server.cloudflare.search_plan import question_of
-from secondpass.server.cloudflare.search_request import Request, found_errors, searched
-from secondpass.server.http_errors import Problem, invalid
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.cloudflare.search_request import SearchCall, found_errors, searched
+from secondpass.server.http_errors import HttpError, invalid
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 from secondpass.server.streaming import data, event_stream, pieces
 
 CACHE_HEADER = "cf-aig-cache-status"
-Ask = Callable[[Call], Request]
+Ask = Callable[[CloudflareCall], SearchCall]
 """Makes of a call what is asked; may block."""
 _FORM = Form(SearchForm)
 _KIND = "search"
@@ -30,15 +30,15 @@ def read(body: Mapping[str, Any]) -> SearchForm:
     return _FORM.read(body)
 
 
-def of_instance(call: Call, *, chat: bool) -> Request:
+def of_instance(call: CloudflareCall, *, chat: bool) -> SearchCall:
     """Return what is asked of the instance in the path."""
     sent = read(call.body)
     question = question_of(sent, messages_needed=chat)
     options = sent.get("ai_search_options", {})
-    return Request([call.instance], question, options, model=sent.get("model", ""))
+    return SearchCall([call.instance], question, options, model=sent.get("model", ""))
 
 
-def of_namespace(call: Call, *, chat: bool) -> Request:
+def of_namespace(call: CloudflareCall, *, chat: bool) -> SearchCall:
     """Return what is asked of several instances of the namespace in the path."""
     sent = read(call.body)
     names = sent.get("ai_search_options", {}).get("instance_ids")
@@ -48,8 +48,14 @@ def of_namespace(call: Call, *, chat: bool) -> Request:
 
 
 def several(
-    hub: Hub, tenant: str, namespace: str, names: list[str], sent: SearchForm, *, chat: bool
-) -> Request:
+    hub: AppContext,
+    tenant: str,
+    namespace: str,
+    names: list[str],
+    sent: SearchForm,
+    *,
+    chat: bool,
+) -> SearchCall:
     """Return what is asked of these instances; those that are not there are noted.
 
     Raises Problem: 404 where none of them is there, 400.
@@ -58,13 +64,13 @@ def several(
     for name in dict.fromkeys(names):
         try:
             found.append(hub.instance(tenant, namespace, name))
-        except Problem as problem:
+        except HttpError as problem:
             if problem.status != 404:
                 raise
             missing.append((name, problem.message))
     if not found:
-        raise Problem(404, "not found", "; ".join(why for _, why in missing))
-    return Request(
+        raise HttpError(404, "not found", "; ".join(why for _, why in missing))
+    return SearchCall(
         found,
         question_of(sent, messages_needed=chat),
         sent.get("ai_search_options", {}),
@@ -74,7 +80,7 @@ def several(
     )
 
 
-def search(hub: Hub, request: Request) -> Response:
+def search(hub: AppContext, request: SearchCall) -> Response:
     """Return the chunks for a question, kept ones where a question like it was asked."""
     asked = request.cached(_KIND)
     kept = None if asked is None else hub.cache.get(asked)
@@ -92,7 +98,7 @@ def search(hub: Hub, request: Request) -> Response:
 
 
 async def answer_chat(
-    answering: Answering, exchange: Exchange, stream: bool, begin: Callable[[], Chat]
+    answering: RequestHandler, exchange: RequestContext, stream: bool, begin: Callable[[], Chat]
 ) -> Response:
     """Return an answer, whole or in server-sent events; `begin` blocks."""
     timeout = answering.service.settings.write_timeout
@@ -116,11 +122,11 @@ async def answer_chat(
     return _with_cache(sent, begun[0].cache)
 
 
-def chat_work(answering: Answering, hub: Hub, ask: Ask) -> Work:
+def chat_work(answering: RequestHandler, hub: AppContext, ask: Ask) -> Work:
     """Return what answers chat completions."""
 
-    async def work(exchange: Exchange) -> Any:
-        call = Call(hub, exchange, (await answering.body(exchange)).found)
+    async def work(exchange: RequestContext) -> Any:
+        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
         # All else is checked where it does not hold up other requests.
         stream = call.body.get("stream") is True
 

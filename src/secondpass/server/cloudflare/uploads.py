@@ -21,15 +21,15 @@ from typing_extensions import TypedDict
 
 from secondpass.errors import MissingExtraError
 from secondpass.inference.tokenizer import clean
-from secondpass.server.cloudflare.context import Call, Hub
+from secondpass.server.cloudflare.context import AppContext, CloudflareCall
 from secondpass.server.cloudflare.filters import RESERVED, Field, kept
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.items import SETTLED, Item, suffix_for
 from secondpass.server.cloudflare.responses import missing, ok
 from secondpass.server.cloudflare.schemas import Form
-from secondpass.server.http_errors import Problem, invalid
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.http_errors import HttpError, invalid
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 
 _LONGEST = 10_000
 
@@ -180,8 +180,8 @@ def _flag(text: str | None) -> bool:
     return word == "true"
 
 
-def _too_long() -> Problem:
-    return Problem(413, "too large", f"a file may have {MOST_BYTES:,} bytes at most")
+def _too_long() -> HttpError:
+    return HttpError(413, "too large", f"a file may have {MOST_BYTES:,} bytes at most")
 
 
 LONGEST_WAIT = 40.0
@@ -198,22 +198,22 @@ class _Sync(TypedDict, total=False):
 _SYNC = Form(_Sync)
 
 
-def upload(answering: Answering, hub: Hub) -> Work:
+def upload(answering: RequestHandler, hub: AppContext) -> Work:
     """Return what takes a file, in the place of one with the same key."""
 
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         sent = await read_upload(exchange.request, answering.most_bytes(exchange))
-        call = Call(hub, exchange)
+        call = CloudflareCall(hub, exchange)
         return await _placed(answering, call, sent.wait, lambda: _put(call, sent))
 
     return work
 
 
-def sync(answering: Answering, hub: Hub, *, by_key: bool) -> Work:
+def sync(answering: RequestHandler, hub: AppContext, *, by_key: bool) -> Work:
     """Return what lets a file be indexed again: the one in the path, or the one of a key."""
 
-    async def work(exchange: Exchange) -> Any:
-        call = Call(hub, exchange, (await answering.body(exchange)).found)
+    async def work(exchange: RequestContext) -> Any:
+        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
         sent = _SYNC.read(call.body)
         if "next_action" not in sent:
             raise invalid("next_action is missing: it must be INDEX")
@@ -226,14 +226,14 @@ def sync(answering: Answering, hub: Hub, *, by_key: bool) -> Work:
     return work
 
 
-def _put(call: Call, sent: Upload) -> _Placed:
+def _put(call: CloudflareCall, sent: Upload) -> _Placed:
     instance = call.instance
     suffix = suffix_for(sent.key, sent.content_type)
     item = instance.items.put(sent.key, sent.data, suffix, sent.content_type, sent.metadata)
     return instance, item, warnings(instance.fields, sent.metadata)
 
 
-def _queue(call: Call, key: str | None) -> _Placed:
+def _queue(call: CloudflareCall, key: str | None) -> _Placed:
     instance = call.instance
     if key is None:
         known: Item | None = call.item(instance)
@@ -246,7 +246,7 @@ def _queue(call: Call, key: str | None) -> _Placed:
 
 
 async def _placed(
-    answering: Answering, call: Call, wait: bool, place: Callable[[], _Placed]
+    answering: RequestHandler, call: CloudflareCall, wait: bool, place: Callable[[], _Placed]
 ) -> Any:
     """Put or queue a file, and wait for it where that was asked for."""
     watched: list[Future[None]] = []

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from mcp.server.mcpserver import Context
 
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 
 if TYPE_CHECKING:
-    from secondpass.server.request_context import Exchange
-    from secondpass.server.request_handler import Answering
+    from secondpass.server.request_context import RequestContext
+    from secondpass.server.request_handler import RequestHandler
 
 T = TypeVar("T")
 EXCHANGE = "secondpass.exchange"
@@ -32,7 +32,7 @@ class Host(Protocol):
 class HttpHost:
     """Callers have keys, and may hang up."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: RequestHandler) -> None:
         self._answering = answering
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
@@ -47,7 +47,7 @@ class HttpHost:
 class LocalHost:
     """The one caller has started this process."""
 
-    def __init__(self, service: RerankService) -> None:
+    def __init__(self, service: ServerState) -> None:
         self._service = service
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
@@ -59,8 +59,8 @@ class LocalHost:
         return await self._service.run(self._service.ticket(), do)
 
 
-def _exchange(context: Context[Any, Any]) -> Exchange:
+def _exchange(context: Context[Any, Any]) -> RequestContext:
     request = context.request_context.request
     assert request is not None
-    found: Exchange = request.scope[EXCHANGE]
+    found: RequestContext = request.scope[EXCHANGE]
     return found

@@ -13,23 +13,23 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import as_json, read_bytes
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 
 _PATH = "/mcp"
 # The code of JSON-RPC for errors of the server's own.
 _CODE = -32000
 
 
-class OverHttp:
+class McpHttpRoutes:
     """Serves the tools; the package `mcp` is imported at the first request.
 
     It takes a second or more to import, and most servers have no agents.
     """
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: RequestHandler) -> None:
         self._answering = answering
         self._starting: asyncio.Task[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -48,9 +48,9 @@ class OverHttp:
         if self._running is not None:
             await self._running
 
-    async def _answer(self, exchange: Exchange) -> Response:
+    async def _answer(self, exchange: RequestContext) -> Response:
         if not self._answering.service.ready:
-            raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
         content = await read_bytes(
             exchange.request,
             most=self._answering.most_bytes(exchange),
@@ -67,7 +67,7 @@ class OverHttp:
             return await asyncio.shield(starting)
         except MissingExtraError as error:
             self._starting = None
-            raise Problem(501, "missing", str(error)) from error
+            raise HttpError(501, "missing", str(error)) from error
 
     async def _start(self) -> ASGIApp:
         server = await anyio.to_thread.run_sync(_made, self._answering)
@@ -85,13 +85,13 @@ class OverHttp:
             await self._stop.wait()
 
 
-def fail(problem: Problem, request: str) -> dict[str, Any]:
+def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return an error as JSON-RPC has it, of a request that was not read."""
     error = {"code": _CODE, "message": problem.message}
     return {"jsonrpc": "2.0", "id": None, "error": error}
 
 
-def _made(answering: Answering) -> Any:
+def _made(answering: RequestHandler) -> Any:
     try:
         from mcp.server.transport_security import TransportSecuritySettings
     except ImportError as error:
@@ -111,7 +111,7 @@ def _made(answering: Answering) -> Any:
     return server
 
 
-async def _answered(app: ASGIApp, exchange: Exchange, content: bytes) -> Response:
+async def _answered(app: ASGIApp, exchange: RequestContext, content: bytes) -> Response:
     """Return what an application answers to a body that was read already."""
     from secondpass.server.mcp.hosts import EXCHANGE
 

@@ -21,9 +21,9 @@ def run(settings: ServerSettings) -> None:
         if error.name is None or error.name.split(".")[0] == "secondpass":
             raise
         raise MissingExtraError("An MCP server", package="mcp", extra="mcp") from error
-    from secondpass.server.state import RerankService
+    from secondpass.server.state import ServerState
 
-    service = RerankService(settings)
+    service = ServerState(settings)
     try:
         service.load()
         server = make_server(service, LocalHost(service))

@@ -17,8 +17,8 @@ from secondpass.errors import SecondpassError
 from secondpass.explain import explain as explain_document
 from secondpass.inference.tokenizer import clean
 from secondpass.server.access.api_keys import KeyEntry
-from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import Collection
+from secondpass.server.http_errors import HttpError
+from secondpass.server.index_catalog import ServedIndex
 from secondpass.server.mcp.filters import condition
 from secondpass.server.mcp.hosts import Host
 from secondpass.server.mcp.responses import (
@@ -29,8 +29,8 @@ from secondpass.server.mcp.responses import (
     explained,
     passage,
 )
-from secondpass.server.rerank_dialects.schemas import Ask, share
-from secondpass.server.state import RerankService
+from secondpass.server.rerank_dialects.schemas import RerankRequest, share
+from secondpass.server.state import ServerState
 
 T = TypeVar("T")
 _READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
@@ -59,7 +59,7 @@ Texts = Annotated[list[str], Field(min_length=1, description="The texts to put i
 TopN = Annotated[int | None, Field(ge=1, description="How many to return; all without it.")]
 
 
-def make_server(service: RerankService, host: Host) -> MCPServer[Any]:
+def make_server(service: ServerState, host: Host) -> MCPServer[Any]:
     """Return a server of the tools, which anything can run."""
     with _logging_as_it_is():
         server: MCPServer[Any] = MCPServer(
@@ -107,7 +107,7 @@ def make_server(service: RerankService, host: Host) -> MCPServer[Any]:
         def do(caller: KeyEntry) -> Reranked:
             service.check_count(len(documents), caller.max_documents)
             texts = [clean(text) for text in documents]
-            found = service.rerank(Ask(clean(query), texts, texts, model, top_n))
+            found = service.rerank(RerankRequest(clean(query), texts, texts, model, top_n))
             rows = [Placed(one.index, share(one)) for one in found.results]
             return Reranked(found.model, rows)
 
@@ -148,7 +148,7 @@ def _logging_as_it_is() -> Iterator[None]:
 class _Work:
     """Does the work of tools; what an agent can do about a failure is a ToolError."""
 
-    def __init__(self, service: RerankService, host: Host) -> None:
+    def __init__(self, service: ServerState, host: Host) -> None:
         self._service, self._host = service, host
 
     async def done(
@@ -168,21 +168,21 @@ class _Work:
             caller = self._host.caller(context)
             caller.allow(scope)
             return await self._host.done(context, told)
-        except Problem as problem:
+        except HttpError as problem:
             raise ToolError(problem.message) from problem
 
-    def index(self, caller: KeyEntry, name: str | None) -> Collection:
+    def index(self, caller: KeyEntry, name: str | None) -> ServedIndex:
         """Return an index of the caller; raises Problem with the names that there are."""
         collections = self._service.collections
         try:
             if name is None:
                 return collections.default(caller.tenant)
             return collections.find(caller.tenant, name)
-        except Problem as problem:
+        except HttpError as problem:
             found = [
                 one.place.label
                 for namespace in collections.namespaces(caller.tenant)
                 for one in collections.listed(caller.tenant, namespace)
             ]
             known = f"; known: {', '.join(found)}" if found else ""
-            raise Problem(problem.status, problem.kind, problem.message + known) from problem
+            raise HttpError(problem.status, problem.kind, problem.message + known) from problem

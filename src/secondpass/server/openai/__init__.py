@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from secondpass.server.openai import chat, embeddings, models
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_handler import RequestHandler
 
 
-def routes(answering: Answering) -> list[Route]:
+def routes(answering: RequestHandler) -> list[Route]:
     """Return the routes."""
     return [*chat.routes(answering), *embeddings.routes(answering), *models.routes(answering)]

@@ -23,15 +23,15 @@ from secondpass.answer.prompt import beginning
 from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.prompts import count_tokens
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import json_value, source_url
-from secondpass.server.index_catalog import Collection
+from secondpass.server.index_catalog import ServedIndex
 from secondpass.server.openai.responses import error, fail
 from secondpass.server.openai.schemas import ChatRequest, Sampling, read_chat
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.schemas import share
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 from secondpass.server.streaming import data, event_stream, pieces
 from secondpass.types import RankedDocument, RerankResponse
 
@@ -148,9 +148,9 @@ class Reply:
     `annotations` and `usage` when the last has.
     """
 
-    def __init__(self, service: RerankService, tenant: str, request: ChatRequest) -> None:
+    def __init__(self, service: ServerState, tenant: str, request: ChatRequest) -> None:
         self._service, self._tenant, self._request = service, tenant, request
-        self._collection: Collection | None = None
+        self._collection: ServedIndex | None = None
         self._llm = None
         if service.llm is not None:
             self._llm = Metered(service.llm, request.sampling)
@@ -245,7 +245,7 @@ class Reply:
         self.annotations = cited(self.text, kept, self._found)
 
 
-def named(service: RerankService, tenant: str, name: str | None) -> Collection:
+def named(service: ServerState, tenant: str, name: str | None) -> ServedIndex:
     """Return the index of that name; any other means the default one, unless `strict`.
 
     Raises Problem: 404 where there is none.
@@ -254,11 +254,11 @@ def named(service: RerankService, tenant: str, name: str | None) -> Collection:
         return service.collections.default(tenant)
     try:
         return service.collections.find(tenant, name)
-    except Problem as problem:
+    except HttpError as problem:
         if problem.status != 404:
             raise
         if service.settings.strict:
-            raise Problem(404, "unknown model", problem.message) from problem
+            raise HttpError(404, "unknown model", problem.message) from problem
         return service.collections.default(tenant)
 
 
@@ -272,10 +272,10 @@ def shortened(text: str, sampling: Sampling) -> tuple[str, bool]:
     return beginning(text, most, count_tokens), True
 
 
-def routes(answering: Answering) -> list[Route]:
+def routes(answering: RequestHandler) -> list[Route]:
     """Return the route of chat completions."""
 
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         request = read_chat(await answering.body(exchange))
         reply = Reply(answering.service, exchange.caller.tenant, request)
         if request.stream:
@@ -287,7 +287,7 @@ def routes(answering: Answering) -> list[Route]:
     return [Route("/v1/chat/completions", handler, methods=["POST"])]
 
 
-def _head(exchange: Exchange, reply: Reply, kind: str) -> dict[str, Any]:
+def _head(exchange: RequestContext, reply: Reply, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{exchange.id}",
         "object": kind,
@@ -296,7 +296,7 @@ def _head(exchange: Exchange, reply: Reply, kind: str) -> dict[str, Any]:
     }
 
 
-def _whole(exchange: Exchange, reply: Reply) -> dict[str, Any]:
+def _whole(exchange: RequestContext, reply: Reply) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": reply.text,
@@ -309,7 +309,7 @@ def _whole(exchange: Exchange, reply: Reply) -> dict[str, Any]:
 
 
 async def _streamed(
-    answering: Answering, exchange: Exchange, reply: Reply, include_usage: bool
+    answering: RequestHandler, exchange: RequestContext, reply: Reply, include_usage: bool
 ) -> Response:
     texts = await pieces(answering, exchange, reply.pieces)
     head = _head(exchange, reply, "chat.completion.chunk")

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from starlette.routing import Route
 
 from secondpass.inference.tokenizer import clean
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.openai.responses import fail
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
-from secondpass.server.scheduler.scheduled_models import QueuedEncoder
-from secondpass.server.state import EMBEDDER, RerankService
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
+from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
+from secondpass.server.state import EMBEDDER, ServerState
 
 _FORMATS = ("float", "base64")
 
@@ -33,14 +33,14 @@ class EmbeddingRequest:
     dimensions: int | None
 
 
-def routes(answering: Answering) -> list[Route]:
+def routes(answering: RequestHandler) -> list[Route]:
     """Return the route of embeddings."""
 
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         request = read(await answering.body(exchange))
         service = answering.service
         if service.settings.strict and request.model != EMBEDDER:
-            raise Problem(404, "unknown model", f"the only model here is {EMBEDDER}")
+            raise HttpError(404, "unknown model", f"the only model here is {EMBEDDER}")
         service.check_count(len(request.texts), exchange.caller.max_documents)
         return await answering.done(exchange, lambda: embed(service, request))
 
@@ -49,7 +49,7 @@ def routes(answering: Answering) -> list[Route]:
 
 
 def read(body: Body) -> EmbeddingRequest:
-    """Read a request; raises `Problem` (400) for what is no text, among it tokens."""
+    """Read a request; raises `HttpError` (400) for what is no text, among it tokens."""
     form = body.text("encoding_format", "float")
     if form not in _FORMATS:
         raise invalid(f"encoding_format must be one of {', '.join(_FORMATS)}")
@@ -63,15 +63,15 @@ def read(body: Body) -> EmbeddingRequest:
     )
 
 
-def embed(service: RerankService, request: EmbeddingRequest) -> dict[str, Any]:
+def embed(service: ServerState, request: EmbeddingRequest) -> dict[str, Any]:
     """Return the vectors; blocks. Raises Problem for `dimensions` but the model's own."""
     if not service.ready:
-        raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+        raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
     model = service.embedder()
     if request.dimensions not in (None, model.dimension):
         raise invalid(f"dimensions can only be {model.dimension}, those that {EMBEDDER} has")
     read_tokens = sum(len(ids) for ids, _ in model.sequences(request.texts))
-    vectors = QueuedEncoder(model, service.queue).encode(request.texts)
+    vectors = ScheduledEncoder(model, service.queue).encode(request.texts)
     rows = [
         {"object": "embedding", "index": place, "embedding": _written(vector, request.format)}
         for place, vector in enumerate(vectors)

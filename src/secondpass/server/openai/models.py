@@ -8,33 +8,33 @@ from typing import Any
 from starlette.routing import Route
 
 from secondpass.server.access.api_keys import KeyEntry
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.openai import responses
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.responses import message
-from secondpass.server.state import EMBEDDER, RerankService
+from secondpass.server.state import EMBEDDER, ServerState
 
 Row = dict[str, Any]
 
 
-def routes(answering: Answering) -> list[Route]:
+def routes(answering: RequestHandler) -> list[Route]:
     """Return the routes of the list and of one model."""
     service = answering.service
 
-    async def listed(exchange: Exchange) -> Any:
+    async def listed(exchange: RequestContext) -> Any:
         wanted = exchange.request.query_params.get("endpoint")
         rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
         rows = [row for row in rows if wanted is None or wanted in row["endpoints"]]
         return {"object": "list", "data": rows, "models": rows, "next_page_token": None}
 
-    async def one(exchange: Exchange) -> Any:
+    async def one(exchange: RequestContext) -> Any:
         name = exchange.request.path_params["name"]
         rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
         # A folder's name loses the slash that it begins with, where paths have one only.
         found = next((row for row in rows if row["id"].lstrip("/") == name), None)
         if found is None:
-            raise Problem(404, "unknown model", f"there is no model {name!r}")
+            raise HttpError(404, "unknown model", f"there is no model {name!r}")
         return found
 
     list_all = answering.handler("models", fail, None, listed)
@@ -45,13 +45,13 @@ def routes(answering: Answering) -> list[Route]:
     ]
 
 
-def models(service: RerankService, caller: KeyEntry) -> Iterator[Row]:
+def models(service: ServerState, caller: KeyEntry) -> Iterator[Row]:
     """Yield the rerankers, the embedder and the indexes that a caller may use; blocks.
 
     Raises Problem (503) while they are loaded.
     """
     if not service.ready:
-        raise Problem(503, "starting", "the models are being loaded", retry_after=1)
+        raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
     if caller.may("rerank"):
         yield from (_row(name, "rerank") for name in service.models)
         yield _row(EMBEDDER, "embed")
@@ -62,7 +62,7 @@ def models(service: RerankService, caller: KeyEntry) -> Iterator[Row]:
                 yield _row(found.place.label, "chat")
 
 
-def fail(problem: Problem, request: str) -> dict[str, Any]:
+def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return an error that the clients of both understand."""
     return {**responses.fail(problem, request), **message(problem, request)}
 

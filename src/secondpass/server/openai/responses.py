@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 
 _TYPES = {
     401: "authentication_error",
@@ -19,12 +19,12 @@ _CODES = {
 }
 
 
-def fail(problem: Problem, request: str) -> dict[str, Any]:
+def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return what the clients make their exceptions of; `code` is a short word."""
     return {"error": error(problem)}
 
 
-def error(problem: Problem) -> dict[str, Any]:
+def error(problem: HttpError) -> dict[str, Any]:
     """Return the inner object, which a stream sends too."""
     below_500 = "invalid_request_error" if problem.status < 500 else "server_error"
     return {

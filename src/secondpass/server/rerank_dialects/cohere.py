@@ -8,34 +8,34 @@ from typing import Any
 
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect, message, usage
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 # A search unit is a query with up to so many documents.
 _DOCUMENTS_A_UNIT = 100
 
 
-def read_v1(body: Body) -> Ask:
+def read_v1(body: Body) -> RerankRequest:
     """Read version 1: documents may be objects, of which `rank_fields` are read."""
     return asked(body, rank_fields="rank_fields")
 
 
-def read_v2(body: Body) -> Ask:
+def read_v2(body: Body) -> RerankRequest:
     """Read version 2: a model is needed; others send `return_documents` all the same."""
     body.text("model")
     return asked(body)
 
 
-def write_v1(answered: Answered) -> dict[str, Any]:
+def write_v1(answered: RerankReply) -> dict[str, Any]:
     """Return version 1's answer, with documents as objects where they were asked for."""
     return _answer(answered, {"version": "1"})
 
 
-def write_v2(answered: Answered) -> dict[str, Any]:
+def write_v2(answered: RerankReply) -> dict[str, Any]:
     """Return version 2's answer."""
     return _answer(answered, {"version": "2", "is_experimental": False})
 
 
-def _answer(answered: Answered, version: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(answered: RerankReply, version: Mapping[str, Any]) -> dict[str, Any]:
     units = math.ceil(len(answered.ask.given) / _DOCUMENTS_A_UNIT)
     return {
         "id": answered.id,
@@ -46,7 +46,7 @@ def _answer(answered: Answered, version: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def results(answered: Answered) -> list[dict[str, Any]]:
+def results(answered: RerankReply) -> list[dict[str, Any]]:
     """Return index, score and, where it was asked for, the document as an object."""
 
     def document(place: int) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from typing import Any
 
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect, openai_error, usage
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request, which may ask for logits."""
     return replace(asked(body), raw=body.flag("raw_scores"))
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return Infinity's answer; `document` is a text or null."""
     ask = answered.ask
     rows = [

@@ -9,10 +9,10 @@ from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.cohere import results
 from secondpass.server.rerank_dialects.responses import Dialect, message, usage
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request; documents come back unless the client says no."""
     query = body.found.get("query")
     if isinstance(query, dict):
@@ -22,7 +22,7 @@ def read(body: Body) -> Ask:
     return replace(asked(body), echo=body.flag("return_documents", True))
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return Jina's answer."""
     return {
         "model": answered.model,

@@ -6,15 +6,15 @@ from typing import Any
 
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect, message, usage
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request, whose documents are under `input`."""
     return asked(body, "input", top="top_k", echo="return_input", rank_fields="rank_fields")
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return Mixedbread's answer."""
     ask = answered.ask
     rows = [

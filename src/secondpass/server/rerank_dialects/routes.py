@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from secondpass.server.http_json import Body
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects import (
     cohere,
     infinity,
@@ -26,16 +26,16 @@ from secondpass.server.rerank_dialects import (
     weaviate_container,
 )
 from secondpass.server.rerank_dialects.responses import Dialect, message
-from secondpass.server.rerank_dialects.schemas import Answered, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, asked
 
 Choose = Callable[[Body, Mapping[str, str]], Dialect]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def endpoint(answering: Answering, choice: Dialect | Choose) -> Endpoint:
+def endpoint(answering: RequestHandler, choice: Dialect | Choose) -> Endpoint:
     """Return what answers requests on a path of one dialect, or of several."""
 
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         open_path = answering.service.settings.weaviate_open
         if not open_path:
             exchange.caller = answering.check(exchange.request)
@@ -49,10 +49,10 @@ def endpoint(answering: Answering, choice: Dialect | Choose) -> Endpoint:
             exchange.caller = answering.check(exchange.request)
         ask = dialect.read(body)
         (response,) = await answering.reranked(exchange, [ask])
-        return dialect.write(Answered(ask, response, exchange.id))
+        return dialect.write(RerankReply(ask, response, exchange.id))
 
     async def answer(request: Request) -> Response:
-        exchange = Exchange(request)
+        exchange = RequestContext(request)
         if isinstance(choice, Dialect):
             exchange.dialect, exchange.fail = choice.name, choice.fail
         return await answering.answer(exchange, work)
@@ -60,14 +60,14 @@ def endpoint(answering: Answering, choice: Dialect | Choose) -> Endpoint:
     return answer
 
 
-def score_endpoint(answering: Answering) -> Endpoint:
+def score_endpoint(answering: RequestHandler) -> Endpoint:
     """Return what answers vLLM's score endpoint, whose pairs may have queries of their own."""
 
-    async def work(exchange: Exchange) -> Any:
+    async def work(exchange: RequestContext) -> Any:
         asks = vllm_score.read(await answering.body(exchange))
         responses = await answering.reranked(exchange, asks)
         pairs = zip(asks, responses, strict=True)
-        return vllm_score.write([Answered(*pair, exchange.id) for pair in pairs])
+        return vllm_score.write([RerankReply(*pair, exchange.id) for pair in pairs])
 
     return answering.handler("vllm-score", vllm_score.fail, "rerank", work)
 
@@ -103,7 +103,7 @@ def on_rerank(body: Body, headers: Mapping[str, str]) -> Dialect:
     return infinity.INFINITY
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return the union of their answers."""
     return {
         **cohere.write_v1(answered),

@@ -14,7 +14,7 @@ from secondpass.types import RankedDocument, RerankResponse, ScoreKind
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RerankRequest:
     """What to rerank.
 
     - `given`: the documents as the client sent them; `documents`: their texts.
@@ -32,10 +32,10 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RerankReply:
     """A request with its response; `id` names the pair."""
 
-    ask: Ask
+    ask: RerankRequest
     response: RerankResponse
     id: str
 
@@ -85,7 +85,7 @@ def asked(
     top: str = "top_n",
     echo: str = "return_documents",
     rank_fields: str | None = None,
-) -> Ask:
+) -> RerankRequest:
     """Read what most dialects share; the arguments name the keys that differ.
 
     A document is a text or an object; of an object `text` is read, or the fields that
@@ -101,7 +101,7 @@ def asked(
     fields = None if rank_fields is None else body.texts(rank_fields)
     if fields is not None and not fields:
         raise invalid(f"{rank_fields} is empty")
-    return Ask(
+    return RerankRequest(
         query,
         given,
         [_text(one, f"{documents}[{i}]", fields) for i, one in enumerate(given)],

@@ -7,10 +7,10 @@ from typing import Any
 
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect, openai_error, usage
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request; a `top_n` of 0 means all, and one document may stand alone."""
     documents = body.found.get("documents")
     if isinstance(documents, str | dict):
@@ -20,7 +20,7 @@ def read(body: Body) -> Ask:
     return replace(ask, top=top if top else None, raw=not body.flag("use_activation", True))
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return vLLM's answer, which always has the documents."""
     rows = [
         {

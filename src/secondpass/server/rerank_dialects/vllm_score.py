@@ -9,7 +9,7 @@ from typing import Any
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import openai_error
-from secondpass.server.rerank_dialects.schemas import Answered, Ask
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
 
 _PAIRS = (
     ("queries", "documents"),
@@ -20,7 +20,7 @@ _PAIRS = (
 fail = openai_error
 
 
-def read(body: Body) -> list[Ask]:
+def read(body: Body) -> list[RerankRequest]:
     """Return one request for each query, in order: one for all texts, or one for each.
 
     Raises `Problem` (400) for keys that are missing, and for lists that do not pair up.
@@ -34,17 +34,17 @@ def read(body: Body) -> list[Ask]:
             raise invalid(f"{names[0]} has a blank text")
     model, raw = body.maybe_text("model"), not body.flag("use_activation", True)
     if len(left) == 1:
-        return [Ask(left[0], right, right, model=model, raw=raw)]
+        return [RerankRequest(left[0], right, right, model=model, raw=raw)]
     if len(left) != len(right):
         raise invalid(
             f"{names[0]} has {len(left)} texts and {names[1]} has {len(right)}: "
             "give one, or as many"
         )
     pairs = zip(left, right, strict=True)
-    return [Ask(query, [text], [text], model=model, raw=raw) for query, text in pairs]
+    return [RerankRequest(query, [text], [text], model=model, raw=raw) for query, text in pairs]
 
 
-def write(answered: Sequence[Answered]) -> dict[str, Any]:
+def write(answered: Sequence[RerankReply]) -> dict[str, Any]:
     """Return vLLM's answer."""
     scores: list[float] = []
     for one in answered:

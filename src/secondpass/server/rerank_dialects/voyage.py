@@ -6,17 +6,17 @@ from typing import Any
 
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect, message
-from secondpass.server.rerank_dialects.schemas import Answered, Ask, asked
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request; the model is needed, and the documents are texts."""
     body.text("model")
     body.texts("documents")
     return asked(body, top="top_k")
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return Voyage's answer, whose results are under `data`."""
     return {
         "object": "list",
@@ -26,7 +26,7 @@ def write(answered: Answered) -> dict[str, Any]:
     }
 
 
-def rows(answered: Answered) -> list[dict[str, Any]]:
+def rows(answered: RerankReply) -> list[dict[str, Any]]:
     """Return index, score and, where it was asked for, the text."""
     return answered.rows(lambda place: answered.ask.documents[place])
 

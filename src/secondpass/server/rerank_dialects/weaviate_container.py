@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass.server.http_errors import Problem, invalid
+from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.schemas import Answered, Ask
+from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
 
 
-def read(body: Body) -> Ask:
+def read(body: Body) -> RerankRequest:
     """Read a request: `documents`, or one text under `property`."""
     query = body.text("query")
     if not query.strip():
@@ -18,13 +18,13 @@ def read(body: Body) -> Ask:
     texts = body.texts("documents")
     if texts is None:
         one = body.text("property")
-        return Ask(query, one, (one,), raw=True)
+        return RerankRequest(query, one, (one,), raw=True)
     if not texts:
         raise invalid("documents is empty")
-    return Ask(query, texts, texts, raw=True)
+    return RerankRequest(query, texts, texts, raw=True)
 
 
-def write(answered: Answered) -> dict[str, Any]:
+def write(answered: RerankReply) -> dict[str, Any]:
     """Return the container's answer: scores in the order of the request."""
     ask = answered.ask
     scores = {r.index: answered.score(r) for r in answered.response.results}
@@ -34,7 +34,7 @@ def write(answered: Answered) -> dict[str, Any]:
     return {"query": ask.query, "scores": rows, "property": None, "score": None}
 
 
-def fail(problem: Problem, request: str) -> dict[str, str]:
+def fail(problem: HttpError, request: str) -> dict[str, str]:
     """Return the container's form of an error; the database decodes it before the status."""
     return {"error": problem.message}
 

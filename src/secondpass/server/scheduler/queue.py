@@ -31,11 +31,11 @@ class OverloadedError(SecondpassError):
         self.retry_after = retry_after
 
 
-class LateError(SecondpassError):
+class QueueTimeoutError(SecondpassError):
     """The time that a request was given is over."""
 
 
-class GoneError(SecondpassError):
+class ClientDisconnectedError(SecondpassError):
     """Nobody waits for the request any more."""
 
 
@@ -104,7 +104,7 @@ class Job:
     def late(self, pause: float) -> SecondpassError:
         """Return why it was not done in time; `pause` is how long a new one would wait."""
         if self.begun is not None:
-            return LateError("The request was not done in time")
+            return QueueTimeoutError("The request was not done in time")
         # It never had its turn: that is the server's load, not the request's size.
         return OverloadedError(pause)
 

@@ -19,13 +19,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from secondpass.errors import SecondpassError
-from secondpass.observe import waited
-from secondpass.rerank.base import Asked, BaseReranker, Score, Scored
-from secondpass.rerank.policies.wrapper import Wrapping, merge
-from secondpass.rerank.scoring_options import Reading
+from secondpass.observe import record_wait
+from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
+from secondpass.rerank.policies.wrapper import RerankerWrapper, merge
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
-from secondpass.server.scheduler.queue import GoneError, Job, Joint, LateError, Part, WorkQueue
+from secondpass.server.scheduler.queue import (
+    ClientDisconnectedError,
+    Job,
+    Joint,
+    Part,
+    QueueTimeoutError,
+    WorkQueue,
+)
 from secondpass.types import Candidate
 
 if TYPE_CHECKING:
@@ -91,9 +98,9 @@ def still_wanted() -> None:
     if ticket is None:
         return
     if ticket.gone:
-        raise GoneError("Nobody waits for it any more")
+        raise ClientDisconnectedError("Nobody waits for it any more")
     if time.monotonic() > ticket.deadline:
-        raise LateError("The request was not done in time")
+        raise QueueTimeoutError("The request was not done in time")
 
 
 def awaited(work: Future[T]) -> T:
@@ -113,7 +120,7 @@ def awaited(work: Future[T]) -> T:
     try:
         return work.result()
     except CancelledError:
-        raise GoneError("The server stops") from None
+        raise ClientDisconnectedError("The server stops") from None
 
 
 def while_wanted(do: Callable[[], T]) -> T:
@@ -135,13 +142,13 @@ def while_wanted(do: Callable[[], T]) -> T:
     return awaited(found)
 
 
-class Queued(Wrapping):
+class ScheduledReranker(RerankerWrapper):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
     Parts of several requests are scored together, as far as the model can.
 
     For rerankers whose scores do not depend on the other candidates. Raises
-    `OverloadedError` where too much waits, `LateError` after the deadline of the request's
+    `OverloadedError` where too much waits, `QueueTimeoutError` after the deadline of the request's
     `Ticket`.
     """
 
@@ -157,12 +164,14 @@ class Queued(Wrapping):
         """That of the wrapped reranker: waiting changes no score."""
         return self.reranker.identity
 
-    def score(self, query: str, candidates: Sequence[Candidate], reading: Reading) -> Scored:
+    def score(
+        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    ) -> Scored:
         """Queue the candidates in parts, wait for all, and put them together."""
         spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
-            asked = Asked(query, candidates[start:stop], reading)
+            asked = ScoringJob(query, candidates[start:stop], reading)
             # Objects are equal to themselves alone: one session, one place to keep states.
             joint = Joint(self.reranker, asked, self.reranker.score_together)
             return Part(work, lambda: self.reranker.score(*asked), joint)
@@ -194,15 +203,15 @@ def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
     try:
         return job.result.result(left)
     except CancelledError:
-        raise GoneError("The request was given up") from None
+        raise ClientDisconnectedError("The request was given up") from None
     except TimeoutError:
         job.cancel()
         raise job.late(queue.pause) from None
     finally:
-        waited("queue", job.submitted, job.begun)
+        record_wait("queue", job.submitted, job.begun)
 
 
-def _tokens(query: str, candidate: Candidate, reading: Reading) -> int:
+def _tokens(query: str, candidate: Candidate, reading: ScoringOptions) -> int:
     head, body = reading.texts([candidate])[0]
     return _LEAST_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS
 
@@ -211,10 +220,10 @@ _TEXTS_AT_ONCE = 32
 _PARTS_AT_ONCE = 8
 
 
-class QueuedEncoder:
+class ScheduledEncoder:
     """Encodes through a `WorkQueue`, in parts, so that searches do not wait for a whole batch.
 
-    Raises what `Queued` raises.
+    Raises what `ScheduledReranker` raises.
     """
 
     def __init__(self, encoder: TextEncoder, queue: WorkQueue) -> None:

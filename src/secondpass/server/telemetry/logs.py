@@ -38,7 +38,7 @@ def logging_as(form: str | None, level: str, stream: TextIO | None = None) -> It
     handler: logging.Handler = logging.NullHandler()
     if form != "off":
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(Lines(as_json=form == "json", messages=level == "debug"))
+        handler.setFormatter(LogFormatter(as_json=form == "json", messages=level == "debug"))
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     before = (root.handlers[:], root.level, threading.excepthook)
@@ -57,7 +57,7 @@ def logging_as(form: str | None, level: str, stream: TextIO | None = None) -> It
         logging.captureWarnings(False)
 
 
-class Lines(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """Makes one line of a record; what it tells besides its message is in `record.fields`.
 
     The messages of exceptions are left out unless `messages` is True: they may quote what a

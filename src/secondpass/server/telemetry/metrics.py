@@ -28,9 +28,9 @@ from prometheus_client.registry import Collector
 
 import secondpass
 from secondpass.server.access.api_keys import TENANT
-from secondpass.server.request_context import Seen
+from secondpass.server.request_context import RequestRecord
 from secondpass.server.scheduler.queue import Batch
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 
 _KEPT_SECONDS = 60.0
 
@@ -43,7 +43,7 @@ class Inventory(Collector):
     """
 
     def __init__(
-        self, service: RerankService, clock: Callable[[], float] = time.monotonic
+        self, service: ServerState, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._service, self._clock = service, clock
         self._lock = threading.Lock()
@@ -116,7 +116,7 @@ class Metrics:
     (models, indexes, and at most 100 ids of keys), never of a request.
     """
 
-    def __init__(self, service: RerankService) -> None:
+    def __init__(self, service: ServerState) -> None:
         self.registry = CollectorRegistry()
         self._keys: set[str] = set()
         self._lock = threading.Lock()
@@ -155,7 +155,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.registry.register(Inventory(service))
 
-    def count(self, seen: Seen) -> None:
+    def count(self, seen: RequestRecord) -> None:
         """Count a request whose answer is out."""
         exchange = seen.exchange
         dialect = "none" if exchange is None else exchange.dialect
@@ -188,7 +188,7 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-    def _gauges(self, service: RerankService) -> None:
+    def _gauges(self, service: ServerState) -> None:
         queue = service.queue
         info = Info("secondpass_build", "The version that runs.", registry=self.registry)
         info.info({"version": secondpass.__version__})

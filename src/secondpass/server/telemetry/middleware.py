@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from secondpass.observe import Told, watched_by
-from secondpass.server.http_errors import Problem
+from secondpass.observe import StageAttributes, watched_by
+from secondpass.server.http_errors import HttpError
 from secondpass.server.request_context import (
     REQUEST_ID,
-    Seen,
+    RequestRecord,
     answering_for,
     current,
     request_id,
 )
-from secondpass.server.state import RerankService
+from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FAILED = (500, 502)
 _HUNG_UP = 499
 
 
-class Watched:
+class TelemetryMiddleware:
     """Tells logs, counts and traces of every request, when its answer is out.
 
     `probes` are the paths that monitors ask again and again: their lines are for debugging,
@@ -44,7 +44,7 @@ class Watched:
         self,
         app: ASGIApp,
         *,
-        service: RerankService,
+        service: ServerState,
         metrics: Metrics,
         traces: Traces | None,
         probes: frozenset[str],
@@ -58,7 +58,7 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seen = Seen(request_id(Request(scope)), scope["method"], scope["path"])
+        seen = RequestRecord(request_id(Request(scope)), scope["method"], scope["path"])
         probe = seen.path in self._probes
 
         async def sent(message: Message) -> None:
@@ -89,9 +89,9 @@ class Watched:
                 if _log.isEnabledFor(level):
                     _log.log(level, "request", extra={"fields": self._fields(seen)})
 
-    def _fields(self, seen: Seen) -> Told:
+    def _fields(self, seen: RequestRecord) -> StageAttributes:
         exchange, caller = seen.exchange, seen.caller
-        fields: Told = {
+        fields: StageAttributes = {
             "method": seen.method,
             "path": seen.path,
             "status": seen.status,
@@ -113,7 +113,7 @@ class _Stages:
         self._metrics, self._traces = metrics, traces
 
     @contextmanager
-    def stage(self, name: str, told: Told) -> Iterator[None]:
+    def stage(self, name: str, told: StageAttributes) -> Iterator[None]:
         started = time.perf_counter()
         try:
             with nullcontext() if self._traces is None else self._traces.stage(name, told):
@@ -133,12 +133,12 @@ def _level(status: int) -> int:
     return logging.ERROR if status >= 500 else logging.INFO
 
 
-def _failed(seen: Seen) -> JSONResponse:
+def _failed(seen: RequestRecord) -> JSONResponse:
     told = {"error": "failed", "message": "something went wrong", "id": seen.id}
     return JSONResponse(told, 500)
 
 
-def refused(problem: Problem) -> None:
+def refused(problem: HttpError) -> None:
     """Note why the request that is being answered here gets no answer, or only half of one."""
     seen = current()
     if seen is not None:

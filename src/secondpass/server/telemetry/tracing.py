@@ -27,10 +27,10 @@ from starlette.types import Scope
 
 import secondpass
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.observe import Told
-from secondpass.server.request_context import Seen
+from secondpass.observe import StageAttributes
+from secondpass.server.request_context import RequestRecord
 
-Attributes = dict[str, str | bool | int | float]
+SpanAttributes = dict[str, str | bool | int | float]
 _STAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "first_pass": {
         "mode": ("secondpass.mode",),
@@ -52,7 +52,7 @@ _QUERY = {
     "first_pass": ("input.value", "gen_ai.retrieval.query.text"),
     "rerank": ("input.value", "reranker.query"),
 }
-_FIXED: Mapping[str, Attributes] = {
+_FIXED: Mapping[str, SpanAttributes] = {
     "first_pass": {
         "openinference.span.kind": "RETRIEVER",
         "gen_ai.operation.name": "retrieval",
@@ -66,9 +66,9 @@ _FIXED: Mapping[str, Attributes] = {
 }
 
 
-def described(name: str, told: Told, *, queries: bool) -> tuple[str, Attributes]:
+def described(name: str, told: StageAttributes, *, queries: bool) -> tuple[str, SpanAttributes]:
     """Return the title and the attributes of a stage; None is no value."""
-    found: Attributes = dict(_FIXED.get(name, {}))
+    found: SpanAttributes = dict(_FIXED.get(name, {}))
     names = dict(_STAGES.get(name, {}))
     if queries:
         names["query"] = _QUERY.get(name, ())
@@ -80,7 +80,7 @@ def described(name: str, told: Told, *, queries: bool) -> tuple[str, Attributes]
     return (title if model is None else f"{title} {model}"), found
 
 
-def of_request(scope: Scope, seen: Seen) -> Attributes:
+def of_request(scope: Scope, seen: RequestRecord) -> SpanAttributes:
     """Return what is known of a request before it is answered; no query string, no address."""
     return {
         "http.request.method": _method(seen),
@@ -91,9 +91,9 @@ def of_request(scope: Scope, seen: Seen) -> Attributes:
     }
 
 
-def of_answer(scope: Scope, seen: Seen) -> tuple[str, Attributes]:
+def of_answer(scope: Scope, seen: RequestRecord) -> tuple[str, SpanAttributes]:
     """Return the name of a request's span, and what is known when it is answered."""
-    found: Attributes = {"http.response.status_code": seen.status}
+    found: SpanAttributes = {"http.response.status_code": seen.status}
     if seen.status >= 500:
         found["error.type"] = str(seen.status) if seen.problem is None else seen.problem
     route = _route(scope)
@@ -114,7 +114,7 @@ def of_answer(scope: Scope, seen: Seen) -> tuple[str, Attributes]:
     return (method if route is None else f"{method} {route}"), found
 
 
-def _method(seen: Seen) -> str:
+def _method(seen: RequestRecord) -> str:
     # Clients may send any word: the convention keeps names few.
     return seen.method if seen.method in _METHODS else "_OTHER"
 
@@ -193,7 +193,7 @@ class Traces:
         self._tracer = provider.get_tracer("secondpass", secondpass.__version__)
 
     @contextmanager
-    def request(self, scope: Scope, seen: Seen) -> Iterator[None]:
+    def request(self, scope: Scope, seen: RequestRecord) -> Iterator[None]:
         """Surround a request; the trace is the client's where `traceparent` names one."""
         with self._tracer.start_as_current_span(
             "HTTP",
@@ -217,7 +217,7 @@ class Traces:
                     span.set_status(Status(StatusCode.ERROR))
 
     @contextmanager
-    def stage(self, name: str, told: Told) -> Iterator[None]:
+    def stage(self, name: str, told: StageAttributes) -> Iterator[None]:
         """Surround a stage; what is told at its end is among its attributes."""
         with self._tracer.start_as_current_span(name, **_NO_MESSAGES) as span:
             try:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from secondpass.retrieve.lance.open import open_index
-from secondpass.server.http_errors import Problem
-from secondpass.server.index_catalog import OWN_VECTORS, Collection, Place
-from secondpass.server.scheduler.scheduled_models import QueuedEncoder, awaited
+from secondpass.server.http_errors import HttpError
+from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
+from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
     declared_class,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
-    from secondpass.server.index_catalog import Collection
-    from secondpass.server.state import RerankService
+    from secondpass.server.index_catalog import ServedIndex
+    from secondpass.server.state import ServerState
 
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class ClassIndex:
     `writes` and `written` count what was stored since the index was last tidied.
     """
 
-    def __init__(self, collection: Collection, service: RerankService) -> None:
+    def __init__(self, collection: ServedIndex, service: ServerState) -> None:
         self.collection, self._service = collection, service
         self._store: LanceStore | None = None
         self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
@@ -105,9 +105,9 @@ class ClassIndex:
         embedder = self.embedder
         return awaited(self._service.reading(lambda: embedder.encode(list(texts))))
 
-    def ingest_embedder(self) -> QueuedEncoder:
+    def ingest_embedder(self) -> ScheduledEncoder:
         """Return what makes the vectors of objects that are stored, in turn with requests."""
-        return QueuedEncoder(self.collection.index.ingest_embedder(), self._service.queue)
+        return ScheduledEncoder(self.collection.index.ingest_embedder(), self._service.queue)
 
     def reranker(self) -> BaseReranker:
         """Return what reranks: the model that the class names, or what stands for it."""
@@ -139,10 +139,10 @@ NAMESPACE = "weaviate"
 class Classes:
     """Finds, makes and removes classes. Safe to use from several threads at once."""
 
-    def __init__(self, service: RerankService) -> None:
+    def __init__(self, service: ServerState) -> None:
         self.service = service
-        self._known: dict[Place, ClassIndex] = {}
-        self._turns: dict[Place, threading.RLock] = {}
+        self._known: dict[IndexKey, ClassIndex] = {}
+        self._turns: dict[IndexKey, threading.RLock] = {}
         self._lock = threading.Lock()
 
     def listed(self, tenant: str) -> list[ClassIndex]:
@@ -152,10 +152,10 @@ class Classes:
 
     def find(self, tenant: str, name: object) -> ClassIndex:
         """Return a class; raises Problem (404) where there is none."""
-        place = Place(tenant, NAMESPACE, class_name(name))
+        place = IndexKey(tenant, NAMESPACE, class_name(name))
         try:
             return self._class(self.service.collections.get(place))
-        except Problem as problem:
+        except HttpError as problem:
             if problem.status != 404:
                 raise
             raise absent(f"class '{place.name}' not found in schema") from problem
@@ -164,7 +164,7 @@ class Classes:
         """Make a class of what a client declares; raises Problem (422) if it cannot be."""
         declared = declared_class(declaration)
         name = declared["class"]
-        with self._turn(Place(tenant, NAMESPACE, "")):
+        with self._turn(IndexKey(tenant, NAMESPACE, "")):
             for other in self.listed(tenant):
                 there = other.definition.name
                 if there == name:
@@ -174,17 +174,17 @@ class Classes:
                         f"class name {name!r} already exists as a permutation of: {there!r}. "
                         "class names must be unique when lowercased"
                     )
-            place = Place(tenant, NAMESPACE, name)
+            place = IndexKey(tenant, NAMESPACE, name)
             made = self.service.collections.create(place, about_class(declared))
             return self._class(made)
 
     def delete(self, tenant: str, name: object) -> None:
         """Remove a class with all that is in it; does nothing where there is none."""
-        place = Place(tenant, NAMESPACE, class_name(name))
+        place = IndexKey(tenant, NAMESPACE, class_name(name))
         with self._turn(place):
             try:
                 self.service.collections.delete(place)
-            except Problem as problem:
+            except HttpError as problem:
                 if problem.status != 404:
                     raise
             with self._lock:
@@ -196,17 +196,17 @@ class Classes:
 
         Raises Problem (404) where there is none.
         """
-        place = Place(tenant, NAMESPACE, class_name(name))
+        place = IndexKey(tenant, NAMESPACE, class_name(name))
         with self._turn(place):
             try:
                 found = self.find(tenant, name)
-            except Problem as problem:
+            except HttpError as problem:
                 if problem.status != 404 or not make:
                     raise
                 found = self.create(tenant, {"class": place.name})
             yield found
 
-    def _class(self, collection: Collection) -> ClassIndex:
+    def _class(self, collection: ServedIndex) -> ClassIndex:
         with self._lock:
             known = self._known.get(collection.place)
             if known is None or known.collection is not collection:
@@ -215,7 +215,7 @@ class Classes:
             return known
 
     @contextmanager
-    def _turn(self, place: Place) -> Iterator[None]:
+    def _turn(self, place: IndexKey) -> Iterator[None]:
         with self._lock:
             turn = self._turns.setdefault(place, threading.RLock())
         with turn:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from secondpass.rerank.base import BaseReranker
 from secondpass.retrieve.lance.schema import ID
 from secondpass.retrieve.metadata import one_of
-from secondpass.server.request_context import Exchange
+from secondpass.server.request_context import RequestContext
 from secondpass.server.weaviate.classes import ClassIndex
 from secondpass.server.weaviate.filters import read_where, to_sql
 from secondpass.server.weaviate.names import object_id, property_name
 from secondpass.server.weaviate.objects import read_vector
 from secondpass.server.weaviate.responses import refused
 from secondpass.server.weaviate.search import (
-    Found,
+    FoundObject,
     autocut,
     by_both,
     by_vector,
@@ -36,7 +36,7 @@ from secondpass.server.weaviate.search import (
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
-    from secondpass.server.state import RerankService
+    from secondpass.server.state import ServerState
 
 
 # How far a force of 1 goes, as in the database.
@@ -110,7 +110,7 @@ def condition_of(index: ClassIndex, given: Mapping[str, Any]) -> str | None:
     return to_sql(read_where(where), index.definition, index.store.fields)
 
 
-def find(index: ClassIndex, given: Mapping[str, Any], *, vectors: bool) -> list[Found]:
+def find(index: ClassIndex, given: Mapping[str, Any], *, vectors: bool) -> list[FoundObject]:
     """Return the objects that a query means; raises Problem (422) for what cannot be."""
     given = {key: value for key, value in given.items() if value is not None}
     if "groupBy" in given:
@@ -155,7 +155,7 @@ def page(given: Mapping[str, Any], *, default: int = LIMIT) -> tuple[int, int]:
 
 def _search(
     index: ClassIndex, kind: str, asked: Mapping[str, Any], most: int, condition: str | None
-) -> list[Found]:
+) -> list[FoundObject]:
     asked = {key: value for key, value in asked.items() if value is not None}
     _check_targets(index, kind, asked)
     if not most:
@@ -176,7 +176,7 @@ def _search(
 
 def _hybrid(
     index: ClassIndex, asked: Mapping[str, Any], most: int, condition: str | None
-) -> list[Found]:
+) -> list[FoundObject]:
     query, alpha = asked.get("query", ""), asked.get("alpha", _ALPHA)
     if not 0 <= alpha <= 1:
         raise refused(f"hybrid: alpha must be from 0 to 1, not {alpha}")
@@ -253,14 +253,14 @@ def _after(given: Mapping[str, Any], order: Sequence[object]) -> str | None:
 
 
 def _sorted_ids(
-    index: ClassIndex, found: Sequence[Found], order: Sequence[tuple[str, bool]]
+    index: ClassIndex, found: Sequence[FoundObject], order: Sequence[tuple[str, bool]]
 ) -> list[str]:
     ids = [one.object.id for one in found]
     hits = index.read(lambda store: store.listed(one_of(ID, ids), order=order, limit=len(ids)))
     return [hit.id for hit in hits]
 
 
-def _with_vectors(index: ClassIndex, found: list[Found]) -> list[Found]:
+def _with_vectors(index: ClassIndex, found: list[FoundObject]) -> list[FoundObject]:
     there = index.found([one.object.id for one in found], vectors=True)
     for one in found:
         # One that went in between is shown as it was found.
@@ -269,7 +269,7 @@ def _with_vectors(index: ClassIndex, found: list[Found]) -> list[Found]:
 
 
 def second_pass(
-    found: Sequence[Found], reranker: BaseReranker, property_name: str, query: str
+    found: Sequence[FoundObject], reranker: BaseReranker, property_name: str, query: str
 ) -> list[float]:
     """Return the scores of what was found, in the same order: higher is better.
 
@@ -297,7 +297,7 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GetQuery:
     """What a query asks of the objects besides their properties.
 
     - `vectors`: whether their vectors.
@@ -311,10 +311,10 @@ class Asked:
 def both_passes(
     index: ClassIndex,
     given: Mapping[str, Any],
-    asked: Asked,
-    service: RerankService,
-    exchange: Exchange,
-) -> list[Found]:
+    asked: GetQuery,
+    service: ServerState,
+    exchange: RequestContext,
+) -> list[FoundObject]:
     """Return the objects that a query finds, best first; blocks.
 
     `given` are the arguments of `Get`, by the names that GraphQL has for them. Raises Problem

@@ -30,23 +30,23 @@ from graphql import (
 )
 
 from secondpass.errors import SecondpassError
-from secondpass.server.http_errors import Problem, problem_of
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.get_query import Asked, both_passes, condition_of
+from secondpass.server.weaviate.get_query import GetQuery, both_passes, condition_of
 from secondpass.server.weaviate.graphql_schema import RERANK, schema_of
 from secondpass.server.weaviate.responses import refused, shown
-from secondpass.server.weaviate.search import Found
+from secondpass.server.weaviate.search import FoundObject
 
 if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo, GraphQLSchema
 
-    from secondpass.server.state import RerankService
+    from secondpass.server.state import ServerState
 
 
-def asked_in(info: GraphQLResolveInfo[Any]) -> Asked:
+def asked_in(info: GraphQLResolveInfo[Any]) -> GetQuery:
     """Return what the selections of a class ask for among the additional properties."""
     blocks = [n for n in _selected(info, info.field_nodes) if n.name.value == "_additional"]
     vectors, reranks = False, []
@@ -58,7 +58,7 @@ def asked_in(info: GraphQLResolveInfo[Any]) -> Asked:
             asked = (given.get("property"), given.get("query"))
             if asked not in reranks:
                 reranks.append(asked)
-    return Asked(vectors, tuple(reranks))
+    return GetQuery(vectors, tuple(reranks))
 
 
 def _selected(info: GraphQLResolveInfo[Any], nodes: Sequence[FieldNode]) -> list[FieldNode]:
@@ -101,18 +101,18 @@ def _included(info: GraphQLResolveInfo[Any], node: Any) -> bool:
 MOST_SEARCHES = 100
 
 
-class Answers:
+class GraphQLAnswers:
     """The context of an execution; `classes` are those of the caller's tenant, by name."""
 
     def __init__(
-        self, classes: Mapping[str, ClassIndex], service: RerankService, exchange: Exchange
+        self, classes: Mapping[str, ClassIndex], service: ServerState, exchange: RequestContext
     ) -> None:
         self._classes, self._service, self._exchange = classes, service, exchange
         self._left = MOST_SEARCHES
 
     def get(
         self, name: str, info: GraphQLResolveInfo[Any], given: Mapping[str, Any]
-    ) -> Sequence[Found]:
+    ) -> Sequence[FoundObject]:
         """Return the objects of a class that a query finds, best first.
 
         Raises Problem for what cannot be.
@@ -121,7 +121,7 @@ class Answers:
         try:
             asked = asked_in(info)
             return both_passes(self._classes[name], given, asked, self._service, self._exchange)
-        except Problem as problem:
+        except HttpError as problem:
             problem.message = f"explorer: get class: {problem.message}"
             raise
 
@@ -131,7 +131,9 @@ class Answers:
         index = self._classes[name]
         return index.count(condition_of(index, given))
 
-    def second_pass(self, found: Found, given: Mapping[str, Any]) -> list[dict[str, float]]:
+    def second_pass(
+        self, found: FoundObject, given: Mapping[str, Any]
+    ) -> list[dict[str, float]]:
         """Return the score that an object was given, as the database has it: in a list."""
         return [{"score": found.reranked[given.get("property"), given.get("query")]}]
 
@@ -151,7 +153,7 @@ _BY_STATUS = (429, 499, 500, 503, 504)
 def executed(
     schema: GraphQLSchema,
     query: str,
-    answers: Answers,
+    answers: GraphQLAnswers,
     *,
     variables: Mapping[str, Any] | None = None,
     operation: str | None = None,
@@ -177,7 +179,7 @@ def executed(
         return _failed([error])
     except RecursionError:
         return _failed([GraphQLError("the query is nested too deeply")])
-    except Problem as problem:
+    except HttpError as problem:
         return _failed([GraphQLError(problem.message)])
     if not done.errors:
         return {"data": done.data}
@@ -203,7 +205,7 @@ def _formatted(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
 
 def _message(error: GraphQLError) -> str:
     cause = error.original_error
-    return cause.message if isinstance(cause, Problem) else error.message
+    return cause.message if isinstance(cause, HttpError) else error.message
 
 
 def _raise_ours(cause: Exception | None) -> None:
@@ -212,7 +214,7 @@ def _raise_ours(cause: Exception | None) -> None:
         return
     if isinstance(cause, SecondpassError):
         cause = problem_of(cause)
-    if not isinstance(cause, Problem) or cause.status in _BY_STATUS:
+    if not isinstance(cause, HttpError) or cause.status in _BY_STATUS:
         raise cause
 
 
@@ -228,14 +230,14 @@ def _check_size(document: DocumentNode) -> None:
             raise refused(f"the query has more than {MOST_FIELDS} fields")
 
 
-class GraphQLPath:
+class GraphQLRoutes:
     """Answers queries over the classes of a tenant, whose schema it keeps."""
 
-    def __init__(self, answering: Answering, classes: Classes) -> None:
+    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
         self._answering, self._classes = answering, classes
         self._schemas: dict[str, tuple[list[ClassDefinition], GraphQLSchema]] = {}
 
-    async def query(self, exchange: Exchange) -> Any:
+    async def query(self, exchange: RequestContext) -> Any:
         """Answer a query; what is wrong with it is told in the answer, with status 200."""
         body = (await self._answering.body(exchange)).found
         query, variables = body.get("query"), body.get("variables")
@@ -253,7 +255,7 @@ class GraphQLPath:
                     "present. Import a schema first!"
                 )
             known = {one.definition.name: one for one in found}
-            answers = Answers(known, self._answering.service, exchange)
+            answers = GraphQLAnswers(known, self._answering.service, exchange)
             schema = self._schema(exchange.caller.tenant, found)
             return executed(
                 schema, query, answers, variables=variables, operation=operation or None

@@ -30,7 +30,7 @@ from graphql.language import IntValueNode
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.filters import OPERATORS
 from secondpass.server.weaviate.properties import Property
-from secondpass.server.weaviate.search import Found
+from secondpass.server.weaviate.search import FoundObject
 
 _TEXTS = GraphQLList(GraphQLNonNull(GraphQLString))
 _NUMBERS = GraphQLList(GraphQLNonNull(GraphQLFloat))
@@ -257,7 +257,7 @@ def _additional(definition: ClassDefinition) -> GraphQLObjectType:
     return GraphQLObjectType(f"_{definition.name}Additional", fields)
 
 
-def _vector(found: Found) -> list[float] | None:
+def _vector(found: FoundObject) -> list[float] | None:
     return None if found.object.vector is None else found.object.vector.tolist()
 
 

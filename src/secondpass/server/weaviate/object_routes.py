@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.weaviate.classes import Classes, ClassIndex
 from secondpass.server.weaviate.get_query import find, page
 from secondpass.server.weaviate.names import class_name, object_id
@@ -21,13 +21,13 @@ T = TypeVar("T")
 _LISTED = 10
 
 
-class ObjectPaths:
+class ObjectRoutes:
     """Answers what asks for objects, stores, changes and removes them."""
 
-    def __init__(self, answering: Answering, classes: Classes) -> None:
+    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
         self._answering, self._classes = answering, classes
 
-    async def every(self, exchange: Exchange) -> Any:
+    async def every(self, exchange: RequestContext) -> Any:
         """List objects of one class, or of all."""
         asked = exchange.request.query_params
         vectors, tenant = _wants_vector(asked), exchange.caller.tenant
@@ -56,7 +56,7 @@ class ObjectPaths:
         found = await self._answering.done(exchange, listed)
         return {"deprecations": [], "objects": found, "totalResults": len(found)}
 
-    async def create(self, exchange: Exchange) -> Any:
+    async def create(self, exchange: RequestContext) -> Any:
         """Store a new object; a class that is not there is made."""
         body = (await self._answering.body(exchange)).found
         name = class_name(body.get("class"))
@@ -71,7 +71,7 @@ class ObjectPaths:
 
         return await self._written(exchange, store)
 
-    async def one(self, exchange: Exchange) -> Any:
+    async def one(self, exchange: RequestContext) -> Any:
         """Return an object."""
         asked = exchange.request.query_params
         _check_tenant(asked)
@@ -86,7 +86,7 @@ class ObjectPaths:
 
         return await self._answering.done(exchange, read)
 
-    async def exists(self, exchange: Exchange) -> Response:
+    async def exists(self, exchange: RequestContext) -> Response:
         """Return 204 where there is such an object, and 404 where not."""
         _check_tenant(exchange.request.query_params)
 
@@ -97,7 +97,7 @@ class ObjectPaths:
         there = await self._answering.done(exchange, look)
         return Response(status_code=204 if there else 404)
 
-    async def replace(self, exchange: Exchange) -> Any:
+    async def replace(self, exchange: RequestContext) -> Any:
         """Store an object in the place of one that is there."""
         body = (await self._answering.body(exchange)).found
 
@@ -110,7 +110,7 @@ class ObjectPaths:
 
         return await self._writing(exchange, body, store)
 
-    async def merge(self, exchange: Exchange) -> Any:
+    async def merge(self, exchange: RequestContext) -> Any:
         """Change some properties of an object; what is not named stays, the vector too."""
         body = (await self._answering.body(exchange)).found
 
@@ -126,7 +126,7 @@ class ObjectPaths:
 
         return await self._writing(exchange, body, store)
 
-    async def delete(self, exchange: Exchange) -> Any:
+    async def delete(self, exchange: RequestContext) -> Any:
         """Remove an object."""
 
         def remove(index: ClassIndex, name: str) -> Response:
@@ -139,12 +139,15 @@ class ObjectPaths:
     def _class(self, tenant: str, name: str) -> ClassIndex:
         return self._classes.find(tenant, name)
 
-    def _place(self, exchange: Exchange) -> tuple[ClassIndex, str]:
+    def _place(self, exchange: RequestContext) -> tuple[ClassIndex, str]:
         given = exchange.request.path_params
         return self._class(exchange.caller.tenant, given["name"]), object_id(given["id"])
 
     async def _writing(
-        self, exchange: Exchange, body: Mapping[str, Any], do: Callable[[ClassIndex, str], Any]
+        self,
+        exchange: RequestContext,
+        body: Mapping[str, Any],
+        do: Callable[[ClassIndex, str], Any],
     ) -> Any:
         given = exchange.request.path_params
         _check_tenant(exchange.request.query_params)
@@ -159,7 +162,7 @@ class ObjectPaths:
 
         return await self._written(exchange, write)
 
-    async def _written(self, exchange: Exchange, write: Callable[[], T]) -> T:
+    async def _written(self, exchange: RequestContext, write: Callable[[], T]) -> T:
         timeout = self._answering.service.settings.write_timeout
         return await self._answering.done(exchange, write, timeout=timeout)
 

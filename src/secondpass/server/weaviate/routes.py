@@ -15,39 +15,39 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import secondpass
-from secondpass.server.http_errors import Problem
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.http_errors import HttpError
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.graphql_execute import GraphQLPath
-from secondpass.server.weaviate.object_routes import ObjectPaths
+from secondpass.server.weaviate.graphql_execute import GraphQLRoutes
+from secondpass.server.weaviate.object_routes import ObjectRoutes
 from secondpass.server.weaviate.responses import absent, fail, refused
-from secondpass.server.weaviate.schema_routes import SchemaPaths
+from secondpass.server.weaviate.schema_routes import SchemaRoutes
 from secondpass.server.weaviate.writes import delete_batch, store_batch
 
 VERSION = "1.27.0"
 """What clients are told: the oldest version that all of them accept."""
 
 
-class AboutPaths:
+class MetaRoutes:
     """Answers what clients ask before they begin."""
 
-    def __init__(self, answering: Answering, classes: Classes) -> None:
+    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
         self._answering, self._classes = answering, classes
 
-    async def ready(self, exchange: Exchange) -> Response:
+    async def ready(self, exchange: RequestContext) -> Response:
         """Return 200 once the models are warm, 503 before that and while stopping."""
         return Response(status_code=200 if self._answering.service.ready else 503)
 
-    async def live(self, exchange: Exchange) -> Response:
+    async def live(self, exchange: RequestContext) -> Response:
         """Return 200."""
         return Response(status_code=200)
 
-    async def openid(self, exchange: Exchange) -> Response:
+    async def openid(self, exchange: RequestContext) -> Response:
         """Return 404: keys are all there is."""
         raise absent("OpenID Connect is not configured")
 
-    async def meta(self, exchange: Exchange) -> Any:
+    async def meta(self, exchange: RequestContext) -> Any:
         """Return the version and the modules; all modules of a kind mean one model."""
         settings = self._answering.service.settings
         models = {"model": {"name": self._answering.service.models[0]}}
@@ -61,7 +61,7 @@ class AboutPaths:
             found["grpcMaxMessageSize"] = settings.max_body
         return found
 
-    async def nodes(self, exchange: Exchange) -> Any:
+    async def nodes(self, exchange: RequestContext) -> Any:
         """Return the one node that there is."""
 
         def count() -> tuple[int, int]:
@@ -78,13 +78,13 @@ class AboutPaths:
 _OUTPUTS = ("minimal", "verbose")
 
 
-class BatchPaths:
+class BatchRoutes:
     """Answers what stores many objects, and what removes those that pass a filter."""
 
-    def __init__(self, answering: Answering, classes: Classes) -> None:
+    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
         self._answering, self._classes = answering, classes
 
-    async def store(self, exchange: Exchange) -> Any:
+    async def store(self, exchange: RequestContext) -> Any:
         """Store objects; each has its own result."""
         given = (await self._answering.body(exchange)).items("objects")
         if not given:
@@ -96,7 +96,7 @@ class BatchPaths:
             timeout=self._answering.service.settings.write_timeout,
         )
 
-    async def delete(self, exchange: Exchange) -> Any:
+    async def delete(self, exchange: RequestContext) -> Any:
         """Remove the objects of a class that pass a filter."""
         body = await self._answering.body(exchange)
         match, dry = body.found.get("match"), body.flag("dryRun")
@@ -123,13 +123,13 @@ Offers = Mapping[str, tuple[str, Work]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-def routes(answering: Answering, classes: Classes) -> list[Route]:
+def routes(answering: RequestHandler, classes: Classes) -> list[Route]:
     """Return the routes; a path that the database has and we do not says so in its form."""
-    about = AboutPaths(answering, classes)
-    schema = SchemaPaths(answering, classes)
-    objects = ObjectPaths(answering, classes)
-    batch = BatchPaths(answering, classes)
-    graphql = GraphQLPath(answering, classes)
+    about = MetaRoutes(answering, classes)
+    schema = SchemaRoutes(answering, classes)
+    objects = ObjectRoutes(answering, classes)
+    batch = BatchRoutes(answering, classes)
+    graphql = GraphQLRoutes(answering, classes)
     opened: dict[str, Work] = {
         "/v1/.well-known/ready": about.ready,
         "/v1/.well-known/live": about.live,
@@ -172,23 +172,23 @@ def routes(answering: Answering, classes: Classes) -> list[Route]:
     return found
 
 
-def _opened(answering: Answering, work: Work) -> Callable[[Request], Awaitable[Response]]:
+def _opened(answering: RequestHandler, work: Work) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return await answering.answer(Exchange(request, DIALECT, fail), work)
+        return await answering.answer(RequestContext(request, DIALECT, fail), work)
 
     return answer
 
 
 def _dispatched(
-    answering: Answering, offers: Offers
+    answering: RequestHandler, offers: Offers
 ) -> Callable[[Request], Awaitable[Response]]:
     known = {
         method: answering.handler(DIALECT, fail, scope, work)
         for method, (scope, work) in offers.items()
     }
 
-    async def refuse(exchange: Exchange) -> Any:
-        raise Problem(405, "method", f"{exchange.request.method} is not possible here")
+    async def refuse(exchange: RequestContext) -> Any:
+        raise HttpError(405, "method", f"{exchange.request.method} is not possible here")
 
     other = _opened(answering, refuse)
 
@@ -198,10 +198,10 @@ def _dispatched(
     return answer
 
 
-async def _unknown(exchange: Exchange) -> Any:
+async def _unknown(exchange: RequestContext) -> Any:
     path = exchange.request.url.path
     # Not 404: clients would take that for an object that is not there.
-    raise Problem(
+    raise HttpError(
         501,
         "unsupported",
         f"{path} is not supported here; objects are at /v1/objects/Class/id, with their class",

@@ -49,7 +49,7 @@ def autocut(scores: Sequence[float], jumps: int) -> int:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundObject:
     """An object that was found.
 
     - `distance`: 1 minus the cosine, from 0 to 2, of a search by vector.
@@ -85,13 +85,13 @@ def by_vector(
     limit: int,
     condition: str | None,
     furthest: float | None,
-) -> list[Found]:
+) -> list[FoundObject]:
     """Return the nearest objects that are no further than `furthest`, of 0 to 2."""
     if not index.store.dimension:
         return []
     hits = index.read(lambda store: store.vector(vector, limit, condition))
     near = [hit for hit in hits if furthest is None or 1 - hit.score <= furthest]
-    return [Found(from_hit(hit), distance=1 - hit.score) for hit in near]
+    return [FoundObject(from_hit(hit), distance=1 - hit.score) for hit in near]
 
 
 def by_words(
@@ -100,7 +100,7 @@ def by_words(
     properties: Sequence[str] | None,
     limit: int,
     condition: str | None,
-) -> list[Found]:
+) -> list[FoundObject]:
     """Return the objects with the highest BM25 over all texts, or over these properties.
 
     Of several properties the scores are summed, each with its weight, `name^weight`.
@@ -109,7 +109,8 @@ def by_words(
         raise refused("keyword search (bm25) must have query set")
     hits = awaited(_bm25(index, query, properties, limit, condition))
     return [
-        Found(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}") for hit in hits
+        FoundObject(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}")
+        for hit in hits
     ]
 
 
@@ -124,7 +125,7 @@ def by_both(
     alpha: float,
     fusion: Fusion,
     furthest: float | None = None,
-) -> list[Found]:
+) -> list[FoundObject]:
     """Return objects by words and by vector, fused: `alpha` is the share of the vector.
 
     While the words are looked for, `vector` is asked for the vector.
@@ -147,7 +148,7 @@ def by_both(
     }
     best = sorted(scores, key=lambda name: (-sum(scores[name]), name))[:limit]
     return [
-        Found(
+        FoundObject(
             objects[name],
             score=sum(scores[name]),
             explained=f"{fusion}: keyword {scores[name][0]:.6g}, vector {scores[name][1]:.6g}",
@@ -170,7 +171,7 @@ def in_order(
     limit: int,
     after: str | None = None,
     vectors: bool = False,
-) -> list[Found]:
+) -> list[FoundObject]:
     """Return objects by these columns, falling where paired with True, then by id.
 
     `after` is an id: only those behind it come.
@@ -183,7 +184,7 @@ def in_order(
             condition, order=order, offset=offset, limit=limit, embeddings=vectors
         )
     )
-    return [Found(from_hit(hit)) for hit in hits]
+    return [FoundObject(from_hit(hit)) for hit in hits]
 
 
 def sort_column(index: ClassIndex, name: str) -> str | None:

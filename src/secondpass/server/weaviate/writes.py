@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.classes import Classes, ClassIndex
 from secondpass.server.weaviate.get_query import MOST, condition_of
 from secondpass.server.weaviate.names import class_name, object_id, property_name
@@ -228,13 +228,13 @@ def store_batch(classes: Classes, tenant: str, given: list[Any]) -> list[dict[st
             if not isinstance(body, dict):
                 raise refused("an object must be a JSON object")
             places.setdefault(class_name(body.get("class")), []).append(place)
-        except Problem as problem:
+        except HttpError as problem:
             results[place] = _failed(body, problem)
     for name, mine in places.items():
         try:
             with classes.writing(tenant, name, make=True) as index:
                 _store(index, given, mine, results)
-        except Problem as problem:
+        except HttpError as problem:
             if problem.status != 422:
                 raise
             for place in mine:
@@ -273,7 +273,7 @@ def _store(
     for place in mine:
         try:
             new[place] = read_object(index, given[place])
-        except Problem as problem:
+        except HttpError as problem:
             results[place] = _failed(given[place], problem)
     last = {one.id: one for one in new.values()}
     made = {one.id: one for one in put(index, list(last.values()))} if last else {}
@@ -285,7 +285,7 @@ def _store(
         }
 
 
-def _failed(body: Any, problem: Problem) -> dict[str, Any]:
+def _failed(body: Any, problem: HttpError) -> dict[str, Any]:
     error = {"error": [{"message": shown(problem.message)}]}
     return {
         **_echo(body),
@@ -298,6 +298,6 @@ def _echo(body: Any) -> dict[str, Any]:
     """Return what can be sent back of an object that was refused."""
     try:
         found = plain_json(body)
-    except Problem:
+    except HttpError:
         found = {key: shown(str(body.get(key))) for key in ("class", "id")}
     return found if isinstance(found, dict) else {}

@@ -11,7 +11,7 @@ from secondpass.train.data.augment import variants
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.data.files import split_groups
 from secondpass.train.data.sampling import Sample, Sampler, fill
-from secondpass.train.trainer.interface import Asked, Texts
+from secondpass.train.trainer.interface import QueryBatch, Texts
 from secondpass.train.trainer.settings import Settings
 
 
@@ -19,7 +19,7 @@ from secondpass.train.trainer.settings import Settings
 class Judged:
     """A held-out group: its candidates, the positives first, and where it is from."""
 
-    pairs: tuple[Asked, ...]
+    pairs: tuple[QueryBatch, ...]
     positives: int
     source: str
 
@@ -48,10 +48,10 @@ class Plan:
         chance = random.Random(f"wording {self.seed} {epoch} {place}")
         return chance.choice(self.asked[place])
 
-    def pairs(self, sample: Sample, epoch: int) -> list[Asked]:
+    def pairs(self, sample: Sample, epoch: int) -> list[QueryBatch]:
         """Return the pairs of a sample, that of the positive first."""
         query = self.wording(sample.group, epoch)
-        return [Asked(query, passage) for passage in sample.passages]
+        return [QueryBatch(query, passage) for passage in sample.passages]
 
 
 def make_plan(examples: Examples, settings: Settings) -> Plan:
@@ -108,5 +108,5 @@ def _judged(group: Group, query: int, passages: int, settings: Settings) -> Judg
     # A collection can be smaller than the candidates that are wanted.
     room = min(room, passages - len(group.positives))
     negatives = fill(group, group.negatives[:room], room, passages, chance)
-    pairs = tuple(Asked(query, passage) for passage in (*positives, *negatives))
+    pairs = tuple(QueryBatch(query, passage) for passage in (*positives, *negatives))
     return Judged(pairs, len(positives), group.source)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import Tokeniser, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -103,7 +103,7 @@ def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 
 def pair_sequences(
-    tokeniser: Tokeniser, pairs: Iterable[Pair], max_length: int
+    tokeniser: Tokenizer, pairs: Iterable[Pair], max_length: int
 ) -> list[TokenSequence]:
     """Return the tokens of each pair, the passage cut so that none exceeds `max_length`."""
     sequences = []
@@ -116,7 +116,7 @@ def pair_sequences(
 
 
 def text_sequences(
-    tokeniser: Tokeniser, texts: Iterable[str], max_length: int
+    tokeniser: Tokenizer, texts: Iterable[str], max_length: int
 ) -> list[TokenSequence]:
     """Return the tokens of each text, cut to `max_length`."""
     room = max_length - tokeniser.special

@@ -211,13 +211,13 @@ def _to_integers(
     graph: ir.Model, made: Path, length: int, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
     """Quantise the graph in place and return how it compares with the original."""
-    from secondpass.inference.tokenizer import Tokeniser
+    from secondpass.inference.tokenizer import Tokenizer
     from secondpass.train.export import calibrate, verify
     from secondpass.train.export.quantize import inputs_of_linear_layers, quantise
 
     assert settings.calibrate is not None
     used, held_out = calibrate.split(calibrate.read_pairs(settings.calibrate))
-    tokeniser = Tokeniser(made / "tokenizer.json")
+    tokeniser = Tokenizer(made / "tokenizer.json")
     if settings.kind == "embedder":
         texts = [text for pair in used for text in (pair.query, pair.text)]
         sequences = calibrate.text_sequences(tokeniser, dict.fromkeys(texts), length)
@@ -241,10 +241,10 @@ def _to_integers(
 
 
 def _save_tokenizer(folder: Path, made: Path) -> None:
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer as TokenizersTokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = TokenizersTokenizer.from_file(str(folder / "tokenizer.json"))
     # tokenizers raises bare Exception.
     except Exception as error:
         raise ModelDamagedError(

@@ -16,7 +16,7 @@ from secondpass.evaluate.rank_correlation import (
     rank_biased_overlap,
     top_overlap,
 )
-from secondpass.inference.tokenizer import Tokeniser, TokenSequence
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.train.export.calibrate import (
     Feeds,
     Pair,
@@ -48,7 +48,7 @@ class Scorer:
 class Trial:
     """What two models are compared on."""
 
-    tokeniser: Tokeniser
+    tokeniser: Tokenizer
     kind: Kind
     max_length: int
     pairs: Sequence[Pair]

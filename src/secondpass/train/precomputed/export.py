@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from secondpass.train.export.export import Settings
-    from secondpass.train.precomputed.module import Reader
+    from secondpass.train.precomputed.module import PrecomputedModule
 
 COMPRESS, SCORE, START_SCORE = "compress.onnx", "model.onnx", "start.onnx"
 _OWN_ENCODER = "encoder"
@@ -38,7 +38,7 @@ _OWN_ENCODER = "encoder"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    reader: Reader
+    reader: PrecomputedModule
     encoder: ModelFolder
     document_tokens: int
     source: str
@@ -175,7 +175,7 @@ def _encoder(folder: ModelFolder, made: Path, *, borrow: bool) -> dict[str, str]
     return {"folder": _OWN_ENCODER, "digest": open_folder(own).digest}
 
 
-def _save_weights(reader: Reader, made: Path) -> None:
+def _save_weights(reader: PrecomputedModule, made: Path) -> None:
     """Keep the weights in half precision, so that the folder can be trained further."""
     from safetensors.torch import save_file
 

@@ -15,7 +15,11 @@ from torch import Tensor, nn
 from secondpass.errors import InputError, ModelDamagedError, ModelError
 from secondpass.inference.model_folder import open_folder
 from secondpass.train.export.trace import load_model
-from secondpass.train.precomputed.module import Reader, ReaderConfig, ReadingLayer
+from secondpass.train.precomputed.module import (
+    PrecomputedConfig,
+    PrecomputedModule,
+    ReadingLayer,
+)
 
 WEIGHTS = "weights.safetensors"
 SHAPE = "reader"
@@ -28,7 +32,7 @@ def is_reader(folder: Path) -> bool:
     return open_folder(folder).architecture == "reader"
 
 
-def from_folder(folder: Path) -> Reader:
+def from_folder(folder: Path) -> PrecomputedModule:
     """Return the reader of an exported folder, with weights in half precision as stored.
 
     Raises ModelError for a folder without weights to train on, ModelDamagedError if they do
@@ -49,12 +53,12 @@ def from_folder(folder: Path) -> Reader:
 
 def from_weights(
     shape: Mapping[str, Any], weights: Mapping[str, Tensor], where: Path
-) -> Reader:
+) -> PrecomputedModule:
     """Return a reader of that shape with these weights.
 
     Raises InputError for a shape that cannot be, ModelDamagedError for weights of another.
     """
-    reader = Reader(ReaderConfig.from_object(shape))
+    reader = PrecomputedModule(PrecomputedConfig.from_object(shape))
     try:
         reader.load_state_dict({name: one.to(torch.float32) for name, one in weights.items()})
     except RuntimeError as error:
@@ -66,7 +70,9 @@ def from_weights(
     return reader
 
 
-def from_bert(config: ReaderConfig, bert: Any, states: Tensor, seed: int = 0) -> Reader:
+def from_bert(
+    config: PrecomputedConfig, bert: Any, states: Tensor, seed: int = 0
+) -> PrecomputedModule:
     """Return a reader that starts from the last layers of a `BertModel`.
 
     `states` float32 [tokens, width] are a sample of the encoder's, from which the
@@ -74,7 +80,7 @@ def from_bert(config: ReaderConfig, bert: Any, states: Tensor, seed: int = 0) ->
     best across texts. Raises InputError if the model is no BERT of that shape.
     """
     _check(config, bert)
-    reader = Reader(config)
+    reader = PrecomputedModule(config)
     last = slice(-config.hidden, None)
     mean, axes = main_axes(states[:, last], config.codes, seed)
     with torch.no_grad():
@@ -116,7 +122,7 @@ def main_axes(states: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
     return mean, (main @ turn).float()
 
 
-def _check(config: ReaderConfig, bert: Any) -> None:
+def _check(config: PrecomputedConfig, bert: Any) -> None:
     theirs = bert.config
     wanted = (config.hidden, config.heads, config.intermediate)
     found = (theirs.hidden_size, theirs.num_attention_heads, theirs.intermediate_size)

@@ -20,7 +20,7 @@ from secondpass.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderConfig:
+class PrecomputedConfig:
     """How large a reader is.
 
     - `width`: numbers in an encoder's state of one token, of one layer or several; the
@@ -65,7 +65,7 @@ class ReaderConfig:
         return asdict(self)
 
     @classmethod
-    def from_object(cls, value: Mapping[str, Any]) -> ReaderConfig:
+    def from_object(cls, value: Mapping[str, Any]) -> PrecomputedConfig:
         """Read what `as_object` gave; raises InputError for anything else."""
         known = {one.name for one in fields(cls)}
         if not isinstance(value, Mapping) or set(value) - known:
@@ -130,7 +130,7 @@ class ReadingLayer(nn.Module):
     instead of hundreds of codes into that of the layer: the products are the same.
     """
 
-    def __init__(self, config: ReaderConfig) -> None:
+    def __init__(self, config: PrecomputedConfig) -> None:
         super().__init__()
         hidden, codes = config.hidden, config.codes
         self.heads = config.heads
@@ -194,14 +194,14 @@ class ReadingLayer(nn.Module):
         return x.view(rows, tokens, self.heads, hidden // self.heads).transpose(1, 2)
 
 
-class Reader(nn.Module):
+class PrecomputedModule(nn.Module):
     """Scores documents for queries from states that were computed beforehand.
 
     A score is a logit: the scaled cosine of the read query with the document's embedding,
     plus what a small head, zero at first, makes of both.
     """
 
-    def __init__(self, config: ReaderConfig) -> None:
+    def __init__(self, config: PrecomputedConfig) -> None:
         super().__init__()
         self.config = config
         hidden = config.hidden

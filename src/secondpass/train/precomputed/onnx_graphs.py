@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secondpass.train.export.trace import to_onnx
-from secondpass.train.precomputed.module import MASKED, Reader, quantise_codes
+from secondpass.train.precomputed.module import MASKED, PrecomputedModule, quantise_codes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Compressing(nn.Module):
     """States float32 [batch, tokens, width] to codes and scales."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: PrecomputedModule) -> None:
         super().__init__()
         self.compress = reader.compress
 
@@ -31,7 +31,7 @@ class Compressing(nn.Module):
 class Scoring(nn.Module):
     """One query, not padded, and a batch of documents to logits."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: PrecomputedModule) -> None:
         super().__init__()
         self.reader = reader
 
@@ -77,7 +77,7 @@ def _inner(mask: Tensor) -> Tensor:
 class Starting(nn.Module):
     """One query, not padded, and a batch of documents to what reading starts from."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: PrecomputedModule) -> None:
         super().__init__()
         self.reader = reader
 
@@ -103,7 +103,7 @@ class Starting(nn.Module):
         return score + reader.scale * cosine + reader.shift
 
 
-def compress_graph(reader: Reader) -> ir.Model:
+def compress_graph(reader: PrecomputedModule) -> ir.Model:
     """Return compress.onnx: `states` to `codes` and `scales`."""
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     return to_onnx(
@@ -114,17 +114,17 @@ def compress_graph(reader: Reader) -> ir.Model:
     )
 
 
-def score_graph(reader: Reader) -> ir.Model:
+def score_graph(reader: PrecomputedModule) -> ir.Model:
     """Return model.onnx: a query and documents to `scores`."""
     return _traced(Scoring(reader), reader)
 
 
-def start_graph(reader: Reader) -> ir.Model:
+def start_graph(reader: PrecomputedModule) -> ir.Model:
     """Return start.onnx: the same, without reading; for a reader with matching."""
     return _traced(Starting(reader), reader)
 
 
-def _traced(module: Scoring | Starting, reader: Reader) -> ir.Model:
+def _traced(module: Scoring | Starting, reader: PrecomputedModule) -> ir.Model:
     shape = reader.config
     batch = torch.export.Dim("batch")
     asked, tokens = torch.export.Dim("query_tokens", min=3), torch.export.Dim("document_tokens")

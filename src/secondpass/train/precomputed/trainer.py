@@ -20,8 +20,8 @@ from secondpass.train.precomputed.data import (
     gather_queries,
 )
 from secondpass.train.precomputed.init import from_bert, load_bert
-from secondpass.train.precomputed.module import Reader, ReaderConfig
-from secondpass.train.trainer.interface import Asked, Rated, Texts
+from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule
+from secondpass.train.trainer.interface import QueryBatch, ScoredBatch, Texts
 from secondpass.train.trainer.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -29,11 +29,15 @@ Progress = Callable[[str, int, int], None]
 SAMPLE = 400
 
 
-class ReaderLearner:
+class PrecomputedLearner:
     """A reader with the states of all queries and passages."""
 
     def __init__(
-        self, reader: Reader, queries: States, passages: States, about: dict[str, Any]
+        self,
+        reader: PrecomputedModule,
+        queries: States,
+        passages: States,
+        about: dict[str, Any],
     ) -> None:
         self.reader = reader
         # Codes that were kept of documents stay good for every reader trained from this one.
@@ -46,7 +50,7 @@ class ReaderLearner:
         """The reader."""
         return self.reader
 
-    def rated(self, settings: Settings) -> list[Rated]:
+    def rated(self, settings: Settings) -> list[ScoredBatch]:
         """Return gates and scale, head, and layers, each with its own rate."""
         fast: list[nn.Parameter] = [self.reader.scale, self.reader.shift]
         head = list(self.reader.head.parameters())
@@ -61,12 +65,12 @@ class ReaderLearner:
             elif not any(parameter is one for one in (*fast, *head)):
                 rest.append(parameter)
         return [
-            Rated(rest, settings.learning_rate),
-            Rated(fast, settings.gate_rate, decay=False),
-            Rated(head, settings.head_rate),
+            ScoredBatch(rest, settings.learning_rate),
+            ScoredBatch(fast, settings.gate_rate, decay=False),
+            ScoredBatch(head, settings.head_rate),
         ]
 
-    def scores(self, pairs: Sequence[Asked]) -> Tensor:
+    def scores(self, pairs: Sequence[QueryBatch]) -> Tensor:
         """Return a logit for each pair, [pairs]."""
         device = str(self.reader.scale.device)
         logits: Tensor = self.reader(
@@ -75,7 +79,7 @@ class ReaderLearner:
         )
         return logits
 
-    def cosines(self, pairs: Sequence[Asked]) -> Tensor:
+    def cosines(self, pairs: Sequence[QueryBatch]) -> Tensor:
         """Return the encoder's cosine of each pair, [pairs]."""
         queries = self.queries.embeddings[[pair.query for pair in pairs]]
         passages = self.passages.embeddings[[pair.passage for pair in pairs]]
@@ -94,7 +98,7 @@ def prepare(
     base: Path,
     cache: Path,
     progress: Progress,
-) -> ReaderLearner:
+) -> PrecomputedLearner:
     """Encode all texts and return a reader that starts from `base`.
 
     `base` is a transformers folder with a BERT, or a reader's folder. Raises as
@@ -129,7 +133,7 @@ def prepare(
             )
     else:
         bert = load_bert(base)
-        config = ReaderConfig(
+        config = PrecomputedConfig(
             hidden=int(bert.config.hidden_size),
             heads=int(bert.config.num_attention_heads),
             intermediate=int(bert.config.intermediate_size),
@@ -145,4 +149,4 @@ def prepare(
         "encoder": {"path": str(encoder_folder.path.resolve()), "digest": encoder.digest},
         "document_tokens": settings.document_tokens,
     }
-    return ReaderLearner(reader, queries, passages, about)
+    return PrecomputedLearner(reader, queries, passages, about)

@@ -48,7 +48,7 @@ def _fast_halves(device: str) -> bool:
     return False
 
 
-class Asked(NamedTuple):
+class QueryBatch(NamedTuple):
     """A query and a passage by their places in `Texts`."""
 
     query: int
@@ -64,7 +64,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class ScoredBatch:
     """Parameters that share a learning rate; without `decay` they are not pulled to 0."""
 
     parameters: list[nn.Parameter]
@@ -80,15 +80,15 @@ class Learner(Protocol):
         """What is trained."""
         ...
 
-    def rated(self, settings: Settings) -> list[Rated]:
+    def rated(self, settings: Settings) -> list[ScoredBatch]:
         """Return every parameter that is trained, with its learning rate."""
         ...
 
-    def scores(self, pairs: Sequence[Asked]) -> Tensor:
+    def scores(self, pairs: Sequence[QueryBatch]) -> Tensor:
         """Return a logit for each pair, [pairs]."""
         ...
 
-    def cosines(self, pairs: Sequence[Asked]) -> Tensor | None:
+    def cosines(self, pairs: Sequence[QueryBatch]) -> Tensor | None:
         """Return the bi-encoder's cosine of each pair, [pairs], if there is a bi-encoder."""
         ...
 

@@ -19,11 +19,11 @@ from secondpass.errors import ModelError
 from secondpass.evaluate.calibrators import fit_platt
 from secondpass.train.data.prepare import Plan
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.interface import Asked, Learner, precision
+from secondpass.train.trainer.interface import Learner, QueryBatch, precision
 from secondpass.train.trainer.loss import Targets, loss
 from secondpass.train.trainer.settings import Decay, Settings
 from secondpass.train.trainer.validation import macro, ndcg, ranks, reciprocal_rank
-from secondpass.train.trainer.weight_averaging import Average
+from secondpass.train.trainer.weight_averaging import WeightAverage
 
 
 def rate_at(share: float, warm_up: float, decay: Decay, floor: float) -> float:
@@ -91,7 +91,7 @@ class Loop:
             ],
             fused=False,
         )
-        self.average = Average(self.module, settings.average, settings.keep_start)
+        self.average = WeightAverage(self.module, settings.average, settings.keep_start)
         self.at = Position()
         self.steps_an_epoch = plan.sampler.steps
         self.steps = max(1, round(settings.epochs * self.steps_an_epoch))
@@ -167,7 +167,7 @@ class Loop:
         self.at.step += 1
         self.at.losses.append(value)
 
-    def _targets(self, samples: Sequence[Any], pairs: Sequence[Asked]) -> Targets:
+    def _targets(self, samples: Sequence[Any], pairs: Sequence[QueryBatch]) -> Targets:
         groups = [self.plan.groups[sample.group] for sample in samples]
         weights = [self.settings.weights.get(group.source, 1.0) for group in groups]
         cosines = self.learner.cosines(pairs) if self.settings.soft > 0 else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
+class WeightAverage:
     """Keeps the mean of a module's weights, in which older ones fade by `decay` a step.
 
     `keep`, 0 to 1, is the share of the first weights of all in `weights`. With 0 for both

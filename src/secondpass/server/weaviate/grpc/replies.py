@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.get_query import Asked
+from secondpass.server.weaviate.get_query import GetQuery
 from secondpass.server.weaviate.grpc.messages import Chosen, SearchReply, Vectors, properties_of
 from secondpass.server.weaviate.grpc.search_request import named_vectors, to_bytes
 from secondpass.server.weaviate.responses import refused
-from secondpass.server.weaviate.search import Found
+from secondpass.server.weaviate.search import FoundObject
 
 _LISTS = ("int_array_properties", "text_array_properties", "boolean_array_properties")
 
@@ -77,12 +77,12 @@ def _numbers(one: Any) -> list[float]:
 
 
 def reply_of(
-    found: Sequence[Found],
+    found: Sequence[FoundObject],
     definition: ClassDefinition,
     *,
     wanted: Any,
     chosen: Sequence[Chosen],
-    asked: Asked,
+    asked: GetQuery,
     took: float,
 ) -> Any:
     """Return a SearchReply; `wanted` is the metadata that was asked for, `took` in seconds."""
@@ -100,7 +100,7 @@ def reply_of(
     return reply
 
 
-def _tell(metadata: Any, one: Found, wanted: Any) -> None:
+def _tell(metadata: Any, one: FoundObject, wanted: Any) -> None:
     values = {
         "creation_time_unix": one.object.created,
         "last_update_time_unix": one.object.updated,
@@ -119,7 +119,7 @@ def _tell(metadata: Any, one: Found, wanted: Any) -> None:
             setattr(metadata, f"{name}_present", True)
 
 
-def _tell_vector(metadata: Any, one: Found, definition: ClassDefinition) -> None:
+def _tell_vector(metadata: Any, one: FoundObject, definition: ClassDefinition) -> None:
     vector, name = one.object.vector, definition.vector_name
     if vector is None:
         return

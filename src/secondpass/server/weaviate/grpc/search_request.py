@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.classes import ClassIndex
 from secondpass.server.weaviate.filters import GROUPS, MOST_LEVELS, TIMES
-from secondpass.server.weaviate.get_query import Asked, furthest_of, near_text
+from secondpass.server.weaviate.get_query import GetQuery, furthest_of, near_text
 from secondpass.server.weaviate.grpc.messages import (
     Filters,
     Hybrid,
@@ -83,7 +83,7 @@ def _operator(number: int) -> str:
 def _kind(path: list[str], definition: ClassDefinition) -> str | None:
     try:
         return definition.property(property_name(path[0])).kind
-    except Problem:
+    except HttpError:
         # Ids, times, and what is no property: whoever reads the filter knows more.
         return None
 
@@ -154,7 +154,7 @@ LIMIT = 10
 """How many objects a search gives that does not say; GraphQL gives more."""
 
 
-def asked_of(request: Any, definition: ClassDefinition) -> Asked:
+def asked_of(request: Any, definition: ClassDefinition) -> GetQuery:
     """Return what a SearchRequest asks of its objects besides their properties.
 
     Raises Problem (422) for a vector that there is not.
@@ -164,9 +164,9 @@ def asked_of(request: Any, definition: ClassDefinition) -> Asked:
             raise refused(f"class '{definition.name}' has no vector {name!r:.80}")
     vectors = request.metadata.vector or bool(request.metadata.vectors)
     if not request.HasField("rerank"):
-        return Asked(vectors)
+        return GetQuery(vectors)
     query = request.rerank.query if request.rerank.HasField("query") else None
-    return Asked(vectors, ((request.rerank.property, query),))
+    return GetQuery(vectors, ((request.rerank.property, query),))
 
 
 def arguments_of(request: Any, index: ClassIndex) -> dict[str, Any]:

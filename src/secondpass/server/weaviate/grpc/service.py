@@ -14,10 +14,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.http_errors import Problem
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import read_content
-from secondpass.server.request_context import Exchange
-from secondpass.server.request_handler import Answering, Work
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import RequestHandler, Work
 from secondpass.server.rerank_dialects.responses import message
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.get_query import both_passes
@@ -69,10 +69,10 @@ MOST_ASKED = 2_000_000
 _SERVICE = "/weaviate.v1.Weaviate"
 
 
-class Calls:
+class WeaviateService:
     """Answers the calls: a message in the body of a request, and one in its answer."""
 
-    def __init__(self, answering: Answering, classes: Classes) -> None:
+    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
         self._answering, self._classes = answering, classes
 
     def routes(self) -> list[Route]:
@@ -95,7 +95,7 @@ class Calls:
             for name, (scope, work) in calls.items()
         ]
 
-    async def search(self, exchange: Exchange) -> Response:
+    async def search(self, exchange: RequestContext) -> Response:
         """Search a class, and rerank what is found if that is asked for."""
         started = time.perf_counter()
         content = await self._content(exchange, most=MOST_ASKED)
@@ -118,7 +118,7 @@ class Calls:
 
         return await self._told(exchange, search)
 
-    async def store(self, exchange: Exchange) -> Response:
+    async def store(self, exchange: RequestContext) -> Response:
         """Store objects; the answer names those that could not be stored."""
         started = time.perf_counter()
         content = await self._content(exchange)
@@ -131,7 +131,7 @@ class Calls:
                 try:
                     left -= refuse_unsupported(one, left)
                     bodies.append((place, object_of(one)))
-                except Problem as problem:
+                except HttpError as problem:
                     failed[place] = problem.message
             results = store_batch(
                 self._classes, exchange.caller.tenant, [body for _, body in bodies]
@@ -146,7 +146,7 @@ class Calls:
 
         return await self._told(exchange, store, writes=True)
 
-    async def delete(self, exchange: Exchange) -> Response:
+    async def delete(self, exchange: RequestContext) -> Response:
         """Remove the objects of a class that pass a filter."""
         started = time.perf_counter()
         content = await self._content(exchange, most=MOST_ASKED)
@@ -171,13 +171,13 @@ class Calls:
 
         return await self._told(exchange, delete, writes=True)
 
-    async def _content(self, exchange: Exchange, *, most: int | None = None) -> bytes:
+    async def _content(self, exchange: RequestContext, *, most: int | None = None) -> bytes:
         allowed = self._answering.most_bytes(exchange)
         most = allowed if most is None else min(most, allowed)
         return await read_content(exchange.request, most=most)
 
     async def _told(
-        self, exchange: Exchange, work: Callable[[], Any], *, writes: bool = False
+        self, exchange: RequestContext, work: Callable[[], Any], *, writes: bool = False
     ) -> Response:
         timeout = self._answering.service.settings.write_timeout if writes else None
         content = await self._answering.done(
@@ -192,6 +192,6 @@ def _decoded(kind: Any, content: bytes) -> Any:
     return found
 
 
-async def _unsupported(exchange: Exchange) -> Any:
+async def _unsupported(exchange: RequestContext) -> Any:
     name = exchange.request.url.path.rpartition("/")[2]
-    raise Problem(501, "unsupported", f"{name} is not supported here")
+    raise HttpError(501, "unsupported", f"{name} is not supported here")
