@@ -35,7 +35,7 @@ class Running:
     """A server in a thread, its addresses and its insides; port 0 where there is no gRPC."""
 
     url: str
-    service: ServerState
+    state: ServerState
     server: uvicorn.Server
     grpc_port: int = 0
 
@@ -62,7 +62,7 @@ def running(settings: ServerSettings, traces: Any = None) -> Iterator[Running]:
             time.sleep(0.01)
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         grpc = app.state.grpc
-        yield Running(url, app.state.service, server, 0 if grpc is None else grpc.port)
+        yield Running(url, app.state.server, server, 0 if grpc is None else grpc.port)
     finally:
         server.should_exit = True
         thread.join(30)

@@ -66,6 +66,6 @@ def library(folder: Path, **settings: Any) -> Iterator[Library]:
         **settings,
     }
     with running(ServerSettings(**chosen)) as found:
-        theirs = found.service.collections.create(IndexKey("other", "default", "secret"))
+        theirs = found.state.catalog.create(IndexKey("other", "default", "secret"))
         theirs.add([Document(SECRET, id="oz", metadata={"url": "https://example.org/oz"})])
         yield Library(found, keys)

@@ -152,14 +152,14 @@ def test_whose_request_it_is(body: dict[str, Any], headers: dict[str, str], whos
 async def test_another_form_can_be_served_beside_it(served: Library) -> None:
     from starlette.applications import Starlette
 
-    async def other(exchange: RequestContext, body: Mapping[str, Any]) -> Any:
+    async def other(context: RequestContext, body: Mapping[str, Any]) -> Any:
         if body.get("query") == QUESTION:
             raise HttpError(404, "not found", "no such endpoint")
-        return {"form": exchange.dialect}
+        return {"form": context.dialect}
 
-    service = served.running.service
-    answering = RequestHandler(service, None)
-    app = Starlette(routes=routes(answering, public=SearchForm("other", other, message)))
+    state = served.running.state
+    handler = RequestHandler(state, None)
+    app = Starlette(routes=routes(handler, public=SearchForm("other", other, message)))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://local") as http:
         theirs = await http.post("/v1/search", json={"query": "q"})

@@ -35,7 +35,7 @@ def busy(found: Running) -> Iterator[Callable[[], None]]:
         begun.set()
         let_go.wait(20)
 
-    found.service.queue.submit([Part(1, hold)], time.monotonic() + 1)
+    found.state.queue.submit([Part(1, hold)], time.monotonic() + 1)
     assert begun.wait(5)
     try:
         yield let_go.set
@@ -66,7 +66,7 @@ def test_beyond_what_may_wait_the_answer_is_429(model: str) -> None:
     settings = ServerSettings(models=[model], most_waiting=100)
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         first = send()
-        until(lambda: found.service.queue.waiting > 1)
+        until(lambda: found.state.queue.waiting > 1)
         refused = send().result(10)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
@@ -84,7 +84,7 @@ def test_what_never_had_its_turn_is_429_and_leaves_the_queue(model: str) -> None
         assert late.status_code == 429
         assert int(late.headers["retry-after"]) >= 1
         let_go()
-        until(lambda: found.service.queue.waiting == 0)
+        until(lambda: found.state.queue.waiting == 0)
 
 
 def test_what_takes_longer_than_it_may_is_504(model: str) -> None:
@@ -94,7 +94,7 @@ def test_what_takes_longer_than_it_may_is_504(model: str) -> None:
         assert (
             send("/v1/rerank", {"query": "q", "documents": texts}).result(20).status_code == 504
         )
-        until(lambda: found.service.queue.waiting == 0)
+        until(lambda: found.state.queue.waiting == 0)
 
 
 def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
@@ -102,9 +102,9 @@ def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}/v1/rerank", json=ASK, timeout=0.3)
-        until(lambda: found.service.at_once == 0)
+        until(lambda: found.state.at_once == 0)
         second = send()
-        until(lambda: found.service.at_once == 1)
+        until(lambda: found.state.at_once == 1)
         let_go()
         assert second.result(10).status_code == 200
 
@@ -113,7 +113,7 @@ def test_a_request_under_way_is_finished_when_the_server_stops(model: str) -> No
     settings = ServerSettings(models=[model])
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         under_way = send()
-        until(lambda: found.service.at_once == 1)
+        until(lambda: found.state.at_once == 1)
         found.server.should_exit = True
         time.sleep(0.2)
         let_go()
@@ -125,7 +125,7 @@ def test_a_long_request_holds_up_a_short_one_for_no_longer_than_a_part(model: st
     settings = ServerSettings(models=[model], timeout=60)
     with running(settings) as found, sending(found.url) as send:
         long = send("/v1/rerank", {"query": QUERY, "documents": texts})
-        until(lambda: found.service.queue.waiting > 1)
+        until(lambda: found.state.queue.waiting > 1)
         assert send().result(20).status_code == 200
         assert len(long.result(60).json()["results"]) == len(texts)
 
@@ -188,7 +188,7 @@ def test_hanging_up_and_deadlines_hold_on_every_path(model: str, path: str, body
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}{path}", json=body, timeout=0.3)
-        until(lambda: found.service.at_once == 0)
+        until(lambda: found.state.at_once == 0)
         started = time.monotonic()
         assert send(path, body).result(10).status_code == 429
         assert time.monotonic() - started < 3
@@ -224,11 +224,11 @@ def test_the_command_serves_and_stops_cleanly(model: str, tmp_path: Path) -> Non
 
 async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) -> None:
     with running(ServerSettings(models=[model], timeout=2)) as found:
-        service = found.service
-        service.queue.submit([Part(1, lambda: time.sleep(0.05))], time.monotonic() + 9)
-        until(lambda: service.queue.waiting == 0)
+        state = found.state
+        state.queue.submit([Part(1, lambda: time.sleep(0.05))], time.monotonic() + 9)
+        until(lambda: state.queue.waiting == 0)
         with busy(found):
-            service.queue.submit([Part(1000, lambda: None)], time.monotonic() + 1000)
+            state.queue.submit([Part(1000, lambda: None)], time.monotonic() + 1000)
             with pytest.raises(HttpError, match="busy"):
-                service.admit(service.ticket())
-            assert await service.run(service.ticket(), lambda: "next piece") == "next piece"
+                state.admit(state.ticket())
+            assert await state.run(state.ticket(), lambda: "next piece") == "next piece"

@@ -78,7 +78,7 @@ def test_what_is_refused_is_counted_by_why_and_by_key(model: str, tmp_path: Path
             httpx2.post(f"{found.url}/v1/rerank", json=ASK, headers=headers)
         with sending(found.url) as send, busy(found) as let_go:
             first = send(headers=fast)
-            until(lambda: found.service.queue.waiting > 1)
+            until(lambda: found.state.queue.waiting > 1)
             assert send(headers=fast).result(10).status_code == 429
             waits = Counts(found.url)
             let_go()
@@ -124,8 +124,8 @@ def test_indexes_are_counted(model: str, tmp_path: Path) -> None:
     )
     (tmp_path / "data").mkdir()
     with running(settings) as found:
-        found.service.collections.create(IndexKey("default", "mine", "one"))
-        found.service.collections.create(IndexKey("acme", "mine", "two"))
+        found.state.catalog.create(IndexKey("default", "mine", "one"))
+        found.state.catalog.create(IndexKey("acme", "mine", "two"))
         counts = Counts(found.url)
         again = Counts(found.url)
     assert counts("index_documents", index="sea") == len(TEXTS)
@@ -144,14 +144,14 @@ def test_folders_are_walked_once_a_minute(tmp_path: Path) -> None:
         ready = True
         settings = ServerSettings(data=tmp_path)
 
-        class collections:  # noqa: N801
+        class catalog:  # noqa: N801
             @staticmethod
             def stored() -> int:
                 return 0
 
     now = [0.0]
-    service: Any = Ready()
-    inventory = Inventory(service, lambda: now[0])
+    state: Any = Ready()
+    inventory = Inventory(state, lambda: now[0])
 
     def size() -> float:
         (found,) = [m for m in inventory.collect() if m.name == "secondpass_data_bytes"]

@@ -151,7 +151,7 @@ def test_a_model_without_a_key_is_one_clear_error(
 
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    service = ServerState(ServerSettings(llm="openai/m-1"))
+    state = ServerState(ServerSettings(llm="openai/m-1"))
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
-        service.load()
-    service.close()
+        state.load()
+    state.close()

@@ -121,17 +121,17 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
     settings = ServerSettings(models=[model], indexes={"sea": tmp_path / "sea"})
     with running(settings, traced(spans, queries=True)) as found:
         app: Any = found.server.config.app
-        answering = RequestHandler(found.service, None)
+        handler = RequestHandler(found.state, None)
 
-        async def work(exchange: RequestContext) -> Any:
-            index = found.service.collections.find("default", "sea").index
-            response = await answering.done(
-                exchange, lambda: index.search(QUERY, candidates=3, top_k=2)
+        async def work(context: RequestContext) -> Any:
+            index = found.state.catalog.find("default", "sea").index
+            response = await handler.done(
+                context, lambda: index.search(QUERY, candidates=3, top_k=2)
             )
             return {"count": len(response.results)}
 
         async def answer(request: Request) -> Any:
-            return await answering.answer(
+            return await handler.answer(
                 RequestContext(request, "test", lambda problem, _: responses(problem)), work
             )
 

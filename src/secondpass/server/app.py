@@ -69,31 +69,31 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     `traces` is closed when it ends. Raises InputError for settings that cannot be,
     MissingExtraError without the extra `server`, or `grpc` where there is a port for it.
     """
-    service = ServerState(settings)
+    state = ServerState(settings)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
         keys.entries()
-    answering, metrics = RequestHandler(service, keys), Metrics(service)
-    agents, classes = McpHttpRoutes(answering), Classes(service)
-    grpc = None if settings.grpc_port is None else _over_grpc(answering, classes)
+    handler, metrics = RequestHandler(state, keys), Metrics(state)
+    agents, classes = McpHttpRoutes(handler), Classes(state)
+    grpc = None if settings.grpc_port is None else _over_grpc(handler, classes)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        await anyio.to_thread.run_sync(service.load)
+        await anyio.to_thread.run_sync(state.load)
         if grpc is not None:
             try:
                 await grpc.start(app)
             except InputError as error:
                 app.state.failed = error
-                await anyio.to_thread.run_sync(service.close)
+                await anyio.to_thread.run_sync(state.close)
                 raise
-        _log.info("ready", extra={"fields": _summary(service, grpc)})
+        _log.info("ready", extra={"fields": _summary(state, grpc)})
         yield
-        _log.info("stopping", extra={"fields": {"under_way": service.at_once}})
+        _log.info("stopping", extra={"fields": {"under_way": state.at_once}})
         if grpc is not None:
             await grpc.stop()
         await agents.close()
-        drained = await anyio.to_thread.run_sync(service.close)
+        drained = await anyio.to_thread.run_sync(state.close)
         if traces is not None:
             await anyio.to_thread.run_sync(traces.close)
         _log.info("stopped", extra={"fields": {"drained": drained}})
@@ -106,12 +106,12 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service, app.state.grpc, app.state.failed = service, grpc, None
-    for router in native(answering):
+    app.state.server, app.state.grpc, app.state.failed = state, grpc, None
+    for router in native(handler):
         app.include_router(router)
-    about = HealthRoutes(answering, metrics)
+    about = HealthRoutes(handler, metrics)
     probes = _probes(about)
-    app.router.routes += [*_routes(answering, about, classes), *probes, *agents.routes()]
+    app.router.routes += [*_routes(handler, about, classes), *probes, *agents.routes()]
     if grpc is not None:
         app.router.routes += grpc.routes
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout)
@@ -119,7 +119,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         app.add_middleware(CrossOriginGuard)
     app.add_middleware(
         TelemetryMiddleware,
-        service=service,
+        state=state,
         metrics=metrics,
         traces=traces,
         probes=frozenset(route.path for route in probes),
@@ -129,14 +129,14 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     return app
 
 
-def _over_grpc(answering: RequestHandler, classes: Classes) -> GrpcBridge:
+def _over_grpc(handler: RequestHandler, classes: Classes) -> GrpcBridge:
     from secondpass.server.grpc_bridge import GrpcBridge
     from secondpass.server.weaviate.grpc.service import WeaviateService
 
-    return GrpcBridge(answering.service, WeaviateService(answering, classes).routes())
+    return GrpcBridge(handler.state, WeaviateService(handler, classes).routes())
 
 
-def _routes(answering: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
+def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
     posted: dict[str, Dialect | Choose] = {
         "/v1/rerank": on_v1_rerank,
         "/v1/v1/rerank": on_v1_rerank,
@@ -157,23 +157,23 @@ def _routes(answering: RequestHandler, about: HealthRoutes, classes: Classes) ->
         "/weaviate-reranker/rerank": weaviate_container.WEAVIATE,
     }
     routes = [
-        Route(path, endpoint(answering, choice), methods=["POST"])
+        Route(path, endpoint(handler, choice), methods=["POST"])
         for path, choice in posted.items()
     ]
     for prefix in ("", "/vllm"):
         for path in ("/score", "/v1/score"):
-            routes.append(Route(prefix + path, score_endpoint(answering), methods=["POST"]))
+            routes.append(Route(prefix + path, score_endpoint(handler), methods=["POST"]))
     for prefix in ("", "/tei"):
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
-    cloudflare = AISearch(answering)
+    cloudflare = AISearch(handler)
     public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
     return [
         *routes,
-        *openai.routes(answering),
-        *knowledgesdk.routes(answering, public=public),
-        *weaviate_routes(answering, classes),
+        *openai.routes(handler),
+        *knowledgesdk.routes(handler, public=public),
+        *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]
 
@@ -190,11 +190,11 @@ def _probes(about: HealthRoutes) -> list[Route]:
     return routes
 
 
-def _summary(service: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
-    settings = service.settings
+def _summary(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
+    settings = state.settings
     return {
         "version": secondpass.__version__,
-        "models": service.models,
+        "models": state.models,
         "indexes": list(settings.indexes),
         "data": None if settings.data is None else str(settings.data),
         "keys": settings.keys is not None,

@@ -61,10 +61,10 @@ _log = logging.getLogger("secondpass.server")
 class GrpcBridge:
     """Listens for calls and carries them to these routes, whose paths are "/Service/Method"."""
 
-    def __init__(self, service: ServerState, routes: Sequence[Route]) -> None:
+    def __init__(self, state: ServerState, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self.port = 0
-        self._service = service
+        self._state = state
         self._server: Any = None
         # Those whose client has gone come to their end alone.
         self._under_way: set[asyncio.Task[None]] = set()
@@ -74,7 +74,7 @@ class GrpcBridge:
 
         Raises InputError for one that cannot be had.
         """
-        settings = self._service.settings
+        settings = self._state.settings
         options = [
             # Else a second server on the same port would take half of the calls.
             ("grpc.so_reuseport", 0),
@@ -102,7 +102,7 @@ class GrpcBridge:
     async def stop(self) -> None:
         """Take no more calls, and finish those under way within `drain`; again does nothing."""
         if self._server is not None:
-            await self._server.stop(self._service.settings.drain)
+            await self._server.stop(self._state.settings.drain)
 
     def _handlers(self, app: ASGIApp) -> list[Any]:
         # As streams, so that the key is asked for before the message has arrived.
@@ -110,14 +110,14 @@ class GrpcBridge:
             _HEALTH: {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         }
         for route in self.routes:
-            _, service, method = route.path.split("/")
+            _, state, method = route.path.split("/")
             call = partial(self._carried, app, route.path)
             handler = grpc.stream_unary_rpc_method_handler(call)
-            services.setdefault(service, {})[method] = handler
+            services.setdefault(state, {})[method] = handler
         return [grpc.method_handlers_generic_handler(*one) for one in services.items()]
 
     async def _health(self, content: bytes, context: Any) -> bytes:
-        return _SERVING if self._service.ready else _NOT_SERVING
+        return _SERVING if self._state.ready else _NOT_SERVING
 
     async def _carried(self, app: ASGIApp, path: str, messages: Any, context: Any) -> bytes:
         request = _Request(path, messages, context)

@@ -18,9 +18,9 @@ from secondpass.server.telemetry.metrics import Metrics
 class HealthRoutes:
     """Answers what monitors and clients ask before they send work."""
 
-    def __init__(self, answering: RequestHandler, metrics: Metrics) -> None:
+    def __init__(self, handler: RequestHandler, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._service: ServerState = answering.service
+        self._state: ServerState = handler.state
 
     async def health(self, request: Request) -> Response:
         """Return 200 while the process runs."""
@@ -28,12 +28,12 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Response:
         """Return 200 once the models are warm, 503 before that and while stopping."""
-        ready = self._service.ready
+        ready = self._state.ready
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def container_ready(self, request: Request) -> Response:
         """Return 204 as Weaviate's container does, 503 before the models are warm."""
-        return Response(status_code=204 if self._service.ready else 503)
+        return Response(status_code=204 if self._state.ready else 503)
 
     async def container_live(self, request: Request) -> Response:
         """Return 204."""
@@ -41,22 +41,22 @@ class HealthRoutes:
 
     async def meta(self, request: Request) -> Response:
         """Return what Weaviate's database shows of the module."""
-        return JSONResponse({"model": {"name": self._service.models[0]}})
+        return JSONResponse({"model": {"name": self._state.models[0]}})
 
     async def info(self, request: Request) -> Response:
         """Return TEI's description of the model and the limits."""
-        settings = self._service.settings
+        settings = self._state.settings
         return JSONResponse(
             {
-                "model_id": self._service.models[0],
+                "model_id": self._state.models[0],
                 "model_sha": None,
-                "model_dtype": self._service.precision,
-                "served_model_name": self._service.models[0],
+                "model_dtype": self._state.precision,
+                "served_model_name": self._state.models[0],
                 "model_type": {
                     "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
                 },
                 "max_concurrent_requests": MOST_AT_ONCE,
-                "max_input_length": self._service.longest,
+                "max_input_length": self._state.longest,
                 "max_batch_tokens": TOKENS_AT_ONCE,
                 "max_batch_requests": None,
                 "max_client_batch_size": settings.max_documents,

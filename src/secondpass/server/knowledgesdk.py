@@ -30,7 +30,7 @@ _SNIPPET = 200
 
 
 async def search(
-    answering: RequestHandler, exchange: RequestContext, body: Body
+    handler: RequestHandler, context: RequestContext, body: Body
 ) -> dict[str, Any]:
     """Search an index: the default one, unless the request names an `index`.
 
@@ -41,8 +41,8 @@ async def search(
     if not query.strip():
         raise invalid("query is blank")
     limit = _LIMIT if limit is None else limit
-    own = exchange.caller.max_documents
-    most = answering.service.settings.max_documents
+    own = context.caller.max_documents
+    most = handler.state.settings.max_documents
     most = most if own is None else min(most, own)
     if limit > most:
         raise invalid(f"limit must be at most {most}, not {limit}")
@@ -50,8 +50,8 @@ async def search(
     rerank = body.flag("rerank", True)
 
     def found() -> list[RankedDocument]:
-        collections, tenant = answering.service.collections, exchange.caller.tenant
-        chosen = collections.default(tenant) if name is None else collections.find(tenant, name)
+        catalog, tenant = handler.state.catalog, context.caller.tenant
+        chosen = catalog.default(tenant) if name is None else catalog.find(tenant, name)
         response = chosen.index.search(
             query,
             mode=mode,
@@ -59,10 +59,10 @@ async def search(
             top_k=limit,
             rerank=rerank,
         )
-        exchange.documents = response.usage.scored
+        context.documents = response.usage.scored
         return list(response.results)
 
-    items = [_item(one) for one in await answering.done(exchange, found)]
+    items = [_item(one) for one in await handler.done(context, found)]
     return {"query": query, "total": len(items), "hits": items, "results": items}
 
 
@@ -131,9 +131,9 @@ def told_apart(body: Body, headers: Mapping[str, str]) -> Literal["knowledgesdk"
     return "knowledgesdk" if body.has("limit") else "cloudflare"
 
 
-def routes(answering: RequestHandler, *, public: SearchForm | None = None) -> list[Route]:
+def routes(handler: RequestHandler, *, public: SearchForm | None = None) -> list[Route]:
     """Return the routes; `public` is Cloudflare's public form, where it is served."""
-    alone, both = _endpoint(answering, None), _endpoint(answering, public)
+    alone, both = _endpoint(handler, None), _endpoint(handler, public)
     paths = {
         "/search": both,
         "/v1/search": both,
@@ -144,29 +144,29 @@ def routes(answering: RequestHandler, *, public: SearchForm | None = None) -> li
 
 
 def _endpoint(
-    answering: RequestHandler, public: SearchForm | None
+    handler: RequestHandler, public: SearchForm | None
 ) -> Callable[[Request], Awaitable[Response]]:
-    async def work(exchange: RequestContext) -> Any:
-        headers = exchange.request.headers
+    async def work(context: RequestContext) -> Any:
+        headers = context.request.headers
         anonymous = key_in(headers) is None
         if not anonymous:
-            exchange.caller = answering.check(exchange.request, "search")
-        body = await answering.body(exchange)
+            context.caller = handler.check(context.request, "search")
+        body = await handler.body(context)
         if public is not None and anonymous and told_apart(body, headers) == "cloudflare":
-            exchange.dialect, exchange.fail = public.name, public.fail
+            context.dialect, context.fail = public.name, public.fail
             try:
                 # Who switched an endpoint on let everybody in: no key is asked for.
-                return await public.search(exchange, body.found)
+                return await public.search(context, body.found)
             except HttpError as problem:
                 if problem.status != 404 or body.has(*_CLOUDFLARES):
                     raise
-        exchange.dialect, exchange.fail = DIALECT, fail
+        context.dialect, context.fail = DIALECT, fail
         if anonymous:
-            exchange.caller = answering.check(exchange.request, "search")
-        return await search(answering, exchange, body)
+            context.caller = handler.check(context.request, "search")
+        return await search(handler, context, body)
 
     async def answer(request: Request) -> Response:
-        exchange = RequestContext(request, DIALECT, fail)
-        return await answering.answer(exchange, work)
+        context = RequestContext(request, DIALECT, fail)
+        return await handler.answer(context, work)
 
     return answer

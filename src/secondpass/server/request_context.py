@@ -30,7 +30,7 @@ class RequestRecord:
 
     - `status` is 0 and `first_byte`, in seconds, None before the answer begins.
     - `problem`: the kind of what went wrong; `caller`: who asks, also where it may not.
-    - `exchange`: None where no dialect answers.
+    - `context`: None where no dialect answers.
     - `trace`: the id of its trace, where traces are made.
     """
 
@@ -41,7 +41,7 @@ class RequestRecord:
     first_byte: float | None = None
     problem: str | None = None
     caller: KeyEntry | None = None
-    exchange: RequestContext | None = None
+    context: RequestContext | None = None
     trace: str | None = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -96,6 +96,6 @@ class RequestContext:
     def __post_init__(self) -> None:
         seen = current()
         if seen is not None:
-            seen.exchange = self
+            seen.context = self
         if not self.id:
             self.id = request_id(self.request) if seen is None else seen.id

@@ -29,18 +29,18 @@ Work = Callable[[RequestContext], Awaitable[Any]]
 class RequestHandler:
     """Answers requests of any dialect; `keys` is None where anybody may ask."""
 
-    def __init__(self, service: ServerState, keys: KeyFile | None) -> None:
-        self.service, self.keys = service, keys
+    def __init__(self, state: ServerState, keys: KeyFile | None) -> None:
+        self.state, self.keys = state, keys
         self._rates = RateLimits()
 
-    def handler(
+    def endpoint(
         self, dialect: str, fail: Fail, scope: str | None, work: Work
     ) -> Callable[[Request], Awaitable[Response]]:
         """Return what answers a path, for callers with this scope; None for any key."""
 
-        async def checked(exchange: RequestContext) -> Any:
-            exchange.caller = self.check(exchange.request, scope)
-            return await work(exchange)
+        async def checked(context: RequestContext) -> Any:
+            context.caller = self.check(context.request, scope)
+            return await work(context)
 
         async def answer(request: Request) -> Response:
             return await self.answer(RequestContext(request, dialect, fail), checked)
@@ -62,30 +62,30 @@ class RequestHandler:
             self._rates.take(caller.id, caller.per_minute)
         return caller
 
-    async def body(self, exchange: RequestContext) -> Body:
+    async def body(self, context: RequestContext) -> Body:
         """Return the JSON object of a request, within the limits; raises Problem."""
-        settings = self.service.settings
+        settings = self.state.settings
         return await read_body(
-            exchange.request, most=self.most_bytes(exchange), depth=settings.max_depth
+            context.request, most=self.most_bytes(context), depth=settings.max_depth
         )
 
-    def most_bytes(self, exchange: RequestContext) -> int:
+    def most_bytes(self, context: RequestContext) -> int:
         """Return how long the body of a request may be."""
-        most, own = self.service.settings.max_body, exchange.caller.max_body
+        most, own = self.state.settings.max_body, context.caller.max_body
         return most if own is None else min(most, own)
 
     async def done(
-        self, exchange: RequestContext, do: Callable[[], T], *, timeout: float | None = None
+        self, context: RequestContext, do: Callable[[], T], *, timeout: float | None = None
     ) -> T:
         """Do what blocks in a thread, within one deadline.
 
         Its place in the queue goes when the client hangs up. Raises Problem for what cannot
         be answered.
         """
-        ticket = self.service.ticket(timeout)
-        self.service.admit(ticket)
-        work = asyncio.create_task(self.service.run(ticket, do))
-        gone = asyncio.create_task(_gone(exchange.request))
+        ticket = self.state.ticket(timeout)
+        self.state.admit(ticket)
+        work = asyncio.create_task(self.state.run(ticket, do))
+        gone = asyncio.create_task(_gone(context.request))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -94,34 +94,34 @@ class RequestHandler:
         finally:
             gone.cancel()
 
-    def counting(self, exchange: RequestContext, documents: int) -> None:
+    def counting(self, context: RequestContext, documents: int) -> None:
         """Note how many documents a request has; raises Problem for too many."""
-        exchange.documents = documents
-        self.service.check_count(documents, exchange.caller.max_documents)
+        context.documents = documents
+        self.state.check_count(documents, context.caller.max_documents)
 
     async def reranked(
-        self, exchange: RequestContext, asks: Sequence[RerankRequest]
+        self, context: RequestContext, asks: Sequence[RerankRequest]
     ) -> list[RerankResponse]:
         """Rerank within one deadline; raises Problem for what cannot be answered."""
-        self.counting(exchange, sum(len(ask.documents) for ask in asks))
-        return await self.done(exchange, lambda: [self.service.rerank(ask) for ask in asks])
+        self.counting(context, sum(len(ask.documents) for ask in asks))
+        return await self.done(context, lambda: [self.state.rerank(ask) for ask in asks])
 
-    async def answer(self, exchange: RequestContext, work: Work) -> Response:
+    async def answer(self, context: RequestContext, work: Work) -> Response:
         """Return the answer, whatever happens."""
         try:
-            found = await work(exchange)
+            found = await work(context)
             return found if isinstance(found, Response) else Reply(found)
         except HttpError as problem:
-            return self.failed(exchange, problem)
+            return self.failed(context, problem)
         except SecondpassError as error:
-            return self.failed(exchange, problem_of(error))
+            return self.failed(context, problem_of(error))
         except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
-            return self.failed(exchange, failure_of(error))
+            return self.failed(context, failure_of(error))
 
-    def failed(self, exchange: RequestContext, problem: HttpError) -> Response:
+    def failed(self, context: RequestContext, problem: HttpError) -> Response:
         """Return the answer to a request that gets none, as its dialect has it."""
         refused(problem)
-        content = exchange.fail(problem, exchange.id)
+        content = context.fail(problem, context.id)
         return Reply(content, problem.status, headers=problem.headers)
 
 

@@ -42,7 +42,7 @@ def run(
     with logging_as(log, log_level):
         app = create_app(settings, traces=traces_wanted(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
-        app.state.service.load()
+        app.state.server.load()
         server = server_of(app, settings)
         # When it has drained, uvicorn raises the signal once more: to have stopped as told is
         # no failure.

@@ -70,7 +70,7 @@ class ServerState:
         self.at_once = 0
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
-        self._collections: IndexCatalog | None = None
+        self._catalog: IndexCatalog | None = None
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
         self.llm: LLM | None = None
@@ -118,7 +118,7 @@ class ServerState:
 
             self.llm = load_llm(self.settings.llm)
         if self.settings.indexes or self.settings.data is not None:
-            self._collections = self._opened()
+            self._catalog = self._opened()
         self.ready = True
         for one in self.background:
             one.start()
@@ -126,18 +126,18 @@ class ServerState:
     @property
     def has_collections(self) -> bool:
         """Whether this server has indexes, or may get some."""
-        return self._collections is not None
+        return self._catalog is not None
 
     @property
-    def collections(self) -> IndexCatalog:
+    def catalog(self) -> IndexCatalog:
         """The indexes; raises Problem: 503 while they are opened, 404 where there are none."""
         if not self.ready:
             raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
-        if self._collections is None:
+        if self._catalog is None:
             raise HttpError(
                 404, "no index", "this server was started without --index and --data"
             )
-        return self._collections
+        return self._catalog
 
     def _opened(self) -> IndexCatalog:
         from secondpass.server.index_catalog import IndexCatalog
@@ -168,8 +168,8 @@ class ServerState:
         for one in self.background:
             one.stop()
         done = self.queue.close(self.settings.drain)
-        if self._collections is not None:
-            self._collections.close()
+        if self._catalog is not None:
+            self._catalog.close()
         if self.llm is not None:
             self.llm.close()
         for threads in (self._threads, self._readers):

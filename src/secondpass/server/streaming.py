@@ -19,7 +19,7 @@ _END = object()
 
 
 async def pieces(
-    answering: RequestHandler, exchange: RequestContext, start: Callable[[], Iterator[T]]
+    handler: RequestHandler, context: RequestContext, start: Callable[[], Iterator[T]]
 ) -> AsyncIterator[T]:
     """Return what an iterator gives, which blocks and so runs in threads.
 
@@ -33,14 +33,14 @@ async def pieces(
         iterator = start()
         return next(iterator, _END)
 
-    first = await answering.done(exchange, begin)
+    first = await handler.done(context, begin)
 
     async def rest() -> AsyncIterator[T]:
-        piece, ticket = first, answering.service.ticket()
+        piece, ticket = first, handler.state.ticket()
         try:
             while piece is not _END:
                 yield piece
-                piece = await answering.service.run(ticket, lambda: next(iterator, _END))
+                piece = await handler.state.run(ticket, lambda: next(iterator, _END))
         finally:
             ticket.cancel()
 

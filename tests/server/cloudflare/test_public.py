@@ -145,7 +145,7 @@ def test_a_server_that_starts_again_knows_its_endpoints(model: str, tmp_path: Pa
 def test_an_endpoint_is_known_by_its_host(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
-        hub: Any = found.service.background[0]
+        hub: Any = found.state.background[0]
         with pytest.raises(HttpError, match="ai_search_not_found"):
             hub.endpoints.of_host("127.0.0.1:8080")
         params = {"enabled": True, "custom_domains": ["Search.example.com"]}

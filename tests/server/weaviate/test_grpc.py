@@ -150,11 +150,11 @@ def test_calls_are_counted_as_requests_are(served: Running, call: Calls) -> None
 
 def test_health(served: Running, call: Calls) -> None:
     assert call(HEALTH) == b"\x08\x01"
-    served.service.ready = False
+    served.state.ready = False
     try:
         assert call(HEALTH) == b"\x08\x02"
     finally:
-        served.service.ready = True
+        served.state.ready = True
 
 
 def test_what_is_not_there(call: Calls) -> None:
@@ -230,12 +230,12 @@ def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> 
     with running(given) as found, calling(found) as call:
         call("BatchObjects", stored())
         release = threading.Event()
-        held = [found.service.reading(lambda: release.wait(20)) for _ in range(READERS)]
+        held = [found.state.reading(lambda: release.wait(20)) for _ in range(READERS)]
         assert refused(call, "Search", search)[0] == "DEADLINE_EXCEEDED"
         first = call.begun("Search", search)
-        until(lambda: found.service.at_once == 1)
+        until(lambda: found.state.at_once == 1)
         first.cancel()
-        until(lambda: found.service.at_once == 0)
+        until(lambda: found.state.at_once == 0)
         release.set()
         assert all(one.result(20) for one in held)
         assert len(call("Search", search).results) == len(TEXTS)
@@ -290,14 +290,14 @@ def test_too_much_is_refused_and_told_when_to_come_back(model: str, tmp_path: Pa
         call("BatchObjects", stored())
         with busy(found):
             first = call.begun("Search", search)
-            until(lambda: found.service.queue.waiting > 1)
+            until(lambda: found.state.queue.waiting > 1)
             code, message, told = refused(call, "Search", search)
             assert code == "RESOURCE_EXHAUSTED"
             assert "busy" in message
             assert int(told["retry-after"]) >= 1
             # One that hangs up frees its place, and is told from one that was answered.
             first.cancel()
-            until(lambda: found.service.at_once == 0)
+            until(lambda: found.state.at_once == 0)
             counts = httpx2.get(f"{found.url}/metrics").text
             assert re.search(r'requests_total{dialect="weaviate-grpc",status="499"} 1', counts)
         assert len(call("Search", search).results) == len(TEXTS)
@@ -309,7 +309,7 @@ def test_a_call_under_way_is_finished_when_the_server_stops(model: str, tmp_path
         call("BatchObjects", stored())
         with busy(found) as let_go:
             first = call.begun("Search", search)
-            until(lambda: found.service.at_once == 1)
+            until(lambda: found.state.at_once == 1)
             found.server.should_exit = True
             until(lambda: not listening(call))
             let_go()
@@ -323,7 +323,7 @@ def test_no_call_is_taken_while_requests_are_drained(model: str, tmp_path: Path)
         assert listening(call)
         with sending(found.url) as send:
             under_way = send()
-            until(lambda: found.service.at_once == 1)
+            until(lambda: found.state.at_once == 1)
             found.server.should_exit = True
             until(lambda: not listening(call))
             assert not under_way.done()

@@ -140,7 +140,7 @@ def test_too_much_is_429_and_so_is_no_turn_in_time(model: str, tmp_path: Path) -
         new = {"class": "Doc", "properties": {"text": "another river " * 40}}
         with ThreadPoolExecutor() as threads, busy(found) as let_go:
             first = threads.submit(database.refused, "POST", "/graphql", query, 429)
-            until(lambda: found.service.queue.waiting > 1)
+            until(lambda: found.state.queue.waiting > 1)
             for path, body in (("/graphql", query), ("/objects", new)):
                 answer = http.post(f"/v1{path}", json=body)
                 assert answer.status_code == 429, answer.text
@@ -148,7 +148,7 @@ def test_too_much_is_429_and_so_is_no_turn_in_time(model: str, tmp_path: Path) -
                 assert "busy" in answer.json()["error"][0]["message"]
             assert "busy" in first.result(20)
             let_go()
-        until(lambda: found.service.queue.waiting == 0)
+        until(lambda: found.state.queue.waiting == 0)
         database.send("POST", "/objects", new)
         assert len(database.get(f"Doc{{{RERANK}}}")) == 2
 

@@ -41,7 +41,7 @@ class HeaderTimeoutProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take some bytes, and stop waiting where they complete a request's headers."""
         super().data_received(data)
-        if self._answering:
+        if self._handler:
             self._rest()
         elif self._due is None and not self.transport.is_closing():
             self._hurry()
@@ -58,7 +58,7 @@ class HeaderTimeoutProtocol(H11Protocol):
         super().connection_lost(exc)
 
     @property
-    def _answering(self) -> bool:
+    def _handler(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _hurry(self) -> None:
@@ -71,7 +71,7 @@ class HeaderTimeoutProtocol(H11Protocol):
 
     def _too_slow(self) -> None:
         self._due = None
-        if not self._answering:
+        if not self._handler:
             self.transport.close()
 
 

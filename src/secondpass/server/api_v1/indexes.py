@@ -72,9 +72,9 @@ class Deleted:
     deleted: int
 
 
-def reading(answering: RequestHandler) -> APIRouter:
+def reading(handler: RequestHandler) -> APIRouter:
     """Return the routes that change nothing."""
-    routes = router(answering, "indexes", "search")
+    routes = router(handler, "indexes", "search")
 
     @routes.get("/indexes", response_model=IndexList)
     async def listed(asking: Asking) -> object:
@@ -82,26 +82,26 @@ def reading(answering: RequestHandler) -> APIRouter:
         tenant = asking.caller.tenant
 
         def do() -> IndexList:
-            found = answering.service.collections.listed(tenant, SERVED)
+            found = handler.state.catalog.listed(tenant, SERVED)
             return IndexList(indexes=[_about(one) for one in found])
 
-        return await answering.done(asking, do)
+        return await handler.done(asking, do)
 
     @routes.get("/indexes/{name}", response_model=IndexAbout)
     async def one(name: str, asking: Asking) -> object:
         """Return one index."""
-        return await answering.done(
+        return await handler.done(
             asking,
-            lambda: _about(answering.service.collections.find(asking.caller.tenant, name)),
+            lambda: _about(handler.state.catalog.find(asking.caller.tenant, name)),
         )
 
     return routes
 
 
-def writing(answering: RequestHandler) -> APIRouter:
+def writing(handler: RequestHandler) -> APIRouter:
     """Return the routes that make, fill, empty and remove."""
-    routes = router(answering, "indexes", "write")
-    patience = answering.service.settings.write_timeout
+    routes = router(handler, "indexes", "write")
+    patience = handler.state.settings.write_timeout
 
     @routes.post("/indexes", response_model=IndexAbout, status_code=201)
     async def create(body: IndexBody, asking: Asking) -> object:
@@ -114,7 +114,7 @@ def writing(answering: RequestHandler) -> APIRouter:
         }
 
         def do() -> IndexAbout:
-            known = answering.service.collections
+            known = handler.state.catalog
             found = known.create(place, {"index": made})
             try:
                 return _about(found)
@@ -123,44 +123,44 @@ def writing(answering: RequestHandler) -> APIRouter:
                 known.delete(place)
                 raise
 
-        return await answering.done(asking, do)
+        return await handler.done(asking, do)
 
     @routes.delete("/indexes/{name}", response_model=IndexAbout)
     async def delete(name: str, asking: Asking) -> object:
         """Remove an index with all that is in it."""
 
         def do() -> IndexAbout:
-            known = answering.service.collections
+            known = handler.state.catalog
             found = known.find(asking.caller.tenant, name)
             about = _about(found)
             known.delete(found.place)
             return about
 
-        return await answering.done(asking, do)
+        return await handler.done(asking, do)
 
     @routes.post("/indexes/{name}/documents", response_model=Stored)
     async def add(name: str, body: DocumentsBody, asking: Asking) -> object:
         """Store documents; when this answers, they are stored and found."""
-        answering.counting(asking, len(body.documents))
+        handler.counting(asking, len(body.documents))
 
         def do() -> Stored:
-            found = answering.service.collections.find(asking.caller.tenant, name)
+            found = handler.state.catalog.find(asking.caller.tenant, name)
             report = found.add(document.document() for document in body.documents)
             return Stored(
                 report.added, report.updated, report.unchanged, report.empty, report.passages
             )
 
-        return await answering.done(asking, do, timeout=patience)
+        return await handler.done(asking, do, timeout=patience)
 
     @routes.delete("/indexes/{name}/documents", response_model=Deleted)
     async def remove(
         name: str, ids: Annotated[list[str], Query(alias="id", min_length=1)], asking: Asking
     ) -> object:
         """Remove documents by id; the parameter `id` may be given several times."""
-        return await answering.done(
+        return await handler.done(
             asking,
             lambda: Deleted(
-                answering.service.collections.find(asking.caller.tenant, name).index.delete(ids)
+                handler.state.catalog.find(asking.caller.tenant, name).index.delete(ids)
             ),
             timeout=patience,
         )

@@ -50,18 +50,18 @@ class ModelList:
     models: list[str]
 
 
-def reranking(answering: RequestHandler) -> APIRouter:
+def reranking(handler: RequestHandler) -> APIRouter:
     """Return the routes."""
-    routes = router(answering, "rerank", "rerank")
+    routes = router(handler, "rerank", "rerank")
 
     @routes.post("/rerank", response_model=Ranking)
     async def rerank(body: RerankBody, asking: Asking) -> object:
         """Put documents in the order of their relevance to the query."""
-        answering.counting(asking, len(body.documents))
+        handler.counting(asking, len(body.documents))
         documents = [d if isinstance(d, str) else d.document() for d in body.documents]
-        response = await answering.done(
+        response = await handler.done(
             asking,
-            lambda: answering.service.model(body.model).rerank(
+            lambda: handler.state.model(body.model).rerank(
                 body.query,
                 documents,
                 top_k=body.top_k,
@@ -76,6 +76,6 @@ def reranking(answering: RequestHandler) -> APIRouter:
     @routes.get("/models", response_model=ModelList)
     async def models() -> object:
         """List the models."""
-        return ModelList(models=answering.service.models)
+        return ModelList(models=handler.state.models)
 
     return routes

@@ -24,12 +24,12 @@ from secondpass.server.request_handler import RequestHandler
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
 
-def router(answering: RequestHandler, tag: str, scope: str) -> APIRouter:
+def router(handler: RequestHandler, tag: str, scope: str) -> APIRouter:
     """Return a router whose routes are for callers with this scope."""
 
     class Route(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            return _handler(answering, super().get_route_handler(), scope)
+            return _handler(handler, super().get_route_handler(), scope)
 
     return APIRouter(
         prefix="/api/v1",
@@ -43,21 +43,21 @@ def router(answering: RequestHandler, tag: str, scope: str) -> APIRouter:
 
 
 def _handler(
-    answering: RequestHandler,
+    handler: RequestHandler,
     inner: Callable[[Request], Coroutine[Any, Any, Response]],
     scope: str,
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def work(exchange: RequestContext) -> Response:
-        request = exchange.request
+    async def work(context: RequestContext) -> Response:
+        request = context.request
         # Before anything is said of the body.
-        exchange.caller = answering.check(request, scope)
+        context.caller = handler.check(request, scope)
         content = await read_bytes(
             request,
-            most=answering.most_bytes(exchange),
-            depth=answering.service.settings.max_depth,
+            most=handler.most_bytes(context),
+            depth=handler.state.settings.max_depth,
         )
         again = Request(as_json(request.scope), _again(content, request.receive))
-        again.state.exchange = exchange
+        again.state.context = context
         try:
             return await inner(again)
         except RequestValidationError as error:
@@ -66,7 +66,7 @@ def _handler(
             raise HttpError(error.status_code, "invalid", "the body is not JSON") from error
 
     async def handle(request: Request) -> Response:
-        return await answering.answer(RequestContext(request, "native", _fail), work)
+        return await handler.answer(RequestContext(request, "native", _fail), work)
 
     return handle
 
@@ -95,10 +95,10 @@ def _where(location: tuple[Any, ...]) -> str:
     return ".".join(map(str, location[1:])) or "the body"
 
 
-def _exchange(request: Request) -> RequestContext:
-    found: RequestContext = request.state.exchange
+def _context(request: Request) -> RequestContext:
+    found: RequestContext = request.state.context
     return found
 
 
-Asking = Annotated[RequestContext, Depends(_exchange)]
+Asking = Annotated[RequestContext, Depends(_context)]
 """The exchange, as an argument of a route."""

@@ -10,11 +10,11 @@ from secondpass.server.api_v1.search import searching
 from secondpass.server.request_handler import RequestHandler
 
 
-def native(answering: RequestHandler) -> list[APIRouter]:
+def native(handler: RequestHandler) -> list[APIRouter]:
     """Return the routers."""
     return [
-        reranking(answering),
-        searching(answering),
-        indexes.reading(answering),
-        indexes.writing(answering),
+        reranking(handler),
+        searching(handler),
+        indexes.reading(handler),
+        indexes.writing(handler),
     ]

@@ -97,21 +97,21 @@ class FullAnswer:
     timings: dict[str, float]
 
 
-def searching(answering: RequestHandler) -> APIRouter:
+def searching(handler: RequestHandler) -> APIRouter:
     """Return the routes."""
-    routes = router(answering, "search", "search")
+    routes = router(handler, "search", "search")
 
     @routes.post("/indexes/{name}/search", response_model=Ranking)
     async def search(name: str, body: SearchBody, asking: Asking) -> object:
         """Find documents in two passes."""
         # As many candidates as a rerank request may have documents.
-        answering.counting(asking, body.candidates)
+        handler.counting(asking, body.candidates)
         rerank: Any = body.rerank
         if isinstance(rerank, str):
-            rerank = answering.service.model(rerank)
+            rerank = handler.state.model(rerank)
 
         def do() -> Ranking:
-            found = answering.service.collections.find(asking.caller.tenant, name)
+            found = handler.state.catalog.find(asking.caller.tenant, name)
             response = found.index.search(
                 body.query,
                 mode=body.mode,
@@ -128,15 +128,15 @@ def searching(answering: RequestHandler) -> APIRouter:
             )
             return ranking(response, asking.id)
 
-        return await answering.done(asking, do)
+        return await handler.done(asking, do)
 
     @routes.post("/indexes/{name}/answer", response_model=FullAnswer)
     async def answered(name: str, body: AnswerBody, asking: Asking) -> object:
         """Answer a question from what a search finds, with citations."""
-        settings = answering.service.settings
+        settings = handler.state.settings
 
         def do() -> FullAnswer:
-            found = answering.service.collections.find(asking.caller.tenant, name)
+            found = handler.state.catalog.find(asking.caller.tenant, name)
             result = answer(
                 found.index,
                 body.query,
@@ -146,11 +146,11 @@ def searching(answering: RequestHandler) -> APIRouter:
                 context_tokens=body.context_tokens,
                 max_tokens=body.max_tokens,
                 min_probability=body.min_probability,
-                reranker=answering.service.model(),
+                reranker=handler.state.model(),
             )
             return _shown(result, asking.id)
 
-        return await answering.done(asking, do)
+        return await handler.done(asking, do)
 
     return routes
 

@@ -75,17 +75,15 @@ def sync(call: CloudflareCall) -> Any:
     return ok({"job_id": number})
 
 
-def answer_work(answering: RequestHandler, hub: AppContext) -> Work:
+def answer_work(handler: RequestHandler, hub: AppContext) -> Work:
     """Return what answers a query, whole or as a stream of nothing but text."""
 
-    async def work(exchange: RequestContext) -> Any:
-        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
-        timeout = answering.service.settings.write_timeout
+    async def work(context: RequestContext) -> Any:
+        call = CloudflareCall(hub, context, (await handler.body(context)).found)
+        timeout = handler.state.settings.write_timeout
         if call.body.get("stream") is not True:
-            return await answering.done(
-                exchange, lambda: call.answered(_whole), timeout=timeout
-            )
-        frames = await pieces(answering, exchange, lambda: _frames(call))
+            return await handler.done(context, lambda: call.answered(_whole), timeout=timeout)
+        frames = await pieces(handler, context, lambda: _frames(call))
         return event_stream(frames, lambda problem: data(fail(problem, "")))
 
     return work

@@ -92,7 +92,7 @@ def write(hub: AppContext, request: SearchCall, found: SearchOutcome) -> Written
         max_tokens=_MOST_TOKENS,
         min_probability=None,
         prompt=_prompt(request),
-        reranker=hub.answering.service.model(),
+        reranker=hub.handler.state.model(),
     )
 
     def pieces() -> Iterator[str]:

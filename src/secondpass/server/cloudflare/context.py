@@ -48,9 +48,9 @@ _log = logging.getLogger("secondpass.server")
 class AppContext:
     """What all endpoints of this dialect share. Safe to use from several threads at once."""
 
-    def __init__(self, answering: RequestHandler) -> None:
-        self.answering = answering
-        self.book = NamespaceRegistry(answering.service.settings.data)
+    def __init__(self, handler: RequestHandler) -> None:
+        self.handler = handler
+        self.book = NamespaceRegistry(handler.state.settings.data)
         self.worker = Worker()
         self.cache = SimilarityCache()
         self.rates = Rates()
@@ -59,19 +59,19 @@ class AppContext:
         self._lock = threading.RLock()
 
     @property
-    def collections(self) -> IndexCatalog:
+    def catalog(self) -> IndexCatalog:
         """The server's collections; raises Problem where there are none."""
-        return self.answering.service.collections
+        return self.handler.state.catalog
 
     @cached_property
     def llm(self) -> LLM | None:
         """What writes answers, if anything does."""
-        name = self.answering.service.settings.llm
+        name = self.handler.state.settings.llm
         return None if name is None else load_llm(name)
 
     def start(self) -> None:
         """Begin to index what waits from last time."""
-        if self.answering.service.settings.data is not None:
+        if self.handler.state.settings.data is not None:
             self.worker.start(self._waiting)
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class AppContext:
             if where in self._known:
                 return self._known[where]
             try:
-                collection = self.collections.get(where)
+                collection = self.catalog.get(where)
             except HttpError as problem:
                 if problem.status == 404 and problem.kind == "not found":
                     raise missing(f"instance {name!r}") from None
@@ -106,15 +106,15 @@ class AppContext:
         folder = place(tenant, namespace, "").namespace
         return [
             self.instance(tenant, namespace, found.place.name)
-            for found in self.collections.listed(tenant, folder)
+            for found in self.catalog.listed(tenant, folder)
             if isinstance(found.about.get(RECORD), dict)
         ]
 
     def create(
-        self, exchange: RequestContext, namespace: str, found: Mapping[str, Any]
+        self, context: RequestContext, namespace: str, found: Mapping[str, Any]
     ) -> Instance:
         """Make an instance; raises Problem: 400, 404 without the namespace, or 409."""
-        caller = exchange.caller
+        caller = context.caller
         self.book.get(caller.tenant, namespace)
         if not isinstance(found.get("id"), str):
             raise HttpError(400, "invalid", "id is missing, or is no string")
@@ -133,7 +133,7 @@ class AppContext:
         where = place(caller.tenant, namespace, name)
         with self._lock:
             try:
-                self.collections.create(where, {"index": _index(settings), RECORD: record})
+                self.catalog.create(where, {"index": _index(settings), RECORD: record})
             except HttpError as problem:
                 if problem.status == 409:
                     raise exists(f"instance {name!r}") from None
@@ -143,7 +143,7 @@ class AppContext:
         return made
 
     def update(
-        self, exchange: RequestContext, instance: Instance, found: Mapping[str, Any]
+        self, context: RequestContext, instance: Instance, found: Mapping[str, Any]
     ) -> None:
         """Change the settings of an instance; raises Problem (400).
 
@@ -159,7 +159,7 @@ class AppContext:
                 **instance.record,
                 "settings": settings,
                 "modified_at": now(),
-                "modified_by": exchange.caller.name,
+                "modified_by": context.caller.name,
                 "public_endpoint_id": _endpoint(
                     instance.record["public_endpoint_id"], settings
                 ),
@@ -180,7 +180,7 @@ class AppContext:
                     raise missing(f"instance {instance.name!r}")
                 instance.end()
                 self._known.pop(where, None)
-                self.collections.delete(where)
+                self.catalog.delete(where)
         finally:
             instance.leaving = instance.gone
         self._allow_no_more(where.tenant, instance)
@@ -196,7 +196,7 @@ class AppContext:
 
     def everywhere(self) -> Iterator[Instance]:
         """Yield the instances of all tenants; those that cannot be read are passed over."""
-        data = self.answering.service.settings.data
+        data = self.handler.state.settings.data
         if data is None or not data.is_dir():
             return
         for folder in sorted(path for path in data.glob("*/*/*") if path.is_dir()):
@@ -238,23 +238,23 @@ class CloudflareCall:
     """One request; what its properties look up blocks, and raises Problem (404)."""
 
     hub: AppContext
-    exchange: RequestContext
+    context: RequestContext
     body: Mapping[str, Any] = field(default_factory=dict)
     _instance: Instance | None = None
 
     @property
     def tenant(self) -> str:
         """Whose instances are meant; the account in the path tells nothing."""
-        return self.exchange.caller.tenant
+        return self.context.caller.tenant
 
     @property
     def query(self) -> Mapping[str, str]:
         """The query string."""
-        return {k: clean(v) for k, v in self.exchange.request.query_params.items()}
+        return {k: clean(v) for k, v in self.context.request.query_params.items()}
 
     def named(self, part: str) -> str | None:
         """Return a part of the path, or None where the path has none of that name."""
-        found: str | None = self.exchange.request.path_params.get(part)
+        found: str | None = self.context.request.path_params.get(part)
         return None if found is None else clean(found)
 
     @property
@@ -303,18 +303,18 @@ class CloudflareCall:
 
 
 def work_of(
-    answering: RequestHandler, hub: AppContext, answer: Answer, *, reads: bool, writes: bool
+    handler: RequestHandler, hub: AppContext, answer: Answer, *, reads: bool, writes: bool
 ) -> Work:
     """Return what answers exchanges by a function that blocks.
 
     `reads`: whether the body is one of JSON; `writes`: whether it may take long.
     """
 
-    async def work(exchange: RequestContext) -> Any:
-        call = CloudflareCall(hub, exchange)
+    async def work(context: RequestContext) -> Any:
+        call = CloudflareCall(hub, context)
         if reads:
-            call.body = (await answering.body(exchange)).found
-        timeout = answering.service.settings.write_timeout if writes else None
-        return await answering.done(exchange, lambda: call.answered(answer), timeout=timeout)
+            call.body = (await handler.body(context)).found
+        timeout = handler.state.settings.write_timeout if writes else None
+        return await handler.done(context, lambda: call.answered(answer), timeout=timeout)
 
     return work

@@ -12,7 +12,7 @@ from secondpass.server.http_errors import invalid
 
 def create(call: CloudflareCall) -> Any:
     """Make an instance."""
-    return ok(call.hub.create(call.exchange, call.namespace, call.body).shown())
+    return ok(call.hub.create(call.context, call.namespace, call.body).shown())
 
 
 def list_them(call: CloudflareCall) -> Any:
@@ -41,7 +41,7 @@ def get(call: CloudflareCall) -> Any:
 def update(call: CloudflareCall) -> Any:
     """Change the settings that are sent."""
     instance = call.instance
-    call.hub.update(call.exchange, instance, call.body)
+    call.hub.update(call.context, instance, call.body)
     return ok(instance.shown())
 
 

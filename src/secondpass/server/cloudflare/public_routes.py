@@ -29,68 +29,66 @@ class Public:
     one of the host in the request, see `Endpoints.of_host`.
     """
 
-    def __init__(self, answering: RequestHandler, hub: AppContext) -> None:
-        self._answering, self._hub = answering, hub
+    def __init__(self, handler: RequestHandler, hub: AppContext) -> None:
+        self._handler, self._hub = handler, hub
 
-    async def search(self, exchange: RequestContext, body: Mapping[str, Any]) -> Response:
+    async def search(self, context: RequestContext, body: Mapping[str, Any]) -> Response:
         """Return the chunks for a question; `body` is the JSON object that was sent."""
-        endpoint = await self._endpoint(exchange, "search")
+        endpoint = await self._endpoint(context, "search")
 
         def found() -> Response:
             return search(self._hub, self._request(endpoint, body, chat=False))
 
-        return _open(await self._answering.done(exchange, found), endpoint, exchange.request)
+        return _open(await self._handler.done(context, found), endpoint, context.request)
 
-    async def chat(self, exchange: RequestContext, body: Mapping[str, Any]) -> Response:
+    async def chat(self, context: RequestContext, body: Mapping[str, Any]) -> Response:
         """Return an answer to a question, whole or as a stream."""
-        endpoint = await self._endpoint(exchange, "chat_completions")
+        endpoint = await self._endpoint(context, "chat_completions")
 
         def begin() -> Chat:
             return Chat(self._hub, self._request(endpoint, body, chat=True))
 
         stream = body.get("stream") is True
-        response = await answer_chat(self._answering, exchange, stream, begin)
-        return _open(response, endpoint, exchange.request)
+        response = await answer_chat(self._handler, context, stream, begin)
+        return _open(response, endpoint, context.request)
 
-    def handler(self, kind: Kind) -> Callable[[HttpRequest], Awaitable[Response]]:
+    def endpoint(self, kind: Kind) -> Callable[[HttpRequest], Awaitable[Response]]:
         """Return what answers a path of this dialect's own."""
         answer = self.search if kind == "search" else self.chat
 
-        async def work(exchange: RequestContext) -> Any:
-            if exchange.request.method == "OPTIONS":
-                return await self._preflight(exchange, kind)
-            return await answer(exchange, (await self._answering.body(exchange)).found)
+        async def work(context: RequestContext) -> Any:
+            if context.request.method == "OPTIONS":
+                return await self._preflight(context, kind)
+            return await answer(context, (await self._handler.body(context)).found)
 
         async def handle(request: HttpRequest) -> Response:
-            response = await self._answering.answer(
-                RequestContext(request, DIALECT, fail), work
-            )
+            response = await self._handler.answer(RequestContext(request, DIALECT, fail), work)
             endpoint = getattr(request.state, _ENDPOINT, None)
             # A page must be able to read why it got no answer.
             return response if endpoint is None else _open(response, endpoint, request)
 
         return handle
 
-    async def _preflight(self, exchange: RequestContext, kind: Kind) -> Response:
-        endpoint = await self._endpoint(exchange, kind, count=False)
-        response = _open(Response(status_code=204), endpoint, exchange.request)
+    async def _preflight(self, context: RequestContext, kind: Kind) -> Response:
+        endpoint = await self._endpoint(context, kind, count=False)
+        response = _open(Response(status_code=204), endpoint, context.request)
         response.headers["access-control-allow-methods"] = "POST, OPTIONS"
         response.headers["access-control-allow-headers"] = "content-type"
         response.headers["access-control-max-age"] = "3600"
         return response
 
     async def _endpoint(
-        self, exchange: RequestContext, kind: Kind, *, count: bool = True
+        self, context: RequestContext, kind: Kind, *, count: bool = True
     ) -> Endpoint:
-        number = exchange.request.path_params.get("endpoint")
-        host = exchange.request.headers.get("host", "")
+        number = context.request.path_params.get("endpoint")
+        host = context.request.headers.get("host", "")
         endpoints = self._hub.endpoints
-        _ = self._hub.collections
-        found = await self._answering.done(
-            exchange,
+        _ = self._hub.catalog
+        found = await self._handler.done(
+            context,
             lambda: endpoints.of_host(host) if number is None else endpoints.find(number),
         )
-        setattr(exchange.request.state, _ENDPOINT, found)
+        setattr(context.request.state, _ENDPOINT, found)
         searches = found.params.get("search_endpoint", {})
         chats = found.params.get("chat_completions_endpoint", {})
         if (searches if kind == "search" else chats).get("disabled", False):

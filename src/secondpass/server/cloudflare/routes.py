@@ -40,10 +40,10 @@ class AISearch:
       dialects share.
     """
 
-    def __init__(self, answering: RequestHandler) -> None:
-        self._answering, self._hub = answering, AppContext(answering)
-        self.public = Public(answering, self._hub)
-        answering.service.background.append(self._hub)
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler, self._hub = handler, AppContext(handler)
+        self.public = Public(handler, self._hub)
+        handler.state.background.append(self._hub)
 
     @property
     def routes(self) -> list[Route]:
@@ -96,9 +96,9 @@ class AISearch:
 
     def _items(self, base: str) -> list[Route]:
         on, one = item_routes, f"{base}/{{item}}"
-        upload = uploads.upload(self._answering, self._hub)
-        by_key = uploads.sync(self._answering, self._hub, by_key=True)
-        by_id = uploads.sync(self._answering, self._hub, by_key=False)
+        upload = uploads.upload(self._handler, self._hub)
+        by_key = uploads.sync(self._handler, self._hub, by_key=True)
+        by_id = uploads.sync(self._handler, self._hub, by_key=False)
         return [
             self._work("POST", base, upload, "write"),
             self._work("PUT", base, by_key, "write"),
@@ -122,7 +122,7 @@ class AISearch:
         ]
 
     def _legacy(self) -> list[Route]:
-        answer = autorag.answer_work(self._answering, self._hub)
+        answer = autorag.answer_work(self._handler, self._hub)
         return [
             self._route("POST", f"{_LEGACY}/search", autorag.search),
             self._work("POST", f"{_LEGACY}/ai-search", answer),
@@ -131,8 +131,8 @@ class AISearch:
 
     def _public(self) -> list[Route]:
         base, methods = "/cloudflare/{endpoint}", ["POST", "OPTIONS"]
-        search = self.public.handler("search")
-        chat = self.public.handler("chat_completions")
+        search = self.public.endpoint("search")
+        chat = self.public.endpoint("chat_completions")
         return [
             Route(f"{base}/search", search, methods=methods),
             Route(f"{base}/chat/completions", chat, methods=methods),
@@ -142,7 +142,7 @@ class AISearch:
         return lambda call: search_routes.search(self._hub, ask(call))
 
     def _chat(self, ask: search_routes.Ask) -> Work:
-        return search_routes.chat_work(self._answering, self._hub, ask)
+        return search_routes.chat_work(self._handler, self._hub, ask)
 
     def _route(
         self,
@@ -155,18 +155,16 @@ class AISearch:
     ) -> Route:
         """Return a route whose answer blocks; it reads a body where its method brings one."""
         brings = method in ("POST", "PUT", "PATCH") if reads is None else reads
-        work = work_of(
-            self._answering, self._hub, answer, reads=brings, writes=scope == "write"
-        )
+        work = work_of(self._handler, self._hub, answer, reads=brings, writes=scope == "write")
         return self._work(method, path, work, scope)
 
     def _work(self, method: str, path: str, work: Work, scope: str = "search") -> Route:
-        answer = self._answering.handler(DIALECT, fail, scope, work)
+        answer = self._handler.endpoint(DIALECT, fail, scope, work)
         return Route(_ACCOUNT + path, answer, methods=[method])
 
     async def _nothing(self, request: Request) -> Response:
-        async def work(exchange: RequestContext) -> None:
-            path = exchange.request.url.path[:200]
-            raise missing(f"path {path!r} for {exchange.request.method}")
+        async def work(context: RequestContext) -> None:
+            path = context.request.url.path[:200]
+            raise missing(f"path {path!r} for {context.request.method}")
 
-        return await self._answering.answer(RequestContext(request, DIALECT, fail), work)
+        return await self._handler.answer(RequestContext(request, DIALECT, fail), work)

@@ -78,7 +78,7 @@ def reranked(
     """
     if not found:
         return []
-    model = hub.answering.service.model(plan.model)
+    model = hub.handler.state.model(plan.model)
     instances = {id(f.target.instance): f.target.instance for f in found}
     if len(instances) == 1:
         (instance,) = instances.values()

@@ -98,17 +98,17 @@ def search(hub: AppContext, request: SearchCall) -> Response:
 
 
 async def answer_chat(
-    answering: RequestHandler, exchange: RequestContext, stream: bool, begin: Callable[[], Chat]
+    handler: RequestHandler, context: RequestContext, stream: bool, begin: Callable[[], Chat]
 ) -> Response:
     """Return an answer, whole or in server-sent events; `begin` blocks."""
-    timeout = answering.service.settings.write_timeout
+    timeout = handler.state.settings.write_timeout
     if not stream:
 
         def whole() -> tuple[Chat, dict[str, Any]]:
             chat = begin()
             return chat, chat.whole()
 
-        chat, found = await answering.done(exchange, whole, timeout=timeout)
+        chat, found = await handler.done(context, whole, timeout=timeout)
         return _with_cache(JSONResponse(found), chat.cache)
     begun: list[Chat] = []
 
@@ -117,16 +117,16 @@ async def answer_chat(
         return begun[0].frames()
 
     sent = event_stream(
-        await pieces(answering, exchange, frames), lambda problem: data(fail(problem, ""))
+        await pieces(handler, context, frames), lambda problem: data(fail(problem, ""))
     )
     return _with_cache(sent, begun[0].cache)
 
 
-def chat_work(answering: RequestHandler, hub: AppContext, ask: Ask) -> Work:
+def chat_work(handler: RequestHandler, hub: AppContext, ask: Ask) -> Work:
     """Return what answers chat completions."""
 
-    async def work(exchange: RequestContext) -> Any:
-        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
+    async def work(context: RequestContext) -> Any:
+        call = CloudflareCall(hub, context, (await handler.body(context)).found)
         # All else is checked where it does not hold up other requests.
         stream = call.body.get("stream") is True
 
@@ -134,7 +134,7 @@ def chat_work(answering: RequestHandler, hub: AppContext, ask: Ask) -> Work:
             chat: Chat = call.answered(lambda c: Chat(hub, ask(c)))
             return chat
 
-        return await answer_chat(answering, exchange, stream, begin)
+        return await answer_chat(handler, context, stream, begin)
 
     return work
 

@@ -198,22 +198,22 @@ class _Sync(TypedDict, total=False):
 _SYNC = Form(_Sync)
 
 
-def upload(answering: RequestHandler, hub: AppContext) -> Work:
+def upload(handler: RequestHandler, hub: AppContext) -> Work:
     """Return what takes a file, in the place of one with the same key."""
 
-    async def work(exchange: RequestContext) -> Any:
-        sent = await read_upload(exchange.request, answering.most_bytes(exchange))
-        call = CloudflareCall(hub, exchange)
-        return await _placed(answering, call, sent.wait, lambda: _put(call, sent))
+    async def work(context: RequestContext) -> Any:
+        sent = await read_upload(context.request, handler.most_bytes(context))
+        call = CloudflareCall(hub, context)
+        return await _placed(handler, call, sent.wait, lambda: _put(call, sent))
 
     return work
 
 
-def sync(answering: RequestHandler, hub: AppContext, *, by_key: bool) -> Work:
+def sync(handler: RequestHandler, hub: AppContext, *, by_key: bool) -> Work:
     """Return what lets a file be indexed again: the one in the path, or the one of a key."""
 
-    async def work(exchange: RequestContext) -> Any:
-        call = CloudflareCall(hub, exchange, (await answering.body(exchange)).found)
+    async def work(context: RequestContext) -> Any:
+        call = CloudflareCall(hub, context, (await handler.body(context)).found)
         sent = _SYNC.read(call.body)
         if "next_action" not in sent:
             raise invalid("next_action is missing: it must be INDEX")
@@ -221,7 +221,7 @@ def sync(answering: RequestHandler, hub: AppContext, *, by_key: bool) -> Work:
         key = sent.get("key") if by_key else None
         if by_key and key is None:
             raise invalid("key is missing")
-        return await _placed(answering, call, wait, lambda: _queue(call, key))
+        return await _placed(handler, call, wait, lambda: _queue(call, key))
 
     return work
 
@@ -246,7 +246,7 @@ def _queue(call: CloudflareCall, key: str | None) -> _Placed:
 
 
 async def _placed(
-    answering: RequestHandler, call: CloudflareCall, wait: bool, place: Callable[[], _Placed]
+    handler: RequestHandler, call: CloudflareCall, wait: bool, place: Callable[[], _Placed]
 ) -> Any:
     """Put or queue a file, and wait for it where that was asked for."""
     watched: list[Future[None]] = []
@@ -263,17 +263,17 @@ async def _placed(
         call.hub.worker.wake(instance)
         return instance, item, warned
 
-    timeout = answering.service.settings.write_timeout
-    instance, item, warned = await answering.done(
-        call.exchange, lambda: call.answered(lambda _: placed()), timeout=timeout
+    timeout = handler.state.settings.write_timeout
+    instance, item, warned = await handler.done(
+        call.context, lambda: call.answered(lambda _: placed()), timeout=timeout
     )
     if watched:
         waiting = asyncio.wrap_future(watched[0])
         await asyncio.wait({waiting}, timeout=LONGEST_WAIT)
         waiting.cancel()
     if wait:
-        item = await answering.done(
-            call.exchange, lambda: call.answered(lambda _: instance.items.get(item.id))
+        item = await handler.done(
+            call.context, lambda: call.answered(lambda _: instance.items.get(item.id))
         )
         if item is None:
             raise missing("item of this key any more")

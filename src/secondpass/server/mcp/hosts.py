@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from secondpass.server.request_handler import RequestHandler
 
 T = TypeVar("T")
-EXCHANGE = "secondpass.exchange"
+CONTEXT = "secondpass.exchange"
 """Where a request's ASGI scope has its exchange."""
 
 
@@ -32,23 +32,23 @@ class Host(Protocol):
 class HttpHost:
     """Callers have keys, and may hang up."""
 
-    def __init__(self, answering: RequestHandler) -> None:
-        self._answering = answering
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
         """Return the owner of the request's key."""
-        return _exchange(context).caller
+        return _context(context).caller
 
     async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
         """Do it for as long as the client listens."""
-        return await self._answering.done(_exchange(context), do)
+        return await self._handler.done(_context(context), do)
 
 
 class LocalHost:
     """The one caller has started this process."""
 
-    def __init__(self, service: ServerState) -> None:
-        self._service = service
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
         """Return anybody."""
@@ -56,11 +56,11 @@ class LocalHost:
 
     async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
         """Do it within the time of a request."""
-        return await self._service.run(self._service.ticket(), do)
+        return await self._state.run(self._state.ticket(), do)
 
 
-def _exchange(context: Context[Any, Any]) -> RequestContext:
+def _context(context: Context[Any, Any]) -> RequestContext:
     request = context.request_context.request
     assert request is not None
-    found: RequestContext = request.scope[EXCHANGE]
+    found: RequestContext = request.scope[CONTEXT]
     return found

@@ -29,16 +29,16 @@ class McpHttpRoutes:
     It takes a second or more to import, and most servers have no agents.
     """
 
-    def __init__(self, answering: RequestHandler) -> None:
-        self._answering = answering
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
         self._starting: asyncio.Task[ASGIApp] | None = None
         self._running: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
     def routes(self) -> list[Route]:
         """Return the route; other methods than POST are for sessions."""
-        handler = self._answering.handler("mcp", fail, None, self._answer)
-        return [Route(_PATH, handler, methods=["POST"])]
+        endpoint = self._handler.endpoint("mcp", fail, None, self._answer)
+        return [Route(_PATH, endpoint, methods=["POST"])]
 
     async def close(self) -> None:
         """Leave off, if anybody has begun."""
@@ -48,15 +48,15 @@ class McpHttpRoutes:
         if self._running is not None:
             await self._running
 
-    async def _answer(self, exchange: RequestContext) -> Response:
-        if not self._answering.service.ready:
+    async def _answer(self, context: RequestContext) -> Response:
+        if not self._handler.state.ready:
             raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
         content = await read_bytes(
-            exchange.request,
-            most=self._answering.most_bytes(exchange),
-            depth=self._answering.service.settings.max_depth,
+            context.request,
+            most=self._handler.most_bytes(context),
+            depth=self._handler.state.settings.max_depth,
         )
-        return await _answered(await self._started(), exchange, content)
+        return await _answered(await self._started(), context, content)
 
     async def _started(self) -> ASGIApp:
         if self._starting is None:
@@ -70,7 +70,7 @@ class McpHttpRoutes:
             raise HttpError(501, "missing", str(error)) from error
 
     async def _start(self) -> ASGIApp:
-        server = await anyio.to_thread.run_sync(_made, self._answering)
+        server = await anyio.to_thread.run_sync(_made, self._handler)
         began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(self._live(server, began))
         await asyncio.wait({began, self._running}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,7 +91,7 @@ def fail(problem: HttpError, request: str) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": None, "error": error}
 
 
-def _made(answering: RequestHandler) -> Any:
+def _made(handler: RequestHandler) -> Any:
     try:
         from mcp.server.transport_security import TransportSecuritySettings
     except ImportError as error:
@@ -99,8 +99,8 @@ def _made(answering: RequestHandler) -> Any:
     from secondpass.server.mcp.hosts import HttpHost
     from secondpass.server.mcp.tools import make_server
 
-    settings = answering.service.settings
-    server = make_server(answering.service, HttpHost(answering))
+    settings = handler.state.settings
+    server = make_server(handler.state, HttpHost(handler))
     server.streamable_http_app(
         stateless_http=True,
         json_response=True,
@@ -111,12 +111,12 @@ def _made(answering: RequestHandler) -> Any:
     return server
 
 
-async def _answered(app: ASGIApp, exchange: RequestContext, content: bytes) -> Response:
+async def _answered(app: ASGIApp, context: RequestContext, content: bytes) -> Response:
     """Return what an application answers to a body that was read already."""
-    from secondpass.server.mcp.hosts import EXCHANGE
-
-    request: Request = exchange.request
+    request: Request = context.request
     sent = False
+    from secondpass.server.mcp.hosts import CONTEXT
+
     response = Response()
     body = bytearray()
 
@@ -134,6 +134,6 @@ async def _answered(app: ASGIApp, exchange: RequestContext, content: bytes) -> R
         else:
             body.extend(message.get("body", b""))
 
-    await app({**as_json(request.scope), EXCHANGE: exchange}, receive, send)
+    await app({**as_json(request.scope), CONTEXT: context}, receive, send)
     response.body = bytes(body)
     return response

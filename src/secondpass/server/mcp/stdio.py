@@ -23,10 +23,10 @@ def run(settings: ServerSettings) -> None:
         raise MissingExtraError("An MCP server", package="mcp", extra="mcp") from error
     from secondpass.server.state import ServerState
 
-    service = ServerState(settings)
+    state = ServerState(settings)
     try:
-        service.load()
-        server = make_server(service, LocalHost(service))
+        state.load()
+        server = make_server(state, LocalHost(state))
         anyio.run(server.run_stdio_async)
     finally:
-        service.close()
+        state.close()

@@ -59,7 +59,7 @@ Texts = Annotated[list[str], Field(min_length=1, description="The texts to put i
 TopN = Annotated[int | None, Field(ge=1, description="How many to return; all without it.")]
 
 
-def make_server(service: ServerState, host: Host) -> MCPServer[Any]:
+def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
     """Return a server of the tools, which anything can run."""
     with _logging_as_it_is():
         server: MCPServer[Any] = MCPServer(
@@ -69,7 +69,7 @@ def make_server(service: ServerState, host: Host) -> MCPServer[Any]:
             # Nothing here changes that could be told, and so no stream stays open.
             subscriptions=False,
         )
-    work = _Work(service, host)
+    work = _Work(state, host)
 
     @server.tool(title="Search", annotations=_READS)
     async def search(
@@ -105,9 +105,9 @@ def make_server(service: ServerState, host: Host) -> MCPServer[Any]:
         """Put texts in the order of their relevance to a query, best first."""
 
         def do(caller: KeyEntry) -> Reranked:
-            service.check_count(len(documents), caller.max_documents)
+            state.check_count(len(documents), caller.max_documents)
             texts = [clean(text) for text in documents]
-            found = service.rerank(RerankRequest(clean(query), texts, texts, model, top_n))
+            found = state.rerank(RerankRequest(clean(query), texts, texts, model, top_n))
             rows = [Placed(one.index, share(one)) for one in found.results]
             return Reranked(found.model, rows)
 
@@ -148,8 +148,8 @@ def _logging_as_it_is() -> Iterator[None]:
 class _Work:
     """Does the work of tools; what an agent can do about a failure is a ToolError."""
 
-    def __init__(self, service: ServerState, host: Host) -> None:
-        self._service, self._host = service, host
+    def __init__(self, state: ServerState, host: Host) -> None:
+        self._state, self._host = state, host
 
     async def done(
         self, context: Context[Any, Any], scope: str, do: Callable[[KeyEntry], T]
@@ -173,16 +173,16 @@ class _Work:
 
     def index(self, caller: KeyEntry, name: str | None) -> ServedIndex:
         """Return an index of the caller; raises Problem with the names that there are."""
-        collections = self._service.collections
+        catalog = self._state.catalog
         try:
             if name is None:
-                return collections.default(caller.tenant)
-            return collections.find(caller.tenant, name)
+                return catalog.default(caller.tenant)
+            return catalog.find(caller.tenant, name)
         except HttpError as problem:
             found = [
                 one.place.label
-                for namespace in collections.namespaces(caller.tenant)
-                for one in collections.listed(caller.tenant, namespace)
+                for namespace in catalog.namespaces(caller.tenant)
+                for one in catalog.listed(caller.tenant, namespace)
             ]
             known = f"; known: {', '.join(found)}" if found else ""
             raise HttpError(problem.status, problem.kind, problem.message + known) from problem

@@ -8,6 +8,6 @@ from secondpass.server.openai import chat, embeddings, models
 from secondpass.server.request_handler import RequestHandler
 
 
-def routes(answering: RequestHandler) -> list[Route]:
+def routes(handler: RequestHandler) -> list[Route]:
     """Return the routes."""
-    return [*chat.routes(answering), *embeddings.routes(answering), *models.routes(answering)]
+    return [*chat.routes(handler), *embeddings.routes(handler), *models.routes(handler)]

@@ -148,12 +148,12 @@ class Reply:
     `annotations` and `usage` when the last has.
     """
 
-    def __init__(self, service: ServerState, tenant: str, request: ChatRequest) -> None:
-        self._service, self._tenant, self._request = service, tenant, request
+    def __init__(self, state: ServerState, tenant: str, request: ChatRequest) -> None:
+        self._state, self._tenant, self._request = state, tenant, request
         self._collection: ServedIndex | None = None
         self._llm = None
-        if service.llm is not None:
-            self._llm = Metered(service.llm, request.sampling)
+        if state.llm is not None:
+            self._llm = Metered(state.llm, request.sampling)
         self._found: Found = {}
         self.text, self.finish = "", "stop"
         self.chunks: list[dict[str, Any]] = []
@@ -164,7 +164,7 @@ class Reply:
 
         Raises Problem, and what `stream_answer` raises.
         """
-        self._collection = named(self._service, self._tenant, self._request.model)
+        self._collection = named(self._state, self._tenant, self._request.model)
         conversation = self._request.conversation
         stream = stream_answer(self, conversation.question, **self._options())
         for piece in stream:
@@ -215,11 +215,11 @@ class Reply:
         if not wanted.rerank:
             search["rerank"] = False
         elif wanted.model is not None:
-            search["rerank"] = self._service.model(wanted.model)
+            search["rerank"] = self._state.model(wanted.model)
         options: AnswerOptions = {
             "llm": self._llm,
             "rewrite": rewrite,
-            "reranker": self._service.model(),
+            "reranker": self._state.model(),
             "search": search,
             "history": request.conversation.history,
             "instructions": request.conversation.instructions,
@@ -245,21 +245,21 @@ class Reply:
         self.annotations = cited(self.text, kept, self._found)
 
 
-def named(service: ServerState, tenant: str, name: str | None) -> ServedIndex:
+def named(state: ServerState, tenant: str, name: str | None) -> ServedIndex:
     """Return the index of that name; any other means the default one, unless `strict`.
 
     Raises Problem: 404 where there is none.
     """
     if not name:
-        return service.collections.default(tenant)
+        return state.catalog.default(tenant)
     try:
-        return service.collections.find(tenant, name)
+        return state.catalog.find(tenant, name)
     except HttpError as problem:
         if problem.status != 404:
             raise
-        if service.settings.strict:
+        if state.settings.strict:
             raise HttpError(404, "unknown model", problem.message) from problem
-        return service.collections.default(tenant)
+        return state.catalog.default(tenant)
 
 
 def shortened(text: str, sampling: Sampling) -> tuple[str, bool]:
@@ -272,31 +272,31 @@ def shortened(text: str, sampling: Sampling) -> tuple[str, bool]:
     return beginning(text, most, count_tokens), True
 
 
-def routes(answering: RequestHandler) -> list[Route]:
+def routes(handler: RequestHandler) -> list[Route]:
     """Return the route of chat completions."""
 
-    async def work(exchange: RequestContext) -> Any:
-        request = read_chat(await answering.body(exchange))
-        reply = Reply(answering.service, exchange.caller.tenant, request)
+    async def work(context: RequestContext) -> Any:
+        request = read_chat(await handler.body(context))
+        reply = Reply(handler.state, context.caller.tenant, request)
         if request.stream:
-            return await _streamed(answering, exchange, reply, request.include_usage)
-        await answering.done(exchange, lambda: list(reply.pieces()))
-        return _whole(exchange, reply)
+            return await _streamed(handler, context, reply, request.include_usage)
+        await handler.done(context, lambda: list(reply.pieces()))
+        return _whole(context, reply)
 
-    handler = answering.handler("openai-chat", fail, "search", work)
-    return [Route("/v1/chat/completions", handler, methods=["POST"])]
+    endpoint = handler.endpoint("openai-chat", fail, "search", work)
+    return [Route("/v1/chat/completions", endpoint, methods=["POST"])]
 
 
-def _head(exchange: RequestContext, reply: Reply, kind: str) -> dict[str, Any]:
+def _head(context: RequestContext, reply: Reply, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{exchange.id}",
+        "id": f"chatcmpl-{context.id}",
         "object": kind,
         "created": int(time.time()),
         "model": reply.model,
     }
 
 
-def _whole(exchange: RequestContext, reply: Reply) -> dict[str, Any]:
+def _whole(context: RequestContext, reply: Reply) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": reply.text,
@@ -304,15 +304,15 @@ def _whole(exchange: RequestContext, reply: Reply) -> dict[str, Any]:
         "annotations": reply.annotations,
     }
     choice = {"index": 0, "message": message, "finish_reason": reply.finish, "logprobs": None}
-    head = _head(exchange, reply, "chat.completion")
+    head = _head(context, reply, "chat.completion")
     return {**head, "choices": [choice], "usage": reply.usage, "chunks": reply.chunks}
 
 
 async def _streamed(
-    answering: RequestHandler, exchange: RequestContext, reply: Reply, include_usage: bool
+    handler: RequestHandler, context: RequestContext, reply: Reply, include_usage: bool
 ) -> Response:
-    texts = await pieces(answering, exchange, reply.pieces)
-    head = _head(exchange, reply, "chat.completion.chunk")
+    texts = await pieces(handler, context, reply.pieces)
+    head = _head(context, reply, "chat.completion.chunk")
     # Where usage is wanted, all chunks before the last have it as null.
     usage: dict[str, Any] = {"usage": None} if include_usage else {}
 

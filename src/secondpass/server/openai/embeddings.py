@@ -33,19 +33,19 @@ class EmbeddingRequest:
     dimensions: int | None
 
 
-def routes(answering: RequestHandler) -> list[Route]:
+def routes(handler: RequestHandler) -> list[Route]:
     """Return the route of embeddings."""
 
-    async def work(exchange: RequestContext) -> Any:
-        request = read(await answering.body(exchange))
-        service = answering.service
-        if service.settings.strict and request.model != EMBEDDER:
+    async def work(context: RequestContext) -> Any:
+        request = read(await handler.body(context))
+        state = handler.state
+        if state.settings.strict and request.model != EMBEDDER:
             raise HttpError(404, "unknown model", f"the only model here is {EMBEDDER}")
-        service.check_count(len(request.texts), exchange.caller.max_documents)
-        return await answering.done(exchange, lambda: embed(service, request))
+        state.check_count(len(request.texts), context.caller.max_documents)
+        return await handler.done(context, lambda: embed(state, request))
 
-    handler = answering.handler("openai-embeddings", fail, "rerank", work)
-    return [Route("/v1/embeddings", handler, methods=["POST"])]
+    endpoint = handler.endpoint("openai-embeddings", fail, "rerank", work)
+    return [Route("/v1/embeddings", endpoint, methods=["POST"])]
 
 
 def read(body: Body) -> EmbeddingRequest:
@@ -63,15 +63,15 @@ def read(body: Body) -> EmbeddingRequest:
     )
 
 
-def embed(service: ServerState, request: EmbeddingRequest) -> dict[str, Any]:
+def embed(state: ServerState, request: EmbeddingRequest) -> dict[str, Any]:
     """Return the vectors; blocks. Raises Problem for `dimensions` but the model's own."""
-    if not service.ready:
+    if not state.ready:
         raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
-    model = service.embedder()
+    model = state.embedder()
     if request.dimensions not in (None, model.dimension):
         raise invalid(f"dimensions can only be {model.dimension}, those that {EMBEDDER} has")
     read_tokens = sum(len(ids) for ids, _ in model.sequences(request.texts))
-    vectors = ScheduledEncoder(model, service.queue).encode(request.texts)
+    vectors = ScheduledEncoder(model, state.queue).encode(request.texts)
     rows = [
         {"object": "embedding", "index": place, "embedding": _written(vector, request.format)}
         for place, vector in enumerate(vectors)

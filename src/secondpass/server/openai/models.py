@@ -18,47 +18,47 @@ from secondpass.server.state import EMBEDDER, ServerState
 Row = dict[str, Any]
 
 
-def routes(answering: RequestHandler) -> list[Route]:
+def routes(handler: RequestHandler) -> list[Route]:
     """Return the routes of the list and of one model."""
-    service = answering.service
+    state = handler.state
 
-    async def listed(exchange: RequestContext) -> Any:
-        wanted = exchange.request.query_params.get("endpoint")
-        rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
+    async def listed(context: RequestContext) -> Any:
+        wanted = context.request.query_params.get("endpoint")
+        rows = await handler.done(context, lambda: list(models(state, context.caller)))
         rows = [row for row in rows if wanted is None or wanted in row["endpoints"]]
         return {"object": "list", "data": rows, "models": rows, "next_page_token": None}
 
-    async def one(exchange: RequestContext) -> Any:
-        name = exchange.request.path_params["name"]
-        rows = await answering.done(exchange, lambda: list(models(service, exchange.caller)))
+    async def one(context: RequestContext) -> Any:
+        name = context.request.path_params["name"]
+        rows = await handler.done(context, lambda: list(models(state, context.caller)))
         # A folder's name loses the slash that it begins with, where paths have one only.
         found = next((row for row in rows if row["id"].lstrip("/") == name), None)
         if found is None:
             raise HttpError(404, "unknown model", f"there is no model {name!r}")
         return found
 
-    list_all = answering.handler("models", fail, None, listed)
+    list_all = handler.endpoint("models", fail, None, listed)
     return [
         Route("/v1/models", list_all),
         Route("/infinity/models", list_all),
-        Route("/v1/models/{name:path}", answering.handler("models", fail, None, one)),
+        Route("/v1/models/{name:path}", handler.endpoint("models", fail, None, one)),
     ]
 
 
-def models(service: ServerState, caller: KeyEntry) -> Iterator[Row]:
+def models(state: ServerState, caller: KeyEntry) -> Iterator[Row]:
     """Yield the rerankers, the embedder and the indexes that a caller may use; blocks.
 
     Raises Problem (503) while they are loaded.
     """
-    if not service.ready:
+    if not state.ready:
         raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
     if caller.may("rerank"):
-        yield from (_row(name, "rerank") for name in service.models)
+        yield from (_row(name, "rerank") for name in state.models)
         yield _row(EMBEDDER, "embed")
-    if caller.may("search") and service.has_collections:
-        collections = service.collections
-        for namespace in collections.namespaces(caller.tenant):
-            for found in collections.listed(caller.tenant, namespace):
+    if caller.may("search") and state.has_collections:
+        catalog = state.catalog
+        for namespace in catalog.namespaces(caller.tenant):
+            for found in catalog.listed(caller.tenant, namespace):
                 yield _row(found.place.label, "chat")
 
 

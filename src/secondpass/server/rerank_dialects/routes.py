@@ -32,44 +32,44 @@ Choose = Callable[[Body, Mapping[str, str]], Dialect]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def endpoint(answering: RequestHandler, choice: Dialect | Choose) -> Endpoint:
+def endpoint(handler: RequestHandler, choice: Dialect | Choose) -> Endpoint:
     """Return what answers requests on a path of one dialect, or of several."""
 
-    async def work(exchange: RequestContext) -> Any:
-        open_path = answering.service.settings.weaviate_open
+    async def work(context: RequestContext) -> Any:
+        open_path = handler.state.settings.weaviate_open
         if not open_path:
-            exchange.caller = answering.check(exchange.request)
-        body = await answering.body(exchange)
+            context.caller = handler.check(context.request)
+        body = await handler.body(context)
         if isinstance(choice, Dialect):
             dialect = choice
         else:
-            dialect = choice(body, exchange.request.headers)
-        exchange.dialect, exchange.fail = dialect.name, dialect.fail
+            dialect = choice(body, context.request.headers)
+        context.dialect, context.fail = dialect.name, dialect.fail
         if open_path and not dialect.open:
-            exchange.caller = answering.check(exchange.request)
+            context.caller = handler.check(context.request)
         ask = dialect.read(body)
-        (response,) = await answering.reranked(exchange, [ask])
-        return dialect.write(RerankReply(ask, response, exchange.id))
+        (response,) = await handler.reranked(context, [ask])
+        return dialect.write(RerankReply(ask, response, context.id))
 
     async def answer(request: Request) -> Response:
-        exchange = RequestContext(request)
+        context = RequestContext(request)
         if isinstance(choice, Dialect):
-            exchange.dialect, exchange.fail = choice.name, choice.fail
-        return await answering.answer(exchange, work)
+            context.dialect, context.fail = choice.name, choice.fail
+        return await handler.answer(context, work)
 
     return answer
 
 
-def score_endpoint(answering: RequestHandler) -> Endpoint:
+def score_endpoint(handler: RequestHandler) -> Endpoint:
     """Return what answers vLLM's score endpoint, whose pairs may have queries of their own."""
 
-    async def work(exchange: RequestContext) -> Any:
-        asks = vllm_score.read(await answering.body(exchange))
-        responses = await answering.reranked(exchange, asks)
+    async def work(context: RequestContext) -> Any:
+        asks = vllm_score.read(await handler.body(context))
+        responses = await handler.reranked(context, asks)
         pairs = zip(asks, responses, strict=True)
-        return vllm_score.write([RerankReply(*pair, exchange.id) for pair in pairs])
+        return vllm_score.write([RerankReply(*pair, context.id) for pair in pairs])
 
-    return answering.handler("vllm-score", vllm_score.fail, "rerank", work)
+    return handler.endpoint("vllm-score", vllm_score.fail, "rerank", work)
 
 
 _VOYAGE = ("top_k", "truncation")

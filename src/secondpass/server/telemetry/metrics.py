@@ -42,10 +42,8 @@ class Inventory(Collector):
     walked at most once a minute. `clock` is in seconds.
     """
 
-    def __init__(
-        self, service: ServerState, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._service, self._clock = service, clock
+    def __init__(self, state: ServerState, clock: Callable[[], float] = time.monotonic) -> None:
+        self._state, self._clock = state, clock
         self._lock = threading.Lock()
         self._found: list[Metric] = []
         self._at: float | None = None
@@ -62,22 +60,22 @@ class Inventory(Collector):
         return []
 
     def _counted(self) -> Iterable[Metric]:
-        settings = self._service.settings
-        if not self._service.ready or not (settings.indexes or settings.data):
+        settings = self._state.settings
+        if not self._state.ready or not (settings.indexes or settings.data):
             return
-        collections = self._service.collections
+        catalog = self._state.catalog
         documents = _gauge("index_documents", "Documents of an index.", "index")
         size = _gauge("index_bytes", "Size of an index on disk.", "index")
         for name, path in settings.indexes.items():
             try:
-                documents.add_metric([name], collections.find(TENANT, name).index.count())
+                documents.add_metric([name], catalog.find(TENANT, name).index.count())
             except Exception:  # noqa: BLE001 - one that cannot be read must not hide the rest
                 continue
             size.add_metric([name], _bytes(path))
         yield documents
         yield size
         if settings.data is not None and settings.data.is_dir():
-            there, free = collections.stored(), shutil.disk_usage(settings.data).free
+            there, free = catalog.stored(), shutil.disk_usage(settings.data).free
             yield _gauge("data_indexes", "Indexes that clients made.", value=there)
             yield _gauge("data_bytes", "Size of --data on disk.", value=_bytes(settings.data))
             yield _gauge("data_free_bytes", "What is free on the disk of --data.", value=free)
@@ -116,7 +114,7 @@ class Metrics:
     (models, indexes, and at most 100 ids of keys), never of a request.
     """
 
-    def __init__(self, service: ServerState) -> None:
+    def __init__(self, state: ServerState) -> None:
         self.registry = CollectorRegistry()
         self._keys: set[str] = set()
         self._lock = threading.Lock()
@@ -149,22 +147,22 @@ class Metrics:
             "batch_requests", "Requests that share a batch.", _JOBS
         )
         self._busy = self._counter("model_busy_seconds", "Time in which the model works.")
-        self._gauges(service)
-        service.queue.ran = self.ran
+        self._gauges(state)
+        state.queue.ran = self.ran
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.registry.register(Inventory(service))
+        self.registry.register(Inventory(state))
 
     def count(self, seen: RequestRecord) -> None:
         """Count a request whose answer is out."""
-        exchange = seen.exchange
-        dialect = "none" if exchange is None else exchange.dialect
+        context = seen.context
+        dialect = "none" if context is None else context.dialect
         self._requests.labels(dialect, str(seen.status)).inc()
         if seen.first_byte is not None:
             trace = None if seen.trace is None else {"trace_id": seen.trace}
             self._seconds.labels(dialect).observe(seen.first_byte, trace)
-        if exchange is not None and seen.status < 400:
-            self._documents.inc(exchange.documents)
+        if context is not None and seen.status < 400:
+            self._documents.inc(context.documents)
         if seen.problem is not None:
             self._refused.labels(seen.problem.replace(" ", "_")).inc()
             if seen.problem == "rate" and seen.caller is not None:
@@ -188,11 +186,11 @@ class Metrics:
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
-    def _gauges(self, service: ServerState) -> None:
-        queue = service.queue
+    def _gauges(self, state: ServerState) -> None:
+        queue = state.queue
         info = Info("secondpass_build", "The version that runs.", registry=self.registry)
         info.info({"version": secondpass.__version__})
-        self._gauge("ready", "1 while requests are taken.", lambda: float(service.ready))
+        self._gauge("ready", "1 while requests are taken.", lambda: float(state.ready))
         self._gauge("queue_waiting_tokens", "Tokens that wait, about.", lambda: queue.waiting)
         self._gauge(
             "queue_waiting_tokens_limit",
@@ -200,7 +198,7 @@ class Metrics:
             lambda: queue.most_work,
         )
         self._gauge(
-            "requests_in_progress", "Requests that hold a thread.", lambda: service.at_once
+            "requests_in_progress", "Requests that hold a thread.", lambda: state.at_once
         )
         models = Gauge(
             "secondpass_model_ready",
@@ -208,8 +206,8 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
-        for name in service.models:
-            models.labels(name).set_function(partial(service.loaded, name))
+        for name in state.models:
+            models.labels(name).set_function(partial(state.loaded, name))
 
     def _gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
         Gauge(f"secondpass_{name}", about, registry=self.registry).set_function(value)

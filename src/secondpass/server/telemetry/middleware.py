@@ -44,12 +44,12 @@ class TelemetryMiddleware:
         self,
         app: ASGIApp,
         *,
-        service: ServerState,
+        state: ServerState,
         metrics: Metrics,
         traces: Traces | None,
         probes: frozenset[str],
     ) -> None:
-        self._app, self._service, self._metrics = app, service, metrics
+        self._app, self._state, self._metrics = app, state, metrics
         self._traces, self._probes = traces, probes
         self._stages = _Stages(metrics, traces)
 
@@ -90,17 +90,17 @@ class TelemetryMiddleware:
                     _log.log(level, "request", extra={"fields": self._fields(seen)})
 
     def _fields(self, seen: RequestRecord) -> StageAttributes:
-        exchange, caller = seen.exchange, seen.caller
+        context, caller = seen.context, seen.caller
         fields: StageAttributes = {
             "method": seen.method,
             "path": seen.path,
             "status": seen.status,
             "ms": round(seen.seconds * 1000, 1),
             "problem": seen.problem,
-            "waiting_tokens": round(self._service.queue.waiting),
+            "waiting_tokens": round(self._state.queue.waiting),
         }
-        if exchange is not None:
-            fields |= {"dialect": exchange.dialect, "documents": exchange.documents}
+        if context is not None:
+            fields |= {"dialect": context.dialect, "documents": context.documents}
         if caller is not None:
             fields |= {"key_id": caller.id if caller.id else None, "tenant": caller.tenant}
         return fields

@@ -99,12 +99,12 @@ def of_answer(scope: Scope, seen: RequestRecord) -> tuple[str, SpanAttributes]:
     route = _route(scope)
     if route is not None:
         found["http.route"] = route
-    exchange, caller = seen.exchange, seen.caller
-    if exchange is not None:
+    context, caller = seen.context, seen.caller
+    if context is not None:
         found |= {
             "openinference.span.kind": "CHAIN",
-            "secondpass.dialect": exchange.dialect,
-            "secondpass.documents": exchange.documents,
+            "secondpass.dialect": context.dialect,
+            "secondpass.documents": context.documents,
         }
     if caller is not None:
         found["secondpass.tenant"] = caller.tenant

@@ -52,8 +52,8 @@ class ClassIndex:
     `writes` and `written` count what was stored since the index was last tidied.
     """
 
-    def __init__(self, collection: ServedIndex, service: ServerState) -> None:
-        self.collection, self._service = collection, service
+    def __init__(self, collection: ServedIndex, state: ServerState) -> None:
+        self.collection, self._state = collection, state
         self._store: LanceStore | None = None
         self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
         self._lock = threading.Lock()
@@ -103,21 +103,21 @@ class ClassIndex:
         Raises Problem (422) where clients bring the vectors.
         """
         embedder = self.embedder
-        return awaited(self._service.reading(lambda: embedder.encode(list(texts))))
+        return awaited(self._state.reading(lambda: embedder.encode(list(texts))))
 
     def ingest_embedder(self) -> ScheduledEncoder:
         """Return what makes the vectors of objects that are stored, in turn with requests."""
-        return ScheduledEncoder(self.collection.index.ingest_embedder(), self._service.queue)
+        return ScheduledEncoder(self.collection.index.ingest_embedder(), self._state.queue)
 
     def reranker(self) -> BaseReranker:
         """Return what reranks: the model that the class names, or what stands for it."""
-        model = self._service.model(self.definition.reranker)
+        model = self._state.model(self.definition.reranker)
         return self.collection.index.reranker(model) if self.definition.embeds else model
 
     def begin(self, do: Callable[[LanceStore], T]) -> Future[T]:
         """Begin to read the store, in one of the few threads that read."""
         store = self.store
-        return self._service.reading(lambda: do(store))
+        return self._state.reading(lambda: do(store))
 
     def read(self, do: Callable[[LanceStore], T]) -> T:
         """Do as `begin`, and return what is read; blocks."""
@@ -139,22 +139,22 @@ NAMESPACE = "weaviate"
 class Classes:
     """Finds, makes and removes classes. Safe to use from several threads at once."""
 
-    def __init__(self, service: ServerState) -> None:
-        self.service = service
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
         self._known: dict[IndexKey, ClassIndex] = {}
         self._turns: dict[IndexKey, threading.RLock] = {}
         self._lock = threading.Lock()
 
     def listed(self, tenant: str) -> list[ClassIndex]:
         """Return the classes of a tenant, by name."""
-        found = self.service.collections.listed(tenant, NAMESPACE)
+        found = self.state.catalog.listed(tenant, NAMESPACE)
         return [self._class(collection) for collection in found]
 
     def find(self, tenant: str, name: object) -> ClassIndex:
         """Return a class; raises Problem (404) where there is none."""
         place = IndexKey(tenant, NAMESPACE, class_name(name))
         try:
-            return self._class(self.service.collections.get(place))
+            return self._class(self.state.catalog.get(place))
         except HttpError as problem:
             if problem.status != 404:
                 raise
@@ -175,7 +175,7 @@ class Classes:
                         "class names must be unique when lowercased"
                     )
             place = IndexKey(tenant, NAMESPACE, name)
-            made = self.service.collections.create(place, about_class(declared))
+            made = self.state.catalog.create(place, about_class(declared))
             return self._class(made)
 
     def delete(self, tenant: str, name: object) -> None:
@@ -183,7 +183,7 @@ class Classes:
         place = IndexKey(tenant, NAMESPACE, class_name(name))
         with self._turn(place):
             try:
-                self.service.collections.delete(place)
+                self.state.catalog.delete(place)
             except HttpError as problem:
                 if problem.status != 404:
                     raise
@@ -211,7 +211,7 @@ class Classes:
             known = self._known.get(collection.place)
             if known is None or known.collection is not collection:
                 # A class of the same name may have gone before.
-                known = self._known[collection.place] = ClassIndex(collection, self.service)
+                known = self._known[collection.place] = ClassIndex(collection, self.state)
             return known
 
     @contextmanager

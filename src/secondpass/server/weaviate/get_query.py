@@ -312,8 +312,8 @@ def both_passes(
     index: ClassIndex,
     given: Mapping[str, Any],
     asked: GetQuery,
-    service: ServerState,
-    exchange: RequestContext,
+    state: ServerState,
+    context: RequestContext,
 ) -> list[FoundObject]:
     """Return the objects that a query finds, best first; blocks.
 
@@ -325,8 +325,8 @@ def both_passes(
         if not name:
             raise refused("extend rerank: no properties provided")
         index.definition.property(name)
-        service.check_count(len(found), exchange.caller.max_documents)
-        exchange.documents += len(found)
+        state.check_count(len(found), context.caller.max_documents)
+        context.documents += len(found)
         words = _searched(given) if query is None else query
         scores = second_pass(found, index.reranker(), name, words)
         for one, score in zip(found, scores, strict=True):

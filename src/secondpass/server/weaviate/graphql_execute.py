@@ -105,9 +105,9 @@ class GraphQLAnswers:
     """The context of an execution; `classes` are those of the caller's tenant, by name."""
 
     def __init__(
-        self, classes: Mapping[str, ClassIndex], service: ServerState, exchange: RequestContext
+        self, classes: Mapping[str, ClassIndex], state: ServerState, context: RequestContext
     ) -> None:
-        self._classes, self._service, self._exchange = classes, service, exchange
+        self._classes, self._state, self._context = classes, state, context
         self._left = MOST_SEARCHES
 
     def get(
@@ -120,7 +120,7 @@ class GraphQLAnswers:
         self._one_more()
         try:
             asked = asked_in(info)
-            return both_passes(self._classes[name], given, asked, self._service, self._exchange)
+            return both_passes(self._classes[name], given, asked, self._state, self._context)
         except HttpError as problem:
             problem.message = f"explorer: get class: {problem.message}"
             raise
@@ -233,13 +233,13 @@ def _check_size(document: DocumentNode) -> None:
 class GraphQLRoutes:
     """Answers queries over the classes of a tenant, whose schema it keeps."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
         self._schemas: dict[str, tuple[list[ClassDefinition], GraphQLSchema]] = {}
 
-    async def query(self, exchange: RequestContext) -> Any:
+    async def query(self, context: RequestContext) -> Any:
         """Answer a query; what is wrong with it is told in the answer, with status 200."""
-        body = (await self._answering.body(exchange)).found
+        body = (await self._handler.body(context)).found
         query, variables = body.get("query"), body.get("variables")
         operation = body.get("operationName")
         if not isinstance(query, str) or not query.strip():
@@ -248,20 +248,20 @@ class GraphQLRoutes:
             raise refused("variables must be an object, and operationName a string")
 
         def answer() -> dict[str, Any]:
-            found = self._classes.listed(exchange.caller.tenant)
+            found = self._classes.listed(context.caller.tenant)
             if not found:
                 raise refused(
                     "no graphql provider present, this is most likely because no schema is "
                     "present. Import a schema first!"
                 )
             known = {one.definition.name: one for one in found}
-            answers = GraphQLAnswers(known, self._answering.service, exchange)
-            schema = self._schema(exchange.caller.tenant, found)
+            answers = GraphQLAnswers(known, self._handler.state, context)
+            schema = self._schema(context.caller.tenant, found)
             return executed(
                 schema, query, answers, variables=variables, operation=operation or None
             )
 
-        return await self._answering.done(exchange, answer)
+        return await self._handler.done(context, answer)
 
     def _schema(self, tenant: str, classes: list[ClassIndex]) -> GraphQLSchema:
         definitions = [one.definition for one in classes]

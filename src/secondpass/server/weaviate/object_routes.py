@@ -24,13 +24,13 @@ _LISTED = 10
 class ObjectRoutes:
     """Answers what asks for objects, stores, changes and removes them."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
 
-    async def every(self, exchange: RequestContext) -> Any:
+    async def every(self, context: RequestContext) -> Any:
         """List objects of one class, or of all."""
-        asked = exchange.request.query_params
-        vectors, tenant = _wants_vector(asked), exchange.caller.tenant
+        asked = context.request.query_params
+        vectors, tenant = _wants_vector(asked), context.caller.tenant
         offset, limit = page(_numbers(asked), default=_LISTED)
         given: dict[str, Any] = {"tenant": asked.get("tenant"), "sort": _sort(asked)}
         given["after"] = asked.get("after")
@@ -53,53 +53,53 @@ class ObjectRoutes:
                 skipped = 0 if some else max(0, skipped - index.count())
             return found
 
-        found = await self._answering.done(exchange, listed)
+        found = await self._handler.done(context, listed)
         return {"deprecations": [], "objects": found, "totalResults": len(found)}
 
-    async def create(self, exchange: RequestContext) -> Any:
+    async def create(self, context: RequestContext) -> Any:
         """Store a new object; a class that is not there is made."""
-        body = (await self._answering.body(exchange)).found
+        body = (await self._handler.body(context)).found
         name = class_name(body.get("class"))
 
         def store() -> dict[str, Any]:
-            with self._classes.writing(exchange.caller.tenant, name, make=True) as index:
+            with self._classes.writing(context.caller.tenant, name, make=True) as index:
                 new = read_object(index, body)
                 if index.found([new.id]):
                     raise refused(f"id '{new.id}' already exists")
                 (made,) = put(index, [new])
                 return made.to_json(index.definition)
 
-        return await self._written(exchange, store)
+        return await self._written(context, store)
 
-    async def one(self, exchange: RequestContext) -> Any:
+    async def one(self, context: RequestContext) -> Any:
         """Return an object."""
-        asked = exchange.request.query_params
+        asked = context.request.query_params
         _check_tenant(asked)
         vectors = _wants_vector(asked)
 
         def read() -> dict[str, Any]:
-            index, name = self._place(exchange)
+            index, name = self._place(context)
             there = index.found([name], vectors=vectors)
             if name not in there:
                 raise _gone(name)
             return there[name].to_json(index.definition, vector=vectors)
 
-        return await self._answering.done(exchange, read)
+        return await self._handler.done(context, read)
 
-    async def exists(self, exchange: RequestContext) -> Response:
+    async def exists(self, context: RequestContext) -> Response:
         """Return 204 where there is such an object, and 404 where not."""
-        _check_tenant(exchange.request.query_params)
+        _check_tenant(context.request.query_params)
 
         def look() -> bool:
-            index, name = self._place(exchange)
+            index, name = self._place(context)
             return bool(index.found([name]))
 
-        there = await self._answering.done(exchange, look)
+        there = await self._handler.done(context, look)
         return Response(status_code=204 if there else 404)
 
-    async def replace(self, exchange: RequestContext) -> Any:
+    async def replace(self, context: RequestContext) -> Any:
         """Store an object in the place of one that is there."""
-        body = (await self._answering.body(exchange)).found
+        body = (await self._handler.body(context)).found
 
         def store(index: ClassIndex, name: str) -> dict[str, Any]:
             new = read_object(index, body, name=name)
@@ -108,11 +108,11 @@ class ObjectRoutes:
             (made,) = put(index, [new])
             return made.to_json(index.definition)
 
-        return await self._writing(exchange, body, store)
+        return await self._writing(context, body, store)
 
-    async def merge(self, exchange: RequestContext) -> Any:
+    async def merge(self, context: RequestContext) -> Any:
         """Change some properties of an object; what is not named stays, the vector too."""
-        body = (await self._answering.body(exchange)).found
+        body = (await self._handler.body(context)).found
 
         def store(index: ClassIndex, name: str) -> Response:
             old = index.found([name], vectors=True).get(name)
@@ -124,9 +124,9 @@ class ObjectRoutes:
             put(index, [new])
             return Response(status_code=204)
 
-        return await self._writing(exchange, body, store)
+        return await self._writing(context, body, store)
 
-    async def delete(self, exchange: RequestContext) -> Any:
+    async def delete(self, context: RequestContext) -> Any:
         """Remove an object."""
 
         def remove(index: ClassIndex, name: str) -> Response:
@@ -134,37 +134,37 @@ class ObjectRoutes:
                 raise _gone(name)
             return Response(status_code=204)
 
-        return await self._writing(exchange, {}, remove)
+        return await self._writing(context, {}, remove)
 
     def _class(self, tenant: str, name: str) -> ClassIndex:
         return self._classes.find(tenant, name)
 
-    def _place(self, exchange: RequestContext) -> tuple[ClassIndex, str]:
-        given = exchange.request.path_params
-        return self._class(exchange.caller.tenant, given["name"]), object_id(given["id"])
+    def _place(self, context: RequestContext) -> tuple[ClassIndex, str]:
+        given = context.request.path_params
+        return self._class(context.caller.tenant, given["name"]), object_id(given["id"])
 
     async def _writing(
         self,
-        exchange: RequestContext,
+        context: RequestContext,
         body: Mapping[str, Any],
         do: Callable[[ClassIndex, str], Any],
     ) -> Any:
-        given = exchange.request.path_params
-        _check_tenant(exchange.request.query_params)
+        given = context.request.path_params
+        _check_tenant(context.request.query_params)
         name = object_id(given["id"])
         said = body.get("class")
         if said is not None and class_name(said) != class_name(given["name"]):
             raise refused("the class of the object is not that of the path")
 
         def write() -> Any:
-            with self._classes.writing(exchange.caller.tenant, given["name"]) as index:
+            with self._classes.writing(context.caller.tenant, given["name"]) as index:
                 return do(index, name)
 
-        return await self._written(exchange, write)
+        return await self._written(context, write)
 
-    async def _written(self, exchange: RequestContext, write: Callable[[], T]) -> T:
-        timeout = self._answering.service.settings.write_timeout
-        return await self._answering.done(exchange, write, timeout=timeout)
+    async def _written(self, context: RequestContext, write: Callable[[], T]) -> T:
+        timeout = self._handler.state.settings.write_timeout
+        return await self._handler.done(context, write, timeout=timeout)
 
 
 def _gone(name: str) -> Exception:

@@ -32,28 +32,28 @@ VERSION = "1.27.0"
 class MetaRoutes:
     """Answers what clients ask before they begin."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
 
-    async def ready(self, exchange: RequestContext) -> Response:
+    async def ready(self, context: RequestContext) -> Response:
         """Return 200 once the models are warm, 503 before that and while stopping."""
-        return Response(status_code=200 if self._answering.service.ready else 503)
+        return Response(status_code=200 if self._handler.state.ready else 503)
 
-    async def live(self, exchange: RequestContext) -> Response:
+    async def live(self, context: RequestContext) -> Response:
         """Return 200."""
         return Response(status_code=200)
 
-    async def openid(self, exchange: RequestContext) -> Response:
+    async def openid(self, context: RequestContext) -> Response:
         """Return 404: keys are all there is."""
         raise absent("OpenID Connect is not configured")
 
-    async def meta(self, exchange: RequestContext) -> Any:
+    async def meta(self, context: RequestContext) -> Any:
         """Return the version and the modules; all modules of a kind mean one model."""
-        settings = self._answering.service.settings
-        models = {"model": {"name": self._answering.service.models[0]}}
+        settings = self._handler.state.settings
+        models = {"model": {"name": self._handler.state.models[0]}}
         modules = {"reranker-transformers": models, "text2vec-transformers": {}}
         found: dict[str, Any] = {
-            "hostname": str(exchange.request.base_url).rstrip("/"),
+            "hostname": str(context.request.base_url).rstrip("/"),
             "modules": modules,
             "version": VERSION,
         }
@@ -61,14 +61,14 @@ class MetaRoutes:
             found["grpcMaxMessageSize"] = settings.max_body
         return found
 
-    async def nodes(self, exchange: RequestContext) -> Any:
+    async def nodes(self, context: RequestContext) -> Any:
         """Return the one node that there is."""
 
         def count() -> tuple[int, int]:
-            found = self._classes.listed(exchange.caller.tenant)
+            found = self._classes.listed(context.caller.tenant)
             return sum(one.count() for one in found), len(found)
 
-        objects, classes = await self._answering.done(exchange, count)
+        objects, classes = await self._handler.done(context, count)
         stats = {"objectCount": objects, "shardCount": classes}
         node = {"name": "secondpass", "status": "HEALTHY", "version": VERSION}
         node |= {"gitHash": secondpass.__version__}
@@ -81,38 +81,38 @@ _OUTPUTS = ("minimal", "verbose")
 class BatchRoutes:
     """Answers what stores many objects, and what removes those that pass a filter."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
 
-    async def store(self, exchange: RequestContext) -> Any:
+    async def store(self, context: RequestContext) -> Any:
         """Store objects; each has its own result."""
-        given = (await self._answering.body(exchange)).items("objects")
+        given = (await self._handler.body(context)).items("objects")
         if not given:
             raise refused("objects cannot be empty")
-        self._answering.service.check_count(len(given), exchange.caller.max_documents)
-        return await self._answering.done(
-            exchange,
-            lambda: store_batch(self._classes, exchange.caller.tenant, given),
-            timeout=self._answering.service.settings.write_timeout,
+        self._handler.state.check_count(len(given), context.caller.max_documents)
+        return await self._handler.done(
+            context,
+            lambda: store_batch(self._classes, context.caller.tenant, given),
+            timeout=self._handler.state.settings.write_timeout,
         )
 
-    async def delete(self, exchange: RequestContext) -> Any:
+    async def delete(self, context: RequestContext) -> Any:
         """Remove the objects of a class that pass a filter."""
-        body = await self._answering.body(exchange)
+        body = await self._handler.body(context)
         match, dry = body.found.get("match"), body.flag("dryRun")
         output = body.text("output", "minimal")
         if not isinstance(match, dict):
             raise refused("match must be an object")
         if output not in _OUTPUTS:
             raise refused(f"output must be one of {', '.join(_OUTPUTS)}, not {output!r:.80}")
-        asked = {**match, "tenant": exchange.request.query_params.get("tenant")}
+        asked = {**match, "tenant": context.request.query_params.get("tenant")}
 
         def delete() -> dict[str, Any]:
-            with self._classes.writing(exchange.caller.tenant, match.get("class")) as index:
+            with self._classes.writing(context.caller.tenant, match.get("class")) as index:
                 return delete_batch(index, asked, verbose=output == "verbose", dry=dry)
 
-        results = await self._answering.done(
-            exchange, delete, timeout=self._answering.service.settings.write_timeout
+        results = await self._handler.done(
+            context, delete, timeout=self._handler.state.settings.write_timeout
         )
         return {"match": match, "output": output, "dryRun": dry, "results": results}
 
@@ -123,13 +123,13 @@ Offers = Mapping[str, tuple[str, Work]]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-def routes(answering: RequestHandler, classes: Classes) -> list[Route]:
+def routes(handler: RequestHandler, classes: Classes) -> list[Route]:
     """Return the routes; a path that the database has and we do not says so in its form."""
-    about = MetaRoutes(answering, classes)
-    schema = SchemaRoutes(answering, classes)
-    objects = ObjectRoutes(answering, classes)
-    batch = BatchRoutes(answering, classes)
-    graphql = GraphQLRoutes(answering, classes)
+    about = MetaRoutes(handler, classes)
+    schema = SchemaRoutes(handler, classes)
+    objects = ObjectRoutes(handler, classes)
+    batch = BatchRoutes(handler, classes)
+    graphql = GraphQLRoutes(handler, classes)
     opened: dict[str, Work] = {
         "/v1/.well-known/ready": about.ready,
         "/v1/.well-known/live": about.live,
@@ -160,37 +160,37 @@ def routes(answering: RequestHandler, classes: Classes) -> list[Route]:
         },
     }
     found = [
-        Route(path, _opened(answering, work), methods=["GET"]) for path, work in opened.items()
+        Route(path, _opened(handler, work), methods=["GET"]) for path, work in opened.items()
     ]
     found += [
-        Route(path, _dispatched(answering, offers), methods=_METHODS)
+        Route(path, _dispatched(handler, offers), methods=_METHODS)
         for path, offers in paths.items()
     ]
     for prefix in ("schema", "objects", "batch", "graphql", "backups", "classifications"):
         path = f"/v1/{prefix}/{{rest:path}}"
-        found.append(Route(path, _opened(answering, _unknown), methods=_METHODS))
+        found.append(Route(path, _opened(handler, _unknown), methods=_METHODS))
     return found
 
 
-def _opened(answering: RequestHandler, work: Work) -> Callable[[Request], Awaitable[Response]]:
+def _opened(handler: RequestHandler, work: Work) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return await answering.answer(RequestContext(request, DIALECT, fail), work)
+        return await handler.answer(RequestContext(request, DIALECT, fail), work)
 
     return answer
 
 
 def _dispatched(
-    answering: RequestHandler, offers: Offers
+    handler: RequestHandler, offers: Offers
 ) -> Callable[[Request], Awaitable[Response]]:
     known = {
-        method: answering.handler(DIALECT, fail, scope, work)
+        method: handler.endpoint(DIALECT, fail, scope, work)
         for method, (scope, work) in offers.items()
     }
 
-    async def refuse(exchange: RequestContext) -> Any:
-        raise HttpError(405, "method", f"{exchange.request.method} is not possible here")
+    async def refuse(context: RequestContext) -> Any:
+        raise HttpError(405, "method", f"{context.request.method} is not possible here")
 
-    other = _opened(answering, refuse)
+    other = _opened(handler, refuse)
 
     async def answer(request: Request) -> Response:
         return await known.get(request.method, other)(request)
@@ -198,8 +198,8 @@ def _dispatched(
     return answer
 
 
-async def _unknown(exchange: RequestContext) -> Any:
-    path = exchange.request.url.path
+async def _unknown(context: RequestContext) -> Any:
+    path = context.request.url.path
     # Not 404: clients would take that for an object that is not there.
     raise HttpError(
         501,

@@ -17,56 +17,56 @@ _FIXED = ("class", "properties", "vectorizer", "vectorConfig", "vectorIndexType"
 class SchemaRoutes:
     """Answers what asks for classes, makes, changes and removes them."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
 
-    async def every(self, exchange: RequestContext) -> Any:
+    async def every(self, context: RequestContext) -> Any:
         """Return all classes of the tenant."""
-        found = await self._answering.done(
-            exchange, lambda: self._classes.listed(exchange.caller.tenant)
+        found = await self._handler.done(
+            context, lambda: self._classes.listed(context.caller.tenant)
         )
         return {"classes": [one.declaration for one in found]}
 
-    async def one(self, exchange: RequestContext) -> Any:
+    async def one(self, context: RequestContext) -> Any:
         """Return a class."""
-        found = await self._answering.done(
-            exchange, lambda: self._classes.find(exchange.caller.tenant, _name(exchange))
+        found = await self._handler.done(
+            context, lambda: self._classes.find(context.caller.tenant, _name(context))
         )
         return found.declaration
 
-    async def create(self, exchange: RequestContext) -> Any:
+    async def create(self, context: RequestContext) -> Any:
         """Make a class."""
-        body = await self._answering.body(exchange)
-        made = await self._answering.done(
-            exchange, lambda: self._classes.create(exchange.caller.tenant, body.found)
+        body = await self._handler.body(context)
+        made = await self._handler.done(
+            context, lambda: self._classes.create(context.caller.tenant, body.found)
         )
         return made.declaration
 
-    async def update(self, exchange: RequestContext) -> Any:
+    async def update(self, context: RequestContext) -> Any:
         """Change what can be changed of a class: its description and its modules."""
-        body = await self._answering.body(exchange)
-        wanted = declared_class({"class": _name(exchange), **body.found})
+        body = await self._handler.body(context)
+        wanted = declared_class({"class": _name(context), **body.found})
 
         def change() -> dict[str, Any]:
-            with self._classes.writing(exchange.caller.tenant, _name(exchange)) as index:
+            with self._classes.writing(context.caller.tenant, _name(context)) as index:
                 return _updated(index, wanted)
 
-        return await self._answering.done(exchange, change)
+        return await self._handler.done(context, change)
 
-    async def delete(self, exchange: RequestContext) -> Any:
+    async def delete(self, context: RequestContext) -> Any:
         """Remove a class with all its objects; one that is not there is removed already."""
-        await self._answering.done(
-            exchange, lambda: self._classes.delete(exchange.caller.tenant, _name(exchange))
+        await self._handler.done(
+            context, lambda: self._classes.delete(context.caller.tenant, _name(context))
         )
         return {}
 
-    async def add_property(self, exchange: RequestContext) -> Any:
+    async def add_property(self, context: RequestContext) -> Any:
         """Declare one more property of a class."""
-        body = await self._answering.body(exchange)
+        body = await self._handler.body(context)
         wanted = declared(plain_json(body.found))
 
         def add() -> dict[str, Any]:
-            with self._classes.writing(exchange.caller.tenant, _name(exchange)) as index:
+            with self._classes.writing(context.caller.tenant, _name(context)) as index:
                 there = index.declaration
                 names = [one["name"].lower() for one in there["properties"]]
                 if wanted["name"].lower() in names:
@@ -77,7 +77,7 @@ class SchemaRoutes:
                 index.declare({**there, "properties": [*there["properties"], wanted]})
                 return wanted
 
-        return await self._answering.done(exchange, add)
+        return await self._handler.done(context, add)
 
 
 def _updated(index: ClassIndex, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -91,5 +91,5 @@ def _updated(index: ClassIndex, wanted: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def _name(exchange: RequestContext) -> str:
-    return str(exchange.request.path_params["name"])
+def _name(context: RequestContext) -> str:
+    return str(context.request.path_params["name"])

@@ -72,8 +72,8 @@ _SERVICE = "/weaviate.v1.Weaviate"
 class WeaviateService:
     """Answers the calls: a message in the body of a request, and one in its answer."""
 
-    def __init__(self, answering: RequestHandler, classes: Classes) -> None:
-        self._answering, self._classes = answering, classes
+    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
+        self._handler, self._classes = handler, classes
 
     def routes(self) -> list[Route]:
         """Return a route for each call, by the path that gRPC has for it."""
@@ -89,24 +89,24 @@ class WeaviateService:
         return [
             Route(
                 f"{_SERVICE}/{name}",
-                self._answering.handler(DIALECT, message, scope, work),
+                self._handler.endpoint(DIALECT, message, scope, work),
                 methods=["POST"],
             )
             for name, (scope, work) in calls.items()
         ]
 
-    async def search(self, exchange: RequestContext) -> Response:
+    async def search(self, context: RequestContext) -> Response:
         """Search a class, and rerank what is found if that is asked for."""
         started = time.perf_counter()
-        content = await self._content(exchange, most=MOST_ASKED)
+        content = await self._content(context, most=MOST_ASKED)
 
         def search() -> Any:
             request = _decoded(SearchRequest, content)
-            index = self._classes.find(exchange.caller.tenant, request.collection)
+            index = self._classes.find(context.caller.tenant, request.collection)
             asked = asked_of(request, index.definition)
             chosen = chosen_of(request, index.definition)
             given = arguments_of(request, index)
-            found = both_passes(index, given, asked, self._answering.service, exchange)
+            found = both_passes(index, given, asked, self._handler.state, context)
             return reply_of(
                 found,
                 index.definition,
@@ -116,16 +116,16 @@ class WeaviateService:
                 took=time.perf_counter() - started,
             )
 
-        return await self._told(exchange, search)
+        return await self._told(context, search)
 
-    async def store(self, exchange: RequestContext) -> Response:
+    async def store(self, context: RequestContext) -> Response:
         """Store objects; the answer names those that could not be stored."""
         started = time.perf_counter()
-        content = await self._content(exchange)
+        content = await self._content(context)
 
         def store() -> Any:
             request = decoded(BatchObjectsRequest, content)
-            self._answering.counting(exchange, len(request.objects))
+            self._handler.counting(context, len(request.objects))
             bodies, failed, left = [], {}, MOST_PARTS
             for place, one in enumerate(request.objects):
                 try:
@@ -134,7 +134,7 @@ class WeaviateService:
                 except HttpError as problem:
                     failed[place] = problem.message
             results = store_batch(
-                self._classes, exchange.caller.tenant, [body for _, body in bodies]
+                self._classes, context.caller.tenant, [body for _, body in bodies]
             )
             for (place, _), told in zip(bodies, results, strict=True):
                 for error in told["result"].get("errors", {}).get("error", ()):
@@ -144,16 +144,16 @@ class WeaviateService:
                 reply.errors.add(index=place, error=shown(failed[place]))
             return reply
 
-        return await self._told(exchange, store, writes=True)
+        return await self._told(context, store, writes=True)
 
-    async def delete(self, exchange: RequestContext) -> Response:
+    async def delete(self, context: RequestContext) -> Response:
         """Remove the objects of a class that pass a filter."""
         started = time.perf_counter()
-        content = await self._content(exchange, most=MOST_ASKED)
+        content = await self._content(context, most=MOST_ASKED)
 
         def delete() -> Any:
             request = _decoded(BatchDeleteRequest, content)
-            with self._classes.writing(exchange.caller.tenant, request.collection) as index:
+            with self._classes.writing(context.caller.tenant, request.collection) as index:
                 match: dict[str, Any] = {"tenant": request.tenant or None}
                 if request.HasField("filters"):
                     match["where"] = where_of(request.filters, index.definition)
@@ -169,19 +169,19 @@ class WeaviateService:
                 reply.objects.add(uuid=uuid.UUID(one["id"]).bytes, successful=True)
             return reply
 
-        return await self._told(exchange, delete, writes=True)
+        return await self._told(context, delete, writes=True)
 
-    async def _content(self, exchange: RequestContext, *, most: int | None = None) -> bytes:
-        allowed = self._answering.most_bytes(exchange)
+    async def _content(self, context: RequestContext, *, most: int | None = None) -> bytes:
+        allowed = self._handler.most_bytes(context)
         most = allowed if most is None else min(most, allowed)
-        return await read_content(exchange.request, most=most)
+        return await read_content(context.request, most=most)
 
     async def _told(
-        self, exchange: RequestContext, work: Callable[[], Any], *, writes: bool = False
+        self, context: RequestContext, work: Callable[[], Any], *, writes: bool = False
     ) -> Response:
-        timeout = self._answering.service.settings.write_timeout if writes else None
-        content = await self._answering.done(
-            exchange, lambda: work().SerializeToString(), timeout=timeout
+        timeout = self._handler.state.settings.write_timeout if writes else None
+        content = await self._handler.done(
+            context, lambda: work().SerializeToString(), timeout=timeout
         )
         return Response(content, media_type="application/proto")
 
@@ -192,6 +192,6 @@ def _decoded(kind: Any, content: bytes) -> Any:
     return found
 
 
-async def _unsupported(exchange: RequestContext) -> Any:
-    name = exchange.request.url.path.rpartition("/")[2]
+async def _unsupported(context: RequestContext) -> Any:
+    name = context.request.url.path.rpartition("/")[2]
     raise HttpError(501, "unsupported", f"{name} is not supported here")
