@@ -17,14 +17,15 @@ from secondpass.index.config_file import Configuration
 from secondpass.index.index import Index
 from secondpass.option_types import Option, declared, offered
 from secondpass.options import (
+    BLENDED,
     FUSIONS,
-    MODES,
     OnFailure,
     PolicyOptions,
     RerankOptions,
     SearchOptions,
 )
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.retrieve.fusion import METHODS
 
 OPTIONS = declared(SearchOptions)
@@ -113,7 +114,7 @@ def test_a_configuration_file_holds_every_option(name: str, tmp_path: Path) -> N
 
 def test_words_are_those_that_the_code_knows() -> None:
     assert tuple(METHODS) == FUSIONS
-    assert MODES == ("hybrid", "bm25", "vector")
+    assert tuple(DEFAULT_WEIGHTS) == BLENDED
     assert OPTIONS["on_failure"].kind.schema["enum"] == list(get_args(OnFailure))
 
 
