@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError, MissingExtraError
 
@@ -26,10 +27,12 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1 import native
-from secondpass.server.cloudflare import AISearch, responses
+from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
+from secondpass.server.http_json import Body
 from secondpass.server.mcp.routes import McpHttpRoutes
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import Operation, RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
@@ -126,7 +129,10 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
+    operation = cloudflare.public.search_operation
+    public = knowledgesdk.SearchForm(
+        operation.dialect, partial(_search_public, handler, operation), operation.fail
+    )
     return [
         *routes,
         *openai.routes(handler),
@@ -134,6 +140,27 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]
+
+
+async def _search_public(
+    handler: RequestHandler,
+    operation: Operation[Any, Any],
+    context: RequestContext,
+    body: Mapping[str, Any],
+) -> Any:
+    """Run a public search whose body was read to tell which dialect it is."""
+    check, run = operation.check, operation.run
+    assert check is not None
+    assert run is not None
+
+    def search() -> Any:
+        check(handler.state, context)
+        query = operation.parse(context, Body(dict(body)))
+        return run(handler.state, context, query)
+
+    response = await handler.run(context, search)
+    context.finish = operation.finish
+    return response
 
 
 def _probes(about: HealthRoutes) -> list[Route]:
