@@ -145,14 +145,14 @@ def test_a_server_that_starts_again_knows_its_endpoints(model: str, tmp_path: Pa
 def test_an_endpoint_is_known_by_its_host(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
-        hub: Any = found.state.background[0]
+        app: Any = found.state.background[0]
         with pytest.raises(HttpError, match="ai_search_not_found"):
-            hub.endpoints.of_host("127.0.0.1:8080")
+            app.public_endpoints.find_by_host("127.0.0.1:8080")
         params = {"enabled": True, "custom_domains": ["Search.example.com"]}
         one = make(http, "one", WHALES, public_endpoint_params=params).rpartition("/")[2]
-        assert hub.endpoints.of_host("127.0.0.1:8080").id == one
+        assert app.public_endpoints.find_by_host("127.0.0.1:8080").id == one
         two = make(http, "two", WHALES, **OPEN).rpartition("/")[2]
-        assert hub.endpoints.of_host(f"{two}.search.ai.example:443").id == two
-        assert hub.endpoints.of_host("search.EXAMPLE.com").instances == ("one",)
+        assert app.public_endpoints.find_by_host(f"{two}.search.ai.example:443").id == two
+        assert app.public_endpoints.find_by_host("search.EXAMPLE.com").instances == ("one",)
         with pytest.raises(HttpError):
-            hub.endpoints.of_host("127.0.0.1")
+            app.public_endpoints.find_by_host("127.0.0.1")
