@@ -1,4 +1,4 @@
-"""What was acknowledged outlives a killed server, and its indexing goes on."""
+"""Recovery from a killed server: acknowledged uploads stay, and indexing resumes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def items(http: httpx2.Client) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for row in rows}
 
 
-def test_a_killed_server_goes_on_where_it_was(model: str, tmp_path: Path) -> None:
+def test_a_killed_server_resumes_indexing(model: str, tmp_path: Path) -> None:
     pytest.importorskip("python_multipart", reason="the extra server is not installed")
     texts = {f"{n}.md": f"{LONG} File number {n}." for n in range(6)}
     with serving(model, tmp_path) as (process, http):
@@ -89,7 +89,7 @@ def test_a_killed_server_goes_on_where_it_was(model: str, tmp_path: Path) -> Non
         assert process.wait(60) == 0
 
 
-def test_a_file_that_ends_the_process_does_not_do_so_for_ever(tmp_path: Path) -> None:
+def test_a_file_that_crashes_the_process_is_given_up(tmp_path: Path) -> None:
     for attempt in range(MAX_ATTEMPTS + 2):
         database = Database(tmp_path)
         store = ItemStore(tmp_path, database)
@@ -106,7 +106,7 @@ def test_a_file_that_ends_the_process_does_not_do_so_for_ever(tmp_path: Path) ->
     assert taken.attempts > MAX_ATTEMPTS
 
 
-def test_what_a_crash_left_of_an_upload_is_tidied_up(tmp_path: Path) -> None:
+def test_orphaned_files_of_a_crash_are_removed(tmp_path: Path) -> None:
     database = Database(tmp_path)
     store = ItemStore(tmp_path, database)
     kept = store.put("a.md", b"x", ".md", "text/markdown", {})

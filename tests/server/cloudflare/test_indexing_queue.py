@@ -9,7 +9,7 @@ from secondpass.server.cloudflare.indexing_queue import IndexingQueue
 from secondpass.server.cloudflare.items import ItemStore
 
 
-def test_what_the_index_may_hold_of_a_file_is_never_forgotten(tmp_path: Path) -> None:
+def test_the_largest_document_count_of_an_item_is_remembered(tmp_path: Path) -> None:
     database = Database(tmp_path)
     store, queue = ItemStore(tmp_path, database), IndexingQueue(database)
     number = store.put("a.csv", b"x", ".csv", "text/csv", {}).id

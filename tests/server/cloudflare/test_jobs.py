@@ -8,7 +8,7 @@ from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.jobs import JobStore
 
 
-def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
+def test_old_jobs_are_deleted(tmp_path: Path) -> None:
     database = Database(tmp_path)
     jobs = JobStore(database)
     numbers = [jobs.create(None, everything=False) for _ in range(210)]

@@ -12,6 +12,7 @@ from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation, json_object
+from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, data
 
 Endpoint = Callable[[ApiRequest], Any]
@@ -40,12 +41,10 @@ def api_operation(
         scope=scope,
         read=json_object if reads_body else None,
         parse=partial(parse_request, app),
-        run=lambda state, context, request: run_endpoint(endpoint, request),
+        run=partial(_run, endpoint),
         timeout=app.write_timeout if slow else None,
         wants_stream=wants_stream,
-        stream=None
-        if stream is None
-        else lambda state, context, request: run_endpoint(stream, request),
+        stream=None if stream is None else partial(_run, stream),
     )
 
 
@@ -54,8 +53,12 @@ def parse_request(app: AppContext, context: RequestContext, body: Body | None) -
     return ApiRequest(app, context, {} if body is None else body.found)
 
 
-def run_endpoint(endpoint: Callable[[ApiRequest], Any], request: ApiRequest) -> Any:
-    """Call an endpoint; an error because its instance was deleted meanwhile becomes a 404."""
+def _run(
+    endpoint: Callable[[ApiRequest], Any],
+    state: ServerState,
+    context: RequestContext,
+    request: ApiRequest,
+) -> Any:
     with request.not_found_if_deleted():
         return endpoint(request)
 

@@ -264,7 +264,8 @@ def queue_item(
     """Store and queue the item of a request; blocks. Raises HttpError (404)."""
     request = index_request.request
     with request.not_found_if_deleted():
-        queued = _put(index_request) if index_request.upload else _requeue(index_request)
+        upload = index_request.upload
+        queued = _requeue(index_request) if upload is None else _put(request, upload)
         instance, item = queued.instance, queued.item
         instance.item_log.add(item, "queued")
         if index_request.wait:
@@ -277,9 +278,8 @@ def queue_item(
         return queued
 
 
-def _put(index_request: IndexRequest) -> QueuedItem:
-    instance, upload = index_request.request.instance, index_request.upload
-    assert upload is not None
+def _put(request: ApiRequest, upload: Upload) -> QueuedItem:
+    instance = request.instance
     suffix = storage_suffix(upload.key, upload.content_type)
     item = instance.items.put(
         upload.key, upload.content, suffix, upload.content_type, upload.metadata
