@@ -76,3 +76,33 @@ def test_time_is_linear_in_the_length(piece: str) -> None:
     start = time.perf_counter()
     split_sentences(text)
     assert time.perf_counter() - start < 5
+
+
+@given(st.text(max_size=200))
+def test_no_letter_is_lost(text: str) -> None:
+    inside = "".join(sentences(text))
+    assert [c for c in inside if c.isalnum()] == [c for c in text if c.isalnum()]
+
+
+def test_a_paragraph_with_abbreviations_quotes_and_lines() -> None:
+    text = (
+        "Dr. Smith paid $3.50 in St. Louis. “Why?” He left, e.g. by car.\nA title\nこれ。それ。"
+    )
+    assert sentences(text) == [
+        "Dr. Smith paid $3.50 in St. Louis.",
+        "“Why?”",
+        "He left, e.g. by car.",
+        "A title",
+        "これ。",
+        "それ。",
+    ]
+
+
+def test_quoted_questions_and_mixed_scripts() -> None:
+    assert sentences('One is here. Somebody asks "why?" Three\nfour。五') == [
+        "One is here.",
+        'Somebody asks "why?"',
+        "Three",
+        "four。",
+        "五",
+    ]

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.answer.answer import stream_answer
-from secondpass.answer.prompt import assemble
-from secondpass.answer.query_rewriting import ANSWER
+from secondpass.answer.passages import select_passages
+from secondpass.answer.prompt import ANSWER_TEMPLATE
 from secondpass.index.composition import unranked
 from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.server.cloudflare.context import AppContext
@@ -80,7 +80,7 @@ def write(hub: AppContext, request: SearchCall, found: SearchOutcome) -> Written
         )
     ]
     everything = _Chosen(documents).search("", top_k=max(1, len(documents)))
-    passages = assemble(everything.results, tokens=room, count=count_tokens)
+    passages = select_passages(everything.results, max_tokens=room, count_tokens=count_tokens)
     kept = [int(passage.ids[0]) for passage in passages]
     written = Written([found.chunks[n] for n in kept])
     stream = stream_answer(
@@ -115,9 +115,9 @@ def _prompt(request: SearchCall) -> PromptTemplate:
     system = own if request.question.system is None else request.question.system
     said = conversation(request.question)
     if not system and not said:
-        return ANSWER
+        return ANSWER_TEMPLATE
     head = f"{_plain(system)}\n\n" if system else ""
-    return PromptTemplate(head + ANSWER.system, _plain(said) + ANSWER.user)
+    return PromptTemplate(head + ANSWER_TEMPLATE.system, _plain(said) + ANSWER_TEMPLATE.user)
 
 
 def _plain(text: str) -> str:

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any
 
 from secondpass.answer import Turn
-from secondpass.answer.query_rewriting import REWRITE, within
-from secondpass.answer.query_rewriting import rewritten as reworded
+from secondpass.answer.prompt import format_conversation
+from secondpass.answer.query_rewriting import REWRITE_PROMPT, rewrite_query
 from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM
 from secondpass.server.cloudflare.context import AppContext
@@ -32,13 +32,15 @@ def rewritten(llm: LLM | None, question: Question, system: str | None) -> str:
     """
     if llm is None:
         return question.text
-    found, _, _ = reworded(llm, question.text, _turns(question), system=system or REWRITE)
-    return clean(found)
+    rewrite = rewrite_query(
+        llm, question.text, _turns(question), system_prompt=system or REWRITE_PROMPT
+    )
+    return clean(rewrite.query)
 
 
 def conversation(question: Question) -> str:
     """Return what was said before a question, for a model to read; "" for a first one."""
-    return within("", _turns(question)).removesuffix("Now: ")
+    return format_conversation("", _turns(question)).removesuffix("Now: ")
 
 
 def _turns(question: Question) -> list[Turn]:
