@@ -36,7 +36,7 @@ from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.report.svg import standalone
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.variant_builders import needed
-from secondpass.evaluate.verdict import headline, plain, probability, signed, told
+from secondpass.evaluate.report.text import headline, plain, probability, signed, told
 from secondpass.models import bundled_path
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend

@@ -7,7 +7,7 @@ from measuring.weighing import fit
 
 from secondpass.evaluate.score_matrix import COLUMNS, ndcg
 from secondpass.evaluate.variants import fused
-from tests.evaluate.random_pools import random_pool
+from tests.evaluate.random_score_matrix import random_pool
 
 
 def test_the_weights_that_made_the_grades_are_recovered() -> None:

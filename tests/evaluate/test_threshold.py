@@ -17,7 +17,7 @@ from secondpass.evaluate.threshold import (
 )
 from secondpass.evaluate.tuning import Tuned, tuned
 from secondpass.rerank.policies.cascade import fewest
-from tests.evaluate.evidence import made
+from tests.evaluate.experiment_data import made
 
 chances = st.floats(0, 1)
 # As people write them: in decimals.

@@ -72,7 +72,7 @@ def summarise(study: Study) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from secondpass.evaluate.verdict import (
+    from secondpass.evaluate.report.text import (
         headline,
         plain,
         probability,

@@ -12,9 +12,9 @@ from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import averaged, choose, halves, nested
 from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
 from secondpass.evaluate.first_stage import check_mode, judged_id
-from secondpass.evaluate.harm import Harm, most_harmed
+from secondpass.evaluate.harmed_queries import Harm, most_harmed
 from secondpass.evaluate.measures import DEPTHS, ranked_values
-from secondpass.evaluate.probabilities import Probabilities, check_probabilities
+from secondpass.evaluate.calibration_check import Probabilities, check_probabilities
 from secondpass.evaluate.score_matrix import Matrix, Objective
 from secondpass.evaluate.significance import Effect, effect, holm
 from secondpass.evaluate.variant_builders import as_found, oracle, reranked, tuned_fusion

@@ -5,7 +5,7 @@ The picture of what probabilities promise and what is relevant.
 
 from __future__ import annotations
 
-from secondpass.evaluate.probabilities import Probabilities
+from secondpass.evaluate.calibration_check import Probabilities
 from secondpass.evaluate.reliability import Reliability
 from secondpass.evaluate.report.svg import (
     LEFT,
@@ -19,7 +19,7 @@ from secondpass.evaluate.report.svg import (
     vertical,
 )
 from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.verdict import plain, signed
+from secondpass.evaluate.report.text import plain, signed
 
 
 def depth_plot(study: Study) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from secondpass._version import __version__
-from secondpass.evaluate.harm import Harm, Move
-from secondpass.evaluate.probabilities import Probabilities
+from secondpass.evaluate.harmed_queries import Harm, Move
+from secondpass.evaluate.calibration_check import Probabilities
 from secondpass.evaluate.report.figures import (
     bound_plot,
     depth_plot,
@@ -17,7 +17,7 @@ from secondpass.evaluate.report.figures import (
 )
 from secondpass.evaluate.report.svg import style
 from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.verdict import (
+from secondpass.evaluate.report.text import (
     agreement,
     headline,
     plain,

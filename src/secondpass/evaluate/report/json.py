@@ -7,7 +7,7 @@ from typing import Any
 
 from secondpass.evaluate.significance import Effect
 from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.verdict import headline, sentences, verdict
+from secondpass.evaluate.report.text import headline, sentences, verdict
 
 
 def as_object(study: Study) -> dict[str, Any]:

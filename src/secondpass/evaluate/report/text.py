@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from secondpass.evaluate.probabilities import Probabilities
+from secondpass.evaluate.calibration_check import Probabilities
 from secondpass.evaluate.reliability import Reliability
 from secondpass.evaluate.significance import Effect, effect, holm, interval, queries_needed
 from secondpass.evaluate.study import Result, Study

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from secondpass import ScoreKind
-from secondpass.evaluate.probabilities import Probabilities, check_probabilities
+from secondpass.evaluate.calibration_check import Probabilities, check_probabilities
 from secondpass.evaluate.report.figures import reliability_plot
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.study import studied
-from secondpass.evaluate.verdict import promises
-from tests.evaluate.evidence import made
+from secondpass.evaluate.report.text import promises
+from tests.evaluate.experiment_data import made
 
 MODEL = "wise & old"
 

@@ -17,8 +17,8 @@ from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.tuning import tuned
 from secondpass.evaluate.variants import SearchVariant
-from secondpass.evaluate.verdict import Verdict, headline, verdict
-from tests.evaluate.evidence import made
+from secondpass.evaluate.report.text import Verdict, headline, verdict
+from tests.evaluate.experiment_data import made
 
 
 @pytest.fixture(scope="module")

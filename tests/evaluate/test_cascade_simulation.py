@@ -18,7 +18,7 @@ from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.scoring_options import ScoringOptions
-from tests.evaluate.evidence import made
+from tests.evaluate.experiment_data import made
 
 # Few values, so that scores tie.
 steps = st.integers(-6, 6).map(lambda n: n / 2)

@@ -13,7 +13,7 @@ from secondpass.evaluate.score_matrix import ndcg, ranked_ids
 from secondpass.evaluate.variants import fused, standardised
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
-from tests.evaluate.random_pools import Row, pool_of, qrels_of
+from tests.evaluate.random_score_matrix import Row, pool_of, qrels_of
 
 # Few distinct values, so that ties and columns of equal scores occur.
 numbers = st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.0])
