@@ -20,8 +20,8 @@ from measuring.pairs import PairScores, Scorer
 from measuring.suite import member
 
 from secondpass import Candidate, Embedder
+from secondpass.evaluate.blend_weights import standardised
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
-from secondpass.evaluate.variants import standardised
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim

@@ -24,19 +24,21 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
-from secondpass.evaluate.cascade_simulation import Chances, Scores
 from secondpass.evaluate.collection import Collection as Judged
-from secondpass.evaluate.experiment import ExperimentData, Latencies, measure_latency
+from secondpass.evaluate.experiment import ExperimentData
 from secondpass.evaluate.first_stage import Entry, Halves
 from secondpass.evaluate.first_stage import FirstStageRuns as FoundHalves
+from secondpass.evaluate.latency import Latencies, measure_latency
 from secondpass.evaluate.measures import DEPTHS
+from secondpass.evaluate.pair_scores import Chances, Scores
 from secondpass.evaluate.report.figures import depth_plot
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
+from secondpass.evaluate.report.number_format import plain, probability, signed
 from secondpass.evaluate.report.svg import standalone
+from secondpass.evaluate.report.text import headline, told
 from secondpass.evaluate.study import Study, studied
 from secondpass.evaluate.variant_builders import needed
-from secondpass.evaluate.report.text import headline, plain, probability, signed, told
 from secondpass.models import bundled_path
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend

@@ -12,10 +12,10 @@ from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, FUSED, Values, mean, union
 from measuring.weighing import Fit, Weights
+from secondpass.evaluate.blend_weights import fused, standardised
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
 from secondpass.evaluate.score_matrix import CUT, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.significance import randomisation_test
-from secondpass.evaluate.variants import fused, standardised
 
 SYSTEMS = (ALONE, FUSED)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from secondpass.evaluate.blend_weights import Columns, standardised
 from secondpass.evaluate.score_matrix import ScoreMatrix
-from secondpass.evaluate.variants import Columns, standardised
 
 Scales = Mapping[str, float]
 

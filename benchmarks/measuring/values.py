@@ -11,8 +11,8 @@ from measuring.fusions import FUSIONS, STANDARD
 from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.weighing import Fit, Weights, fit
+from secondpass.evaluate.blend_weights import fused, standardised
 from secondpass.evaluate.score_matrix import COLUMNS, Matrix, ScoreMatrix, ranked_ids
-from secondpass.evaluate.variants import fused, standardised
 
 FIRST = "first stage"
 ALONE = "reranker alone"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from measuring.fusions import FUSIONS, STANDARD, spreads
+from secondpass.evaluate.blend_weights import UNITS, Columns, Point, fused, leave_one_out
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
-from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
 
 Weights = Mapping[str, float]
 Pools = Mapping[str, Mapping[str, ScoreMatrix]]

@@ -5,8 +5,8 @@ import pytest
 from measuring.fusions import FUSIONS
 from measuring.weighing import fit
 
+from secondpass.evaluate.blend_weights import fused
 from secondpass.evaluate.score_matrix import COLUMNS, ndcg
-from secondpass.evaluate.variants import fused
 from tests.evaluate.random_score_matrix import random_pool
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from secondpass import Document, ScoreKind
 from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.experiment import ExperimentData, Latencies, Latency
+from secondpass.evaluate.experiment import ExperimentData
 from secondpass.evaluate.first_stage import Entry, FirstStageRuns, Halves
+from secondpass.evaluate.latency import Latencies, Latency
 from secondpass.rerank.policies.cascade import Margin
 
 

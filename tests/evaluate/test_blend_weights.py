@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.evaluate.variants import UNITS, Point, best, grid, leave_one_out
+from secondpass.evaluate.blend_weights import UNITS, Point, best, grid, leave_one_out
 
 
 def hill(top: Point) -> Callable[[Point], float]:

@@ -12,8 +12,8 @@ from secondpass.evaluate.calibration_check import Probabilities, check_probabili
 from secondpass.evaluate.report.figures import reliability_plot
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
-from secondpass.evaluate.study import studied
 from secondpass.evaluate.report.text import promises
+from secondpass.evaluate.study import studied
 from tests.evaluate.experiment_data import made
 
 MODEL = "wise & old"

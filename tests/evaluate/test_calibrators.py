@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.evaluate.calibrators import calibration_error, fit_platt
+from secondpass.evaluate.calibrators import fit_platt
+from secondpass.evaluate.reliability import calibration_error
 
 
 @settings(max_examples=20)

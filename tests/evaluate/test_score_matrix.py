@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
+from secondpass.evaluate.blend_weights import fused, standardised
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
-from secondpass.evaluate.variants import fused, standardised
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.random_score_matrix import Row, pool_of, qrels_of

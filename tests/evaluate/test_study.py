@@ -14,10 +14,10 @@ from secondpass import InputError
 from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split, within
 from secondpass.evaluate.report.html import page
 from secondpass.evaluate.report.json import as_object
-from secondpass.evaluate.study import Study, studied
+from secondpass.evaluate.report.text import headline
+from secondpass.evaluate.study import Study, Verdict, studied, verdict
 from secondpass.evaluate.tuning import tuned
 from secondpass.evaluate.variants import SearchVariant
-from secondpass.evaluate.report.text import Verdict, headline, verdict
 from tests.evaluate.experiment_data import made
 
 

@@ -168,7 +168,7 @@ def _print(found: list[Evaluation], drift: Comparison | None, judged: str) -> No
     from rich.console import Console
     from rich.table import Table
 
-    from secondpass.evaluate.report.text import plain, probability, signed
+    from secondpass.evaluate.report.number_format import plain, probability, signed
 
     table = Table(header_style="bold", box=None)
     table.add_column("")

@@ -72,14 +72,8 @@ def summarise(study: Study) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from secondpass.evaluate.report.text import (
-        headline,
-        plain,
-        probability,
-        sentences,
-        signed,
-        told,
-    )
+    from secondpass.evaluate.report.number_format import plain, probability, signed
+    from secondpass.evaluate.report.text import headline, sentences, told
 
     typer.echo(headline(study))
     typer.echo("")

@@ -131,7 +131,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _print(found: Tuned, out: Path) -> None:
-    from secondpass.evaluate.report.text import plain, probability, signed
+    from secondpass.evaluate.report.number_format import plain, probability, signed
 
     over = found.over
     typer.echo(f"{found.label}: {plain(found.promised)} {found.measure}, {found.ms:.0f} ms")
@@ -154,7 +154,7 @@ def _print(found: Tuned, out: Path) -> None:
 
 
 def _print_threshold(found: Tuned) -> None:
-    from secondpass.evaluate.report.text import plain
+    from secondpass.evaluate.report.number_format import plain
 
     one = found.threshold
     if one is None:

@@ -58,20 +58,6 @@ def fit_platt(scores: NDArray[np.float64], relevant: NDArray[np.bool_]) -> Calib
     return Calibration(scale, float(weights[1]) - scale * mean)
 
 
-def calibration_error(
-    probabilities: NDArray[np.float64], relevant: NDArray[np.bool_], bins: int = 10
-) -> float:
-    """Return the expected calibration error, 0 to 1, over equally wide bins."""
-    place = np.minimum((probabilities * bins).astype(int), bins - 1)
-    error = 0.0
-    for one in range(bins):
-        inside = place == one
-        if inside.any():
-            gap = abs(probabilities[inside].mean() - relevant[inside].mean())
-            error += float(gap) * inside.mean()
-    return error
-
-
 def _loss(
     x: NDArray[np.float64], weights: NDArray[np.float64], target: NDArray[np.float64]
 ) -> float:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.calibrators import calibration_error
-
 BINS = 10
 _ROUNDS = 1000
 _Z = 1.959964
@@ -79,6 +77,20 @@ def reliability(
         pairs=len(relevant),
         queries=len(np.unique(queries)),
     )
+
+
+def calibration_error(
+    probabilities: NDArray[np.float64], relevant: NDArray[np.bool_], bins: int = 10
+) -> float:
+    """Return the expected calibration error, 0 to 1, over equally wide bins."""
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    error = 0.0
+    for one in range(bins):
+        inside = place == one
+        if inside.any():
+            gap = abs(probabilities[inside].mean() - relevant[inside].mean())
+            error += float(gap) * inside.mean()
+    return error
 
 
 def wilson(hits: int, count: int) -> tuple[float, float]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secondpass.evaluate.calibration_check import Probabilities, check_probabilities
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import averaged, choose, halves, nested
 from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
 from secondpass.evaluate.first_stage import check_mode, judged_id
 from secondpass.evaluate.harmed_queries import Harm, most_harmed
 from secondpass.evaluate.measures import DEPTHS, ranked_values
-from secondpass.evaluate.calibration_check import Probabilities, check_probabilities
 from secondpass.evaluate.score_matrix import Matrix, Objective
-from secondpass.evaluate.significance import Effect, effect, holm
+from secondpass.evaluate.significance import ALPHA, Effect, effect, holm
 from secondpass.evaluate.variant_builders import as_found, oracle, reranked, tuned_fusion
 from secondpass.evaluate.variants import Ranked, SearchVariant, Settings
 
 if TYPE_CHECKING:
     from secondpass.index.index import Index, Rerank
+
+WORTH = 0.01
+"""A gain that is surely smaller than this is not worth a second pass."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,29 @@ class Study:
             for r in self.results
             if r.family.model == model and r.family.order == self.choice.family.order
         ]
+
+
+class Verdict(StrEnum):
+    """Whether reranking pays."""
+
+    RERANK = "rerank"
+    DO_NOT = "do not rerank"
+    UNDECIDED = "undecided"
+
+
+def verdict(study: Study) -> Verdict:
+    """Return what the honest difference from tuned fusion says.
+
+    It pays where the gain is significant at 5 % (randomisation test); it does not where
+    the whole interval lies below .01 or the mean is not above 0; else the queries are too
+    few to tell.
+    """
+    gain = study.honest
+    if gain.mean > 0 and gain.p < ALPHA:
+        return Verdict.RERANK
+    if gain.mean <= 0 or gain.high < WORTH:
+        return Verdict.DO_NOT
+    return Verdict.UNDECIDED
 
 
 def study(

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.cascade_simulation import CascadeSimulation, Chances, Scores, sieved
+from secondpass.evaluate.blend_weights import fused, grid, standardised
+from secondpass.evaluate.cascade_simulation import CascadeSimulation, sieved
 from secondpass.evaluate.first_stage import Entry, Halves
+from secondpass.evaluate.pair_scores import Chances, Scores
 from secondpass.evaluate.score_matrix import (
     COLUMNS,
     Matrix,
@@ -17,7 +19,7 @@ from secondpass.evaluate.score_matrix import (
     pool,
     ranked_ids,
 )
-from secondpass.evaluate.variants import SearchVariant, Settings, fused, grid, standardised
+from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.retrieve.fusion import METHODS, fuse
 
 SHARES = tuple(i / 20 for i in range(21))

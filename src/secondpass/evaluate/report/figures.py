@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from secondpass.evaluate.calibration_check import Probabilities
 from secondpass.evaluate.reliability import Reliability
+from secondpass.evaluate.report.number_format import plain, signed
 from secondpass.evaluate.report.svg import (
     LEFT,
     TOP,
@@ -19,7 +20,6 @@ from secondpass.evaluate.report.svg import (
     vertical,
 )
 from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.report.text import plain, signed
 
 
 def depth_plot(study: Study) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from secondpass._version import __version__
-from secondpass.evaluate.harmed_queries import Harm, Move
 from secondpass.evaluate.calibration_check import Probabilities
+from secondpass.evaluate.harmed_queries import Harm, Move
 from secondpass.evaluate.report.figures import (
     bound_plot,
     depth_plot,
@@ -15,17 +15,10 @@ from secondpass.evaluate.report.figures import (
     record_plot,
     reliability_plot,
 )
+from secondpass.evaluate.report.number_format import plain, probability, signed
 from secondpass.evaluate.report.svg import style
+from secondpass.evaluate.report.text import agreement, headline, promises, sentences
 from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.report.text import (
-    agreement,
-    headline,
-    plain,
-    probability,
-    promises,
-    sentences,
-    signed,
-)
 
 
 def page(study: Study) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from secondpass.evaluate.report.text import headline, sentences
 from secondpass.evaluate.significance import Effect
-from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.report.text import headline, sentences, verdict
+from secondpass.evaluate.study import Result, Study, verdict
 
 
 def as_object(study: Study) -> dict[str, Any]:

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 
 from secondpass.evaluate.calibration_check import Probabilities
 from secondpass.evaluate.reliability import Reliability
-from secondpass.evaluate.significance import Effect, effect, holm, interval, queries_needed
-from secondpass.evaluate.study import Result, Study
-
-ALPHA = 0.05
-WORTH = 0.01
-"""A gain that is surely smaller than this is not worth a second pass."""
-
+from secondpass.evaluate.report.number_format import plain, probability, signed
+from secondpass.evaluate.significance import (
+    ALPHA,
+    Effect,
+    effect,
+    holm,
+    interval,
+    queries_needed,
+)
+from secondpass.evaluate.study import WORTH, Result, Study, Verdict, verdict
 
 MOST_QUERIES = 5000
 """Nobody judges more to settle a gain, so no larger number is named."""
-
-
-class Verdict(StrEnum):
-    """Whether reranking pays."""
-
-    RERANK = "rerank"
-    DO_NOT = "do not rerank"
-    UNDECIDED = "undecided"
-
-
-def verdict(study: Study) -> Verdict:
-    """Return what the honest difference from tuned fusion says.
-
-    It pays where the gain is significant at 5 % (randomisation test); it does not where
-    the whole interval lies below .01 or the mean is not above 0; else the queries are too
-    few to tell.
-    """
-    gain = study.honest
-    if gain.mean > 0 and gain.p < ALPHA:
-        return Verdict.RERANK
-    if gain.mean <= 0 or gain.high < WORTH:
-        return Verdict.DO_NOT
-    return Verdict.UNDECIDED
 
 
 def headline(study: Study) -> str:
@@ -100,24 +78,6 @@ def told(result: Result) -> str:
         shares = f"BM25 {plain(words)}, vectors {plain(meaning)}"
         return f"tuned fusion ({settings['fusion']}, {shares})"
     return result.family.label
-
-
-def signed(value: float) -> str:
-    """Return a difference with three decimals and its sign, such as "+.041"."""
-    if round(value, 3) == 0:
-        return "0"
-    return ("\N{MINUS SIGN}" if round(value, 3) < 0 else "+") + plain(abs(value))
-
-
-def plain(value: float) -> str:
-    """Return a number with three decimals and no leading zero, such as ".812"."""
-    text = f"{value:.3f}"
-    return text[1:] if text.startswith("0.") else text.replace("-0.", "\N{MINUS SIGN}.")
-
-
-def probability(p: float) -> str:
-    """Return a p-value as it is written, such as "p = .013"."""
-    return "p < .001" if p < 0.001 else f"p = {plain(p)}"
 
 
 def sentences(study: Study) -> list[str]:
