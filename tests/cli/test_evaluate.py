@@ -11,7 +11,7 @@ import pytest
 from secondpass import Index
 from secondpass.evaluate import Collection, Run, search_all
 from secondpass.evaluate import Run as TrecRun
-from secondpass.evaluate.first_stage import find
+from secondpass.evaluate.first_stage import run_first_stage
 from secondpass.retrieve.retriever import Retriever
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand
@@ -41,7 +41,7 @@ def test_a_shallow_list_is_what_search_hands_over(
     collection = Collection.read(SAMPLE, judged).first(6)
     with Index.open(sample_index, create=False) as index:
         retriever = Retriever(index.store, index.embedder)
-        found = find(retriever, collection.queries, 25)
+        found = run_first_stage(retriever, collection.queries, 25)
         retriever.close()
         for query, text in collection.queries.items():
             results = index.search(

@@ -15,7 +15,7 @@ from secondpass import InputError, SecondpassError
 from secondpass.evaluate import Collection, Run
 from secondpass.evaluate.qrels import read_qrels, write_qrels
 from secondpass.evaluate.queries import read_queries
-from secondpass.evaluate.run import apart
+from secondpass.evaluate.run import separate_ties
 
 ids = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="\ufeff"),
@@ -62,7 +62,7 @@ def test_qrels_that_are_read_again_are_the_same(suffix: str, data: st.DataObject
 
 @given(st.lists(st.floats(-1e30, 1e30), max_size=12).map(lambda s: sorted(s, reverse=True)))
 def test_scores_moved_apart_keep_their_order(falling: list[float]) -> None:
-    moved = apart(falling)
+    moved = separate_ties(falling)
     assert moved == sorted(moved, reverse=True)
     assert len(set(moved)) == len(moved)
     ranked = {f"{i:02}": score for i, score in enumerate(moved)}
@@ -79,10 +79,10 @@ def test_ties_stand_by_falling_id_in_single_precision() -> None:
     ("text", "message"),
     [
         ("q1 Q0 d1 1 0.5\n", "line 1): it has 5 columns"),
-        ("q1 Q0 d1 1 0.5 r\nq1 Q0 d1 2 0.4 r\n", "'d1' stands twice for query 'q1' (.*line 2"),
+        ("q1 Q0 d1 1 0.5 r\nq1 Q0 d1 2 0.4 r\n", "'d1' is repeated for query 'q1' (.*line 2"),
         ("q1 Q0 d1 1 nan r\n", "line 1): the score is nan"),
         ("q1 Q0 d1 1 inf r\n", "line 1): the score is inf"),
-        ("\nq1 Q0 d1 1 high r\n", "line 2): the score 'high' is no number"),
+        ("\nq1 Q0 d1 1 high r\n", "line 2): the score 'high' is not a number"),
         ("", "the run is empty"),
     ],
 )
@@ -98,12 +98,12 @@ def test_a_run_that_cannot_be_read_says_where(tmp_path: Path, text: str, message
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("q1 0 d1\n", "line 1): it has neither 4 columns nor 3 parted by tabs"),
+        ("q1 0 d1\n", "line 1): it has neither 4 columns nor 3 separated by tabs"),
         ("q1 0 d1 1\nq1 0 d1 2\n", "1 before, 2 here"),
-        ("q1 0 d1 1.5\n", "the grade '1.5' is no whole number"),
-        ("query-id\tcorpus-id\tscore\n", "there are no judgements"),
+        ("q1 0 d1 1.5\n", "the grade '1.5' is not a whole number"),
+        ("query-id\tcorpus-id\tscore\n", "there are no judgments"),
         ("a\tb\tc\nquery-id\tcorpus-id\tscore\n", "line 2"),
-        ("", "there are no judgements"),
+        ("", "there are no judgments"),
     ],
 )
 def test_qrels_that_cannot_be_read_say_where(tmp_path: Path, text: str, message: str) -> None:
@@ -163,15 +163,15 @@ def test_what_is_left_out_is_counted_and_shown(tmp_path: Path) -> None:
     found = Collection.read(folder(tmp_path, ["q1", "q2", "q3", "q4", "q5", "q6"], table))
     assert list(found.queries) == ["q1", "q2"]
     notes = "\n".join(found.notes)
-    assert "4 queries without judgements left out: 'q3', 'q4', 'q5', …" in notes
-    assert "judgements of 1 query without a text left out: 'q9'" in notes
+    assert "4 queries without judgments left out: 'q3', 'q4', 'q5', …" in notes
+    assert "judgments of 1 query without a text left out: 'q9'" in notes
     assert "1 query without a relevant document count as 0: 'q2'" in notes
     assert "1 grades below 0" in notes
 
 
 def test_ids_that_do_not_match_at_all_are_an_error(tmp_path: Path) -> None:
     where = folder(tmp_path, ["q1"], "1\td1\t1\n")
-    with pytest.raises(InputError, match=r"judgements are for '1'; queries are 'q1'"):
+    with pytest.raises(InputError, match=r"judgments are for '1'; queries are 'q1'"):
         Collection.read(where)
 
 

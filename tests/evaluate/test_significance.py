@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
-from secondpass.evaluate.significance import holm, randomisation_test, record
+from secondpass.evaluate.significance import holm_correction, randomization_test, win_tie_loss
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -25,29 +25,29 @@ def test_sampled_signs_agree_with_all_signs(n: int, shift: float) -> None:
     exact = enumerated(differences)
     # Four standard errors of 20,000 rounds.
     error = 4 * (exact * (1 - exact) / 20_000) ** 0.5 + 1e-4
-    assert randomisation_test(differences) == pytest.approx(exact, abs=error)
+    assert randomization_test(differences) == pytest.approx(exact, abs=error)
 
 
 def test_no_difference_is_no_evidence_and_p_is_never_zero() -> None:
-    assert randomisation_test(np.zeros(50)) == 1.0
-    assert randomisation_test(np.zeros(0)) == 1.0
-    assert 0 < randomisation_test(np.ones(500)) < 1e-4
+    assert randomization_test(np.zeros(50)) == 1.0
+    assert randomization_test(np.zeros(0)) == 1.0
+    assert 0 < randomization_test(np.ones(500)) < 1e-4
 
 
 def test_holm_on_an_example_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_correction([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 @given(probabilities)
 def test_holm_lies_between_no_correction_and_bonferroni(ps: list[float]) -> None:
-    for p, corrected in zip(ps, holm(ps), strict=True):
+    for p, corrected in zip(ps, holm_correction(ps), strict=True):
         assert p <= corrected <= min(1.0, len(ps) * p) + 1e-12
-    in_order = [corrected for _, corrected in sorted(zip(ps, holm(ps), strict=True))]
+    in_order = [corrected for _, corrected in sorted(zip(ps, holm_correction(ps), strict=True))]
     assert in_order == sorted(in_order)
 
 
 def test_wins_ties_and_losses_add_up() -> None:
-    assert record(np.array([0.1, 0.0, -0.2, 1e-12, 0.3])) == (2, 2, 1)
+    assert win_tie_loss(np.array([0.1, 0.0, -0.2, 1e-12, 0.3])) == (2, 2, 1)
 
 
 def test_rank_biased_overlap_of_equal_and_of_disjoint_lists() -> None:

@@ -1,4 +1,4 @@
-"""The whole study, on evidence with a known answer."""
+"""The whole study, on data with a known answer."""
 
 from __future__ import annotations
 
@@ -11,33 +11,39 @@ import numpy as np
 import pytest
 
 from secondpass import InputError
-from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split, within
-from secondpass.evaluate.report.html import page
+from secondpass.evaluate.cross_fitting import (
+    choose_variant,
+    cross_fit,
+    make_folds,
+    nested_cross_fit,
+    split_mask,
+)
+from secondpass.evaluate.report.html import html_page
 from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.report.text import headline
-from secondpass.evaluate.study import Study, Verdict, studied, verdict
-from secondpass.evaluate.tuning import tuned
+from secondpass.evaluate.study import Study, Verdict, analyze, verdict
+from secondpass.evaluate.tuning import choose_settings
 from secondpass.evaluate.variants import SearchVariant
-from tests.evaluate.experiment_data import made
+from tests.evaluate.experiment_data import make_experiment_data
 
 
 @pytest.fixture(scope="module")
 def wise() -> Study:
-    return studied(made(knows=1.0))
+    return analyze(make_experiment_data(knows=1.0))
 
 
 @pytest.fixture(scope="module")
 def foolish() -> Study:
-    return studied(made(knows=0.0))
+    return analyze(make_experiment_data(knows=0.0))
 
 
 def test_a_reranker_that_knows_pays(wise: Study) -> None:
     assert verdict(wise) is Verdict.RERANK
     assert headline(wise).startswith("Rerank ")
     assert " ms; " in headline(wise)
-    assert wise.honest.mean > 0.1
-    assert wise.choice.family.order in ("alone", "tuned blend")
-    assert wise.baseline.mean > max(r.mean for r in wise.firsts[1:])
+    assert wise.gain.mean > 0.1
+    assert wise.choice.variant.order in ("alone", "tuned blend")
+    assert wise.baseline.mean > max(r.mean for r in wise.first_stages[1:])
 
 
 def test_a_reranker_that_guesses_does_not(foolish: Study) -> None:
@@ -54,12 +60,12 @@ def test_a_reranker_that_guesses_does_not(foolish: Study) -> None:
 def test_no_second_pass_is_above_the_perfect_one(wise: Study) -> None:
     perfect = {b.depth: b.perfect for b in wise.bounds}
     for result in wise.results:
-        assert result.mean <= perfect[result.family.depth] + 1e-9
+        assert result.mean <= perfect[result.variant.depth] + 1e-9
     assert list(perfect.values()) == sorted(perfect.values())
 
 
 def test_a_study_is_the_same_every_time(wise: Study) -> None:
-    again = studied(made(knows=1.0))
+    again = analyze(make_experiment_data(knows=1.0))
     assert json.dumps(as_object(again)) == json.dumps(as_object(wise))
 
 
@@ -87,7 +93,7 @@ class Tags(HTMLParser):
 @pytest.mark.parametrize("knows", [0.0, 1.0])
 @pytest.mark.parametrize("timed", [False, True])
 def test_the_page_is_whole_and_loads_nothing(knows: float, timed: bool) -> None:
-    text = page(studied(made(knows=knows, timed=timed)))
+    text = html_page(analyze(make_experiment_data(knows=knows, timed=timed)))
     tags = Tags()
     tags.feed(text)
     assert not tags.open
@@ -107,7 +113,7 @@ def test_the_page_is_whole_and_loads_nothing(knows: float, timed: bool) -> None:
 
 def test_too_few_queries_are_refused() -> None:
     with pytest.raises(InputError, match="9 judged queries are too few"):
-        studied(made(knows=1.0, queries=9))
+        analyze(make_experiment_data(knows=1.0, queries=9))
 
 
 def family(values: list[list[float]], cost: float = 1.0) -> SearchVariant:
@@ -121,14 +127,14 @@ def test_a_query_has_no_say_in_its_own_setting() -> None:
     even = [float(i % 2 == 0) for i in range(20)]
     one = family([even, [1 - v for v in even]])
     rows = np.array([i % 2 == 0 for i in range(20)])
-    assert cross_fitted(one, [rows, ~rows]).sum() == 0.0
+    assert cross_fit(one, [rows, ~rows]).sum() == 0.0
 
 
 def test_masks_are_disjoint_and_cover_all() -> None:
     rows = np.random.default_rng(0).random(23) < 0.7
-    for masks in (split(23, 5), within(rows, 4)):
+    for masks in (make_folds(23, 5), split_mask(rows, 4)):
         assert max(np.sum(masks, axis=0)) == 1
-    assert np.array_equal(np.sum(within(rows, 4), axis=0), rows)
+    assert np.array_equal(np.sum(split_mask(rows, 4), axis=0), rows)
 
 
 def test_the_cheaper_of_equals_is_taken() -> None:
@@ -138,27 +144,27 @@ def test_the_cheaper_of_equals_is_taken() -> None:
     cheap = family([good.tolist()], cost=2.0)
     bad = family([(good - 0.5).tolist()], cost=1.0)
     rows = np.ones(50, dtype=bool)
-    assert choose([dear, bad, cheap], rows) == 2
+    assert choose_variant([dear, bad, cheap], rows) == 2
 
 
 def test_choosing_among_noise_flatters_and_nesting_does_not() -> None:
     chooser = np.random.default_rng(3)
     noise = [family([chooser.normal(0, 1, 60).tolist()]) for _ in range(60)]
     rows = np.ones(60, dtype=bool)
-    inner = noise[choose(noise, rows)].values[0].mean()
-    outer = nested(noise, split(60, 5)).values.mean()
+    inner = noise[choose_variant(noise, rows)].values[0].mean()
+    outer = nested_cross_fit(noise, make_folds(60, 5)).values.mean()
     assert inner > 0.2
     assert abs(outer) < inner
 
 
 def test_tuning_promises_less_than_it_chose_by() -> None:
-    evidence = made(knows=0.7)
-    found = tuned(evidence)
+    data = make_experiment_data(knows=0.7)
+    found = choose_settings(data)
     assert found.settings["rerank"] == "wise & old"
     assert found.low <= found.promised <= found.high
     assert found.over.mean == pytest.approx(found.promised - found.default)
-    quick = tuned(evidence, max_latency_ms=16.0)
+    quick = choose_settings(data, max_latency_ms=16.0)
     assert quick.ms <= 16.0
     assert quick.settings["candidates"] == 5 or quick.settings["rerank"] is False
-    with pytest.raises(InputError, match="nothing is as quick as 1 ms"):
-        tuned(evidence, max_latency_ms=1.0)
+    with pytest.raises(InputError, match="no settings are as fast as 1 ms"):
+        choose_settings(data, max_latency_ms=1.0)

@@ -1,4 +1,4 @@
-"""The queries that the second pass harmed most, document by document."""
+"""Harmed queries: those that the second pass made worse, with the changes of rank."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondpass.evaluate.qrels import Grades
-from secondpass.evaluate.score_matrix import Matrix
-from secondpass.evaluate.variants import Ranked
+from secondpass.evaluate.score_matrix import FloatArray
+from secondpass.evaluate.variants import RankedIds
 from secondpass.types import Document
 
-WORST = 10
-SHOWN = 5
+MAX_QUERIES = 10
+TOP_DOCUMENTS = 5
+_MAX_TEXT_CHARACTERS = 240
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One document: its grade (None: nobody judged it) and its ranks, None where not found."""
+class RankChange:
+    """A document with its grade (None: unjudged) and its ranks, None where not retrieved."""
 
     document: str
     grade: int | None
@@ -29,64 +30,77 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Harm:
-    """One query that became worse, and what stood where."""
+class HarmedQuery:
+    """A query whose measure fell from `before` to `after`, and the changes of rank."""
 
     query: str
     text: str
     before: float
     after: float
-    moves: tuple[Move, ...]
+    moves: tuple[RankChange, ...]
 
 
-def most_harmed(
+def find_harmed_queries(
     queries: Mapping[str, str],
     qrels: Grades,
     documents: Mapping[str, Document],
-    before: tuple[Matrix, Ranked],
-    after: tuple[Matrix, Ranked],
+    before: tuple[FloatArray, RankedIds],
+    after: tuple[FloatArray, RankedIds],
     *,
-    worst: int = WORST,
-) -> list[Harm]:
-    """Return up to `worst` queries that fell, the largest fall first.
+    limit: int = MAX_QUERIES,
+) -> list[HarmedQuery]:
+    """Return up to `limit` queries whose measure fell, the largest fall first.
 
-    `documents` by the id that judgements name. The documents shown are the first five of
-    either order and every relevant one.
+    `documents` are by judged id; `before` and `after` are values [queries] and rankings.
+    Each query comes with the first five documents of both rankings and every relevant one.
     """
-    change = after[0] - before[0]
-    names = list(queries)
-    found = []
-    for row in np.argsort(change, kind="stable")[:worst].tolist():
+    (values_before, ranked_before), (values_after, ranked_after) = before, after
+    change = values_after - values_before
+    query_ids = list(queries)
+    harmed = []
+    for row in np.argsort(change, kind="stable")[:limit].tolist():
         if change[row] >= -1e-9:
             break
-        query = names[row]
-        found.append(
-            Harm(
+        query = query_ids[row]
+        harmed.append(
+            HarmedQuery(
                 query,
                 queries[query],
-                float(before[0][row]),
-                float(after[0][row]),
-                _moves(before[1][query], after[1][query], qrels[query], documents),
+                float(values_before[row]),
+                float(values_after[row]),
+                _rank_changes(
+                    ranked_before[query], ranked_after[query], qrels[query], documents
+                ),
             )
         )
-    return found
+    return harmed
 
 
-def _moves(
+def _rank_changes(
     before: Sequence[str],
     after: Sequence[str],
     grades: Mapping[str, int],
     documents: Mapping[str, Document],
-) -> tuple[Move, ...]:
-    relevant = [d for d, grade in grades.items() if grade > 0]
-    old = {d: rank for rank, d in enumerate(before, 1)}
-    new = {d: rank for rank, d in enumerate(after, 1)}
-    shown = dict.fromkeys([*before[:SHOWN], *after[:SHOWN], *relevant])
-    last = len(old) + len(new) + 1
-    moves = []
-    for name in sorted(shown, key=lambda d: (old.get(d, last), new.get(d, last), d)):
+) -> tuple[RankChange, ...]:
+    relevant = [document for document, grade in grades.items() if grade > 0]
+    rank_before = {document: rank for rank, document in enumerate(before, 1)}
+    rank_after = {document: rank for rank, document in enumerate(after, 1)}
+    last = len(rank_before) + len(rank_after) + 1
+
+    def key(document: str) -> tuple[int, int, str]:
+        return rank_before.get(document, last), rank_after.get(document, last), document
+
+    changes = []
+    for name in sorted({*before[:TOP_DOCUMENTS], *after[:TOP_DOCUMENTS], *relevant}, key=key):
         document = documents.get(name, Document(""))
-        title = "" if document.title is None else document.title
-        text = " ".join(document.text.split())[:240]
-        moves.append(Move(name, grades.get(name), old.get(name), new.get(name), title, text))
-    return tuple(moves)
+        changes.append(
+            RankChange(
+                name,
+                grades.get(name),
+                rank_before.get(name),
+                rank_after.get(name),
+                "" if document.title is None else document.title,
+                " ".join(document.text.split())[:_MAX_TEXT_CHARACTERS],
+            )
+        )
+    return tuple(changes)

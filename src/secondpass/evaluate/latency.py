@@ -27,15 +27,17 @@ class Latency:
 
 @dataclass(frozen=True)
 class Latencies:
-    """`first` by mode, without a second pass; `second` by model and depth, of that alone."""
+    """Latency of the first stage by mode, and of the reranker alone by model and depth."""
 
-    first: Mapping[str, Latency]
-    second: Mapping[tuple[str, int], Latency]
+    first_stage: Mapping[str, Latency]
+    reranker: Mapping[tuple[str, int], Latency]
 
     def total(self, mode: str, model: str | None = None, depth: int = 0) -> float:
-        """Return the median of a search in milliseconds, both passes added up."""
-        first = self.first[mode].median
-        return first if model is None else first + self.second[model, depth].median
+        """Return the median milliseconds of a search, both passes added up."""
+        first_stage = self.first_stage[mode].median
+        return (
+            first_stage if model is None else first_stage + self.reranker[model, depth].median
+        )
 
 
 def measure_latency(
@@ -48,40 +50,39 @@ def measure_latency(
     searches: int = SEARCHES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Latencies:
-    """Time searches of some of the queries, spread over all of them.
+    """Time searches of a sample of the queries, spread evenly over all of them.
 
     The first search of each kind is not counted: it loads what later ones find loaded.
     """
     step = max(1, len(queries) // searches)
-    some = list(queries)[::step][:searches]
-    total, done = (len(modes) + len(models) * len(depths)) * (len(some) + 1), 0
+    sample = list(queries)[::step][:searches]
+    total, done = (len(modes) + len(models) * len(depths)) * (len(sample) + 1), 0
 
-    def timed(search: Callable[[str], float]) -> Latency:
+    def measure(search: Callable[[str], float]) -> Latency:
         nonlocal done
         times = []
-        for query in (some[0], *some):
+        for query in (sample[0], *sample):
             times.append(search(query))
             done += 1
             if progress is not None:
                 progress(done, total)
         median, p95 = np.percentile(times[1:], [50, 95])
-        return Latency(float(median), float(p95), len(some))
+        return Latency(float(median), float(p95), len(sample))
 
-    def first(mode: str) -> Callable[[str], float]:
-        deep = max(depths)
+    def first_stage_search(mode: str) -> Callable[[str], float]:
         return lambda query: index.search(
-            query, mode=mode, candidates=deep, rerank=False, return_documents=False
+            query, mode=mode, candidates=max(depths), rerank=False, return_documents=False
         ).timings["total"]
 
-    def second(model: BaseReranker, depth: int) -> Callable[[str], float]:
+    def reranked_search(model: BaseReranker, depth: int) -> Callable[[str], float]:
         return lambda query: index.search(
             query, mode=modes[0], candidates=depth, rerank=model, return_documents=False
         ).timings["rerank"]
 
     return Latencies(
-        {mode: timed(first(mode)) for mode in modes},
+        {mode: measure(first_stage_search(mode)) for mode in modes},
         {
-            (name, depth): timed(second(model, depth))
+            (name, depth): measure(reranked_search(model, depth))
             for name, model in models.items()
             for depth in depths
         },

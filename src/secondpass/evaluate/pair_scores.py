@@ -10,49 +10,49 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Document, ScoreKind, Status
 
-Scores = Mapping[str, Mapping[str, float]]
-"""By query id, then by the id of a passage."""
-Chances = Mapping[str, Mapping[str, float | None]]
-"""The same of probabilities, None for a model that gives none."""
+ScoresByQuery = Mapping[str, Mapping[str, float]]
+"""By query id, then by passage id."""
+ProbabilitiesByQuery = Mapping[str, Mapping[str, float | None]]
+"""By query id, then by passage id; None for a model that gives no probabilities."""
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """What a reranker says of pairs; `kind` is that of `scores`, before any calibration."""
+class ScoredPairs:
+    """A reranker's scores of pairs; `kind` is that of `scores`, before any calibration."""
 
-    scores: Scores
-    chances: Chances
+    scores: ScoresByQuery
+    probabilities: ProbabilitiesByQuery
     kind: ScoreKind
 
 
 def score_pairs(
     reranker: BaseReranker,
     queries: Mapping[str, str],
-    wanted: Mapping[str, Sequence[str]],
-    documents: Mapping[str, Document],
+    passage_ids: Mapping[str, Sequence[str]],
+    passages: Mapping[str, Document],
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Pairs:
-    """Return the score and the probability of each wanted passage of each query.
+) -> ScoredPairs:
+    """Score passages for each query, `passage_ids` by query id.
 
     `progress` is called with (pairs done, pairs in all). Raises InputError for a reranker
     whose scores depend on the whole list (they hold for one depth only), ModelError for
     one that did not score everything.
     """
-    total, done = sum(len(names) for names in wanted.values()), 0
+    total, done = sum(len(ids) for ids in passage_ids.values()), 0
     scores: dict[str, dict[str, float]] = {}
-    chances: dict[str, dict[str, float | None]] = {}
+    probabilities: dict[str, dict[str, float | None]] = {}
     kind = ScoreKind.RANK
-    for query, names in wanted.items():
-        scores[query], chances[query] = {}, {}
-        if not names:
+    for query, ids in passage_ids.items():
+        scores[query], probabilities[query] = {}, {}
+        if not ids:
             continue
-        candidates = [Candidate(documents[name], rank=i) for i, name in enumerate(names, 1)]
+        candidates = [Candidate(passages[name], rank=rank) for rank, name in enumerate(ids, 1)]
         scored = reranker.score(queries[query], candidates, ScoringOptions())
         if scored.kind is ScoreKind.RANK:
             raise InputError(
                 f"{reranker.model} cannot be studied at several depths",
-                why="its scores hold within one list, not for a pair",
+                why="its scores are comparable within one list only",
                 fix="Measure it at one depth: secondpass eval --models … --candidates N",
             )
         if scored.status is not Status.RERANKED:
@@ -62,11 +62,11 @@ def score_pairs(
                 why=scored.reason,
             )
         kind = scored.kind
-        for name, one in zip(names, scored.scores, strict=True):
-            # A blend weighs what a calibration has not bent.
-            scores[query][name] = one.value if one.raw is None else one.raw
-            chances[query][name] = one.probability
-        done += len(names)
+        for name, score in zip(ids, scored.scores, strict=True):
+            # A blend uses scores from before a calibration.
+            scores[query][name] = score.value if score.raw is None else score.raw
+            probabilities[query][name] = score.probability
+        done += len(ids)
         if progress is not None:
             progress(done, total)
-    return Pairs(scores, chances, kind)
+    return ScoredPairs(scores, probabilities, kind)

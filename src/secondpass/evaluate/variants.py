@@ -9,39 +9,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.score_matrix import Matrix
+from secondpass.evaluate.score_matrix import FloatArray
 
-Rows = NDArray[np.bool_]
-"""[queries], which of them are meant."""
+QueryMask = NDArray[np.bool_]
+"""[queries], which of them are selected."""
 Settings = Mapping[str, Any]
-Ranked = dict[str, list[str]]
-Listed = dict[str, list[tuple[str, float | None]]]
-"""By query, best first: the id that is judged, and the model's probability of each result."""
+RankedIds = dict[str, list[str]]
+"""By query, best first."""
+RankedProbabilities = dict[str, list[tuple[str, float | None]]]
+"""By query, best first: the judged id and the model's probability of each result."""
 
 
 @dataclass(frozen=True)
 class SearchVariant:
-    """One way to search, with every setting that may be chosen for it.
+    """A way to search, with every setting that may be chosen for it.
 
-    - `values`: [settings, queries], what each setting reaches on each query.
+    - `values`: [settings, queries], the measure under each setting.
     - `settings`: the arguments of `Index.search` for each; the first is the default.
-    - `cost`: milliseconds of a search, the first pass included.
+    - `latency_ms`: milliseconds of a search, the first pass included.
     - `order`: "as found", "fusion", "blend", "alone" or "tuned blend".
-    - `ranked`: gives the ranked ids of every query under a setting.
-    - `listed`: gives the results with their probabilities; None without a second pass.
+    - `ranked_ids`: returns the ranked ids of every query under a setting.
+    - `ranked_probabilities`: returns the results with their probabilities; None without a
+      second pass.
     """
 
     label: str
     settings: Sequence[Settings]
-    values: Matrix
-    cost: float
+    values: FloatArray
+    latency_ms: float
     order: str
-    ranked: Callable[[int], Ranked] = field(repr=False)
+    ranked_ids: Callable[[int], RankedIds] = field(repr=False)
     model: str | None = None
     mode: str = "hybrid"
     depth: int = 0
-    listed: Callable[[int], Listed] | None = field(default=None, repr=False)
+    ranked_probabilities: Callable[[int], RankedProbabilities] | None = field(
+        default=None, repr=False
+    )
 
-    def best(self, rows: Rows) -> int:
+    def best_setting(self, queries: QueryMask) -> int:
         """Return the setting with the highest mean over some queries; the first of equals."""
-        return int(np.argmax(np.round(self.values[:, rows].mean(axis=1), 12)))
+        return int(np.argmax(np.round(self.values[:, queries].mean(axis=1), 12)))

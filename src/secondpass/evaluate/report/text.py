@@ -1,163 +1,189 @@
-"""The answer in one line, and the numbers as they are written."""
+"""The text of a report: the answer in one line, and sentences on what the figures mean."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from secondpass.evaluate.calibration_check import Probabilities
+from secondpass.evaluate.calibration_check import CalibrationCheck
 from secondpass.evaluate.reliability import Reliability
-from secondpass.evaluate.report.number_format import plain, probability, signed
+from secondpass.evaluate.report.number_format import (
+    format_difference,
+    format_number,
+    format_p_value,
+)
 from secondpass.evaluate.significance import (
     ALPHA,
     Effect,
-    effect,
-    holm,
-    interval,
+    bootstrap_interval,
+    estimate_effect,
+    holm_correction,
     queries_needed,
 )
-from secondpass.evaluate.study import WORTH, Result, Study, Verdict, verdict
+from secondpass.evaluate.study import (
+    MIN_USEFUL_GAIN,
+    Study,
+    VariantResult,
+    Verdict,
+    verdict,
+)
 
-MOST_QUERIES = 5000
-"""Nobody judges more to settle a gain, so no larger number is named."""
+_MAX_QUERIES_TO_JUDGE = 5000
+"""Nobody judges more queries to settle a gain, so no larger number is suggested."""
 
 
 def headline(study: Study) -> str:
-    """Return the answer: what to do, what it brings and what it costs."""
-    best, gain, found = study.choice, study.honest, verdict(study)
-    how = f"{best.family.depth} candidates with {best.family.model}"
-    if best.family.order == "alone":
-        how += ", without the blend"
-    elif best.family.order == "tuned blend":
-        how += ", blended by fitted weights"
-    cost = f", +{best.added:.0f} ms" if study.timed else ""
+    """Return the answer: whether to rerank, what it gains and what it costs."""
+    best, gain, decision = study.choice, study.gain, verdict(study)
+    second_pass = f"{best.variant.depth} candidates with {best.variant.model}"
+    if best.variant.order == "alone":
+        second_pass += ", without the blend"
+    elif best.variant.order == "tuned blend":
+        second_pass += ", blended by fitted weights"
+    cost = f", +{best.added_ms:.0f} ms" if study.timed else ""
     brings = (
-        f"{signed(gain.mean)} {study.measure} ± {plain(gain.margin)}, {probability(gain.p)}"
+        f"{format_difference(gain.mean)} {study.measure} ± {format_number(gain.margin)},"
+        f" {format_p_value(gain.p)}"
     )
-    if found is Verdict.RERANK:
-        return f"Rerank {how}: {brings}{cost}; {deeper(study)}."
-    if found is Verdict.DO_NOT:
+    if decision is Verdict.RERANK:
+        return f"Rerank {second_pass}: {brings}{cost}; {describe_greater_depths(study)}."
+    if decision is Verdict.DO_NOT:
         return (
-            f"Do not rerank: {told(study.baseline)} reaches {plain(study.baseline.mean)}"
-            f" {study.measure}, and the best second pass ({how}) brings {brings}{cost}."
+            f"Do not rerank: {describe_variant(study.baseline)} reaches"
+            f" {format_number(study.baseline.mean)} {study.measure}, and the best second pass"
+            f" ({second_pass}) brings {brings}{cost}."
         )
-    deviation = float(study.change.std(ddof=1))
-    wanted = queries_needed(gain.mean, deviation)
-    more = ""
-    if wanted is not None and wanted <= MOST_QUERIES:
-        more = f"; to settle a gain of that size, judge about {wanted}"
+    needed = queries_needed(gain.mean, float(study.gain_by_query.std(ddof=1)))
+    advice = ""
+    if needed is not None and needed <= _MAX_QUERIES_TO_JUDGE:
+        advice = f"; to settle a gain of that size, judge about {needed}"
     return (
-        f"Undecided: reranking {how} brings {brings}{cost}, which {len(study.change)} queries"
-        f" cannot tell from chance{more}."
+        f"Undecided: reranking {second_pass} brings {brings}{cost}, which"
+        f" {len(study.gain_by_query)} queries cannot tell from chance{advice}."
     )
 
 
-def deeper(study: Study) -> str:
+def describe_greater_depths(study: Study) -> str:
     """Return whether more candidates than the chosen depth pay, by paired tests (Holm)."""
     best = study.choice
-    more = [
-        r for r in study.curve(str(best.family.model)) if r.family.depth > best.family.depth
-    ]
-    if not more:
+    curve = study.curve(str(best.variant.model))
+    deeper = [r for r in curve if r.variant.depth > best.variant.depth]
+    if not deeper:
         return "deeper was not tried"
-    effects = [effect(r.values - best.values) for r in more]
-    ps = holm([e.p for e in effects])
-    gains = [i for i, e in enumerate(effects) if e.mean > 0 and ps[i] < ALPHA]
+    effects = [estimate_effect(r.values - best.values) for r in deeper]
+    ps = holm_correction([e.p for e in effects])
+    significant = [i for i, p in enumerate(ps) if p < ALPHA]
+    gains = [i for i in significant if effects[i].mean > 0]
     if not gains:
-        harm = [i for i, e in enumerate(effects) if e.mean < 0 and ps[i] < ALPHA]
-        return "deeper harms" if harm else "deeper does not pay"
+        harms = any(effects[i].mean < 0 for i in significant)
+        return "deeper harms" if harms else "deeper does not pay"
     top = max(gains, key=lambda i: effects[i].mean)
-    cost = f" for +{more[top].added - best.added:.0f} ms" if study.timed else ""
-    return f"{more[top].family.depth} bring {signed(effects[top].mean)} more{cost}"
+    cost = f" for +{deeper[top].added_ms - best.added_ms:.0f} ms" if study.timed else ""
+    gain = format_difference(effects[top].mean)
+    return f"{deeper[top].variant.depth} bring {gain} more{cost}"
 
 
-def told(result: Result) -> str:
-    """Return a way to search in words, with what was fitted."""
+def describe_variant(result: VariantResult) -> str:
+    """Return the label of a search variant, with fitted fusion weights."""
     settings = result.settings
-    if result.family.order == "fusion":
-        words, meaning = settings["weights"]
-        shares = f"BM25 {plain(words)}, vectors {plain(meaning)}"
+    if result.variant.order == "fusion":
+        bm25, vectors = settings["weights"]
+        shares = f"BM25 {format_number(bm25)}, vectors {format_number(vectors)}"
         return f"tuned fusion ({settings['fusion']}, {shares})"
-    return result.family.label
+    return result.variant.label
 
 
-def sentences(study: Study) -> list[str]:
+def summary_sentences(study: Study) -> list[str]:
     """Return what the numbers mean, one thing a sentence."""
-    gain, best = study.honest, study.choice
-    n = len(study.change)
+    gain, best = study.gain, study.choice
     lines = [
         f"Against tuned fusion, {gain.won} queries win, {gain.tied} tie, {gain.lost} lose.",
-        _bound(study),
+        _describe_bound(study),
     ]
-    lines += _shallower(study)
+    lines += _describe_smaller_depth(study)
     if gain.detectable is not None:
         lines.append(
-            f"With {n} queries that differ as these do, a true gain below"
-            f" {plain(gain.detectable)} would be missed more often than one time in five."
+            f"With {len(study.gain_by_query)} queries that differ as these do, a true gain"
+            f" below {format_number(gain.detectable)} would be missed more often than one time"
+            " in five."
         )
-    unjudged = 1 - best.judged
     lines.append(
-        f"{unjudged:.0%} of its first ten are documents that nobody judged, and count as"
-        f" wrong ({1 - study.baseline.judged:.0%} for tuned fusion)."
+        f"{1 - best.judged_at_10:.0%} of its first ten are documents that nobody judged, and"
+        f" count as not relevant ({1 - study.baseline.judged_at_10:.0%} for tuned fusion)."
     )
-    first = next((r for r in study.firsts if r.family.mode == study.mode), None)
-    if first is not None and study.baseline.family.order == "fusion":
-        free = effect(study.baseline.values - first.values)
+    first_stage = next((r for r in study.first_stages if r.variant.mode == study.mode), None)
+    if first_stage is not None and study.baseline.variant.order == "fusion":
+        fusion_gain = estimate_effect(study.baseline.values - first_stage.values)
         lines.append(
-            f"Tuning the fusion alone brings {signed(free.mean)} ± {plain(free.margin)} over"
-            f" the first pass as it is, and costs nothing."
+            f"Tuning the fusion alone brings {format_difference(fusion_gain.mean)} ±"
+            f" {format_number(fusion_gain.margin)} over the first pass as it is, and costs"
+            " nothing."
         )
-    checked = study.probabilities.get(str(best.family.model))
-    if checked is not None:
-        lines.append(promises(checked))
+    check = study.probabilities.get(str(best.variant.model))
+    if check is not None:
+        lines.append(describe_calibration(check))
     return lines
 
 
-def promises(one: Probabilities) -> str:
-    """Return how far the probabilities of a model are from the truth, in a sentence."""
-    if one.shipped is None and one.calibrated is None:
-        return f"The probabilities of {one.model} were not checked: {one.note}."
-    own, fitted = one.shipped, one.calibrated
-    errors = ["the model gives none" if own is None else f"{_off(own)} as they are"]
-    if fitted is not None:
-        errors.append(f"{_off(fitted)} calibrated on other queries of this collection")
-    told = f"; {one.note}" if one.note is not None else ""
-    labels = f"{one.relevant} relevant and {one.irrelevant} other candidates"
-    said = f"{', '.join(errors)} ({labels}){told}"
-    return f"Expected calibration error of its probabilities: {said}."
+def describe_calibration(check: CalibrationCheck) -> str:
+    """Return how far the probabilities of a model are from relevance, in a sentence."""
+    if check.shipped is None and check.calibrated is None:
+        return f"The probabilities of {check.model} were not checked: {check.note}."
+    errors = ["the model gives none"]
+    if check.shipped is not None:
+        errors = [f"{_format_error(check.shipped)} as they are"]
+    if check.calibrated is not None:
+        errors.append(
+            f"{_format_error(check.calibrated)} calibrated on other queries of this collection"
+        )
+    note = f"; {check.note}" if check.note is not None else ""
+    labels = f"{check.relevant} relevant and {check.irrelevant} other candidates"
+    return (
+        f"Expected calibration error of its probabilities: {', '.join(errors)}"
+        f" ({labels}){note}."
+    )
 
 
-def _off(found: Reliability) -> str:
-    return f"{plain(found.error)} ({plain(found.error_low)} to {plain(found.error_high)})"
+def _format_error(reliability: Reliability) -> str:
+    error, low, high = (
+        format_number(value)
+        for value in (reliability.error, reliability.error_low, reliability.error_high)
+    )
+    return f"{error} ({low} to {high})"
 
 
-def agreement(gain: Effect) -> str:
-    """Return whether the two tests say the same at 5 %."""
-    same = (gain.p < ALPHA) == (gain.t < ALPHA)
-    return "both tests agree" if same else "the two tests disagree: read it as undecided"
+def describe_test_agreement(gain: Effect) -> str:
+    """Return whether the two tests agree at 5 %."""
+    agree = (gain.p < ALPHA) == (gain.t < ALPHA)
+    return "both tests agree" if agree else "the two tests disagree: read it as undecided"
 
 
-def _shallower(study: Study) -> list[str]:
-    """Return the shallowest depth that surely loses less than WORTH against the choice."""
+def _describe_smaller_depth(study: Study) -> list[str]:
+    """Return the smallest depth that surely loses less than a useful gain, if any does."""
     best = study.choice
-    for result in study.curve(str(best.family.model)):
-        if result.family.depth >= best.family.depth:
+    for result in study.curve(str(best.variant.model)):
+        if result.variant.depth >= best.variant.depth:
             break
-        if interval(result.values - best.values)[0] > -WORTH:
-            saved = f", and save {best.added - result.added:.0f} ms" if study.timed else ""
+        if bootstrap_interval(result.values - best.values)[0] > -MIN_USEFUL_GAIN:
+            saved = (
+                f", and save {best.added_ms - result.added_ms:.0f} ms" if study.timed else ""
+            )
             return [
-                f"{result.family.depth} candidates in place of {best.family.depth} surely lose"
-                f" less than {plain(WORTH)}{saved}."
+                f"{result.variant.depth} candidates in place of {best.variant.depth} surely"
+                f" lose less than {format_number(MIN_USEFUL_GAIN)}{saved}."
             ]
     return []
 
 
-def _bound(study: Study) -> str:
-    depth = study.choice.family.depth
+def _describe_bound(study: Study) -> str:
+    depth = study.choice.variant.depth
     bound = next(b for b in study.bounds if b.depth == depth)
-    room = bound.perfect - study.baseline.mean
-    gain = float(np.mean(study.change))
-    part = f", of which this takes {max(0.0, gain) / room:.0%}" if room > 1e-9 else ""
+    headroom = bound.perfect - study.baseline.mean
+    gain = float(np.mean(study.gain_by_query))
+    reached = ""
+    if headroom > 1e-9:
+        reached = f", of which this reaches {max(0.0, gain) / headroom:.0%}"
     return (
-        f"A perfect second pass over the first {depth} would reach {plain(bound.perfect)}:"
-        f" {signed(room)} over tuned fusion{part}."
+        f"A perfect second pass over the first {depth} would reach"
+        f" {format_number(bound.perfect)}: {format_difference(headroom)} over tuned"
+        f" fusion{reached}."
     )
