@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from secondpass.evaluate.rank_correlation import rank_biased_overlap
-from secondpass.evaluate.significance import holm_correction, randomization_test, win_tie_loss
+from secondpass.evaluate.significance import (
+    bootstrap_interval,
+    detectable_difference,
+    estimate_effect,
+    holm_correction,
+    queries_needed,
+    randomization_test,
+    win_tie_loss,
+)
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -50,28 +58,37 @@ def test_wins_ties_and_losses_add_up() -> None:
     assert win_tie_loss(np.array([0.1, 0.0, -0.2, 1e-12, 0.3])) == (2, 2, 1)
 
 
-def test_rank_biased_overlap_of_equal_and_of_disjoint_lists() -> None:
-    assert rank_biased_overlap(list("abcde"), list("abcde")) == pytest.approx(1.0)
-    assert rank_biased_overlap(list("abc"), list("xyz")) == 0.0
-    assert rank_biased_overlap([], []) == 1.0
-    assert rank_biased_overlap(["a"], []) == 0.0
+@given(st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0]), min_size=2, max_size=30))
+def test_the_t_test_is_that_of_scipy(values: list[float]) -> None:
+    differences = np.array(values)
+    if np.ptp(differences):
+        expected = stats.ttest_rel(differences, np.zeros_like(differences)).pvalue
+        assert estimate_effect(differences).t == pytest.approx(expected)
 
 
-def test_rank_biased_overlap_by_hand() -> None:
-    # Depth 1: nothing shared; depth 2: both. 0.1/0.9 * 0.81 * 1 + 0.81 * 1.
-    assert rank_biased_overlap(["a", "b"], ["b", "a"]) == pytest.approx(0.09 + 0.81)
+def test_the_interval_is_about_that_of_the_t_distribution() -> None:
+    differences = np.random.default_rng(1).normal(0.05, 0.2, 200)
+    low, high = bootstrap_interval(differences)
+    expected = stats.t.interval(0.95, 199, loc=differences.mean(), scale=stats.sem(differences))
+    assert (low, high) == pytest.approx(expected, abs=0.004)
+    assert bootstrap_interval(differences) == (low, high)
 
 
-def test_a_difference_at_the_top_weighs_more() -> None:
-    ids = list("abcdefghij")
-    top, bottom = ["b", "a", *ids[2:]], [*ids[:8], "j", "i"]
-    assert rank_biased_overlap(ids, top) < rank_biased_overlap(ids, bottom) < 1
+def test_the_detectable_effect_is_found_four_times_of_five() -> None:
+    n, deviation = 80, 0.2
+    true = detectable_difference(deviation, n)
+    assert true is not None
+    chooser = np.random.default_rng(2)
+    draws = chooser.normal(true, deviation, (2000, n))
+    seen = (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05).mean()
+    assert seen == pytest.approx(0.8, abs=0.03)
+    needed = queries_needed(true, deviation)
+    assert needed == pytest.approx(n, abs=3)
 
 
-@given(st.permutations(range(10)), st.permutations(range(10)))
-def test_rank_biased_overlap_is_equation_32(one: list[int], other: list[int]) -> None:
-    p, k = 0.9, 10
-    overlap = [len({*one[:d]} & {*other[:d]}) for d in range(1, k + 1)]
-    tail = overlap[-1] / k * p**k
-    expected = tail + (1 - p) / p * sum(o / d * p**d for d, o in enumerate(overlap, 1))
-    assert rank_biased_overlap(one, other) == pytest.approx(expected)
+def test_differences_that_do_not_vary() -> None:
+    flat = estimate_effect(np.zeros(5))
+    assert (flat.mean, flat.low, flat.high, flat.size, flat.t) == (0.0, 0.0, 0.0, None, 1.0)
+    assert flat.p == 1.0
+    assert estimate_effect(np.full(5, 0.5)).t == 0.0
+    assert estimate_effect(np.zeros(0)).p == 1.0

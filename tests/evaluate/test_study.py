@@ -7,23 +7,13 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 from secondpass import InputError
-from secondpass.evaluate.cross_fitting import (
-    choose_variant,
-    cross_fit,
-    make_folds,
-    nested_cross_fit,
-    split_mask,
-)
 from secondpass.evaluate.report.html import html_page
 from secondpass.evaluate.report.json import as_object
 from secondpass.evaluate.report.text import headline
 from secondpass.evaluate.study import Study, Verdict, analyze, verdict
-from secondpass.evaluate.tuning import choose_settings
-from secondpass.evaluate.variants import SearchVariant
 from tests.evaluate.experiment_data import make_experiment_data
 
 
@@ -114,57 +104,3 @@ def test_the_page_is_whole_and_loads_nothing(knows: float, timed: bool) -> None:
 def test_too_few_queries_are_refused() -> None:
     with pytest.raises(InputError, match="9 judged queries are too few"):
         analyze(make_experiment_data(knows=1.0, queries=9))
-
-
-def family(values: list[list[float]], cost: float = 1.0) -> SearchVariant:
-    return SearchVariant(
-        "f", [{} for _ in values], np.array(values), cost, "blend", lambda _: {}
-    )
-
-
-def test_a_query_has_no_say_in_its_own_setting() -> None:
-    # One setting is right for even queries, the other for odd ones.
-    even = [float(i % 2 == 0) for i in range(20)]
-    one = family([even, [1 - v for v in even]])
-    rows = np.array([i % 2 == 0 for i in range(20)])
-    assert cross_fit(one, [rows, ~rows]).sum() == 0.0
-
-
-def test_masks_are_disjoint_and_cover_all() -> None:
-    rows = np.random.default_rng(0).random(23) < 0.7
-    for masks in (make_folds(23, 5), split_mask(rows, 4)):
-        assert max(np.sum(masks, axis=0)) == 1
-    assert np.array_equal(np.sum(split_mask(rows, 4), axis=0), rows)
-
-
-def test_the_cheaper_of_equals_is_taken() -> None:
-    chooser = np.random.default_rng(0)
-    good = chooser.random(50)
-    dear = family([good.tolist()], cost=9.0)
-    cheap = family([good.tolist()], cost=2.0)
-    bad = family([(good - 0.5).tolist()], cost=1.0)
-    rows = np.ones(50, dtype=bool)
-    assert choose_variant([dear, bad, cheap], rows) == 2
-
-
-def test_choosing_among_noise_flatters_and_nesting_does_not() -> None:
-    chooser = np.random.default_rng(3)
-    noise = [family([chooser.normal(0, 1, 60).tolist()]) for _ in range(60)]
-    rows = np.ones(60, dtype=bool)
-    inner = noise[choose_variant(noise, rows)].values[0].mean()
-    outer = nested_cross_fit(noise, make_folds(60, 5)).values.mean()
-    assert inner > 0.2
-    assert abs(outer) < inner
-
-
-def test_tuning_promises_less_than_it_chose_by() -> None:
-    data = make_experiment_data(knows=0.7)
-    found = choose_settings(data)
-    assert found.settings["rerank"] == "wise & old"
-    assert found.low <= found.promised <= found.high
-    assert found.over.mean == pytest.approx(found.promised - found.default)
-    quick = choose_settings(data, max_latency_ms=16.0)
-    assert quick.ms <= 16.0
-    assert quick.settings["candidates"] == 5 or quick.settings["rerank"] is False
-    with pytest.raises(InputError, match="no settings are as fast as 1 ms"):
-        choose_settings(data, max_latency_ms=1.0)
