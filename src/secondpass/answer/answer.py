@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
 from secondpass.answer.citations import CitationFilter, find_citations
-from secondpass.answer.extractive import extract_answer, highlight_passages
+from secondpass.answer.extractive import extract_answer
 from secondpass.answer.passages import select_passages
 from secondpass.answer.prompt import ANSWER_TEMPLATE, NOT_FOUND, GroundedPrompt
 from secondpass.answer.query_rewriting import rewrite_query
@@ -25,7 +25,6 @@ MIN_PROBABILITY = 0.03
 """Below this the bundled reranker has found nothing; see docs/how-to/answer-questions.md."""
 
 _NO_ANSWER = "The documents do not hold an answer to this."
-_MAX_EXTRACTED_SENTENCES = 3
 
 
 class Searcher(Protocol):
@@ -169,7 +168,10 @@ def stream_answer(
             yield replace(draft, timings=stopwatch.timings, reason=reason)
             return
         if model is None:
-            yield from _extract(draft, reranker, stopwatch)
+            extracted = extract_answer(draft, reranker)
+            stopwatch.lap("extract")
+            yield extracted.text
+            yield replace(extracted, timings=stopwatch.timings)
         else:
             grounded = GroundedPrompt(prompt, max_tokens, tuple(history), instructions)
             yield from _generate(draft, model, grounded, stopwatch)
@@ -183,28 +185,6 @@ def stream_answer(
                 model.close()
 
     return AnswerStream(events())
-
-
-def _extract(
-    draft: Answer, reranker: BaseReranker | None, stopwatch: _Stopwatch
-) -> Iterator[str | Answer]:
-    if reranker is None:
-        from secondpass.reranker import Reranker
-
-        reranker = Reranker()
-    highlighted, scores = highlight_passages(draft.query, draft.passages, reranker)
-    text = extract_answer(highlighted, scores, max_sentences=_MAX_EXTRACTED_SENTENCES)
-    stopwatch.lap("extract")
-    yield text
-    yield replace(
-        draft,
-        text=text,
-        status=AnswerStatus.EXTRACTIVE,
-        citations=tuple(find_citations(text, highlighted)),
-        passages=tuple(highlighted),
-        model=reranker.model,
-        timings=stopwatch.timings,
-    )
 
 
 def _generate(

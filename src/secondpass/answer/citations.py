@@ -51,7 +51,11 @@ class CitationFilter:
 
 
 def find_citations(text: str, passages: Sequence[Passage]) -> Iterator[Citation]:
-    """Yield the citations of a whole answer, in order."""
+    """Yield the citations of a whole answer, in order.
+
+    Each belongs to the sentence that it ends or follows, which decides whether it is
+    supported.
+    """
     passage_by_number: Mapping[int, Passage] = {p.number: p for p in passages}
     sentences = split_sentences(text)
     for match in _CITATION.finditer(text):

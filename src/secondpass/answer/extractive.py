@@ -5,12 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from secondpass.answer.types import Passage
+from secondpass.answer.citations import find_citations
+from secondpass.answer.types import Answer, AnswerStatus, Passage
 from secondpass.rerank.base import BaseReranker
 from secondpass.sentences import split_sentences
 from secondpass.types import Document
 
-_MAX_SENTENCES = 40
+_MAX_SENTENCES_READ = 40
+_MAX_SENTENCES_QUOTED = 3
+
+
+def extract_answer(draft: Answer, reranker: BaseReranker | None = None) -> Answer:
+    """Return an answer with the best sentences of its passages as its text.
+
+    The reranker (the bundled one by default) scores the sentences for the query. The
+    passages of the answer have their best sentence as `highlight`.
+    """
+    if reranker is None:
+        from secondpass.reranker import Reranker
+
+        reranker = Reranker()
+    passages, scores = highlight_passages(draft.query, draft.passages, reranker)
+    text = quote_highlights(passages, scores, max_sentences=_MAX_SENTENCES_QUOTED)
+    return replace(
+        draft,
+        text=text,
+        status=AnswerStatus.EXTRACTIVE,
+        citations=tuple(find_citations(text, passages)),
+        passages=tuple(passages),
+        model=reranker.model,
+    )
 
 
 def highlight_passages(
@@ -37,7 +61,7 @@ def highlight_passages(
     return highlighted, scores
 
 
-def extract_answer(
+def quote_highlights(
     passages: Sequence[Passage], scores: Sequence[float], *, max_sentences: int
 ) -> str:
     """Return the highlighted sentences, best first, each with the number of its passage."""
@@ -58,4 +82,4 @@ def _sentence_spans(text: str) -> list[tuple[int, int]]:
         for start, end in split_sentences(text)
         if any(character.isalnum() for character in text[start:end])
     ]
-    return spans[:_MAX_SENTENCES] if spans else [(0, len(text))]
+    return spans[:_MAX_SENTENCES_READ] if spans else [(0, len(text))]

@@ -129,7 +129,7 @@ def calibrate(
         raise InputError(
             "These labels cannot calibrate the model",
             where=f"model {reranker.model}",
-            why="the pairs labelled relevant do not score higher than the others",
+            why="the pairs labeled relevant do not score higher than the others",
             fix="Check the labels, and that the documents are read as intended.",
         )
     calibration = Calibration(

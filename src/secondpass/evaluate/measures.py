@@ -130,7 +130,7 @@ def evaluate(
             f"run {run.name!r} has none of the {len(missing)} queries",
             why=f"its queries are {abbreviate(list(run.scores))};"
             f" judged are {abbreviate(missing)}",
-            fix="Check that the run and the judgements use the same query ids.",
+            fix="Check that the run and the judgments use the same query ids.",
         )
     values = per_query(run, collection.qrels, measures)
     notes = []
