@@ -86,7 +86,7 @@ async def test_tools(served: Library, kind: str) -> None:
 
         wrong, _, why = await call("explain", query=QUESTION, document="paris")
         assert not wrong
-        assert why["summary"].startswith("It stands 1st of 3")
+        assert why["summary"].startswith("It ranks 1st of 3")
         assert why["places"]["final"] == 1
         assert why["words"]["france"] > 0
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.explain import Explanation
-from secondpass.explain.phrases import headline, trust, what_if
+from secondpass.explain.phrases import describe_counterfactual, describe_faithfulness, headline
 from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.types import RankedDocument
 
@@ -98,8 +98,13 @@ def explained(one: Explanation) -> Explained:
             "reranker": p.reranker,
             "final": p.final,
         }
-        changes = [f"It {what_if(change, p.final)}." for change in one.counterfactuals]
-    said = [headline(one), *([] if one.faithfulness is None else [trust(one.faithfulness)])]
+        changes = [
+            f"It {describe_counterfactual(change, p.final)}." for change in one.counterfactuals
+        ]
+    said = [
+        headline(one),
+        *([] if one.faithfulness is None else [describe_faithfulness(one.faithfulness)]),
+    ]
     return Explained(
         query=one.query,
         id=one.document.id,

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from secondpass.answer import Answer, Citation, Passage, stream_answer
 from secondpass.answer.answer import AnswerOptions
-from secondpass.answer.prompt import beginning
+from secondpass.answer.passages import truncate_to_tokens
 from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.prompts import count_tokens
@@ -268,7 +268,7 @@ def shortened(text: str, sampling: Sampling) -> tuple[str, bool]:
     most = sampling.max_tokens
     if most is None or count_tokens(text) <= most:
         return text, False
-    return beginning(text, most, count_tokens), True
+    return truncate_to_tokens(text, most, count_tokens), True
 
 
 def routes(handler: RequestHandler) -> list[Route]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from secondpass.evaluate.first_stage import Entry
-from secondpass.evaluate.score_matrix import ScoreMatrix, pool
+from secondpass.evaluate.first_stage import FirstStageCandidate
+from secondpass.evaluate.score_matrix import ScoreMatrix, build_score_matrix
 
 Row = tuple[float, float, float, int]
 """Reranker's score, cosine, BM25 and grade of one candidate."""
@@ -15,10 +15,13 @@ Row = tuple[float, float, float, int]
 
 def pool_of(questions: Sequence[Sequence[Row]]) -> ScoreMatrix:
     names = {f"q{i}": rows for i, rows in enumerate(questions)}
-    return pool(
+    return build_score_matrix(
         {query: f"question {query}" for query in names},
         {
-            query: [Entry(f"d{i}", bm25, vector) for i, (_, vector, bm25, _) in enumerate(rows)]
+            query: [
+                FirstStageCandidate(f"d{i}", bm25, vector)
+                for i, (_, vector, bm25, _) in enumerate(rows)
+            ]
             for query, rows in names.items()
         },
         {

@@ -3,13 +3,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from secondpass import Document, Index, InputError
 from secondpass.answer import AnswerStatus, Turn, answer, stream_answer
-from secondpass.answer.query_rewriting import NOT_FOUND
+from secondpass.answer.prompt import NOT_FOUND
 from secondpass.errors import LLMError
 from secondpass.llm import Completion, Stop
 from secondpass.testing.llm import ScriptedLLM
@@ -20,6 +21,8 @@ TEXTS = {
     "rice": "Boil the rice for ten minutes. Then let it stand.",
 }
 QUERY = "What is the capital of France?"
+# The package has a function of this name, which hides the module.
+ANSWER_MODULE = import_module("secondpass.answer.answer")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +127,48 @@ def test_what_was_said_before_is_read_and_instructions_are_kept(index: Index) ->
         assert "user: turn 11 <document" not in prompt.user
         assert "Now: And its capital?" in prompt.user
     assert llm.prompts[1].system.endswith("\n\nAnswer in {verse}.")
+
+
+class ClosableLLM(ScriptedLLM):
+    """Counts how often it is closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_model_given_as_an_object_stays_open(index: Index) -> None:
+    llm = ClosableLLM(["Paris [1].", "Paris [1]."])
+    for _ in range(2):
+        assert index.answer(QUERY, llm=llm).text == "Paris [1]."
+    assert llm.closed == 0
+
+
+@pytest.mark.parametrize("text", ["Paris [1].", LLMError("down"), Completion("a", Stop.END)])
+def test_a_model_given_by_name_is_closed_after_the_answer(
+    index: Index, monkeypatch: pytest.MonkeyPatch, text: str | Completion | LLMError
+) -> None:
+    llm = ClosableLLM([text])
+    monkeypatch.setattr(ANSWER_MODULE, "load_llm", lambda name: llm)
+    if isinstance(text, LLMError):
+        with pytest.raises(LLMError, match="down"):
+            index.answer(QUERY, llm="some/model")
+    else:
+        assert index.answer(QUERY, llm="some/model").text
+    assert llm.closed == 1
+
+
+def test_a_stream_that_is_closed_early_closes_a_model_given_by_name(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = ClosableLLM(["Paris is the capital [1]. " * 20])
+    monkeypatch.setattr(ANSWER_MODULE, "load_llm", lambda name: llm)
+    stream = stream_answer(index, QUERY, llm="some/model")
+    next(iter(stream))
+    assert llm.closed == 0
+    stream.close()
+    assert llm.closed == 1
 
 
 def test_an_empty_index_has_no_answer(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
+from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
-from secondpass.evaluate.variants import fused, standardised
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
-from tests.evaluate.random_pools import Row, pool_of, qrels_of
+from tests.evaluate.random_score_matrix import Row, pool_of, qrels_of
 
 # Few distinct values, so that ties and columns of equal scores occur.
 numbers = st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.0])
@@ -54,7 +54,7 @@ def test_the_order_is_that_of_blend(
     questions: list[list[Row]], weights: dict[str, float]
 ) -> None:
     pool = pool_of(questions)
-    ours = fused(standardised(pool), weights)
+    ours = weighted_sum(standardize_columns(pool), weights)
     for i, rows in enumerate(questions):
         candidates = [
             Candidate(Document(str(rerank), id=f"d{j}"), rank=j + 1, bm25=bm25, vector=vector)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.evaluate.calibrators import calibration_error, fit_platt
+from secondpass.evaluate.calibrators import fit_platt
+from secondpass.evaluate.reliability import expected_calibration_error
 
 
 @settings(max_examples=20)
@@ -19,7 +20,7 @@ def test_known_log_odds_are_found(scale: float, shift: float, stretch: float) ->
     assert found.scale * stretch == pytest.approx(scale, rel=0.15, abs=0.05)
     assert found.shift == pytest.approx(shift, abs=0.25)
     probabilities = 1 / (1 + np.exp(-(found.scale * stretch * scores + found.shift)))
-    assert calibration_error(probabilities, relevant) < 0.02
+    assert expected_calibration_error(probabilities, relevant) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -42,5 +43,5 @@ def test_scores_that_part_perfectly_stay_finite() -> None:
 
 
 def test_calibration_error_of_the_certain_and_wrong() -> None:
-    assert calibration_error(np.ones(4), np.zeros(4, bool)) == pytest.approx(1)
-    assert calibration_error(np.ones(4), np.ones(4, bool)) == pytest.approx(0)
+    assert expected_calibration_error(np.ones(4), np.zeros(4, bool)) == pytest.approx(1)
+    assert expected_calibration_error(np.ones(4), np.ones(4, bool)) == pytest.approx(0)

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.evaluate.variants import UNITS, Point, best, grid, leave_one_out
+from secondpass.evaluate.blend_weights import (
+    UNITS,
+    Point,
+    leave_one_out,
+    search_weights,
+    weight_grid,
+)
 
 
 def hill(top: Point) -> Callable[[Point], float]:
@@ -21,11 +27,11 @@ def points(draw: st.DrawFn) -> Point:
 
 @given(points())
 def test_the_optimum_is_found_wherever_it_lies(top: Point) -> None:
-    assert best(hill(top), len(top)) == top
+    assert search_weights(hill(top), len(top)) == top
 
 
 def test_the_grid_covers_the_corners_and_sums_to_one() -> None:
-    every = set(grid(3, 4))
+    every = set(weight_grid(3, 4))
     assert {(UNITS, 0, 0), (0, UNITS, 0), (0, 0, UNITS)} <= every
     assert len(every) == 66
     assert all(sum(point) == UNITS for point in every)
