@@ -14,7 +14,7 @@ from secondpass.server.knowledgesdk import SearchForm, routes, told_apart
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 sdk: Any = pytest.importorskip("knowledgesdk", reason="the group sdk is not installed")
 

@@ -15,7 +15,7 @@ import pytest
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import serving
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 mcp: Any = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 fastmcp: Any = pytest.importorskip("fastmcp", reason="the group sdk is not installed")

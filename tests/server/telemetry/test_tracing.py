@@ -18,8 +18,8 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from secondpass.server.telemetry.tracing import traces_wanted
 from tests.server.conftest import QUERY, TEXTS, keyed, running
+from tests.server.load import busy, sending, until
 from tests.server.logged import logged
-from tests.server.test_life import busy, sending, until
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 

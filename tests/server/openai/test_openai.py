@@ -12,7 +12,7 @@ import pytest
 
 from secondpass import Embedder
 from tests.server.library import ADDRESS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 openai: Any = pytest.importorskip("openai", reason="the group sdk is not installed")
 ASKED = [{"role": "user", "content": QUESTION}]
