@@ -21,15 +21,16 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
-from secondpass.server import knowledgesdk, openai
+from secondpass.server import knowledgesdk
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
-from secondpass.server.api_v1 import native
+from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch, responses
 from secondpass.server.health import HealthRoutes
 from secondpass.server.mcp.routes import McpHttpRoutes
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.openai.routes import routes as openai_routes
+from secondpass.server.request_handler import Operation, RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
@@ -90,7 +91,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         redoc_url=None,
     )
     app.state.server, app.state.grpc, app.state.failed = state, grpc, None
-    for router in native(handler):
+    for router in api_v1_routers(handler):
         app.include_router(router)
     about = HealthRoutes(handler, metrics)
     probes = _probes(about)
@@ -126,10 +127,17 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
+    public = Operation(
+        dialect="cloudflare",
+        fail=responses.fail,
+        scope=None,
+        keyless=True,
+        parse=lambda context, body: body.found,
+        run_async=cloudflare.public.search,
+    )
     return [
         *routes,
-        *openai.routes(handler),
+        *openai_routes(handler),
         *knowledgesdk.routes(handler, public=public),
         *weaviate_routes(handler, classes),
         *cloudflare.routes,

@@ -1,4 +1,4 @@
-"""Filters that an agent can write: fields with values, as an SQL condition."""
+"""Metadata filters that an agent writes as JSON, as an SQL condition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _OPERATORS = {
 }
 
 
-def condition(filters: Mapping[str, Any] | None, fields: Mapping[str, str]) -> str | None:
+def filter_condition(
+    filters: Mapping[str, Any] | None, fields: Mapping[str, str]
+) -> str | None:
     """Return the condition that all fields have their value, or one of a list of values.
 
     A value may also be an object with operators, as in `{"year": {"$gte": 2015}}`. `fields`
@@ -29,36 +31,36 @@ def condition(filters: Mapping[str, Any] | None, fields: Mapping[str, str]) -> s
     and types of values.
     """
     columns = {name.lower(): name for name in fields}
-    parts = []
-    for name, wanted in (filters or {}).items():
+    conditions = []
+    for name, value in (filters or {}).items():
         column = columns.get(name.lower())
         if column is None:
             raise FilterError(
                 f"no document has {clean(name)!r} as metadata that can be filtered on",
                 fix=nearest(name, fields),
             )
-        parts += _of_field(column, fields[column], wanted)
-    return " AND ".join(parts) if parts else None
+        conditions += _field_conditions(column, fields[column], value)
+    return " AND ".join(conditions) if conditions else None
 
 
-def _of_field(column: str, kind: str, wanted: Any) -> list[str]:
-    # Within backticks no name is taken for a word of SQL.
-    named = f"`{column}`"
-    if isinstance(wanted, list):
-        values = ", ".join(_literal(column, kind, value) for value in wanted)
-        return [f"{named} IN ({values})" if values else "false"]
-    if not isinstance(wanted, Mapping):
-        return [f"{named} = {_literal(column, kind, wanted)}"]
-    found = []
-    for operator, value in wanted.items():
+def _field_conditions(column: str, kind: str, value: Any) -> list[str]:
+    # In backticks no name is taken for an SQL keyword.
+    name = f"`{column}`"
+    if isinstance(value, list):
+        literals = ", ".join(_literal(column, kind, one) for one in value)
+        return [f"{name} IN ({literals})" if literals else "false"]
+    if not isinstance(value, Mapping):
+        return [f"{name} = {_literal(column, kind, value)}"]
+    conditions = []
+    for operator, operand in value.items():
         if operator not in _OPERATORS:
             raise FilterError(
                 f"there is no operator {clean(operator)!r}",
                 where=column,
                 fix=nearest(operator, _OPERATORS),
             )
-        found.append(f"{named} {_OPERATORS[operator]} {_literal(column, kind, value)}")
-    return found
+        conditions.append(f"{name} {_OPERATORS[operator]} {_literal(column, kind, operand)}")
+    return conditions
 
 
 def _literal(column: str, kind: str, value: Any) -> str:
@@ -66,13 +68,13 @@ def _literal(column: str, kind: str, value: Any) -> str:
         return quoted(clean(value))
     if kind == "boolean" and isinstance(value, bool):
         return str(value).lower()
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in ("integer", "number") and number and math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in ("integer", "number") and is_number and math.isfinite(value):
         return repr(value)
     if kind in ("date", "datetime") and isinstance(value, str):
-        made = _time(kind, value)
-        if made is not None:
-            return made
+        literal = _time_literal(kind, value)
+        if literal is not None:
+            return literal
     raise FilterError(
         f"the value {clean(str(value))[:80]!r} does not fit",
         where=column,
@@ -81,13 +83,13 @@ def _literal(column: str, kind: str, value: Any) -> str:
     )
 
 
-def _time(kind: str, value: str) -> str | None:
+def _time_literal(kind: str, value: str) -> str | None:
     try:
         if kind == "date":
             return f"date {quoted(date.fromisoformat(value).isoformat())}"
-        when = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    if when.tzinfo is not None:
-        when = when.astimezone(UTC).replace(tzinfo=None)
-    return f"timestamp {quoted(when.isoformat(sep=' '))}"
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"timestamp {quoted(moment.isoformat(sep=' '))}"
