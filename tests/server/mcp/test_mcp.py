@@ -15,7 +15,7 @@ import pytest
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import serving
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 mcp: Any = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 fastmcp: Any = pytest.importorskip("fastmcp", reason="the group sdk is not installed")
@@ -267,9 +267,9 @@ def test_the_logging_of_the_process_stays_as_it_is() -> None:
         "import logging\n"
         "from secondpass.server.mcp.hosts import LocalHost\n"
         "from secondpass.server.mcp.tools import make_server\n"
-        "from secondpass.server.state import RerankService\n"
+        "from secondpass.server.state import ServerState\n"
         "from secondpass.server.settings import ServerSettings\n"
-        "service = RerankService(ServerSettings())\n"
+        "service = ServerState(ServerSettings())\n"
         "make_server(service, LocalHost(service))\n"
         "service.close()\n"
         "print(logging.getLogger().handlers)"

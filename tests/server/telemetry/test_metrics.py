@@ -19,7 +19,7 @@ from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Inventory, Metrics
 from tests.server.conftest import QUERY, TEXTS, keyed, running
-from tests.server.test_life import busy, sending, until
+from tests.server.load import busy, sending, until
 
 ASK = {"query": QUERY, "documents": TEXTS}
 

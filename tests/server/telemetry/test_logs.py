@@ -20,8 +20,8 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from secondpass.server.telemetry.logs import LogFormatter, logging_as
 from tests.server.conftest import TEXTS, keyed, running
+from tests.server.load import busy, sending, until
 from tests.server.logged import Logged, logged
-from tests.server.test_life import busy, sending, until
 
 QUERY = "where does the riverzebra go"
 SECRET_TEXT = "the seaquokka is deep"

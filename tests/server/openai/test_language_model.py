@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.llm.server import KEY, Fault, Loopback, serving
+from tests.server import counting_llm
 from tests.server.library import QUESTION, Library, library
 
 openai: Any = pytest.importorskip("openai", reason="the group sdk is not installed")
@@ -155,3 +158,23 @@ def test_a_model_without_a_key_is_one_clear_error(
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         state.load()
     state.close()
+
+
+def test_all_dialects_of_a_server_share_one_language_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting_llm.install(tmp_path, monkeypatch)
+    counting_llm.built.clear()
+    with library(tmp_path, llm="counting/m") as served:
+        headers = {"x-api-key": served.keys["search"]}
+        with httpx2.Client(base_url=served.url, headers=headers, timeout=30) as http:
+            for _ in range(3):
+                body = {"query": QUESTION}
+                answer = http.post("/api/v1/indexes/docs/answer", json=body).json()
+                assert (answer["status"], answer["model"]) == ("generated", "counting/m")
+                messages = [{"role": "user", "content": QUESTION}]
+                chat = http.post("/v1/chat/completions", json={"messages": messages}).json()
+                assert chat["choices"][0]["message"]["content"] == counting_llm.ANSWER
+        (llm,) = counting_llm.built
+        assert (llm.prompts, llm.closed) == (6, False)
+    assert llm.closed

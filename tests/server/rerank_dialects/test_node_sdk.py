@@ -15,7 +15,7 @@ import pytest
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 NODE = shutil.which("node") or ""
 FOLDER = Path(sys.prefix) / "node"

@@ -16,17 +16,17 @@ from secondpass import Reranker
 from secondpass.observe import record_wait, stage
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
-from secondpass.server.telemetry.tracing import traces_wanted
+from secondpass.server.telemetry.tracing_settings import make_traces
 from tests.server.conftest import QUERY, TEXTS, keyed, running
+from tests.server.load import busy, sending, until
 from tests.server.logged import logged
-from tests.server.test_life import busy, sending, until
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from secondpass.server.telemetry.tracing import Traces, provider
+from secondpass.server.telemetry.tracing import Traces, make_provider
 
 ASK = {"query": QUERY, "documents": TEXTS, "top_n": 2}
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -38,7 +38,7 @@ def spans() -> InMemorySpanExporter:
 
 
 def traced(spans: InMemorySpanExporter, *, queries: bool = False) -> Traces:
-    return Traces(provider(SimpleSpanProcessor(spans)), queries=queries)
+    return Traces(make_provider(SimpleSpanProcessor(spans)), queries=queries)
 
 
 def finished(spans: InMemorySpanExporter, count: int) -> dict[str, Any]:
@@ -108,13 +108,13 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
     model: str, tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
     pytest.importorskip("lancedb", reason="the extra index is not installed")
-    from starlette.requests import Request
     from starlette.routing import Route
 
     from secondpass import Index
-    from secondpass.server.api_v1 import responses
+    from secondpass.server.http_errors import default_error
     from secondpass.server.request_context import RequestContext
-    from secondpass.server.request_handler import RequestHandler
+    from secondpass.server.request_handler import Operation, RequestHandler
+    from secondpass.server.state import ServerState
 
     with Index.open(tmp_path / "sea", keep_states=False) as index:
         index.add(TEXTS)
@@ -123,19 +123,12 @@ def test_a_search_has_a_first_pass_and_queries_are_there_on_request(
         app: Any = found.server.config.app
         handler = RequestHandler(found.state, None)
 
-        async def work(context: RequestContext) -> Any:
-            index = found.state.catalog.find("default", "sea").index
-            response = await handler.done(
-                context, lambda: index.search(QUERY, candidates=3, top_k=2)
-            )
-            return {"count": len(response.results)}
+        def run(state: ServerState, context: RequestContext, query: None) -> Any:
+            index = state.catalog.find("default", "sea").index
+            return {"count": len(index.search(QUERY, candidates=3, top_k=2).results)}
 
-        async def answer(request: Request) -> Any:
-            return await handler.answer(
-                RequestContext(request, "test", lambda problem, _: responses(problem)), work
-            )
-
-        app.router.routes.append(Route("/find/{name}", answer))
+        find = Operation(dialect="test", fail=default_error, scope=None, read=None, run=run)
+        app.router.routes.append(Route("/find/{name}", handler.serve(find)))
         assert httpx2.get(f"{found.url}/find/sea").json() == {"count": 2}
         by_name = finished(spans, 4)
     first, rerank, request = by_name["retrieval"], by_name["rerank"], by_name["GET"]
@@ -263,7 +256,7 @@ def test_spans_reach_a_collector_by_otlp(model: str) -> None:
         with pytest.MonkeyPatch.context() as patched:
             for name, value in variables.items():
                 patched.setenv(name, value)
-            traces = traces_wanted(None)
+            traces = make_traces(None)
         assert traces is not None
         with running(ServerSettings(models=[model]), traces) as found:
             assert httpx2.post(f"{found.url}/v1/rerank", json=ASK).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 
 from secondpass import Embedder
 from tests.server.library import ADDRESS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 openai: Any = pytest.importorskip("openai", reason="the group sdk is not installed")
 ASKED = [{"role": "user", "content": QUESTION}]
@@ -137,7 +137,7 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
         ({"messages": [{"role": "user", "content": 7}]}, r"messages\[0\].content"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            r"content\[0\] is no text",
+            r"content\[0\] is not text",
         ),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temperature": 3}, "temperature"),
@@ -233,8 +233,8 @@ def test_embeddings(served: Library, form: str | None) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"input": [1, 2]}, "tokens"),
-        ({"input": [[1, 2], [3]]}, "tokens"),
+        ({"input": [1, 2]}, "token ids"),
+        ({"input": [[1, 2], [3]]}, "token ids"),
         ({"input": []}, "at least one"),
         ({"input": ""}, "not empty"),
         ({"input": ["a", ""]}, r"input\[1\]"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import Document, FilterError, Index
-from secondpass.server.mcp.filters import condition
+from secondpass.server.mcp.filters import filter_condition
 
 FIELDS = {
     "lang": "text",
@@ -34,7 +34,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def found(index: Index, filters: Any) -> set[str | None]:
-    where = condition(filters, index.store.fields)
+    where = filter_condition(filters, index.store.fields)
     response = index.search("river", rerank=False, filter=where, top_k=None)
     return {result.id for result in response.results}
 
@@ -112,7 +112,7 @@ def test_no_text_means_anything_but_itself(index: Index, text: str) -> None:
 )
 def test_whatever_a_filter_holds_it_is_a_condition_or_refused(filters: Any) -> None:
     try:
-        made = condition(filters, FIELDS)
+        made = filter_condition(filters, FIELDS)
     except FilterError:
         return
     assert made is None or isinstance(made, str)

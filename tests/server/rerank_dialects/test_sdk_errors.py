@@ -13,7 +13,7 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.leftovers import swept  # noqa: F401
 from tests.server.conftest import QUERY, TEXTS, Running, running
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 # These packages warn of themselves, and leave sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("default")

@@ -14,8 +14,9 @@ from secondpass.answer import Citation, Passage
 from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body
-from secondpass.server.openai.chat import cited, shortened
-from secondpass.server.openai.schemas import Sampling, read_chat, read_messages
+from secondpass.server.openai.chat import truncate
+from secondpass.server.openai.responses import url_citations
+from secondpass.server.openai.schemas import Sampling, parse_chat, parse_messages
 from secondpass.server.result_fields import json_value, source_url
 from secondpass.types import FirstStageScores, RankedDocument, ScoreKind
 
@@ -40,7 +41,7 @@ TALK = st.lists(st.tuples(ROLE, st.text(max_size=5)), max_size=8)
 def test_whatever_a_body_holds_it_is_read_or_refused(found: dict[str, Any]) -> None:
     refused = None
     try:
-        read_chat(Body(found))
+        parse_chat(Body(found))
     except HttpError as problem:
         refused = problem
     assert refused is None or (refused.status == 400 and refused.message)
@@ -54,9 +55,9 @@ def test_the_last_user_asks_and_what_came_before_is_the_history(
     asked = [i for i, (role, text) in enumerate(talk) if role == "user" and text.strip()]
     if not asked:
         with pytest.raises(HttpError, match="no text of a user"):
-            read_messages(body)
+            parse_messages(body)
         return
-    found = read_messages(body)
+    found = parse_messages(body)
     assert found.question == talk[asked[-1]][1]
     said = [(r, t) for r, t in talk[: asked[-1]] if r in ("user", "assistant") and t.strip()]
     assert [(turn.role, turn.text) for turn in found.history] == said
@@ -66,7 +67,7 @@ def test_parts_are_joined_and_what_has_no_text_is_skipped() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     call = {"role": "assistant", "content": None, "tool_calls": []}
     body = Body({"messages": [call, {"role": "user", "content": parts}]})
-    found = read_messages(body)
+    found = parse_messages(body)
     assert (found.question, found.history) == ("a\nb", ())
 
 
@@ -78,7 +79,7 @@ def test_parts_are_joined_and_what_has_no_text_is_skipped() -> None:
 def test_a_shortened_text_is_a_beginning_within_its_limits(
     text: str, most: int | None, stop: list[str]
 ) -> None:
-    kept, cut = shortened(text, Sampling(max_tokens=most, stop=tuple(stop)))
+    kept, cut = truncate(text, Sampling(max_tokens=most, stop=tuple(stop)))
     assert text.startswith(kept)
     assert not any(one in kept for one in stop)
     if most is not None and cut:
@@ -105,7 +106,7 @@ def test_only_documents_with_an_address_are_cited() -> None:
     citations = [
         Citation(p.number, text.index("["), p, True) for p in passages
     ]  # fmt: skip
-    (one,) = cited(text, citations, found)
+    (one,) = url_citations(text, citations, found)
     place = {"url": "https://a", "title": "https://a", "start_index": 4, "end_index": 10}
     assert one == {"type": "url_citation", "url_citation": place}
-    assert cited("cut [1", citations[:1], found) == []
+    assert url_citations("cut [1", citations[:1], found) == []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from secondpass import InputError, MissingExtraError
-from secondpass.server.telemetry.tracing import traces_wanted
+from secondpass.server.telemetry.tracing_settings import make_traces
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
@@ -33,7 +33,7 @@ OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
 def test_who_says_whether_there_are_traces(
     asked: bool | None, variables: dict[str, str], wanted: bool
 ) -> None:
-    found = traces_wanted(asked, variables)
+    found = make_traces(asked, variables)
     assert (found is not None) == wanted
     if found is not None:
         found.close()
@@ -45,7 +45,7 @@ def test_who_says_whether_there_are_traces(
 )
 def test_what_cannot_be_sent_is_refused(variables: dict[str, str]) -> None:
     with pytest.raises(InputError, match="OTEL"):
-        traces_wanted(None, variables)
+        make_traces(None, variables)
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def test_a_missing_extra_is_a_clear_error_and_nothing_is_loaded_without_need(
     without: Callable[[str], str],
 ) -> None:
     told = without(
-        "from secondpass.server.telemetry.tracing import traces_wanted\n"
+        "from secondpass.server.telemetry.tracing_settings import make_traces\n"
         "from secondpass import MissingExtraError\n"
-        "assert traces_wanted(None, {}) is None\n"
+        "assert make_traces(None, {}) is None\n"
         "assert not any(name == 'opentelemetry' for name in sys.modules)\n"
-        "try: traces_wanted(True)\n"
+        "try: make_traces(True)\n"
         "except MissingExtraError as error: print(error)"
     )
     assert "otel" in told
