@@ -80,7 +80,7 @@ def all_types(client: Any) -> None:
             nested_properties=[Property(name="deep", data_type=DataType.NUMBER)],
         ),
     ]
-    kept = client.catalog.create(
+    kept = client.collections.create(
         "Kept",
         properties=[
             *(Property(name=name, data_type=kind) for name, kind in kinds.items()),
@@ -150,7 +150,7 @@ def all_types(client: Any) -> None:
 
 
 def searches(client: Any) -> None:
-    docs = client.catalog.create(
+    docs = client.collections.create(
         "Doc",
         properties=[
             Property(name="name", data_type=DataType.TEXT),
@@ -257,7 +257,7 @@ def searches(client: Any) -> None:
 
 def refusals(client: Any) -> None:
     """What is not supported, or wrong, is an error that says so: nothing is left out."""
-    docs = client.catalog.get("Doc")
+    docs = client.collections.get("Doc")
     by, query = Filter.by_property, docs.query
     grouped = GroupBy(prop="name", objects_per_group=1, number_of_groups=1)
     near = by("place").within_geo_range(GeoCoordinate(latitude=1, longitude=1), 5)
@@ -290,7 +290,7 @@ def refusals(client: Any) -> None:
         ("another type: 0.5", {"filters": by("n").equal(0.5)}),
     ):
         assert said in refused(WeaviateQueryError, fetch, **options)
-    missing = client.catalog.get("Missing").query.fetch_objects
+    missing = client.collections.get("Missing").query.fetch_objects
     assert "not found" in refused(WeaviateQueryError, missing)
     assert "multi-tenancy" in refused(
         WeaviateQueryError, docs.with_tenant("t").query.fetch_objects
@@ -321,14 +321,14 @@ def refusals(client: Any) -> None:
     assert "single_target_ref_props is not supported" in done.errors[4].message
     assert len(docs) == 4
     # Of a collection that nobody made.
-    made = client.catalog.get("Made")
+    made = client.collections.get("Made")
     assert not made.data.insert_many([{"word": "a", "size": 1.5}]).has_errors
     assert made.query.fetch_objects().objects[0].properties == {"word": "a", "size": 1.5}
 
 
 async def asynchronously() -> None:
     async with weaviate.use_async_with_local(**connection(KEY)) as client:
-        docs = client.catalog.get("Doc")
+        docs = client.collections.get("Doc")
         many = [docs.query.hybrid(QUESTION, rerank=Rerank(prop="text")) for _ in range(20)]
         for found in await asyncio.gather(*many):
             assert names(found)[0] == "paris"
@@ -341,7 +341,7 @@ with weaviate.connect_to_local(**connection(KEY)) as client:
 asyncio.run(asynchronously())
 
 with weaviate.connect_to_local(**connection(READER)) as client:
-    docs = client.catalog.get("Doc")
+    docs = client.collections.get("Doc")
     assert docs.query.bm25("capital").objects
     for do, given in (
         (docs.data.insert_many, [{"name": "x"}]),
