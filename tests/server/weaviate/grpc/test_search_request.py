@@ -34,8 +34,8 @@ from secondpass.server.weaviate.grpc.search_request import (
     where_of,
 )
 from secondpass.server.weaviate.grpc.service import MOST_PARTS, refuse_unsupported
-from tests.server.weaviate.plain_where import KINDS
-from tests.server.weaviate.test_where import DEFINITION, filters
+from tests.server.weaviate.filter_oracle import KINDS
+from tests.server.weaviate.test_filters import DEFINITION, filters
 
 _NAMES = {
     "NotEqual": "NOT_EQUAL",

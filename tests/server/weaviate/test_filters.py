@@ -21,7 +21,7 @@ from secondpass.server.weaviate.class_definition import (
 from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
 from secondpass.server.weaviate.objects import StoredObject
 from secondpass.server.weaviate.properties import checked_values
-from tests.server.weaviate.plain_where import KINDS, TOKENIZATION, matches
+from tests.server.weaviate.filter_oracle import KINDS, TOKENIZATION, matches
 
 DAYS = ["0001-01-01T00:00:00Z", "2024-12-31T23:59:59.5+02:00", "9999-12-31T23:59:59Z"]
 CODES = [str(uuid.UUID(int=n)) for n in (1, 2**127)]
