@@ -30,24 +30,7 @@ from secondpass.server.cloudflare import AISearch, responses
 from secondpass.server.health import HealthRoutes
 from secondpass.server.mcp.routes import McpHttpRoutes
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects import (
-    cohere,
-    infinity,
-    jina,
-    mixedbread,
-    tei,
-    vllm,
-    voyage,
-    weaviate_container,
-)
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.routes import (
-    Choose,
-    endpoint,
-    on_rerank,
-    on_v1_rerank,
-    score_endpoint,
-)
+from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
@@ -137,32 +120,7 @@ def _over_grpc(handler: RequestHandler, classes: Classes) -> GrpcBridge:
 
 
 def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
-    posted: dict[str, Dialect | Choose] = {
-        "/v1/rerank": on_v1_rerank,
-        "/v1/v1/rerank": on_v1_rerank,
-        "/v2/rerank": cohere.V2,
-        "/v1/v2/rerank": cohere.V2,
-        "/v1/reranking": mixedbread.MIXEDBREAD,
-        "/rerank": on_rerank,
-        "/cohere/v1/rerank": cohere.V1,
-        "/cohere/v2/rerank": cohere.V2,
-        "/jina/v1/rerank": jina.JINA,
-        "/voyage/v1/rerank": voyage.VOYAGE,
-        "/mixedbread/v1/reranking": mixedbread.MIXEDBREAD,
-        "/tei/rerank": tei.TEI,
-        "/infinity/rerank": infinity.INFINITY,
-        "/vllm/rerank": vllm.VLLM,
-        "/vllm/v1/rerank": vllm.VLLM,
-        "/vllm/v2/rerank": vllm.VLLM,
-        "/weaviate-reranker/rerank": weaviate_container.WEAVIATE,
-    }
-    routes = [
-        Route(path, endpoint(handler, choice), methods=["POST"])
-        for path, choice in posted.items()
-    ]
-    for prefix in ("", "/vllm"):
-        for path in ("/score", "/v1/score"):
-            routes.append(Route(prefix + path, score_endpoint(handler), methods=["POST"]))
+    routes: list[Route] = rerank_routes(handler)
     for prefix in ("", "/tei"):
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):

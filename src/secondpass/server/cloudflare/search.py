@@ -17,7 +17,7 @@ from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.retrieval import RetrievedChunk, fused, retrieve
 from secondpass.server.cloudflare.search_plan import Plan, Target, boosted
 from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.result_fields import relevance_score
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
     OverloadedError,
@@ -94,10 +94,8 @@ def reranked(
         if not plan.partial:
             raise
         return list(found)
-    share = RerankReply(RerankRequest(query, (), ()), response, "").score
-    ordered = [
-        replace(found[r.index], score=share(r), reranked=share(r)) for r in response.results
-    ]
+    scores = [(r.index, relevance_score(r)) for r in response.results]
+    ordered = [replace(found[i], score=score, reranked=score) for i, score in scores]
     return [f for f in ordered if f.score >= plan.least]
 
 
