@@ -234,7 +234,7 @@ def test_small_files_are_merged(
         merged.append(1)
         optimize(store, **more)
 
-    monkeypatch.setattr("secondpass.server.weaviate.writes._WRITES", 5)
+    monkeypatch.setattr("secondpass.server.weaviate.writes._COMPACT_WRITES", 5)
     monkeypatch.setattr(LanceStore, "optimize", counted)
     name = database.make()
     for _ in range(min(batches, 12)):

@@ -271,8 +271,12 @@ def refusals(client: Any) -> None:
         ("3 is not 384", query.near_vector, {"near_vector": [1, 2, 3]}),
         ("no such prop", query.bm25, {"query": "x", "query_properties": ["absent"]}),
         ("must have query", query.bm25, {"query": ""}),
-        ("only an Or", query.bm25, {"query": "x", "operator": BM25Operator.and_()}),
-        ("only an Or", query.hybrid, {"query": "x", "bm25_operator": BM25Operator.or_(2)}),
+        ("only the operator Or", query.bm25, {"query": "x", "operator": BM25Operator.and_()}),
+        (
+            "only the operator Or",
+            query.hybrid,
+            {"query": "x", "bm25_operator": BM25Operator.or_(2)},
+        ),
         ("no such prop", query.bm25, {"query": "x", "rerank": Rerank(prop="absent")}),
     ):
         assert said in refused(WeaviateQueryError, do, **options)
