@@ -148,6 +148,18 @@ def test_calls_are_counted_as_requests_are(served: Running, call: Calls) -> None
     assert 'dialect="weaviate-grpc"' in counts
 
 
+def test_stored_objects_are_not_counted_as_reranked(served: Running, call: Calls) -> None:
+    def documents() -> str:
+        lines = httpx2.get(f"{served.url}/metrics").text.splitlines()
+        return next(line for line in lines if line.startswith("secondpass_documents_total"))
+
+    before = documents()
+    assert not call("BatchObjects", stored("Uncounted")).errors
+    body = {"objects": [{"class": "Uncounted", "properties": {"text": "sea"}}]}
+    httpx2.post(f"{served.url}/v1/batch/objects", json=body).raise_for_status()
+    assert documents() == before
+
+
 def test_health(served: Running, call: Calls) -> None:
     assert call(HEALTH) == b"\x08\x01"
     served.state.ready = False
