@@ -1,15 +1,19 @@
-"""Batches: each object with its own result; removing by a filter."""
+"""Writes: batches with a result for each object, deletion by a filter, auto-schema."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
+import pytest
+
+from secondpass.server.http_errors import HttpError
+from secondpass.server.weaviate.writes import extend_declarations
 from tests.server.weaviate.conftest import Database, text_property
 
 
 def test_each_object_has_its_own_result(database: Database) -> None:
-    name = database.make(properties=[text_property("t")])
+    name = database.create_class(properties=[text_property("t")])
     twice = str(uuid.uuid4())
     objects: list[Any] = [
         {"class": name, "properties": {"t": "river"}, "vector": [1, 0]},
@@ -41,7 +45,7 @@ def test_each_object_has_its_own_result(database: Database) -> None:
 
 
 def test_a_batch_may_be_sent_again(database: Database) -> None:
-    name = database.make(properties=[text_property("t")])
+    name = database.create_class(properties=[text_property("t")])
     one = {"id": str(uuid.uuid4()), "properties": {"t": "river"}}
     database.store(name, one)
     before = database.send("GET", f"/objects/{name}/{one['id']}")
@@ -53,7 +57,7 @@ def test_a_batch_may_be_sent_again(database: Database) -> None:
 
 
 def test_whole_numbers_do_not_decide_for_others(database: Database) -> None:
-    name = database.make(properties=[{"name": "price", "dataType": ["number"]}])
+    name = database.create_class(properties=[{"name": "price", "dataType": ["number"]}])
     database.store(name, {"properties": {"price": 3}})
     where = '(where: {path: ["price"], operator: GreaterThan, valueNumber: 2.5})'
     assert database.get(f"{name}{where}{{price}}") == [{"price": 3}]
@@ -116,7 +120,7 @@ def removed(database: Database, name: str, where: Any, status: int = 200, **more
 
 
 def test_removing_by_a_filter(database: Database) -> None:
-    name = database.make(properties=[{"name": "n", "dataType": ["int"]}])
+    name = database.create_class(properties=[{"name": "n", "dataType": ["int"]}])
     ids = database.store(name, *[{"properties": {"n": n}} for n in range(6)])
     where = {"path": ["n"], "operator": "GreaterThan", "valueInt": 2}
     answer = removed(database, name, where, output="verbose", dryRun=True)
@@ -137,6 +141,39 @@ def test_removing_by_a_filter(database: Database) -> None:
     removed(database, "Missing", where, 404)
     removed(database, name, where, 422, output="all")
     removed(database, name, where, 400, dryRun="yes")
-    database.refused("DELETE", "/batch/objects", {"match": 5})
-    database.refused("POST", "/batch/objects", {"objects": []})
+    database.error("DELETE", "/batch/objects", {"match": 5})
+    database.error("POST", "/batch/objects", {"objects": []})
     assert len(database.get(f"{name}{{n}}")) == 1
+
+
+def kinds(values: dict[str, Any], *known: Any) -> dict[str, str]:
+    return {one["name"]: one["dataType"][0] for one in extend_declarations(known, values)}
+
+
+def test_declarations_grow_with_what_objects_bring() -> None:
+    first = extend_declarations(
+        [], {"Inner": {"a": 1}, "list": [{"x": "y"}, {"z": True}], "no": None}
+    )
+    assert [one["name"] for one in first] == ["inner", "list"]
+    assert [one["name"] for one in first[1]["nestedProperties"]] == ["x", "z"]
+    second = extend_declarations(first, {"inner": {"b": {"c": "d"}}, "list": [{"w": 1}, 5]})
+    assert len(second) == 2
+    assert [one["name"] for one in second[0]["nestedProperties"]] == ["a", "b"]
+    assert [one["name"] for one in second[1]["nestedProperties"]] == ["x", "z", "w"]
+    assert len(first[0]["nestedProperties"]) == 1
+    assert kinds({"a": "text", "b": [1, 2.5], "c": [True]}) == {
+        "a": "text",
+        "b": "number[]",
+        "c": "boolean[]",
+    }
+    # Thirty-two digits are a hash rather than an id.
+    assert kinds({"a": "0" * 32}) == {"a": "text"}
+    assert kinds({"FOO": 1}, {"name": "fOO", "dataType": ["int"]}) == {"fOO": "int"}
+
+
+@pytest.mark.parametrize(
+    "values", [{"a": [1, "x"]}, {"a": [None]}, {"a": [[1]]}, {"a": {}}, {"a": [{}]}, {"a b": 1}]
+)
+def test_what_no_declaration_can_be_made_of(values: dict[str, Any]) -> None:
+    with pytest.raises(HttpError):
+        extend_declarations([], values)
