@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from secondpass.errors import InputError, ReadError
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
-from secondpass.retrieve.lance.open import open_index
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
-from tests.retrieve.test_readers import write
+from tests.retrieve.loaders.test_files import write
 
 
 class Setting:
@@ -235,7 +235,7 @@ INGEST = """
 import sys
 from pathlib import Path
 from secondpass.retrieve.ingest import ingest
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from tests.retrieve.hashed_embedder import HashedEmbedder
 embedder = HashedEmbedder()
 store = open_index(sys.argv[1], embedder, chunk_tokens=20, overlap=5)

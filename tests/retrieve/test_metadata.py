@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from secondpass.errors import InputError
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import column_value, kind_of, plan
+from secondpass.retrieve.backends.lance.schema import column_value, kind_of, plan
 from secondpass.retrieve.metadata import decode, encode
 from secondpass.retrieve.store_protocol import Passage
 

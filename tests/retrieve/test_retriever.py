@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from secondpass.errors import FilterError, InputError
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.fusion import METHODS, fuse
 from secondpass.retrieve.ingest import add_documents
-from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.retriever import Retriever
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
@@ -151,7 +151,7 @@ def test_many_threads_get_the_same_answer(retriever):
 
 
 def test_the_vector_index_is_made_and_finds_what_came_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("secondpass.retrieve.lance.store.VECTOR_INDEX_FROM", 300)
+    monkeypatch.setattr("secondpass.retrieve.backends.lance.store.VECTOR_INDEX_FROM", 300)
     embedder = HashedEmbedder(32)
     store = open_index(tmp_path, embedder)
     documents = [Document(f"w{i} v{i % 7}", id=f"d{i}") for i in range(400)]

@@ -73,7 +73,7 @@ def _from_log(log: Path, count: int, seed: int) -> list[dict[str, Any]]:
 
 def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
     from secondpass.evaluate.query_sampling import WEAK, sample_documents
-    from secondpass.retrieve.lance.open import open_index
+    from secondpass.retrieve.backends.lance.open import open_index
 
     assert folder is not None
     store = open_index(folder, create=False)

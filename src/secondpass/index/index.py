@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from secondpass.answer import Answer
     from secondpass.answer.answer import AnswerOptions
     from secondpass.rerank.calibration import Calibration
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import TextEncoder
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
@@ -108,8 +108,8 @@ class Index:
         else or an index made by another embedder, `MissingExtraError` without the extra
         `index`.
         """
+        from secondpass.retrieve.backends.lance.open import open_index
         from secondpass.retrieve.embedder import Embedder
-        from secondpass.retrieve.lance.open import open_index
 
         embedder = Embedder() if embedder is None else embedder
         store = open_index(

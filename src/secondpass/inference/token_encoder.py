@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from secondpass.errors import ModelDamagedError
-from secondpass.inference.encoder import Progress, each_batch
+from secondpass.inference.batches import Progress, each_batch
 from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.encoder import run_batched
+from secondpass.inference.batches import run_batched
 from secondpass.inference.model_folder import (
     DEFAULT_LENGTH,
     ModelFolder,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.inference.encoder import each_batch
+from secondpass.inference.batches import each_batch
 from secondpass.inference.model_folder import ModelFolder, longest_input
 from secondpass.inference.runtimes import Float32, load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance import schema as r
-from secondpass.retrieve.lance import table as t
-from secondpass.retrieve.lance.table import NO_LANGUAGE
+from secondpass.retrieve.backends.lance import schema as r
+from secondpass.retrieve.backends.lance import table as t
+from secondpass.retrieve.backends.lance.table import NO_LANGUAGE
 from secondpass.retrieve.store_protocol import FirstStage
 
 # What the engine's tokeniser for languages with a stemmer takes for one word.

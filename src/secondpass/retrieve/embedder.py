@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secondpass.errors import ModelError
-from secondpass.inference.encoder import Progress
+from secondpass.inference.batches import Progress
 from secondpass.inference.model_folder import open_folder
 from secondpass.inference.runtimes import Float32
 from secondpass.inference.token_encoder import open_encoder

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.store import LanceStore
+from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.server.cloudflare.filters import (
     Field,

@@ -14,8 +14,8 @@ import pytest
 
 from secondpass.retrieve.loaders.sandbox import SECONDS
 from secondpass.server.settings import ServerSettings
-from tests.retrieve.pdfs import endless
-from tests.retrieve.test_readers import docx
+from tests.retrieve.loaders.pdfs import endless
+from tests.retrieve.loaders.test_files import docx
 from tests.server.cloudflare.conftest import (
     ACCOUNT,
     BREAD,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.store import LanceStore
+from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,

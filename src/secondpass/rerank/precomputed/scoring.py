@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import ModelError
-from secondpass.inference.encoder import PADDING_STEP, plan_batches
+from secondpass.inference.batches import PADDING_STEP, plan_batches
 from secondpass.inference.runtimes import Runtime
 from secondpass.inference.token_encoder import Encoded
 from secondpass.rerank.precomputed.records import GROUP, Records

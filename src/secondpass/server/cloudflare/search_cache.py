@@ -16,7 +16,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from secondpass.retrieve.lance.table import ENGLISH
+from secondpass.retrieve.backends.lance.table import ENGLISH
 from secondpass.server.cloudflare.schemas import Likeness
 
 _WORD = re.compile(r"[^\W_]+")

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
 from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
@@ -28,8 +28,8 @@ from secondpass.server.weaviate.responses import absent, refused
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
     from secondpass.server.index_catalog import ServedIndex
     from secondpass.server.state import ServerState

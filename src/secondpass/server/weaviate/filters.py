@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import ID
+from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.metadata import quoted
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.names import object_id, property_name

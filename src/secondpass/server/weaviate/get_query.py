@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from secondpass.rerank.base import BaseReranker
-from secondpass.retrieve.lance.schema import ID
+from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.metadata import one_of
 from secondpass.server.request_context import RequestContext
 from secondpass.server.weaviate.classes import ClassIndex

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import Kind
+from secondpass.retrieve.backends.lance.schema import Kind
 from secondpass.server.weaviate.names import class_name, object_id, property_name
 from secondpass.server.weaviate.responses import refused
 

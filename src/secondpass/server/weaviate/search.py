@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.fusion import rrf, weighted
-from secondpass.retrieve.lance.schema import ID
 from secondpass.retrieve.metadata import quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import awaited
@@ -22,7 +22,7 @@ from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject, f
 from secondpass.server.weaviate.responses import refused
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
 
 

@@ -14,7 +14,7 @@ import pytest
 from secondpass.errors import MissingExtraError, ReadError
 from secondpass.retrieve.loaders import READERS, find_files, read_file
 from secondpass.types import Document
-from tests.retrieve.pdfs import WORDS, pdf
+from tests.retrieve.loaders.pdfs import WORDS, pdf
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import IndexStoreError, InputError, SecondpassError
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance import schema as r
-from secondpass.retrieve.lance import table as t
+from secondpass.retrieve.backends.lance import schema as r
+from secondpass.retrieve.backends.lance import table as t
 from secondpass.retrieve.metadata import bad_filter, check_shape, in_parts, one_of, quoted
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.retrieve.store_protocol import Hit, Stored, Version

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError, InputError
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
@@ -98,7 +98,7 @@ def test_the_making_was_stopped_before_the_text_index(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("secondpass.retrieve.lance.table.index_text", stop)
+        patch.setattr("secondpass.retrieve.backends.lance.table.index_text", stop)
         with pytest.raises(KeyboardInterrupt):
             open_index(tmp_path)
     with pytest.raises(IndexStoreError, match="never finished"):

@@ -17,7 +17,7 @@ import pytest
 
 from secondpass.errors import FilterError, IndexStoreError, InputError
 from secondpass.retrieve.store_protocol import FirstStage, Passage, searchable
-from tests.contract.first_stages import FIRST_STAGES, Open
+from tests.contract.document_stores import FIRST_STAGES, Open
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 EMBEDDER = HashedEmbedder()
@@ -429,8 +429,8 @@ def test_readers_and_a_writer_at_once(store: FirstStage) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tests.contract.first_stages import FIRST_STAGES
-from tests.contract.test_first_stage import chunks
+from tests.contract.document_stores import FIRST_STAGES
+from tests.contract.test_document_store import chunks
 store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
 for i in range(10_000):
     store.upsert([p for j in range(5) for p in chunks(f"d{i}.{j}", "zebra one", "zebra two")])
@@ -462,8 +462,8 @@ def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
 SHARING = """
 import sys
 from pathlib import Path
-from tests.contract.first_stages import FIRST_STAGES
-from tests.contract.test_first_stage import passage
+from tests.contract.document_stores import FIRST_STAGES
+from tests.contract.test_document_store import passage
 store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
 me = sys.argv[3]
 for i in range(12):

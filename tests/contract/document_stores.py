@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import FirstStage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 

@@ -17,7 +17,7 @@ import pytest
 
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, ConversionSandbox, until
-from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
+from tests.retrieve.loaders.pdfs import WORDS, endless, pdf, swelling
 
 pytest.importorskip("markitdown")
 pytest.importorskip("pdfminer")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError, nearest
-from secondpass.retrieve.lance import schema as r
-from secondpass.retrieve.lance.schema import Plan
+from secondpass.retrieve.backends.lance import schema as r
+from secondpass.retrieve.backends.lance.schema import Plan
 
 ENGLISH: tuple[str, ...] = (
     *("a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into"),

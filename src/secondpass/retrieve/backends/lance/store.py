@@ -13,10 +13,10 @@ from typing import Any
 
 from secondpass.errors import IndexStoreError, InputError, nearest
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance import schema as r
-from secondpass.retrieve.lance import table as t
-from secondpass.retrieve.lance.read import FIRST, TABLE, LanceReader
-from secondpass.retrieve.lance.schema import plan
+from secondpass.retrieve.backends.lance import schema as r
+from secondpass.retrieve.backends.lance import table as t
+from secondpass.retrieve.backends.lance.read import FIRST, TABLE, LanceReader
+from secondpass.retrieve.backends.lance.schema import plan
 from secondpass.retrieve.metadata import in_parts, one_of
 from secondpass.retrieve.settings import IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import Passage

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secondpass.errors import FilterError, InputError
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -96,7 +96,7 @@ def test_vectors_of_the_caller_may_begin_late_and_be_missing(tmp_path):
 
 
 def test_an_interrupted_start_of_vectors_is_taken_up_again(tmp_path):
-    from secondpass.retrieve.lance import table
+    from secondpass.retrieve.backends.lance import table
 
     store = open_index(tmp_path, chunk_tokens=None)
     store.upsert([passage("none", "zebra")])

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.retrieve.backends.lance.store import LOCK, LanceStore
+from secondpass.retrieve.backends.lance.table import language_name, load
 from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
-from secondpass.retrieve.lance.store import LOCK, LanceStore
-from secondpass.retrieve.lance.table import language_name, load
 from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import exclusive
