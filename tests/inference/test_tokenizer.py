@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as TokenizersTokenizer
 
 from secondpass.errors import ModelDamagedError
-from secondpass.inference.tokenizer import Tokenizer, clean
+from secondpass.inference.tokenizer import Tokenizer
 from secondpass.models import bundled_path
 from tests.tiny_models import SHAPES, tiny_tokenizer
 
@@ -65,20 +65,3 @@ def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
     file.write_text("{}")
     with pytest.raises(ModelDamagedError, match=r"tokenizer\.json"):
         Tokenizer(file)
-
-
-@given(st.text(st.characters(exclude_categories=[])))
-def test_cleaned_text_can_be_encoded_and_is_stable(text: str) -> None:
-    cleaned = clean(text)
-    cleaned.encode()
-    assert clean(cleaned) == cleaned
-
-
-@given(st.text())
-def test_text_without_surrogates_is_unchanged(text: str) -> None:
-    assert clean(text) == text
-
-
-def test_halves_that_belong_together_are_joined() -> None:
-    assert clean("\ud83d\ude80") == "🚀"
-    assert clean("a\ud83db") == "a\ufffdb"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance.schema import column_value, kind_of, plan
 from secondpass.retrieve.metadata import decode, encode
 from secondpass.retrieve.store_protocol import Passage

@@ -1,7 +1,4 @@
-"""Text to token ids, without ever reconfiguring a tokenizer that threads share.
-
-Text that every tokenizer and store accepts.
-"""
+"""Tokenizer: text to token ids, without ever reconfiguring what threads share."""
 
 from __future__ import annotations
 
@@ -16,20 +13,7 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as TokenizersTokenizer
 
 from secondpass.errors import ModelDamagedError
-
-
-def clean(text: str) -> str:
-    """Return `text` with lone surrogates replaced by U+FFFD and pairs joined.
-
-    Python strings may hold halves of UTF-16 pairs (from JSON escapes or broken file
-    names) that cannot be encoded; everything else is returned unchanged.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
+from secondpass.inference.unicode import clean as clean
 
 # English WordPiece has about 4.5 characters a token; a longer text is read in slices of
 # this many characters for each token wanted, so that 10 MB of text costs no more than

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema as r
 from secondpass.retrieve.backends.lance import table as t
 from secondpass.retrieve.backends.lance.table import NO_LANGUAGE

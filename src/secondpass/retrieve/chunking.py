@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.types import Document
 

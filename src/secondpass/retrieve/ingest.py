@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Literal
 
 from secondpass.errors import InputError, MissingExtraError, ReadError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.chunking import (
     TokenCounter,
     approximate_tokens,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import IndexStoreError, InputError, SecondpassError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema as r
 from secondpass.retrieve.backends.lance import table as t
 from secondpass.retrieve.metadata import bad_filter, check_shape, in_parts, one_of, quoted

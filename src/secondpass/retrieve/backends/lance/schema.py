@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.metadata import decode, encode, plain
 from secondpass.retrieve.store_protocol import Passage, searchable
 from secondpass.types import Document

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError, InputError, nearest
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema as r
 from secondpass.retrieve.backends.lance import table as t
 from secondpass.retrieve.backends.lance.read import FIRST, TABLE, LanceReader
