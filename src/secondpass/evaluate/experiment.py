@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secondpass.composition import CHEAP
 from secondpass.errors import InputError
 from secondpass.evaluate.cascade_simulation import (
     CascadeSimulation,
@@ -23,7 +24,6 @@ from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.first_stage import FirstStageRuns, check_mode, find
 from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.variant_builders import needed
-from secondpass.index.composition import CHEAP
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.policies.cascade import Cascade, Margin, known_margin

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
+from secondpass.options import MODES
 from secondpass.retrieve.fusion import fuse
-from secondpass.retrieve.retriever import MODES, Retriever
+from secondpass.retrieve.retriever import Retriever
 from secondpass.types import Candidate, Document
 
 

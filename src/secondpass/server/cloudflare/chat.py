@@ -15,7 +15,7 @@ from typing import Any
 from secondpass.answer.answer import stream_answer
 from secondpass.answer.prompt import assemble
 from secondpass.answer.query_rewriting import ANSWER
-from secondpass.index.composition import unranked
+from secondpass.index.index import skipped_response
 from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.search_request import (
@@ -61,7 +61,7 @@ class _Chosen:
 
     def _search(self, query: str, *, top_k: int) -> RerankResponse:
         candidates = [Candidate(d, score=0.0, rank=n) for n, d in enumerate(self._documents, 1)]
-        return unranked(query, candidates[:top_k], ScoreKind.RANK, True)
+        return skipped_response(query, candidates[:top_k], ScoreKind.RANK)
 
 
 def write(hub: AppContext, request: SearchCall, found: SearchOutcome) -> Written:

@@ -28,7 +28,7 @@ from secondpass.rerank.base import Scored
 from secondpass.rerank.precomputed.segments import Cutter
 from tests.tiny_models import tiny_reader
 
-SAMPLE = Path(__file__).parents[1] / "examples" / "wikipedia"
+SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 QUERY = "When did the oil crisis begin?"
 
 
@@ -320,7 +320,7 @@ def test_optimize_drops_what_was_kept_of_documents_that_are_gone(
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         index.add([*SEAS, long])
         index.search("a river", top_k=None)
-        (kept,) = index._keeper._stores.values()
+        (kept,) = index._states._stores.values()
         windows = kept.count() - len(SEAS)
         assert windows > 1
         index.search("sea", fields=["text"], max_length=20)
@@ -370,7 +370,7 @@ def test_other_rerankers_and_embedders_keep_nothing(
     with Index.open(tmp_path / "a", embedder=embedder, reranker=Untouchable()) as index:
         index.add(SEAS)
         index.optimize()
-        assert index._second._rerankers.keys() == {"bundled"}
+        assert not index._rerankers._composer._models
         # A reader given to one search finds the same encoder, and so a place to keep.
         index.search(STORM, rerank=Reranker(reader_folder))
         assert len(state_files(tmp_path / "a")) == 1
@@ -378,3 +378,41 @@ def test_other_rerankers_and_embedders_keep_nothing(
         index.add(SEAS)
         assert index.search(STORM, top_k=None).usage.tokens > 40
         assert state_files(tmp_path / "b") == []
+
+
+def test_a_string_names_a_model_also_where_the_index_has_its_own(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add(SEAS)
+        assert index.search(STORM).model == str(reader_folder)
+        assert index.search(STORM, rerank="bundled-tiny").model == "bundled-tiny"
+        assert index.search(STORM, rerank="bundled").model == "bundled"
+        assert index.reranker("bundled").model == "bundled"
+        assert index.reranker().model == str(reader_folder)
+
+
+def test_policies_of_a_search_are_options(index: Index, tmp_path: Path) -> None:
+    file = tmp_path / "scores.sqlite"
+    first = index.search(QUERY, candidates=30, budget_ms=600_000, cache=file, cascade=True)
+    again = index.search(QUERY, candidates=30, budget_ms=600_000, cache=file, cascade=True)
+    assert file.is_file()
+    assert again.results == first.results
+    assert (first.usage.pairs > 0, again.usage.pairs) == (True, 0)
+    plain = index.search(QUERY, candidates=30, cascade=True)
+    assert [r.id for r in plain.results] == [r.id for r in first.results]
+    small = index.search(QUERY, candidates=30, budget_ms=1e-6)
+    assert small.status is Status.PARTIALLY_RERANKED
+    early = index.search(QUERY, candidates=30, early_exit=True, blend=False, top_k=2)
+    whole = index.search(QUERY, candidates=30, blend=False, top_k=2)
+    assert [r.id for r in early.results] == [r.id for r in whole.results]
+    assert early.usage.scored < whole.usage.scored
+    with pytest.raises(InputError, match="loaded by name"):
+        index.search(QUERY, rerank=Reranker(), early_exit=True)
+
+
+def test_an_unknown_option_is_named_with_the_nearest(index: Index) -> None:
+    with pytest.raises(InputError, match="Did you mean 'budget_ms'"):
+        index.search(QUERY, budget=80)  # type: ignore[call-arg]
+    with pytest.raises(InputError, match="budget_ms is for the second pass"):
+        index.search(QUERY, rerank=False, budget_ms=80)

@@ -47,8 +47,8 @@ def test_what_is_read_is_what_was_written(
     [
         ('[search]\nmod = "bm25"', "no setting 'mod'.*Did you mean 'mode'"),
         ('[search]\nmode = "bm52"', "mode cannot be 'bm52'.*'bm25'"),
-        ("[search]\ncandidates = 0", "whole number above 0"),
-        ("[search]\ncandidates = true", "whole number above 0"),
+        ("[search]\ncandidates = 0", "whole number from 1 up"),
+        ("[search]\ncandidates = true", "whole number from 1 up"),
         ("[search]\nweights = [0, 0]", "not both 0"),
         ("[search]\nweights = [1]", "two numbers"),
         ("[search]\nblend = { rerank = 1, cosine = 1 }", "no score 'cosine' to blend"),
@@ -57,7 +57,7 @@ def test_what_is_read_is_what_was_written(
         ("[search]\nmin_score = nan", "finite"),
         ("[serch]\ncandidates = 5", r"no table \[serch\].*'search'"),
         ("search = 1", r"no table \[search\]"),
-        ("[search", "no TOML"),
+        ("[search", "not valid TOML"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, lines: str, message: str) -> None:
