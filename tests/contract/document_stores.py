@@ -1,4 +1,4 @@
-"""The first stages that must keep the contract, each with a function that opens it."""
+"""The document stores that must keep the contract, each with a function that opens it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secondpass.retrieve.backends.lance.open import open_index
-from secondpass.retrieve.store_protocol import FirstStage
+from secondpass.retrieve.store_protocol import DocumentStore
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
-Open = Callable[[Path], FirstStage]
+Open = Callable[[Path], DocumentStore]
 
 
-def open_lance(folder: Path) -> FirstStage:
+def open_lance(folder: Path) -> DocumentStore:
     return open_index(folder, HashedEmbedder())
 
 
-FIRST_STAGES: dict[str, Open] = {"lance": open_lance}
+DOCUMENT_STORES: dict[str, Open] = {"lance": open_lance}

@@ -74,7 +74,7 @@ def index(
             progress=show,
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
-    passages = store.count()
+    passages = store.count_passages()
     if as_json:
         errors = [str(e) for e in report.errors]
         print_json({**asdict(report), "errors": errors, "index": str(index), "total": passages})

@@ -78,7 +78,7 @@ def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
     assert folder is not None
     store = open_index(folder, create=False)
     try:
-        documents = [document for batch in store.each_document() for document in batch]
+        documents = [document for batch in store.iter_documents() for document in batch]
     finally:
         store.close()
     typer.echo(WEAK, err=True)

@@ -162,8 +162,6 @@ def collect(
     behind it. Raises InputError for fewer than 10 queries (fitting and judging need some
     each), no depth, ids of which none is in the index, or a cascade that cannot be.
     """
-    from secondpass.retrieve.retriever import Retriever
-
     depths = check_depths(depths)
     check_enough(collection)
     if not models:
@@ -172,20 +170,16 @@ def collect(
         check_mode(mode)
         check_method(fusion)
     judged = list({d for grades in collection.qrels.values() for d in grades})
-    collection = collection.checked(index.store.stored(judged), "the index")
+    collection = collection.checked(index.stored_ids(judged), "the index")
     rerankers = {r.model: r for r in (index.reranker(model) for model in models)}
     cheap = index.reranker(CHEAP) if cascade else None
     margins: Mapping[str, Margin] = {}
     if cheap is not None:
         margins, note = _margins(cheap, rerankers, depths[-1])
         collection = replace(collection, notes=(*collection.notes, *note))
-    retriever = Retriever(index.store, index.embedder)
-    try:
-        found = find(
-            retriever, collection.queries, depths[-1], progress=_stage(progress, "searching")
-        )
-    finally:
-        retriever.close()
+    found = find(
+        index.retriever, collection.queries, depths[-1], progress=_stage(progress, "searching")
+    )
     wanted = needed(
         collection.queries,
         found.halves,
@@ -206,7 +200,7 @@ def collect(
         for name, margin in margins.items():
             sieves[name] = CascadeSimulation(CHEAP, first.scores, margin)
             timed[sieves[name].before(name)] = Cascade(cheap, rerankers[name], margin)
-    modes = ("hybrid", "bm25", "vector") if index.store.dimension else ("bm25",)
+    modes = index.retriever.modes
     latencies = measure_latency(
         index,
         list(collection.queries.values()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secondpass.errors import InputError, nearest
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import fuse
-from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.types import Candidate, Document
 
 
@@ -85,7 +85,7 @@ class FirstStageRuns:
 
 
 def find(
-    retriever: Retriever,
+    retriever: HybridRetriever,
     queries: Mapping[str, str],
     depth: int,
     *,
@@ -100,10 +100,10 @@ def find(
     for done, (query, text) in enumerate(queries.items(), 1):
         lists: list[list[Entry]] = []
         for mode in ("bm25", "vector"):
-            if mode == "vector" and not retriever.store.dimension:
+            if mode not in retriever.modes:
                 lists.append([])
                 continue
-            got = retriever.retrieve(text, mode=mode, candidates=depth).candidates
+            got = retriever.search(text, mode=mode, candidates=depth).candidates
             documents |= {str(c.document.id): c.document for c in got}
             lists.append([entry(c) for c in got])
         halves[query] = Halves(*lists)

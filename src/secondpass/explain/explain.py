@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from secondpass.errors import InputError
 from secondpass.explain.counterfactual import (
@@ -29,7 +27,7 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.retrieve.bm25 import fit_bm25, term_scores
+from secondpass.retrieve.bm25 import fit_bm25
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.types import Candidate, Document, ScoreKind
 
@@ -78,9 +76,9 @@ def explain(
         notes.append(f"{several} passages of {document!r} were considered; this one is best.")
     texts = [searchable(c.document.title, c.document.text) for c in listed]
     names = [_id(c) for c in listed]
-    terms = term_scores(index.store, query, names)
+    terms = index.term_scores(query, names)
     by_word = [terms[name] for name in names]
-    model = fit_bm25(index.store.settings.language, texts, by_word)
+    model = fit_bm25(index.language, texts, by_word)
     if model is None and candidate.bm25:
         notes.append("The BM25 of a changed text is not known here: changes leave it as it is.")
     scores = scorer(reranker, query, reading)
@@ -164,30 +162,14 @@ def _untold(reading: ScoringOptions) -> list[str]:
 
 def _fetched(index: Index, query: str, document: str) -> list[Candidate]:
     """Return the passages of a document that the first pass did not hand over."""
-    hits = index.store.passages(document)
-    if not hits:
+    candidates = index.score_passages_of(query, document)
+    if not candidates:
         raise InputError(
             f"There is no document {document!r}",
-            where=str(index.store.folder),
+            where=str(index.folder),
             fix="Give an id as a search prints it, such as the first in brackets.",
         )
-    names = [hit.id for hit in hits]
-    bm25 = {hit.id: hit.score for hit in index.store.bm25(query, len(names), ids=names)}
-    question = index.embedder.encode([query])[0].astype(np.float64)
-    return [
-        Candidate(
-            hit.document,
-            rank=1_000_000,
-            bm25=bm25.get(hit.id, 0.0),
-            vector=None if hit.embedding is None else _cosine(question, hit.embedding),
-        )
-        for hit in hits
-    ]
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float32]) -> float:
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return 0.0 if length == 0 else float(a @ b) / length
+    return [replace(candidate, rank=1_000_000) for candidate in candidates]
 
 
 def _is(document: Document, wanted: str) -> bool:

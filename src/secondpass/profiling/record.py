@@ -23,7 +23,7 @@ from secondpass.inference.model_folder import ModelFolder
 from secondpass.inference.native.model import CompiledModel
 from secondpass.inference.native.onnx_file import Table
 from secondpass.inference.native.runtime import NativeRuntime
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import Feeds, Float32
 from secondpass.profiling.ort_events import Operator, Run, read_runs
 
 EMBED, PROJECT, ATTEND = "EmbedLayerNormalization", "QueryKeyValue", "Attention"

@@ -62,7 +62,7 @@ def passing(store: LanceStore, found: Any, *, legacy: bool = False) -> list[str]
     """Return what passes, which SQL and Python must agree on."""
     conditions = (read_legacy_filter if legacy else read_filter)(found, FIELDS)
     condition = sql(conditions, store.fields)
-    by_sql = sorted(d.id or "" for some in store.each_document(filter=condition) for d in some)
+    by_sql = sorted(d.id or "" for some in store.iter_documents(filter=condition) for d in some)
     by_hand = [k for k, row in zip(NAMES, KEPT, strict=True) if holds(conditions, row)]
     assert by_sql == sorted(by_hand), condition
     return by_hand

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.retrieve.chunking import passages
+from secondpass.retrieve.chunking import split_document
 from secondpass.server.cloudflare.filters import fields_of
 from secondpass.server.cloudflare.public_access import Rates
 from secondpass.server.cloudflare.retrieval import RetrievedChunk, fused
@@ -192,6 +192,6 @@ def test_neighbours_joined_are_the_text(parts: list[str]) -> None:
     text = "\n\n".join(f"{n} {part}." for n, part in enumerate(parts)).strip()
     found = [
         Document(p.text, metadata={"start": p.start, "end": p.end, "chunk": p.chunk})
-        for p in passages(Document(text), "d", lambda t: len(t.split()), chunk_tokens=10)
+        for p in split_document(Document(text), "d", lambda t: len(t.split()), chunk_tokens=10)
     ]
     assert joined(found).split() == text[found[0].metadata["start"] :].split()

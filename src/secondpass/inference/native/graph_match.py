@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.inference.native.onnx_file import Graph, Node, Table
-from secondpass.inference.runtimes import Float32
+from secondpass.inference.types import Float32
 
 Int8 = NDArray[np.int8]
 

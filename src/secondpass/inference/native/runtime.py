@@ -24,7 +24,7 @@ from secondpass.inference.native.graph_match import (
 from secondpass.inference.native.library import Library, load_library
 from secondpass.inference.native.model import CompiledModel
 from secondpass.inference.native.onnx_file import Table, UnreadableGraph, read_graph
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import Feeds, Float32
 
 _BAD_INPUT = 2
 

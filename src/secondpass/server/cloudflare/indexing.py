@@ -164,10 +164,10 @@ def index_item(instance: Instance, item: Item) -> None:
 def chunks_of(instance: Instance, item: Item) -> list[Document]:
     """Return all chunks of a file that the index holds, in the order of its text."""
     index = instance.index()
-    if ITEM not in index.store.fields:
+    if ITEM not in index.fields:
         return []
     # The id is made here, of hexadecimal digits.
-    found = index.store.each_document(filter=f"{ITEM} = '{item.id}'")
+    found = index.iter_documents(filter=f"{ITEM} = '{item.id}'")
     return sorted((d for some in found for d in some), key=_place)
 
 

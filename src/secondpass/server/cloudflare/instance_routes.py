@@ -59,9 +59,12 @@ def stats(call: CloudflareCall) -> Any:
     counts = instance.items.counts()
     files, size, metadata, last = instance.items.totals()
     with instance.present():
-        store = instance.index().store
+        index = instance.index()
         engine = {
-            "vectorize": {"dimensions": store.dimension, "vectorsCount": store.count()},
+            "vectorize": {
+                "dimensions": index.dimension,
+                "vectorsCount": index.count_passages(),
+            },
             "r2": {
                 "objectCount": files,
                 "payloadSizeBytes": size,

@@ -7,22 +7,18 @@ One order of what was found by meaning and by words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from secondpass.errors import IndexStoreError, ModelError
-from secondpass.retrieve.fusion import rrf
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.fusion import max_share, rrf
+from secondpass.retrieve.hybrid import filter_hits, run_now
 from secondpass.server.cloudflare.filters import ITEM, sql
 from secondpass.server.cloudflare.items import Item
 from secondpass.server.cloudflare.schemas import FusionName
 from secondpass.server.cloudflare.search_plan import Target
 from secondpass.types import Document
-
-if TYPE_CHECKING:
-    from secondpass.index.index import Index
-    from secondpass.retrieve.store_protocol import Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,86 +75,40 @@ class RetrievedChunk:
 CANDIDATES = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Halves:
-    near: list[Hit]
-    worded: list[Hit]
-    embedding: Embedding | None
+_MODES = {"hybrid": "hybrid", "vector": "vector", "keyword": "bm25"}
 
 
 def retrieve(target: Target, query: str, *, partial: bool) -> list[RetrievedChunk]:
-    """Return up to 50 chunks of each half, in no order, without those of deleted files.
+    """Return up to 50 chunks of each half, unordered, without those of deleted files.
 
-    With `partial`, one half will do where the other fails.
+    With `partial`, the chunks of one half are returned if the other fails.
     """
     instance = target.instance
     with instance.present():
         index = instance.index()
-        halves = _halves(target, index, query, partial)
-        found: dict[str, RetrievedChunk] = {}
-        items = instance.items.by_ids(
-            list({str(h.document.metadata[ITEM]) for h in (*halves.near, *halves.worded)})
+        hits = index.retriever.search_hits(
+            query,
+            mode=_MODES[target.kind],
+            limit=CANDIDATES,
+            filter=sql(target.conditions, index.fields),
+            all_words=target.every,
+            tolerate=(ModelError, IndexStoreError) if partial else (),
+            # In this thread, which is one of the few that read.
+            submit=run_now,
         )
-    for hit, rank in _ranked(halves.near, items):
-        item = items[hit.document.metadata[ITEM]]
-        found[hit.id] = RetrievedChunk(
-            target, hit.document, item, vector=max(0.0, hit.score), vector_rank=rank
+        items = instance.items.by_ids(list({str(h.document.metadata[ITEM]) for h in hits}))
+    return [
+        RetrievedChunk(
+            target,
+            hit.document,
+            items[hit.document.metadata[ITEM]],
+            vector=None if hit.vector is None else max(0.0, hit.vector),
+            keyword=hit.bm25,
+            vector_rank=hit.vector_rank,
+            keyword_rank=hit.bm25_rank,
         )
-    for hit, rank in _ranked(halves.worded, items):
-        one = found.get(hit.id)
-        if one is None:
-            item = items[hit.document.metadata[ITEM]]
-            similarity = _similarity(halves.embedding, hit)
-            one = RetrievedChunk(target, hit.document, item, vector=similarity)
-        found[hit.id] = replace(one, keyword=hit.score, keyword_rank=rank)
-    return list(found.values())
-
-
-def _halves(target: Target, index: Index, query: str, partial: bool) -> _Halves:
-    condition = sql(target.conditions, index.store.fields)
-    store, embedding = index.store, None
-    near: list[Hit] = []
-    worded: list[Hit] = []
-    failed: Exception | None = None
-    hybrid = target.kind == "hybrid"
-
-    def tried(half: Callable[[], list[Hit]]) -> list[Hit]:
-        nonlocal failed
-        try:
-            return half()
-        except (ModelError, IndexStoreError) as error:
-            if not (partial and hybrid) or failed is not None:
-                raise
-            failed = error
-            return []
-
-    def by_meaning() -> list[Hit]:
-        nonlocal embedding
-        embedding = index.embedder.encode([query])[0]
-        return store.vector(embedding, CANDIDATES, condition)
-
-    def by_words() -> list[Hit]:
-        return store.bm25(
-            query, CANDIDATES, condition, embeddings=embedding is not None, every=target.every
-        )
-
-    if target.kind != "keyword":
-        near = tried(by_meaning)
-    if target.kind != "vector":
-        worded = tried(by_words)
-    return _Halves(near, worded, embedding)
-
-
-def _ranked(hits: list[Hit], items: Mapping[str, Item]) -> list[tuple[Hit, int]]:
-    there = [hit for hit in hits if hit.document.metadata[ITEM] in items]
-    return [(hit, rank) for rank, hit in enumerate(there, 1)]
-
-
-def _similarity(embedding: Embedding | None, hit: Hit) -> float | None:
-    if embedding is None or hit.embedding is None:
-        return None
-    # Both are of unit length.
-    return min(1.0, max(0.0, float(embedding @ hit.embedding)))
+        for hit in filter_hits(hits, lambda hit: hit.document.metadata[ITEM] in items)
+    ]
 
 
 _RRF_K = 60
@@ -185,7 +135,7 @@ def fused(found: Sequence[RetrievedChunk], method: FusionName) -> list[Retrieved
             best = len(lists) / (_RRF_K + 1)
             scores = {name: score / best for name, score in rrf(lists, k=_RRF_K)}
         else:
-            scores = _highest(_shares(near, _vector), _shares(worded, _keyword))
+            scores = {name: score for name, (score, _) in max_share(lists).items()}
         ranked = [replace(f, score=min(1.0, scores[f.id]), fusion=method) for f in found]
     return sorted(ranked, key=lambda f: (-f.score, f.id))[:CANDIDATES]
 
@@ -209,7 +159,3 @@ def _shares(
 ) -> dict[str, float]:
     best = max(map(score, found), default=0.0)
     return {f.id: score(f) / best if best > 0 else 0.0 for f in found}
-
-
-def _highest(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
-    return {name: max(one.get(name, 0.0), other.get(name, 0.0)) for name in {**one, **other}}

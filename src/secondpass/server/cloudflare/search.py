@@ -43,8 +43,8 @@ def expanded(found: Sequence[RetrievedChunk], neighbours: int) -> list[str]:
         key = (id(instance), owner)
         if key not in known:
             with instance.present():
-                hits = instance.index().store.passages(owner)
-            known[key] = sorted((h.document for h in hits), key=_number)
+                passages = instance.index().passages_of(owner)
+            known[key] = sorted(passages, key=_number)
         near = [d for d in known[key] if abs(_number(d) - chunk) <= neighbours]
         texts.append(joined(near) if near else one.document.text)
     return texts

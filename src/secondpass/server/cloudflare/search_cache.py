@@ -16,13 +16,13 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from secondpass.retrieve.backends.lance.table import ENGLISH
+from secondpass.retrieve.languages import ENGLISH_STOP_WORDS
 from secondpass.server.cloudflare.schemas import Likeness
 
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST = 2000
 _ASKING = ("what", "who", "how", "which", "do", "does", "s", "m", "re", "please", "me", "like")
-_LIGHT = frozenset({*ENGLISH, *_ASKING} - {"no", "not"})
+_LIGHT = frozenset({*ENGLISH_STOP_WORDS, *_ASKING} - {"no", "not"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
 
         def do(caller: KeyEntry) -> Found:
             chosen = work.index(caller, index).index
-            where = condition(filters, chosen.store.fields) if filters else None
+            where = condition(filters, chosen.fields) if filters else None
             found = chosen.search(
                 clean(query), mode=mode, top_k=top_k, rerank=rerank, filter=where
             )

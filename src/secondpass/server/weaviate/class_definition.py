@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.retrieve.backends.lance.table import NO_LANGUAGE
+from secondpass.retrieve.languages import NO_LANGUAGE
 from secondpass.server.weaviate.names import class_name
 from secondpass.server.weaviate.properties import (
     Property,

@@ -81,13 +81,12 @@ class ClassIndex:
 
     @property
     def store(self) -> LanceStore:
-        """The index's store, opened when it is first needed."""
-        if self.definition.embeds:
-            return self.collection.index.store
+        """The class's store, opened when it is first needed."""
+        embedder = self.collection.index.embedder if self.definition.embeds else None
         with self._lock:
             if self._store is None:
                 path = self.collection.folder / "index"
-                self._store = open_index(path, None, **self.collection.about["index"])
+                self._store = open_index(path, embedder, **self.collection.about["index"])
             return self._store
 
     @property
@@ -125,11 +124,11 @@ class ClassIndex:
 
     def count(self, condition: str | None = None) -> int:
         """Return how many objects there are, or pass a condition."""
-        return self.read(lambda store: store.documents(condition))
+        return self.read(lambda store: store.count_documents(condition))
 
     def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
         """Return those of these objects that are there, by id."""
-        hits = self.read(lambda store: store.found(ids, embeddings=vectors))
+        hits = self.read(lambda store: store.get(ids, embeddings=vectors))
         return {name: from_hit(hit) for name, hit in hits.items()}
 
 

@@ -256,7 +256,9 @@ def _sorted_ids(
     index: ClassIndex, found: Sequence[FoundObject], order: Sequence[tuple[str, bool]]
 ) -> list[str]:
     ids = [one.object.id for one in found]
-    hits = index.read(lambda store: store.listed(one_of(ID, ids), order=order, limit=len(ids)))
+    hits = index.read(
+        lambda store: store.list_passages(one_of(ID, ids), order=order, limit=len(ids))
+    )
     return [hit.id for hit in hits]
 
 

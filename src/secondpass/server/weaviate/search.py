@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.retrieve.backends.lance.schema import ID
-from secondpass.retrieve.fusion import rrf, weighted
+from secondpass.retrieve.fusion import fuse_parts
 from secondpass.retrieve.metadata import quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import awaited
@@ -75,6 +75,7 @@ class FoundObject:
 
 
 Fusion = Literal["rankedFusion", "relativeScoreFusion"]
+_METHODS: Mapping[Fusion, str] = {"rankedFusion": "rrf", "relativeScoreFusion": "weighted"}
 # Each half of a hybrid search gives at least so many, as in the database.
 _LEAST_HALF = 100
 
@@ -138,28 +139,18 @@ def by_both(
         [(hit.id, hit.score) for hit in words],
         [(one.object.id, 1 - (one.distance or 0)) for one in near],
     ]
-    weights = [1 - alpha, alpha]
-    parts = [fuse(ranking, fusion) for ranking in rankings]
+    scores = fuse_parts(rankings, _METHODS[fusion], [1 - alpha, alpha])
     objects = {hit.id: from_hit(hit) for hit in words}
     objects |= {one.object.id: one.object for one in near}
-    scores = {
-        name: [w * part.get(name, 0.0) for w, part in zip(weights, parts, strict=True)]
-        for name in objects
-    }
-    best = sorted(scores, key=lambda name: (-sum(scores[name]), name))[:limit]
+    best = sorted(scores.items(), key=lambda item: (-item[1][0], item[0]))[:limit]
     return [
         FoundObject(
             objects[name],
-            score=sum(scores[name]),
-            explained=f"{fusion}: keyword {scores[name][0]:.6g}, vector {scores[name][1]:.6g}",
+            score=score,
+            explained=f"{fusion}: keyword {keyword:.6g}, vector {similarity:.6g}",
         )
-        for name in best
+        for name, (score, (keyword, similarity)) in best
     ]
-
-
-def fuse(ranking: Sequence[tuple[str, float]], fusion: Fusion) -> dict[str, float]:
-    """Return what one ranking gives its objects, before any weight."""
-    return dict(rrf([ranking]) if fusion == "rankedFusion" else weighted([ranking]))
 
 
 def in_order(
@@ -180,7 +171,7 @@ def in_order(
         behind = f"{ID} > {quoted(after)}"
         condition = behind if condition is None else f"({condition}) AND {behind}"
     hits = index.read(
-        lambda store: store.listed(
+        lambda store: store.list_passages(
             condition, order=order, offset=offset, limit=limit, embeddings=vectors
         )
     )

@@ -180,7 +180,7 @@ def tidy(into: ClassIndex, objects: int) -> None:
     into.writes, into.written = into.writes + 1, into.written + objects
     if into.writes < _WRITES and into.written < _OBJECTS:
         return
-    rows = into.store.count()
+    rows = into.store.count_passages()
     if into.writes >= max(_WRITES, rows // 1000) or into.written >= 0.2 * rows:
         into.store.optimize()
         into.writes = into.written = 0
@@ -196,7 +196,7 @@ def _declare(into: ClassIndex, properties: Mapping[Any, Any]) -> None:
 def _start_vectors(into: ClassIndex, length: int) -> None:
     store = into.store
     if not store.dimension:
-        store.start_vectors(length)
+        store.enable_vectors(length)
     if length != store.dimension:
         raise refused(
             f"vector lengths don't match: {length} is not {store.dimension}, as in the class"
@@ -253,7 +253,9 @@ def delete_batch(
         raise refused("match needs a where")
     condition = condition_of(index, match)
     matches = index.count(condition)
-    ids = [hit.id for hit in index.read(lambda store: store.listed(condition, limit=MOST))]
+    ids = [
+        hit.id for hit in index.read(lambda store: store.list_passages(condition, limit=MOST))
+    ]
     if not dry:
         index.store.delete(ids)
     status = "DRYRUN" if dry else "SUCCESS"

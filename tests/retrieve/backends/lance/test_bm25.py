@@ -10,16 +10,16 @@ import pytest
 
 from secondpass.errors import IndexStoreError, InputError
 from secondpass.retrieve.backends.lance.open import open_index
-from secondpass.retrieve.backends.lance.table import CODES, ENGLISH, language_name
+from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, LANGUAGES, parse_language
 from secondpass.retrieve.store_protocol import Passage
 
 # Words that a stemmer leaves alone, so that the oracle needs none.
-VOCABULARY = [f"w{i}" for i in range(80)] + list(ENGLISH[:5])
+VOCABULARY = [f"w{i}" for i in range(80)] + list(ENGLISH_STOP_WORDS[:5])
 
 
 def oracle(documents: dict[str, str], query: str, k1: float = 1.2, b: float = 0.75):
     def tokens(text):
-        return [t for t in re.findall(r"\w+", text.lower()) if t not in ENGLISH]
+        return [t for t in re.findall(r"\w+", text.lower()) if t not in ENGLISH_STOP_WORDS]
 
     bags = {name: tokens(text) for name, text in documents.items()}
     mean = sum(map(len, bags.values())) / len(bags)
@@ -91,10 +91,11 @@ def test_right_after_an_upsert_scores_are_near(tmp_path):
 
 
 def test_stop_words_are_lucenes_33(tmp_path):
-    assert len(set(ENGLISH)) == 33
+    assert len(set(ENGLISH_STOP_WORDS)) == 33
     store = open_index(tmp_path)
-    store.upsert([Passage("a", "a", " ".join(ENGLISH)), Passage("b", "b", "his was our")])
-    assert all(store.bm25(word, 5) == [] for word in ENGLISH)
+    stop_words = " ".join(ENGLISH_STOP_WORDS)
+    store.upsert([Passage("a", "a", stop_words), Passage("b", "b", "his was our")])
+    assert all(store.bm25(word, 5) == [] for word in ENGLISH_STOP_WORDS)
     assert [h.id for h in store.bm25("his", 5)] == [h.id for h in store.bm25("our", 5)] == ["b"]
 
 
@@ -112,7 +113,7 @@ def test_other_languages_are_stemmed_and_none_is_not(tmp_path):
     assert [h.id for h in plain.bm25("検索", 5)] == ["b"]
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
 def test_every_listed_language_is_there(tmp_path, code):
     store = open_index(tmp_path, language=code)
     store.upsert([Passage("a", "a", "zebra")])
@@ -120,9 +121,9 @@ def test_every_listed_language_is_there(tmp_path, code):
 
 
 def test_unknown_languages():
-    assert language_name(" English ") == language_name("EN") == "english"
+    assert parse_language(" English ") == parse_language("EN") == "english"
     with pytest.raises(InputError, match="Did you mean 'german'"):
-        language_name("germna")
+        parse_language("germna")
 
 
 def test_an_index_keeps_its_language(tmp_path):

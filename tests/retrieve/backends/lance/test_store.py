@@ -43,7 +43,7 @@ def test_the_engine_says_nothing_on_standard_error(tmp_path):
         "from secondpass.retrieve.store_protocol import Passage\n"
         "store = open_index(sys.argv[1])\n"
         "store.upsert([Passage('a', 'a', 'zebra')])\n"
-        "store.optimize(); store.bm25('zebra', 1); store.count()\n"
+        "store.optimize(); store.bm25('zebra', 1); store.count_passages()\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "index")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -1,1 +1,1 @@
-"""The LanceDB store."""
+"""LanceDB store: a table in a folder."""
