@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondpass.retrieve.loaders.base import unreadable
+from secondpass.retrieve.loaders.base import read_error
 from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.settings import write_json
 from secondpass.types import Document
@@ -89,7 +89,7 @@ def scan(path: Path, settings: str) -> Scan:
                         block, gunzip = b"", None
                 lines += block.count(b"\n")
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
     return Scan(digest.hexdigest(), max(1, lines))
 
 

@@ -48,7 +48,7 @@ def read_item(item: Item, path: Path, columns: Mapping[str, Value]) -> list[Docu
     except ReadError as error:
         if suffix_of(path) not in _ROWS or error.what != _NO_TEXT_FIELD:
             raise
-        found = list(text.read(path, item.key))
+        found = list(text.load(path, item.key))
     metadata = {ITEM: item.id, **columns}
     return [
         replace(document, id=item.document(number), metadata=metadata)
@@ -75,14 +75,14 @@ def _read(path: Path) -> list[Document]:
     left_off = threading.Event()
 
     def read() -> list[Document]:
-        with sandbox.until(left_off):
+        with sandbox.cancel_on(left_off):
             return list(_bounded(read_file(SourceFile(path, path.parent))))
 
     try:
         return while_wanted(read)
     except ClientDisconnectedError:
         left_off.set()
-        office.leave_off()
+        office.sandbox().cancel()
         raise
 
 

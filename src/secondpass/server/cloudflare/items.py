@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError
-from secondpass.retrieve.loaders import READERS
+from secondpass.retrieve.loaders import LOADERS
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.filters import Field, Value, columns, folder_of
@@ -51,7 +51,7 @@ def suffix_for(key: str, content_type: str) -> str:
     suffix = suffix_of(Path(key))
     if suffix.endswith(_NOT_READ):
         return suffix
-    if suffix in READERS:
+    if suffix in LOADERS:
         return suffix
     kind = content_type.partition(";")[0].strip().lower()
     return _PLAIN if suffix else _BY_TYPE.get(kind, _PLAIN)
