@@ -80,7 +80,8 @@ class ModelFolder:
                 raise ModelDamagedError(
                     f"The model file {name} is damaged",
                     where=str(file),
-                    why=f"its SHA-256 is {actual[:12]}…, not {recorded['sha256'][:12]}…",
+                    why=f"its SHA-256 is {actual[:12]}…, "
+                    f"recorded is {recorded['sha256'][:12]}…",
                     fix=_RESTORE,
                 )
 
