@@ -71,7 +71,7 @@ def _operator(event: Mapping[str, Any]) -> Operator:
 
 
 def product_operations(first: Sequence[int], result: Sequence[int]) -> int:
-    """Return the operations of a matrix product, from the shapes of its first factor and result.
+    """Return the operations of a matrix product, by the shapes of first factor and result.
 
     The shape of the second factor is often not recorded. The first may be transposed: then
     its last axis, not the one before, has the result's rows.
