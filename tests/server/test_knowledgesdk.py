@@ -8,12 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from secondpass.server.http_errors import HttpError
+from secondpass.server.http_errors import HttpError, default_error
 from secondpass.server.http_json import Body
 from secondpass.server.knowledgesdk import SearchForm, routes, told_apart
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects.responses import message
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
 from tests.server.test_life import busy
 
@@ -159,7 +158,7 @@ async def test_another_form_can_be_served_beside_it(served: Library) -> None:
 
     state = served.running.state
     handler = RequestHandler(state, None)
-    app = Starlette(routes=routes(handler, public=SearchForm("other", other, message)))
+    app = Starlette(routes=routes(handler, public=SearchForm("other", other, default_error)))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://local") as http:
         theirs = await http.post("/v1/search", json={"query": "q"})

@@ -13,9 +13,10 @@ from secondpass import Document
 from secondpass.answer import Citation, Passage
 from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import HttpError
-from secondpass.server.http_json import Body, as_json, source_url
+from secondpass.server.http_json import Body
 from secondpass.server.openai.chat import cited, shortened
 from secondpass.server.openai.schemas import Sampling, read_chat, read_messages
+from secondpass.server.result_fields import json_value, source_url
 from secondpass.types import FirstStageScores, RankedDocument, ScoreKind
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -88,7 +89,7 @@ def test_a_shortened_text_is_a_beginning_within_its_limits(
 
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
 def test_metadata_becomes_json_that_can_be_sent(metadata: dict[str, Any]) -> None:
-    json.dumps(as_json(metadata), allow_nan=False, ensure_ascii=False).encode()
+    json.dumps(json_value(metadata), allow_nan=False, ensure_ascii=False).encode()
     url = source_url(metadata)
     assert url is None or url.startswith(("http://", "https://"))
 

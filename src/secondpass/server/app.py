@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError, MissingExtraError
 
@@ -26,28 +27,13 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1 import native
-from secondpass.server.cloudflare import AISearch, responses
+from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
+from secondpass.server.http_json import Body
 from secondpass.server.mcp.routes import McpHttpRoutes
-from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects import (
-    cohere,
-    infinity,
-    jina,
-    mixedbread,
-    tei,
-    vllm,
-    voyage,
-    weaviate_container,
-)
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.routes import (
-    Choose,
-    endpoint,
-    on_rerank,
-    on_v1_rerank,
-    score_endpoint,
-)
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import Operation, RequestHandler
+from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
@@ -137,38 +123,16 @@ def _over_grpc(handler: RequestHandler, classes: Classes) -> GrpcBridge:
 
 
 def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
-    posted: dict[str, Dialect | Choose] = {
-        "/v1/rerank": on_v1_rerank,
-        "/v1/v1/rerank": on_v1_rerank,
-        "/v2/rerank": cohere.V2,
-        "/v1/v2/rerank": cohere.V2,
-        "/v1/reranking": mixedbread.MIXEDBREAD,
-        "/rerank": on_rerank,
-        "/cohere/v1/rerank": cohere.V1,
-        "/cohere/v2/rerank": cohere.V2,
-        "/jina/v1/rerank": jina.JINA,
-        "/voyage/v1/rerank": voyage.VOYAGE,
-        "/mixedbread/v1/reranking": mixedbread.MIXEDBREAD,
-        "/tei/rerank": tei.TEI,
-        "/infinity/rerank": infinity.INFINITY,
-        "/vllm/rerank": vllm.VLLM,
-        "/vllm/v1/rerank": vllm.VLLM,
-        "/vllm/v2/rerank": vllm.VLLM,
-        "/weaviate-reranker/rerank": weaviate_container.WEAVIATE,
-    }
-    routes = [
-        Route(path, endpoint(handler, choice), methods=["POST"])
-        for path, choice in posted.items()
-    ]
-    for prefix in ("", "/vllm"):
-        for path in ("/score", "/v1/score"):
-            routes.append(Route(prefix + path, score_endpoint(handler), methods=["POST"]))
+    routes: list[Route] = rerank_routes(handler)
     for prefix in ("", "/tei"):
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
+    operation = cloudflare.public.search_operation
+    public = knowledgesdk.SearchForm(
+        operation.dialect, partial(_search_public, handler, operation), operation.fail
+    )
     return [
         *routes,
         *openai.routes(handler),
@@ -176,6 +140,27 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]
+
+
+async def _search_public(
+    handler: RequestHandler,
+    operation: Operation[Any, Any],
+    context: RequestContext,
+    body: Mapping[str, Any],
+) -> Any:
+    """Run a public search whose body was read to tell which dialect it is."""
+    check, run = operation.check, operation.run
+    assert check is not None
+    assert run is not None
+
+    def search() -> Any:
+        check(handler.state, context)
+        query = operation.parse(context, Body(dict(body)))
+        return run(handler.state, context, query)
+
+    response = await handler.run(context, search)
+    context.finish = operation.finish
+    return response
 
 
 def _probes(about: HealthRoutes) -> list[Route]:

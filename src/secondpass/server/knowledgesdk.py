@@ -17,10 +17,10 @@ from starlette.routing import Route
 from secondpass.inference.tokenizer import clean
 from secondpass.server.access.api_keys import key_in
 from secondpass.server.http_errors import HttpError, invalid
-from secondpass.server.http_json import Body, json_value, source_url
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import Fail, RequestContext
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects.schemas import share
+from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.types import RankedDocument
 
 DIALECT = "knowledgesdk"
@@ -94,7 +94,7 @@ def _item(result: RankedDocument) -> dict[str, Any]:
         "source": url,
         "url": url,
         "sourceUrl": url,
-        "score": min(1.0, max(0.0, share(result))),
+        "score": min(1.0, max(0.0, relevance_score(result))),
         "metadata": json_value(metadata),
     }
 

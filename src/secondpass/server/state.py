@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -20,7 +20,6 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.rerank_dialects.schemas import RerankRequest
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
@@ -213,10 +212,17 @@ class ServerState:
 
         return self._readers.submit(contextvars.copy_context().run, turn)
 
-    def rerank(self, ask: RerankRequest) -> RerankResponse:
-        """Return the response; blocks. Raises Problem for a model that is not there."""
-        model = self.model(ask.model)
-        return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+    ) -> RerankResponse:
+        """Rerank texts; blocks. Raises HttpError for a model that is not served."""
+        reranker = self.model(model)
+        return reranker.rerank(query, documents, top_k=top_k, return_documents=False)
 
     def check_count(self, documents: int, of_key: int | None = None) -> None:
         """Raise Problem for more documents than a request, or its key, may have."""

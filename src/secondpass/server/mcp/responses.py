@@ -8,8 +8,7 @@ from typing import Any
 
 from secondpass.explain import Explanation
 from secondpass.explain.phrases import headline, trust, what_if
-from secondpass.server.http_json import json_value, source_url
-from secondpass.server.rerank_dialects.schemas import share
+from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.types import RankedDocument
 
 
@@ -77,7 +76,7 @@ def passage(result: RankedDocument) -> Passage:
     assert document is not None
     return Passage(
         id=result.id,
-        score=min(1.0, max(0.0, share(result))),
+        score=min(1.0, max(0.0, relevance_score(result))),
         text=document.text,
         title=document.title,
         source=source_url(document.metadata),

@@ -29,7 +29,7 @@ from secondpass.server.mcp.responses import (
     explained,
     passage,
 )
-from secondpass.server.rerank_dialects.schemas import RerankRequest, share
+from secondpass.server.result_fields import relevance_score
 from secondpass.server.state import ServerState
 
 T = TypeVar("T")
@@ -107,8 +107,8 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         def do(caller: KeyEntry) -> Reranked:
             state.check_count(len(documents), caller.max_documents)
             texts = [clean(text) for text in documents]
-            found = state.rerank(RerankRequest(clean(query), texts, texts, model, top_n))
-            rows = [Placed(one.index, share(one)) for one in found.results]
+            found = state.rerank(clean(query), texts, model=model, top_k=top_n)
+            rows = [Placed(one.index, relevance_score(one)) for one in found.results]
             return Reranked(found.model, rows)
 
         return await work.done(context, "rerank", do)

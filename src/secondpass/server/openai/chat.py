@@ -24,13 +24,12 @@ from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import HttpError, invalid
-from secondpass.server.http_json import json_value, source_url
 from secondpass.server.index_catalog import ServedIndex
 from secondpass.server.openai.responses import error, fail
 from secondpass.server.openai.schemas import ChatRequest, Sampling, read_chat
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects.schemas import share
+from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import data, event_stream, pieces
 from secondpass.types import RankedDocument, RerankResponse
@@ -46,7 +45,7 @@ def chunk(passage: Passage, found: Found) -> dict[str, Any]:
     metadata = {} if document is None else document.metadata
     score = passage.probability
     if score is None:
-        score = 0.0 if result is None else share(result)
+        score = 0.0 if result is None else relevance_score(result)
     return {
         "id": passage.ids[0] if passage.ids else None,
         "type": "text",

@@ -8,11 +8,10 @@ from typing import Any
 from starlette.routing import Route
 
 from secondpass.server.access.api_keys import KeyEntry
-from secondpass.server.http_errors import HttpError
+from secondpass.server.http_errors import HttpError, default_error
 from secondpass.server.openai import responses
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects.responses import message
 from secondpass.server.state import EMBEDDER, ServerState
 
 Row = dict[str, Any]
@@ -64,7 +63,7 @@ def models(state: ServerState, caller: KeyEntry) -> Iterator[Row]:
 
 def fail(problem: HttpError, request: str) -> dict[str, Any]:
     """Return an error that the clients of both understand."""
-    return {**responses.fail(problem, request), **message(problem, request)}
+    return {**responses.fail(problem, request), **default_error(problem, request)}
 
 
 def _row(name: str, endpoint: str) -> Row:
