@@ -49,7 +49,7 @@ def test_nothing_is_borrowed_twice(borrower: Path, tmp_path: Path) -> None:
         (
             {"tables": {"x": {"offset": 10**9, "shape": [9], "dtype": "int8"}}},
             ModelDamagedError,
-            "beyond the file",
+            "beyond the end of the file",
         ),
     ],
 )
