@@ -164,7 +164,7 @@ async def test_shared_paths_read_a_body_without_a_key_only_for_keyless_operation
         assert answered.json()["dialect"] == "echo"
 
 
-async def test_shared_paths_try_the_next_operation_where_the_check_says_404(
+async def test_shared_paths_try_the_next_operation_after_a_404(
     state: ServerState,
 ) -> None:
     def check(state: ServerState, context: RequestContext) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, MissingExtraError
 
@@ -22,17 +21,16 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
-from secondpass.server import knowledgesdk, openai
+from secondpass.server import knowledgesdk
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
-from secondpass.server.api_v1 import native
+from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
-from secondpass.server.http_json import Body
 from secondpass.server.mcp.routes import McpHttpRoutes
-from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Operation, RequestHandler
+from secondpass.server.openai.routes import routes as openai_routes
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
@@ -93,7 +91,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         redoc_url=None,
     )
     app.state.server, app.state.grpc, app.state.failed = state, grpc, None
-    for router in native(handler):
+    for router in api_v1_routers(handler):
         app.include_router(router)
     about = HealthRoutes(handler, metrics)
     probes = _probes(about)
@@ -129,38 +127,13 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    operation = cloudflare.public.search_operation
-    public = knowledgesdk.SearchForm(
-        operation.dialect, partial(_search_public, handler, operation), operation.fail
-    )
     return [
         *routes,
-        *openai.routes(handler),
-        *knowledgesdk.routes(handler, public=public),
+        *openai_routes(handler),
+        *knowledgesdk.routes(handler, public=cloudflare.public.search_operation),
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]
-
-
-async def _search_public(
-    handler: RequestHandler,
-    operation: Operation[Any, Any],
-    context: RequestContext,
-    body: Mapping[str, Any],
-) -> Any:
-    """Run a public search whose body was read to tell which dialect it is."""
-    check, run = operation.check, operation.run
-    assert check is not None
-    assert run is not None
-
-    def search() -> Any:
-        check(handler.state, context)
-        query = operation.parse(context, Body(dict(body)))
-        return run(handler.state, context, query)
-
-    response = await handler.run(context, search)
-    context.finish = operation.finish
-    return response
 
 
 def _probes(about: HealthRoutes) -> list[Route]:

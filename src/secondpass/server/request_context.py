@@ -91,10 +91,7 @@ def request_id(request: Request) -> str:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its dialect, its caller and limits, and its id.
-
-    `documents` is how many it asks to score, at most `max_documents`.
-    """
+    """One request: its dialect, its caller, how many documents it asks to score, and its id."""
 
     request: Request
     dialect: str = "unknown"
@@ -102,7 +99,6 @@ class RequestContext:
     finish: Finish = unchanged
     caller: KeyEntry = ANYBODY
     documents: int = 0
-    max_documents: int = 0
     id: str = ""
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ and only where one of the operations is keyless.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -58,7 +58,7 @@ from secondpass.server.telemetry.middleware import refused
 T = TypeVar("T")
 Query = TypeVar("Query")
 Result = TypeVar("Result")
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 Work = Callable[[RequestContext], Awaitable[Any]]
 """Answers a request with JSON content or a Response; only for dialects without operations."""
 
@@ -146,17 +146,18 @@ Choose = Callable[[Body, Mapping[str, str]], Sequence[Operation[Any, Any]]]
 class SharedPath:
     """A path of several dialects; all take a JSON object.
 
-    - `choose`: its first operation answers; the next one does where `check` of the first
-      raises 404. With a key in the headers it must not return a keyless one first.
+    - `choose`: its first operation answers; where that raises 404, the next one does. With a
+      key in the headers it must not return a keyless one.
     - `scope`: what a key must allow; that of all operations.
     - `keyless`: whether one of the operations is; then a request without a key is read before
       it is refused.
-    - `fail`: the error writer as long as the dialect is not known.
+    - `dialect`, `fail`: the name and the error writer as long as the dialect is not known.
     """
 
     choose: Choose
     scope: str | None
     keyless: bool = False
+    dialect: str = "unknown"
     fail: Fail = default_error
 
 
@@ -180,7 +181,7 @@ class RequestHandler:
         """Build the endpoint of a path that several dialects share."""
 
         async def handle(request: Request) -> Response:
-            context = RequestContext(request, fail=path.fail)
+            context = RequestContext(request, path.dialect, path.fail)
             return await self._respond(context, self._process_shared(context, path))
 
         return handle
@@ -209,11 +210,10 @@ class RequestHandler:
                 undecided = False
             try:
                 await self._check(context, operation)
+                return await self._process_body(context, operation, body)
             except HttpError as error:
                 if error.status != 404 or position + 1 == len(operations):
                     raise
-                continue
-            return await self._process_body(context, operation, body)
         raise HttpError(404, "not found", "no dialect has this request")
 
     async def _process_body(
@@ -265,13 +265,9 @@ class RequestHandler:
     def _begin(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
         context.dialect = operation.dialect
         context.fail, context.finish = operation.fail, operation.finish
-        if operation.keyless:
-            context.max_documents = self.state.settings.max_documents
 
     def _authorize(self, context: RequestContext, scope: str | None) -> None:
         context.caller = self.check(context.request, scope)
-        own, most = context.caller.max_documents, self.state.settings.max_documents
-        context.max_documents = most if own is None else min(most, own)
 
     def _body_limits(self, context: RequestContext, max_body: int | None = None) -> BodyLimits:
         most = self.most_bytes(context)

@@ -123,15 +123,14 @@ class ServerState:
             one.start()
 
     @property
-    def has_collections(self) -> bool:
+    def has_catalog(self) -> bool:
         """Whether this server has indexes, or may get some."""
         return self._catalog is not None
 
     @property
     def catalog(self) -> IndexCatalog:
-        """The indexes; raises Problem: 503 while they are opened, 404 where there are none."""
-        if not self.ready:
-            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
+        """The indexes; raises HttpError: 503 while they are loaded, 404 if there are none."""
+        self.check_ready()
         if self._catalog is None:
             raise HttpError(
                 404, "no index", "this server was started without --index and --data"
@@ -224,20 +223,28 @@ class ServerState:
         reranker = self.model(model)
         return reranker.rerank(query, documents, top_k=top_k, return_documents=False)
 
+    def max_documents(self, of_key: int | None = None) -> int:
+        """Return how many documents a request may have, with a key that has a limit or None."""
+        limit = self.settings.max_documents
+        return limit if of_key is None else min(limit, of_key)
+
     def check_count(self, documents: int, of_key: int | None = None) -> None:
-        """Raise Problem for more documents than a request, or its key, may have."""
-        most = self.settings.max_documents
-        most = most if of_key is None else min(most, of_key)
-        if documents > most:
-            raise HttpError(400, "invalid", f"there are {documents} documents, at most {most}")
+        """Raise HttpError (400) for more documents than a request, or its key, may have."""
+        limit = self.max_documents(of_key)
+        if documents > limit:
+            raise HttpError(400, "invalid", f"there are {documents} documents, at most {limit}")
+
+    def check_ready(self) -> None:
+        """Raise HttpError (503) while models are loaded, and while the server stops."""
+        if not self.ready:
+            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
 
     def model(self, name: str | None = None) -> BaseReranker:
         """Return the model of a name, or the one that stands for it.
 
         Raises Problem: 503 while models are loaded, 404 where models are `strict`.
         """
-        if not self.ready:
-            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
+        self.check_ready()
         if name is not None and name in self._models:
             return self._models[name]
         if name is not None and self.settings.strict:

@@ -26,7 +26,7 @@ from tests.server.cloudflare.conftest import (
     search,
 )
 from tests.server.conftest import running
-from tests.server.test_life import until
+from tests.server.load import until
 
 Make = Callable[..., str]
 

@@ -16,7 +16,7 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import BREAD, FRANCE, WHALES
 from tests.server.conftest import Running, running
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 cloudflare = pytest.importorskip("cloudflare", reason="the group sdk is not installed")
 pytest.importorskip("python_multipart", reason="the extra server is not installed")

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.answer.answer import stream_answer
-from secondpass.answer.prompt import assemble
-from secondpass.answer.query_rewriting import ANSWER
+from secondpass.answer.passages import select_passages
+from secondpass.answer.prompt import ANSWER_TEMPLATE
 from secondpass.index.index import skipped_response
 from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.server.cloudflare.context import AppContext
@@ -79,7 +79,9 @@ def generate_answer(
         for number, (chunk, text) in enumerate(zip(result.chunks, result.texts, strict=True))
     ]
     retrieved = _RetrievedPassages(documents).search("", top_k=max(1, len(documents)))
-    passages = assemble(retrieved.results, tokens=context_tokens, count=count_tokens)
+    passages = select_passages(
+        retrieved.results, max_tokens=context_tokens, count_tokens=count_tokens
+    )
     numbers = [int(passage.ids[0]) for passage in passages]
     answer = GeneratedAnswer([result.rows[number] for number in numbers])
     stream = stream_answer(
@@ -115,10 +117,10 @@ def _prompt(request: SearchRequest) -> PromptTemplate:
     system = default if conversation.system is None else conversation.system
     history = format_history(conversation)
     if not system and not history:
-        return ANSWER
+        return ANSWER_TEMPLATE
     prefix = f"{_escape_placeholders(system)}\n\n" if system else ""
-    user = _escape_placeholders(history) + ANSWER.user
-    return PromptTemplate(prefix + ANSWER.system, user)
+    user = _escape_placeholders(history) + ANSWER_TEMPLATE.user
+    return PromptTemplate(prefix + ANSWER_TEMPLATE.system, user)
 
 
 def _escape_placeholders(text: str) -> str:

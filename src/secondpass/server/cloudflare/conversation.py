@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.answer import Turn
-from secondpass.answer.query_rewriting import REWRITE, rewritten, within
+from secondpass.answer.prompt import format_conversation
+from secondpass.answer.query_rewriting import REWRITE_PROMPT
+from secondpass.answer.query_rewriting import rewrite_query as rewrite_turns
 from secondpass.inference.tokenizer import clean
 from secondpass.llm import LLM
 from secondpass.server.cloudflare.schemas import Message, SearchBody
@@ -86,15 +88,18 @@ def rewrite_query(llm: LLM | None, conversation: Conversation, prompt: str | Non
     """
     if llm is None:
         return conversation.query
-    query, _, _ = rewritten(
-        llm, conversation.query, _turns(conversation), system=prompt or REWRITE
+    rewritten = rewrite_turns(
+        llm,
+        conversation.query,
+        _turns(conversation),
+        system_prompt=prompt or REWRITE_PROMPT,
     )
-    return clean(query)
+    return clean(rewritten.query)
 
 
 def format_history(conversation: Conversation) -> str:
     """Return the history as a part of a prompt; "" if there is none."""
-    return within("", _turns(conversation)).removesuffix("Now: ")
+    return format_conversation("", _turns(conversation)).removesuffix("Now: ")
 
 
 def _turns(conversation: Conversation) -> list[Turn]:

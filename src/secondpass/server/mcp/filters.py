@@ -21,7 +21,9 @@ from secondpass.retrieve.json_filter import (
 _OPERATORS: tuple[Operator, ...] = ("eq", "ne", "gt", "gte", "lt", "lte")
 
 
-def condition(filters: Mapping[str, Any] | None, fields: Mapping[str, str]) -> str | None:
+def filter_condition(
+    filters: Mapping[str, Any] | None, fields: Mapping[str, str]
+) -> str | None:
     """Return the SQL condition that every field has its value, or one of a list of values.
 
     A value may also be an object with operators, as in `{"year": {"$gte": 2015}}`. `fields`
