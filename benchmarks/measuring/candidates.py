@@ -13,7 +13,7 @@ from beir import Collection
 from measuring.progress import bar
 from secondpass import Embedder
 from secondpass.evaluate.first_stage import FirstStageCandidate
-from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import searchable
 
 Found = Mapping[str, list[FirstStageCandidate]]

@@ -76,7 +76,7 @@ def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
         DOCUMENT_QUERIES_WARNING,
         sample_document_queries,
     )
-    from secondpass.retrieve.lance.open import open_index
+    from secondpass.retrieve.backends.lance.open import open_index
 
     assert folder is not None
     store = open_index(folder, create=False)

@@ -97,16 +97,12 @@ def collect(
     if cheap is not None:
         margins, notes = _margins(cheap, rerankers, depths[-1])
         collection = replace(collection, notes=(*collection.notes, *notes))
-    retriever = Retriever(index.store, index.embedder)
-    try:
-        first_stage = run_first_stage(
-            retriever,
-            collection.queries,
-            depths[-1],
-            progress=_stage_progress(progress, "searching"),
-        )
-    finally:
-        retriever.close()
+    first_stage = run_first_stage(
+        index.retriever,
+        collection.queries,
+        depths[-1],
+        progress=_stage_progress(progress, "searching"),
+    )
     passage_ids = passages_to_score(
         collection.queries,
         first_stage.rankings,
@@ -130,7 +126,7 @@ def collect(
         for name, margin in margins.items():
             cascades[name] = CascadeSimulation(CHEAP, cheap_pairs.scores, margin)
             timed[cascades[name].name(name)] = Cascade(cheap, rerankers[name], margin)
-    modes = ("hybrid", "bm25", "vector") if index.store.dimension else ("bm25",)
+    modes = index.retriever.modes
     latencies = measure_latency(
         index,
         list(collection.queries.values()),

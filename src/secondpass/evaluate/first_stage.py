@@ -96,7 +96,7 @@ class FirstStageRuns:
 
 
 def run_first_stage(
-    retriever: Retriever,
+    retriever: HybridRetriever,
     queries: Mapping[str, str],
     depth: int,
     *,
@@ -114,7 +114,7 @@ def run_first_stage(
             if mode not in retriever.modes:
                 lists.append([])
                 continue
-            retrieved = retriever.retrieve(text, mode=mode, candidates=depth).candidates
+            retrieved = retriever.search(text, mode=mode, candidates=depth).candidates
             passages |= {str(c.document.id): c.document for c in retrieved}
             lists.append([FirstStageCandidate.from_candidate(c) for c in retrieved])
         rankings[query] = FirstStageRankings(*lists)

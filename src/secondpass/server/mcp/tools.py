@@ -74,7 +74,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
 
         def run(caller: KeyEntry) -> Found:
             chosen = find_index(state, caller, index).index
-            condition = filter_condition(filters, chosen.store.fields) if filters else None
+            condition = filter_condition(filters, chosen.fields) if filters else None
             response = chosen.search(
                 clean(query), mode=mode, top_k=top_k, rerank=rerank, filter=condition
             )
