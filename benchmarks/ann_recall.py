@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from secondpass.retrieve.backends.lance import table
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.embedder import Embedder
-from secondpass.retrieve.lance import table
-from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
 
 BAR = 0.98

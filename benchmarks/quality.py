@@ -39,7 +39,6 @@ import secondpass
 from secondpass import Embedder, SecondpassError
 from secondpass.models import bundled_path
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
-from secondpass.retrieve.retriever import Retriever
 
 CACHE = ROOT / ".cache" / "quality"
 PAGE = ROOT / "docs" / "explanation" / "quality.md"
@@ -91,11 +90,7 @@ def gathered(
             return
         where = CACHE / f"{name}-{key}"
         with open_index(collection, embedder, where, fresh=fresh) as index:
-            retriever = Retriever(index.store, embedder)
-            try:
-                yield searching(retriever, depth)
-            finally:
-                retriever.close()
+            yield searching(index.retriever, depth)
 
     return gather(collection, file, finder)
 

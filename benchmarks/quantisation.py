@@ -136,7 +136,7 @@ def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
 
 
 def rerank(args: argparse.Namespace) -> Iterator[Change]:
-    from secondpass.inference.encoder import run_batched
+    from secondpass.inference.batches import run_batched
     from secondpass.inference.model_folder import open_folder
     from secondpass.inference.runtimes import load_runtime
     from secondpass.inference.tokenizer import Tokenizer

@@ -25,8 +25,9 @@ import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
 from secondpass.inference.model_folder import open_folder
-from secondpass.inference.runtimes import ENGINES, Runtime, load_runtime
+from secondpass.inference.runtimes import ENGINES, load_runtime
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
+from secondpass.inference.types import Runtime
 
 PAIRS = Path(__file__).resolve().parent.parent / "examples/calibration/pairs.jsonl"
 NAMES = {"native": "our machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

@@ -44,10 +44,10 @@ def main() -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
         def taught(texts: list[str]) -> DistilledModel:
-            room = arguments.tokens - teacher.tokeniser.special
+            room = arguments.tokens - teacher.tokenizer.special
             ids = [
-                teacher.tokeniser.single(one.ids[:room])[0].tolist()
-                for one in teacher.tokeniser.encode(texts, limit=room)
+                teacher.tokenizer.single(one.ids[:room])[0].tolist()
+                for one in teacher.tokenizer.encode(texts, limit=room)
             ]
             states = encode_states(
                 teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=told

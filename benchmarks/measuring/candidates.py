@@ -13,7 +13,7 @@ from beir import Collection
 from measuring.progress import bar
 from secondpass import Embedder
 from secondpass.evaluate.first_stage import FirstStageCandidate
-from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import searchable
 
 Found = Mapping[str, list[FirstStageCandidate]]
@@ -26,13 +26,13 @@ Finder = Callable[[str, str], Found]
 Opener = Callable[[], AbstractContextManager[Finder]]
 
 
-def searching(retriever: Retriever, depth: int) -> Finder:
+def searching(retriever: HybridRetriever, depth: int) -> Finder:
     """Return a finder that searches an index as `Index.search` does."""
 
     def find(_: str, question: str) -> Found:
         found = {}
         for mode in ("bm25", "hybrid", "vector"):
-            got = retriever.retrieve(
+            got = retriever.search(
                 question, mode=mode, candidates=depth, complete_scores=mode != "vector"
             )
             found[mode] = [FirstStageCandidate.from_candidate(c) for c in got.candidates]

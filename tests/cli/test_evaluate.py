@@ -12,7 +12,6 @@ from secondpass import Index
 from secondpass.evaluate import Collection, Run, search_all
 from secondpass.evaluate import Run as TrecRun
 from secondpass.evaluate.first_stage import run_first_stage
-from secondpass.retrieve.retriever import Retriever
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand
 
@@ -40,9 +39,7 @@ def test_a_shallow_list_is_what_search_hands_over(
 ) -> None:
     collection = Collection.read(SAMPLE, judged).first(6)
     with Index.open(sample_index, create=False) as index:
-        retriever = Retriever(index.store, index.embedder)
-        runs = run_first_stage(retriever, collection.queries, 25)
-        retriever.close()
+        runs = run_first_stage(index.retriever, collection.queries, 25)
         for query, text in collection.queries.items():
             results = index.search(
                 text, mode=mode, candidates=depth, rerank=False, top_k=None

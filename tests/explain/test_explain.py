@@ -119,7 +119,7 @@ def test_the_best_spans_hold_against_others(found: Explanation) -> None:
 def test_what_the_first_pass_left_out_is_explained_too(index: Index) -> None:
     far = next(
         d.id
-        for batch in index.store.each_document()
+        for batch in index.iter_documents()
         for d in batch
         if d.id not in {c.document.id for c in index.first_pass(QUERY, candidates=5)}
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 
 
 @given(st.text(st.characters(exclude_categories=[])))

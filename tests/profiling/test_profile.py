@@ -15,7 +15,7 @@ from secondpass.profiling.profile import (
     OTHER,
     QUESTION,
     READING,
-    TOKENISE,
+    TOKENIZE,
     sample_texts,
 )
 from secondpass.profiling.record import ATTEND
@@ -35,7 +35,7 @@ def test_a_reader_is_profiled_with_new_and_with_known_documents() -> None:
         assert sum(phase.parts.values()) == pytest.approx(phase.seconds, rel=0.05)
         assert min(phase.parts.values()) >= 0
         assert phase.parts[READING] > 0
-        assert phase.parts[TOKENISE] > 0
+        assert phase.parts[TOKENIZE] > 0
         assert phase.documents == phase.windows == 6
         assert phase.operations["int8"] > phase.operations["fp32"] > 0
     assert COMPRESSING in new.parts
@@ -46,7 +46,7 @@ def test_a_reader_is_profiled_with_new_and_with_known_documents() -> None:
 
 def test_a_cross_encoder_is_told_apart_by_layer(cross_encoder: Path) -> None:
     (phase,) = profile_model(cross_encoder, "how do i reset my password", TEXTS).phases
-    assert [p for p in phase.parts if p not in (TOKENISE, OTHER)] == [
+    assert [p for p in phase.parts if p not in (TOKENIZE, OTHER)] == [
         "embeddings",
         "layers 1-2",
         "head",
@@ -64,7 +64,7 @@ def test_an_encoder_in_our_own_machine_code_is_told_apart_likewise(
     (phase,) = profile_model(int8_cross_encoder, query, TEXTS, threads=2).phases
     assert native.native_runtime is plain
     assert ATTEND in phase.operators
-    assert [p for p in phase.parts if p not in (TOKENISE, OTHER)] == [
+    assert [p for p in phase.parts if p not in (TOKENIZE, OTHER)] == [
         "embeddings",
         "layers 1-2",
         "head",

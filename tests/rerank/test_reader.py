@@ -53,7 +53,7 @@ def reader(folder: Path) -> PrecomputedReranker:
 
 
 def question_tokens(reader: PrecomputedReranker, query: str = QUERY) -> int:
-    return reader.encoder.tokeniser.count(query) + reader.encoder.tokeniser.special
+    return reader.encoder.tokenizer.count(query) + reader.encoder.tokenizer.special
 
 
 def test_scores_are_those_of_the_graphs_one_document_at_a_time(
@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_graphs_one_document_at_a_time(
     )
 
     def encoded(text: str) -> list[np.ndarray]:
-        ids = np.array([reader.encoder.tokeniser.single(_ids(reader, text))[0]])
+        ids = np.array([reader.encoder.tokenizer.single(_ids(reader, text))[0]])
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         return encode.run(["embeddings", "states"], feeds)
 
@@ -87,7 +87,7 @@ def test_scores_are_those_of_the_graphs_one_document_at_a_time(
 
 
 def _ids(reader: PrecomputedReranker, text: str) -> list[int]:
-    return list(reader.encoder.tokeniser.encode([text], limit=99)[0].ids)
+    return list(reader.encoder.tokenizer.encode([text], limit=99)[0].ids)
 
 
 def test_it_is_loaded_by_its_architecture(folder: Path) -> None:

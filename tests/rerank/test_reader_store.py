@@ -339,7 +339,7 @@ def test_a_reader_reads_what_another_kept(folder: Path, tmp_path: Path) -> None:
     second, store = reader_with_store(folder, tmp_path / "s.sqlite")
     found = second.rerank(QUERY, TEXTS)
     assert found.results == expected.results
-    assert found.usage.tokens == second.encoder.tokeniser.count(QUERY) + 2
+    assert found.usage.tokens == second.encoder.tokenizer.count(QUERY) + 2
     assert found.reason is None
     without = PrecomputedReranker(open_folder(folder)).rerank(QUERY, TEXTS)
     for one, other in zip(found.results, without.results, strict=True):
@@ -382,7 +382,7 @@ def test_a_file_from_before_cuts_were_kept_serves_its_records(
     connection.close()
     other, store = reader_with_store(folder, file)
     found = other.rerank(QUERY, TEXTS)
-    assert found.usage.tokens == other.encoder.tokeniser.count(QUERY) + 2
+    assert found.usage.tokens == other.encoder.tokenizer.count(QUERY) + 2
     assert store.count() == len(TEXTS)
     store.close()
 
@@ -404,7 +404,7 @@ def test_a_damaged_file_does_not_break_a_search_and_is_said(
             assert "documents were read again" in str(found.reason)
         store.close()
     assert found.reason is None
-    assert found.usage.tokens == reader.encoder.tokeniser.count(QUERY) + 2
+    assert found.usage.tokens == reader.encoder.tokenizer.count(QUERY) + 2
 
 
 def test_policies_hand_the_store_on(folder: Path, tmp_path: Path) -> None:

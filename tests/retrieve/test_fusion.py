@@ -84,7 +84,7 @@ def test_weighted_min_max():
 
 def test_weighted_z_score():
     fused = dict(
-        weighted([[("a", 3.0), ("b", 1.0)], [("a", 7.0), ("c", 7.0)]], normalise="z-score")
+        weighted([[("a", 3.0), ("b", 1.0)], [("a", 7.0), ("c", 7.0)]], normalize="z-score")
     )
     assert fused == pytest.approx({"a": 0.5, "b": -1.0, "c": -0.5})
 
@@ -104,7 +104,7 @@ def test_equal_scores_stand_in_order_of_id(score):
     tied = [(n, score) for n in random.Random(0).sample("abcdefg", 7)]
     assert dict(dbsf([tied])) == dict.fromkeys("abcdefg", 0.5)
     assert dict(weighted([tied])) == dict.fromkeys("abcdefg", 1.0)
-    assert dict(weighted([tied], normalise="z-score")) == dict.fromkeys("abcdefg", 0.0)
+    assert dict(weighted([tied], normalize="z-score")) == dict.fromkeys("abcdefg", 0.0)
     for method in METHODS:
         assert [n for n, _ in fuse([tied], method)] == list("abcdefg")
 
@@ -137,7 +137,7 @@ def test_other_input_that_cannot_be_used():
     with pytest.raises(InputError, match="Did you mean 'rrf'"):
         fuse([], "rfr")
     with pytest.raises(InputError, match="min-max"):
-        weighted([], normalise="minmax")
+        weighted([], normalize="minmax")
     with pytest.raises(InputError, match="'a' has nan"):
         fuse([[("a", math.nan)]])
     with pytest.raises(InputError, match="k cannot"):

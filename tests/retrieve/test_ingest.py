@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from secondpass.errors import InputError, ReadError
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
-from secondpass.retrieve.lance.open import open_index
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
-from tests.retrieve.test_readers import write
+from tests.retrieve.loaders.test_files import write
 
 
 class Setting:
@@ -54,8 +54,8 @@ def test_files_become_passages(setting):
     report, encoded = setting.run()
     assert (report.files, report.documents, report.added) == (3, 7, 7)
     assert (report.errors, report.deleted, report.duplicates) == ([], 0, 0)
-    assert report.passages == setting.store.count() == encoded > 7
-    assert setting.store.documents() == 7
+    assert report.passages == setting.store.count_passages() == encoded > 7
+    assert setting.store.count_documents() == 7
     hit = setting.store.bm25("beta", 1)[0]
     assert hit.document.metadata["document_id"] == "sub/b.md"
     assert hit.document.title == "Title"
@@ -67,7 +67,7 @@ def test_a_second_run_reads_and_embeds_nothing(setting):
     version = setting.store.version
     report, encoded = setting.run()
     assert (report.files, report.files_unchanged, encoded) == (0, 3, 0)
-    assert setting.store.count() > 7
+    assert setting.store.count_passages() > 7
     assert setting.store.version - version <= 1
     (setting.files / "a.txt").touch()
     assert setting.run()[0].files == 0
@@ -90,11 +90,11 @@ def test_files_that_are_gone_leave_the_index(setting):
     (setting.files / "rows.jsonl").unlink()
     report, encoded = setting.run()
     assert (report.files_removed, report.deleted, encoded) == (1, 5, 0)
-    assert setting.store.documents() == 2
+    assert setting.store.count_documents() == 2
     # Files outside the folder that is indexed now are left alone.
     (setting.files / "a.txt").unlink()
     assert setting.run("sub")[0].files_removed == 0
-    assert setting.store.documents() == 2
+    assert setting.store.count_documents() == 2
 
 
 def test_a_moved_file_is_not_embedded_again(setting):
@@ -137,7 +137,7 @@ def test_a_bad_file_does_not_stop_the_rest(setting):
     report, _ = setting.run(on_error=errors.append)
     assert len(errors) == len(report.errors) == 2
     assert any("bad.jsonl, line 2" in str(e) for e in errors)
-    assert setting.store.documents() == 8
+    assert setting.store.count_documents() == 8
     # They are tried again, and are read once they are mended.
     write(setting.files / "bad.txt", "fine now")
     write(setting.files / "bad.jsonl", '{"_id": "good", "text": "good one"}\n')
@@ -181,7 +181,7 @@ def test_a_field_of_another_type_stops_with_its_name(setting):
     write(setting.files / "z.jsonl", '{"_id": "bad", "text": "x", "n": "three"}\n')
     with pytest.raises(InputError, match=r"'n'.*'bad'"):
         setting.run(batch_size=1)
-    assert setting.store.documents() == 6
+    assert setting.store.count_documents() == 6
 
 
 def test_progress(setting):
@@ -189,7 +189,7 @@ def test_progress(setting):
     setting.run(progress=seen.append, batch_size=2)
     assert [p.documents for p in seen] == sorted(p.documents for p in seen)
     assert (seen[-1].documents, seen[-1].total) == (7, 7)
-    assert seen[-1].passages == setting.store.count()
+    assert seen[-1].passages == setting.store.count_passages()
 
 
 def test_a_lost_manifest_costs_reading_but_no_embedding(setting):
@@ -207,11 +207,11 @@ def test_ctrl_c_keeps_what_was_stored(setting):
 
     with pytest.raises(KeyboardInterrupt):
         setting.run(progress=stop, batch_size=2)
-    stored = setting.store.documents()
+    stored = setting.store.count_documents()
     assert 4 <= stored < 7
     report, _ = setting.run()
     assert report.added == 7 - stored
-    assert setting.store.documents() == 7
+    assert setting.store.count_documents() == 7
 
 
 def test_documents_from_memory(tmp_path):
@@ -220,7 +220,7 @@ def test_documents_from_memory(tmp_path):
     documents = [Document("alpha", id="a"), Document("beta"), Document("beta"), Document(" ")]
     done: list[int] = []
     report = add_documents(documents, store, embedder, progress=done.append, batch_size=2)
-    assert (report.added, report.empty, store.documents()) == (2, 1, 2)
+    assert (report.added, report.empty, store.count_documents()) == (2, 1, 2)
     assert sum(done) == report.documents == 4
     assert add_documents(iter(documents), store, embedder).added == 0
     assert add_documents([Document("gamma", id="a")], store, embedder).updated == 1
@@ -235,7 +235,7 @@ INGEST = """
 import sys
 from pathlib import Path
 from secondpass.retrieve.ingest import ingest
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from tests.retrieve.hashed_embedder import HashedEmbedder
 embedder = HashedEmbedder()
 store = open_index(sys.argv[1], embedder, chunk_tokens=20, overlap=5)
@@ -264,7 +264,7 @@ def test_killed_and_resumed_equals_a_clean_run(tmp_path, kill_at):
     assert process.returncode == -signal.SIGKILL
 
     resumed, clean = Setting(tmp_path), Setting(tmp_path / "clean")
-    stored = resumed.store.count()
+    stored = resumed.store.count_passages()
     assert stored >= kill_at
     options = {"chunk_tokens": 20, "overlap": 5}
     _, embedded = resumed.run(**options)

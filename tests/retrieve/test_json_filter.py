@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.json_filter import (
     OPERATORS,
     Condition,
@@ -20,8 +22,6 @@ from secondpass.retrieve.json_filter import (
     split_operators,
     to_sql,
 )
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.store import LanceStore
 from secondpass.retrieve.store_protocol import Passage
 
 NOON = datetime(2024, 1, 2, 12)
@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanceStore]:
 def select(store: LanceStore, conditions: list[Condition]) -> str:
     """Return the rows that conditions match, after checking that SQL and Python agree."""
     sql = to_sql(conditions, store.fields)
-    by_sql = {d.id for batch in store.each_document(filter=sql) for d in batch}
+    by_sql = {d.id for batch in store.iter_documents(filter=sql) for d in batch}
     by_python = {name for name, row in ROWS.items() if matches(conditions, row)}
     assert by_sql == by_python, sql
     return "".join(sorted(by_python))

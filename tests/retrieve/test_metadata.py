@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import column_value, kind_of, plan
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance.schema import column_value, fit_columns, kind_of
 from secondpass.retrieve.metadata import decode, encode
 from secondpass.retrieve.store_protocol import Passage
 
@@ -82,13 +82,13 @@ def of(**metadata):
 
 
 def test_a_plan_widens_and_adds():
-    found = plan({"Year": "integer"}, [of(year=1, new=1), of(year=2.5, new=2.5)])
+    found = fit_columns({"Year": "integer"}, [of(year=1, new=1), of(year=2.5, new=2.5)])
     assert found.kinds == {"Year": "number", "new": "number"}
     assert (found.new, found.widened) == (["new"], ["Year"])
     assert found.rows == [{"Year": 1.0, "new": 1.0}, {"Year": 2.5, "new": 2.5}]
 
 
 def test_names_that_differ_only_in_case():
-    assert plan({}, [of(A=1), of(a=2)]).rows == [{"A": 1}, {"A": 2}]
+    assert fit_columns({}, [of(A=1), of(a=2)]).rows == [{"A": 1}, {"A": 2}]
     with pytest.raises(InputError, match="twice"):
-        plan({}, [of(A=1, a=2)])
+        fit_columns({}, [of(A=1, a=2)])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from secondpass.errors import FilterError, InputError
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.fusion import METHODS, fuse
 from secondpass.retrieve.ingest import add_documents
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -29,7 +29,7 @@ def retriever(tmp_path_factory):
     embedder = HashedEmbedder(32)
     store = open_index(tmp_path_factory.mktemp("index"), embedder)
     add_documents(DOCUMENTS, store, embedder)
-    retriever = Retriever(store, embedder)
+    retriever = HybridRetriever(store, embedder)
     yield retriever
     retriever.close()
     store.close()
@@ -41,7 +41,7 @@ def ids(retrieved):
 
 @pytest.mark.parametrize("mode", ["hybrid", "bm25", "vector"])
 def test_every_candidate_has_both_scores(retriever, mode):
-    found = retriever.retrieve("cat river", mode=mode, candidates=6)
+    found = retriever.search("cat river", mode=mode, candidates=6)
     query = retriever.embedder.encode(["cat river"])[0]
     bm25 = {h.id: h.score for h in retriever.store.bm25("cat river", 100)}
     assert [c.rank for c in found.candidates] == list(range(1, len(found.candidates) + 1))
@@ -60,11 +60,11 @@ def test_every_candidate_has_both_scores(retriever, mode):
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_hybrid_is_the_fusion_of_both_halves(retriever, method):
     weights = [2.0, 1.0]
-    found = retriever.retrieve("cat house", candidates=8, fusion=method, weights=weights)
+    found = retriever.search("cat house", candidates=8, fusion=method, weights=weights)
     halves = [
         [
             (c.document.id, c.score)
-            for c in retriever.retrieve("cat house", mode=m, candidates=8).candidates
+            for c in retriever.search("cat house", mode=m, candidates=8).candidates
         ]
         for m in ("bm25", "vector")
     ]
@@ -74,34 +74,34 @@ def test_hybrid_is_the_fusion_of_both_halves(retriever, method):
 
 
 def test_scores_are_only_completed_where_asked(retriever):
-    found = retriever.retrieve("cat river", mode="bm25", complete_scores=False)
+    found = retriever.search("cat river", mode="bm25", complete_scores=False)
     assert {c.vector for c in found.candidates} == {None}
     assert "embed" not in found.timings
-    found = retriever.retrieve("cat river", mode="vector", complete_scores=False)
+    found = retriever.search("cat river", mode="vector", complete_scores=False)
     assert {c.bm25 for c in found.candidates} == {None}
 
 
 def test_timings_are_named_by_stage(retriever):
-    assert set(retriever.retrieve("cat").timings) == {
+    assert set(retriever.search("cat").timings) == {
         *("embed", "bm25", "vector", "fusion", "total")
     }
-    assert all(ms >= 0 for ms in retriever.retrieve("cat").timings.values())
+    assert all(ms >= 0 for ms in retriever.search("cat").timings.values())
 
 
 def test_filters_and_versions(retriever):
     for mode in ("hybrid", "bm25", "vector"):
-        found = retriever.retrieve("cat", mode=mode, filter="n >= 3 AND n < 5")
+        found = retriever.search("cat", mode=mode, filter="n >= 3 AND n < 5")
         assert set(ids(found)) <= {"d03", "d04"}
-    assert len(ids(retriever.retrieve("cat", mode="vector", filter="n < 5"))) == 5
-    assert ids(retriever.retrieve("cat", version=1)) == []
+    assert len(ids(retriever.search("cat", mode="vector", filter="n < 5"))) == 5
+    assert ids(retriever.search("cat", version=1)) == []
     with pytest.raises(FilterError, match="n \\(integer\\)"):
-        retriever.retrieve("cat", filter="m = 1")
+        retriever.search("cat", filter="m = 1")
 
 
 @pytest.mark.parametrize("query", ["", "the", "\ud800", "x" * 10_000, "!?"])
 def test_odd_queries(retriever, query):
-    assert len(ids(retriever.retrieve(query, candidates=5))) == 5
-    assert ids(retriever.retrieve(query, mode="bm25")) == []
+    assert len(ids(retriever.search(query, candidates=5))) == 5
+    assert ids(retriever.search(query, mode="bm25")) == []
 
 
 @pytest.mark.parametrize(
@@ -119,28 +119,28 @@ def test_odd_queries(retriever, query):
 )
 def test_arguments_that_cannot_be_used(retriever, options, says):
     with pytest.raises(InputError, match=says):
-        retriever.retrieve("cat", **options)
+        retriever.search("cat", **options)
     with pytest.raises(InputError, match="not text"):
-        retriever.retrieve(3)
+        retriever.search(3)
 
 
 def test_a_store_without_vectors_searches_words_only(tmp_path):
     store = open_index(tmp_path)
     add_documents(DOCUMENTS, store, None)
-    retriever = Retriever(store)
-    found = retriever.retrieve("river", mode="bm25")
+    retriever = HybridRetriever(store)
+    found = retriever.search("river", mode="bm25")
     assert len(found.candidates) == 5
     assert {c.vector for c in found.candidates} == {None}
     with pytest.raises(InputError, match="mode 'bm25'"):
-        retriever.retrieve("river")
+        retriever.search("river")
     retriever.close()
 
 
 def test_many_threads_get_the_same_answer(retriever):
-    expected = ids(retriever.retrieve("cat river"))
+    expected = ids(retriever.search("cat river"))
     answers = []
     threads = [
-        threading.Thread(target=lambda: answers.append(ids(retriever.retrieve("cat river"))))
+        threading.Thread(target=lambda: answers.append(ids(retriever.search("cat river"))))
         for _ in range(8)
     ]
     for thread in threads:
@@ -151,7 +151,7 @@ def test_many_threads_get_the_same_answer(retriever):
 
 
 def test_the_vector_index_is_made_and_finds_what_came_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("secondpass.retrieve.lance.store.VECTOR_INDEX_FROM", 300)
+    monkeypatch.setattr("secondpass.retrieve.backends.lance.store.VECTOR_INDEX_FROM", 300)
     embedder = HashedEmbedder(32)
     store = open_index(tmp_path, embedder)
     documents = [Document(f"w{i} v{i % 7}", id=f"d{i}") for i in range(400)]

@@ -44,12 +44,12 @@ def test_nothing_is_borrowed_twice(borrower: Path, tmp_path: Path) -> None:
     [
         ({"digest": "00"}, ModelError, "another version"),
         ({"model": "no-such-model"}, ModelError, "another version"),
-        ({"tables": None}, ModelDamagedError, "borrowed tables"),
-        ({"tables": {"x": {"offset": 0}}}, ModelDamagedError, "borrowed tables"),
+        ({"tables": None}, ModelDamagedError, "shared tables"),
+        ({"tables": {"x": {"offset": 0}}}, ModelDamagedError, "shared tables"),
         (
             {"tables": {"x": {"offset": 10**9, "shape": [9], "dtype": "int8"}}},
             ModelDamagedError,
-            "beyond the file",
+            "beyond the end of the file",
         ),
     ],
 )

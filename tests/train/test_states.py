@@ -25,8 +25,8 @@ def test_states_are_those_of_the_encoder(opened: TokenEncoder, tmp_path: Path) -
     assert found.width == opened.states_width == 64
     assert found.lengths.max() <= 8
     for place, text in enumerate(TEXTS):
-        ids = opened.tokeniser.encode([text], 6)[0].ids[:6]
-        exact = opened.encode_one(opened.tokeniser.single(ids))
+        ids = opened.tokenizer.encode([text], 6)[0].ids[:6]
+        exact = opened.encode_one(opened.tokenizer.single(ids))
         codes, scales = found.take([place])
         assert exact.states is not None
         step = scales[:, None]

@@ -128,10 +128,10 @@ def _searched(index: Path, collection: Collection, ways: dict[str, SearchOptions
     runs = []
     with Index.open(index, create=False) as opened, stages() as progress:
         judged = list({d for grades in collection.qrels.values() for d in grades})
-        known = collection.checked(opened.store.stored(judged), "the index")
+        known = collection.checked(opened.stored_ids(judged), "the index")
         options.say(known.notes[len(collection.notes) :])
         for name, how in ways.items():
-            if not opened.store.dimension and how["mode"] != "bm25":
+            if not opened.dimension and how["mode"] != "bm25":
                 continue
 
             def show(done: int, total: int, name: str = name) -> None:

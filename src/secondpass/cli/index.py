@@ -11,9 +11,9 @@ import typer
 from secondpass.cli import options
 
 if TYPE_CHECKING:
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestReport
-    from secondpass.retrieve.lance.store import LanceStore
 
 
 def index(
@@ -74,7 +74,7 @@ def index(
             progress=show,
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
-    passages = store.count()
+    passages = store.count_passages()
     if as_json:
         errors = [str(e) for e in report.errors]
         print_json({**asdict(report), "errors": errors, "index": str(index), "total": passages})
@@ -94,8 +94,8 @@ def _open(
 ) -> LanceStore:
     """Open or make the index; options that differ from how it was made are refused."""
     from secondpass.errors import InputError
+    from secondpass.retrieve.backends.lance.open import open_index
     from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
-    from secondpass.retrieve.lance.open import open_index
 
     wanted = None if chunk_tokens == 0 else chunk_tokens
     store = open_index(

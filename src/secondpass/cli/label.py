@@ -123,7 +123,7 @@ def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
 def _show(asked: PairToJudge, judged: int, console: Console) -> None:
     from rich.text import Text
 
-    from secondpass.inference.tokenizer import clean
+    from secondpass.inference.unicode import clean
 
     at = (
         f"query {asked.query_number} of {asked.queries},"

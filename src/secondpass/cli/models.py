@@ -15,12 +15,12 @@ def models(as_json: options.AsJson = False) -> None:
     Example:  secondpass models --json
     """
     from secondpass.cli.output import print_json
-    from secondpass.inference.huggingface import cached
+    from secondpass.inference.huggingface import list_cached
     from secondpass.models import BUNDLED, bundled_path
 
     found = [_bundled(name, bundled_path(name)) for name in BUNDLED] + [
         {"name": name, "where": "cached", "bytes": size, "path": str(path)}
-        for name, size, path in cached()
+        for name, size, path in list_cached()
     ]
     if as_json:
         print_json({"models": found})

@@ -76,12 +76,12 @@ def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
         DOCUMENT_QUERIES_WARNING,
         sample_document_queries,
     )
-    from secondpass.retrieve.lance.open import open_index
+    from secondpass.retrieve.backends.lance.open import open_index
 
     assert folder is not None
     store = open_index(folder, create=False)
     try:
-        documents = [document for batch in store.each_document() for document in batch]
+        documents = [document for batch in store.iter_documents() for document in batch]
     finally:
         store.close()
     typer.echo(DOCUMENT_QUERIES_WARNING, err=True)

@@ -45,7 +45,6 @@ def search(
     from secondpass.index.index import Index
     from secondpass.option_types import check_second_pass
     from secondpass.registry import load_reranker
-    from secondpass.retrieve.bm25 import term_scores
 
     chosen: Any = chosen_options(SearchOptions, typed)
     chosen["rerank"] = model if chosen["rerank"] else False
@@ -69,7 +68,7 @@ def search(
         response = opened.search(query, **chosen)
         first_pass = opened.search(query, **before) if compare else None
         names = [r.id for r in response.results if r.id is not None]
-        terms = term_scores(opened.store, query, names) if explain and names else {}
+        terms = opened.term_scores(query, names) if explain and names else {}
     if as_json:
         result = response_object(response)
         for one in result["results"] if explain else ():

@@ -82,8 +82,6 @@ def collect(
     behind it. Raises InputError for fewer than 10 queries (fitting and evaluating need some
     each), no depth, ids of which none is in the index, or an impossible cascade.
     """
-    from secondpass.retrieve.retriever import Retriever
-
     depths = check_depths(depths)
     check_query_count(collection)
     if not models:
@@ -92,23 +90,19 @@ def collect(
         check_mode(mode)
         check_method(fusion)
     judged = list({d for grades in collection.qrels.values() for d in grades})
-    collection = collection.checked(index.store.stored(judged), "the index")
+    collection = collection.checked(index.stored_ids(judged), "the index")
     rerankers = {r.model: r for r in (index.reranker(model) for model in models)}
     cheap = index.reranker(CHEAP) if cascade else None
     margins: Mapping[str, Margin] = {}
     if cheap is not None:
         margins, notes = _margins(cheap, rerankers, depths[-1])
         collection = replace(collection, notes=(*collection.notes, *notes))
-    retriever = Retriever(index.store, index.embedder)
-    try:
-        first_stage = run_first_stage(
-            retriever,
-            collection.queries,
-            depths[-1],
-            progress=_stage_progress(progress, "searching"),
-        )
-    finally:
-        retriever.close()
+    first_stage = run_first_stage(
+        index.retriever,
+        collection.queries,
+        depths[-1],
+        progress=_stage_progress(progress, "searching"),
+    )
     passage_ids = passages_to_score(
         collection.queries,
         first_stage.rankings,
@@ -132,7 +126,7 @@ def collect(
         for name, margin in margins.items():
             cascades[name] = CascadeSimulation(CHEAP, cheap_pairs.scores, margin)
             timed[cascades[name].name(name)] = Cascade(cheap, rerankers[name], margin)
-    modes = ("hybrid", "bm25", "vector") if index.store.dimension else ("bm25",)
+    modes = index.retriever.modes
     latencies = measure_latency(
         index,
         list(collection.queries.values()),

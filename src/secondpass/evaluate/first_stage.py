@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secondpass.errors import InputError, nearest
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import fuse
-from secondpass.retrieve.retriever import Retriever
+from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.types import Candidate, Document
 
 
@@ -96,7 +96,7 @@ class FirstStageRuns:
 
 
 def run_first_stage(
-    retriever: Retriever,
+    retriever: HybridRetriever,
     queries: Mapping[str, str],
     depth: int,
     *,
@@ -111,10 +111,10 @@ def run_first_stage(
     for done, (query, text) in enumerate(queries.items(), 1):
         lists: list[list[FirstStageCandidate]] = []
         for mode in ("bm25", "vector"):
-            if mode == "vector" and not retriever.store.dimension:
+            if mode not in retriever.modes:
                 lists.append([])
                 continue
-            retrieved = retriever.retrieve(text, mode=mode, candidates=depth).candidates
+            retrieved = retriever.search(text, mode=mode, candidates=depth).candidates
             passages |= {str(c.document.id): c.document for c in retrieved}
             lists.append([FirstStageCandidate.from_candidate(c) for c in retrieved])
         rankings[query] = FirstStageRankings(*lists)

@@ -19,7 +19,7 @@ from secondpass.evaluate.text_files import (
     split_lines,
     write_lines,
 )
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.rerank.inputs import to_candidates
 from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.types import Candidate

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from secondpass.errors import InputError
 from secondpass.evaluate.text_files import is_json, split_lines
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 
 _ID_KEYS = ("_id", "id", "query_id", "qid")

@@ -14,7 +14,7 @@ import numpy as np
 from secondpass.errors import InputError
 from secondpass.evaluate.first_stage import judged_id
 from secondpass.evaluate.text_files import check_trec_ids, is_json, split_lines, write_lines
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import rows
 from secondpass.types import Document
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.explain.counterfactual import (
     BlendOption,
     KnownScores,
     ScoredCandidates,
-    cosine,
     find_counterfactuals,
     rank_known_scores,
     stage_ranks,
@@ -34,7 +32,7 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.retrieve.bm25 import fit_bm25, term_scores
+from secondpass.retrieve.bm25 import fit_bm25
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.types import Candidate, Document, ScoreKind
 
@@ -82,9 +80,9 @@ def explain(
         notes.append(f"{passages} passages of {document!r} were considered; this is the best.")
     texts = [searchable(c.document.title, c.document.text) for c in considered]
     ids = ["" if c.document.id is None else c.document.id for c in considered]
-    terms_by_id = term_scores(index.store, query, ids)
+    terms_by_id = index.term_scores(query, ids)
     terms = [terms_by_id[name] for name in ids]
-    bm25 = fit_bm25(index.store.settings.language, texts, terms)
+    bm25 = fit_bm25(index.language, texts, terms)
     if bm25 is None and candidate.bm25:
         notes.append(
             "The BM25 score of a changed text is not known here: changes keep the old one."
@@ -185,25 +183,14 @@ def _explain_text(
 
 def _fetch_passages(index: Index, query: str, document: str) -> list[Candidate]:
     """Return the passages of a document that the first pass did not retrieve."""
-    hits = index.store.passages(document)
-    if not hits:
+    candidates = index.score_passages_of(query, document)
+    if not candidates:
         raise InputError(
             f"There is no document {document!r}",
-            where=str(index.store.folder),
+            where=str(index.folder),
             fix="Give an id as a search prints it, such as the first in brackets.",
         )
-    ids = [hit.id for hit in hits]
-    bm25 = {hit.id: hit.score for hit in index.store.bm25(query, len(ids), ids=ids)}
-    query_vector = index.embedder.encode([query])[0].astype(np.float64)
-    return [
-        Candidate(
-            hit.document,
-            rank=_NOT_RETRIEVED_RANK,
-            bm25=bm25.get(hit.id, 0.0),
-            vector=None if hit.embedding is None else cosine(query_vector, hit.embedding),
-        )
-        for hit in hits
-    ]
+    return [replace(candidate, rank=_NOT_RETRIEVED_RANK) for candidate in candidates]
 
 
 def _has_id(document: Document, wanted: str) -> bool:

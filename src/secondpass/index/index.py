@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -24,6 +24,7 @@ from secondpass.rerank.inputs import (
 from secondpass.rerank.policies.fallback import check_chain, check_on_failure
 from secondpass.types import (
     Candidate,
+    Document,
     FirstStageScores,
     RankedDocument,
     RerankResponse,
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 
     from secondpass.answer import Answer
     from secondpass.answer.answer import AnswerOptions
+    from secondpass.retrieve.backends.lance.store import LanceStore
+    from secondpass.retrieve.bm25 import TermScore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.ingest import AsIndexed, IngestReport
+    from secondpass.retrieve.retriever import HybridRetriever
     from secondpass.retrieve.store_protocol import TextEncoder
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
@@ -57,11 +61,11 @@ class Index:
     ) -> None:
         from secondpass.index.precompute import PrecomputedStates
         from secondpass.index.rerankers import IndexRerankers
-        from secondpass.retrieve.retriever import Retriever
+        from secondpass.retrieve.retriever import HybridRetriever
 
         self.store = store
         self.embedder = embedder
-        self._retriever = Retriever(store, embedder)
+        self._retriever = HybridRetriever(store, embedder)
         self._states = PrecomputedStates(
             store.folder, embedder, enabled=store.settings.keep_states
         )
@@ -98,8 +102,8 @@ class Index:
         else or an index made by another embedder, `MissingExtraError` without the extra
         `index`.
         """
+        from secondpass.retrieve.backends.lance.open import open_index
         from secondpass.retrieve.embedder import Embedder
-        from secondpass.retrieve.lance.open import open_index
 
         embedder = Embedder() if embedder is None else embedder
         store = open_index(
@@ -147,7 +151,7 @@ class Index:
 
     def count(self) -> int:
         """Return the number of documents."""
-        return self.store.documents()
+        return self.store.count_documents()
 
     def optimize(self) -> None:
         """Bring the search indexes up to date and merge small files, after many writes.
@@ -155,7 +159,7 @@ class Index:
         Also removes what a reader kept of passages that are gone.
         """
         self.store.optimize()
-        self._states.tidy(self._rerankers.own(), self.store.each_document())
+        self._states.tidy(self._rerankers.own(), self.store.iter_documents())
 
     @takes(SearchOptions)
     def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
@@ -172,7 +176,7 @@ class Index:
             reranker = None
         else:
             reranker = self._rerankers.composed(chosen)
-        found = self._retriever.retrieve(
+        found = self._retriever.search(
             query,
             mode=chosen["mode"],
             candidates=chosen["candidates"],
@@ -217,7 +221,7 @@ class Index:
         weights: Sequence[float] | None = None,
     ) -> list[Candidate]:
         """Return what the first pass of a search hands over, with the scores of both halves."""
-        found = self._retriever.retrieve(
+        found = self._retriever.search(
             check_query(query),
             mode=mode,
             candidates=candidates,
@@ -276,6 +280,97 @@ class Index:
     async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
         """Do as `search`, in a worker thread."""
         return await asyncio.to_thread(self.search, query, **options)
+
+    # The document store, for modules outside of `index` and `retrieve`.
+
+    @property
+    def folder(self) -> Path:
+        """The index's folder."""
+        return self.store.folder
+
+    @property
+    def language(self) -> str:
+        """The language of stemming and stop words, "none" for neither."""
+        return self.store.settings.language
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector; 0 in an index without vectors."""
+        return self.store.dimension
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The metadata that a filter can name, with the type of each."""
+        return self.store.fields
+
+    @property
+    def retriever(self) -> HybridRetriever:
+        """The first stage that `search` uses; it is closed with the index."""
+        return self._retriever
+
+    def count_passages(self) -> int:
+        """Return the number of passages that documents were split into."""
+        return self.store.count_passages()
+
+    def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        """Return those of these document ids that are stored."""
+        return set(self.store.lookup(ids))
+
+    def passages_of(self, document_id: str) -> list[Document]:
+        """Return the passage of this id, or all passages of the document; [] if none."""
+        return [hit.document for hit in self.store.passages_of(document_id)]
+
+    def iter_documents(
+        self,
+        filter: str | None = None,  # noqa: A002
+    ) -> Iterator[list[Document]]:
+        """Yield all passages that pass a filter, in batches, unordered."""
+        return self.store.iter_documents(filter=filter)
+
+    def score_passages_of(self, query: str, document_id: str) -> list[Candidate]:
+        """Return a document's passages with their BM25 and cosine; [] if there are none."""
+        from secondpass.retrieve.hybrid import cosine_similarity
+
+        hits = self.store.passages_of(document_id)
+        if not hits:
+            return []
+        ids = [hit.id for hit in hits]
+        bm25 = {hit.id: hit.score for hit in self.store.bm25(query, len(ids), ids=ids)}
+        vector = self.embedder.encode([query])[0]
+        return [
+            Candidate(
+                hit.document,
+                bm25=bm25.get(hit.id, 0.0),
+                vector=None
+                if hit.embedding is None
+                else cosine_similarity(vector, hit.embedding),
+            )
+            for hit in hits
+        ]
+
+    def term_scores(self, query: str, ids: Sequence[str]) -> dict[str, list[TermScore]]:
+        """Return what each word of the query adds to the BM25 of each passage, by id."""
+        from secondpass.retrieve.bm25 import term_scores
+
+        return term_scores(self.store, query, ids)
+
+    def add_documents(
+        self,
+        documents: Iterable[Document],
+        embedder: TextEncoder,
+        *,
+        chunk_tokens: int | AsIndexed | None = "index",
+        overlap: int | AsIndexed = "index",
+    ) -> IngestReport:
+        """Store documents as `add` does, with an embedder and chunking of the caller's choice.
+
+        The embedder must be the index's own, or a wrapper of it.
+        """
+        from secondpass.retrieve.ingest import add_documents
+
+        return add_documents(
+            documents, self.store, embedder, chunk_tokens=chunk_tokens, overlap=overlap
+        )
 
     def close(self) -> None:
         """Let go of files and threads; the index can be opened again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secondpass.inference.runtimes import Float32
+from secondpass.inference.types import Float32
 from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.precomputed import PrecomputedReranker

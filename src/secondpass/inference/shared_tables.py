@@ -1,4 +1,4 @@
-"""Tables that a model shares with a bundled one, so that they are on disk only once."""
+"""Shared tables: weights that a model reads from a bundled one, stored only once."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from secondpass.models import BUNDLED, bundled_path
 BORROWS = "borrows"
 
 
-def borrowed_tables(folder: ModelFolder) -> dict[str, NDArray[Any]]:
-    """Return the tables that the graph of a folder names and does not hold.
+def load_shared_tables(folder: ModelFolder) -> dict[str, NDArray[Any]]:
+    """Load the tables that a folder's graph names but does not contain.
 
-    The manifest's `borrows` says whose they are and where in its model.onnx: `model`,
-    `digest`, and for each of `tables` its `offset`, `shape` and `dtype`. Raises
-    `ModelError` where the lender is another than recorded, `ModelDamagedError` for a
-    manifest that cannot be read.
+    The manifest's `borrows` names the bundled `model`, its `digest`, and for each of `tables`
+    the `offset` in its model.onnx, the `shape` and the `dtype`. Raises `ModelError` if the
+    bundled model has another digest, `ModelDamagedError` for a manifest that cannot be read.
     """
-    said = folder.manifest.get(BORROWS)
-    if said is None:
+    borrows = folder.manifest.get(BORROWS)
+    if borrows is None:
         return {}
     try:
-        name, digest, tables = str(said["model"]), str(said["digest"]), dict(said["tables"])
-        places = {
-            table: (int(one["offset"]), tuple(map(int, one["shape"])), np.dtype(one["dtype"]))
-            for table, one in tables.items()
+        name, digest = str(borrows["model"]), str(borrows["digest"])
+        locations = {
+            table: (int(at["offset"]), tuple(map(int, at["shape"])), np.dtype(at["dtype"]))
+            for table, at in dict(borrows["tables"]).items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelDamagedError(
-            "The model's borrowed tables cannot be read",
+            "The model's shared tables cannot be read",
             where=str(folder.path),
-            why=f"secondpass.json lacks or garbles {error}",
+            why=f"secondpass.json is missing or has an invalid {error}",
         ) from error
     lender = open_folder(bundled_path(name)) if name in BUNDLED else None
     if lender is None or lender.onnx is None or lender.digest != digest:
@@ -46,13 +45,14 @@ def borrowed_tables(folder: ModelFolder) -> dict[str, NDArray[Any]]:
             fix="Use it with the version of secondpass that it was exported with, or export "
             "it again.",
         )
-    found = {}
-    for table, (offset, shape, kind) in places.items():
+    loaded = {}
+    for table, (offset, shape, dtype) in locations.items():
         count = int(np.prod(shape))
-        array = np.fromfile(lender.onnx, dtype=kind, count=count, offset=offset)
+        array = np.fromfile(lender.onnx, dtype=dtype, count=count, offset=offset)
         if array.size != count:
             raise ModelDamagedError(
-                f"The borrowed table {table} ends beyond the file", where=str(lender.onnx)
+                f"The shared table {table} ends beyond the end of the file",
+                where=str(lender.onnx),
             )
-        found[table] = array.reshape(shape)
-    return found
+        loaded[table] = array.reshape(shape)
+    return loaded

@@ -1,4 +1,4 @@
-"""One encoder for all who use it: a text's embedding, and the states of its tokens."""
+"""Token encoder: embeddings of texts and states of their tokens, shared by all users."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from secondpass.errors import ModelDamagedError
-from secondpass.inference.encoder import Progress, each_batch
+from secondpass.inference.batches import Progress, iter_batches
 from secondpass.inference.model_folder import ModelFolder, longest_input
-from secondpass.inference.runtimes import Float32, load_runtime
+from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
+from secondpass.inference.types import Float32
 
 _EMBEDDINGS, _STATES = "embeddings", "states"
 
-# A search encodes its query for the first pass and again for the second; a few more for
-# searches that run at the same time.
-_REMEMBERED = 16
+# A search encodes its query for the first stage and again for the reranker; the others are
+# for searches that run at the same time.
+_CACHE_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """One sequence: `embedding` float32 [dimension], `states` float32 [tokens, width].
 
-    `states` is None for an encoder that gives none.
+    `states` is None for an encoder without that output.
     """
 
     embedding: Float32
@@ -36,14 +37,14 @@ class Encoded:
 
 
 class TokenEncoder:
-    """An embedder's model folder, opened; `open_encoder` shares one among all users.
+    """A loaded embedder model; `open_encoder` shares one among all users.
 
     - `digest`: of the weights and the tokenizer; `dimension`: of an embedding;
-      `states_width`: of a token's state, None where the graph has no output `states`.
-    - `max_length`: tokens that the embedder reads of a text; `longest`: those it could.
+      `states_width`: of a token's state, None if the graph has no output `states`.
+    - `max_length`: tokens that the embedder reads of a text; `longest`: the model's limit.
 
-    Safe to use from several threads at once. Raises `ModelDamagedError` for a folder
-    whose manifest says something else than its graph.
+    Safe to use from several threads at once. Raises `ModelDamagedError` if the manifest does
+    not match the graph.
     """
 
     def __init__(self, folder: ModelFolder, *, threads: int | None = None) -> None:
@@ -55,13 +56,15 @@ class TokenEncoder:
             states = folder.manifest.get("states")
             self.states_width = None if states is None else int(states["width"])
         except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(folder, f"secondpass.json lacks or garbles {error}") from error
+            raise _damaged(
+                folder, f"secondpass.json is missing or has an invalid {error}"
+            ) from error
         self.longest = longest_input(folder.config) if folder.config else self.max_length
-        self.tokeniser = Tokenizer(folder.path / "tokenizer.json")
+        self.tokenizer = Tokenizer(folder.path / "tokenizer.json")
         self._runtime = load_runtime(folder, threads=threads)
         if states is not None and not {_EMBEDDINGS, _STATES} <= set(self._runtime.outputs):
             raise _damaged(
-                folder, f"the graph gives {', '.join(self._runtime.outputs)} and no states"
+                folder, f"the graph has outputs {', '.join(self._runtime.outputs)}, not states"
             )
         self._embeddings = _EMBEDDINGS if states is not None else self._runtime.outputs[0]
         self._lock = threading.Lock()
@@ -90,8 +93,8 @@ class TokenEncoder:
     def encode(self, sequences: Sequence[TokenSequence]) -> Iterator[EncodedBatch]:
         """Yield embeddings and states, batch by batch, in no particular order.
 
-        A batch has a bounded number of tokens, so memory does not grow with the number
-        of sequences. Only for an encoder with states.
+        Memory is bounded by one batch, not by the number of sequences. Only for an encoder
+        with states.
         """
         for rows, embeddings, states in self._run(sequences, states=True):
             assert states is not None
@@ -99,50 +102,50 @@ class TokenEncoder:
             yield EncodedBatch(rows, lengths, embeddings, states)
 
     def encode_one(self, sequence: TokenSequence) -> Encoded:
-        """Return one sequence's embedding and states; the last few are remembered."""
+        """Return one sequence's embedding and states; the last few are cached."""
         ids, _ = sequence
         key = ids.tobytes()
         with self._lock:
-            known = self._recent.get(key)
-            if known is not None:
+            cached = self._recent.get(key)
+            if cached is not None:
                 self._recent.move_to_end(key)
-                return known
-        wanted = self.states_width is not None
-        ((_, embeddings, states),) = self._run([sequence], states=wanted)
-        # Copies: a view would keep the padding alive.
-        exact = None if states is None else states[0, : len(ids)].copy()
-        found = Encoded(embeddings[0].copy(), exact)
-        for array in (found.embedding, found.states):
+                return cached
+        has_states = self.states_width is not None
+        ((_, embeddings, states),) = self._run([sequence], states=has_states)
+        # Copies: a view would keep the padding in memory.
+        unpadded = None if states is None else states[0, : len(ids)].copy()
+        encoded = Encoded(embeddings[0].copy(), unpadded)
+        for array in (encoded.embedding, encoded.states):
             if array is not None:
                 array.flags.writeable = False
         with self._lock:
-            self._recent[key] = found
-            while len(self._recent) > _REMEMBERED:
+            self._recent[key] = encoded
+            while len(self._recent) > _CACHE_SIZE:
                 self._recent.popitem(last=False)
-        return found
+        return encoded
 
     def _run(
         self, sequences: Sequence[TokenSequence], *, states: bool
     ) -> Iterator[tuple[tuple[int, ...], Float32, Float32 | None]]:
         names = [self._embeddings, _STATES] if states else [self._embeddings]
-        for batch, found in each_batch(
+        for batch, outputs in iter_batches(
             self._runtime,
             sequences,
-            pad_id=self.tokeniser.pad_id,
+            pad_id=self.tokenizer.pad_id,
             longest=self.longest,
             names=names,
         ):
             with self._lock:
                 self._encoded += len(batch.rows)
-            yield batch.rows, found[self._embeddings], found.get(_STATES)
+            yield batch.rows, outputs[self._embeddings], outputs.get(_STATES)
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """Some of the sequences: where they stood, and what became of them.
+    """The outputs of one batch; `rows` are the positions of its sequences in the input.
 
     `lengths` is tokens without padding; `embeddings` float32 [batch, dimension]; `states`
-    float32 [batch, padded tokens, width], of which a row counts up to its length.
+    float32 [batch, padded tokens, width], of which a row is valid up to its length.
     """
 
     rows: tuple[int, ...]
@@ -156,10 +159,10 @@ _opening = threading.Lock()
 
 
 def open_encoder(folder: ModelFolder, *, threads: int | None = None) -> TokenEncoder:
-    """Return the encoder of a folder, the same one for as long as somebody uses it.
+    """Return the encoder of a folder, the same object as long as it is in use.
 
-    The embedder of an index and a reader over it then share one session and its memory.
-    Folders are told apart by content, not by place; `threads` that differ are separate.
+    The embedder of an index and a precomputed reranker over it then share one session and its
+    memory. Folders with the same content share one; a different `threads` does not.
     """
     key = (folder.digest, json.dumps(folder.manifest, sort_keys=True), threads)
     with _opening:

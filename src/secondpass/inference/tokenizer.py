@@ -1,7 +1,4 @@
-"""Text to token ids, without ever reconfiguring a tokenizer that threads share.
-
-Text that every tokenizer and store accepts.
-"""
+"""Tokenizer: text to token ids, without ever reconfiguring what threads share."""
 
 from __future__ import annotations
 
@@ -16,24 +13,11 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as TokenizersTokenizer
 
 from secondpass.errors import ModelDamagedError
+from secondpass.inference.unicode import clean
 
-
-def clean(text: str) -> str:
-    """Return `text` with lone surrogates replaced by U+FFFD and pairs joined.
-
-    Python strings may hold halves of UTF-16 pairs (from JSON escapes or broken file
-    names) that cannot be encoded; everything else is returned unchanged.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-# English WordPiece has about 4.5 characters a token; a longer text is read in slices of
-# this many characters for each token wanted, so that 10 MB of text costs no more than
-# the part of it that the model will see.
+# English WordPiece has about 4.5 characters a token. A longer text is tokenized in slices of
+# this many characters for each token needed, so that 10 MB of text costs no more than the
+# part of it that the model will read.
 _CHARACTERS_PER_TOKEN = 12
 
 
@@ -45,8 +29,8 @@ TokenSequence = tuple[NDArray[np.int64], NDArray[np.int64]]
 class Tokens:
     """Token ids of one text, without special tokens.
 
-    `ends[i]` is the character offset at which token i ends; `characters` is the length
-    of the text. `complete` says whether the ids are those of the whole text.
+    `ends[i]` is the character offset where token i ends; `characters` is the length of the
+    text; `complete` is whether the ids cover the whole text.
     """
 
     ids: Sequence[int]
@@ -66,7 +50,7 @@ class PairTemplate:
 
     @property
     def special(self) -> int:
-        """How many special tokens a pair has."""
+        """The number of special tokens of a pair."""
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
     def join(self, first: Sequence[int], second: Sequence[int]) -> TokenSequence:
@@ -101,8 +85,8 @@ class Tokenizer:
             raise ModelDamagedError(
                 "The tokenizer cannot be read", where=str(file), why=str(error)
             ) from error
-        # Once, before any thread can see it: changing these per call is what makes shared
-        # tokenizers fail with "Already borrowed".
+        # Set once, before any thread uses it: changing these per call makes shared tokenizers
+        # fail with "Already borrowed".
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         pad = self._tokenizer.token_to_id("[PAD]")
@@ -111,8 +95,8 @@ class Tokenizer:
         self._around = self._single_template()
 
     def _pad_from_vocabulary(self) -> int:
-        found = self._tokenizer.token_to_id("<pad>")
-        return 0 if found is None else found
+        pad = self._tokenizer.token_to_id("<pad>")
+        return 0 if pad is None else pad
 
     def _pair_template(self) -> PairTemplate:
         probe = self._tokenizer.encode("a", "a")
@@ -134,7 +118,7 @@ class Tokenizer:
 
     @property
     def special(self) -> int:
-        """How many special tokens stand around a single sequence."""
+        """The number of special tokens around a single sequence."""
         return sum(map(len, self._around))
 
     def count(self, text: str) -> int:
@@ -150,7 +134,7 @@ class Tokenizer:
     def encode(self, texts: Sequence[str], limit: int) -> list[Tokens]:
         """Return the first tokens of each text: all of them, or at least `limit`.
 
-        A text much longer than `limit` tokens is not read to its end.
+        The end of a text much longer than `limit` tokens is not tokenized.
         """
         slice_length = limit * _CHARACTERS_PER_TOKEN
         cleaned = [clean(text) for text in texts]
@@ -160,26 +144,26 @@ class Tokenizer:
             add_special_tokens=False,
         )
         return [
-            self._read_on(text, head, encoding, limit, slice_length)
+            self._continue(text, head, encoding, limit, slice_length)
             for text, head, encoding in zip(cleaned, heads, encodings, strict=True)
         ]
 
-    def _read_on(
+    def _continue(
         self, text: str, position: int, encoding: Encoding, limit: int, slice_length: int
     ) -> Tokens:
         ids = encoding.ids
         ends = [end for _, end in encoding.offsets]
         while len(ids) < limit and position < len(text):
             stop = _head(text, position, slice_length)
-            more = self._tokenizer.encode(text[position:stop], add_special_tokens=False)
-            ids = ids + more.ids
-            ends = ends + [position + end for _, end in more.offsets]
+            encoding = self._tokenizer.encode(text[position:stop], add_special_tokens=False)
+            ids = ids + encoding.ids
+            ends = ends + [position + end for _, end in encoding.offsets]
             position = stop
         return Tokens(ids, ends, len(text), position >= len(text))
 
 
 def _head(text: str, start: int, length: int) -> int:
-    """Return where a slice of about `length` characters ends, at a space if there is one."""
+    """Return the end of a slice of about `length` characters, at a space if there is one."""
     stop = start + length
     if stop >= len(text):
         return len(text)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.llm.types import Completion, Prompt, Stop
 from secondpass.llm.wire import Body, Dialect, Folding, count, error_text, stream_failed
 from secondpass.remote.sse import Event

@@ -1,11 +1,11 @@
-"""The models that come with the package, each in a folder with its model card."""
+"""Bundled models, each in a folder with its model card."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 BUNDLED = ("bundled", "bundled-tiny", "bundled-embedder")
-"""Names of the bundled models; the first is the default reranker."""
+"""The names of the bundled models; the first is the default reranker."""
 
 
 def bundled_path(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Where the time of one query goes, and how fast a model ranks on this machine."""
+"""Profiling: time per part of a query, and the throughput of a model on this machine."""
 
 from secondpass.profiling.profile import Phase, Profile, Rates, measure_rates, profile_model
 

@@ -1,9 +1,7 @@
-"""How many operations a second a matrix product reaches here, in ONNX Runtime.
+"""Peak performance: operations per second of a large matrix product in ONNX Runtime.
 
-A matrix product as an ONNX graph, written without the onnx package.
-
-The few messages that are needed are encoded by hand, since the base install has no
-`onnx`: https://protobuf.dev/programming-guides/encoding/ and onnx.proto of ONNX 1.17.
+The graph is encoded by hand, because the base installation has no `onnx` package:
+https://protobuf.dev/programming-guides/encoding/ and onnx.proto of ONNX 1.17.
 """
 
 from __future__ import annotations
@@ -18,15 +16,15 @@ _OPSET = 13
 
 
 def matmul_graph(size: int, *, integer: bool) -> bytes:
-    """Return a model that multiplies `a` [size, size] by a fixed matrix of that shape.
+    """Build an ONNX model that multiplies `a` [size, size] by a constant matrix of that shape.
 
-    With `integer`, uint8 by int8 with sums in int32, else float32. The fixed matrix is
-    filled with ones when the model is opened, so that the engine may pack it.
+    With `integer`, uint8 by int8 with sums in int32, else float32. The constant is filled
+    with ones when the model is loaded, so that the engine can pack it.
     """
-    filled, given, result = (INT8, UINT8, INT32) if integer else (FLOAT, FLOAT, FLOAT)
+    constant, factor, result = (INT8, UINT8, INT32) if integer else (FLOAT, FLOAT, FLOAT)
     shape = _tensor("shape", INT64, b"".join(size.to_bytes(8, "little") for _ in "mn"), [2])
     one = b"\x01" if integer else b"\x00\x00\x80\x3f"
-    value = _attribute_tensor("value", _tensor("one", filled, one, [1]))
+    value = _attribute_tensor("value", _tensor("one", constant, one, [1]))
     fill = _node("ConstantOfShape", ["shape"], ["b"], value)
     product = _node("MatMulInteger" if integer else "MatMul", ["a", "b"], ["c"])
     graph = (
@@ -34,7 +32,7 @@ def matmul_graph(size: int, *, integer: bool) -> bytes:
         + _bytes(1, product)
         + _bytes(2, b"peak")
         + _bytes(5, shape)
-        + _bytes(11, _value("a", given, size))
+        + _bytes(11, _value("a", factor, size))
         + _bytes(12, _value("c", result, size))
     )
     opset = _bytes(1, b"") + _number(2, _OPSET)
@@ -42,9 +40,9 @@ def matmul_graph(size: int, *, integer: bool) -> bytes:
 
 
 def _node(kind: str, inputs: list[str], outputs: list[str], attribute: bytes = b"") -> bytes:
-    named = b"".join(_bytes(1, i.encode()) for i in inputs)
-    named += b"".join(_bytes(2, o.encode()) for o in outputs)
-    return named + _bytes(4, kind.encode()) + (_bytes(5, attribute) if attribute else b"")
+    names = b"".join(_bytes(1, i.encode()) for i in inputs)
+    names += b"".join(_bytes(2, o.encode()) for o in outputs)
+    return names + _bytes(4, kind.encode()) + (_bytes(5, attribute) if attribute else b"")
 
 
 def _attribute_tensor(name: str, tensor: bytes) -> bytes:
@@ -58,8 +56,8 @@ def _tensor(name: str, kind: int, data: bytes, dimensions: list[int]) -> bytes:
 
 def _value(name: str, kind: int, size: int) -> bytes:
     shape = _bytes(1, _number(1, size)) * 2
-    of = _number(1, kind) + _bytes(2, shape)
-    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, of))
+    tensor_type = _number(1, kind) + _bytes(2, shape)
+    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, tensor_type))
 
 
 def _number(field: int, value: int) -> bytes:
@@ -71,12 +69,12 @@ def _bytes(field: int, value: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    found.append(value)
-    return bytes(found)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 SIZE, ROUNDS = 1024, 12
@@ -85,11 +83,10 @@ SIZE, ROUNDS = 1024, 12
 def measure_peak(
     *, integer: bool, threads: int | None = None, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Return operations a second of the best of some products of two matrices of 1,024 rows.
+    """Return the operations per second of the fastest of some 1,024 x 1,024 matrix products.
 
-    A multiplication and an addition count as two. With `integer`, uint8 by int8; else in
-    single precision. This is what ONNX Runtime reaches on large matrices, not what the
-    processor's data sheet says.
+    A multiplication and an addition count as two. With `integer`, uint8 by int8; else single
+    precision. This is what ONNX Runtime reaches, not the processor's specification.
     """
     import onnxruntime as ort
 

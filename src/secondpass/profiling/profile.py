@@ -1,9 +1,4 @@
-"""One query, taken apart: tokens, layers, head, and what is left.
-
-How many documents a second a reranker reads, and how long a query takes.
-
-A question and texts to measure with, where the user gives none.
-"""
+"""Profile of a query by part (tokenizer, layers, head, Python), and throughput of a model."""
 
 from __future__ import annotations
 
@@ -27,17 +22,17 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.folder import COMPRESS
 from secondpass.types import RerankResponse
 
-TOKENISE, ENGINE, OTHER = "tokenise", "between operators", "Python and other"
+TOKENIZE, ENGINE, OTHER = "tokenise", "between operators", "Python and other"
 COMPRESSING, READING = "compress states", "read states"
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One query: `parts` are seconds by name and add up to `seconds`.
+    """One query: `parts` are seconds by name, and their sum is `seconds`.
 
-    `operations` and `product_seconds` are those of the operators that hold matrix products,
-    by "int8" and "fp32": the seconds include whatever the engine fuses with a product.
-    `operators` is seconds by the engine's name of the operator.
+    `operations` and `product_seconds` are of the operators with matrix products, by "int8"
+    and "fp32"; the seconds include what the engine fuses with a product. `operators` are
+    seconds by the engine's operator name.
     """
 
     name: str
@@ -53,7 +48,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model's queries: a cross-encoder has one phase, a reader new and known documents."""
+    """A model's queries: one phase, or two (new and known documents) if it precomputes."""
 
     model: str
     architecture: str
@@ -68,11 +63,10 @@ def profile_model(
     max_length: int | None = None,
     threads: int | None = None,
 ) -> Profile:
-    """Rank the documents and return where the time went, by the clocks of the engines.
+    """Rank the documents and return the time of each part, as measured by the engine.
 
-    Those are ONNX Runtime's own profiler, which itself takes a little of the time, and that
-    of our own machine code. Raises `ModelError` for a model that runs on another engine, and
-    what `rerank` raises for bad input.
+    ONNX Runtime's profiler adds a small overhead. Raises `ModelError` for a model that runs
+    in another engine than ONNX Runtime or the native one, and what `rerank` raises.
     """
     with recording() as sessions:
         reranker = load_reranker(model, threads=threads)
@@ -84,35 +78,35 @@ def profile_model(
                 " SECONDPASS_RUNTIME unset.",
             )
         reranker.rerank("a question to warm up with", ["A text to warm up with."])
-        known = isinstance(reranker.base, PrecomputedReranker)
-        names = ("documents never read", "documents read before") if known else ("query",)
+        precomputes = isinstance(reranker.base, PrecomputedReranker)
+        names = ("documents never read", "documents read before") if precomputes else ("query",)
         clocks = []
         for turn in range(len(names)):
-            # The query differs by a number, or its tokens would be taken from memory.
-            clocks.append(_timed(reranker, f"{query} {turn}", documents, max_length, sessions))
+            # The query differs by a number, or its encoding would come from the cache.
+            clocks.append(_time(reranker, f"{query} {turn}", documents, max_length, sessions))
         runs = {id(session): session.finish() for session in sessions}
     phases = []
     for name, clock in zip(names, clocks, strict=True):
-        of = [
+        own_runs = [
             (session.file, runs[id(session)][start:stop])
             for session, (start, stop) in zip(sessions, clock.calls, strict=True)
         ]
-        phases.append(_phase(name, clock, of, reader=known))
-    return Profile(reranker.model, "reader" if known else "cross-encoder", phases)
+        phases.append(_phase(name, clock, own_runs, precomputes=precomputes))
+    return Profile(reranker.model, "reader" if precomputes else "cross-encoder", phases)
 
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """A query's seconds, those of its tokens and sessions, and which calls were its own."""
+    """Seconds of a query, of its tokenizer and its sessions, and its range of calls in each."""
 
     seconds: float
-    tokenising: float
-    inside: float
+    tokenizing: float
+    in_sessions: float
     calls: Sequence[tuple[int, int]]
     response: RerankResponse
 
 
-def _timed(
+def _time(
     reranker: BaseReranker,
     query: str,
     documents: Sequence[DocumentLike],
@@ -120,54 +114,58 @@ def _timed(
     sessions: Sequence[Recorded],
 ) -> _Clock:
     before = [len(session.calls) for session in sessions]
-    with _tokenising() as tokens:
+    with _time_tokenizer() as times:
         started = time.perf_counter()
         response = reranker.rerank(query, documents, max_length=max_length)
         seconds = time.perf_counter() - started
     calls = [(b, len(s.calls)) for b, s in zip(before, sessions, strict=True)]
-    inside = sum(
+    in_sessions = sum(
         sum(s.calls[start:stop]) for s, (start, stop) in zip(sessions, calls, strict=True)
     )
-    return _Clock(seconds, sum(tokens), inside, calls, response)
+    return _Clock(seconds, sum(times), in_sessions, calls, response)
 
 
 @contextmanager
-def _tokenising() -> Iterator[list[float]]:
-    """Keep the seconds of each call of `Tokenizer.encode`."""
+def _time_tokenizer() -> Iterator[list[float]]:
+    """Record the seconds of each call of `Tokenizer.encode`."""
     times: list[float] = []
-    plain = Tokenizer.encode
+    encode = Tokenizer.encode
 
     def timed(self: Tokenizer, texts: Sequence[str], limit: int) -> list[Tokens]:
         started = time.perf_counter()
-        found = plain(self, texts, limit)
+        tokens = encode(self, texts, limit)
         times.append(time.perf_counter() - started)
-        return found
+        return tokens
 
     Tokenizer.encode = timed  # type: ignore[method-assign]
     try:
         yield times
     finally:
-        Tokenizer.encode = plain  # type: ignore[method-assign]
+        Tokenizer.encode = encode  # type: ignore[method-assign]
 
 
 def _phase(
-    name: str, clock: _Clock, of: Sequence[tuple[Path, Sequence[Run]]], *, reader: bool
+    name: str,
+    clock: _Clock,
+    runs_by_file: Sequence[tuple[Path, Sequence[Run]]],
+    *,
+    precomputes: bool,
 ) -> Phase:
-    parts: dict[str, float] = {TOKENISE: clock.tokenising}
-    every: list[Operator] = []
-    for file, runs in of:
+    parts: dict[str, float] = {TOKENIZE: clock.tokenizing}
+    all_operators: list[Operator] = []
+    for file, runs in runs_by_file:
         for run in runs:
-            every += run.operators
-            for part, operators in _parts(file, run, reader).items():
+            all_operators += run.operators
+            for part, operators in _parts(file, run, precomputes).items():
                 parts[part] = parts.get(part, 0.0) + sum(o.seconds for o in operators)
-    parts[ENGINE] = max(0.0, clock.inside - sum(o.seconds for o in every))
-    parts[OTHER] = max(0.0, clock.seconds - clock.tokenising - clock.inside)
+    parts[ENGINE] = max(0.0, clock.in_sessions - sum(o.seconds for o in all_operators))
+    parts[OTHER] = max(0.0, clock.seconds - clock.tokenizing - clock.in_sessions)
     operations, seconds, kinds = {}, {}, dict[str, float]()
     for label, integer in (("int8", True), ("fp32", False)):
-        products = [o for o in every if o.operations and o.integer is integer]
+        products = [o for o in all_operators if o.operations and o.integer is integer]
         operations[label] = sum(o.operations for o in products)
         seconds[label] = sum(o.seconds for o in products)
-    for operator in every:
+    for operator in all_operators:
         kinds[operator.kind] = kinds.get(operator.kind, 0.0) + operator.seconds
     usage = clock.response.usage
     return Phase(
@@ -183,22 +181,23 @@ def _phase(
     )
 
 
-def _parts(file: Path, run: Run, reader: bool) -> Mapping[str, Sequence[Operator]]:
-    if not reader:
+def _parts(file: Path, run: Run, precomputes: bool) -> Mapping[str, Sequence[Operator]]:
+    if not precomputes:
         return by_layer(run.operators)
     if file.name == COMPRESS:
         return {COMPRESSING: run.operators}
     if (file.parent / COMPRESS).is_file():
         return {READING: run.operators}
-    return {f"encoder {part}": found for part, found in by_layer(run.operators).items()}
+    layers = by_layer(run.operators)
+    return {f"encoder {part}": operators for part, operators in layers.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Queries of so many documents: `p50`, `p95` are milliseconds a query.
+    """Latency of queries with so many documents: `p50`, `p95` in milliseconds.
 
     `documents_per_second` is that of the median query; `first` is the milliseconds of the
-    first query, which a reader spends on documents that it has not read before.
+    first query, in which a precomputed reranker reads the documents for the first time.
     """
 
     documents: int
@@ -218,9 +217,9 @@ def measure_rates(
     max_length: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Rates:
-    """Rank the documents once and then `rounds` times more, for queries that differ.
+    """Rank the documents once and then `rounds` times more, with different queries.
 
-    The query gets a number, so that nothing made for it before can be used again.
+    A number is appended to the query, so that nothing is cached for it.
     """
     reranker.rerank("a question to warm up with", ["A text to warm up with."])
     times = []
@@ -230,14 +229,14 @@ def measure_rates(
         times.append((time.perf_counter() - started) * 1000)
         if progress is not None:
             progress(turn + 1, rounds + 1)
-    later = times[1:]
-    median = float(np.median(later))
+    warm = times[1:]
+    median = float(np.median(warm))
     return Rates(
         documents=len(documents),
         rounds=rounds,
         first=times[0],
         p50=median,
-        p95=float(np.percentile(later, 95)),
+        p95=float(np.percentile(warm, 95)),
         documents_per_second=1000 * len(documents) / median,
     )
 
@@ -253,7 +252,7 @@ _WORDS = (
 def sample_texts(count: int, words: int) -> list[str]:
     """Return `count` different texts of `words` words, the same ones each time.
 
-    They mean nothing: how long a model takes depends on lengths alone.
+    They are meaningless: the time of a model depends only on their lengths.
     """
     chooser = random.Random(0)
     return [" ".join(chooser.choices(_WORDS, k=words)) for _ in range(count)]

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.encoder import run_batched
+from secondpass.inference.batches import run_batched
 from secondpass.inference.model_folder import (
     DEFAULT_LENGTH,
     ModelFolder,
     folder_identity,
     longest_input,
 )
-from secondpass.inference.runtimes import load_runtime, wanted_engine
+from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, seen_windows
 from secondpass.rerank.early_exit import no_exits
@@ -108,7 +108,7 @@ class CrossEncoder(BaseReranker):
         self.max_length = int(
             folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
         )
-        self._runtime = load_runtime(folder, threads=threads, engine=wanted_engine())
+        self._runtime = load_runtime(folder, threads=threads, engine=engine_from_environment())
 
     @property
     def model(self) -> str:

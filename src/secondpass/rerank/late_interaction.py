@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.inference.encoder import each_batch
+from secondpass.inference.batches import iter_batches
 from secondpass.inference.model_folder import ModelFolder, longest_input
-from secondpass.inference.runtimes import Float32, load_runtime
+from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
+from secondpass.inference.types import Float32
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore
@@ -215,7 +216,7 @@ class LateInteraction(BaseReranker):
     ) -> Iterator[tuple[int, Float32]]:
         """Yield each sequence's position and the vectors of its tokens that count."""
         output = self._runtime.outputs[0]
-        for batch, found in each_batch(
+        for batch, found in iter_batches(
             self._runtime,
             sequences,
             pad_id=self._tokeniser.pad_id,

@@ -1,1 +1,1 @@
-"""The first pass: stores that find passages, and what fills and searches them."""
+"""First stage: retrievers, document stores, and the ingestion that fills them."""

@@ -1,4 +1,4 @@
-"""Cutting documents into passages that the embedder reads whole."""
+"""Chunking: documents split into passages that fit the embedder."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from importlib import import_module
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.types import Document
 
 TokenCounter = Callable[[str], int]
 
 CHUNK_TOKENS = 256
-"""The default: as much as all-MiniLM-L6-v2 reads. Title and special tokens count."""
+"""The default: the input limit of all-MiniLM-L6-v2, title and special tokens included."""
 
 OVERLAP = 32
 
-_SPECIAL = 2
-_LEAST = 8
+_SPECIAL_TOKENS = 2
+_MIN_TOKENS = 8
 _WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a text: `text` is exactly what stands from `start` to `end`."""
+    """A span of a text: `text` is exactly the characters from `start` to `end`."""
 
     text: str
     start: int
     end: int
 
 
-def cut(text: str, tokens: int, count: TokenCounter, *, overlap: int = 0) -> list[Chunk]:
-    """Cut a text into pieces of at most `tokens` tokens, at the best breaks there are.
+def split_text(text: str, tokens: int, count: TokenCounter, *, overlap: int = 0) -> list[Chunk]:
+    """Split a text into chunks of at most `tokens` tokens, at the best breaks there are.
 
-    All that is not white space stands in some piece, in order; neighbours share up to
-    `overlap` tokens. A text of white space has no pieces. Raises MissingExtraError
-    without the package semchunk (only for a text that must be cut).
+    Everything but white space is in some chunk, in order; neighbors share up to `overlap`
+    tokens. A text of white space has no chunks. Raises MissingExtraError without the package
+    semchunk (only for a text that must be split).
     """
     if not text or text.isspace():
         return []
@@ -50,21 +50,21 @@ def cut(text: str, tokens: int, count: TokenCounter, *, overlap: int = 0) -> lis
         semchunk: Any = import_module("semchunk")
     except ImportError as error:
         raise MissingExtraError(
-            "cutting documents", package="semchunk", extra="index"
+            "chunking documents", package="semchunk", extra="index"
         ) from error
-    # Not memoised: its cache has no bound and would hold the whole corpus.
+    # Not memoized: its cache is unbounded and would hold the whole corpus.
     chunker = semchunk.chunkerify(count, max(1, tokens - overlap), memoize=False)
     _, offsets = chunker(text, offsets=True)
-    # semchunk's own overlap cuts everything into pieces of that length first, which
-    # leaves chunks a third shorter; reaching back by words keeps the good breaks.
-    starts = [_reach_back(text, start, overlap, count) for start, _ in offsets]
+    # semchunk's own overlap splits everything into pieces of that length first, which makes
+    # chunks a third shorter; extending each chunk backward by words keeps the good breaks.
+    starts = [_extend_back(text, start, overlap, count) for start, _ in offsets]
     return [
         Chunk(text[start:end], start, end)
         for start, (_, end) in zip(starts, offsets, strict=True)
     ]
 
 
-def _reach_back(text: str, start: int, overlap: int, count: TokenCounter) -> int:
+def _extend_back(text: str, start: int, overlap: int, count: TokenCounter) -> int:
     if not overlap or not start:
         return start
     floor = max(0, start - 16 * overlap)
@@ -75,7 +75,7 @@ def _reach_back(text: str, start: int, overlap: int, count: TokenCounter) -> int
     return words[fitting] if fitting < len(words) else start
 
 
-def passages(
+def split_document(
     document: Document,
     doc_id: str,
     count: TokenCounter,
@@ -83,12 +83,12 @@ def passages(
     chunk_tokens: int | None = CHUNK_TOKENS,
     overlap: int = OVERLAP,
 ) -> Iterator[Passage]:
-    """Give the passages of a document: one with its own id, or several as `id#1`, `id#2`.
+    """Yield the passages of a document: one with its own id, or several as `id#1`, `id#2`.
 
-    `chunk_tokens` bounds what the embedder reads of a passage: its title, its text and
-    two special tokens. A long title leaves the text at least half of that. None keeps the
-    document whole. The passages of a document are numbered from 1, or 0 if there is one.
-    A document without title and text has no passages.
+    `chunk_tokens` limits what the embedder reads of a passage: its title, its text and two
+    special tokens; a long title still leaves the text half of it. None keeps the document
+    whole. Passages are numbered from 1, or 0 if there is one. A document without title and
+    text has no passages.
     """
     text = clean(document.text)
     title = None if document.title is None or not document.title.strip() else document.title
@@ -102,12 +102,12 @@ def passages(
     if chunk_tokens is None:
         yield whole
         return
-    used = _SPECIAL if title is None else _SPECIAL + count(title)
-    room = max(chunk_tokens - used, chunk_tokens // 2, _LEAST)
+    used = _SPECIAL_TOKENS if title is None else _SPECIAL_TOKENS + count(title)
+    room = max(chunk_tokens - used, chunk_tokens // 2, _MIN_TOKENS)
     if _fits(text, room, count):
         yield whole
         return
-    chunks = cut(text, room, count, overlap=min(overlap, room // 2))
+    chunks = split_text(text, room, count, overlap=min(overlap, room // 2))
     for number, chunk in enumerate(chunks, 1):
         yield replace(
             whole,
@@ -136,10 +136,10 @@ def check_chunking(chunk_tokens: int | None, overlap: int) -> None:
 
 
 def approximate_tokens(text: str) -> int:
-    """Return roughly how many tokens a text has, where no tokeniser is at hand."""
+    """Estimate how many tokens a text has, for want of a tokenizer."""
     return max(len(text.split()) * 4 // 3, len(text) // 5)
 
 
 def _fits(text: str, tokens: int, count: TokenCounter) -> bool:
-    # A token is seldom over 30 characters: no need to count a 10 MB text as a whole.
+    # A token is seldom over 30 characters: a 10 MB text need not be tokenized to know.
     return len(text) <= 64 * tokens and count(text) <= tokens

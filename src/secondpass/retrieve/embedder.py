@@ -1,4 +1,4 @@
-"""Texts to vectors, with the bundled embedder or any exported one."""
+"""Text embedder: the bundled model or an exported one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secondpass.errors import ModelError
-from secondpass.inference.encoder import Progress
+from secondpass.inference.batches import Progress
 from secondpass.inference.model_folder import open_folder
-from secondpass.inference.runtimes import Float32
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
+from secondpass.inference.types import Float32
 from secondpass.models import bundled_path
 
 
@@ -19,7 +19,7 @@ class Embedder:
 
     `path` is a folder that `secondpass export --kind embedder` wrote; None is the bundled
     all-MiniLM-L6-v2. Only the first `max_length` tokens of a text are read. Embedders of
-    one folder share one session, and so does a reader over it (`encoder`).
+    one folder share one session, and so does a `PrecomputedReranker` over it (`encoder`).
     Raises `ModelError` if the folder does not hold an embedder.
     """
 
@@ -55,13 +55,13 @@ class Embedder:
         """Return the tokens that `encode` reads of each text, special tokens included."""
         if not texts:
             return []
-        tokeniser = self.encoder.tokeniser
-        room = self.max_length - tokeniser.special
+        tokenizer = self.encoder.tokenizer
+        limit = self.max_length - tokenizer.special
         return [
-            tokeniser.single(tokens.ids[:room])
-            for tokens in tokeniser.encode(texts, limit=room)
+            tokenizer.single(tokens.ids[:limit])
+            for tokens in tokenizer.encode(texts, limit=limit)
         ]
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""
-        return self.encoder.tokeniser.count(text)
+        return self.encoder.tokenizer.count(text)

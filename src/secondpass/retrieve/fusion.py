@@ -1,9 +1,9 @@
-"""Fusing several rankings into one: pure functions over lists of (id, score).
+"""Fusion of several rankings into one: pure functions over lists of (id, score).
 
-Every function takes rankings in any order and gives the union of their ids, by falling
-fused score, then by id. Ranks are counted within each ranking, never over all of them.
-Where an id stands twice in a ranking, its best score counts. The result does not depend
-on the order of the rankings (their weights move with them).
+Every function takes rankings in any order and returns the union of their ids, by falling
+fused score, then by id. Ranks are counted within each ranking. An id that occurs twice in a
+ranking counts with its best score. The order of the rankings does not matter (their weights
+move with them).
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from secondpass.errors import InputError, nearest
 
 Ranking = Sequence[tuple[str, float]]
 Fused = list[tuple[str, float]]
+Parts = dict[str, tuple[float, tuple[float, ...]]]
+"""By id, the fused score and what each ranking contributes to it."""
+
+Method = Callable[[Sequence[Ranking], Sequence[float] | None], Parts]
+"""A fusion method, of rankings and their weights."""
 
 
 def rrf(
@@ -22,40 +27,25 @@ def rrf(
 ) -> Fused:
     """Fuse by reciprocal rank: the sum of weight / (k + rank), ranks from 1.
 
-    An id that a ranking lacks gets nothing from it. Equal scores in a ranking stand in
-    order of id. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
+    A ranking contributes nothing to an id that it lacks. Ties in a ranking are ordered by
+    id. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
     """
-    if not math.isfinite(k) or k < 0:
-        raise InputError("k cannot be used", why=f"it is {k}", fix="Give a number from 0 up.")
-    parts = [
-        {name: 1.0 / (k + rank) for rank, (name, _) in enumerate(ranking, 1)}
-        for ranking in _cleaned(rankings)
-    ]
-    return _summed(parts, _checked(weights, len(parts)), [0.0] * len(parts))
+    return _rank(_rrf_parts(rankings, weights, k))
 
 
 def weighted(
     rankings: Sequence[Ranking],
     *,
     weights: Sequence[float] | None = None,
-    normalise: str = "min-max",
+    normalize: str = "min-max",
 ) -> Fused:
-    """Fuse by the weighted mean of normalised scores; weights are scaled to sum to 1.
+    """Fuse by the weighted mean of normalized scores; weights are scaled to sum to 1.
 
     - `min-max`: lowest 0, highest 1; 1 for all where all are equal. Missing: 0.
     - `z-score`: (score - mean) / standard deviation; 0 for all where all are equal.
       Missing: the lowest z of the ranking, and -1 where all are equal.
     """
-    known: Mapping[str, Callable[[list[float]], tuple[list[float], float]]] = {
-        "min-max": _min_max,
-        "z-score": _z_scores,
-    }
-    if normalise not in known:
-        raise InputError(f"unknown normalisation {normalise!r}", fix=nearest(normalise, known))
-    cleaned = _cleaned(rankings)
-    given = _checked(weights, len(cleaned))
-    total = math.fsum(given)
-    return _scaled(cleaned, [w / total for w in given], known[normalise])
+    return _rank(_weighted_parts(rankings, weights, normalize))
 
 
 def dbsf(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None) -> Fused:
@@ -65,17 +55,14 @@ def dbsf(rankings: Sequence[Ranking], *, weights: Sequence[float] | None = None)
     Missing: 0. Scores beyond three sigma are not clipped. Source: Qdrant's
     distribution-based score fusion.
     """
-    cleaned = _cleaned(rankings)
-    return _scaled(cleaned, _checked(weights, len(cleaned)), _three_sigma)
+    return _rank(_dbsf_parts(rankings, weights))
 
 
-METHODS: Mapping[str, Callable[[Sequence[Ranking], Sequence[float] | None], Fused]] = {
-    "rrf": lambda rankings, weights: rrf(rankings, weights=weights),
-    "weighted": lambda rankings, weights: weighted(rankings, weights=weights),
-    "weighted-z-score": lambda rankings, weights: weighted(
-        rankings, weights=weights, normalise="z-score"
-    ),
-    "dbsf": lambda rankings, weights: dbsf(rankings, weights=weights),
+METHODS: Mapping[str, Method] = {
+    "rrf": lambda rankings, weights: _rrf_parts(rankings, weights, 60),
+    "weighted": lambda rankings, weights: _weighted_parts(rankings, weights, "min-max"),
+    "weighted-z-score": lambda rankings, weights: _weighted_parts(rankings, weights, "z-score"),
+    "dbsf": lambda rankings, weights: _dbsf_parts(rankings, weights),
 }
 
 
@@ -89,8 +76,37 @@ def fuse(
     Raises InputError for an unknown method, a score that is not finite, and weights that
     are negative, not finite, all zero or not one for each ranking.
     """
+    return _rank(fuse_parts(rankings, method, weights))
+
+
+def fuse_parts(
+    rankings: Sequence[Ranking],
+    method: str | Method = "rrf",
+    weights: Sequence[float] | None = None,
+) -> Parts:
+    """Fuse as `fuse` does, and return each ranking's contribution, weight included.
+
+    `method` may also be a function, such as `max_share`.
+    """
+    if not isinstance(method, str):
+        return method(rankings, weights)
     check_method(method)
     return METHODS[method](rankings, weights)
+
+
+def max_share(rankings: Sequence[Ranking], weights: Sequence[float] | None = None) -> Parts:
+    """Fuse by the highest score, each as a share of the best score of its ranking.
+
+    For scores from 0 up. A ranking whose best score is 0 contributes 0. Not in METHODS.
+    Source: the fusion method "max" of Cloudflare's AI Search.
+    """
+    checked = _check_weights(weights, len(rankings))
+    scores = []
+    for ranking in _best_scores(rankings):
+        best = ranking[0][1] if ranking else 0.0
+        scores.append({name: score / best if best > 0 else 0.0 for name, score in ranking})
+    parts = _combine(scores, checked, [0.0] * len(scores))
+    return {name: (max(each), each) for name, (_, each) in parts.items()}
 
 
 def check_method(method: str) -> None:
@@ -99,8 +115,38 @@ def check_method(method: str) -> None:
         raise InputError(f"unknown fusion {method!r}", fix=nearest(str(method), METHODS))
 
 
-def _cleaned(rankings: Sequence[Ranking]) -> list[list[tuple[str, float]]]:
-    cleaned = []
+def _rrf_parts(rankings: Sequence[Ranking], weights: Sequence[float] | None, k: float) -> Parts:
+    if not math.isfinite(k) or k < 0:
+        raise InputError("k cannot be used", why=f"it is {k}", fix="Give a number from 0 up.")
+    scores = [
+        {name: 1.0 / (k + rank) for rank, (name, _) in enumerate(ranking, 1)}
+        for ranking in _best_scores(rankings)
+    ]
+    return _combine(scores, _check_weights(weights, len(scores)), [0.0] * len(scores))
+
+
+def _weighted_parts(
+    rankings: Sequence[Ranking], weights: Sequence[float] | None, normalize: str
+) -> Parts:
+    scales: Mapping[str, Callable[[list[float]], tuple[list[float], float]]] = {
+        "min-max": _min_max,
+        "z-score": _z_scores,
+    }
+    if normalize not in scales:
+        raise InputError(f"unknown normalization {normalize!r}", fix=nearest(normalize, scales))
+    checked = _check_weights(weights, len(rankings))
+    total = math.fsum(checked)
+    return _scale(_best_scores(rankings), [w / total for w in checked], scales[normalize])
+
+
+def _dbsf_parts(rankings: Sequence[Ranking], weights: Sequence[float] | None) -> Parts:
+    checked = _check_weights(weights, len(rankings))
+    return _scale(_best_scores(rankings), checked, _three_sigma)
+
+
+def _best_scores(rankings: Sequence[Ranking]) -> list[list[tuple[str, float]]]:
+    """Return the rankings, best first, each id once with its best score."""
+    result = []
     for ranking in rankings:
         best: dict[str, float] = {}
         for name, score in ranking:
@@ -108,44 +154,45 @@ def _cleaned(rankings: Sequence[Ranking]) -> list[list[tuple[str, float]]]:
                 raise InputError("a score is not a finite number", why=f"{name!r} has {score}")
             if name not in best or score > best[name]:
                 best[name] = score
-        cleaned.append(sorted(best.items(), key=_by_score))
-    return cleaned
+        result.append(sorted(best.items(), key=_by_score))
+    return result
 
 
-def _checked(weights: Sequence[float] | None, n: int) -> list[float]:
+def _check_weights(weights: Sequence[float] | None, count: int) -> list[float]:
     if weights is None:
-        return [1.0] * n
-    given = [float(w) for w in weights]
+        return [1.0] * count
+    numbers = [float(w) for w in weights]
     why = None
-    if len(given) != n:
-        why = f"{len(given)} were given for {n} rankings"
-    elif not all(math.isfinite(w) and w >= 0 for w in given):
-        why = f"{given} has one that is negative or not finite"
-    elif n and not any(given):
+    if len(numbers) != count:
+        why = f"{len(numbers)} were given for {count} rankings"
+    elif not all(math.isfinite(w) and w >= 0 for w in numbers):
+        why = f"{numbers} has one that is negative or not finite"
+    elif count and not any(numbers):
         why = "all of them are zero"
     if why is not None:
         raise InputError(
             "the weights cannot be used", why=why, fix="Give one number from 0 up for each."
         )
-    return given
+    return numbers
 
 
-def _scaled(
-    cleaned: list[list[tuple[str, float]]],
+def _scale(
+    rankings: list[list[tuple[str, float]]],
     weights: list[float],
     scale: Callable[[list[float]], tuple[list[float], float]],
-) -> Fused:
-    parts: list[dict[str, float]] = []
+) -> Parts:
+    """Combine rankings by scaled scores; `scale` also returns the score of a missing id."""
+    scores: list[dict[str, float]] = []
     missing: list[float] = []
-    for ranking in cleaned:
+    for ranking in rankings:
         if not ranking:
-            parts.append({})
+            scores.append({})
             missing.append(0.0)
             continue
         values, absent = scale([score for _, score in ranking])
-        parts.append({name: v for (name, _), v in zip(ranking, values, strict=True)})
+        scores.append({name: v for (name, _), v in zip(ranking, values, strict=True)})
         missing.append(absent)
-    return _summed(parts, weights, missing)
+    return _combine(scores, weights, missing)
 
 
 def _min_max(scores: list[float]) -> tuple[list[float], float]:
@@ -181,19 +228,21 @@ def _sigma(scores: list[float], mean: float, divisor: int) -> float:
     return math.hypot(*(s - mean for s in scores)) / math.sqrt(divisor)
 
 
-def _summed(parts: list[dict[str, float]], weights: list[float], missing: list[float]) -> Fused:
-    names = {name for part in parts for name in part}
-    fused = [
-        (
-            name,
-            math.fsum(
-                w * part.get(name, absent)
-                for part, w, absent in zip(parts, weights, missing, strict=True)
-            ),
+def _combine(
+    scores: list[dict[str, float]], weights: list[float], missing: list[float]
+) -> Parts:
+    result: Parts = {}
+    for name in {name for ranking in scores for name in ranking}:
+        parts = tuple(
+            weight * ranking.get(name, absent)
+            for ranking, weight, absent in zip(scores, weights, missing, strict=True)
         )
-        for name in names
-    ]
-    return sorted(fused, key=_by_score)
+        result[name] = math.fsum(parts), parts
+    return result
+
+
+def _rank(parts: Parts) -> Fused:
+    return sorted(((name, score) for name, (score, _) in parts.items()), key=_by_score)
 
 
 def _by_score(item: tuple[str, float]) -> tuple[float, str]:

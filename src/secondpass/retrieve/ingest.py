@@ -1,4 +1,4 @@
-"""Files and documents into a first stage: only what has changed is cut and embedded."""
+"""Ingestion of files and documents into a store; unchanged ones are not embedded again."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from time import perf_counter
 from typing import Literal
 
 from secondpass.errors import InputError, MissingExtraError, ReadError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.chunking import (
     TokenCounter,
     approximate_tokens,
     check_chunking,
-    passages,
+    split_document,
 )
 from secondpass.retrieve.loaders import SourceFile, find_files, is_one_document, read_file
 from secondpass.retrieve.manifest import Manifest, Scan, document_hash, scan
 from secondpass.retrieve.store_protocol import (
     CountsTokens,
-    FirstStage,
+    DocumentStore,
     Passage,
     Remembers,
     TextEncoder,
@@ -32,20 +32,19 @@ from secondpass.types import Document
 _BATCH_CHARACTERS = 4_000_000
 
 AsIndexed = Literal["index"]
-"""As the index was made."""
+"""The value in the index's settings."""
 
 
 @dataclass(slots=True)
 class IngestReport:
     """What an ingest did.
 
-    - `files`: read now; `files_unchanged`: skipped whole; `files_removed`: gone from their
-      folder since the last time, and so from the index.
-    - `documents`: read now, of which `added`, `updated`, `unchanged`, `empty` (without any
-      text, not stored) or `duplicates` (an id that stood before in the same file; the last
-      one counts).
-    - `deleted`: documents taken out because their file no longer has them.
-    - `passages`: written; `errors`: what could not be read; `seconds`: the time it took.
+    - `files`: read; `files_unchanged`: skipped; `files_removed`: deleted from their folder
+      since the last ingest, and so from the index.
+    - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
+      stored) or `duplicates` (the same id again in one file; the last one counts).
+    - `deleted`: documents removed because their file no longer has them.
+    - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
 
     files: int = 0
@@ -65,7 +64,7 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class IngestProgress:
-    """How far an ingest is: `total` is an estimate, from line counts; None if unknown."""
+    """The progress of an ingest: `total` is estimated from line counts; None if unknown."""
 
     documents: int
     total: int | None
@@ -78,7 +77,7 @@ Progress = Callable[[IngestProgress], None]
 
 def ingest(
     paths: Iterable[str | Path],
-    store: FirstStage,
+    store: DocumentStore,
     embedder: TextEncoder | None,
     *,
     chunk_tokens: int | AsIndexed | None = "index",
@@ -89,47 +88,47 @@ def ingest(
     progress: Progress | None = None,
     on_error: Callable[[ReadError], None] | None = None,
 ) -> IngestReport:
-    """Read files and folders into a store, and take out what they no longer hold.
+    """Read files and folders into a store, and delete documents they no longer contain.
 
     Every `batch_size` documents are stored in one atomic step, so an ingest that is
-    stopped at any moment loses at most the batch at hand; run again, it embeds only what
-    is not stored yet. Files with the same content as last time are skipped. A file that
-    cannot be read goes to `on_error` and is left for the next time.
+    interrupted loses at most the current batch; run again, it embeds only what is not stored
+    yet. Files with the same content as last time are skipped. For a file that cannot be read,
+    `on_error` is called, and the file is read again the next time.
 
-    Raises ReadError for such a file where there is no `on_error`, and always for a path
-    that does not exist; InputError for metadata that does not fit that of the others.
+    Raises ReadError for such a file if there is no `on_error`, and always for a path that
+    does not exist; InputError for metadata whose type differs from the stored field's.
     """
-    work = _Work(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
+    work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
     work.progress, work.on_error = progress, on_error
     work.manifest = manifest = Manifest(store.folder)
     settings = json.dumps([work.settings, None if fields is None else list(fields)])
-    given = [Path(p).absolute() for p in paths]
+    roots = [Path(p).absolute() for p in paths]
     try:
-        files = list(find_files(given))
-        todo: list[tuple[SourceFile, Scan]] = []
+        files = list(find_files(roots))
+        changed: list[tuple[SourceFile, Scan]] = []
         for file in files:
             try:
-                seen = scan(file.path, settings)
+                scanned = scan(file.path, settings)
             except ReadError as error:
-                work.failed(error)
+                work.handle_error(error)
                 continue
-            if manifest.digest(str(file.path)) == seen.digest:
+            if manifest.digest(str(file.path)) == scanned.digest:
                 work.report.files_unchanged += 1
             else:
-                todo.append((file, seen))
-        work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in todo)
-        for file, seen in todo:
+                changed.append((file, scanned))
+        work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
+        for file, scanned in changed:
             try:
-                work.read(file, seen, fields)
+                work.read(file, scanned, fields)
             except ReadError as error:
-                work.failed(error)
+                work.handle_error(error)
             except MissingExtraError as error:
                 if on_error is None:
                     raise
-                # One PDF in a folder of text must not stop the text.
-                work.failed(ReadError(error.what, where=str(file.path), fix=error.fix))
+                # One PDF in a folder of text files must not stop the ingest.
+                work.handle_error(ReadError(error.what, where=str(file.path), fix=error.fix))
         work.flush()
-        _remove_gone(given, files, work, manifest)
+        _delete_missing(roots, files, work, manifest)
         work.finish(optimize=True)
     finally:
         manifest.save()
@@ -138,7 +137,7 @@ def ingest(
 
 def add_documents(
     documents: Iterable[Document],
-    store: FirstStage,
+    store: DocumentStore,
     embedder: TextEncoder | None,
     *,
     chunk_tokens: int | AsIndexed | None = "index",
@@ -147,47 +146,47 @@ def add_documents(
     batch_size: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> IngestReport:
-    """Store documents, each batch in one atomic step, replacing those of the same id.
+    """Store documents, each batch in one atomic step, replacing those with the same id.
 
-    A document without an id gets one made of its content. Those that are stored already,
-    with the same content, are left as they are. Raises InputError for metadata that does
-    not fit that of the others; the batches before it stay stored. `progress` is called
+    A document without an id gets one derived from its content. Documents that are stored
+    already with the same content are skipped. Raises InputError for metadata whose type
+    differs from the stored field's; the batches before it stay stored. `progress` is called
     with the number of documents done since its last call.
     """
-    work = _Work(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
-    told = 0
+    work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
+    reported = 0
 
-    def tell(now: IngestProgress) -> None:
-        nonlocal told
-        if progress is not None and now.documents > told:
-            progress(now.documents - told)
-            told = now.documents
+    def report_progress(now: IngestProgress) -> None:
+        nonlocal reported
+        if progress is not None and now.documents > reported:
+            progress(now.documents - reported)
+            reported = now.documents
 
-    work.progress = tell
+    work.progress = report_progress
     for document in documents:
         name = document_hash(document)[:32] if document.id is None else document.id
         work.add(replace(document, id=clean(name)), None)
     work.flush()
-    # A few documents must not cost the rewriting of a large index.
-    work.finish(optimize=work.report.passages > 0.2 * store.count())
+    # A few documents must not cost a rewrite of a large index.
+    work.finish(optimize=work.report.passages > 0.2 * store.count_passages())
     return work.report
 
 
-class _Work:
-    """The documents at hand, on their way into the store."""
+class _Ingest:
+    """One ingest: the batch being collected, the report, and the files being read."""
 
     def __init__(
         self,
-        store: FirstStage,
+        store: DocumentStore,
         embedder: TextEncoder | None,
         chunk_tokens: int | AsIndexed | None,
         overlap: int | AsIndexed,
         count_tokens: TokenCounter | None,
         batch_size: int,
     ) -> None:
-        made = store.settings
-        self.chunk_tokens = made.chunk_tokens if chunk_tokens == "index" else chunk_tokens
-        self.overlap = made.overlap if overlap == "index" else overlap
+        index = store.settings
+        self.chunk_tokens = index.chunk_tokens if chunk_tokens == "index" else chunk_tokens
+        self.overlap = index.overlap if overlap == "index" else overlap
         check_chunking(self.chunk_tokens, self.overlap)
         if batch_size < 1:
             raise InputError("batch_size is too small", why=f"it is {batch_size}")
@@ -209,13 +208,13 @@ class _Work:
         self._file: str | None = None
         self._pending: dict[str, tuple[Document, str | None]] = {}
         self._characters = 0
-        self._done: list[tuple[str, str, set[str] | None]] = []
-        self._refused: set[str] = set()
+        self._read_files: list[tuple[str, str, set[str] | None]] = []
+        self._conflicting: set[str] = set()
 
-    def read(self, file: SourceFile, seen: Scan, fields: Sequence[str] | None) -> None:
-        """Take all documents of a file; it counts as read once they are stored."""
+    def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
+        """Add all documents of a file; it counts as read once they are stored."""
         source = self._file = str(file.path)
-        # Of a file that was never read, nothing can have vanished.
+        # A file that was never read cannot have lost a document.
         known = self.manifest is not None and source in self.manifest
         ids: set[str] = set()
         self.report.files += 1
@@ -224,17 +223,17 @@ class _Work:
             self.report.duplicates += name in ids
             ids.add(name)
             self.add(replace(document, id=name), source)
-        self._done.append((source, seen.digest, ids if known else None))
+        self._read_files.append((source, scanned.digest, ids if known else None))
 
     def add(self, document: Document, source: str | None) -> None:
-        """Take one document, and store a batch where that fills one."""
+        """Add one document to the batch, and store the batch if it is full."""
         name = str(document.id)
         self.report.documents += 1
         other = self._pending.get(name)
         if other is not None and other[1] != source:
-            self._refuse(name, other[1], source)
+            self._report_conflict(name, other[1], source)
             return
-        # In the order of their last mention, so that the last one counts.
+        # Removed first, so that the batch is in the order of the last occurrences.
         self._pending.pop(name, None)
         self._pending[name] = (document, source)
         self._characters += len(document.text)
@@ -243,116 +242,122 @@ class _Work:
             self.flush()
 
     def flush(self) -> None:
-        """Store what is at hand, and note the files that are stored whole."""
+        """Store the batch, and record the files that are stored completely."""
         pending, self._pending, self._characters = self._pending, {}, 0
         manifest = self.manifest
         if manifest is not None:
             for source in {s for _, s in pending.values() if s is not None}:
                 if source not in manifest:
                     manifest.set(source, None)
-            # Before the documents: else a kill here would leave some of an unknown file.
+            # Before the documents: a crash must not leave documents of an unrecorded file.
             manifest.save()
         if pending:
             self._store(pending)
-        for source, digest, ids in self._done:
+        for source, digest, ids in self._read_files:
             if ids is not None:
-                self.report.deleted += self.store.delete(self.store.ids_from(source) - ids)
-            if manifest is not None and source not in self._refused:
+                self.report.deleted += self.store.delete(self.store.ids_by_source(source) - ids)
+            if manifest is not None and source not in self._conflicting:
                 manifest.set(source, digest)
-        self._done.clear()
+        self._read_files.clear()
         if self.progress is not None:
             now = self.report
             self.progress(IngestProgress(now.documents, self.total, now.passages, self._file))
 
-    def failed(self, error: ReadError) -> None:
-        """Hand an error to the caller's function, or raise it where there is none."""
+    def handle_error(self, error: ReadError) -> None:
+        """Report an error to `on_error`, or raise it if there is none."""
         if self.on_error is None:
             raise error
         self.report.errors.append(error)
         self.on_error(error)
 
     def finish(self, *, optimize: bool) -> None:
-        """Close the report."""
+        """Optimize the store if requested, and complete the report."""
         if optimize:
             self.store.optimize()
         self.report.seconds = perf_counter() - self._began
 
     def _store(self, pending: dict[str, tuple[Document, str | None]]) -> None:
-        there = self.store.stored(list(pending))
-        fresh: list[Passage] = []
+        records = self.store.lookup(list(pending))
+        passages: list[Passage] = []
         emptied: list[str] = []
         moved: dict[str, list[str]] = {}
         for name, (document, source) in pending.items():
-            before = there.get(name)
-            if before is not None and self._held_elsewhere(name, before.source, source):
-                self._refuse(name, before.source, source)
+            record = records.get(name)
+            if record is not None and self._is_in_other_file(name, record.source, source):
+                self._report_conflict(name, record.source, source)
                 continue
             digest = document_hash(document, self.settings)
-            if before is not None and before.hash == digest:
+            if record is not None and record.hash == digest:
                 self.report.unchanged += 1
-                if source is not None and before.source != source:
+                if source is not None and record.source != source:
                     moved.setdefault(source, []).append(name)
                 continue
-            cut = self._cut(name, document, source, digest)
-            fresh += cut
-            if not cut:
+            chunks = self._split(name, document, source, digest)
+            passages += chunks
+            if not chunks:
                 self.report.empty += 1
-                emptied += [name] if before is not None else []
-            elif before is None:
+                emptied += [name] if record is not None else []
+            elif record is None:
                 self.report.added += 1
             else:
                 self.report.updated += 1
-        self.store.upsert(list(self._embedded(fresh)))
-        self.report.passages += len(fresh)
+        self.store.upsert(list(self._embed(passages)))
+        self.report.passages += len(passages)
         self.report.deleted += self.store.delete(emptied)
         for source, names in moved.items():
-            self.store.move(names, source)
+            self.store.set_source(names, source)
 
-    def _cut(
+    def _split(
         self, name: str, document: Document, source: str | None, digest: str
     ) -> list[Passage]:
-        cut = passages(
+        passages = split_document(
             document, name, self.count, chunk_tokens=self.chunk_tokens, overlap=self.overlap
         )
-        return [replace(p, source=source, hash=digest) for p in cut]
+        return [replace(passage, source=source, hash=digest) for passage in passages]
 
-    def _held_elsewhere(self, name: str, before: str | None, source: str | None) -> bool:
-        if before is None or source is None or before == source:
+    def _is_in_other_file(self, name: str, stored: str | None, source: str | None) -> bool:
+        if stored is None or source is None or stored == source:
             return False
-        # Read again just now, and no longer with this document.
-        left = any(s == before and i is not None and name not in i for s, _, i in self._done)
-        return not left and Path(before).exists()
+        # That file was read again in this batch, and no longer has the document.
+        removed = any(
+            file == stored and ids is not None and name not in ids
+            for file, _, ids in self._read_files
+        )
+        return not removed and Path(stored).exists()
 
-    def _refuse(self, name: str, first: str | None, second: str | None) -> None:
+    def _report_conflict(self, name: str, first: str | None, second: str | None) -> None:
         if second is not None:
-            self._refused.add(second)
-        self.failed(
+            self._conflicting.add(second)
+        self.handle_error(
             ReadError(
                 f"document id {name!r} is used by two files",
                 where=f"{first} and {second}",
-                fix="Index the folder that holds both, or give each its own index.",
+                fix="Index the folder that contains both, or give each its own index.",
             )
         )
 
-    def _embedded(self, fresh: list[Passage]) -> Iterator[Passage]:
-        if self.embedder is None or not fresh:
-            yield from fresh
+    def _embed(self, passages: list[Passage]) -> Iterator[Passage]:
+        if self.embedder is None or not passages:
+            yield from passages
             return
-        texts = [searchable(None if p.title is None else clean(p.title), p.text) for p in fresh]
+        texts = [
+            searchable(None if p.title is None else clean(p.title), p.text) for p in passages
+        ]
         vectors = self.embedder.encode(texts)
         if isinstance(self.embedder, Remembers):
-            self.embedder.remember(fresh)
-        for passage, vector in zip(fresh, vectors, strict=True):
+            self.embedder.remember(passages)
+        for passage, vector in zip(passages, vectors, strict=True):
             yield replace(passage, embedding=vector)
 
 
-def _remove_gone(
-    given: list[Path], files: list[SourceFile], work: _Work, manifest: Manifest
+def _delete_missing(
+    roots: list[Path], files: list[SourceFile], work: _Ingest, manifest: Manifest
 ) -> None:
-    there = {str(file.path) for file in files}
-    for root in (p for p in given if p.is_dir()):
+    """Delete the documents of recorded files that are no longer in their folder."""
+    present = {str(file.path) for file in files}
+    for root in (path for path in roots if path.is_dir()):
         for source in manifest.under(root):
-            if source not in there:
-                work.report.deleted += work.store.delete(work.store.ids_from(source))
+            if source not in present:
+                work.report.deleted += work.store.delete(work.store.ids_by_source(source))
                 work.report.files_removed += 1
                 manifest.remove(source)

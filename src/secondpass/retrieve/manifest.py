@@ -1,4 +1,4 @@
-"""What an ingest remembers of the files it has read, so that it can skip them."""
+"""Ingest manifest: digests of the files that were read, so that unchanged ones are skipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from secondpass.retrieve.loaders.base import unreadable
+from secondpass.retrieve.loaders.base import read_error
 from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.settings import write_json
 from secondpass.types import Document
@@ -18,10 +18,10 @@ FILE = "files.json"
 
 
 class Manifest:
-    """The files of an index, each with a digest of its content and of how it was read.
+    """The source files of an index, each with a digest of its content and read settings.
 
-    A file whose reading was not finished has no digest. The index itself knows which
-    documents it has, so a lost or damaged manifest costs time only: files are read again.
+    A file that was not read to its end has no digest. The index itself records its documents,
+    so a lost or damaged manifest costs only time: files are read again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,11 +38,11 @@ class Manifest:
         return source in self._digests
 
     def digest(self, source: str) -> str | None:
-        """Return the digest under which a file was last read whole."""
+        """Return the digest of a file when it was last read completely, or None."""
         return self._digests.get(source)
 
     def set(self, source: str, digest: str | None) -> None:
-        """Record a file: None before its first document is stored, its digest at the end."""
+        """Record a file: None before its first document is stored, else its digest."""
         if source not in self._digests or self._digests[source] != digest:
             self._digests[source] = digest
             self._changed = True
@@ -52,13 +52,13 @@ class Manifest:
         self._changed = self._digests.pop(source, None) is not None or self._changed
 
     def under(self, root: Path) -> Iterator[str]:
-        """Give the files that stand below a folder."""
+        """Yield the recorded files below a folder."""
         for source in list(self._digests):
             if Path(source).is_relative_to(root):
                 yield source
 
     def save(self) -> None:
-        """Write the manifest, in one step, if it has changed."""
+        """Write the manifest in one atomic step, if it has changed."""
         if self._changed:
             write_json(self._file, {"files": self._digests})
             self._changed = False
@@ -66,14 +66,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A file's digest, and how many line ends it has (1 for what has none)."""
+    """A file's digest and number of lines, at least 1."""
 
     digest: str
     lines: int
 
 
 def scan(path: Path, settings: str) -> Scan:
-    """Read a file once, for its digest together with the settings; raises ReadError."""
+    """Read a file for its digest, which covers the settings too; raises ReadError."""
     digest = hashlib.sha256(settings.encode())
     lines = 0
     gunzip = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
@@ -85,15 +85,15 @@ def scan(path: Path, settings: str) -> Scan:
                     try:
                         block = gunzip.decompress(block)
                     except zlib.error:
-                        # The count is only for the progress bar; the reader will say more.
+                        # The count is only for the progress bar; the loader raises the error.
                         block, gunzip = b"", None
                 lines += block.count(b"\n")
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
     return Scan(digest.hexdigest(), max(1, lines))
 
 
 def document_hash(document: Document, settings: str = "") -> str:
-    """Return the digest of all of a document but its id, and of how it is cut and embedded."""
+    """Return the digest of a document without its id, and of how it is chunked and embedded."""
     parts = (document.title, document.text, encode(document.metadata), settings)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,7 +1,4 @@
-"""Metadata as JSON that comes back as it was.
-
-Filters: SQL conditions over metadata, checked before they are used.
-"""
+"""Metadata serialization and SQL filters over metadata."""
 
 from __future__ import annotations
 
@@ -26,38 +23,41 @@ _NOISE = re.compile(
 
 
 def quoted(text: str) -> str:
-    """Return the text as an SQL literal."""
+    """Return the text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def one_of(column: str, values: list[str]) -> str:
-    """Return the SQL condition that a column holds one of these texts."""
+    """Return the SQL condition that a column has one of these values."""
     return f"{column} IN ({', '.join(quoted(v) for v in values)})" if values else "false"
 
 
 def in_parts(column: str, values: list[str], size: int = 10_000) -> Iterator[str]:
-    """Yield conditions that together hold where a column has one of these texts."""
+    """Yield `one_of` conditions of up to `size` values each."""
     for start in range(0, len(values), size):
         yield one_of(column, values[start : start + size])
 
 
 def check_shape(condition: str, fields: Mapping[str, str]) -> None:
-    """Raise FilterError for what no store should be asked: nothing, or two statements."""
+    """Raise FilterError for a filter that is not text, empty, or more than one condition."""
     why = None
     if not isinstance(condition, str):
         why = f"it is a {type(condition).__name__}, not text"
     elif not condition.strip():
         why = "it is empty"
     elif ";" in _QUOTED.sub("", condition):
-        why = "it has a semicolon, and only one condition can be given"
+        why = "it has a semicolon, and a filter is a single condition"
     if why is not None:
         raise FilterError(
-            "the filter cannot be used", where=repr(condition), why=why, fix=_known(fields)
+            "the filter cannot be used",
+            where=repr(condition),
+            why=why,
+            fix=_list_fields(fields),
         )
 
 
 def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> FilterError:
-    """Return the error for a condition that the store refused, in the user's terms."""
+    """Return the error for a condition that the engine rejected, in the user's terms."""
     missing = _NO_FIELD.search(reason)
     if missing is not None:
         name = missing.group(1)
@@ -67,7 +67,7 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
             "the filter names an unknown field",
             where=condition,
             why=f"no document has {name!r} as metadata that can be filtered on",
-            fix=hint + _known(fields),
+            fix=hint + _list_fields(fields),
         )
     why = _SOURCE.sub("", _NOISE.sub("", reason)).strip().rstrip(".")
     hint = ""
@@ -76,42 +76,45 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
     elif "Timestamp" in why:
         hint = "Write times as timestamp '2024-12-31 23:59:59' (UTC). "
     return FilterError(
-        "the filter cannot be understood", where=condition, why=why, fix=hint + _known(fields)
+        "the filter cannot be understood",
+        where=condition,
+        why=why,
+        fix=hint + _list_fields(fields),
     )
 
 
-def _known(fields: Mapping[str, str]) -> str:
+def _list_fields(fields: Mapping[str, str]) -> str:
     if not fields:
         return "No document here has metadata to filter on."
-    listed = ", ".join(f"{name} ({kind})" for name, kind in sorted(fields.items()))
-    return f"Fields: {listed}. Example: year >= 2015 AND source = 'docs'"
+    names = ", ".join(f"{name} ({kind})" for name, kind in sorted(fields.items()))
+    return f"Fields: {names}. Example: year >= 2015 AND source = 'docs'"
 
 
 _TAG = "$sp"
 
 
 def encode(metadata: Mapping[str, Any], *, document: str = "") -> str:
-    """Return metadata as JSON; dates, times and tuples come back as what they were.
+    """Return metadata as JSON from which `decode` restores dates, times and tuples.
 
-    Raises InputError for a value that JSON cannot hold, naming its field.
+    Raises InputError for a value that cannot be stored, naming its field.
     """
     packed = {}
     for key, value in metadata.items():
         if not isinstance(key, str):
             raise InputError(
-                "a metadata key is not text", where=_place(document), why=f"it is {key!r}"
+                "a metadata key is not text", where=_where(document), why=f"it is {key!r}"
             )
         packed[key] = _pack(value, key, document)
     return json.dumps(packed, separators=(",", ":"))
 
 
 def decode(text: str) -> dict[str, Any]:
-    """Return the metadata that `encode` made this text of."""
+    """Return the metadata that `encode` serialized."""
     return {key: _unpack(value) for key, value in json.loads(text).items()}
 
 
 def plain(value: object) -> object:
-    """Return a NumPy scalar as Python's own type, anything else as it is."""
+    """Convert a NumPy scalar to the Python type; return anything else unchanged."""
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         item = getattr(value, "item", None)
         return item() if callable(item) else value
@@ -134,7 +137,7 @@ def _pack(value: object, key: str, document: str) -> object:
         return {_TAG: "dict", "v": inner} if _TAG in inner else inner
     raise InputError(
         f"metadata field {key!r} cannot be stored",
-        where=_place(document),
+        where=_where(document),
         why=f"it holds a {type(value).__name__}",
         fix="Use text, numbers, booleans, dates, lists and dictionaries of those.",
     )
@@ -155,5 +158,5 @@ def _unpack(value: object) -> object:
     return datetime.fromisoformat(inner) if kind == "datetime" else date.fromisoformat(inner)
 
 
-def _place(document: str) -> str | None:
+def _where(document: str) -> str | None:
     return f"document {document!r}" if document else None

@@ -1,19 +1,29 @@
-"""One query through the first stage: BM25, vectors or both, fused and completed."""
+"""Hybrid retriever: BM25, vectors or both over a searchable store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
 from secondpass.observe import stage
 from secondpass.options import MODES
-from secondpass.retrieve.fusion import check_method, fuse
-from secondpass.retrieve.store_protocol import FirstStage, Hit, TextEncoder
-from secondpass.types import Candidate, Document
+from secondpass.retrieve.fusion import check_method
+from secondpass.retrieve.hybrid import (
+    Halves,
+    HybridHit,
+    Submit,
+    fuse_hits,
+    merge_hits,
+    search_halves,
+)
+from secondpass.retrieve.protocol import RetrieverInfo
+from secondpass.retrieve.store_protocol import Hit, SearchableStore, TextEncoder, Versioned
+from secondpass.types import Candidate
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -23,165 +33,243 @@ if TYPE_CHECKING:
 class Retrieved:
     """The candidates of one query, best first.
 
-    `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". The
-    second and third run at the same time; a stage that was not needed is absent.
+    `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". BM25 runs
+    at the same time as embedding and vector search; a stage that did not run is absent.
     """
 
     candidates: list[Candidate]
     timings: dict[str, float]
 
 
-class Retriever:
-    """Searches a first stage; safe to use from several threads.
+class HybridRetriever:
+    """A `Retriever` over one store; safe to use from several threads.
 
-    Without an embedder, only mode "bm25" works.
+    Without an embedder, or over a store without vectors, only mode "bm25" works.
     """
 
-    def __init__(self, store: FirstStage, embedder: TextEncoder | None = None) -> None:
+    def __init__(self, store: SearchableStore, embedder: TextEncoder | None = None) -> None:
         self.store = store
         self.embedder = embedder
-        # Arrow keeps memory for each thread that reads with it: a few, whoever asks.
+        # Arrow keeps memory for each thread that reads with it, so only a few threads read.
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="secondpass-first-pass")
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that this store and embedder allow; the first is the default."""
+        return MODES if self.embedder is not None and self.store.dimension else ("bm25",)
+
+    def describe(self) -> RetrieverInfo:
+        """Return the modes, the fields that filters can name, and the number of passages."""
+        return RetrieverInfo(self.modes, self.store.fields, self.store.count_passages())
+
     def retrieve(
+        self,
+        query: str,
+        k: int = 50,
+        filter: str | None = None,  # noqa: A002 - the field's own word
+    ) -> list[Candidate]:
+        """Return up to `k` candidates with both scores, in the first mode there is."""
+        return self.search(query, mode=self.modes[0], candidates=k, filter=filter).candidates
+
+    def search(
         self,
         query: str,
         *,
         mode: str = "hybrid",
         candidates: int = 50,
-        filter: str | None = None,  # noqa: A002 - the field's own word
+        filter: str | None = None,  # noqa: A002
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
         version: int | None = None,
         complete_scores: bool = True,
     ) -> Retrieved:
-        """Return up to `candidates` passages, with the scores of both halves.
+        """Return up to `candidates` passages, with the scores of both halves and timings.
 
-        In hybrid mode each half gives `candidates` hits, which `fusion` merges with
-        `weights` (BM25, vector). The score of a candidate is the fused one, or that of
-        the only half. With `complete_scores`, the half that did not find a candidate
-        still scores it: its cosine, and its BM25, 0.0 where it shares no word.
+        In hybrid mode each half returns `candidates` hits, which `fusion` merges with
+        `weights` (BM25, vector). The score of a candidate is the fused one, or that of the
+        only half. With `complete_scores`, a candidate that one half did not return is scored
+        by it too: its cosine, and its BM25, 0.0 where it shares no word with the query.
 
         Raises InputError for an unknown mode or fusion, or fewer than 1 candidate, and
         FilterError for a filter that cannot be used.
         """
-        self._check(query, mode, candidates, fusion)
-        with stage("first_pass", query=query, mode=mode, candidates=candidates) as told:
+        check_method(fusion)
+        self._check(query, mode, candidates)
+        with stage("first_pass", query=query, mode=mode, candidates=candidates) as attributes:
             start = perf_counter()
-            store = self.store if version is None else self.store.checkout(version)
-            run = _Run(store, query, candidates, filter)
-            vectors = self.embedder is not None and store.dimension > 0
-            words = None
-            if mode != "vector":
-                need = complete_scores and vectors
-                words = self._pool.submit(run.bm25, embeddings=need)
-            embedding = None
-            if vectors and (mode != "bm25" or complete_scores):
-                embedding = self._pool.submit(run.embed, self.embedder).result()
-            near: list[Hit] = []
-            if mode != "bm25" and embedding is not None:
-                near = self._pool.submit(run.vector, embedding).result()
-            found = [] if words is None else words.result()
+            store = self.store if version is None else self._checkout(version)
+            timer = _Timer()
+            halves = self._search_halves(
+                store, query, mode, candidates, filter, complete=complete_scores, timer=timer
+            )
             began = perf_counter()
-            if mode == "hybrid":
-                rankings = [[(h.id, h.score) for h in hits] for hits in (found, near)]
-                ranked = fuse(rankings, fusion, weights)[:candidates]
-            else:
-                ranked = [(h.id, h.score) for h in (found if mode == "bm25" else near)]
-            meant = embedding if complete_scores else None
-            result = self._pool.submit(run.complete, ranked, found, near, meant).result()
-            run.timings["fusion"] = _ms(began)
-            run.timings["total"] = _ms(start)
-            told["documents"] = len(result)
-        return Retrieved(result, run.timings)
+            embedding = halves.embedding if complete_scores else None
+            hits = merge_hits(halves.bm25, halves.vector, embedding=embedding)
+            ranked = rank_hits(hits, mode, fusion, weights)[:candidates]
+            if embedding is not None:
+                ranked = self._pool.submit(complete_bm25, store, query, ranked).result()
+            result = [to_candidate(hit, rank) for rank, hit in enumerate(ranked, 1)]
+            timer.milliseconds["fusion"] = _milliseconds_since(began)
+            timer.milliseconds["total"] = _milliseconds_since(start)
+            attributes["documents"] = len(result)
+        return Retrieved(result, timer.milliseconds)
+
+    def search_hits(
+        self,
+        query: str,
+        *,
+        mode: str = "hybrid",
+        limit: int = 50,
+        filter: str | None = None,  # noqa: A002
+        all_words: bool = False,
+        min_similarity: float | None = None,
+        tolerate: tuple[type[Exception], ...] = (),
+        submit: Submit | None = None,
+    ) -> list[HybridHit]:
+        """Return up to `limit` hits of each half, with both scores and ranks, not fused.
+
+        For callers that fuse by `fuse_hits`, or after dropping hits by `filter_hits`.
+        `all_words`: BM25 hits have each word of the query; `min_similarity`: of vector hits;
+        `tolerate`, `submit`: see `search_halves`. Raises as `search` does.
+        """
+        self._check(query, mode, limit)
+        halves = self._search_halves(
+            self.store,
+            query,
+            mode,
+            limit,
+            filter,
+            complete=mode == "hybrid",
+            all_words=all_words,
+            tolerate=tolerate,
+            submit=submit,
+        )
+        return merge_hits(
+            halves.bm25,
+            halves.vector,
+            embedding=halves.embedding,
+            min_similarity=min_similarity,
+        )
 
     def close(self) -> None:
         """End the threads of this retriever; the store stays open."""
         self._pool.shutdown()
 
-    def _check(self, query: str, mode: str, candidates: int, fusion: str) -> None:
+    def _search_halves(
+        self,
+        store: SearchableStore,
+        query: str,
+        mode: str,
+        limit: int,
+        condition: str | None,
+        *,
+        complete: bool,
+        all_words: bool = False,
+        tolerate: tuple[type[Exception], ...] = (),
+        submit: Submit | None = None,
+        timer: _Timer | None = None,
+    ) -> Halves:
+        """Search the halves of a mode; `complete` also fetches what completes the cosines."""
+        time = _Timer() if timer is None else timer
+        embedder = self.embedder if store.dimension else None
+
+        def search_bm25() -> list[Hit]:
+            embeddings = complete and embedder is not None
+            with time.stage("bm25"):
+                return store.bm25(
+                    query, limit, condition, embeddings=embeddings, all_words=all_words
+                )
+
+        def embed() -> Embedding:
+            assert embedder is not None
+            with time.stage("embed"):
+                vector: Embedding = embedder.encode([query])[0]
+                return vector
+
+        def search_vector(embedding: Embedding) -> list[Hit]:
+            with time.stage("vector"):
+                return store.vector(embedding, limit, condition)
+
+        needs_embedding = embedder is not None and (complete or mode != "bm25")
+        return search_halves(
+            bm25=None if mode == "vector" else search_bm25,
+            embed=(embed if submit else lambda: self._pool.submit(embed).result())
+            if needs_embedding
+            else None,
+            vector=None if mode == "bm25" else search_vector,
+            submit=self._pool.submit if submit is None else submit,
+            tolerate=tolerate,
+        )
+
+    def _checkout(self, version: int) -> SearchableStore:
+        if not isinstance(self.store, Versioned):
+            raise InputError(
+                f"there is no version {version}", why="this store keeps no earlier states"
+            )
+        return self.store.checkout(version)
+
+    def _check(self, query: str, mode: str, candidates: int) -> None:
         if not isinstance(query, str):
             raise InputError("the query is not text", why=f"it is a {type(query).__name__}")
         if mode not in MODES:
             raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
-        check_method(fusion)
         if type(candidates) is not int or candidates < 1:
             raise InputError(
                 "candidates cannot be used",
                 why=f"it is {candidates!r}",
                 fix="Give a whole number from 1 up, such as 50.",
             )
-        if mode != "bm25" and (self.embedder is None or not self.store.dimension):
-            lacks = "no embedder was given" if self.store.dimension else "the index has none"
+        if mode not in self.modes:
+            why = (
+                "no embedder was given" if self.store.dimension else "the index has no vectors"
+            )
             raise InputError(
-                f"mode {mode!r} needs vectors", why=lacks, fix="Search with mode 'bm25'."
+                f"mode {mode!r} needs vectors", why=why, fix="Search with mode 'bm25'."
             )
 
 
-class _Run:
-    def __init__(
-        self, store: FirstStage, query: str, limit: int, condition: str | None
-    ) -> None:
-        self.store, self.query, self.limit, self.condition = store, query, limit, condition
-        self.timings: dict[str, float] = {}
+def rank_hits(
+    hits: Sequence[HybridHit], mode: str, fusion: str, weights: Sequence[float] | None
+) -> list[HybridHit]:
+    """Order hits by the fused score, or by that of the only half."""
+    if mode == "hybrid":
+        return fuse_hits(hits, fusion, weights)
+    scores = {h.id: h.bm25 if mode == "bm25" else h.vector for h in hits}
+    scored = [replace(h, score=scores[h.id] or 0.0) for h in hits]
+    return sorted(scored, key=lambda hit: (-hit.score, hit.id))
 
-    def embed(self, embedder: TextEncoder | None) -> Embedding:
-        assert embedder is not None
+
+def complete_bm25(
+    store: SearchableStore, query: str, hits: Sequence[HybridHit]
+) -> list[HybridHit]:
+    """Return the hits, each with a BM25; 0.0 where it shares no word with the query."""
+    missing = [hit.id for hit in hits if hit.bm25 is None]
+    if not missing:
+        return list(hits)
+    scores = {hit.id: hit.score for hit in store.bm25(query, len(missing), ids=missing)}
+    return [
+        replace(hit, bm25=scores.get(hit.id, 0.0)) if hit.bm25 is None else hit for hit in hits
+    ]
+
+
+def to_candidate(hit: HybridHit, rank: int) -> Candidate:
+    """Return a hit as the candidate of a reranker."""
+    return Candidate(hit.document, score=hit.score, rank=rank, bm25=hit.bm25, vector=hit.vector)
+
+
+class _Timer:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Record how long the block took."""
         start = perf_counter()
-        vector: Embedding = embedder.encode([self.query])[0]
-        self.timings["embed"] = _ms(start)
-        return vector
-
-    def bm25(self, *, embeddings: bool) -> list[Hit]:
-        start = perf_counter()
-        hits = self.store.bm25(self.query, self.limit, self.condition, embeddings=embeddings)
-        self.timings["bm25"] = _ms(start)
-        return hits
-
-    def vector(self, embedding: Embedding) -> list[Hit]:
-        start = perf_counter()
-        hits = self.store.vector(embedding, self.limit, self.condition)
-        self.timings["vector"] = _ms(start)
-        return hits
-
-    def complete(
-        self,
-        ranked: list[tuple[str, float]],
-        found: list[Hit],
-        near: list[Hit],
-        embedding: Embedding | None,
-    ) -> list[Candidate]:
-        documents: dict[str, Document] = {h.id: h.document for h in (*found, *near)}
-        bm25 = {h.id: h.score for h in found}
-        cosine = {h.id: h.score for h in near}
-        if embedding is not None:
-            for hit in found:
-                if hit.id not in cosine and hit.embedding is not None:
-                    cosine[hit.id] = _cosine(embedding, hit.embedding)
-            rest = [name for name, _ in ranked if name not in bm25]
-            if rest:
-                bm25 |= dict.fromkeys(rest, 0.0)
-                again = self.store.bm25(self.query, len(rest), ids=rest)
-                bm25 |= {h.id: h.score for h in again}
-        return [
-            Candidate(
-                documents[name],
-                score=score,
-                rank=rank,
-                bm25=bm25.get(name),
-                vector=cosine.get(name),
-            )
-            for rank, (name, score) in enumerate(ranked, 1)
-        ]
+        yield
+        self.milliseconds[name] = _milliseconds_since(start)
 
 
-def _cosine(a: Embedding, b: Embedding) -> float:
-    import numpy as np
-
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    length = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return 0.0 if length == 0 else min(1.0, max(-1.0, float(x @ y) / length))
-
-
-def _ms(start: float) -> float:
+def _milliseconds_since(start: float) -> float:
     return (perf_counter() - start) * 1000

@@ -1,15 +1,14 @@
-"""The small file beside an index that says how it was made."""
+"""Index settings: the file `index.json` in an index folder."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.storage import replace_file
 
 FORMAT = 1
 FILE = "index.json"
@@ -19,12 +18,12 @@ FILE = "index.json"
 class IndexSettings:
     """How an index was made.
 
-    - `language`: of the stemming; see `stopwords`.
+    - `language`: of stemming and stop words; see `languages`.
     - `dimension`: of the vectors; 0 means that there are none.
     - `embedder`, `embedder_digest`: the model that made the vectors.
-    - `chunk_tokens`: how long a passage may be, None for whole documents; `overlap`: how
-      many tokens it shares with the one before.
-    - `keep_states`: whether a reranker may keep what it computes of passages here.
+    - `chunk_tokens`: the maximum length of a passage, None for whole documents; `overlap`:
+      tokens that it shares with the one before.
+    - `keep_states`: whether a reranker may store what it computes of passages here.
     """
 
     language: str = "english"
@@ -37,30 +36,30 @@ class IndexSettings:
 
     @property
     def own_vectors(self) -> bool:
-        """Whether no embedder makes the vectors: passages bring them, or lack them."""
+        """Whether callers supply the vectors, not an embedder; passages may lack one."""
         return self.embedder is None
 
 
 def write_settings(folder: Path, settings: IndexSettings) -> None:
-    """Write `index.json` into the folder; a reader sees the old file or the new one."""
+    """Write `index.json` into the folder, in one atomic step."""
     write_json(folder / FILE, {"format": FORMAT, **asdict(settings)})
 
 
 def read_settings(folder: Path) -> IndexSettings:
     """Read `index.json` of a folder.
 
-    Raises IndexNotFoundError where there is no index, IndexStoreError where there is
-    something else, a damaged file, or an index of a newer format.
+    Raises IndexNotFoundError where there is no index, IndexStoreError for a folder with other
+    files, a damaged file, or an index of a newer format.
     """
     file = folder / FILE
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise _nothing(folder) from None
+        raise _no_index(folder) from None
     except (OSError, ValueError) as error:
         raise _damaged(file, str(error)) from error
     if not isinstance(stored, dict) or not isinstance(stored.get("format"), int):
-        raise _damaged(file, "it does not name its format")
+        raise _damaged(file, "it has no format number")
     if stored["format"] > FORMAT:
         raise IndexStoreError(
             "the index was made by a newer version",
@@ -69,10 +68,10 @@ def read_settings(folder: Path) -> IndexSettings:
             fix="Update with: pip install -U secondpass",
         )
     known = {f.name for f in fields(IndexSettings)}
-    return _built(file, {key: value for key, value in stored.items() if key in known})
+    return _parse(file, {key: value for key, value in stored.items() if key in known})
 
 
-def _built(file: Path, values: dict[str, Any]) -> IndexSettings:
+def _parse(file: Path, values: dict[str, Any]) -> IndexSettings:
     settings = IndexSettings(**values)
     expected = {
         "language": (str,),
@@ -90,30 +89,21 @@ def _built(file: Path, values: dict[str, Any]) -> IndexSettings:
 
 
 def write_json(file: Path, value: object) -> None:
-    """Replace a file by JSON in one step, so that a crash leaves the old one."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Replace a file by JSON in one atomic step; only its owner may read it."""
+    replace_file(file, json.dumps(value, indent=1), mode=0o600)
 
 
-def _nothing(folder: Path) -> IndexStoreError:
+def _no_index(folder: Path) -> IndexStoreError:
     if folder.is_file():
         return IndexStoreError(
             "an index is a folder",
             where=str(folder),
             why="this is a file",
-            fix="Give the folder that --index named when it was made.",
+            fix="Give the folder that was created with --index.",
         )
     if folder.is_dir() and any(not p.name.startswith(".") for p in folder.iterdir()):
         return IndexStoreError(
-            "the folder holds something else than an index",
+            "the folder is not an index",
             where=str(folder),
             why=f"it has files, but no {FILE}",
             fix="Give another folder, or an empty one.",
@@ -121,7 +111,7 @@ def _nothing(folder: Path) -> IndexStoreError:
     return IndexNotFoundError(
         "there is no index",
         where=str(folder),
-        fix=f"Make one with: secondpass index PATH --index {folder}",
+        fix=f"Create one with: secondpass index PATH --index {folder}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a first stage is: a small store of passages that can be searched in two ways."""
+"""Protocols of document stores and text encoders, and the passages and hits they exchange."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A document, or one chunk of it, as a first stage stores it.
+    """A document, or one chunk of it, as a store holds it.
 
     - `id`: the document's id where the document is one passage, else `doc_id#chunk`.
     - `chunk`: 0 where the document is one passage, else numbered from 1.
-    - `start`, `end`: where `text` stands in the document's text, in characters.
+    - `start`, `end`: the span of `text` in the document's text, in characters.
     - `source`: the file it was read from, as the ingest recorded it.
-    - `hash`: of the whole document and of how it was cut and embedded.
-    - `embedding`: `[dimension]` float32 of unit length, or None in a store without vectors,
-      or where the store's vectors are the caller's own and this passage has none.
+    - `hash`: of the whole document and of how it was chunked and embedded.
+    - `embedding`: `[dimension]` float32 of unit length; None in a store without vectors, or
+      where callers bring the vectors and this passage has none.
     - `columns`: what filters see of the passage, instead of `metadata`.
     """
 
@@ -48,11 +48,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that was found: `score` is a BM25 sum or a cosine, higher is better.
+    """A search result: `score` is a BM25 sum or a cosine, higher is better.
 
     `document` has the passage's id, title, text and the user's metadata; where the
-    document was cut into several passages, the metadata also says `document_id`, `chunk`,
-    `start` and `end`. `embedding` is set where it was asked for.
+    document was cut into several passages, the metadata also has `document_id`, `chunk`,
+    `start` and `end`. `embedding` is set where the search requested it.
     """
 
     id: str
@@ -70,64 +70,31 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """How a document was stored: the hash and the file that its passages carry."""
+class DocumentRecord:
+    """The hash and the source file that all passages of a stored document carry."""
 
     hash: str
     source: str | None
 
 
-class FirstStage(Protocol):
-    """A store that finds passages by BM25 and by cosine.
+class SearchableStore(Protocol):
+    """Passages that can be searched by words (BM25) and by vectors (cosine).
 
-    Reads may come from many threads, while one of them writes. Hits are ordered by
-    falling score, then by id. A filter is an SQL condition over `fields`, and applies
-    before the limit: `limit` hits pass it, where there are so many.
+    Searches may come from many threads, also while another one writes. Hits are ordered by
+    falling score, then by id. A filter is an SQL condition over `fields`, and applies before
+    the limit: `limit` hits pass it, where there are so many.
     """
 
     @property
-    def folder(self) -> Path:
-        """Where the store keeps its files, and the ingest its own."""
-
-    @property
     def dimension(self) -> int:
-        """How many numbers a vector has; 0 in a store without vectors."""
-
-    @property
-    def settings(self) -> IndexSettings:
-        """How the store was made."""
-
-    @property
-    def version(self) -> int:
-        """The number of the state that a search reads now."""
+        """The length of a vector; 0 in a store without vectors."""
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The metadata that a filter can name, with the type of each."""
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
-        """Store documents in one atomic step, replacing all passages of the same ids."""
-
-    def delete(self, ids: Iterable[str]) -> int:
-        """Remove documents by id; return how many there were."""
-
-    def count(self) -> int:
+    def count_passages(self) -> int:
         """Return the number of passages."""
-
-    def documents(self) -> int:
-        """Return the number of documents."""
-
-    def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
-        """Return what is known of each of these documents that is stored."""
-
-    def ids_from(self, source: str) -> set[str]:
-        """Return the ids of the documents that were read from this file."""
-
-    def move(self, ids: Sequence[str], source: str) -> None:
-        """Record that these documents now stand in another file."""
-
-    def optimize(self) -> None:
-        """Bring the indexes up to date and merge small files."""
 
     def bm25(
         self,
@@ -137,11 +104,12 @@ class FirstStage(Protocol):
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
-        every: bool = False,
+        all_words: bool = False,
     ) -> list[Hit]:
-        """Find passages by words; with `ids`, score only those passages.
+        """Search by words; with `ids`, score only those passages.
 
-        With `every`, only passages that have each word of the query, stop words aside.
+        With `all_words`, only passages that have each word of the query, stop words aside.
+        With `embeddings`, hits carry their vectors.
         """
 
     def vector(
@@ -150,22 +118,67 @@ class FirstStage(Protocol):
         limit: int,
         filter: str | None = None,  # noqa: A002
     ) -> list[Hit]:
-        """Find passages by cosine, -1 to 1."""
+        """Search by cosine, -1 to 1."""
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A store that keeps its earlier states."""
+
+    @property
+    def version(self) -> int:
+        """The number of the state that a search reads now."""
 
     def versions(self) -> list[Version]:
         """Return the states that can still be read, oldest first."""
 
-    def checkout(self, version: int) -> FirstStage:
-        """Return a reader of one older state."""
+    def checkout(self, version: int) -> SearchableStore:
+        """Open one older state, for reading only; raises InputError where it is gone."""
+
+
+class DocumentStore(SearchableStore, Versioned, Protocol):
+    """A searchable store that documents are written to: the store of an index.
+
+    Writes are atomic, and may come from several threads and processes, one at a time.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """Where the store keeps its files, and the ingest its own."""
+
+    @property
+    def settings(self) -> IndexSettings:
+        """How the store was made."""
+
+    def upsert(self, passages: Sequence[Passage]) -> None:
+        """Store documents in one atomic step, replacing all passages of the same ids."""
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove documents by id; return how many there were."""
+
+    def count_documents(self) -> int:
+        """Return the number of documents."""
+
+    def lookup(self, ids: Sequence[str]) -> dict[str, DocumentRecord]:
+        """Return the records of those of these documents that are stored, by id."""
+
+    def ids_by_source(self, source: str) -> set[str]:
+        """Return the ids of the documents that were read from this file."""
+
+    def set_source(self, ids: Sequence[str], source: str) -> None:
+        """Record that these documents are now in another file."""
+
+    def optimize(self) -> None:
+        """Bring the search indexes up to date and merge small files."""
 
     def close(self) -> None:
-        """Let go of the store; it can be opened again."""
+        """Release the store; it can be opened again."""
 
 
 class TextEncoder(Protocol):
-    """Turns texts into vectors of unit length.
+    """Encodes texts as vectors of unit length.
 
-    `digest` tells this model from any other, byte for byte.
+    `digest` is a fingerprint of the model's weights and tokenizer.
     """
 
     name: str
@@ -178,7 +191,7 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """An encoder that can say how many tokens a text has."""
+    """An encoder that can count the tokens of a text."""
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens, without the special ones."""
@@ -186,10 +199,10 @@ class CountsTokens(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """An encoder that keeps what a second pass will want to know of passages."""
+    """An encoder that keeps, for each passage, what a reranker will need of it."""
 
     def remember(self, passages: Sequence[Passage]) -> None:
-        """Take note of passages that are about to be stored."""
+        """Record passages that are about to be stored."""
 
 
 def searchable(title: str | None, text: str) -> str:

@@ -25,7 +25,7 @@ except ImportError as error:
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.state import ServerState
 
 _HEALTH = "grpc.health.v1.Health"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import ReadError
 from secondpass.index.index import Index
-from secondpass.retrieve.ingest import AsIndexed, IngestReport, add_documents
+from secondpass.retrieve.ingest import AsIndexed, IngestReport
 from secondpass.retrieve.settings import write_json
 from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import HttpError
@@ -114,8 +114,8 @@ class ServedIndex:
 
         index = self.index
         encoder = ScheduledEncoder(index.ingest_embedder(), self._queue)
-        return add_documents(
-            documents, index.store, encoder, chunk_tokens=chunk_tokens, overlap=overlap
+        return index.add_documents(
+            documents, encoder, chunk_tokens=chunk_tokens, overlap=overlap
         )
 
     def save(self, about: Mapping[str, Any]) -> None:

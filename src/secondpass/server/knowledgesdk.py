@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from starlette.routing import Route
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.access.api_keys import key_in
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.types import RankedDocument, ScoreKind
 
 

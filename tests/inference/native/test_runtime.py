@@ -160,7 +160,7 @@ def test_no_sequence_is_no_work(runtime: NativeRuntime) -> None:
     ],
 )
 def test_what_the_model_does_not_have_is_an_error(runtime: NativeRuntime, wrong: Feeds) -> None:
-    with pytest.raises(ModelError, match="a token or a length"):
+    with pytest.raises(ModelError, match="a token id or a length"):
         runtime.run({**feeds([2]), **wrong})
     with pytest.raises(ModelError, match=r"shape \(1, 65\)"):
         runtime.run(feeds([65]))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import Document, ScoreKind
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.rerank.hosted import HostedReranker
 from secondpass.rerank.hosted.jina import Jina
 from secondpass.rerank.hosted.provider import to_yaml

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.json_filter import matches, to_sql
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.store import LanceStore
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.server.cloudflare.autorag import parse_typed_filter
 from secondpass.server.cloudflare.filters import (
@@ -63,7 +63,7 @@ def select(store: LanceStore, filters: Any, *, typed: bool = False) -> list[str]
     conditions = (parse_typed_filter if typed else parse_filter)(filters, FIELDS)
     condition = to_sql(conditions, store.fields)
     by_sql = sorted(
-        d.id or "" for batch in store.each_document(filter=condition) for d in batch
+        d.id or "" for batch in store.iter_documents(filter=condition) for d in batch
     )
     by_python = [k for k, row in zip(NAMES, COLUMNS, strict=True) if matches(conditions, row)]
     assert by_sql == sorted(by_python), condition

@@ -14,8 +14,8 @@ import pytest
 
 from secondpass.retrieve.loaders.sandbox import SECONDS
 from secondpass.server.settings import ServerSettings
-from tests.retrieve.pdfs import endless
-from tests.retrieve.test_readers import docx
+from tests.retrieve.loaders.pdfs import endless
+from tests.retrieve.loaders.test_files import docx
 from tests.server.cloudflare.conftest import (
     ACCOUNT,
     BREAD,
@@ -75,8 +75,8 @@ def _bomb() -> bytes:
     [
         ("a.txt", b"\xff\x00\x01\x02" * 9, "not a text file"),
         ("a.md", b"caf\xe9", "iconv -f latin1 -t utf-8 a.md"),
-        ("a.csv", "text,x\nonly one\n", "another number of cells"),
-        ("a.jsonl", "{", "not a line of JSON"),
+        ("a.csv", "text,x\nonly one\n", "different number of cells"),
+        ("a.jsonl", "{", "not valid JSON"),
         ("a.pdf", b"%PDF-1.4 nothing", "the file cannot be read"),
         ("a.docx", b"PK nothing", "the file cannot be read"),
         ("a.docx", _bomb(), "unpacks to more than"),

@@ -34,7 +34,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def found(index: Index, filters: Any) -> set[str | None]:
-    where = filter_condition(filters, index.store.fields)
+    where = filter_condition(filters, index.fields)
     response = index.search("river", rerank=False, filter=where, top_k=None)
     return {result.id for result in response.results}
 

@@ -225,7 +225,7 @@ def test_a_class_that_is_removed_while_it_is_written(database: Database) -> None
 def test_small_files_are_merged(
     database: Database, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
-    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.backends.lance.store import LanceStore
 
     merged: list[int] = []
     optimize = LanceStore.optimize

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondpass.retrieve.lance.open import open_index
-from secondpass.retrieve.lance.store import LanceStore
+from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
@@ -125,7 +125,7 @@ filters = st.recursive(
 def test_sql_agrees_with_plain_python(stored: Any, where: dict[str, Any]) -> None:
     store, things = stored
     condition = to_sql(parse_where(where), DEFINITION, store.fields)
-    found = {hit.id for hit in store.listed(condition, limit=None)}
+    found = {hit.id for hit in store.list_passages(condition, limit=None)}
     assert found == {name for name, values in things.items() if matches(where, values)}
 
 
@@ -143,7 +143,7 @@ def test_a_property_that_nothing_has_yet_is_null(stored: Any) -> None:
             ({"path": [name], "operator": "IsNull", "valueBoolean": True}, len(things)),
             ({"path": [name], "operator": "IsNull", "valueBoolean": False}, 0),
         ):
-            assert store.documents(found(where)) == count
+            assert store.count_documents(found(where)) == count
 
 
 def test_ids_and_times(stored: Any) -> None:
@@ -165,7 +165,7 @@ def test_ids_and_times(stored: Any) -> None:
         ),
     ):
         condition = to_sql(parse_where(where), DEFINITION, store.fields)
-        assert store.documents(condition) == count, where
+        assert store.count_documents(condition) == count, where
 
 
 def equal(path: Any, **value: Any) -> dict[str, Any]:
@@ -250,4 +250,4 @@ def test_what_is_refused(where: Any, message: str) -> None:
 )
 def test_what_is_large_but_allowed_is_answered(stored: Any, where: Any) -> None:
     store, _ = stored
-    assert store.documents(to_sql(parse_where(where), DEFINITION, store.fields)) >= 0
+    assert store.count_documents(to_sql(parse_where(where), DEFINITION, store.fields)) >= 0

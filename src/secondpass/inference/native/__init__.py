@@ -1,6 +1,6 @@
-"""Encoders of BERT's shape with 8-bit products, in machine code of our own.
+"""Native engine: BERT encoders with 8-bit matrix products, compiled from C in this folder.
 
-ONNX Runtime runs every model; this runs those of one shape, and faster: see
-docs/explanation/native-engine.md. Where it was not compiled, or a model is of another
-shape, ONNX Runtime is used.
+It runs models of one architecture, faster than ONNX Runtime, which runs every model: see
+docs/explanation/native-engine.md. Where the library was not compiled, or a model has another
+architecture, ONNX Runtime is used.
 """

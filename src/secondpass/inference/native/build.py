@@ -1,6 +1,6 @@
-"""Compile the machine code: for the build of the package, which has no dependencies yet.
+"""Compiler of the native library. Standalone: the build of the package runs it by its path.
 
-Run as a file, it compiles in place and says what came of it.
+Run as a script, it compiles the library in place and prints the result.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ _FLAGS = (
 
 
 class BuildError(Exception):
-    """There is no compiler for it here, or it failed; the message says which."""
+    """There is no compiler for this platform, or it failed; the message says which."""
 
 
 def digest() -> str:
-    """Return the hexadecimal SHA-256 of the sources; a library says of which it was made."""
-    found = hashlib.sha256()
+    """Return the hexadecimal SHA-256 of the sources, compiled into the library too."""
+    sha256 = hashlib.sha256()
     for name in _SOURCES:
-        found.update((HERE / name).read_bytes())
-    return found.hexdigest()
+        sha256.update((HERE / name).read_bytes())
+    return sha256.hexdigest()
 
 
 def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) -> Path:
-    """Compile `target` and return it; raises `BuildError`, and leaves no old file behind.
+    """Compile `target` and return it; an older file is deleted first. Raises `BuildError`.
 
-    `emulation` is a header with the instructions that this processor lacks, for tests.
+    `emulation` is a header that emulates instructions this processor lacks, for tests.
     """
     target.unlink(missing_ok=True)
     if os.name != "posix" or platform.machine() not in ("x86_64", "AMD64"):
         raise BuildError(
-            f"it is for Unix on x86-64, not {platform.system()} {platform.machine()}"
+            f"it needs Unix on x86-64, not {platform.system()} {platform.machine()}"
         )
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
-        raise BuildError("there is no C compiler; set CC, or install gcc")
+        raise BuildError("no C compiler was found; set CC, or install gcc")
     command: list[str | Path] = [*compiler.split(), *_FLAGS]
     if emulation is not None:
         command.append(f'-DEMULATED="{emulation}"')
@@ -63,13 +63,13 @@ def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) ->
         parts: list[str | Path] = [HERE / "schedule.c", HERE / "dispatch.c"]
         for name, (instructions, variant) in _KERNELS.items():
             parts.append(Path(folder, f"{name}.o"))
-            offered = instructions if emulation is None else _AVX2
-            named = (*offered, *variant, f"-DNAME={name}")
-            _run([*command, *named, "-c", HERE / "kernels.c", "-o", parts[-1]])
+            target_flags = instructions if emulation is None else _AVX2
+            flags = (*target_flags, *variant, f"-DNAME={name}")
+            _run([*command, *flags, "-c", HERE / "kernels.c", "-o", parts[-1]])
         new = Path(folder, target.name)
-        whole = ("-D_GNU_SOURCE", f'-DDIGEST="{digest()}"', "-shared")
-        _run([*command, *whole, *parts, "-o", new, "-lpthread", "-lm"])
-        # A process that has the old one open keeps it.
+        flags = ("-D_GNU_SOURCE", f'-DDIGEST="{digest()}"', "-shared")
+        _run([*command, *flags, *parts, "-o", new, "-lpthread", "-lm"])
+        # Renamed, so that a process with the old library open keeps it.
         new.replace(target)
     return target
 

@@ -1,4 +1,4 @@
-"""An encoder laid out as the machine code wants it."""
+"""Compiled model: the C structures of an encoder, with packed weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from secondpass.inference.native.graph_match import (
     Encoder,
     GraphMismatch,
-    Norm,
-    Product,
-    Rounding,
+    LayerNorm,
+    Quantization,
+    QuantizedLinear,
 )
 
 _INT, _FLOAT, _POINTER = ctypes.c_int32, ctypes.c_float, ctypes.c_void_p
@@ -64,11 +64,11 @@ class _Model(ctypes.Structure):
 
 
 class CompiledModel:
-    """The structures of encoder.h over arrays that live as long as this does.
+    """The structures of encoder.h, over arrays that live as long as this object.
 
-    `first_only` says that the last layer is run for the first token alone.
+    `first_only` is whether the last layer runs for the first token only.
 
-    Raises `GraphMismatch` if the sizes do not suit panels of `panel` columns.
+    Raises `GraphMismatch` if the sizes are not multiples of `panel` columns.
     """
 
     def __init__(self, encoder: Encoder, panel: int) -> None:
@@ -85,21 +85,21 @@ class CompiledModel:
         _check(encoder, hidden, inner)
         self.hidden, self.inner, self.layers = hidden, inner, len(encoder.layers)
         self.first_only = encoder.classifier is not None
-        # What each layer's output is rounded for: the next layer's products.
-        following = [layer.query.rounding for layer in encoder.layers[1:]]
-        following.append(Rounding(1.0, 0))
+        # Each layer's output is quantized for the next layer's products.
+        next_inputs = [layer.query.input for layer in encoder.layers[1:]]
+        next_inputs.append(Quantization(1.0, 0))
         layers = (_Layer * self.layers)()
-        for i, (layer, after) in enumerate(zip(encoder.layers, following, strict=True)):
+        for i, (layer, next_input) in enumerate(zip(encoder.layers, next_inputs, strict=True)):
             layers[i] = _Layer(
                 self._linear(layer.query, layer.key, layer.value),
-                self._linear(layer.out),
+                self._linear(layer.attention_output),
                 self._linear(layer.up),
                 self._linear(layer.down),
-                _rounding(layer.out.rounding),
-                None if layer.even is None else self._kept(layer.even),
-                _rounding(layer.down.rounding),
-                self._norm(layer.middle, layer.up.rounding),
-                self._norm(layer.end, after),
+                _rounding(layer.attention_output.input),
+                None if layer.gelu_scale is None else self._keep(layer.gelu_scale),
+                _rounding(layer.down.input),
+                self._norm(layer.attention_norm, layer.up.input),
+                self._norm(layer.output_norm, next_input),
             )
         self._model = _Model(
             hidden,
@@ -107,73 +107,74 @@ class CompiledModel:
             inner,
             self.layers,
             len(words),
-            len(tables.places),
-            len(tables.types),
+            len(tables.positions),
+            len(tables.token_types),
             self.first_only,
             encoder.score_scale,
-            None if scales is None else self._kept(words),
-            None if scales is None else self._kept(scales),
-            self._kept(words) if scales is None else None,
-            self._kept(tables.places),
-            self._kept(tables.types),
-            self._norm(encoder.first, encoder.layers[0].query.rounding),
+            None if scales is None else self._keep(words),
+            None if scales is None else self._keep(scales),
+            self._keep(words) if scales is None else None,
+            self._keep(tables.positions),
+            self._keep(tables.token_types),
+            self._norm(encoder.embedding_norm, encoder.layers[0].query.input),
             layers,
         )
         self.address = ctypes.addressof(self._model)
 
-    def _kept(self, array: NDArray[Any]) -> int:
-        whole = np.ascontiguousarray(array)
-        self._arrays.append(whole)
-        return whole.ctypes.data
+    def _keep(self, array: NDArray[Any]) -> int:
+        """Keep a contiguous array alive and return its address."""
+        contiguous = np.ascontiguousarray(array)
+        self._arrays.append(contiguous)
+        return contiguous.ctypes.data
 
-    def _linear(self, *products: Product) -> _Linear:
-        """Return several layers that read the same, side by side."""
+    def _linear(self, *products: QuantizedLinear) -> _Linear:
+        """Return several linear layers of the same input, concatenated."""
         weight = np.concatenate([product.weight for product in products], axis=1)
         inputs, outputs = weight.shape
         packed = weight.reshape(inputs // 4, 4, outputs // self._panel, self._panel)
-        rounding = products[0].rounding
+        quantization = products[0].input
         sums = weight.sum(axis=0, dtype=np.int32)
         scale = np.concatenate([product.scale for product in products])
         return _Linear(
-            self._kept(packed.transpose(2, 0, 3, 1)),
-            self._kept(sums * np.int32(rounding.zero)),
-            self._kept(scale * np.float32(rounding.scale)),
-            self._kept(np.concatenate([product.bias for product in products])),
+            self._keep(packed.transpose(2, 0, 3, 1)),
+            self._keep(sums * np.int32(quantization.zero)),
+            self._keep(scale * np.float32(quantization.scale)),
+            self._keep(np.concatenate([product.bias for product in products])),
             inputs,
             outputs,
         )
 
-    def _norm(self, norm: Norm, rounding: Rounding) -> _Norm:
-        factors = (norm.weight, norm.bias, norm.even_weight, norm.even_bias)
-        return _Norm(*map(self._kept, factors), norm.epsilon, _rounding(rounding))
+    def _norm(self, norm: LayerNorm, quantization: Quantization) -> _Norm:
+        factors = (norm.weight, norm.bias, norm.next_weight, norm.next_bias)
+        return _Norm(*map(self._keep, factors), norm.epsilon, _rounding(quantization))
 
 
 def _check(encoder: Encoder, hidden: int, inner: int) -> None:
-    """Raise `GraphMismatch` unless every array is as long as the machine code reads it."""
-    for array, wanted in _sizes(encoder, hidden, inner):
-        if array.shape != wanted:
-            raise GraphMismatch(f"a table is of {array.shape}, not {wanted}")
+    """Raise `GraphMismatch` unless every array has the shape that the C code reads."""
+    for array, expected in _shapes(encoder, hidden, inner):
+        if array.shape != expected:
+            raise GraphMismatch(f"a table has the shape {array.shape}, not {expected}")
 
 
-def _sizes(
+def _shapes(
     encoder: Encoder, hidden: int, inner: int
 ) -> Iterator[tuple[NDArray[Any], tuple[int, ...]]]:
     tables = encoder.embeddings
-    for table in (tables.words, tables.places, tables.types):
+    for table in (tables.words, tables.positions, tables.token_types):
         yield table, (len(table), hidden)
     if tables.word_scales is not None:
         yield tables.word_scales, (len(tables.words),)
-    norms = [encoder.first]
+    norms = [encoder.embedding_norm]
     for layer in encoder.layers:
-        for product in (layer.query, layer.key, layer.value, layer.out):
+        for product in (layer.query, layer.key, layer.value, layer.attention_output):
             yield product.weight, (hidden, hidden)
         yield layer.up.weight, (hidden, inner)
         yield layer.down.weight, (inner, hidden)
-        if layer.even is not None:
-            yield layer.even, (inner,)
-        norms += [layer.middle, layer.end]
+        if layer.gelu_scale is not None:
+            yield layer.gelu_scale, (inner,)
+        norms += [layer.attention_norm, layer.output_norm]
     for norm in norms:
-        for factors in (norm.weight, norm.bias, norm.even_weight, norm.even_bias):
+        for factors in (norm.weight, norm.bias, norm.next_weight, norm.next_bias):
             yield factors, (hidden,)
     if encoder.classifier is not None:
         yield encoder.classifier.pooler, (hidden, hidden)
@@ -183,5 +184,5 @@ def _sizes(
         yield encoder.classifier.bias, (labels,)
 
 
-def _rounding(rounding: Rounding) -> _Rounding:
-    return _Rounding(1 / rounding.scale, rounding.zero)
+def _rounding(quantization: Quantization) -> _Rounding:
+    return _Rounding(1 / quantization.scale, quantization.zero)

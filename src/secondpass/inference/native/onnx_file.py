@@ -1,7 +1,7 @@
-"""Read an ONNX file's nodes and tables without the `onnx` package.
+"""ONNX file parser: nodes and tables of a graph, without the `onnx` package.
 
-Of the format only what the graphs of `secondpass export` use: a field that is not known
-here is skipped, a table of another type than listed is left out.
+Only the part of the format that the graphs of `secondpass export` use: unknown fields are
+skipped, and tables of other types than listed are left out.
 Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto and
 https://protobuf.dev/programming-guides/encoding/.
 """
@@ -25,7 +25,7 @@ Table = NDArray[Any]
 
 
 class UnreadableGraph(Exception):
-    """The bytes are no ONNX graph."""
+    """The bytes are not an ONNX graph; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,23 @@ class Graph:
 
 
 def read_graph(file: Path) -> Graph:
-    """Return the graph of an ONNX file; its tables stay in the file until they are read.
+    """Parse an ONNX file; its tables are mapped into memory, and not read until used.
 
-    Raises `UnreadableGraph` if the bytes are something else, `OSError` if there are none.
+    Raises `UnreadableGraph` if the bytes are not an ONNX graph, `OSError` if the file cannot
+    be opened.
     """
     with file.open("rb") as stream:
         try:
-            whole = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            content = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError as error:  # an empty file
             raise UnreadableGraph(str(error)) from error
     try:
-        graphs = [value for number, value in _fields(whole) if number == 7]
-        return _graph(_bytes(graphs[0])) if len(graphs) == 1 else _fail("no graph is in it")
+        graphs = [value for number, value in _fields(content) if number == 7]
+        return (
+            _graph(_bytes(graphs[0]))
+            if len(graphs) == 1
+            else _fail("it does not contain one graph")
+        )
     except (struct.error, UnicodeDecodeError, ValueError, TypeError, IndexError) as error:
         raise UnreadableGraph(str(error)) from error
 
@@ -100,26 +105,26 @@ def _node(data: memoryview) -> Node:
         elif number == 4:
             kind = _text(value)
         elif number == 5:
-            name, said = _attribute(_bytes(value))
-            attributes[name] = said
+            name, attribute = _attribute(_bytes(value))
+            attributes[name] = attribute
     return Node(kind, tuple(inputs), tuple(outputs), attributes)
 
 
 def _attribute(data: memoryview) -> tuple[str, Any]:
-    name, said = "", None
+    name, scalar = "", None
     numbers: list[int] = []
     for number, value in _fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2 and isinstance(value, memoryview):
-            said = struct.unpack("<f", value)[0]
+            scalar = struct.unpack("<f", value)[0]
         elif number == 3:
-            said = _integer(value)
+            scalar = _integer(value)
         elif number == 4:
-            said = _text(value)
+            scalar = _text(value)
         elif number == 8:
             numbers += _integers(value)
-    return name, tuple(numbers) if numbers else said
+    return name, tuple(numbers) if numbers else scalar
 
 
 @dataclass(slots=True)
@@ -129,40 +134,40 @@ class _Tensor:
     shape: list[int] = field(default_factory=list)
     raw: memoryview | None = None
     numbers: list[int] = field(default_factory=list)
-    elsewhere: bool = False
+    external: bool = False
 
 
 def _tensor(data: memoryview) -> tuple[str, Table | None]:
-    found = _Tensor()
+    tensor = _Tensor()
     floats = b""
     for number, value in _fields(data):
         if number == 1:
-            found.shape += _integers(value)
+            tensor.shape += _integers(value)
         elif number == 2:
-            found.type = _integer(value)
+            tensor.type = _integer(value)
         elif number == 4:
             floats += bytes(_bytes(value))
         elif number in (5, 7):
-            found.numbers += _integers(value)
+            tensor.numbers += _integers(value)
         elif number == 8:
-            found.name = _text(value)
+            tensor.name = _text(value)
         elif number == 9:
-            found.raw = _bytes(value)
+            tensor.raw = _bytes(value)
         elif number == 14:
-            found.elsewhere = _integer(value) == 1
-    kind = _TYPES.get(found.type)
-    if kind is None or found.elsewhere:
-        return found.name, None
-    if found.raw is not None:
-        table: Table = np.frombuffer(found.raw, dtype=kind)
+            tensor.external = _integer(value) == 1
+    kind = _TYPES.get(tensor.type)
+    if kind is None or tensor.external:
+        return tensor.name, None
+    if tensor.raw is not None:
+        table: Table = np.frombuffer(tensor.raw, dtype=kind)
     elif floats:
         table = np.frombuffer(floats, dtype="<f4").astype(kind)
     else:
-        table = np.array(found.numbers, dtype=np.int64).astype(kind)
-    return found.name, table.reshape(found.shape)
+        table = np.array(tensor.numbers, dtype=np.int64).astype(kind)
+    return tensor.name, table.reshape(tensor.shape)
 
 
-# --- the encoding ------------------------------------------------------------------------
+# --- protobuf ---------------------------------------------------------------------------
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -195,7 +200,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value & (1 << 64) - 1, at
-    raise UnreadableGraph(f"a number without end at byte {at}")
+    raise UnreadableGraph(f"an unterminated varint at byte {at}")
 
 
 def _bytes(value: int | memoryview) -> memoryview:
@@ -216,8 +221,8 @@ def _integers(value: int | memoryview) -> list[int]:
     """Return the numbers of a repeated field, which may be packed."""
     if isinstance(value, int):
         return [_integer(value)]
-    found, at = [], 0
+    integers, at = [], 0
     while at < len(value):
-        one, at = _varint(value, at)
-        found.append(_integer(one))
-    return found
+        number, at = _varint(value, at)
+        integers.append(_integer(number))
+    return integers

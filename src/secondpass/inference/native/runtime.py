@@ -1,4 +1,4 @@
-"""Runs an encoder in machine code of our own, behind the interface of every engine."""
+"""Native runtime: runs an encoder in the compiled library, as a `Runtime`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from secondpass.inference.native.graph_match import (
 from secondpass.inference.native.library import Library, load_library
 from secondpass.inference.native.model import CompiledModel
 from secondpass.inference.native.onnx_file import Table, UnreadableGraph, read_graph
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import BaseRuntime, Feeds, Float32
 
 _BAD_INPUT = 2
 
@@ -41,9 +41,9 @@ class _Sequence(ctypes.Structure):
 def native_runtime(
     folder: ModelFolder, *, threads: int | None, tables: Mapping[str, Table]
 ) -> NativeRuntime | None:
-    """Return a runtime for a model, or None where it cannot run here or has another shape.
+    """Return a runtime for a model, or None if it cannot run in the native library here.
 
-    `tables` are those that its graph names and does not hold.
+    `tables` are those that its graph names but does not contain.
     """
     library = load_library()
     if library is None or folder.onnx is None or folder.config.get("model_type") != "bert":
@@ -55,16 +55,18 @@ def native_runtime(
         return None
 
 
-class NativeRuntime:
+class NativeRuntime(BaseRuntime):
     """One encoder; `run` may be called by several threads at once.
 
-    The scores of a sequence are the same bits alone and beside others, for any number of
+    The scores of a sequence are bitwise the same alone and in a batch, for any number of
     threads, and on every processor: no sequence is padded, and sums have one order.
 
-    `seconds`, where a profile sets it, is float64 [3 * layers + 2], and each call adds to it:
-    what the threads together spent on embeddings, then on projection, attention and the rest
-    of each layer; last, how long the call itself took.
+    `seconds`, if a profile sets it, is float64 [3 * layers + 2], and each call adds to it: the
+    time of all threads in embeddings, then in projection, attention and the rest of each
+    layer; last, the duration of the call.
     """
+
+    engine = "native"
 
     def __init__(self, library: Library, encoder: Encoder, *, threads: int | None) -> None:
         self._library = library
@@ -74,48 +76,27 @@ class NativeRuntime:
             self._classifier = _Classifier(library, encoder.classifier)
         self._states = encoder.states
         names = {"input_ids", "attention_mask"}
-        types = len(encoder.embeddings.types) > 1
-        self._inputs = frozenset(names | ({"token_type_ids"} if types else set()))
+        if len(encoder.embeddings.token_types) > 1:
+            names.add("token_type_ids")
+        outputs = ("embeddings", "states") if self._states else ("embeddings",)
+        super().__init__(frozenset(names), ("logits",) if self._classifier else outputs)
         self._threads = threads if threads is not None else _processors()
         self.seconds: NDArray[np.float64] | None = None
         self._pools: dict[int, _Pool] = {}
         self._lock = threading.Lock()
 
     @property
-    def engine(self) -> str:
-        """The name of this engine."""
-        return "native"
-
-    @property
     def model(self) -> CompiledModel:
-        """The encoder, with its sizes."""
+        """The compiled encoder, with its sizes."""
         return self._model
 
     @property
     def threads(self) -> int:
-        """How many threads work at once."""
+        """The number of threads of one call."""
         return self._threads
 
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of the arrays that a batch has."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what comes out, in order."""
-        if self._classifier is not None:
-            return ("logits",)
-        return ("embeddings", "states") if self._states else ("embeddings",)
-
-    def run(self, feeds: Feeds) -> Float32:
-        """Return the first output."""
-        name = self.outputs[0]
-        found: Float32 = self.run_named(feeds, [name])[name]
-        return found
-
     def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the outputs of these names; states are zero where a row is padded."""
+        """Return the outputs of these names; states are zero at padded positions."""
         ids = np.ascontiguousarray(feeds["input_ids"], dtype=np.int32)
         types = np.zeros_like(ids)
         if "token_type_ids" in self._inputs:
@@ -126,15 +107,15 @@ class NativeRuntime:
             self._run(ids, types, lengths, first, [self._model.layers])
             return {"logits": self._classifier.logits(first[:, 0])}
         layers = self._states if "states" in names else ()
-        kept = [*layers, *({self._model.layers} - set(layers))]
-        states = np.zeros((*ids.shape, len(kept) * self._model.hidden), dtype=np.float32)
-        self._run(ids, types, lengths, states, kept)
-        at = kept.index(self._model.layers) * self._model.hidden
+        needed = [*layers, *({self._model.layers} - set(layers))]
+        states = np.zeros((*ids.shape, len(needed) * self._model.hidden), dtype=np.float32)
+        self._run(ids, types, lengths, states, needed)
+        at = needed.index(self._model.layers) * self._model.hidden
         last = states[:, :, at : at + self._model.hidden]
-        found: dict[str, NDArray[Any]] = {"embeddings": _mean(last, lengths)}
+        outputs: dict[str, NDArray[Any]] = {"embeddings": _mean_pool(last, lengths)}
         if layers:
-            found["states"] = states[:, :, : len(layers) * self._model.hidden]
-        return {name: found[name] for name in names}
+            outputs["states"] = states[:, :, : len(layers) * self._model.hidden]
+        return {name: outputs[name] for name in names}
 
     def _run(
         self,
@@ -142,16 +123,16 @@ class NativeRuntime:
         types: NDArray[np.int32],
         lengths: NDArray[Any],
         out: Float32,
-        kept: Sequence[int],
+        layers: Sequence[int],
     ) -> None:
-        """Fill `out`, float32 [rows, tokens, kept layers * hidden]."""
+        """Fill `out`, float32 [rows, tokens, layers * hidden], with outputs of these layers."""
         rows = (_Sequence * len(ids))()
         for i in range(len(ids)):
             starts = (array.ctypes.data + i * array.strides[0] for array in (ids, types, out))
             first, second, third = starts
             rows[i] = _Sequence(first, second, int(lengths[i]), third)
         keep = np.full(self._model.layers + 1, -1, dtype=np.int32)
-        keep[list(kept)] = np.arange(len(kept), dtype=np.int32) * self._model.hidden
+        keep[list(layers)] = np.arange(len(layers), dtype=np.int32) * self._model.hidden
         code = self._library.functions.secondpass_run(
             self._pool().address,
             self._library.kernels,
@@ -163,15 +144,15 @@ class NativeRuntime:
             None if self.seconds is None else self.seconds.ctypes.data,
         )
         if code:
-            why = "a token or a length that the model does not have"
+            why = "a token id or a length is beyond the limits of the model"
             raise ModelError(
                 "The encoder failed on a batch",
                 where=f"shape {ids.shape}",
-                why=why if code == _BAD_INPUT else "there is not enough memory",
+                why=why if code == _BAD_INPUT else "out of memory",
             )
 
     def _pool(self) -> _Pool:
-        # A child that was forked has none of its parent's threads.
+        # A forked child has none of its parent's threads.
         process = os.getpid()
         with self._lock:
             pool = self._pools.get(process)
@@ -181,27 +162,33 @@ class NativeRuntime:
 
 
 class _Classifier:
-    """The layers behind the first token."""
+    """The classification head, which reads the first token's state."""
 
     def __init__(self, library: Library, head: Classifier) -> None:
         self._library = library
-        # Copies, for the file's own tables need not stand where floats should.
+        # Copies, because the tables in the file may not be aligned.
         self._pooler = head.pooler.copy(), head.pooler_bias.copy()
         self._last = head.weight.copy(), head.bias.copy()
 
     def logits(self, first: Float32) -> Float32:
         """Return float32 [rows, labels] of the first tokens' states."""
-        pooled = self._dense(np.ascontiguousarray(first), *self._pooler, bent=True)
-        return self._dense(pooled, *self._last, bent=False)
+        pooled = self._dense(np.ascontiguousarray(first), *self._pooler, tanh=True)
+        return self._dense(pooled, *self._last, tanh=False)
 
-    def _dense(self, x: Float32, weight: Float32, bias: Float32, *, bent: bool) -> Float32:
-        found = np.empty((len(x), len(bias)), dtype=np.float32)
-        source, table, added, target = (a.ctypes.data for a in (x, weight, bias, found))
-        sizes = x.shape[1], len(bias)
+    def _dense(self, x: Float32, weight: Float32, bias: Float32, *, tanh: bool) -> Float32:
+        output = np.empty((len(x), len(bias)), dtype=np.float32)
+        addresses = [array.ctypes.data for array in (x, weight, bias, output)]
         self._library.functions.secondpass_dense(
-            self._library.kernels, bent, source, len(x), table, added, *sizes, target
+            self._library.kernels,
+            tanh,
+            addresses[0],
+            len(x),
+            *addresses[1:3],
+            x.shape[1],
+            len(bias),
+            addresses[3],
         )
-        return found
+        return output
 
 
 class _Pool:
@@ -210,12 +197,12 @@ class _Pool:
     def __init__(self, library: Library, threads: int) -> None:
         self.address: int = library.functions.secondpass_pool(threads)
         if not self.address:
-            raise MemoryError("there is no memory for threads")
+            raise MemoryError("out of memory for threads")
         weakref.finalize(self, _end, library, self.address, os.getpid())
 
 
 def _processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -226,12 +213,12 @@ def _end(library: Library, pool: int, process: int) -> None:
         library.functions.secondpass_pool_end(pool)
 
 
-def _mean(states: Float32, lengths: NDArray[Any]) -> Float32:
-    """Return the mean over the tokens of each row, of length 1."""
-    found = np.empty((len(states), states.shape[2]), dtype=np.float32)
+def _mean_pool(states: Float32, lengths: NDArray[Any]) -> Float32:
+    """Return the mean over the tokens of each row, normalized to unit length."""
+    pooled = np.empty((len(states), states.shape[2]), dtype=np.float32)
     for row, (tokens, length) in enumerate(zip(states, lengths, strict=True)):
         mean = tokens[: int(length)].mean(axis=0)
-        # A sum that is exact, since the order of any other depends on the processor.
+        # An exact sum: the order of any other depends on the processor.
         norm = math.sqrt(math.fsum((mean * mean).tolist()))
-        found[row] = mean / np.float32(max(norm, 1e-12))
-    return found
+        pooled[row] = mean / np.float32(max(norm, 1e-12))
+    return pooled

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import ModelDamagedError, ModelError
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import BaseRuntime, Feeds
 
 
-class OnnxRuntime:
+class OnnxRuntime(BaseRuntime):
     """One ONNX graph in one session; `run` may be called by several threads at once.
 
-    `tables` are arrays that the graph names and does not hold.
+    `tables` are initializers that the graph names but does not contain.
     """
+
+    engine = "onnxruntime"
 
     def __init__(
         self,
@@ -30,12 +31,12 @@ class OnnxRuntime:
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        # A process holds several sessions (encoder, reader), each with threads of its own.
-        # Left alone, those of one go on spinning after a run, in the way of the next.
+        # A process has several sessions (encoder, reranker), each with its own threads. By
+        # default those of one keep spinning after a run and slow down the next session.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
-        # The session reads them where they are, so they must live as long as it does.
+        # The session does not copy them, so they must live as long as it does.
         self._tables = {
             name: ort.OrtValue.ortvalue_from_numpy(array)
             for name, array in ({} if tables is None else tables).items()
@@ -53,31 +54,13 @@ class OnnxRuntime:
                 why=str(error),
                 fix="Export it again with: secondpass export SOURCE --out FOLDER",
             ) from error
-        self._inputs = frozenset(i.name for i in self._session.get_inputs())
-        self._outputs = tuple(o.name for o in self._session.get_outputs())
-
-    @property
-    def engine(self) -> str:
-        """The name of this engine."""
-        return "onnxruntime"
-
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of the graph's inputs."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of the graph's outputs, in order."""
-        return self._outputs
-
-    def run(self, feeds: Feeds) -> Float32:
-        """Return the first output as float32."""
-        name = self._outputs[0]
-        return np.asarray(self.run_named(feeds, [name])[name], dtype=np.float32)
+        super().__init__(
+            frozenset(i.name for i in self._session.get_inputs()),
+            tuple(o.name for o in self._session.get_outputs()),
+        )
 
     def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the outputs of these names; only those are copied out of the engine."""
+        """Return the outputs of these names; only those are copied from the engine."""
         try:
             outputs = self._session.run(list(names), dict(feeds))
         except Exception as error:

@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import MissingExtraError, ModelDamagedError, ModelError
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import BaseRuntime, Feeds
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(BaseRuntime):
     """One ONNX graph, compiled once for all lengths; `run` may be called by several threads.
 
-    Computes in single precision whatever the processor offers besides, so that a score
-    does not depend on the machine more than it must.
+    Computes in single precision even where the processor has faster types, so that scores
+    differ less between machines.
     """
+
+    engine = "openvino"
 
     def __init__(self, file: Path, *, threads: int | None = None) -> None:
         try:
@@ -43,30 +45,12 @@ class OpenVinoRuntime:
                 why=str(error).strip().splitlines()[-1],
                 fix="Leave SECONDPASS_RUNTIME unset to run it with ONNX Runtime.",
             ) from error
-        self._inputs = frozenset(i.get_any_name() for i in self._compiled.inputs)
-        self._outputs = tuple(o.get_any_name() for o in self._compiled.outputs)
-        # A request holds the arrays of one run: each thread has its own.
+        super().__init__(
+            frozenset(i.get_any_name() for i in self._compiled.inputs),
+            tuple(o.get_any_name() for o in self._compiled.outputs),
+        )
+        # An infer request holds the arrays of one run: each thread has its own.
         self._local = threading.local()
-
-    @property
-    def engine(self) -> str:
-        """The name of this engine."""
-        return "openvino"
-
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of the graph's inputs."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of the graph's outputs, in order."""
-        return self._outputs
-
-    def run(self, feeds: Feeds) -> Float32:
-        """Return the first output as float32."""
-        name = self._outputs[0]
-        return np.asarray(self.run_named(feeds, [name])[name], dtype=np.float32)
 
     def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the outputs of these names."""
@@ -82,5 +66,5 @@ class OpenVinoRuntime:
                 where=f"shape {shape}",
                 why=str(error).strip().splitlines()[-1],
             ) from error
-        # Copies: the next run writes over what the request holds.
+        # Copies: the next run overwrites the tensors of the request.
         return {name: np.array(request.get_tensor(name).data) for name in names}

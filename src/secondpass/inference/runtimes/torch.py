@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import MissingExtraError, ModelError
-from secondpass.inference.runtimes import Feeds, Float32
+from secondpass.inference.types import BaseRuntime, Feeds
 
 
-class TorchRuntime:
-    """A sequence-classification model in full precision on the CPU."""
+class TorchRuntime(BaseRuntime):
+    """A sequence-classification model in single precision on the CPU."""
+
+    engine = "torch"
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -22,7 +24,7 @@ class TorchRuntime:
             from transformers import AutoModelForSequenceClassification
         except ImportError as error:
             raise MissingExtraError(
-                "Reading a model that has no ONNX graph", package="transformers", extra="torch"
+                "Loading a model without an ONNX graph", package="transformers", extra="torch"
             ) from error
         try:
             self._model = AutoModelForSequenceClassification.from_pretrained(
@@ -39,31 +41,12 @@ class TorchRuntime:
         self._torch = torch
         segments = int(getattr(self._model.config, "type_vocab_size", 0) or 0) > 1
         names = {"input_ids", "attention_mask"} | ({"token_type_ids"} if segments else set())
-        self._inputs = frozenset(names)
-
-    @property
-    def engine(self) -> str:
-        """The name of this engine."""
-        return "torch"
-
-    @property
-    def inputs(self) -> frozenset[str]:
-        """The names of the model's inputs."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The one output that a classifier has."""
-        return ("logits",)
+        super().__init__(frozenset(names), ("logits",))
 
     def run_named(self, feeds: Feeds, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Return the logits under their name; there is no other output."""
-        logits = self.run(feeds)
-        return {name: {"logits": logits}[name] for name in names}
-
-    def run(self, feeds: Feeds) -> Float32:
-        """Return the logits, shape [batch, labels], for int64 inputs [batch, tokens]."""
+        """Return the logits, float32 [batch, labels], for int64 inputs [batch, tokens]."""
         tensors = {name: self._torch.from_numpy(array) for name, array in feeds.items()}
         with self._torch.inference_mode():
             logits = self._model(**tensors).logits
-        return np.asarray(logits.float().numpy(), dtype=np.float32)
+        outputs = {"logits": np.asarray(logits.float().numpy(), dtype=np.float32)}
+        return {name: outputs[name] for name in names}

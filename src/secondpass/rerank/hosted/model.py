@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from secondpass.errors import InputError, ModelNotFoundError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.options import RerankOptions
 from secondpass.remote.client import find_base_url, find_key, shown
 from secondpass.remote.retry import RetryPolicy

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.types import Candidate, ScoreKind
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.tokenizer import Tokenizer, clean
+from secondpass.inference.tokenizer import Tokenizer
+from secondpass.inference.unicode import clean
 from secondpass.models import bundled_path
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate

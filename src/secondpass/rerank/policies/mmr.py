@@ -10,8 +10,8 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.inference.model_folder import open_folder
-from secondpass.inference.runtimes import Float32
 from secondpass.inference.token_encoder import TokenEncoder, open_encoder
+from secondpass.inference.types import Float32
 from secondpass.models import bundled_path
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.ensemble import min_max
@@ -80,9 +80,9 @@ class MMR(ScoreTransform):
         if self._encoder is None:
             self._encoder = open_encoder(open_folder(bundled_path("bundled-embedder")))
         encoder = self._encoder
-        room = encoder.max_length - encoder.tokeniser.special
-        tokens = encoder.tokeniser.encode(texts, limit=room)
-        return encoder.embed([encoder.tokeniser.single(t.ids[:room]) for t in tokens])
+        room = encoder.max_length - encoder.tokenizer.special
+        tokens = encoder.tokenizer.encode(texts, limit=room)
+        return encoder.embed([encoder.tokenizer.single(t.ids[:room]) for t in tokens])
 
 
 def choose(

@@ -87,7 +87,7 @@ class PrecomputedReranker(BaseReranker):
             raise no_exits(self._name)
         wanted = parts.start if exits else None
         self._start = None if wanted is None else OnnxRuntime(wanted, threads=threads)
-        self._cutter = Cutter(self.encoder.tokeniser)
+        self._cutter = Cutter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
         self.store: StateStore | None = None
 
@@ -241,7 +241,7 @@ class PrecomputedReranker(BaseReranker):
 
     def question(self, query: str) -> EncodedQuery:
         """Return the query encoded; raises `InputError` for one that is too long."""
-        tokeniser = self.encoder.tokeniser
+        tokeniser = self.encoder.tokenizer
         room = self.longest - tokeniser.special
         (tokens,) = tokeniser.encode([query], limit=room + 1)
         if len(tokens.ids) > room:
@@ -259,7 +259,7 @@ class PrecomputedReranker(BaseReranker):
         return self._states.compress(question.encoded)
 
     def _room(self, reading: ScoringOptions) -> int:
-        return self._window_length(reading.max_length) - self.encoder.tokeniser.special
+        return self._window_length(reading.max_length) - self.encoder.tokenizer.special
 
     def _window_length(self, wanted: int | None) -> int:
         if wanted is None:
@@ -269,4 +269,4 @@ class PrecomputedReranker(BaseReranker):
                 f"max_length is {wanted} and the model reads at most {self.longest} tokens",
                 where=f"model {self._name}",
             )
-        return max(wanted, min(self.longest, LEAST_DOCUMENT + self.encoder.tokeniser.special))
+        return max(wanted, min(self.longest, LEAST_DOCUMENT + self.encoder.tokenizer.special))

@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from secondpass.errors import ModelError
-from secondpass.inference.runtimes import Runtime
 from secondpass.inference.token_encoder import Encoded, TokenEncoder
 from secondpass.inference.tokenizer import TokenSequence
+from secondpass.inference.types import Runtime
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import ModelError
-from secondpass.inference.encoder import PADDING_STEP, plan_batches
-from secondpass.inference.runtimes import Runtime
+from secondpass.inference.batches import PADDING_STEP, plan_batches
 from secondpass.inference.token_encoder import Encoded
+from secondpass.inference.types import Runtime
 from secondpass.rerank.precomputed.records import GROUP, Records
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.types import Cut, Record

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.inference.runtimes import Float32
 from secondpass.inference.tokenizer import TokenSequence
+from secondpass.inference.types import Float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
-"""Readers: one file a format, each giving documents one by one."""
+"""Document loaders: one module a file format; see `base` for how to add one."""
 
 from __future__ import annotations
 
 from secondpass.retrieve.loaders.files import (
-    READERS,
+    LOADERS,
     SourceFile,
     find_files,
     is_one_document,
     read_file,
 )
 
-__all__ = ["READERS", "SourceFile", "find_files", "is_one_document", "read_file"]
+__all__ = ["LOADERS", "SourceFile", "find_files", "is_one_document", "read_file"]

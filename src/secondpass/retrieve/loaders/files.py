@@ -1,4 +1,4 @@
-"""Which files are read: by their suffix, folders walked in order."""
+"""Loader table by file suffix, and finding files in folders."""
 
 from __future__ import annotations
 
@@ -9,35 +9,30 @@ from pathlib import Path
 
 from secondpass.errors import ReadError, nearest
 from secondpass.retrieve.loaders import delimited, html, jsonl, markdown, office, parquet, text
-from secondpass.retrieve.loaders.base import Reader, unreadable
+from secondpass.retrieve.loaders.base import Loader, read_error
 from secondpass.types import Document
 
-READERS: dict[str, Reader] = {
-    ".txt": text.read,
-    ".md": markdown.read,
-    ".markdown": markdown.read,
-    ".html": html.read,
-    ".htm": html.read,
-    ".jsonl": jsonl.read,
-    ".jsonl.gz": jsonl.read,
-    ".csv": delimited.read,
-    ".csv.gz": delimited.read,
-    ".tsv": delimited.read,
-    ".tsv.gz": delimited.read,
-    ".parquet": parquet.read,
-    ".pdf": office.read,
-    ".docx": office.read,
-    ".pptx": office.read,
-}
-"""The reader of each suffix."""
+_FORMATS = (
+    text.LOADER,
+    markdown.LOADER,
+    html.LOADER,
+    jsonl.LOADER,
+    delimited.LOADER,
+    parquet.LOADER,
+    office.LOADER,
+)
 
-_ROWS = (".jsonl", ".csv", ".tsv", ".parquet", ".gz")
+LOADERS: dict[str, Loader] = {
+    suffix: loader for loader in _FORMATS for suffix in loader.suffixes
+}
+"""The loader of each suffix."""
+
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read, and the folder it was found under (its own, if it was named)."""
+    """A file to read, and the folder that was searched (its own, if the file was named)."""
 
     path: Path
     root: Path
@@ -49,48 +44,49 @@ class SourceFile:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix in lower case, with the one before `.gz`."""
+    """Return the suffix in lower case; with the one before it, if it is `.gz`."""
     suffixes = [s.lower() for s in path.suffixes]
     return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
 def is_one_document(path: Path) -> bool:
-    """Return whether a file of this kind is one document, not many rows."""
-    return path.suffix.lower() not in _ROWS
+    """Return whether a file of this format is one document, not many rows."""
+    loader = LOADERS.get(suffix_of(path))
+    return loader is None or not loader.rows
 
 
 def find_files(paths: Iterable[str | Path]) -> Iterator[SourceFile]:
-    """Give the files under these paths, sorted; each only once.
+    """Yield the files under these paths, sorted, each once.
 
-    In a folder, hidden files and those of other kinds are passed over. A BEIR folder (one
-    with a `corpus.jsonl`) gives only its corpus. Raises ReadError for a path that does
-    not exist or is named and of no kind that can be read.
+    In a folder, hidden files and those of other formats are skipped. In a BEIR folder (one
+    with a `corpus.jsonl`) only the corpus is read. Raises ReadError for a path that does not
+    exist, or a named file of an unknown format.
     """
-    seen: set[Path] = set()
-    for given in paths:
-        path = Path(given).absolute()
+    resolved: set[Path] = set()
+    for name in paths:
+        path = Path(name).absolute()
         if not path.exists():
-            raise ReadError("there is no such file or folder", where=str(given))
+            raise ReadError("there is no such file or folder", where=str(name))
         if path.is_file():
-            if suffix_of(path) not in READERS:
-                raise _unknown(path)
-            found: Iterable[SourceFile] = [SourceFile(path, path.parent)]
+            if suffix_of(path) not in LOADERS:
+                raise _unknown_format(path)
+            files: Iterable[SourceFile] = [SourceFile(path, path.parent)]
         else:
-            found = _walk(path)
-        for file in found:
+            files = _walk(path)
+        for file in files:
             real = file.path.resolve()
-            if real not in seen:
-                seen.add(real)
+            if real not in resolved:
+                resolved.add(real)
                 yield file
 
 
 def read_file(file: SourceFile, fields: Sequence[str] | None = None) -> Iterator[Document]:
-    """Give the documents of a file, each with an id.
+    """Yield the documents of a file, each with an id.
 
-    A file that is one document has its name below the root as id; a row without an id
-    has that name and its line: `notes/a.csv:7`.
+    A file that is one document has its path below the root as id; a row without an id has
+    that path and its line: `notes/a.csv:7`.
     """
-    return READERS[suffix_of(file.path)](file.path, file.name, fields)
+    return LOADERS[suffix_of(file.path)].load(file.path, file.name, fields)
 
 
 def _walk(root: Path) -> Iterator[SourceFile]:
@@ -98,25 +94,23 @@ def _walk(root: Path) -> Iterator[SourceFile]:
     if corpus is not None:
         yield SourceFile(corpus, root)
         return
-    for folder, folders, names in os.walk(root, onerror=_refuse):
+    for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and suffix_of(path) in READERS:
+            if not name.startswith(".") and suffix_of(path) in LOADERS:
                 yield SourceFile(path, root)
 
 
-def _refuse(error: OSError) -> None:
-    # A folder passed over in silence would look like one whose files are gone.
-    raise unreadable(Path(str(error.filename)), error) from error
+def _raise(error: OSError) -> None:
+    # A folder that is silently skipped would look like one whose files were deleted.
+    raise read_error(Path(str(error.filename)), error) from error
 
 
-def _unknown(path: Path) -> ReadError:
+def _unknown_format(path: Path) -> ReadError:
     suffix = suffix_of(path)
     return ReadError(
-        f"files that end in {suffix!r} cannot be read"
-        if suffix
-        else "no kind of file is known",
+        f"files that end in {suffix!r} cannot be read" if suffix else "the file has no suffix",
         where=str(path),
-        fix=nearest(suffix, READERS),
+        fix=nearest(suffix, LOADERS),
     )

@@ -1,4 +1,4 @@
-"""HTML: one document a file, its visible text."""
+"""HTML files: one document a file, its visible text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError
-from secondpass.retrieve.loaders.base import unreadable
+from secondpass.retrieve.loaders.base import Loader, read_error
 from secondpass.types import Document
 
-_UNSEEN = (
+_INVISIBLE = (
     *("script", "style", "noscript", "template", "nav", "head", "svg", "iframe", "form"),
     *("[hidden]", "[aria-hidden=true]", "[role=navigation]"),
 )
@@ -21,8 +21,8 @@ _BLOCKS = (
 )
 
 
-def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
-    """Give the page as one document; its title is `<title>`, else the first `<h1>`."""
+def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+    """Yield the page as one document; its title is `<title>`, else the first `<h1>`."""
     try:
         from bs4 import BeautifulSoup
     except ImportError as error:
@@ -32,11 +32,11 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
     soup = BeautifulSoup(data, "html.parser")
     heading = soup.title if soup.title is not None else soup.h1
     title = None if heading is None else " ".join(heading.get_text(" ").split())
-    for element in soup.select(", ".join(_UNSEEN)):
+    for element in soup.select(", ".join(_INVISIBLE)):
         element.decompose()
     for element in soup.find_all(_BLOCKS):
         element.insert_before("\n")
@@ -44,3 +44,6 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     text = re.sub(r"[^\S\n]+", " ", soup.get_text())
     text = re.sub(r" ?\n[ \n]*\n ?", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
     yield Document(text, name, title=title or None)
+
+
+LOADER = Loader((".html", ".htm"), load)

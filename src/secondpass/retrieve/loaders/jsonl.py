@@ -1,7 +1,4 @@
-"""JSON lines, gzipped or not: one document a line.
-
-JSON lines as objects, with errors that name the file and the line.
-"""
+"""JSON lines files, gzipped or not: one document a line; also rows of any other kind."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.loaders.base import from_record, lines
+from secondpass.retrieve.loaders.base import Loader, lines, to_document
 from secondpass.types import Document
 
 
-def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
-    """Give each line as a document: BEIR's `_id`, `title`, `text`, or free fields."""
+def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+    """Yield each line as a document: BEIR's `_id`, `title`, `text`, or other fields."""
     for number, line in lines(path):
         if not line.strip():
             continue
@@ -25,46 +22,51 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             why = str(error).partition(": line")[0]
-            raise ReadError("not a line of JSON", where=where, why=why) from error
+            raise ReadError("a line is not valid JSON", where=where, why=why) from error
         if not isinstance(record, dict):
             raise ReadError(
-                "a line is not an object", where=where, why=f"it is a {type(record).__name__}"
+                "a line is not a JSON object",
+                where=where,
+                why=f"it is a {type(record).__name__}",
             )
-        yield from_record(record, where, f"{name}:{number}", fields)
+        yield to_document(record, where, f"{name}:{number}", fields)
+
+
+LOADER = Loader((".jsonl", ".jsonl.gz"), load, rows=True)
 
 
 class Row:
-    """One object of a file; what it lacks or has wrong is an InputError with its line."""
+    """One object of a file; its methods raise InputError, with the line, for invalid fields."""
 
     def __init__(self, where: str, values: dict[str, Any]) -> None:
         self.where = where
         self.values = values
 
     def text(self, name: str) -> str:
-        """Return a text that must be there and not be blank."""
+        """Return a text that must be present and not blank."""
         value = self.values.get(name)
         if not isinstance(value, str) or not value.strip():
-            raise self.wrong(f"{name!r} is {_told(value)}, and must be text")
+            raise self.wrong(f"{name!r} is {_describe(value)}, and must be text")
         return value
 
     def optional(self, name: str) -> str:
-        """Return a text, or "" where the field is absent or null."""
+        """Return a text, or "" if the field is absent or null."""
         value = self.values.get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise self.wrong(f"{name!r} is {_told(value)}, and must be text")
+            raise self.wrong(f"{name!r} is {_describe(value)}, and must be text")
         return value
 
     def name(self, field: str) -> str:
-        """Return an identifier: text, or a whole number written as text."""
+        """Return an identifier: a text, or an integer converted to text."""
         value = self.values.get(field)
         if type(value) is int:
             return str(value)
         return self.text(field)
 
     def texts(self, name: str) -> list[str]:
-        """Return a list of texts, none blank; empty where the field is absent or null."""
+        """Return a list of texts, none blank; [] if the field is absent or null."""
         value = self.values.get(name)
         if value is None:
             return []
@@ -77,16 +79,16 @@ class Row:
     def places(self, name: str) -> tuple[int, ...]:
         """Return a list of whole numbers."""
         value = self.values.get(name)
-        if not isinstance(value, list) or not all(type(one) is int for one in value):
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
             raise self.wrong(f"{name!r} must be a list of whole numbers")
         return tuple(value)
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """Return a list of numbers, or None where the field is absent or null."""
+        """Return a list of numbers, or None if the field is absent or null."""
         value = self.values.get(name)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(type(one) in (int, float) for one in value):
+        if not isinstance(value, list) or not all(type(item) in (int, float) for item in value):
             raise self.wrong(f"{name!r} must be a list of numbers")
         try:
             return tuple(map(float, value))
@@ -94,15 +96,15 @@ class Row:
             raise self.wrong(f"{name!r} holds a number that is too large") from None
 
     def wrong(self, why: str, fix: str | None = None) -> InputError:
-        """Return the error for this row."""
+        """Build the error for this row."""
         return InputError("a row cannot be used", where=self.where, why=why, fix=fix)
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """Give the objects of a file of JSON lines, gzipped or not; blank lines are passed over.
+    """Yield the objects of a file of JSON lines, gzipped or not; blank lines are skipped.
 
-    Raises InputError for a line that is no object, ReadError for a file that is damaged or
-    not UTF-8.
+    Raises InputError for a line that is not a JSON object, ReadError for a file that is
+    damaged or not UTF-8.
     """
     for number, line in lines(path):
         if not line.strip():
@@ -112,20 +114,20 @@ def rows(path: Path) -> Iterator[Row]:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
             why = str(error).partition(": line")[0]
-            raise InputError("a row is not JSON", where=where, why=why) from error
+            raise InputError("a row is not valid JSON", where=where, why=why) from error
         if not isinstance(values, dict):
             why = f"it is a {type(values).__name__}"
-            raise InputError("a row is not an object", where=where, why=why)
+            raise InputError("a row is not a JSON object", where=where, why=why)
         yield Row(where, values)
 
 
 def plain_or_gzipped(file: Path) -> Path | None:
-    """Return the file, or the same name with `.gz`, whichever is there."""
-    zipped = file.with_name(f"{file.name}.gz")
-    return next((one for one in (file, zipped) if one.is_file()), None)
+    """Return the file, or the same name with `.gz`, whichever exists; None if neither."""
+    gzipped = file.with_name(f"{file.name}.gz")
+    return next((path for path in (file, gzipped) if path.is_file()), None)
 
 
-def _told(value: object) -> str:
+def _describe(value: object) -> str:
     if value is None:
         return "absent"
     return "empty" if isinstance(value, str) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Parquet: one document a row."""
+"""Parquet files: one document a row."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError
-from secondpass.retrieve.loaders.base import from_record, unreadable
+from secondpass.retrieve.loaders.base import Loader, read_error, to_document
 from secondpass.types import Document
 
 
-def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
-    """Give each row as a document, reading some row groups at a time."""
+def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+    """Yield each row as a document, without reading the whole file at once."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -24,6 +24,9 @@ def read(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
                 for record in batch.to_pylist():
                     number += 1
                     where = f"{path}, row {number}"
-                    yield from_record(record, where, f"{name}:{number}", fields)
+                    yield to_document(record, where, f"{name}:{number}", fields)
     except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error) from error
+        raise read_error(path, error) from error
+
+
+LOADER = Loader((".parquet",), load, rows=True)

@@ -1,4 +1,4 @@
-"""Converting files in a process of its own, within a time and a memory that are bounded."""
+"""Conversion sandbox: files are converted in a child process with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -18,29 +18,32 @@ from typing import Any
 from secondpass.errors import InputError, MissingExtraError, ReadError
 
 SECONDS, MEGABYTES = "SECONDPASS_READ_SECONDS", "SECONDPASS_READ_MB"
-"""The environment variables of what one file may take."""
+"""Environment variables: the limits for one file."""
 _DEFAULTS = {SECONDS: 300, MEGABYTES: 2048}
-_MOST = {SECONDS: 86_400, MEGABYTES: 2**20}
-# The process ends itself a little later than it is ended, in case nobody is there to do it.
-_LATER = 10
-# Its packages are loaded before the first file, which is not that file's fault.
+_MAXIMUM = {SECONDS: 86_400, MEGABYTES: 2**20}
+# The child ends itself this much after the parent should have, in case the parent is gone.
+_GRACE_SECONDS = 10
+# Packages are imported before the first file, and do not count against its time.
 _START_SECONDS = 120
 
-_left_off: ContextVar[threading.Event | None] = ContextVar("left_off", default=None)
+_cancelled: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
 
 
 @contextmanager
-def until(left_off: threading.Event) -> Iterator[None]:
-    """Let conversions that are asked for inside begin only while this is not set."""
-    token = _left_off.set(left_off)
+def cancel_on(cancelled: threading.Event) -> Iterator[None]:
+    """Make conversions in this block raise ReadError at their start if the event is set.
+
+    Set the event first and then call `ConversionSandbox.cancel`, to end one that is running.
+    """
+    token = _cancelled.set(cancelled)
     try:
         yield
     finally:
-        _left_off.reset(token)
+        _cancelled.reset(token)
 
 
 class ConversionSandbox:
-    """Converts one file after the other; safe to use from several threads at once.
+    """Converts files one at a time in a child process; safe to use from several threads.
 
     The process is started when it is first needed, and again after a file that ended it.
     """
@@ -49,35 +52,37 @@ class ConversionSandbox:
         self._lock = threading.Lock()
         self._process: _Process | None = None
 
-    def converted(self, path: Path) -> tuple[str, str | None]:
-        """Return the Markdown of a PDF, DOCX or PPTX, and its title, if it has one.
+    def convert(self, path: Path) -> tuple[str, str | None]:
+        """Convert a PDF, DOCX or PPTX to Markdown; return that and the title, or None.
 
-        Raises ReadError for a file that cannot be read or takes too much, MissingExtraError
-        where a package for its format is missing.
+        Raises ReadError for a file that cannot be read or exceeds a limit, MissingExtraError
+        if a package for its format is missing.
         """
         limits = seconds, megabytes = _limit(SECONDS), _limit(MEGABYTES)
         with self._lock:
-            process = self._started(limits)
-            left_off = _left_off.get()
-            # After the start: whoever sets it later finds the process, and ends it.
-            if left_off is not None and left_off.is_set():
-                raise _unread(path, "nobody waits for it any more")
+            process = self._start(limits)
+            cancelled = _cancelled.get()
+            # After the start, so that a `cancel` that comes later finds the process.
+            if cancelled is not None and cancelled.is_set():
+                raise _conversion_error(path, "the conversion was cancelled")
             try:
-                line = process.asked(json.dumps(str(path.resolve())), seconds)
+                line = process.request(json.dumps(str(path.resolve())), seconds)
             except queue.Empty:
                 self._end()
-                raise _too_much(path, f"it took over {seconds} seconds", SECONDS) from None
+                raise _limit_error(path, f"it took over {seconds} seconds", SECONDS) from None
             except BaseException:
-                # What is left of the answer must not be taken for that to the next file.
+                # The result of this file must not be taken for that of the next.
                 self._end()
                 raise
             if line is None:
                 status = self._end()
-                raise _unread(path, f"what reads it ended with status {status}")
-        return _read(json.loads(line), path, megabytes)
+                raise _conversion_error(
+                    path, f"the converter process exited with status {status}"
+                )
+        return _parse_result(json.loads(line), path, megabytes)
 
-    def leave_off(self) -> None:
-        """Let whoever waits for a file get a ReadError now."""
+    def cancel(self) -> None:
+        """End the running conversion, which raises ReadError in its thread."""
         process = self._process
         if process is not None:
             process.kill()
@@ -87,17 +92,17 @@ class ConversionSandbox:
         with self._lock:
             self._end()
 
-    def _started(self, limits: tuple[int, int]) -> _Process:
+    def _start(self, limits: tuple[int, int]) -> _Process:
         process = self._process
-        if process is not None and process.limits == limits and process.runs:
+        if process is not None and process.limits == limits and process.is_running:
             return process
         self._end()
         self._process = process = _Process(limits)
         atexit.register(process.end)
-        if not process.ready():
+        if not process.wait_until_ready():
             raise ReadError(
-                "What reads PDF, DOCX and PPTX does not start",
-                why=f"it ended with status {self._end()}",
+                "The converter of PDF, DOCX and PPTX does not start",
+                why=f"the process exited with status {self._end()}",
                 fix="Install it again: pip install 'secondpass[ingest]'.",
             )
         return process
@@ -111,15 +116,15 @@ class ConversionSandbox:
 
 
 class _Process:
-    """The process and the thread that listens to it; `limits` are seconds and megabytes."""
+    """The child process and the thread that reads its output; `limits`: seconds, megabytes."""
 
     def __init__(self, limits: tuple[int, int]) -> None:
         self.limits = seconds, megabytes = limits
-        # Without -P a json.py in the current folder would be run. What is importable here is
-        # importable there.
+        # Without -P a json.py in the current folder would be run. The child has the same
+        # import path as this process.
         command = [sys.executable, "-P", "-m", "secondpass.retrieve.loaders.sandbox_worker"]
         self._child = subprocess.Popen(
-            [*command, str(seconds + _LATER), str(megabytes)],
+            [*command, str(seconds + _GRACE_SECONDS), str(megabytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -127,86 +132,90 @@ class _Process:
             encoding="ascii",
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        self._answers: queue.Queue[str | None] = queue.Queue()
-        self._listening = threading.Thread(
-            target=self._listen, name="secondpass-converting", daemon=True
+        self._results: queue.Queue[str | None] = queue.Queue()
+        self._thread = threading.Thread(
+            target=self._read_output, name="secondpass-conversion", daemon=True
         )
-        self._listening.start()
+        self._thread.start()
 
     @property
-    def runs(self) -> bool:
-        """Whether it has not ended."""
+    def is_running(self) -> bool:
+        """Whether the process is running."""
         return self._child.poll() is None
 
-    def ready(self) -> bool:
-        """Wait until it can be asked; return whether it can."""
+    def wait_until_ready(self) -> bool:
+        """Wait until the process can convert files; return whether it can."""
         with suppress(queue.Empty):
-            return self._answers.get(timeout=_START_SECONDS) is not None
+            return self._results.get(timeout=_START_SECONDS) is not None
         return False
 
-    def asked(self, line: str, seconds: float) -> str | None:
-        """Return the answer to a line, None if the process ended; raises `queue.Empty`."""
+    def request(self, line: str, seconds: float) -> str | None:
+        """Send a line and return the result, or None if the process ended.
+
+        Raises `queue.Empty` after so many seconds.
+        """
         assert self._child.stdin is not None
         with suppress(BrokenPipeError):
             self._child.stdin.write(f"{line}\n")
             self._child.stdin.flush()
-        return self._answers.get(timeout=seconds)
+        return self._results.get(timeout=seconds)
 
     def kill(self) -> None:
-        """Let it end, without waiting for it."""
+        """Kill the process, without waiting for it."""
         self._child.kill()
 
     def end(self) -> int:
-        """End it and return its status: its own, if it was about to end by itself."""
-        if not self._listening.is_alive():
+        """End the process; return its exit status: its own, if it was already exiting."""
+        if not self._thread.is_alive():
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(1)
         self._child.kill()
         status = self._child.wait()
-        self._listening.join()
+        self._thread.join()
         for pipe in (self._child.stdin, self._child.stdout):
-            # A path that was never read is still to be written.
+            # Closing flushes a path that the child never read.
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
         return status
 
-    def _listen(self) -> None:
+    def _read_output(self) -> None:
         assert self._child.stdout is not None
         for line in self._child.stdout:
-            self._answers.put(line)
-        self._answers.put(None)
+            self._results.put(line)
+        self._results.put(None)
 
 
-def _read(told: dict[str, Any], path: Path, megabytes: int) -> tuple[str, str | None]:
-    if "missing" in told:
-        kind = told["missing"]
+def _parse_result(result: dict[str, Any], path: Path, megabytes: int) -> tuple[str, str | None]:
+    if "missing" in result:
+        suffix = result["missing"]
         raise MissingExtraError(
-            f"reading .{kind}", package=f"markitdown[{kind}]", extra="ingest"
+            f"reading .{suffix}", package=f"markitdown[{suffix}]", extra="ingest"
         )
-    if "memory" in told:
-        raise _too_much(path, f"it takes over {megabytes:,} MB of memory", MEGABYTES)
-    if "why" in told:
-        raise _unread(path, told["why"])
-    text, title = told["text"], told["title"]
+    if "memory" in result:
+        raise _limit_error(path, f"it takes over {megabytes:,} MB of memory", MEGABYTES)
+    if "why" in result:
+        raise _conversion_error(path, result["why"])
+    text, title = result["text"], result["title"]
     return "" if text is None else text, title
 
 
-def _unread(path: Path, why: str, fix: str | None = None) -> ReadError:
+def _conversion_error(path: Path, why: str, fix: str | None = None) -> ReadError:
     return ReadError("the file cannot be read", where=str(path), why=why, fix=fix)
 
 
-def _too_much(path: Path, why: str, variable: str) -> ReadError:
-    return _unread(path, why, f"If it is a good file, set {variable} higher.")
+def _limit_error(path: Path, why: str, variable: str) -> ReadError:
+    return _conversion_error(path, why, f"If the file is valid, set {variable} higher.")
 
 
 def _limit(variable: str) -> int:
-    said = os.environ.get(variable, "")
-    if not said:
+    value = os.environ.get(variable, "")
+    if not value:
         return _DEFAULTS[variable]
-    most = _MOST[variable]
-    if not said.isascii() or not said.isdecimal() or not 1 <= int(said) <= most:
+    maximum = _MAXIMUM[variable]
+    if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= maximum:
         raise InputError(
-            f"{variable} is {said[:80]!r}", why=f"it must be a whole number from 1 to {most:,}"
+            f"{variable} is {value[:80]!r}",
+            why=f"it must be a whole number from 1 to {maximum:,}",
         )
-    return int(said)
+    return int(value)

@@ -1,7 +1,7 @@
-"""The process that converts files: paths come in as lines of JSON, texts go out.
+"""Conversion worker: the child process of `ConversionSandbox`.
 
-What is in a file can make a parser loop for ever or fill the memory. Then only this process
-ends, which `Apart` sees and starts again.
+It reads paths and writes results, a line of JSON each. A file can make a parser loop forever
+or exhaust the memory; then only this process ends, and the sandbox starts another.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from secondpass.retrieve.loaders.base import unreadable
+from secondpass.retrieve.loaders.base import read_error
 
 
-def converted(path: Path) -> dict[str, Any]:
-    """Return the Markdown and the title of a file, or what went wrong."""
+def convert(path: Path) -> dict[str, Any]:
+    """Return the Markdown and the title of a file, or the error."""
     from markitdown import MarkItDownException, MissingDependencyException
 
     try:
-        found = _converter().convert_local(str(path))
+        result = _converter().convert_local(str(path))
     except MissingDependencyException:
         return {"missing": path.suffix.lower().lstrip(".")}
     except (MarkItDownException, OSError, ValueError, RecursionError, MemoryError) as error:
-        # markitdown makes an error of its own of every other.
+        # markitdown wraps every other error in one of its own.
         memory = isinstance(error, MemoryError) or "MemoryError" in str(error)
-        return {"memory": True} if memory else {"why": unreadable(path, error).why}
-    return {"text": found.text_content, "title": found.title}
+        return {"memory": True} if memory else {"why": read_error(path, error).why}
+    return {"text": result.text_content, "title": result.title}
 
 
 def main() -> None:
-    """Answer until there is no more input; arguments: seconds and megabytes for a file."""
+    """Convert files until the input ends; arguments: seconds and megabytes for a file."""
     seconds, megabytes = (int(text) for text in sys.argv[1:])
     warnings.simplefilter("ignore")
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    # What the parsers print must not come between the answers.
+    output = os.fdopen(os.dup(1), "w", encoding="ascii")
+    # Parsers that print must not write between the results.
     os.dup2(2, 1)
     _converter()
-    _limit(megabytes)
-    answers.write("ready\n")
-    answers.flush()
+    _limit_memory(megabytes)
+    output.write("ready\n")
+    output.flush()
     for line in sys.stdin:
-        _end_after(seconds)
-        told = converted(Path(json.loads(line)))
-        _end_after(0)
-        answers.write(json.dumps(told) + "\n")
-        answers.flush()
+        _set_alarm(seconds)
+        result = convert(Path(json.loads(line)))
+        _set_alarm(0)
+        output.write(json.dumps(result) + "\n")
+        output.flush()
 
 
 @cache
@@ -57,8 +57,8 @@ def _converter() -> Any:
     from markitdown import MarkItDown
     from markitdown.converters import DocxConverter, PdfConverter, PptxConverter
 
-    # Only these: the others would take a damaged file for plain text and give its bytes, and
-    # what is read must not depend on which plugins are installed.
+    # Only these: the others would read a damaged file as plain text, and the result must not
+    # depend on installed plugins.
     converter = MarkItDown(enable_builtins=False, enable_plugins=False)
     kinds: tuple[Any, ...] = (DocxConverter, PdfConverter, PptxConverter)
     for kind in kinds:
@@ -66,23 +66,23 @@ def _converter() -> Any:
     return converter
 
 
-def _limit(megabytes: int) -> None:
-    """Bound what this process may take beyond what it has, on Linux; elsewhere nothing does."""
+def _limit_memory(megabytes: int) -> None:
+    """Limit the memory of this process beyond what it has now; on Linux only."""
     statm = Path("/proc/self/statm")
     if not statm.is_file():
         return
     import resource
 
-    # Packages reserve more the more cores there are, so a sum for all would not do.
-    there = int(statm.read_text().split()[0]) * resource.getpagesize()
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = there + megabytes * 2**20
-    wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
+    # Relative, because packages reserve more address space on machines with more cores.
+    used = int(statm.read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = used + megabytes * 2**20
+    soft = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _end_after(seconds: int) -> None:
-    """Let the system end this process, whose owner may be gone by then; 0 for not at all."""
+def _set_alarm(seconds: int) -> None:
+    """Let the system end this process after a time, in case its parent is gone; 0 for never."""
     if hasattr(signal, "alarm"):
         signal.alarm(seconds)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.errors import SecondpassError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.llm import LLM
 from secondpass.rerank.base import BaseReranker
 from secondpass.server.cloudflare.indexing import IndexingWorker

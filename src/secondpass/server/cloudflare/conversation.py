@@ -10,7 +10,7 @@ from secondpass.answer import Turn
 from secondpass.answer.prompt import format_conversation
 from secondpass.answer.query_rewriting import REWRITE_PROMPT
 from secondpass.answer.query_rewriting import rewrite_query as rewrite_turns
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.llm import LLM
 from secondpass.server.cloudflare.schemas import Message, SearchBody
 from secondpass.server.http_errors import invalid

@@ -46,7 +46,7 @@ def load_documents(
     except ReadError as error:
         if suffix_of(path) not in _TABLE_SUFFIXES or error.what != _NO_TEXT_FIELD:
             raise
-        documents = list(text.read(path, item.key))
+        documents = list(text.load(path, item.key))
     metadata = {ITEM_COLUMN: item.id, **columns}
     return [
         replace(document, id=item.document_id(number), metadata=metadata)
@@ -63,14 +63,14 @@ def _load(path: Path) -> list[Document]:
     cancelled = threading.Event()
 
     def load() -> list[Document]:
-        with sandbox.until(cancelled):
+        with sandbox.cancel_on(cancelled):
             return list(_limit_rows(read_file(SourceFile(path, path.parent))))
 
     try:
         return while_wanted(load)
     except ClientDisconnectedError:
         cancelled.set()
-        office.leave_off()
+        office.sandbox().cancel()
         raise
 
 
@@ -161,10 +161,10 @@ def process_item(instance: Instance, item: Item) -> None:
 def item_chunks(instance: Instance, item: Item) -> list[Document]:
     """Return the chunks of an item in the index, in the order of its text."""
     index = instance.index()
-    if ITEM_COLUMN not in index.store.fields:
+    if ITEM_COLUMN not in index.fields:
         return []
     # The id is hexadecimal and needs no quoting.
-    batches = index.store.each_document(filter=f"{ITEM_COLUMN} = '{item.id}'")
+    batches = index.iter_documents(filter=f"{ITEM_COLUMN} = '{item.id}'")
     return sorted((chunk for batch in batches for chunk in batch), key=_chunk_position)
 
 

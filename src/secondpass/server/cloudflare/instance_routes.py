@@ -64,9 +64,12 @@ def get_stats(request: ApiRequest) -> Any:
     instance = request.instance
     counts, totals = instance.items.status_counts(), instance.items.totals()
     with instance.not_found_if_deleted():
-        store = instance.index().store
+        index = instance.index()
         engine = {
-            "vectorize": {"dimensions": store.dimension, "vectorsCount": store.count()},
+            "vectorize": {
+                "dimensions": index.dimension,
+                "vectorsCount": index.count_passages(),
+            },
             "r2": {
                 "objectCount": totals.files,
                 "payloadSizeBytes": totals.bytes,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from secondpass.errors import IndexStoreError
-from secondpass.retrieve.loaders import READERS
+from secondpass.retrieve.loaders import LOADERS
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.filters import ColumnValue, Field, folder_of, index_columns
@@ -42,7 +42,7 @@ def storage_suffix(key: str, content_type: str) -> str:
     suffix = suffix_of(Path(key))
     if is_compressed(suffix):
         return suffix
-    if suffix in READERS:
+    if suffix in LOADERS:
         return suffix
     media_type = content_type.partition(";")[0].strip().lower()
     return _TEXT_SUFFIX if suffix else _SUFFIX_BY_TYPE.get(media_type, _TEXT_SUFFIX)

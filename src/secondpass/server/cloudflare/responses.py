@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.http_errors import HttpError
 
 _CODES: Mapping[str, int] = {

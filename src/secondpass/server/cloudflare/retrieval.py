@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from secondpass.errors import IndexStoreError, ModelError
-from secondpass.retrieve.fusion import rrf
+from secondpass.retrieve.fusion import max_share, rrf
+from secondpass.retrieve.hybrid import filter_hits, run_now
 from secondpass.retrieve.json_filter import to_sql
-from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.cloudflare.filters import ITEM_COLUMN
 from secondpass.server.cloudflare.items import Item
 from secondpass.server.cloudflare.schemas import FusionMethod
 from secondpass.server.cloudflare.search_request import SearchTarget
 from secondpass.types import Document
-
-if TYPE_CHECKING:
-    from secondpass.index.index import Index
-    from secondpass.retrieve.store_protocol import Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +72,7 @@ DEPTH = 50
 """How many chunks each of vectors and keywords retrieves, and how many fusion returns."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Hits:
-    """Hits by vectors and by keywords, and the embedding of the query if there is one."""
-
-    vector: list[Hit]
-    keyword: list[Hit]
-    embedding: Embedding | None
+_MODES = {"hybrid": "hybrid", "vector": "vector", "keyword": "bm25"}
 
 
 def retrieve(target: SearchTarget, query: str, *, allow_partial: bool) -> list[RetrievedChunk]:
@@ -94,67 +84,31 @@ def retrieve(target: SearchTarget, query: str, *, allow_partial: bool) -> list[R
     instance = target.instance
     with instance.not_found_if_deleted():
         index = instance.index()
-        hits = _search_index(target, index, query, allow_partial)
+        hits = index.retriever.search_hits(
+            query,
+            mode=_MODES[target.retrieval_type],
+            limit=DEPTH,
+            filter=to_sql(target.conditions, index.fields),
+            all_words=target.match_all,
+            tolerate=(ModelError, IndexStoreError) if allow_partial else (),
+            # In this thread: it is one of the few that read indexes.
+            submit=run_now,
+        )
         items = instance.items.get_many(
-            list({str(h.document.metadata[ITEM_COLUMN]) for h in (*hits.vector, *hits.keyword)})
+            list({str(hit.document.metadata[ITEM_COLUMN]) for hit in hits})
         )
-    chunks: dict[str, RetrievedChunk] = {}
-    for hit, rank in _rank_existing(hits.vector, items):
-        item = items[hit.document.metadata[ITEM_COLUMN]]
-        chunks[hit.id] = RetrievedChunk(
-            target, hit.document, item, vector_score=max(0.0, hit.score), vector_rank=rank
+    return [
+        RetrievedChunk(
+            target,
+            hit.document,
+            items[hit.document.metadata[ITEM_COLUMN]],
+            vector_score=None if hit.vector is None else max(0.0, hit.vector),
+            keyword_score=hit.bm25,
+            vector_rank=hit.vector_rank,
+            keyword_rank=hit.bm25_rank,
         )
-    for hit, rank in _rank_existing(hits.keyword, items):
-        chunk = chunks.get(hit.id)
-        if chunk is None:
-            item = items[hit.document.metadata[ITEM_COLUMN]]
-            similarity = _cosine_similarity(hits.embedding, hit)
-            chunk = RetrievedChunk(target, hit.document, item, vector_score=similarity)
-        chunks[hit.id] = replace(chunk, keyword_score=hit.score, keyword_rank=rank)
-    return list(chunks.values())
-
-
-def _search_index(target: SearchTarget, index: Index, query: str, allow_partial: bool) -> _Hits:
-    store = index.store
-    condition = to_sql(target.conditions, store.fields)
-    vector_hits: list[Hit] = []
-    keyword_hits: list[Hit] = []
-    embedding: Embedding | None = None
-    may_fail = allow_partial and target.retrieval_type == "hybrid"
-    failure: Exception | None = None
-    if target.retrieval_type != "keyword":
-        try:
-            embedding = index.embedder.encode([query])[0]
-            vector_hits = store.vector(embedding, DEPTH, condition)
-        except (ModelError, IndexStoreError) as error:
-            if not may_fail:
-                raise
-            failure = error
-    if target.retrieval_type != "vector":
-        try:
-            keyword_hits = store.bm25(
-                query,
-                DEPTH,
-                condition,
-                embeddings=embedding is not None,
-                every=target.match_all,
-            )
-        except (ModelError, IndexStoreError):
-            if not may_fail or failure is not None:
-                raise
-    return _Hits(vector_hits, keyword_hits, embedding)
-
-
-def _rank_existing(hits: list[Hit], items: Mapping[str, Item]) -> list[tuple[Hit, int]]:
-    existing = [hit for hit in hits if hit.document.metadata[ITEM_COLUMN] in items]
-    return [(hit, rank) for rank, hit in enumerate(existing, 1)]
-
-
-def _cosine_similarity(embedding: Embedding | None, hit: Hit) -> float | None:
-    if embedding is None or hit.embedding is None:
-        return None
-    # Both are of unit length.
-    return min(1.0, max(0.0, float(embedding @ hit.embedding)))
+        for hit in filter_hits(hits, lambda hit: hit.document.metadata[ITEM_COLUMN] in items)
+    ]
 
 
 _RRF_K = 60
@@ -177,20 +131,15 @@ def fuse(chunks: Sequence[RetrievedChunk], method: FusionMethod) -> list[Retriev
         scores |= _normalize_scores(by_keyword, _keyword_score)
         scored = [replace(chunk, score=scores[chunk.id]) for chunk in chunks]
     else:
+        rankings = [
+            [(chunk.id, _vector_score(chunk)) for chunk in by_vector],
+            [(chunk.id, _keyword_score(chunk)) for chunk in by_keyword],
+        ]
         if method == "rrf":
-            rankings = [
-                [(chunk.id, _vector_score(chunk)) for chunk in by_vector],
-                [(chunk.id, _keyword_score(chunk)) for chunk in by_keyword],
-            ]
             best = len(rankings) / (_RRF_K + 1)
             scores = {chunk_id: score / best for chunk_id, score in rrf(rankings, k=_RRF_K)}
         else:
-            vector = _normalize_scores(by_vector, _vector_score)
-            keyword = _normalize_scores(by_keyword, _keyword_score)
-            scores = {
-                chunk_id: max(vector.get(chunk_id, 0.0), keyword.get(chunk_id, 0.0))
-                for chunk_id in {**vector, **keyword}
-            }
+            scores = {name: score for name, (score, _) in max_share(rankings).items()}
         scored = [replace(c, score=min(1.0, scores[c.id]), fusion=method) for c in chunks]
     return sorted(scored, key=lambda chunk: (-chunk.score, chunk.id))[:DEPTH]
 

@@ -177,8 +177,8 @@ def expand_context(chunks: Sequence[RetrievedChunk], neighbors: int) -> list[str
         key = (id(instance), document_id)
         if key not in siblings:
             with instance.not_found_if_deleted():
-                hits = instance.index().store.passages(document_id)
-            siblings[key] = sorted((hit.document for hit in hits), key=_chunk_number)
+                passages = instance.index().passages_of(document_id)
+            siblings[key] = sorted(passages, key=_chunk_number)
         near = [d for d in siblings[key] if abs(_chunk_number(d) - number) <= neighbors]
         texts.append(join_chunks(near) if near else chunk.document.text)
     return texts

@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
-from secondpass.retrieve.lance.table import ENGLISH
+from secondpass.retrieve.languages import ENGLISH_STOP_WORDS
 from secondpass.server.cloudflare.schemas import CacheThreshold
 
 _WORD = re.compile(r"[^\W_]+")
@@ -21,7 +21,7 @@ _MAX_CHARACTERS = 2000
 _QUESTION_WORDS = (
     "what", "who", "how", "which", "do", "does", "s", "m", "re", "please", "me", "like"
 )  # fmt: skip
-_STOP_WORDS = frozenset({*ENGLISH, *_QUESTION_WORDS} - {"no", "not"})
+_STOP_WORDS = frozenset({*ENGLISH_STOP_WORDS, *_QUESTION_WORDS} - {"no", "not"})
 
 
 @dataclass(frozen=True, slots=True)

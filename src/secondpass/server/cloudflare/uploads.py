@@ -16,7 +16,7 @@ from starlette.requests import Request
 from typing_extensions import TypedDict
 
 from secondpass.errors import MissingExtraError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.cloudflare.context import DIALECT, ApiRequest, AppContext
 from secondpass.server.cloudflare.filters import RESERVED_FIELDS, Field, to_column_value
 from secondpass.server.cloudflare.instance import Instance

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from secondpass.errors import FilterError, nearest
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.json_filter import (
     Condition,
     Operator,

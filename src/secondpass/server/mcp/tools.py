@@ -14,7 +14,7 @@ from mcp_types import ToolAnnotations
 import secondpass
 from secondpass.errors import SecondpassError
 from secondpass.explain import explain as explain_document
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.access.api_keys import KeyEntry
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import ServedIndex
@@ -74,7 +74,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
 
         def run(caller: KeyEntry) -> Found:
             chosen = find_index(state, caller, index).index
-            condition = filter_condition(filters, chosen.store.fields) if filters else None
+            condition = filter_condition(filters, chosen.fields) if filters else None
             response = chosen.search(
                 clean(query), mode=mode, top_k=top_k, rerank=rerank, filter=condition
             )

@@ -9,7 +9,7 @@ from typing import Any
 from secondpass.answer import Answer, stream_answer
 from secondpass.answer.answer import AnswerOptions
 from secondpass.answer.passages import truncate_to_tokens
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import HttpError, invalid

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.answer import Turn
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.retrieve.lance.table import NO_LANGUAGE
+from secondpass.retrieve.languages import NO_LANGUAGE
 from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.names import parse_class_name
 from secondpass.server.weaviate.properties import Property, clean_json, complete_properties

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
 from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
@@ -24,8 +24,8 @@ from secondpass.server.weaviate.properties import check_property_count
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
     from secondpass.server.state import ServerState
 
@@ -69,13 +69,12 @@ class ClassIndex:
 
     @property
     def store(self) -> LanceStore:
-        """The index's store, opened at first use."""
-        if self.definition.embeds:
-            return self.served.index.store
+        """The class's store, opened at first use."""
+        embedder = self.served.index.embedder if self.definition.embeds else None
         with self._lock:
             if self._store is None:
                 path = self.served.folder / "index"
-                self._store = open_index(path, None, **self.served.about["index"])
+                self._store = open_index(path, embedder, **self.served.about["index"])
             return self._store
 
     @property
@@ -114,13 +113,13 @@ class ClassIndex:
 
     def count(self, sql_filter: str | None = None) -> int:
         """Return the number of objects, or of those that pass a filter."""
-        return self.read(lambda store: store.documents(sql_filter))
+        return self.read(lambda store: store.count_documents(sql_filter))
 
     def get_objects(
         self, ids: Sequence[str], *, vectors: bool = False
     ) -> dict[str, StoredObject]:
         """Return the objects with these ids, by id; missing ones are left out."""
-        hits = self.read(lambda store: store.found(ids, embeddings=vectors))
+        hits = self.read(lambda store: store.get(ids, embeddings=vectors))
         return {id_: StoredObject.from_hit(hit) for id_, hit in hits.items()}
 
 

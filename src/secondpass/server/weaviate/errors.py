@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.server.http_errors import HttpError
 
 _MAX_MESSAGE = 1000

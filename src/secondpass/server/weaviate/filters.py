@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import ID
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.metadata import quoted
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.errors import unprocessable

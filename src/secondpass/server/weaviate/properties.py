@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance.schema import Kind
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance.schema import Kind
 from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.names import parse_class_name, parse_property_name, parse_uuid
 

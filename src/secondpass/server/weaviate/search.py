@@ -7,8 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from secondpass.retrieve.fusion import rrf, weighted
-from secondpass.retrieve.lance.schema import ID
+from secondpass.retrieve.backends.lance.schema import ID
+from secondpass.retrieve.fusion import fuse_parts
 from secondpass.retrieve.metadata import one_of, quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import awaited
@@ -30,13 +30,17 @@ from secondpass.server.weaviate.get_query import (
 from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
 
 # How far a force of 1 moves a query vector, as in Weaviate.
 _MOVE_STEP = 0.5
 # Each half of a hybrid search returns at least so many, as in Weaviate.
 _MIN_HALF = 100
+_FUSIONS: Mapping[Fusion, str] = {
+    "rankedFusion": "rrf",
+    "relativeScoreFusion": "weighted",
+}
 _SORT_COLUMNS = {
     "id": ID,
     "_id": ID,
@@ -170,31 +174,19 @@ def _hybrid_search(
     words = [] if pending is None else awaited(pending)
     objects = {hit.id: StoredObject.from_hit(hit) for hit in words}
     objects |= {hit.object.id: hit.object for hit in near}
-    keyword = _fuse([(hit.id, hit.score) for hit in words], search.fusion)
-    semantic = _fuse([(hit.object.id, 1 - (hit.distance or 0)) for hit in near], search.fusion)
-    scores = {
-        id_: (
-            (1 - search.alpha) * keyword.get(id_, 0.0),
-            search.alpha * semantic.get(id_, 0.0),
-        )
-        for id_ in objects
-    }
-    best = sorted(scores, key=lambda id_: (-sum(scores[id_]), id_))[:limit]
-    return [
-        SearchHit(
-            objects[id_],
-            score=sum(scores[id_]),
-            explanation=(
-                f"{search.fusion}: keyword {scores[id_][0]:.6g}, vector {scores[id_][1]:.6g}"
-            ),
-        )
-        for id_ in best
+    rankings = [
+        [(hit.id, hit.score) for hit in words],
+        [(hit.object.id, 1 - (hit.distance or 0)) for hit in near],
     ]
-
-
-def _fuse(ranking: Sequence[tuple[str, float]], fusion: Fusion) -> dict[str, float]:
-    """Return the contribution of one ranking to each object, before its weight."""
-    return dict(rrf([ranking]) if fusion == "rankedFusion" else weighted([ranking]))
+    weights = [1 - search.alpha, search.alpha]
+    scores = fuse_parts(rankings, _FUSIONS[search.fusion], weights)
+    best = sorted(scores, key=lambda id_: (-scores[id_][0], id_))[:limit]
+    hits = []
+    for id_ in best:
+        score, (keyword, semantic) = scores[id_]
+        explanation = f"{search.fusion}: keyword {keyword:.6g}, vector {semantic:.6g}"
+        hits.append(SearchHit(objects[id_], score=score, explanation=explanation))
+    return hits
 
 
 def _submit_bm25(
@@ -288,7 +280,7 @@ def _list_objects(
         after = f"{ID} > {quoted(query.after)}"
         sql_filter = after if sql_filter is None else f"({sql_filter}) AND {after}"
     hits = index.read(
-        lambda store: store.listed(
+        lambda store: store.list_passages(
             sql_filter,
             order=order,
             offset=query.offset,
@@ -322,7 +314,7 @@ def _sort_ids(
 ) -> list[str]:
     ids = [hit.object.id for hit in hits]
     stored = index.read(
-        lambda store: store.listed(one_of(ID, ids), order=order, limit=len(ids))
+        lambda store: store.list_passages(one_of(ID, ids), order=order, limit=len(ids))
     )
     return [hit.id for hit in stored]
 

@@ -168,7 +168,7 @@ def delete_batch(index: ClassIndex, where: Where | None, *, dry_run: bool) -> De
         raise unprocessable("match needs a where")
     sql_filter = filter_sql(index, where)
     matches = index.count(sql_filter)
-    hits = index.read(lambda store: store.listed(sql_filter, limit=MAX_RESULTS))
+    hits = index.read(lambda store: store.list_passages(sql_filter, limit=MAX_RESULTS))
     ids = [hit.id for hit in hits]
     if not dry_run:
         index.store.delete(ids)
@@ -255,7 +255,7 @@ def _declare_properties(index: ClassIndex, properties: Mapping[Any, Any]) -> Non
 def _start_vectors(index: ClassIndex, dimension: int) -> None:
     store = index.store
     if not store.dimension:
-        store.start_vectors(dimension)
+        store.enable_vectors(dimension)
     if dimension != store.dimension:
         raise unprocessable(
             f"vector lengths don't match: {dimension} is not {store.dimension}, as in the class"
@@ -281,7 +281,7 @@ def _compact_if_due(index: ClassIndex, objects: int) -> None:
     index.writes, index.written = index.writes + 1, index.written + objects
     if index.writes < _COMPACT_WRITES and index.written < _COMPACT_OBJECTS:
         return
-    rows = index.store.count()
+    rows = index.store.count_passages()
     if index.writes >= max(_COMPACT_WRITES, rows // 1000) or index.written >= 0.2 * rows:
         index.store.optimize()
         index.writes = index.written = 0

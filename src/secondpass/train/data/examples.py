@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import rows
 from secondpass.retrieve.store_protocol import searchable
 

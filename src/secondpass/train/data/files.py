@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.train.data.beir import read_beir
 from secondpass.train.data.examples import Examples, Group, check_places, read_pairs

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from secondpass.retrieve.store_protocol import Passage, TextEncoder
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.lance.store import LanceStore
+    from secondpass.retrieve.backends.lance.store import LanceStore
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,7 +32,7 @@ class WordSearch:
     """
 
     def __init__(self, passages: Sequence[str], language: str, progress: Progress) -> None:
-        from secondpass.retrieve.lance.open import open_index
+        from secondpass.retrieve.backends.lance.open import open_index
 
         self._folder = tempfile.TemporaryDirectory(prefix="secondpass-")
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="secondpass-mine")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.mining.false_negatives import Filter, Known

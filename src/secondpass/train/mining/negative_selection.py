@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.train.mining.false_negatives import Filter
 
 MEDIUM_FROM, MEDIUM_TO = 100, 1000

@@ -97,7 +97,7 @@ def encode_states(
             fix="Export it again with: secondpass export SOURCE --kind embedder "
             "--states-layers LAYER,LAYER --out FOLDER",
         )
-    if not encoder.tokeniser.special < tokens <= encoder.longest:
+    if not encoder.tokenizer.special < tokens <= encoder.longest:
         raise InputError(
             f"{tokens} tokens of a text cannot be encoded",
             why=f"the encoder reads up to {encoder.longest}",
@@ -126,9 +126,9 @@ def _key(encoder: TokenEncoder, texts: Sequence[str], tokens: int) -> str:
 
 
 def _sequences(encoder: TokenEncoder, texts: Sequence[str], tokens: int) -> list[TokenSequence]:
-    room = tokens - encoder.tokeniser.special
-    encoded = encoder.tokeniser.encode(texts, limit=room)
-    return [encoder.tokeniser.single(one.ids[:room]) for one in encoded]
+    room = tokens - encoder.tokenizer.special
+    encoded = encoder.tokenizer.encode(texts, limit=room)
+    return [encoder.tokenizer.single(one.ids[:room]) for one in encoded]
 
 
 def _encode(

@@ -49,7 +49,7 @@ def _texts(
     encoder: TokenEncoder, compress: Compress, texts: Sequence[str], length: int
 ) -> dict[str, Text]:
     once = list(dict.fromkeys(texts))
-    sequences = calibrate.text_sequences(encoder.tokeniser, once, min(length, encoder.longest))
+    sequences = calibrate.text_sequences(encoder.tokenizer, once, min(length, encoder.longest))
     found = {}
     for batch in encoder.encode(sequences):
         codes, scales = compress({"states": batch.states})

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, ConversionSandbox, until
-from tests.retrieve.pdfs import WORDS, endless, pdf, swelling
+from secondpass.retrieve.loaders.sandbox import MEGABYTES, SECONDS, ConversionSandbox, cancel_on
+from tests.retrieve.loaders.pdfs import WORDS, endless, pdf, swelling
 
 pytest.importorskip("markitdown")
 pytest.importorskip("pdfminer")
@@ -37,10 +37,10 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 @pytest.fixture
-def reading() -> Iterator[ConversionSandbox]:
-    made = ConversionSandbox()
-    yield made
-    made.close()
+def sandbox() -> Iterator[ConversionSandbox]:
+    sandbox = ConversionSandbox()
+    yield sandbox
+    sandbox.close()
 
 
 def saying(path: Path, words: str) -> Path:
@@ -48,65 +48,65 @@ def saying(path: Path, words: str) -> Path:
     return path
 
 
-def text(reading: ConversionSandbox, path: Path) -> str:
-    return reading.converted(path)[0].strip()
+def text(sandbox: ConversionSandbox, path: Path) -> str:
+    return sandbox.convert(path)[0].strip()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
 def test_a_file_that_swells(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MEGABYTES, "400")
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     bad.write_bytes(swelling(900))
     assert bad.stat().st_size < 2_000_000
     with pytest.raises(ReadError, match=rf"bad\.pdf.*over 400 MB.*{MEGABYTES}"):
-        reading.converted(bad)
-    assert text(reading, good) == "fine"
+        sandbox.convert(bad)
+    assert text(sandbox, good) == "fine"
 
 
 def test_a_file_that_takes_for_ever(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     bad.write_bytes(endless())
-    assert text(reading, good) == "fine"
-    first = reading._process
+    assert text(sandbox, good) == "fine"
+    first = sandbox._process
     monkeypatch.setenv(SECONDS, "1")
     with pytest.raises(ReadError, match=rf"bad\.pdf.*over 1 seconds.*{SECONDS}"):
-        reading.converted(bad)
+        sandbox.convert(bad)
     monkeypatch.delenv(SECONDS)
-    assert text(reading, good) == "fine"
-    assert reading._process is not first
+    assert text(sandbox, good) == "fine"
+    assert sandbox._process is not first
 
 
 def test_what_reads_is_ended_by_somebody(
-    reading: ConversionSandbox, tmp_path: Path, waits: threading.Event
+    sandbox: ConversionSandbox, tmp_path: Path, waits: threading.Event
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
-    assert text(reading, good) == "fine"
-    assert reading._process is not None
-    reading._process._child.kill()
-    reading._process._child.wait()
-    assert text(reading, good) == "fine"
+    assert text(sandbox, good) == "fine"
+    assert sandbox._process is not None
+    sandbox._process._child.kill()
+    sandbox._process._child.wait()
+    assert text(sandbox, good) == "fine"
     # In the middle of a file, which then is as good as one that crashed it.
     bad.write_bytes(endless())
-    process = reading._process
+    process = sandbox._process
     waits.clear()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(reading.converted, bad)
+        waiting = threads.submit(sandbox.convert, bad)
         assert waits.wait(10)
         process._child.send_signal(signal.SIGSEGV)
-        with pytest.raises(ReadError, match=r"bad\.pdf.*ended with status -11"):
+        with pytest.raises(ReadError, match=r"bad\.pdf.*exited with status -11"):
             waiting.result(30)
-    assert text(reading, good) == "fine"
+    assert text(sandbox, good) == "fine"
 
 
 def test_an_interrupted_file_leaves_no_answer_for_the_next(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = saying(tmp_path / "one.pdf", "one"), saying(tmp_path / "two.pdf", "two")
-    assert text(reading, one) == "one"
+    assert text(sandbox, one) == "one"
 
     def interrupted(*given: Any, **options: Any) -> None:
         raise KeyboardInterrupt
@@ -114,78 +114,78 @@ def test_an_interrupted_file_leaves_no_answer_for_the_next(
     with monkeypatch.context() as changed:
         changed.setattr(queue.Queue, "get", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            reading.converted(one)
-    assert text(reading, two) == "two"
+            sandbox.convert(one)
+    assert text(sandbox, two) == "two"
 
 
-def test_left_off_before_and_while_it_is_read(
-    reading: ConversionSandbox, tmp_path: Path, waits: threading.Event
+def test_a_conversion_is_cancelled_before_and_while_it_runs(
+    sandbox: ConversionSandbox, tmp_path: Path, waits: threading.Event
 ) -> None:
     good, bad = saying(tmp_path / "good.pdf", "fine"), tmp_path / "bad.pdf"
     bad.write_bytes(endless())
-    assert text(reading, good) == "fine"
-    left_off = threading.Event()
+    assert text(sandbox, good) == "fine"
+    cancelled = threading.Event()
 
     def read() -> None:
-        with until(left_off):
-            reading.converted(bad)
+        with cancel_on(cancelled):
+            sandbox.convert(bad)
 
     with ThreadPoolExecutor(1) as threads:
         waits.clear()
         waiting = threads.submit(read)
         assert waits.wait(10)
-        left_off.set()
-        reading.leave_off()
-        with pytest.raises(ReadError, match="ended with status -9"):
+        cancelled.set()
+        sandbox.cancel()
+        with pytest.raises(ReadError, match="exited with status -9"):
             waiting.result(30)
-        with pytest.raises(ReadError, match="nobody waits"):
+        with pytest.raises(ReadError, match="was cancelled"):
             threads.submit(read).result(30)
-    assert text(reading, good) == "fine"
+    assert text(sandbox, good) == "fine"
 
 
 def test_files_of_the_current_folder_are_not_run(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(3)")
     (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    assert text(reading, saying(tmp_path / "a.pdf", "fine")) == "fine"
+    assert text(sandbox, saying(tmp_path / "a.pdf", "fine")) == "fine"
 
 
 def test_what_does_not_start_says_so(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "markitdown.py").write_text("raise SystemExit(3)")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ReadError, match=r"does not start.*status 3.*secondpass\[ingest\]"):
-        reading.converted(tmp_path / "a.pdf")
+        sandbox.convert(tmp_path / "a.pdf")
 
 
-def test_threads_each_get_their_own(reading: ConversionSandbox, tmp_path: Path) -> None:
+def test_threads_each_get_their_own(sandbox: ConversionSandbox, tmp_path: Path) -> None:
     paths = [saying(tmp_path / f"{n}.pdf", f"file {n}") for n in range(8)]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda path: text(reading, path), paths))
+        found = list(threads.map(lambda path: text(sandbox, path), paths))
     assert found == [f"file {n}" for n in range(8)]
 
 
-def test_paths_that_are_odd(reading: ConversionSandbox, tmp_path: Path) -> None:
+def test_paths_that_are_odd(sandbox: ConversionSandbox, tmp_path: Path) -> None:
     for name in ("a b.pdf", "é🌊.pdf", "line\nbreak.pdf", os.fsdecode(b"\xff.pdf")):
         try:
             path = saying(tmp_path / name, "fine")
         except OSError:
             continue  # Not every file system has such names.
-        assert text(reading, path) == "fine"
+        assert text(sandbox, path) == "fine"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "²", "9" * 12])
 def test_limits_that_are_none(
-    reading: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+    sandbox: ConversionSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     for variable in (SECONDS, MEGABYTES):
         with monkeypatch.context() as changed:
             changed.setenv(variable, value)
             with pytest.raises(InputError, match=variable):
-                reading.converted(tmp_path / "a.pdf")
+                sandbox.convert(tmp_path / "a.pdf")
 
 
 def test_it_ends_with_its_owner(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import sys\n"
         "from secondpass.retrieve.loaders import office\n"
-        "print([d.text.strip() for d in office.read(Path(sys.argv[1]), 'a')])\n"
-        "print(office._apart()._process._child.pid)\n"
+        "print([d.text.strip() for d in office.load(Path(sys.argv[1]), 'a')])\n"
+        "print(office.sandbox()._process._child.pid)\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
@@ -205,7 +205,8 @@ def test_it_ends_with_its_owner(tmp_path: Path) -> None:
 
 
 def test_no_thread_is_left(tmp_path: Path) -> None:
-    reading = ConversionSandbox()
-    text(reading, saying(tmp_path / "a.pdf", "fine"))
-    reading.close()
-    assert "secondpass-converting" not in {thread.name for thread in threading.enumerate()}
+    before = set(threading.enumerate())
+    sandbox = ConversionSandbox()
+    text(sandbox, saying(tmp_path / "a.pdf", "fine"))
+    sandbox.close()
+    assert set(threading.enumerate()) == before

@@ -1,7 +1,4 @@
-"""Reading a LanceDB table: searching it, listing it, and what is known of it.
-
-Rows that were found, as hits.
-"""
+"""Read side of the LanceDB store: search, listing, lookup."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import IndexStoreError, InputError, SecondpassError
-from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.lance import schema as r
-from secondpass.retrieve.lance import table as t
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.metadata import bad_filter, check_shape, in_parts, one_of, quoted
 from secondpass.retrieve.settings import IndexSettings
-from secondpass.retrieve.store_protocol import Hit, Stored, Version
+from secondpass.retrieve.store_protocol import DocumentRecord, Hit, Version
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 
 def best_hits(table: Any, scores: Sequence[float], limit: int) -> list[Hit]:
     """Return the best rows of an Arrow table: by falling score, then by id."""
-    ids = table.column(r.ID).to_pylist()
+    ids = table.column(schema.ID).to_pylist()
     order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))[:limit]
     return _hits(table, scores, order)
 
@@ -38,14 +35,14 @@ def hits_in_order(table: Any) -> list[Hit]:
 def _hits(table: Any, scores: Sequence[float], order: Sequence[int]) -> list[Hit]:
     if not order:
         return []
-    kept = table.select([n for n in table.column_names if n in (*r.READ, r.VECTOR)])
-    kept = kept.take(list(order))
+    columns = [n for n in table.column_names if n in (*schema.READ, schema.VECTOR)]
+    selected = table.select(columns).take(list(order))
     vectors: list[Embedding | None] = [None] * len(order)
-    if r.VECTOR in kept.column_names:
-        vectors = _vectors(kept.column(r.VECTOR).combine_chunks())
-    rows = kept.select(r.READ).to_pylist()
+    if schema.VECTOR in columns:
+        vectors = _vectors(selected.column(schema.VECTOR).combine_chunks())
+    rows = selected.select(schema.READ).to_pylist()
     return [
-        Hit(row[r.ID], scores[i], r.to_document(row), vector)
+        Hit(row[schema.ID], scores[i], schema.to_document(row), vector)
         for i, row, vector in zip(order, rows, vectors, strict=True)
     ]
 
@@ -53,24 +50,23 @@ def _hits(table: Any, scores: Sequence[float], order: Sequence[int]) -> list[Hit
 def _vectors(column: Any) -> list[Embedding | None]:
     import numpy as np
 
-    there = column.is_valid().to_pylist()
-    # Flattening leaves out rows that have none.
+    # Flattening skips rows without a vector.
     stacked = column.flatten().to_numpy(zero_copy_only=False)
-    given = iter(stacked.reshape(-1, column.type.list_size).astype(np.float32))
-    return [next(given) if valid else None for valid in there]
+    vectors = iter(stacked.reshape(-1, column.type.list_size).astype(np.float32))
+    return [next(vectors) if valid else None for valid in column.is_valid().to_pylist()]
 
 
 TABLE = "passages"
-FIRST = f"{r.CHUNK} <= 1"
-"""Holds for one passage of each document."""
+FIRST_PASSAGE = f"{schema.CHUNK} <= 1"
+"""A condition that holds for one passage of each document."""
 # Hits fetched beyond the limit, so that ties at the limit are cut by id, not by chance.
-_SLACK = 16
+_EXTRA_HITS = 16
 
 
 class LanceReader:
-    """The part of `LanceStore` that writes nothing; what it reads is always committed.
+    """The read side of `LanceStore`; it reads committed states only.
 
-    With a `version`, reads that state for ever.
+    With a `version`, it stays on that state.
     """
 
     def __init__(
@@ -79,9 +75,9 @@ class LanceReader:
         self._folder = folder
         self._settings = settings
         self._pinned = version
-        self._good_filters: set[tuple[str, tuple[str, ...]]] = set()
+        self._valid_filters: set[tuple[str, tuple[str, ...]]] = set()
         with self._guarded("the index cannot be opened"):
-            self._connection = t.connect(folder)
+            self._connection = lance_table.connect(folder)
             self._handle: Any = self._connection.open_table(TABLE)
             if version is not None:
                 self._handle.checkout(version)
@@ -93,12 +89,12 @@ class LanceReader:
 
     @property
     def settings(self) -> IndexSettings:
-        """How the index was made."""
+        """How the store was made."""
         return self._settings
 
     @property
     def dimension(self) -> int:
-        """How many numbers a vector has; 0 in a store without vectors."""
+        """The length of a vector; 0 in a store without vectors."""
         return self._settings.dimension
 
     @property
@@ -111,21 +107,24 @@ class LanceReader:
     def fields(self) -> Mapping[str, str]:
         """The metadata that a filter can name, with the type of each."""
         with self._guarded("the index cannot be read"):
-            return r.metadata_kinds(self._table.schema)
+            return schema.metadata_kinds(self._table.schema)
 
-    def count(self) -> int:
+    def count_passages(self) -> int:
         """Return the number of passages."""
         with self._guarded("the index cannot be read"):
             return int(self._table.count_rows())
 
-    def documents(self, filter: str | None = None) -> int:  # noqa: A002 - the field's own word
+    def count_documents(
+        self,
+        filter: str | None = None,  # noqa: A002 - the field's own word
+    ) -> int:
         """Return the number of documents, or of those that pass a filter."""
-        where = self._checked(filter)
-        condition = FIRST if where is None else f"{FIRST} AND ({where})"
+        where = self._check_filter(filter)
+        condition = FIRST_PASSAGE if where is None else f"{FIRST_PASSAGE} AND ({where})"
         with self._guarded("the index cannot be read"):
             return int(self._table.count_rows(condition))
 
-    def listed(
+    def list_passages(
         self,
         filter: str | None = None,  # noqa: A002
         *,
@@ -134,74 +133,83 @@ class LanceReader:
         limit: int | None,
         embeddings: bool = False,
     ) -> list[Hit]:
-        """Return passages in the order of these columns, then of their ids.
+        """List passages, ordered by these columns and then by id.
 
-        Each column falls where it is paired with True; passages without a value come last.
+        `order` pairs each column with True for descending; passages without a value are last.
         """
         from lancedb.query import ColumnOrdering
 
         ordering: Any = ColumnOrdering
-        where = self._checked(filter)
+        where = self._check_filter(filter)
         if limit == 0:
             return []
-        ways: dict[str, bool] = {}
-        for name, falls in (*order, (r.ID, False)):
-            ways.setdefault(name, falls)
-        by = [ordering(column_name=n, ascending=not falls) for n, falls in ways.items()]
-        # The engine takes no column twice, and orders by none that it does not select.
-        columns = list(dict.fromkeys([*self._columns(embeddings), *ways]))
+        directions: dict[str, bool] = {}
+        for name, descending in (*order, (schema.ID, False)):
+            directions.setdefault(name, descending)
+        order_by = [
+            ordering(column_name=name, ascending=not descending)
+            for name, descending in directions.items()
+        ]
+        # The engine accepts no column twice, and orders only by selected columns.
+        columns = list(dict.fromkeys([*self._columns(embeddings), *directions]))
         with self._guarded("the index cannot be read"):
-            search = self._table.search().select(columns).order_by(by)
+            search = self._table.search().select(columns).order_by(order_by)
             if where is not None:
                 search = search.where(where)
             return hits_in_order(search.limit(limit).offset(offset).to_arrow())
 
-    def found(self, ids: Sequence[str], *, embeddings: bool = False) -> dict[str, Hit]:
-        """Return those of these passages that are stored, by id."""
+    def get(self, ids: Sequence[str], *, embeddings: bool = False) -> dict[str, Hit]:
+        """Return those of these passages that are stored, by id, with a score of 0."""
         columns, hits = self._columns(embeddings), list[Hit]()
         with self._guarded("the index cannot be read"):
-            for condition in in_parts(r.ID, [clean(i) for i in ids]):
+            for condition in in_parts(schema.ID, [clean(i) for i in ids]):
                 search = self._table.search().where(condition).select(columns)
                 hits += hits_in_order(search.limit(None).to_arrow())
         return {hit.id: hit for hit in hits}
 
-    def stored(self, ids: Sequence[str]) -> dict[str, Stored]:
-        """Return what is known of each of these documents that is stored."""
-        found = {}
+    def lookup(self, ids: Sequence[str]) -> dict[str, DocumentRecord]:
+        """Return the records of those of these documents that are stored, by id."""
+        records = {}
         with self._guarded("the index cannot be read"):
-            for condition in in_parts(r.DOC, [clean(i) for i in ids]):
-                for row in self._scan(f"{FIRST} AND {condition}", r.HASH, r.SOURCE):
-                    found[row[r.DOC]] = Stored(row[r.HASH], row[r.SOURCE])
-        return found
+            for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
+                rows = self._scan(
+                    f"{FIRST_PASSAGE} AND {condition}", schema.HASH, schema.SOURCE
+                )
+                for row in rows:
+                    record = DocumentRecord(row[schema.HASH], row[schema.SOURCE])
+                    records[row[schema.DOC]] = record
+        return records
 
-    def each_document(
+    def iter_documents(
         self,
         size: int = 1024,
         filter: str | None = None,  # noqa: A002 - the field's own word
     ) -> Iterator[list[Document]]:
-        """Yield all passages that pass the filter, `size` or fewer at a time, in no order."""
-        where = self._checked(filter)
+        """Yield all passages that pass the filter, in batches of up to `size`, unordered."""
+        where = self._check_filter(filter)
         with self._guarded("the index cannot be read"):
-            search = self._table.search().select(r.READ).limit(None)
+            search = self._table.search().select(schema.READ).limit(None)
             if where is not None:
                 search = search.where(where)
             for batch in search.to_batches(batch_size=size):
-                yield [r.to_document(row) for row in batch.to_pylist()]
+                yield [schema.to_document(row) for row in batch.to_pylist()]
 
-    def ids_from(self, source: str) -> set[str]:
+    def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""
+        condition = f"{schema.SOURCE} = {quoted(clean(source))}"
         with self._guarded("the index cannot be read"):
-            return {row[r.DOC] for row in self._scan(f"{r.SOURCE} = {quoted(clean(source))}")}
+            return {row[schema.DOC] for row in self._scan(condition)}
 
-    def passages(self, name: str) -> list[Hit]:
-        """Return the passage of this id, or those of the document, with their embeddings."""
-        known = quoted(clean(name))
+    def passages_of(self, document_id: str) -> list[Hit]:
+        """Return the passage of this id, or all of the document's, with their embeddings."""
+        literal = quoted(clean(document_id))
+        condition = f"{schema.ID} = {literal} OR {schema.DOC} = {literal}"
         with self._guarded("the index cannot be read"):
-            search = self._table.search().where(f"{r.ID} = {known} OR {r.DOC} = {known}")
+            search = self._table.search().where(condition)
             table = search.select(self._columns(True)).limit(None).to_arrow()
         hits = best_hits(table, [0.0] * table.num_rows, table.num_rows)
-        whole = [hit for hit in hits if hit.id == clean(name)]
-        return whole if whole else hits
+        exact = [hit for hit in hits if hit.id == clean(document_id)]
+        return exact if exact else hits
 
     def bm25(
         self,
@@ -211,30 +219,32 @@ class LanceReader:
         *,
         ids: Sequence[str] | None = None,
         embeddings: bool = False,
-        every: bool = False,
+        all_words: bool = False,
         field: str | None = None,
     ) -> list[Hit]:
-        """Find passages by words; with `ids`, score only those passages.
+        """Search by words; with `ids`, score only those passages.
 
-        With `every`, only passages that have each word of the query, stop words aside. With
-        `field`, search that column alone, which `index_field` has prepared.
+        With `all_words`, only passages that have each word of the query, stop words aside.
+        With `embeddings`, hits carry their vectors. With `field`, only that column is
+        searched; `index_field` must have prepared it.
         """
-        # A query object, not text: no character of the query has a meaning of its own.
+        # A query object, not text: no character of the query is an operator.
         from lancedb.query import FullTextOperator, MatchQuery
 
         match: Any = MatchQuery
-        words = match(
+        match_query = match(
             clean(query),
-            r.SEARCH if field is None else field,
-            operator=FullTextOperator.AND if every else FullTextOperator.OR,
+            schema.SEARCH if field is None else field,
+            operator=FullTextOperator.AND if all_words else FullTextOperator.OR,
         )
-        where = self._checked(filter)
+        where = self._check_filter(filter)
         if ids is not None:
-            only = one_of(r.ID, [clean(i) for i in ids])
-            where = only if where is None else f"({where}) AND {only}"
+            by_id = one_of(schema.ID, [clean(i) for i in ids])
+            where = by_id if where is None else f"({where}) AND {by_id}"
         with self._guarded("the search failed"):
-            search = self._table.search(words, query_type="fts")
-            search = search.select([*self._columns(embeddings), "_score"]).limit(limit + _SLACK)
+            search = self._table.search(match_query, query_type="fts")
+            search = search.select([*self._columns(embeddings), "_score"])
+            search = search.limit(limit + _EXTRA_HITS)
             if where is not None:
                 search = search.where(where, prefilter=True)
             table = search.to_arrow()
@@ -246,7 +256,7 @@ class LanceReader:
         limit: int,
         filter: str | None = None,  # noqa: A002
     ) -> list[Hit]:
-        """Find passages by cosine, -1 to 1.
+        """Search by cosine, -1 to 1.
 
         Raises InputError in a store without vectors, or for a vector of another length.
         """
@@ -261,30 +271,30 @@ class LanceReader:
                 "the query's vector has the wrong shape",
                 why=f"it is {embedding.shape}, and the index has ({self.dimension},)",
             )
-        where = self._checked(filter)
+        where = self._check_filter(filter)
         with self._guarded("the search failed"):
             table = self._table
-            search = table.search(embedding, vector_column_name=r.VECTOR)
-            search = search.distance_type("cosine").refine_factor(t.REFINE)
-            search = search.nprobes(t.probes(table.count_rows()))
-            search = search.select([*r.READ, "_distance"])
+            search = table.search(embedding, vector_column_name=schema.VECTOR)
+            search = search.distance_type("cosine").refine_factor(lance_table.REFINE)
+            search = search.nprobes(lance_table.probes(table.count_rows()))
+            search = search.select([*schema.READ, "_distance"])
             if where is not None:
                 search = search.where(where, prefilter=True)
-            found = search.limit(limit + _SLACK).to_arrow()
-        cosines = [min(1.0, max(-1.0, 1.0 - d)) for d in found.column("_distance").to_pylist()]
-        return best_hits(found, cosines, limit)
+            rows = search.limit(limit + _EXTRA_HITS).to_arrow()
+        cosines = [min(1.0, max(-1.0, 1.0 - d)) for d in rows.column("_distance").to_pylist()]
+        return best_hits(rows, cosines, limit)
 
     def versions(self) -> list[Version]:
         """Return the states that can still be read, oldest first."""
         with self._guarded("the index cannot be read"):
-            listed = self._table.list_versions()
+            versions = self._table.list_versions()
         return sorted(
-            (Version(int(v["version"]), v["timestamp"]) for v in listed),
+            (Version(int(v["version"]), v["timestamp"]) for v in versions),
             key=lambda v: v.number,
         )
 
     def close(self) -> None:
-        """Let go of the table; any later call raises IndexStoreError."""
+        """Release the table; any later call raises IndexStoreError."""
         self._handle = None
 
     @property
@@ -307,27 +317,28 @@ class LanceReader:
             raise IndexStoreError(what, where=str(self.folder), why=why) from error
 
     def _columns(self, embeddings: bool) -> list[str]:
-        return [*r.READ, r.VECTOR] if embeddings and self.dimension else r.READ
+        return [*schema.READ, schema.VECTOR] if embeddings and self.dimension else schema.READ
 
     def _scan(self, condition: str, *columns: str) -> list[dict[str, Any]]:
-        search = self._table.search().where(condition).select([r.DOC, *columns])
-        found: list[dict[str, Any]] = search.limit(None).to_list()
-        return found
+        search = self._table.search().where(condition).select([schema.DOC, *columns])
+        rows: list[dict[str, Any]] = search.limit(None).to_list()
+        return rows
 
-    def _checked(self, condition: str | None) -> str | None:
+    def _check_filter(self, condition: str | None) -> str | None:
+        """Return a condition that the engine accepts, or raise FilterError."""
         if condition is None:
             return None
         fields = self.fields
         check_shape(condition, fields)
         condition = clean(condition)
         key = (condition, tuple(fields))
-        if key not in self._good_filters:
+        if key not in self._valid_filters:
             try:
-                probe = self._table.search().where(condition).select([r.ID])
+                probe = self._table.search().where(condition).select([schema.ID])
                 probe.limit(1).to_arrow()
             except (OSError, RuntimeError, ValueError) as error:
                 raise bad_filter(condition, str(error), fields) from error
-            if len(self._good_filters) >= 256:
-                self._good_filters.clear()
-            self._good_filters.add(key)
+            if len(self._valid_filters) >= 256:
+                self._valid_filters.clear()
+            self._valid_filters.add(key)
         return condition

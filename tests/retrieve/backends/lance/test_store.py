@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from secondpass.errors import IndexStoreError, MissingExtraError
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
 
 
@@ -39,11 +39,11 @@ def test_without_lancedb_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_the_engine_says_nothing_on_standard_error(tmp_path):
     code = (
         "import sys\n"
-        "from secondpass.retrieve.lance.open import open_index\n"
+        "from secondpass.retrieve.backends.lance.open import open_index\n"
         "from secondpass.retrieve.store_protocol import Passage\n"
         "store = open_index(sys.argv[1])\n"
         "store.upsert([Passage('a', 'a', 'zebra')])\n"
-        "store.optimize(); store.bm25('zebra', 1); store.count()\n"
+        "store.optimize(); store.bm25('zebra', 1); store.count_passages()\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "index")]
     done = subprocess.run(command, capture_output=True, text=True)

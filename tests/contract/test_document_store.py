@@ -1,4 +1,4 @@
-"""What every first stage must do."""
+"""What every document store must do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from secondpass.errors import FilterError, IndexStoreError, InputError
-from secondpass.retrieve.store_protocol import FirstStage, Passage, searchable
-from tests.contract.first_stages import FIRST_STAGES, Open
+from secondpass.retrieve.store_protocol import DocumentStore, Passage, searchable
+from tests.contract.document_stores import DOCUMENT_STORES, Open
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 EMBEDDER = HashedEmbedder()
@@ -37,21 +37,25 @@ def chunks(doc_id: str, *texts: str) -> list[Passage]:
     ]
 
 
-def near(store: FirstStage, text: str, limit: int = 10, where: str | None = None) -> list[str]:
+def near(
+    store: DocumentStore, text: str, limit: int = 10, where: str | None = None
+) -> list[str]:
     return [h.id for h in store.vector(EMBEDDER.encode([text])[0], limit, where)]
 
 
-def words(store: FirstStage, text: str, limit: int = 10, where: str | None = None) -> list[str]:
+def words(
+    store: DocumentStore, text: str, limit: int = 10, where: str | None = None
+) -> list[str]:
     return [h.id for h in store.bm25(text, limit, where)]
 
 
-@pytest.fixture(params=FIRST_STAGES)
+@pytest.fixture(params=DOCUMENT_STORES)
 def opener(request: pytest.FixtureRequest) -> Open:
-    return FIRST_STAGES[request.param]
+    return DOCUMENT_STORES[request.param]
 
 
 @pytest.fixture
-def store(opener: Open, tmp_path: Path) -> Iterator[FirstStage]:
+def store(opener: Open, tmp_path: Path) -> Iterator[DocumentStore]:
     store = opener(tmp_path / "index")
     yield store
     store.close()
@@ -64,15 +68,15 @@ CATS = [
 ]
 
 
-def test_an_empty_store_finds_nothing(store: FirstStage) -> None:
-    assert store.count() == store.documents() == 0
+def test_an_empty_store_finds_nothing(store: DocumentStore) -> None:
+    assert store.count_passages() == store.count_documents() == 0
     assert words(store, "cat") == near(store, "cat") == []
     store.optimize()
     store.upsert([])
     assert dict(store.fields) == {}
 
 
-def test_what_was_stored_is_found_at_once_with_all_it_had(store: FirstStage) -> None:
+def test_what_was_stored_is_found_at_once_with_all_it_had(store: DocumentStore) -> None:
     store.upsert(CATS)
     hit = store.bm25("cat", 10)[0]
     assert hit.document.id == hit.id == "a"
@@ -84,36 +88,36 @@ def test_what_was_stored_is_found_at_once_with_all_it_had(store: FirstStage) -> 
     assert near(store, "a zebra", 1) == ["d"]
 
 
-def test_title_and_text_are_both_searched_and_words_are_stemmed(store: FirstStage) -> None:
+def test_title_and_text_are_both_searched_and_words_are_stemmed(store: DocumentStore) -> None:
     store.upsert([passage("t", "nothing here", "Running zebras"), passage("u", "empty")])
     assert words(store, "zebra") == words(store, "runs") == ["t"]
 
 
 @pytest.mark.parametrize("title", [None, "", "one line", "two\nlines", "\n", "日本\n語"])
-def test_titles_come_back_as_they_were(store: FirstStage, title: str | None) -> None:
+def test_titles_come_back_as_they_were(store: DocumentStore, title: str | None) -> None:
     store.upsert([passage("a", "text\n\nand more ", title)])
     document = store.bm25("text", 1)[0].document
     assert (document.title, document.text) == (title, "text\n\nand more ")
 
 
-def test_storing_twice_changes_nothing(store: FirstStage) -> None:
+def test_storing_twice_changes_nothing(store: DocumentStore) -> None:
     store.upsert(CATS)
     before = [(h.id, h.score, h.document) for h in store.bm25("cat dog", 10)]
     store.upsert(CATS)
     store.optimize()
     assert [(h.id, h.score, h.document) for h in store.bm25("cat dog", 10)] == before
-    assert store.count() == 3
+    assert store.count_passages() == 3
 
 
-def test_an_id_twice_in_one_batch_is_stored_once(store: FirstStage) -> None:
+def test_an_id_twice_in_one_batch_is_stored_once(store: DocumentStore) -> None:
     store.upsert([passage("a", "first"), passage("a", "second")])
-    assert store.count() == 1
+    assert store.count_passages() == 1
     assert words(store, "second") == ["a"]
 
 
-def test_a_document_is_replaced_with_all_its_chunks(store: FirstStage) -> None:
+def test_a_document_is_replaced_with_all_its_chunks(store: DocumentStore) -> None:
     store.upsert([*chunks("long", "alpha one", "beta two", "gamma three"), *CATS])
-    assert (store.count(), store.documents()) == (6, 4)
+    assert (store.count_passages(), store.count_documents()) == (6, 4)
     assert store.bm25("beta", 1)[0].document.metadata == {
         "document_id": "long",
         "chunk": 2,
@@ -121,20 +125,20 @@ def test_a_document_is_replaced_with_all_its_chunks(store: FirstStage) -> None:
         "end": 8,
     }
     store.upsert(chunks("long", "alpha one", "delta four"))
-    assert (store.count(), store.documents()) == (5, 4)
+    assert (store.count_passages(), store.count_documents()) == (5, 4)
     assert words(store, "beta gamma") == []
     store.upsert([passage("long", "short now")])
-    assert (store.count(), store.documents()) == (4, 4)
+    assert (store.count_passages(), store.count_documents()) == (4, 4)
     assert store.delete(["long"]) == 1
 
 
-def test_delete_counts_documents(store: FirstStage) -> None:
+def test_delete_counts_documents(store: DocumentStore) -> None:
     store.upsert([*CATS, *chunks("long", "alpha one", "beta two")])
     assert store.delete(["a", "a", "long", "unknown"]) == 2
     assert store.delete([]) == store.delete(["a"]) == 0
     assert words(store, "cat alpha") == ["c"]
     assert "a" not in near(store, "the cat sat")
-    assert store.count() == 2
+    assert store.count_passages() == 2
 
 
 STRANGE = [
@@ -143,22 +147,22 @@ STRANGE = [
 ]
 
 
-def test_ids_may_hold_any_character(store: FirstStage) -> None:
+def test_ids_may_hold_any_character(store: DocumentStore) -> None:
     store.upsert([passage(name, "zebra") for name in STRANGE])
     store.upsert([passage(name, "zebra", year=1) for name in STRANGE])
     assert sorted(words(store, "zebra", 50)) == sorted(STRANGE)
-    assert set(store.stored(STRANGE)) == set(STRANGE)
+    assert set(store.lookup(STRANGE)) == set(STRANGE)
     assert {h.id for h in store.bm25("zebra", 50, ids=STRANGE)} == set(STRANGE)
     assert store.delete(STRANGE[:5]) == 5
     assert sorted(words(store, "zebra", 50)) == sorted(STRANGE[5:])
 
 
-def test_lone_surrogates_are_replaced(store: FirstStage) -> None:
+def test_lone_surrogates_are_replaced(store: DocumentStore) -> None:
     store.upsert([passage("id\ud800", "zebra \udfff end", "t\ud83d", note="x\ud800y")])
     hit = store.bm25("zebra \ud800", 1)[0]
     assert (hit.id, hit.document.text) == ("id\ufffd", "zebra \ufffd end")
     assert hit.document.title == "t\ufffd"
-    assert set(store.stored(["id\ud800"])) == {"id\ufffd"}
+    assert set(store.lookup(["id\ud800"])) == {"id\ufffd"}
     assert store.delete(["id\ud800"]) == 1
 
 
@@ -169,18 +173,18 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_is_only_words(store: FirstStage, query: str) -> None:
+def test_a_query_is_only_words(store: DocumentStore, query: str) -> None:
     store.upsert(CATS)
     assert store.bm25(query, 10) == []
     assert set(words(store, f"{query} cat")) == {"a", "c"}
 
 
-def test_a_long_query_works(store: FirstStage) -> None:
+def test_a_long_query_works(store: DocumentStore) -> None:
     store.upsert(CATS)
     assert words(store, "cat park zebra " * 700)[0] in {"a", "b"}
 
 
-def test_hits_are_ordered_by_score_then_id(store: FirstStage) -> None:
+def test_hits_are_ordered_by_score_then_id(store: DocumentStore) -> None:
     names = [f"n{i:02d}" for i in range(12)]
     store.upsert([passage(name, "zebra same text") for name in reversed(names)])
     store.upsert([passage("z", "zebra zebra zebra"), passage("y", "zebra and much else here")])
@@ -191,7 +195,7 @@ def test_hits_are_ordered_by_score_then_id(store: FirstStage) -> None:
         assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
 
 
-def test_the_score_of_a_vector_is_the_cosine(store: FirstStage) -> None:
+def test_the_score_of_a_vector_is_the_cosine(store: DocumentStore) -> None:
     store.upsert(CATS)
     query = EMBEDDER.encode(["some dog"])[0]
     for hit in store.vector(query * 3, 10):
@@ -200,7 +204,7 @@ def test_the_score_of_a_vector_is_the_cosine(store: FirstStage) -> None:
     assert store.vector(EMBEDDER.encode(["same"])[0], 0 + 1)[0].score <= 1.0
 
 
-def test_bm25_can_give_the_vectors_and_score_given_ids(store: FirstStage) -> None:
+def test_bm25_can_give_the_vectors_and_score_given_ids(store: DocumentStore) -> None:
     store.upsert(CATS)
     all_hits = {h.id: h for h in store.bm25("cat dog", 10, embeddings=True)}
     for name, hit in all_hits.items():
@@ -212,23 +216,23 @@ def test_bm25_can_give_the_vectors_and_score_given_ids(store: FirstStage) -> Non
     assert store.bm25("cat", 10, ids=[]) == []
 
 
-def test_every_word_of_a_query_can_be_wanted(store: FirstStage) -> None:
+def test_every_word_of_a_query_can_be_wanted(store: DocumentStore) -> None:
     store.upsert(CATS)
 
     def found(text: str) -> set[str]:
-        return {h.id for h in store.bm25(text, 10, every=True)}
+        return {h.id for h in store.bm25(text, 10, all_words=True)}
 
     assert found("cat") == {"a", "c"}
     assert found("cat dog") == {"c"}
     assert found("the cats and the dogs") == {"c"}
     assert found("cat zebra") == found("the") == found("") == set()
     scores = {h.id: h.score for h in store.bm25("cat dog", 10)}
-    (both,) = store.bm25("cat dog", 10, every=True)
+    (both,) = store.bm25("cat dog", 10, all_words=True)
     assert both.score == pytest.approx(scores["c"])
-    assert store.bm25("cat dog", 10, "year > 2014", every=True) == []
+    assert store.bm25("cat dog", 10, "year > 2014", all_words=True) == []
 
 
-def test_filters(store: FirstStage) -> None:
+def test_filters(store: DocumentStore) -> None:
     when = datetime(2020, 1, 2, 3, 4, tzinfo=timezone(timedelta(hours=2)))
     store.upsert(CATS)
     store.upsert(
@@ -256,7 +260,7 @@ def test_filters(store: FirstStage) -> None:
     assert store.fields["year"] == "integer"
 
 
-def test_a_filter_applies_before_the_limit(store: FirstStage) -> None:
+def test_a_filter_applies_before_the_limit(store: DocumentStore) -> None:
     store.upsert([passage(f"n{i}", "zebra " * (50 - i), number=i) for i in range(50)])
     for _ in range(2):
         assert set(words(store, "zebra", 3, "number >= 47")) == {"n47", "n48", "n49"}
@@ -278,7 +282,7 @@ def test_a_filter_applies_before_the_limit(store: FirstStage) -> None:
         (3, "not text"),
     ],
 )
-def test_a_bad_filter_says_what_is_wrong(store: FirstStage, where: Any, says: str) -> None:
+def test_a_bad_filter_says_what_is_wrong(store: DocumentStore, where: Any, says: str) -> None:
     store.upsert(CATS)
     for query in ("cat", ""):
         with pytest.raises(FilterError) as caught:
@@ -291,7 +295,7 @@ def test_a_bad_filter_says_what_is_wrong(store: FirstStage, where: Any, says: st
         near(store, "cat", 10, where)
 
 
-def test_metadata_comes_back_exactly(store: FirstStage) -> None:
+def test_metadata_comes_back_exactly(store: DocumentStore) -> None:
     metadata: dict[str, Any] = {
         **{"id": "own", "title": "own", "text": "own", "_sp_id": "own", "_score": 1},
         **{"deep": {"a": [1, {"b": None}], "$sp": 3}, "list": ["x", 2.5, True], "none": None},
@@ -307,7 +311,7 @@ def test_metadata_comes_back_exactly(store: FirstStage) -> None:
     assert {"_sp_id", "deep", "with space", "none"}.isdisjoint(store.fields)
 
 
-def test_new_fields_and_wider_numbers(store: FirstStage) -> None:
+def test_new_fields_and_wider_numbers(store: DocumentStore) -> None:
     store.upsert([passage("a", "cat", n=1)])
     store.upsert([passage("b", "cat", n=2.5, extra="x"), passage("c", "cat", n=3)])
     store.upsert([passage("d", "cat", n=4), passage("e", "cat", N=5)])
@@ -319,7 +323,7 @@ def test_new_fields_and_wider_numbers(store: FirstStage) -> None:
 
 @pytest.mark.parametrize("value", ["old", True, date(2020, 1, 1)])
 def test_a_type_that_does_not_fit_is_refused_before_writing(
-    store: FirstStage, value: Any
+    store: DocumentStore, value: Any
 ) -> None:
     store.upsert(CATS)
     version = store.version
@@ -328,11 +332,11 @@ def test_a_type_that_does_not_fit_is_refused_before_writing(
     for part in ("'year'", "'bad'", "expected integer", "got "):
         assert part in str(caught.value)
     assert store.version == version
-    assert store.count() == 3
+    assert store.count_passages() == 3
     assert "new" not in store.fields
 
 
-def test_a_vector_that_does_not_fit_is_refused(store: FirstStage) -> None:
+def test_a_vector_that_does_not_fit_is_refused(store: DocumentStore) -> None:
     good = passage("a", "cat")
     wrong = (None, np.ones(3, np.float32), np.full(16, np.nan, np.float32))
     for vector in wrong:
@@ -340,10 +344,10 @@ def test_a_vector_that_does_not_fit_is_refused(store: FirstStage) -> None:
             store.upsert([good, replace(good, id="b", doc_id="b", embedding=vector)])
     with pytest.raises(InputError):
         store.vector(np.ones(3, np.float32), 1)
-    assert store.count() == 0
+    assert store.count_passages() == 0
 
 
-def test_two_documents_never_share_a_passage_id(store: FirstStage) -> None:
+def test_two_documents_never_share_a_passage_id(store: DocumentStore) -> None:
     store.upsert(chunks("a", "alpha", "beta"))
     with pytest.raises(InputError, match="a#2"):
         store.upsert([passage("a#2", "other")])
@@ -353,13 +357,13 @@ def test_two_documents_never_share_a_passage_id(store: FirstStage) -> None:
         store.upsert(chunks("b", "alpha", "beta"))
 
 
-def test_versions(store: FirstStage) -> None:
+def test_versions(store: DocumentStore) -> None:
     store.upsert(CATS)
     old = store.version
     store.upsert([passage("d", "cat", extra=1)])
     store.delete(["a"])
     before = store.checkout(old)
-    assert before.count() == 3
+    assert before.count_passages() == 3
     assert set(words(before, "cat")) == {"a", "c"}
     assert near(before, "the cat sat on the mat Cats", 1) == ["a"]
     assert set(words(store, "cat")) == {"c", "d"}
@@ -376,23 +380,23 @@ def test_what_is_stored_survives_closing(opener: Open, tmp_path: Path) -> None:
     store.upsert(CATS)
     store.close()
     with pytest.raises(IndexStoreError, match="closed"):
-        store.count()
+        store.count_passages()
     again = opener(tmp_path / "index")
-    assert again.count() == 3
+    assert again.count_passages() == 3
     assert set(words(again, "cat")) == {"a", "c"}
-    assert again.stored(["a", "zzz"])["a"].hash == CATS[0].text
+    assert again.lookup(["a", "zzz"])["a"].hash == CATS[0].text
 
 
-def test_sources(store: FirstStage) -> None:
+def test_sources(store: DocumentStore) -> None:
     store.upsert([replace(p, source="/x/it's.txt") for p in CATS])
-    assert store.ids_from("/x/it's.txt") == {"a", "b", "c"}
-    store.move(["a"], "/y")
-    assert store.ids_from("/x/it's.txt") == {"b", "c"}
-    assert store.stored(["a"])["a"].source == "/y"
+    assert store.ids_by_source("/x/it's.txt") == {"a", "b", "c"}
+    store.set_source(["a"], "/y")
+    assert store.ids_by_source("/x/it's.txt") == {"b", "c"}
+    assert store.lookup(["a"])["a"].source == "/y"
     assert set(words(store, "cat")) == {"a", "c"}
 
 
-def test_readers_and_a_writer_at_once(store: FirstStage) -> None:
+def test_readers_and_a_writer_at_once(store: DocumentStore) -> None:
     store.upsert([passage(f"base{i}", f"zebra number {i}") for i in range(20)])
     stop, faults = threading.Event(), []
 
@@ -406,8 +410,8 @@ def test_readers_and_a_writer_at_once(store: FirstStage) -> None:
                 # A batch is seen whole or not at all.
                 assert (len(hits) - 20) % 5 == 0
                 assert len(near(store, "zebra", 100)) >= 20
-                assert store.count() >= last
-                last = store.count()
+                assert store.count_passages() >= last
+                last = store.count_passages()
         except BaseException as error:  # noqa: BLE001 - shown by the test
             faults.append(error)
 
@@ -423,15 +427,15 @@ def test_readers_and_a_writer_at_once(store: FirstStage) -> None:
         for reader in readers:
             reader.join()
     assert faults == []
-    assert store.count() == 60
+    assert store.count_passages() == 60
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from tests.contract.first_stages import FIRST_STAGES
-from tests.contract.test_first_stage import chunks
-store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
+from tests.contract.document_stores import DOCUMENT_STORES
+from tests.contract.test_document_store import chunks
+store = DOCUMENT_STORES[sys.argv[1]](Path(sys.argv[2]))
 for i in range(10_000):
     store.upsert([p for j in range(5) for p in chunks(f"d{i}.{j}", "zebra one", "zebra two")])
     print(i, flush=True)
@@ -439,7 +443,7 @@ for i in range(10_000):
 
 
 def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
-    for name, opener in FIRST_STAGES.items():
+    for name, opener in DOCUMENT_STORES.items():
         folder = tmp_path / name
         command = [sys.executable, "-c", WRITER, name, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -452,8 +456,12 @@ def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
                     break
             done = max([done, *(int(line) for line in process.stdout)])
         store = opener(folder)
-        assert store.documents() in {5 * (done + 1), 5 * (done + 2)}
-        assert store.count() == 2 * store.documents() == len(store.bm25("zebra", 10_000))
+        assert store.count_documents() in {5 * (done + 1), 5 * (done + 2)}
+        assert (
+            store.count_passages()
+            == 2 * store.count_documents()
+            == len(store.bm25("zebra", 10_000))
+        )
         store.upsert(CATS)
         store.optimize()
         assert words(store, "mat") == ["a"]
@@ -462,9 +470,9 @@ def test_a_killed_writer_loses_nothing(tmp_path: Path) -> None:
 SHARING = """
 import sys
 from pathlib import Path
-from tests.contract.first_stages import FIRST_STAGES
-from tests.contract.test_first_stage import passage
-store = FIRST_STAGES[sys.argv[1]](Path(sys.argv[2]))
+from tests.contract.document_stores import DOCUMENT_STORES
+from tests.contract.test_document_store import passage
+store = DOCUMENT_STORES[sys.argv[1]](Path(sys.argv[2]))
 me = sys.argv[3]
 for i in range(12):
     fields = {f"{me}{i}": i} if i % 4 == 0 else {"n": i if i % 2 else i + 0.5}
@@ -476,11 +484,11 @@ for i in range(12):
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
-    for name, opener in FIRST_STAGES.items():
+    for name, opener in DOCUMENT_STORES.items():
         folder = tmp_path / name
         command = [sys.executable, "-c", SHARING, name, str(folder)]
         writers = [subprocess.Popen([*command, me]) for me in ("a", "b")]
         assert [writer.wait() for writer in writers] == [0, 0]
         store = opener(folder)
-        assert store.count() == len(store.bm25("zebra", 100)) == 2 * 12 * 2
+        assert store.count_passages() == len(store.bm25("zebra", 100)) == 2 * 12 * 2
         assert len(store.fields) == 2 * 3 + 1

@@ -1,7 +1,4 @@
-"""Which metadata becomes a column that a filter can name, and of which type.
-
-Passages as rows of an Arrow table, and rows as documents.
-"""
+"""Arrow schema of the LanceDB table: columns, metadata types, rows to documents and back."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError
-from secondpass.inference.tokenizer import clean
+from secondpass.inference.unicode import clean
 from secondpass.retrieve.metadata import decode, encode, plain
 from secondpass.retrieve.store_protocol import Passage, searchable
 from secondpass.types import Document
@@ -24,16 +21,16 @@ if TYPE_CHECKING:
 Kind = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 
 PREFIX = "_sp_"
-"""The start of every column of ours; no metadata column can start so."""
+"""The prefix of internal columns; a metadata column cannot have it."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _INT64 = range(-(2**63), 2**63)
 
 
 def kind_of(value: object) -> Kind | None:
-    """Return the type of the column that could hold `value`; None where none could.
+    """Return the type of the column that can hold `value`; None where none can.
 
-    A whole number that needs more than 64 bits counts as a number.
+    An integer of more than 64 bits counts as a number.
     """
     value = plain(value)
     # bool before int and datetime before date: each is a subclass of the other.
@@ -51,7 +48,7 @@ def kind_of(value: object) -> Kind | None:
 
 
 def column_value(value: object, kind: Kind) -> object:
-    """Return what the column stores: times in UTC, whole numbers as floats if it is wide."""
+    """Convert a value to the column's type: times to UTC, integers to float in "number"."""
     value = plain(value)
     if isinstance(value, str):
         return clean(value)
@@ -70,8 +67,8 @@ def _to_float(value: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What must change before a batch fits, and the batch's column values.
+class ColumnChanges:
+    """The column changes that a batch needs, and the batch's column values.
 
     `kinds`: all columns, after the change; `new` and `widened`: the changed ones;
     `rows`: for each passage the value of each column that it has.
@@ -83,22 +80,22 @@ class Plan:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 
-def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
-    """Fit the metadata of a batch to the columns that there are.
+def fit_columns(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> ColumnChanges:
+    """Fit the metadata of a batch to the existing columns.
 
-    Keys that are plain identifiers with scalar values become columns. Names are compared
-    without case, as SQL does. A column of integers that meets other numbers is widened.
+    Keys that are identifiers with scalar values become columns. Names are case-insensitive,
+    as in SQL. A column of integers is widened if a value is another number.
 
     Raises InputError where a field has another type than its column, or a document has
     two keys that differ only in case.
     """
-    result = Plan(dict(columns))
+    result = ColumnChanges(dict(columns))
     names = {name.lower(): name for name in columns}
     batch = list(passages)
     for passage in batch:
         row: dict[str, Any] = {}
-        seen = passage.metadata if passage.columns is None else passage.columns
-        for key, value in seen.items():
+        metadata = passage.metadata if passage.columns is None else passage.columns
+        for key, value in metadata.items():
             kind = kind_of(value) if _NAME.fullmatch(key) else None
             if kind is None:
                 continue
@@ -107,7 +104,7 @@ def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
                 raise InputError(
                     f"metadata has {key!r} twice",
                     where=f"document {passage.doc_id!r}",
-                    why="filters do not tell upper from lower case",
+                    why="field names in filters are case-insensitive",
                     fix="Rename one of them.",
                 )
             _fit(result, name, kind, passage, value)
@@ -119,20 +116,20 @@ def plan(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Plan:
     return result
 
 
-def _fit(result: Plan, name: str, kind: Kind, passage: Passage, value: object) -> None:
-    there = result.kinds.get(name)
-    if there is None:
+def _fit(result: ColumnChanges, name: str, kind: Kind, passage: Passage, value: object) -> None:
+    column_kind = result.kinds.get(name)
+    if column_kind is None:
         result.kinds[name] = kind
         result.new.append(name)
-    elif there == "integer" and kind == "number":
+    elif column_kind == "integer" and kind == "number":
         result.kinds[name] = "number"
         if name not in result.new:
             result.widened.append(name)
-    elif there != kind and (there, kind) != ("number", "integer"):
+    elif column_kind != kind and (column_kind, kind) != ("number", "integer"):
         raise InputError(
             f"metadata field {name!r} has the wrong type",
             where=f"document {passage.doc_id!r}",
-            why=f"expected {there}, as in the documents before, and got {kind}: "
+            why=f"expected {column_kind}, as in the documents before, and got {kind}: "
             f"{str(value)[:80]!r}",
             fix="Convert it, or give it another name. Nothing of this batch was stored.",
         )
@@ -152,11 +149,11 @@ VECTOR = "_sp_vector"
 
 EMBEDDED = f"{VECTOR} IS NOT NULL"
 READ = [ID, DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
-"""The columns that make a document."""
+"""The columns that a document is built from."""
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
-    """Return the column type of a kind of metadata."""
+    """Return the Arrow type of a kind of metadata."""
     import pyarrow as pa
 
     types = {
@@ -187,7 +184,7 @@ def empty_schema(dimension: int) -> pa.Schema:
         pa.field(CHUNK, pa.int32()),
         pa.field(START, pa.int64()),
         pa.field(END, pa.int64()),
-        # Title and text in one column, so that BM25 sees both and nothing is stored twice.
+        # Title and text in one column: BM25 covers both, and neither is stored twice.
         pa.field(SEARCH, pa.string()),
         pa.field(TITLE_CHARS, pa.int32()),
         pa.field(METADATA, pa.string()),
@@ -208,7 +205,7 @@ def to_table(
 ) -> pa.Table:
     """Return passages and their metadata columns as a table of this schema.
 
-    `bare` lets passages have no embedding.
+    `bare` allows passages without an embedding.
     """
     import pyarrow as pa
 
@@ -240,12 +237,12 @@ def to_table(
 
 
 def to_document(row: Mapping[str, Any]) -> Document:
-    """Return the document of a row; a chunk says in its metadata whose it is."""
+    """Return the document of a row; a chunk has its document and span in the metadata."""
     metadata = decode(row[METADATA])
     if row[ID] != row[DOC]:
-        place = {"document_id": row[DOC], "chunk": row[CHUNK]}
-        place |= {"start": row[START], "end": row[END]}
-        metadata = {**place, **metadata}
+        chunk = {"document_id": row[DOC], "chunk": row[CHUNK]}
+        chunk |= {"start": row[START], "end": row[END]}
+        metadata = {**chunk, **metadata}
     title, text = None, row[SEARCH]
     if row[TITLE_CHARS] is not None:
         title, text = text[: row[TITLE_CHARS]], text[row[TITLE_CHARS] + 1 :]
@@ -269,8 +266,8 @@ def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.A
                 why="it is missing" if p.embedding is None else why,
                 fix=f"This index needs {size} finite numbers for each passage.",
             )
-    nothing = np.zeros(size, dtype=np.float32)
-    given = [nothing if p.embedding is None else p.embedding for p in passages]
-    stacked = pa.array(np.asarray(given, dtype=np.float32).reshape(-1))
+    placeholder = np.zeros(size, dtype=np.float32)
+    vectors = [placeholder if p.embedding is None else p.embedding for p in passages]
+    stacked = pa.array(np.asarray(vectors, dtype=np.float32).reshape(-1))
     missing = pa.array([p.embedding is None for p in passages])
     return pa.FixedSizeListArray.from_arrays(stacked, type=kind, mask=missing)

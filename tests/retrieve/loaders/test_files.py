@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from secondpass.errors import MissingExtraError, ReadError
-from secondpass.retrieve.loaders import READERS, find_files, read_file
+from secondpass.retrieve.loaders import LOADERS, find_files, read_file
 from secondpass.types import Document
-from tests.retrieve.pdfs import WORDS, pdf
+from tests.retrieve.loaders.pdfs import WORDS, pdf
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -289,7 +289,7 @@ def test_paths_that_cannot_be_read(tmp_path):
         list(find_files([write(tmp_path / "a.json", "{}")]))
     with pytest.raises(ReadError):
         list(find_files([write(tmp_path / "Makefile", "")]))
-    assert ".pdf" in READERS
+    assert ".pdf" in LOADERS
 
 
 def test_a_large_file_is_not_loaded_whole(tmp_path):

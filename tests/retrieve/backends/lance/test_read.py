@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from secondpass.errors import FilterError, InputError
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -43,18 +43,18 @@ def test_a_listing_is_what_sorting_all_rows_gives(shelf, order, offset, limit, a
         there.sort(key=lambda r, at=place: r[at], reverse=falls)
         kept = there + [r for r in kept if r[place] is None]
     condition = None if above is None else f"n > {above}"
-    found = store.listed(condition, order=order, offset=offset, limit=limit)
+    found = store.list_passages(condition, order=order, offset=offset, limit=limit)
     assert [h.id for h in found] == [r[0] for r in kept][offset : offset + limit]
-    assert store.documents(condition) == len(kept)
+    assert store.count_documents(condition) == len(kept)
 
 
 def test_columns_take_the_place_of_metadata_in_filters_only(tmp_path):
     store = open_index(tmp_path)
     store.upsert([passage("a", "zebra", n=1)])
     assert dict(store.fields) == {"n": "integer"}
-    assert store.found(["a", "b"])["a"].document.metadata == {"of": "a"}
+    assert store.get(["a", "b"])["a"].document.metadata == {"of": "a"}
     with pytest.raises(FilterError):
-        store.listed("of = 'a'", limit=1)
+        store.list_passages("of = 'a'", limit=1)
 
 
 def test_a_field_is_searched_alone_and_kept_up(tmp_path):
@@ -69,43 +69,43 @@ def test_a_field_is_searched_alone_and_kept_up(tmp_path):
     stats = store._table.index_stats("head_idx")
     assert stats.num_unindexed_rows <= 0.2 * stats.num_indexed_rows
     for wrong in ("n", "nothing"):
-        with pytest.raises(InputError, match="no field of text"):
+        with pytest.raises(InputError, match="not a text field"):
             store.index_field(wrong)
 
 
 def test_vectors_of_the_caller_may_begin_late_and_be_missing(tmp_path):
     store = open_index(tmp_path, chunk_tokens=None)
     store.upsert([passage("none", "zebra")])
-    store.start_vectors(3)
-    store.start_vectors(3)
+    store.enable_vectors(3)
+    store.enable_vectors(3)
     store.upsert([passage("x", "zebra", [1, 0, 0]), passage("y", "zebra", [1, 2, 0])])
     store.upsert([passage("bare", "zebra")])
     store.close()
     store = open_index(tmp_path)
     near = store.vector(np.array([1, 0, 0], dtype=np.float32), 9)
     assert [h.id for h in near] == ["x", "y"]
-    found = store.found(["bare", "y", "x", "none"], embeddings=True)
+    found = store.get(["bare", "y", "x", "none"], embeddings=True)
     vectors = {k: None if h.embedding is None else list(h.embedding) for k, h in found.items()}
     assert vectors == {"none": None, "bare": None, "x": [1, 0, 0], "y": [1, 2, 0]}
     assert len(store.bm25("zebra", 9, embeddings=True)) == 4
     store.optimize()
-    with pytest.raises(InputError, match="have 3"):
-        store.start_vectors(4)
+    with pytest.raises(InputError, match="this index has 3"):
+        store.enable_vectors(4)
     with pytest.raises(InputError, match="3 finite numbers"):
         store.upsert([passage("z", "zebra", [1, 2])])
 
 
 def test_an_interrupted_start_of_vectors_is_taken_up_again(tmp_path):
-    from secondpass.retrieve.lance import table
+    from secondpass.retrieve.backends.lance import table
 
     store = open_index(tmp_path, chunk_tokens=None)
     store.upsert([passage("none", "zebra")])
     table.add_vectors(store._table, 5)
     store = open_index(tmp_path)
     store.upsert([passage("more", "zebra")])
-    store.start_vectors(2)
+    store.enable_vectors(2)
     store.upsert([passage("x", "zebra", [3, 4])])
-    assert list(store.found(["x"], embeddings=True)["x"].embedding) == [3, 4]
+    assert list(store.get(["x"], embeddings=True)["x"].embedding) == [3, 4]
 
 
 def test_vectors_of_an_embedder_are_never_missing(tmp_path):
@@ -113,4 +113,4 @@ def test_vectors_of_an_embedder_are_never_missing(tmp_path):
     with pytest.raises(InputError, match="it is missing"):
         store.upsert([passage("a", "zebra")])
     with pytest.raises(InputError, match="cannot be stored"):
-        store.start_vectors(3)
+        store.enable_vectors(3)

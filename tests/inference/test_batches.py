@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.inference.encoder import plan_batches
+from secondpass.inference.batches import plan_batches
 
 lengths = st.lists(st.integers(1, 600), max_size=60)
 

@@ -1,7 +1,4 @@
-"""Run many token sequences of different lengths through one model.
-
-Which sequences share a batch, and how long its rows are.
-"""
+"""Batched inference: many token sequences of different lengths through one model."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.inference.runtimes import Float32, Runtime
 from secondpass.inference.tokenizer import TokenSequence
+from secondpass.inference.types import Float32, Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Positions of the sequences in one batch and the length they are padded to."""
+    """The positions of the sequences in one batch, and the length they are padded to."""
 
     rows: tuple[int, ...]
     length: int
@@ -29,32 +26,31 @@ def plan_batches(
 ) -> Iterator[Batch]:
     """Yield batches of sequences of one padded length, shortest first.
 
-    Each sequence is padded to the next multiple of `step`, at most `longest`, which is a
-    function of its own length alone: its neighbours in the batch can then not change its
-    arithmetic, and so not its score. A batch holds at most `token_budget` tokens, or one
-    sequence.
+    Each sequence is padded to the next multiple of `step`, at most `longest`: a function of
+    its own length only, so that its score does not depend on its neighbors in the batch. A
+    batch has at most `token_budget` tokens, or one sequence.
     """
     padded = [min(-(-n // step) * step, max(longest, n)) for n in lengths]
     order = sorted(range(len(lengths)), key=padded.__getitem__)
     start = 0
     while start < len(order):
         length = padded[order[start]]
-        most = max(1, token_budget // max(1, length))
+        limit = min(len(order), start + max(1, token_budget // max(1, length)))
         stop = start
-        while stop < len(order) and stop - start < most and padded[order[stop]] == length:
+        while stop < limit and padded[order[stop]] == length:
             stop += 1
         yield Batch(tuple(order[start:stop]), length)
         start = stop
 
 
-# Rows of one batch stay in the processor's cache; see docs/explanation/architecture.md.
+# The rows of one batch fit the processor's cache; see docs/explanation/architecture.md.
 TOKEN_BUDGET = 2048
 PADDING_STEP = 8
 
 Progress = Callable[[int], None]
 
 
-def each_batch(
+def iter_batches(
     runtime: Runtime,
     sequences: Sequence[TokenSequence],
     *,
@@ -62,7 +58,7 @@ def each_batch(
     longest: int,
     names: Sequence[str],
 ) -> Iterator[tuple[Batch, dict[str, NDArray[Any]]]]:
-    """Yield the named outputs of one batch after the other, with the batch's positions.
+    """Run the model batch by batch; yield each batch with its named outputs.
 
     Memory is bounded by one batch, not by the number of sequences.
     """
@@ -80,8 +76,8 @@ def each_batch(
             segments[row, : len(tokens)] = types
             mask[row, : len(tokens)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
-        present = {n: a for n, a in feeds.items() if n in runtime.inputs}
-        yield batch, runtime.run_named(present, names)
+        used = {name: array for name, array in feeds.items() if name in runtime.inputs}
+        yield batch, runtime.run_named(used, names)
 
 
 def run_batched(
@@ -98,10 +94,10 @@ def run_batched(
     """
     output: Float32 | None = None
     name = runtime.outputs[0]
-    for batch, found in each_batch(
+    for batch, outputs in iter_batches(
         runtime, sequences, pad_id=pad_id, longest=longest, names=[name]
     ):
-        result = found[name]
+        result = outputs[name]
         if output is None:
             output = np.empty((len(sequences), *result.shape[1:]), dtype=np.float32)
         output[list(batch.rows)] = result

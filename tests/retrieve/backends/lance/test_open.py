@@ -5,7 +5,7 @@ import json
 import pytest
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError, InputError
-from secondpass.retrieve.lance.open import open_index
+from secondpass.retrieve.backends.lance.open import open_index
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
@@ -15,13 +15,13 @@ def test_nothing_there(tmp_path):
             open_index(folder, create=False)
     assert not (tmp_path / "deeper").exists()
     open_index(tmp_path / "deeper" / "new")
-    assert open_index(tmp_path / "deeper" / "new", create=False).count() == 0
+    assert open_index(tmp_path / "deeper" / "new", create=False).count_passages() == 0
 
 
 def test_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     for create in (True, False):
-        with pytest.raises(IndexStoreError, match="something else"):
+        with pytest.raises(IndexStoreError, match="not an index"):
             open_index(tmp_path, create=create)
         with pytest.raises(IndexStoreError, match="a folder"):
             open_index(tmp_path / "notes.txt", create=create)
@@ -36,9 +36,9 @@ def test_half_made(tmp_path, leftover):
     (half / "index.json").write_bytes((tmp_path / "whole" / "index.json").read_bytes())
     for name in leftover:
         (half / name).mkdir(parents=True)
-    with pytest.raises(IndexStoreError, match="never finished"):
+    with pytest.raises(IndexStoreError, match="incomplete"):
         open_index(half, HashedEmbedder(), create=False)
-    assert open_index(half, HashedEmbedder()).count() == 0
+    assert open_index(half, HashedEmbedder()).count_passages() == 0
     assert open_index(half, create=False).bm25("cat", 1) == []
 
 
@@ -98,9 +98,9 @@ def test_the_making_was_stopped_before_the_text_index(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("secondpass.retrieve.lance.table.index_text", stop)
+        patch.setattr("secondpass.retrieve.backends.lance.table.index_text", stop)
         with pytest.raises(KeyboardInterrupt):
             open_index(tmp_path)
-    with pytest.raises(IndexStoreError, match="never finished"):
+    with pytest.raises(IndexStoreError, match="incomplete"):
         open_index(tmp_path, create=False)
     assert open_index(tmp_path).bm25("cat", 1) == []

@@ -1,4 +1,4 @@
-"""Opening an index folder, or making one."""
+"""Opening or creating an index folder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.retrieve.backends.lance.store import LOCK, LanceStore
+from secondpass.retrieve.backends.lance.table import load
 from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
-from secondpass.retrieve.lance.store import LOCK, LanceStore
-from secondpass.retrieve.lance.table import language_name, load
+from secondpass.retrieve.languages import parse_language
 from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import exclusive
@@ -24,18 +25,18 @@ def open_index(
     create: bool = True,
     keep_states: bool | None = None,
 ) -> LanceStore:
-    """Open the index of a folder, or make one there where `create` allows it.
+    """Open the index in a folder, or create one if there is none and `create` is True.
 
-    `language`, `chunk_tokens` and `overlap` say how a new index is made; of an index that
-    is there, only a `language` that differs is refused. `keep_states` is recorded in a new
-    index (None: True) and in one that is there (None: as it was). Without an embedder, a
-    new index has no vectors, and the one that made an old index is not checked.
+    `language`, `chunk_tokens` and `overlap` apply to a new index; for an existing one, only
+    a different `language` is refused. `keep_states` is recorded in a new index (None: True)
+    and in an existing one (None: unchanged). Without an embedder, a new index has no vectors,
+    and the embedder of an existing one is not checked.
 
-    Raises IndexNotFoundError where there is none and `create` is False, IndexStoreError
-    where it cannot be used, InputError for an unknown language.
+    Raises IndexNotFoundError if there is none and `create` is False, IndexStoreError if it
+    cannot be used, InputError for an unknown language.
     """
     folder = Path(path)
-    name = None if language is None else language_name(language)
+    name = None if language is None else parse_language(language)
     check_chunking(chunk_tokens, overlap)
     try:
         settings = read_settings(folder)
@@ -51,46 +52,46 @@ def open_index(
             overlap=overlap,
             keep_states=True if keep_states is None else keep_states,
         )
-        _make(folder, settings)
+        _create(folder, settings)
         settings = read_settings(folder)
     _check(folder, settings, embedder, name)
     if not LanceStore.exists(folder):
         if not create:
             raise _unfinished(folder)
-        _make(folder, settings)
+        _create(folder, settings)
     if keep_states is not None and keep_states != settings.keep_states:
         settings = replace(settings, keep_states=keep_states)
         _record(folder, settings)
     store = LanceStore(folder, settings)
-    if not store.finished:
+    if not store.has_text_index:
         if not create:
             raise _unfinished(folder)
-        store.finish()
+        store.ensure_text_index()
     return store
 
 
 def _unfinished(folder: Path) -> IndexStoreError:
     return IndexStoreError(
-        "the index was never finished",
+        "the index is incomplete",
         where=str(folder),
-        why="making it was interrupted before it held anything",
+        why="its creation was interrupted before anything was stored",
         fix=f"Run again: secondpass index PATH --index {folder}",
     )
 
 
-def _make(folder: Path, settings: IndexSettings) -> None:
-    # First, so that a missing package leaves nothing behind.
+def _create(folder: Path, settings: IndexSettings) -> None:
+    # First, so that a missing package leaves no folder behind.
     load()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder / LOCK):
-            # Another process may have made it in the meantime.
+            # Another process may have created it in the meantime.
             if not LanceStore.exists(folder):
                 write_settings(folder, settings)
                 LanceStore.create(folder, settings)
     except (OSError, RuntimeError, ValueError) as error:
         raise IndexStoreError(
-            "the index cannot be made",
+            "the index cannot be created",
             where=str(folder),
             why=str(error),
             fix="Give a folder that can be written to.",

@@ -19,7 +19,7 @@ from secondpass.profiling.record import (
     FORWARD,
     HEAD,
     PROJECT,
-    products,
+    count_operations,
     recording,
 )
 
@@ -32,7 +32,7 @@ def test_products_are_counted_row_by_row(lengths: list[int], first_only: bool) -
     model: Any = SimpleNamespace(
         hidden=hidden, inner=inner, layers=LAYERS, first_only=first_only
     )
-    found = list(products(model, np.array(lengths, dtype=np.int64)))
+    found = list(count_operations(model, np.array(lengths, dtype=np.int64)))
     assert [kind for kind, _, _ in found] == [PROJECT, ATTEND, FORWARD] * LAYERS
     assert [integer for _, _, integer in found] == [True, False, True] * LAYERS
     for layer in range(LAYERS):

@@ -12,8 +12,9 @@ import pytest
 from secondpass import InputError
 from secondpass.errors import MissingExtraError, ModelDamagedError, ModelError
 from secondpass.inference.model_folder import open_folder
-from secondpass.inference.runtimes import ENVIRONMENT, Runtime, load_runtime, wanted_engine
+from secondpass.inference.runtimes import ENVIRONMENT, engine_from_environment, load_runtime
 from secondpass.inference.runtimes.openvino import OpenVinoRuntime
+from secondpass.inference.types import Runtime
 from tests.tiny_models import tiny_encoder_with_states
 
 
@@ -96,10 +97,10 @@ def test_a_missing_extra_says_how_to_get_it(
 
 def test_the_environment_names_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
-    assert wanted_engine() == "native"
+    assert engine_from_environment() == "native"
     monkeypatch.setenv(ENVIRONMENT, "openvino")
-    assert wanted_engine() == "openvino"
+    assert engine_from_environment() == "openvino"
     for wrong in ("", "openvno"):
         monkeypatch.setenv(ENVIRONMENT, wrong)
-        with pytest.raises(InputError, match="There is no runtime"):
-            wanted_engine()
+        with pytest.raises(InputError, match="unknown inference engine"):
+            engine_from_environment()

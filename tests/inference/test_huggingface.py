@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secondpass.errors import ModelError, ModelNotFoundError
-from secondpass.inference.huggingface import cached, download
+from secondpass.inference.huggingface import download, list_cached
 from secondpass.registry import load_reranker
 from tests.tiny_models import tiny_cross_encoder
 
@@ -141,7 +141,7 @@ def test_without_a_network_the_cache_is_used(hub: Hub, monkeypatch: pytest.Monke
     assert len(hub.asked) == asked
     with pytest.raises(ModelError, match="cannot be downloaded"):
         download("tiny/other", COMMIT)
-    assert [name for name, _, _ in cached()] in ([], [f"tiny/ranker@{COMMIT}"])
+    assert [name for name, _, _ in list_cached()] in ([], [f"tiny/ranker@{COMMIT}"])
 
 
 def test_a_name_that_is_nothing_gets_the_nearest() -> None:

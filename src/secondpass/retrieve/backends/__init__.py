@@ -1,0 +1,1 @@
+"""Document stores and retrievers, one adapter a database."""

@@ -1,0 +1,1 @@
+"""LanceDB store: a table in a folder."""

@@ -1,0 +1,112 @@
+"""Operations on a LanceDB table: connection, search indexes, columns."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from secondpass.errors import MissingExtraError
+from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance.schema import ColumnChanges
+from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
+
+ROWS_PER_PARTITION = 4096
+MIN_PROBES = 32
+REFINE = 4
+"""Candidates whose exact vectors are compared, as a multiple of the limit."""
+
+
+def load() -> Any:
+    """Import and return the package lancedb; raises MissingExtraError without it."""
+    # The engine reads this when it is loaded; otherwise it logs a warning for every query.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    try:
+        import lancedb
+    except ImportError as error:
+        raise MissingExtraError("an index", package="lancedb", extra="index") from error
+    return lancedb
+
+
+def connect(folder: Path) -> Any:
+    """Open a connection whose reads see what other processes have committed."""
+    return load().connect(str(folder), read_consistency_interval=timedelta(0))
+
+
+def index_text(table: Any, language: str, column: str = schema.SEARCH) -> None:
+    """Build the full-text index of a column, replacing an older one."""
+    from lancedb.index import FTS
+
+    has_stemmer = language != NO_LANGUAGE
+    config = FTS(
+        base_tokenizer="simple" if has_stemmer else "icu/split",
+        language=language.capitalize() if has_stemmer else "English",
+        stem=has_stemmer,
+        remove_stop_words=True,
+        custom_stop_words=list(ENGLISH_STOP_WORDS) if language == "english" else [],
+        max_token_length=255,
+    )
+    table.create_index(column, config=config, replace=True)
+
+
+def text_columns(table: Any) -> list[str]:
+    """List the columns that have a full-text index."""
+    return [i.columns[0] for i in table.list_indices() if i.index_type == "FTS"]
+
+
+def unindexed_share(table: Any, column: str = schema.SEARCH) -> float:
+    """Return the ratio of rows outside the text index of a column to those in it."""
+    stats = table.index_stats(f"{column}_idx")
+    return int(stats.num_unindexed_rows) / max(1, int(stats.num_indexed_rows))
+
+
+def add_vectors(table: Any, dimension: int) -> None:
+    """Add a column for vectors of this length, replacing an empty one of another length."""
+    import pyarrow as pa
+
+    kind = pa.list_(pa.float32(), dimension)
+    if schema.VECTOR in table.schema.names:
+        if table.schema.field(schema.VECTOR).type == kind:
+            return
+        table.drop_columns([schema.VECTOR])
+    table.add_columns([pa.field(schema.VECTOR, kind)])
+
+
+def index_vectors(table: Any) -> None:
+    """Build the vector index, if there is none."""
+    from lancedb.index import IvfRq
+
+    if any(schema.VECTOR in index.columns for index in table.list_indices()):
+        return
+    # RQ with refinement has the recall of HNSW_SQ (benchmarks/ann_recall.py) and is built in
+    # a twentieth of the time; the default of the engine, IVF_PQ, loses most neighbors.
+    partitions = max(1, int(table.count_rows()) // ROWS_PER_PARTITION)
+    config = IvfRq(distance_type="cosine", num_partitions=partitions)
+    table.create_index(schema.VECTOR, config=config)
+
+
+def probes(rows: int) -> int:
+    """Return the number of partitions to search: all of up to 32, then an eighth."""
+    return max(MIN_PROBES, rows // (8 * ROWS_PER_PARTITION))
+
+
+def change_columns(table: Any, changes: ColumnChanges) -> None:
+    """Widen and add the metadata columns that a batch needs."""
+    import pyarrow as pa
+
+    # Left by a crash between the steps below.
+    stale = [n for n in table.schema.names if n.startswith(("_sp_wide_", "_sp_old_"))]
+    if stale:
+        table.drop_columns(stale)
+    for name in changes.widened:
+        table.add_columns({f"_sp_wide_{name}": f"CAST(`{name}` AS DOUBLE)"})
+        # Both renames are one commit: a filter on the field works at every moment.
+        table.alter_columns(
+            {"path": name, "rename": f"_sp_old_{name}"},
+            {"path": f"_sp_wide_{name}", "rename": name},
+        )
+        table.drop_columns([f"_sp_old_{name}"])
+    if changes.new:
+        kinds = [pa.field(name, schema.arrow_type(changes.kinds[name])) for name in changes.new]
+        table.add_columns(kinds)

@@ -1,1 +1,0 @@
-"""The LanceDB store."""
