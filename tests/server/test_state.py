@@ -16,7 +16,9 @@ import pytest
 from secondpass import Reranker
 from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import Part
+from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.server.settings import ServerSettings
+from secondpass.server.state import ServerState
 from tests.server.conftest import QUERY, TEXTS, running
 from tests.server.load import ASK, busy, sending, until
 
@@ -191,3 +193,20 @@ async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) ->
             with pytest.raises(HttpError, match="busy"):
                 state.admit(state.ticket())
             assert await state.run(state.ticket(), lambda: "next piece") == "next piece"
+
+
+def test_only_models_that_run_here_are_queued(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEI_BASE_URL", "http://127.0.0.1:9")
+    state = ServerState(ServerSettings(models=[model, "tei"]))
+    state.load()
+    try:
+        here, elsewhere = state.model(model), state.model("tei")
+        assert isinstance(here, ScheduledReranker)
+        assert not isinstance(elsewhere, ScheduledReranker)
+        assert (here.base.runs_here, elsewhere.base.runs_here) == (True, False)
+        assert elsewhere.base.max_length is None
+        assert state.default_model is here.base
+    finally:
+        state.close()

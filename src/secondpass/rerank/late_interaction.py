@@ -129,6 +129,8 @@ class LateInteraction(BaseReranker):
     `label`: there is one output only.
     """
 
+    max_length: int
+
     def __init__(
         self,
         folder: ModelFolder,

@@ -110,6 +110,8 @@ class HostedReranker(BaseReranker):
     connections: keep the object. Raises `InputError` for what is missing or makes no sense.
     """
 
+    runs_here = False
+
     def __init__(
         self,
         model: str,
