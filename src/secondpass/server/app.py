@@ -26,11 +26,11 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1.routes import routers as api_v1_routers
-from secondpass.server.cloudflare import AISearch, responses
+from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
 from secondpass.server.mcp.routes import McpHttpRoutes
 from secondpass.server.openai.routes import routes as openai_routes
-from secondpass.server.request_handler import Operation, RequestHandler
+from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
@@ -127,18 +127,10 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    public = Operation(
-        dialect="cloudflare",
-        fail=responses.fail,
-        scope=None,
-        keyless=True,
-        parse=lambda context, body: body.found,
-        run_async=cloudflare.public.search,
-    )
     return [
         *routes,
         *openai_routes(handler),
-        *knowledgesdk.routes(handler, public=public),
+        *knowledgesdk.routes(handler, public=cloudflare.public.search_operation),
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]

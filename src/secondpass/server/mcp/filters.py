@@ -1,4 +1,4 @@
-"""Metadata filters that an agent writes as JSON, as an SQL condition."""
+"""Metadata filters of tool calls, translated to SQL."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 from secondpass.errors import FilterError, nearest
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.metadata import quoted
+from secondpass.retrieve.json_filter import (
+    Condition,
+    Operator,
+    Value,
+    parse_operator,
+    split_operators,
+    to_sql,
+)
 
-_OPERATORS = {
-    "$eq": "=",
-    "$ne": "!=",
-    "$gt": ">",
-    "$gte": ">=",
-    "$lt": "<",
-    "$lte": "<=",
-}
+_OPERATORS: tuple[Operator, ...] = ("eq", "ne", "gt", "gte", "lt", "lte")
 
 
 def filter_condition(
     filters: Mapping[str, Any] | None, fields: Mapping[str, str]
 ) -> str | None:
-    """Return the condition that all fields have their value, or one of a list of values.
+    """Return the SQL condition that every field has its value, or one of a list of values.
 
     A value may also be an object with operators, as in `{"year": {"$gte": 2015}}`. `fields`
-    are those of the index, with their types. Raises FilterError for other fields, operators
-    and types of values.
+    maps the fields of the index to their types. Raises FilterError for an unknown field or
+    operator, and for a value of another type.
     """
     columns = {name.lower(): name for name in fields}
-    conditions = []
+    conditions: list[Condition] = []
     for name, value in (filters or {}).items():
         column = columns.get(name.lower())
         if column is None:
@@ -39,42 +39,43 @@ def filter_condition(
                 f"no document has {clean(name)!r} as metadata that can be filtered on",
                 fix=nearest(name, fields),
             )
-        conditions += _field_conditions(column, fields[column], value)
-    return " AND ".join(conditions) if conditions else None
+        conditions += _parse_field(column, fields[column], value)
+    return to_sql(conditions, fields)
 
 
-def _field_conditions(column: str, kind: str, value: Any) -> list[str]:
-    # In backticks no name is taken for an SQL keyword.
-    name = f"`{column}`"
+def _parse_field(column: str, kind: str, value: Any) -> list[Condition]:
     if isinstance(value, list):
-        literals = ", ".join(_literal(column, kind, one) for one in value)
-        return [f"{name} IN ({literals})" if literals else "false"]
-    if not isinstance(value, Mapping):
-        return [f"{name} = {_literal(column, kind, value)}"]
-    conditions = []
-    for operator, operand in value.items():
-        if operator not in _OPERATORS:
-            raise FilterError(
-                f"there is no operator {clean(operator)!r}",
-                where=column,
-                fix=nearest(operator, _OPERATORS),
-            )
-        conditions.append(f"{name} {_OPERATORS[operator]} {_literal(column, kind, operand)}")
-    return conditions
+        values = tuple(_parse_value(column, kind, element) for element in value)
+        return [Condition(column, "in", values)]
+    return [_compare(column, kind, key, operand) for key, operand in split_operators(value)]
 
 
-def _literal(column: str, kind: str, value: Any) -> str:
+def _compare(column: str, kind: str, key: str, operand: Any) -> Condition:
+    operator = parse_operator(key, _OPERATORS)
+    if operator is None:
+        raise FilterError(
+            f"there is no operator {clean(key)!r}",
+            where=column,
+            fix=nearest(key, [f"${known}" for known in _OPERATORS]),
+        )
+    value = _parse_value(column, kind, operand)
+    if operator == "ne":
+        # As in SQL, a document without the field does not match.
+        return Condition(column, "nin", (value, None))
+    return Condition(column, operator, (value,))
+
+
+def _parse_value(column: str, kind: str, value: Any) -> Value:
     if kind == "text" and isinstance(value, str):
-        return quoted(clean(value))
+        return clean(value)
     if kind == "boolean" and isinstance(value, bool):
-        return str(value).lower()
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in ("integer", "number") and is_number and math.isfinite(value):
-        return repr(value)
+        return value
+    if kind in ("integer", "number") and _is_finite_number(value):
+        return float(value) if isinstance(value, float) else int(value)
     if kind in ("date", "datetime") and isinstance(value, str):
-        literal = _time_literal(kind, value)
-        if literal is not None:
-            return literal
+        moment = _parse_date(kind, value)
+        if moment is not None:
+            return moment
     raise FilterError(
         f"the value {clean(str(value))[:80]!r} does not fit",
         where=column,
@@ -83,13 +84,20 @@ def _literal(column: str, kind: str, value: Any) -> str:
     )
 
 
-def _time_literal(kind: str, value: str) -> str | None:
+def _is_finite_number(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _parse_date(kind: str, value: str) -> date | None:
     try:
         if kind == "date":
-            return f"date {quoted(date.fromisoformat(value).isoformat())}"
+            return date.fromisoformat(value)
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return f"timestamp {quoted(moment.isoformat(sep=' '))}"

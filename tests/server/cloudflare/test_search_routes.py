@@ -1,4 +1,4 @@
-"""The steps of a search over HTTP: each option, alone and against the others."""
+"""Searches over HTTP: every option, and how options combine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refused(http: httpx2.Client, **body: Any) -> str:
     return str(error["message"])
 
 
-def test_three_ways_to_retrieve(http: httpx2.Client) -> None:
+def test_retrieval_types(http: httpx2.Client) -> None:
     near = search(http, PATH, "capital of France", retrieval_type="vector")
     assert near[0]["item"]["key"] == "geo/france.md"
     assert near[0]["score"] == near[0]["scoring_details"]["vector_score"] > 0.5
@@ -69,7 +69,7 @@ def test_three_ways_to_retrieve(http: httpx2.Client) -> None:
     assert best[0]["scoring_details"]["fusion_method"] == "max"
 
 
-def test_all_words_or_any(http: httpx2.Client) -> None:
+def test_keyword_match_modes(http: httpx2.Client) -> None:
     def found(query: str, mode: str) -> set[str]:
         how = {"retrieval_type": "keyword", "keyword_match_mode": mode, "max_num_results": 50}
         return set(keys(search(http, PATH, query, **how)))
@@ -165,7 +165,7 @@ def test_reranking_scores_orders_and_drops(http: httpx2.Client) -> None:
     assert reranked(middle) == [c for c in everything if c["score"] >= middle]
 
 
-def test_neighbours_widen_a_chunk(http: httpx2.Client) -> None:
+def test_context_expansion(http: httpx2.Client) -> None:
     def texts(more: int) -> dict[str, str]:
         found = search(http, PATH, "lighthouse", context_expansion=more, max_num_results=50)
         return {c["id"]: c["text"] for c in found if c["item"]["key"] == "long.md"}
@@ -182,7 +182,7 @@ def test_neighbours_widen_a_chunk(http: httpx2.Client) -> None:
     assert short[0]["text"] == WHALES
 
 
-def test_text_can_be_left_out(http: httpx2.Client) -> None:
+def test_metadata_only(http: httpx2.Client) -> None:
     assert {c["text"] for c in search(http, PATH, "whales", metadata_only=True)} == {""}
 
 
@@ -219,7 +219,7 @@ def test_messages(http: httpx2.Client) -> None:
         assert told in refused(http, **wrong)
 
 
-def test_null_is_absent_and_unknown_keys_do_not_matter(http: httpx2.Client) -> None:
+def test_nulls_and_unknown_keys_are_ignored(http: httpx2.Client) -> None:
     options = {"retrieval": {"filters": None, "boost_by": None, "what": 1}, "reranking": None}
     body = {"query": "whales", "messages": None, "more": [], "ai_search_options": options}
     assert ask(http, **body).status_code == 200
@@ -228,7 +228,7 @@ def test_null_is_absent_and_unknown_keys_do_not_matter(http: httpx2.Client) -> N
     assert odd.json()["result"]["search_query"] == "\ufffd whales"
 
 
-def test_one_half_only(http: httpx2.Client) -> None:
+def test_index_method(http: httpx2.Client) -> None:
     path = "/ai-search/instances/vectors"
     method = {"vector": True, "keyword": False}
     http.post("/ai-search/instances", json={"id": "vectors", "index_method": method})

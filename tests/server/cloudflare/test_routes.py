@@ -1,4 +1,4 @@
-"""Every path, whatever is sent: an answer in this dialect, and never a 500."""
+"""Every path with valid and invalid requests: an error of this API, never a 500."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refused(response: httpx2.Response, status: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
-def test_a_body_that_is_none(http: httpx2.Client, method: str, path: str) -> None:
+def test_invalid_bodies(http: httpx2.Client, method: str, path: str) -> None:
     for content in (b"", b"{", b"[]", b"null", b"\xff", b"[" * 99, b'"x"'):
         refused(http.request(method, path, content=content), 400)
 
@@ -63,11 +63,11 @@ def test_a_body_that_is_none(http: httpx2.Client, method: str, path: str) -> Non
     f"{ONE}/jobs/none/logs", "/ai-search/nothing", f"{ONE}/nothing", "/ai-search/tokens/t",
     "/ai-search/instances/..%2F..%2Fdefault", "/ai-search/namespaces/%F0%9F%98%80",
 ])  # fmt: skip
-def test_what_is_not_there(http: httpx2.Client, path: str) -> None:
+def test_unknown_resources(http: httpx2.Client, path: str) -> None:
     refused(http.get(path), 404)
 
 
-def test_paths_that_there_are_not(server: Running) -> None:
+def test_unknown_paths(server: Running) -> None:
     for path in ("/client/v4/user", "/cloudflare/x", "/cloudflare/x/search", "/client/v4/x/y"):
         for method in ("GET", "PUT", "DELETE"):
             refused(httpx2.request(method, server.url + path), 404)
@@ -75,13 +75,13 @@ def test_paths_that_there_are_not(server: Running) -> None:
 
 @pytest.mark.parametrize("query", ["page=0", "page=-1", "page=x", "per_page=0", "page=1e3",
                                    "page=%D9%A3", "per_page=99999999999"])  # fmt: skip
-def test_pages_that_cannot_be(http: httpx2.Client, query: str) -> None:
+def test_invalid_pages(http: httpx2.Client, query: str) -> None:
     lists = ("/ai-search/namespaces", "/ai-search/instances", f"{ONE}/items", f"{ONE}/jobs")
     for path in lists:
         refused(http.get(f"{path}?{query}"), 400)
 
 
-def test_pages_end(http: httpx2.Client) -> None:
+def test_pages_beyond_the_last_are_empty(http: httpx2.Client) -> None:
     for path in ("/ai-search/namespaces", "/ai-search/instances", f"{ONE}/items"):
         found = http.get(path, params={"page": 10**6, "per_page": 10**6}).json()
         assert found["result"] == []
@@ -138,7 +138,7 @@ _known = st.dictionaries(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(where=st.sampled_from(BODIES), body=_known)
-def test_whatever_is_sent_is_answered_or_refused(
+def test_any_body_is_answered_or_refused(
     http: httpx2.Client, where: tuple[str, str], body: dict[str, Any]
 ) -> None:
     content = json.dumps(body).encode()
@@ -213,12 +213,12 @@ def test_uploads(http: httpx2.Client, content: bytes, kind: str, status: int) ->
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.binary(max_size=200) | st.binary(max_size=40).map(lambda b: multipart(FILE)[:60] + b))
-def test_uploads_of_anything(http: httpx2.Client, content: bytes) -> None:
+def test_random_uploads_are_refused(http: httpx2.Client, content: bytes) -> None:
     headers = {"content-type": KIND}
     refused(http.post(f"{ONE}/items", content=content, headers=headers), 400)
 
 
-def test_an_upload_that_never_says_how_long_it_is(http: httpx2.Client) -> None:
+def test_an_upload_without_a_content_length(http: httpx2.Client) -> None:
     def parts() -> Any:
         yield multipart(FILE)[:80]
         for _ in range(100):

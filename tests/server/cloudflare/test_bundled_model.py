@@ -1,4 +1,4 @@
-"""The bundled model behind the official client, with every default."""
+"""The bundled model with the official client and default settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ cloudflare = pytest.importorskip("cloudflare", reason="the group sdk is not inst
 pytest.importorskip("python_multipart", reason="the extra server is not installed")
 
 
-def test_questions_find_their_files(tmp_path: Path) -> None:
+def test_queries_retrieve_their_files(tmp_path: Path) -> None:
     at = {"account_id": "acc", "name": "default"}
     questions = {
         "What is the capital of France?": "a.md",

@@ -1,4 +1,4 @@
-"""Endpoints without a key: who may be asked, how often, and from which pages."""
+"""Public endpoints: access without a key, rate limits, CORS and hosts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make(ours: httpx2.Client, name: str, text: str, **more: Any) -> str:
     return f"/cloudflare/{made['public_endpoint_id']}"
 
 
-def test_an_endpoint_that_was_switched_on(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
+def test_an_enabled_endpoint(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     ours, anybody = clients
     path = make(ours, "open", WHALES, **OPEN)
     assert path != "/cloudflare/None"
@@ -72,7 +72,7 @@ def test_an_endpoint_that_was_switched_on(clients: tuple[httpx2.Client, httpx2.C
     assert anybody.post(f"{path}/search", json=ASK).status_code == 404
 
 
-def test_one_half_can_be_switched_off(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
+def test_search_can_be_disabled(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     ours, anybody = clients
     off = {"enabled": True, "search_endpoint": {"disabled": True}}
     path = make(ours, "chat-only", FRANCE, public_endpoint_params=off)
@@ -82,7 +82,7 @@ def test_one_half_can_be_switched_off(clients: tuple[httpx2.Client, httpx2.Clien
     ours.delete("/ai-search/instances/chat-only")
 
 
-def test_how_often(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
+def test_rate_limit(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     ours, anybody = clients
     limit = {"requests": 2, "period_ms": 60_000}
     params = {"enabled": True, "rate_limit": limit}
@@ -93,7 +93,7 @@ def test_how_often(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     ours.delete("/ai-search/instances/seldom")
 
 
-def test_which_pages_may_ask(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
+def test_authorized_hosts(clients: tuple[httpx2.Client, httpx2.Client]) -> None:
     ours, anybody = clients
     params = {"enabled": True, "authorized_hosts": ["Shop.example.com"]}
     path = make(ours, "pages", FRANCE, public_endpoint_params=params)
@@ -112,7 +112,7 @@ def test_which_pages_may_ask(clients: tuple[httpx2.Client, httpx2.Client]) -> No
     ours.delete("/ai-search/instances/pages")
 
 
-def test_a_namespace_shows_only_what_it_names(
+def test_a_namespace_endpoint_searches_only_allowed_instances(
     clients: tuple[httpx2.Client, httpx2.Client],
 ) -> None:
     ours, anybody = clients
@@ -132,7 +132,7 @@ def test_a_namespace_shows_only_what_it_names(
     ours.delete("/ai-search/instances/two")
 
 
-def test_a_server_that_starts_again_knows_its_endpoints(model: str, tmp_path: Path) -> None:
+def test_endpoints_survive_a_restart(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
         path = make(http, "open", WHALES, **OPEN)
@@ -142,17 +142,17 @@ def test_a_server_that_starts_again_knows_its_endpoints(model: str, tmp_path: Pa
         assert unknown.status_code == 404
 
 
-def test_an_endpoint_is_known_by_its_host(model: str, tmp_path: Path) -> None:
+def test_an_endpoint_is_found_by_its_host(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:
-        hub: Any = found.state.background[0]
+        app: Any = found.state.background[0]
         with pytest.raises(HttpError, match="ai_search_not_found"):
-            hub.endpoints.of_host("127.0.0.1:8080")
+            app.public_endpoints.find_by_host("127.0.0.1:8080")
         params = {"enabled": True, "custom_domains": ["Search.example.com"]}
         one = make(http, "one", WHALES, public_endpoint_params=params).rpartition("/")[2]
-        assert hub.endpoints.of_host("127.0.0.1:8080").id == one
+        assert app.public_endpoints.find_by_host("127.0.0.1:8080").id == one
         two = make(http, "two", WHALES, **OPEN).rpartition("/")[2]
-        assert hub.endpoints.of_host(f"{two}.search.ai.example:443").id == two
-        assert hub.endpoints.of_host("search.EXAMPLE.com").instances == ("one",)
+        assert app.public_endpoints.find_by_host(f"{two}.search.ai.example:443").id == two
+        assert app.public_endpoints.find_by_host("search.EXAMPLE.com").instances == ("one",)
         with pytest.raises(HttpError):
-            hub.endpoints.of_host("127.0.0.1")
+            app.public_endpoints.find_by_host("127.0.0.1")
