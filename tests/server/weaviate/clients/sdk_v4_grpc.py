@@ -80,7 +80,7 @@ def all_types(client: Any) -> None:
             nested_properties=[Property(name="deep", data_type=DataType.NUMBER)],
         ),
     ]
-    kept = client.catalog.create(
+    kept = client.collections.create(
         "Kept",
         properties=[
             *(Property(name=name, data_type=kind) for name, kind in kinds.items()),
@@ -150,7 +150,7 @@ def all_types(client: Any) -> None:
 
 
 def searches(client: Any) -> None:
-    docs = client.catalog.create(
+    docs = client.collections.create(
         "Doc",
         properties=[
             Property(name="name", data_type=DataType.TEXT),
@@ -257,7 +257,7 @@ def searches(client: Any) -> None:
 
 def refusals(client: Any) -> None:
     """What is not supported, or wrong, is an error that says so: nothing is left out."""
-    docs = client.catalog.get("Doc")
+    docs = client.collections.get("Doc")
     by, query = Filter.by_property, docs.query
     grouped = GroupBy(prop="name", objects_per_group=1, number_of_groups=1)
     near = by("place").within_geo_range(GeoCoordinate(latitude=1, longitude=1), 5)
@@ -271,8 +271,12 @@ def refusals(client: Any) -> None:
         ("3 is not 384", query.near_vector, {"near_vector": [1, 2, 3]}),
         ("no such prop", query.bm25, {"query": "x", "query_properties": ["absent"]}),
         ("must have query", query.bm25, {"query": ""}),
-        ("only an Or", query.bm25, {"query": "x", "operator": BM25Operator.and_()}),
-        ("only an Or", query.hybrid, {"query": "x", "bm25_operator": BM25Operator.or_(2)}),
+        ("only the operator Or", query.bm25, {"query": "x", "operator": BM25Operator.and_()}),
+        (
+            "only the operator Or",
+            query.hybrid,
+            {"query": "x", "bm25_operator": BM25Operator.or_(2)},
+        ),
         ("no such prop", query.bm25, {"query": "x", "rerank": Rerank(prop="absent")}),
     ):
         assert said in refused(WeaviateQueryError, do, **options)
@@ -290,7 +294,7 @@ def refusals(client: Any) -> None:
         ("another type: 0.5", {"filters": by("n").equal(0.5)}),
     ):
         assert said in refused(WeaviateQueryError, fetch, **options)
-    missing = client.catalog.get("Missing").query.fetch_objects
+    missing = client.collections.get("Missing").query.fetch_objects
     assert "not found" in refused(WeaviateQueryError, missing)
     assert "multi-tenancy" in refused(
         WeaviateQueryError, docs.with_tenant("t").query.fetch_objects
@@ -321,14 +325,14 @@ def refusals(client: Any) -> None:
     assert "single_target_ref_props is not supported" in done.errors[4].message
     assert len(docs) == 4
     # Of a collection that nobody made.
-    made = client.catalog.get("Made")
+    made = client.collections.get("Made")
     assert not made.data.insert_many([{"word": "a", "size": 1.5}]).has_errors
     assert made.query.fetch_objects().objects[0].properties == {"word": "a", "size": 1.5}
 
 
 async def asynchronously() -> None:
     async with weaviate.use_async_with_local(**connection(KEY)) as client:
-        docs = client.catalog.get("Doc")
+        docs = client.collections.get("Doc")
         many = [docs.query.hybrid(QUESTION, rerank=Rerank(prop="text")) for _ in range(20)]
         for found in await asyncio.gather(*many):
             assert names(found)[0] == "paris"
@@ -341,7 +345,7 @@ with weaviate.connect_to_local(**connection(KEY)) as client:
 asyncio.run(asynchronously())
 
 with weaviate.connect_to_local(**connection(READER)) as client:
-    docs = client.catalog.get("Doc")
+    docs = client.collections.get("Doc")
     assert docs.query.bm25("capital").objects
     for do, given in (
         (docs.data.insert_many, [{"name": "x"}]),

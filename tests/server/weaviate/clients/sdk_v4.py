@@ -35,8 +35,8 @@ with connected(KEY) as client:
     assert client.get_meta()["version"] >= "1.27.0"
 
     # Collections.
-    assert not client.catalog.exists("Doc")
-    docs = client.catalog.create(
+    assert not client.collections.exists("Doc")
+    docs = client.collections.create(
         "Doc",
         description="what is said",
         properties=[
@@ -51,21 +51,21 @@ with connected(KEY) as client:
         vector_config=Configure.Vectors.self_provided(),
         reranker_config=Configure.Reranker.transformers(),
     )
-    books = client.catalog.create(
+    books = client.collections.create(
         "Book",
         properties=[Property(name="title", data_type=DataType.TEXT, skip_vectorization=True)],
         vector_config=Configure.Vectors.text2vec_transformers(),
     )
-    plain = client.catalog.create("Plain", vector_config=None)
-    assert client.catalog.exists("Doc")
-    assert "already exists" in refused(client.catalog.create, "Doc")
-    config = client.catalog.get("Doc").config.get()
+    plain = client.collections.create("Plain", vector_config=None)
+    assert client.collections.exists("Doc")
+    assert "already exists" in refused(client.collections.create, "Doc")
+    config = client.collections.get("Doc").config.get()
     assert config.description == "what is said"
     assert [one.name for one in config.properties] == ["text", "when", "maker"]
     assert str(config.reranker_config.reranker.value) == "reranker-transformers"
     assert list(config.vector_config) == ["default"]
-    assert set(client.catalog.list_all()) == {"Book", "Doc", "Plain"}
-    assert set(client.catalog.list_all(simple=False)) == {"Book", "Doc", "Plain"}
+    assert set(client.collections.list_all()) == {"Book", "Doc", "Plain"}
+    assert set(client.collections.list_all(simple=False)) == {"Book", "Doc", "Plain"}
     books.config.add_property(Property(name="more", data_type=DataType.TEXT_ARRAY))
     books.config.update(
         description="printed", reranker_config=Reconfigure.Reranker.cohere(model="any")
@@ -115,9 +115,9 @@ with connected(KEY) as client:
     assert docs.data.delete_by_id(third)
     assert not docs.data.exists(third)
     assert not docs.data.delete_by_id(third)
-    client.catalog.delete("Doc")
-    assert not client.catalog.exists("Doc")
-    client.catalog.delete_all()
-    assert client.catalog.list_all() == {}
+    client.collections.delete("Doc")
+    assert not client.collections.exists("Doc")
+    client.collections.delete_all()
+    assert client.collections.list_all() == {}
 
 assert "401" in refused(connected, "wrong")

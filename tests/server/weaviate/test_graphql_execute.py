@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secondpass.server.weaviate.graphql_execute import MOST_FIELDS, MOST_SEARCHES
+from secondpass.server.weaviate.graphql_execute import MAX_FIELDS, MAX_SEARCHES
 from tests.server.weaviate.conftest import Database, text_property
 
 
@@ -36,9 +36,9 @@ def fragments(name: str, depth: int) -> str:
         ("{" * 5000, "Syntax Error"),
         ("{a" * 5000 + "}" * 5000, "nested too deeply"),
         ("{Get{NAME(limit: " + "[" * 5000 + "]" * 5000 + "){text}}}", "nested too deeply"),
-        ("{Get{NAME{" + "text " * (MOST_FIELDS + 1) + "}}}", f"more than {MOST_FIELDS} fields"),
-        ("{Get{" + " ".join(f"a{i}: NAME{{text}}" for i in range(MOST_SEARCHES + 1)) + "}}",
-         f"{MOST_SEARCHES} searches"),
+        ("{Get{NAME{" + "text " * (MAX_FIELDS + 1) + "}}}", f"more than {MAX_FIELDS} fields"),
+        ("{Get{" + " ".join(f"a{i}: NAME{{text}}" for i in range(MAX_SEARCHES + 1)) + "}}",
+         f"{MAX_SEARCHES} searches"),
         ("{Get{NAME(nearVector: {vector: [" + "1 " * 100_001 + "]}){text}}}", "tokens"),
         ("{Get{NAME{...A}}} fragment A on NAME {...B} fragment B on NAME {...A}", "itself"),
         ("{Get{NAME{...A}}}", "Unknown fragment"),

@@ -15,13 +15,12 @@ from secondpass.retrieve.lance.store import LanceStore
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
-    declared_class,
-    read_class,
+    complete_class,
 )
-from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
+from secondpass.server.weaviate.filters import MAX_DEPTH, parse_where, to_sql
 from secondpass.server.weaviate.objects import StoredObject
-from secondpass.server.weaviate.properties import checked_values
-from tests.server.weaviate.plain_where import KINDS, TOKENIZATION, matches
+from secondpass.server.weaviate.properties import validate_values
+from tests.server.weaviate.filter_oracle import KINDS, TOKENIZATION, matches
 
 DAYS = ["0001-01-01T00:00:00Z", "2024-12-31T23:59:59.5+02:00", "9999-12-31T23:59:59Z"]
 CODES = [str(uuid.UUID(int=n)) for n in (1, 2**127)]
@@ -35,8 +34,8 @@ TEXTS = [
 NUMBERS = [-(2**63), 2**63 - 1, -1, 0, 1, 7]
 FLOATS = [0.0, -0.0, 0.1, -1.5, 1e308, -1e308, 5e-324, 1e-7, 3.0, -2, 7]
 
-DEFINITION: ClassDefinition = read_class(
-    declared_class(
+DEFINITION: ClassDefinition = ClassDefinition.from_declaration(
+    complete_class(
         {
             "class": "Thing",
             "properties": [
@@ -78,7 +77,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     for number in range(120):
         values = {n: a_value(k, choose) for n, k in KINDS.items() if choose.random() < 0.7}
         name = str(uuid.UUID(int=number + 5))
-        things[name] = checked_values(DEFINITION.properties, values, "Thing")
+        things[name] = validate_values(DEFINITION.properties, values, "Thing")
     store = open_index(tmp_path_factory.mktemp("things"), chunk_tokens=None)
     objects = [StoredObject(name, values, 5, 6) for name, values in things.items()]
     store.upsert([one.to_passage(DEFINITION) for one in objects])
@@ -125,14 +124,14 @@ filters = st.recursive(
 @given(where=filters)
 def test_sql_agrees_with_plain_python(stored: Any, where: dict[str, Any]) -> None:
     store, things = stored
-    condition = to_sql(read_where(where), DEFINITION, store.fields)
+    condition = to_sql(parse_where(where), DEFINITION, store.fields)
     found = {hit.id for hit in store.listed(condition, limit=None)}
     assert found == {name for name, values in things.items() if matches(where, values)}
 
 
 def test_a_property_that_nothing_has_yet_is_null(stored: Any) -> None:
     def found(where: dict[str, Any]) -> str:
-        return to_sql(read_where(where), DEFINITION, [])
+        return to_sql(parse_where(where), DEFINITION, [])
 
     store, things = stored
     for name, kind in KINDS.items():
@@ -165,7 +164,7 @@ def test_ids_and_times(stored: Any) -> None:
             len(things),
         ),
     ):
-        condition = to_sql(read_where(where), DEFINITION, store.fields)
+        condition = to_sql(parse_where(where), DEFINITION, store.fields)
         assert store.documents(condition) == count, where
 
 
@@ -227,13 +226,13 @@ def nested(levels: int) -> dict[str, Any]:
         ({"path": ["year"], "operator": "ContainsAny", "valueInt": [1] * 10_001}, "takes 1 to"),
         (equal(["title"], valueText="a b " * 600), "more than 1000 words"),
         (group("Or", [equal(["year"], valueInt=1)] * 1001), "more than 1000 conditions"),
-        (nested(MOST_LEVELS), "nested deeper"),
+        (nested(MAX_DEPTH), "nested deeper"),
         (nested(5000), "nested deeper"),
     ],
 )
 def test_what_is_refused(where: Any, message: str) -> None:
     with pytest.raises(HttpError) as caught:
-        to_sql(read_where(where), DEFINITION, [f"p_{name}" for name in KINDS])
+        to_sql(parse_where(where), DEFINITION, [f"p_{name}" for name in KINDS])
     assert caught.value.status == 422
     assert message in caught.value.message
 
@@ -241,7 +240,7 @@ def test_what_is_refused(where: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "where",
     [
-        nested(MOST_LEVELS - 1),
+        nested(MAX_DEPTH - 1),
         group("Or", [equal(["year"], valueInt=1)] * 1000),
         equal(["title"], valueText="a" * 100_000),
         {"path": ["title"], "operator": "Like", "valueText": "*a?" * 200},
@@ -251,4 +250,4 @@ def test_what_is_refused(where: Any, message: str) -> None:
 )
 def test_what_is_large_but_allowed_is_answered(stored: Any, where: Any) -> None:
     store, _ = stored
-    assert store.documents(to_sql(read_where(where), DEFINITION, store.fields)) >= 0
+    assert store.documents(to_sql(parse_where(where), DEFINITION, store.fields)) >= 0

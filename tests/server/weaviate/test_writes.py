@@ -1,10 +1,14 @@
-"""Batches: each object with its own result; removing by a filter."""
+"""Writes: batches with a result for each object, deletion by a filter, auto-schema."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
+import pytest
+
+from secondpass.server.http_errors import HttpError
+from secondpass.server.weaviate.writes import extend_declarations
 from tests.server.weaviate.conftest import Database, text_property
 
 
@@ -140,3 +144,36 @@ def test_removing_by_a_filter(database: Database) -> None:
     database.refused("DELETE", "/batch/objects", {"match": 5})
     database.refused("POST", "/batch/objects", {"objects": []})
     assert len(database.get(f"{name}{{n}}")) == 1
+
+
+def kinds(values: dict[str, Any], *known: Any) -> dict[str, str]:
+    return {one["name"]: one["dataType"][0] for one in extend_declarations(known, values)}
+
+
+def test_declarations_grow_with_what_objects_bring() -> None:
+    first = extend_declarations(
+        [], {"Inner": {"a": 1}, "list": [{"x": "y"}, {"z": True}], "no": None}
+    )
+    assert [one["name"] for one in first] == ["inner", "list"]
+    assert [one["name"] for one in first[1]["nestedProperties"]] == ["x", "z"]
+    second = extend_declarations(first, {"inner": {"b": {"c": "d"}}, "list": [{"w": 1}, 5]})
+    assert len(second) == 2
+    assert [one["name"] for one in second[0]["nestedProperties"]] == ["a", "b"]
+    assert [one["name"] for one in second[1]["nestedProperties"]] == ["x", "z", "w"]
+    assert len(first[0]["nestedProperties"]) == 1
+    assert kinds({"a": "text", "b": [1, 2.5], "c": [True]}) == {
+        "a": "text",
+        "b": "number[]",
+        "c": "boolean[]",
+    }
+    # Thirty-two digits are a hash rather than an id.
+    assert kinds({"a": "0" * 32}) == {"a": "text"}
+    assert kinds({"FOO": 1}, {"name": "fOO", "dataType": ["int"]}) == {"fOO": "int"}
+
+
+@pytest.mark.parametrize(
+    "values", [{"a": [1, "x"]}, {"a": [None]}, {"a": [[1]]}, {"a": {}}, {"a": [{}]}, {"a b": 1}]
+)
+def test_what_no_declaration_can_be_made_of(values: dict[str, Any]) -> None:
+    with pytest.raises(HttpError):
+        extend_declarations([], values)

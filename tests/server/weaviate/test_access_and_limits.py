@@ -221,12 +221,11 @@ def test_a_class_that_is_removed_while_it_is_written(database: Database) -> None
     database.refused("GET", f"/schema/{name}", status=404)
 
 
-@pytest.mark.parametrize("writes", [1, 100])
+@pytest.mark.parametrize("batches", [1, 100])
 def test_small_files_are_merged(
-    database: Database, monkeypatch: pytest.MonkeyPatch, writes: int
+    database: Database, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
     from secondpass.retrieve.lance.store import LanceStore
-    from secondpass.server.weaviate import writes
 
     merged: list[int] = []
     optimize = LanceStore.optimize
@@ -235,10 +234,10 @@ def test_small_files_are_merged(
         merged.append(1)
         optimize(store, **more)
 
-    monkeypatch.setattr(writes, "_WRITES", 5)
+    monkeypatch.setattr("secondpass.server.weaviate.writes._COMPACT_WRITES", 5)
     monkeypatch.setattr(LanceStore, "optimize", counted)
     name = database.make()
-    for _ in range(min(writes, 12)):
+    for _ in range(min(batches, 12)):
         database.store(name, {"vector": [1, 2]})
-    assert len(merged) == (0 if writes == 1 else 2)
-    assert len(database.get(f"{name}{{_additional{{id}}}}")) == min(writes, 12)
+    assert len(merged) == (0 if batches == 1 else 2)
+    assert len(database.get(f"{name}{{_additional{{id}}}}")) == min(batches, 12)
