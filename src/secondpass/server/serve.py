@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.server.app import create_app
 from secondpass.server.settings import ServerSettings
-from secondpass.server.telemetry.logs import logging_as
+from secondpass.server.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
     import uvicorn
@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way.
 
-    - `log`, `log_level`: see `logging_as`.
+    - `log`, `log_level`: see `configure_logging`.
     - `otel`: whether to send traces; None for what the environment variables of OpenTelemetry
       say.
 
@@ -39,7 +39,7 @@ def run(
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
     from secondpass.server.telemetry.tracing_settings import make_traces
 
-    with logging_as(log, log_level):
+    with configure_logging(log, log_level):
         app = create_app(settings, traces=make_traces(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
         app.state.server.load()

@@ -15,14 +15,14 @@ from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
-from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
     ScheduledReranker,
     Ticket,
-    still_wanted,
-    with_ticket,
+    check_ticket,
+    use_ticket,
 )
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
@@ -61,7 +61,7 @@ class ServerState:
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self.queue = WorkQueue(settings.most_waiting, most_at_once=TOKENS_AT_ONCE)
+        self.queue = WorkQueue(settings.most_waiting, max_batch_work=TOKENS_AT_ONCE)
         self.ready = False
         self.at_once = 0
         self.background: list[Background] = []
@@ -177,30 +177,30 @@ class ServerState:
         try:
             self.queue.admit(ticket.deadline)
         except OverloadedError as error:
-            raise problem_of(error) from error
+            raise to_http_error(error) from error
 
     async def run(self, ticket: Ticket, function: Callable[[], T]) -> T:
         """Run a blocking function in a worker thread; what it queues has the ticket's deadline.
 
         Raises HttpError for the errors of the package.
         """
-        with self._count_request(), with_ticket(ticket):
+        with self._count_request(), use_ticket(ticket):
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
             work = loop.run_in_executor(self._threads, context.run, function)
             try:
                 return await work
             except SecondpassError as error:
-                raise problem_of(error) from error
+                raise to_http_error(error) from error
 
     def reading(self, function: Callable[[], T]) -> Future[T]:
         """Run a function that reads an index in one of the few threads for that.
 
-        See `awaited` for how to wait for it.
+        See `wait_for` for how to wait for it.
         """
 
         def run() -> T:
-            still_wanted()
+            check_ticket()
             return function()
 
         return self._readers.submit(contextvars.copy_context().run, run)

@@ -16,7 +16,7 @@ def parse(body: Body) -> RerankRequest:
     documents = body.found.get("documents")
     if isinstance(documents, str | dict):
         body = Body({**body.found, "documents": [documents]})
-    top_n = body.count("top_n", least=0)
+    top_n = body.count("top_n", minimum=0)
     request = parse_request(Body({**body.found, "top_n": None}))
     raw_scores = not body.flag("use_activation", True)
     return replace(request, top_n=top_n if top_n else None, raw_scores=raw_scores)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from secondpass.retrieve.lance.open import open_index
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
-from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
+from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, wait_for
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
     complete_class,
@@ -92,7 +92,7 @@ class ClassIndex:
         """
         embedder = self.embedder
         # In the few threads that read the store, too: they bound the memory.
-        return awaited(self._state.reading(lambda: embedder.encode(list(texts))))
+        return wait_for(self._state.reading(lambda: embedder.encode(list(texts))))
 
     def ingest_embedder(self) -> ScheduledEncoder:
         """Return the embedder for objects to be stored, scheduled in the shared work queue."""
@@ -110,7 +110,7 @@ class ClassIndex:
 
     def read(self, read: Callable[[LanceStore], T]) -> T:
         """Read the store in the reader threads; blocks."""
-        return awaited(self.submit(read))
+        return wait_for(self.submit(read))
 
     def count(self, sql_filter: str | None = None) -> int:
         """Return the number of objects, or of those that pass a filter."""
