@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import InputError, ModelError
-from secondpass.integrations.shared import OPTIONS, Adapted, check_options, with_outcome
+from secondpass.integrations.shared import (
+    OPTIONS,
+    RerankerAdapter,
+    add_rerank_metadata,
+    check_options,
+)
 from secondpass.testing import ScriptedReranker
 from tests.integrations.conftest import RESET, SEA
 
@@ -19,9 +24,9 @@ NAMES = {
 def test_only_a_reranker_or_a_name_is_taken() -> None:
     for wrong in (None, 0, ["bundled"], ScriptedReranker):
         with pytest.raises(InputError, match="must be a reranker or a name"):
-            Adapted(wrong, {})  # type: ignore[arg-type]
+            RerankerAdapter(wrong, {})  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="no model 'bundeld'"):
-        Adapted("bundeld", {})
+        RerankerAdapter("bundeld", {})
 
 
 def test_options_are_those_of_rerank() -> None:
@@ -40,9 +45,9 @@ def test_options_are_those_of_rerank() -> None:
 def test_the_text_alone_is_read_unless_fields_are_named() -> None:
     document = {"text": RESET, "title": SEA}
     reranker = ScriptedReranker({}, default=1.0)
-    Adapted(reranker, {}).rerank("q", [document], None)
-    Adapted(reranker, {"fields": ["title"]}).rerank("q", [document], None)
-    Adapted(reranker, {"template": "{title}: {text}"}).rerank("q", [document], None)
+    RerankerAdapter(reranker, {}).rerank("q", [document], None)
+    RerankerAdapter(reranker, {"fields": ["title"]}).rerank("q", [document], None)
+    RerankerAdapter(reranker, {"template": "{title}: {text}"}).rerank("q", [document], None)
     assert [c.reading.texts(c.candidates) for c in reranker.calls] == [
         [("", RESET)],
         [("", SEA)],
@@ -53,16 +58,16 @@ def test_the_text_alone_is_read_unless_fields_are_named() -> None:
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text()))
 def test_metadata_is_copied_and_kept(metadata: dict[str, object]) -> None:
     before = dict(metadata)
-    said = with_outcome(metadata, RESPONSE, RESPONSE.results[0])
+    copy = add_rerank_metadata(metadata, RESPONSE, RESPONSE.results[0])
     assert metadata == before
     own = {k: v for k, v in metadata.items() if k not in NAMES}
-    assert {k: v for k, v in said.items() if k not in NAMES} == own
-    assert said["rerank_status"] == "reranked"
-    assert type(said["rerank_status"]) is str
-    assert "rerank_reason" not in said
+    assert {k: v for k, v in copy.items() if k not in NAMES} == own
+    assert copy["rerank_status"] == "reranked"
+    assert type(copy["rerank_status"]) is str
+    assert "rerank_reason" not in copy
 
 
-def test_what_an_earlier_reranker_said_goes() -> None:
+def test_metadata_of_an_earlier_reranking_is_replaced() -> None:
     old = {"rerank_reason": "down", "rerank_probability": 0.5, "rerank_of_mine": 1}
-    said = with_outcome(old, RESPONSE, RESPONSE.results[0])
-    assert set(old) & set(said) == {"rerank_of_mine"}
+    copy = add_rerank_metadata(old, RESPONSE, RESPONSE.results[0])
+    assert set(old) & set(copy) == {"rerank_of_mine"}

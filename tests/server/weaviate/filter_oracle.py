@@ -31,45 +31,45 @@ def matches(where: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         parts = [matches(one, values) for one in where["operands"]]
         return {"And": all(parts), "Or": any(parts), "Not": not parts[0]}[operator]
     (name,) = where["path"]
-    (asked,) = (value for key, value in where.items() if key.startswith("value"))
+    (operand,) = (value for key, value in where.items() if key.startswith("value"))
     value = values.get(name)
     if operator == "IsNull":
-        return bool((value is None) == asked)
+        return bool((value is None) == operand)
     if operator == "NotEqual":
-        return not _holds("Equal", name, value, asked)
+        return not _holds("Equal", name, value, operand)
     if operator == "ContainsNone":
-        return not any(_holds("Equal", name, value, one) for one in asked)
+        return not any(_holds("Equal", name, value, one) for one in operand)
     if operator == "ContainsAny":
-        return any(_holds("Equal", name, value, one) for one in asked)
+        return any(_holds("Equal", name, value, one) for one in operand)
     if operator == "ContainsAll":
-        return all(_holds("Equal", name, value, one) for one in asked)
-    return _holds(operator, name, value, asked)
+        return all(_holds("Equal", name, value, one) for one in operand)
+    return _holds(operator, name, value, operand)
 
 
-def _holds(operator: str, name: str, value: Any, asked: Any) -> bool:
+def _holds(operator: str, name: str, value: Any, operand: Any) -> bool:
     if value is None:
         return False
     if KINDS[name].startswith("text"):
         have = {t for one in _listed(value) for t in _tokens(one, TOKENIZATION[name])}
-        want = _tokens(asked, TOKENIZATION[name], pattern=operator == "Like")
+        want = _tokens(operand, TOKENIZATION[name], pattern=operator == "Like")
         if not want:
             return not have
         if operator == "Like":
             return all(any(_like(w, h) for h in have) for w in want)
         return have.issuperset(want)
     if KINDS[name].endswith("[]"):
-        return asked in value
+        return operand in value
     if KINDS[name] == "date":
-        value, asked = _moment(value), _moment(asked)
+        value, operand = _moment(value), _moment(operand)
     if KINDS[name] == "uuid":
-        asked = asked.lower()
+        operand = operand.lower()
     return bool(
         {
-            "Equal": lambda: value == asked,
-            "GreaterThan": lambda: value > asked,
-            "GreaterThanEqual": lambda: value >= asked,
-            "LessThan": lambda: value < asked,
-            "LessThanEqual": lambda: value <= asked,
+            "Equal": lambda: value == operand,
+            "GreaterThan": lambda: value > operand,
+            "GreaterThanEqual": lambda: value >= operand,
+            "LessThan": lambda: value < operand,
+            "LessThanEqual": lambda: value <= operand,
         }[operator]()
     )
 
@@ -85,8 +85,8 @@ def _tokens(text: str, tokenization: str, *, pattern: bool = False) -> list[str]
         return text.split()
     if tokenization == "lowercase":
         return text.lower().split()
-    kept = "*?" if pattern else ""
-    return "".join(c if c.isalnum() or c in kept else " " for c in text).lower().split()
+    wildcards = "*?" if pattern else ""
+    return "".join(c if c.isalnum() or c in wildcards else " " for c in text).lower().split()
 
 
 def _like(pattern: str, token: str) -> bool:

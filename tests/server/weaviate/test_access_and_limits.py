@@ -42,12 +42,12 @@ def test_keys_and_scopes(
     with serving(settings(model, tmp_path, keys=keys.file)) as url:
         for path in ("/.well-known/ready", "/.well-known/live"):
             with_key(url, None).send("GET", path)
-        with_key(url, None).refused("GET", "/.well-known/openid-configuration", status=404)
+        with_key(url, None).error("GET", "/.well-known/openid-configuration", status=404)
         for key in (None, "wrong", "sp-00000000-wrong"):
             for method, path in (("GET", "/meta"), ("GET", "/schema"), ("POST", "/graphql")):
-                assert "key" in with_key(url, key).refused(method, path, {}, status=401)
+                assert "key" in with_key(url, key).error(method, path, {}, status=401)
         with_key(url, writes).send("POST", "/schema", {"class": "Doc"})
-        with_key(url, writes).refused("GET", "/schema", status=403)
+        with_key(url, writes).error("GET", "/schema", status=403)
         with_key(url, reads).send("GET", "/schema/Doc")
         with_key(url, reads).send("POST", "/graphql", {"query": "{Get{Doc{_additional{id}}}}"})
         for method, path in (
@@ -57,8 +57,8 @@ def test_keys_and_scopes(
             ("POST", "/batch/objects"),
             ("DELETE", "/batch/objects"),
         ):
-            assert "not for write" in with_key(url, reads).refused(method, path, {}, 403)
-        with_key(url, ranks).refused("GET", "/meta", status=403)
+            assert "not for write" in with_key(url, reads).error(method, path, {}, 403)
+        with_key(url, ranks).error("GET", "/meta", status=403)
 
 
 def test_a_tenant_sees_nothing_of_another(
@@ -75,20 +75,20 @@ def test_a_tenant_sees_nothing_of_another(
         assert two.send("GET", "/objects")["objects"] == []
         assert two.send("GET", "/nodes")["nodes"][0]["stats"]["objectCount"] == 0
         for method in ("GET", "PUT", "PATCH", "DELETE"):
-            two.refused(method, path, {"properties": {}}, status=404)
+            two.error(method, path, {"properties": {}}, status=404)
         assert two.http.head(f"/v1{path}").status_code == 404
         for wanted in ("Secret", "../one/weaviate/Secret", "..%2Fone%2FSecret", "One/Secret"):
             answer = two.http.get(f"/v1/schema/{wanted}")
             assert answer.status_code in (404, 422, 501)
-        assert "no schema is present" in two.refused(
+        assert "no schema is present" in two.error(
             "POST", "/graphql", {"query": "{Get{Secret{text}}}"}
         )
         two.send("POST", "/schema", {"class": "Own"})
-        assert "Cannot query field 'Secret'" in two.wrong("Secret{text}")
-        introspected = two.asked("{__schema{types{name}}}")
+        assert "Cannot query field 'Secret'" in two.query_error("Secret{text}")
+        introspected = two.query("{__schema{types{name}}}")
         assert "Secret" not in str(introspected)
         where = {"path": ["text"], "operator": "Equal", "valueText": "river"}
-        two.refused(
+        two.error(
             "DELETE", "/batch/objects", {"match": {"class": "Secret", "where": where}}, 404
         )
         two.send("POST", "/schema", {"class": "Secret", "properties": [text_property("text")]})
@@ -123,9 +123,9 @@ def test_everything_is_there_after_a_restart(model: str, tmp_path: Path) -> None
                 )
                 database.store("Own", {**one, "vector": [1, 2]}, {"properties": {"n": 5}})
                 database.store("Made", one)
-                seen = {name: database.asked(query % name) for name in ("Own", "Made")}
+                seen = {name: database.query(query % name) for name in ("Own", "Made")}
                 assert all("errors" not in answer for answer in seen.values())
-            assert seen == {name: database.asked(query % name) for name in ("Own", "Made")}
+            assert seen == {name: database.query(query % name) for name in ("Own", "Made")}
             rows = database.get("Own(nearVector: {vector: [1, 2]}){n}")
             assert rows == [{"n": 5}]
 
@@ -139,7 +139,7 @@ def test_too_much_is_429_and_so_is_no_turn_in_time(model: str, tmp_path: Path) -
         query = {"query": f"{{Get{{Doc{{{RERANK}}}}}}}"}
         new = {"class": "Doc", "properties": {"text": "another river " * 40}}
         with ThreadPoolExecutor() as threads, busy(found) as let_go:
-            first = threads.submit(database.refused, "POST", "/graphql", query, 429)
+            first = threads.submit(database.error, "POST", "/graphql", query, 429)
             until(lambda: found.state.queue.waiting > 1)
             for path, body in (("/graphql", query), ("/objects", new)):
                 answer = http.post(f"/v1{path}", json=body)
@@ -158,14 +158,14 @@ def test_a_body_that_is_too_long_or_too_deep(model: str, tmp_path: Path) -> None
     with serving(small) as url, httpx2.Client(base_url=url, timeout=20) as http:
         database = Database(url, http)
         for path in ("/objects", "/batch/objects", "/graphql", "/schema"):
-            message = database.refused("POST", path, {"x": "y" * 2000}, 413)
+            message = database.error("POST", path, {"x": "y" * 2000}, 413)
             assert "longer than" in message
         deep: Any = 1
         for _ in range(40):
             deep = {"a": deep}
-        assert "deeper" in database.refused("POST", "/objects", deep, 400)
+        assert "deeper" in database.error("POST", "/objects", deep, 400)
         batch = {"objects": [{"class": "Doc"}] * 3}
-        assert "at most 2" in database.refused("POST", "/batch/objects", batch, 400)
+        assert "at most 2" in database.error("POST", "/batch/objects", batch, 400)
 
 
 def test_a_server_without_data_says_so(model: str) -> None:
@@ -175,12 +175,12 @@ def test_a_server_without_data_says_so(model: str) -> None:
     ):
         database = Database(url, http)
         database.send("GET", "/meta")
-        assert "--data" in database.refused("GET", "/schema", status=404)
-        assert "--data" in database.refused("POST", "/schema", {"class": "Doc"}, 404)
+        assert "--data" in database.error("GET", "/schema", status=404)
+        assert "--data" in database.error("POST", "/schema", {"class": "Doc"}, 404)
 
 
 def test_many_writers_lose_nothing(database: Database) -> None:
-    name = database.make()
+    name = database.create_class()
     (row,) = database.store(name, {"properties": {"n0": 0}})
     path = f"/objects/{name}/{row}"
 
@@ -199,7 +199,7 @@ def test_many_writers_lose_nothing(database: Database) -> None:
 
 def test_a_class_that_is_removed_while_it_is_written(database: Database) -> None:
     stop = threading.Event()
-    name = database.make(properties=[text_property("text")])
+    name = database.create_class(properties=[text_property("text")])
     odd: list[int] = []
 
     def write() -> None:
@@ -218,7 +218,7 @@ def test_a_class_that_is_removed_while_it_is_written(database: Database) -> None
             one.result(20)
     assert odd == []
     database.send("DELETE", f"/schema/{name}")
-    database.refused("GET", f"/schema/{name}", status=404)
+    database.error("GET", f"/schema/{name}", status=404)
 
 
 @pytest.mark.parametrize("batches", [1, 100])
@@ -236,7 +236,7 @@ def test_small_files_are_merged(
 
     monkeypatch.setattr("secondpass.server.weaviate.writes._COMPACT_WRITES", 5)
     monkeypatch.setattr(LanceStore, "optimize", counted)
-    name = database.make()
+    name = database.create_class()
     for _ in range(min(batches, 12)):
         database.store(name, {"vector": [1, 2]})
     assert len(merged) == (0 if batches == 1 else 2)

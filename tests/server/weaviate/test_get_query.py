@@ -27,7 +27,7 @@ def own(database: Database) -> Iterator[str]:
         {"name": "n", "dataType": ["int"]},
         {"name": "big", "dataType": ["int"]},
     ]
-    name = database.make(properties=declared)
+    name = database.create_class(properties=declared)
     objects: list[dict[str, Any]] = [
         {
             "id": str(uuid.UUID(int=i)),
@@ -51,7 +51,9 @@ def own(database: Database) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def embedded(database: Database) -> Iterator[str]:
     """A class whose vectors are made of its texts."""
-    name = database.make(vectorizer="text2vec-transformers", properties=[text_property("text")])
+    name = database.create_class(
+        vectorizer="text2vec-transformers", properties=[text_property("text")]
+    )
     texts = ["a dog barks in the yard", "shares fell on the stock market", "the puppy plays"]
     database.store(name, *[{"properties": {"text": text}} for text in texts], {})
     yield name
@@ -186,7 +188,7 @@ def test_vectors_follow_their_texts(database: Database, embedded: str) -> None:
     assert vector() != before
     database.send("PATCH", path, {"vector": before}, 204)
     assert vector() == before
-    assert "384" in database.refused("PATCH", path, {"vector": [1, 2]})
+    assert "384" in database.error("PATCH", path, {"vector": [1, 2]})
     database.send("DELETE", path, status=204)
 
 
@@ -200,7 +202,7 @@ def test_a_property_can_be_left_out_of_the_vector(database: Database) -> None:
     ]
     vectors = []
     for declaration in classes:
-        name = database.make(**declaration)
+        name = database.create_class(**declaration)
         database.store(name, {"properties": {"a": "river", "b": "sea"}})
         (row,) = database.get(f"{name}{{_additional{{vector}}}}")
         vectors.append(row["_additional"]["vector"])
@@ -211,7 +213,7 @@ def test_a_property_can_be_left_out_of_the_vector(database: Database) -> None:
 
 def test_counting(database: Database, own: str) -> None:
     def count(arguments: str = "") -> Any:
-        return database.asked("{Aggregate{" + own + arguments + "{meta{count}}}}")
+        return database.query("{Aggregate{" + own + arguments + "{meta{count}}}}")
 
     assert count() == {"data": {"Aggregate": {own: [{"meta": {"count": 5}}]}}}
     where = '(where: {path: ["n"], operator: LessThan, valueInt: 7})'
@@ -231,7 +233,7 @@ def test_aliases_fragments_variables_and_merged_blocks(database: Database, own: 
         f"fragment T on {own} {{ title }} fragment V on _{own}Additional {{ vector }}"
     )
     where = {"path": ["n"], "operator": "Equal", "valueInt": [9]}
-    answer = database.asked(query, variables={"v": [1, 0, 0], "w": where}, operationName="Q")
+    answer = database.query(query, variables={"v": [1, 0, 0], "w": where}, operationName="Q")
     assert "errors" not in answer
     assert answer["data"]["Get"]["first"] == [{"title": "title0 sea"}]
     (row,) = answer["data"]["Get"]["second"]
@@ -295,11 +297,11 @@ def test_aliases_fragments_variables_and_merged_blocks(database: Database, own: 
 def test_what_is_wrong_is_told_with_status_200(
     database: Database, own: str, query: str, message: str
 ) -> None:
-    assert message in database.wrong(own + query)
+    assert message in database.query_error(own + query)
 
 
 def test_an_error_leaves_the_other_classes(database: Database, own: str) -> None:
-    answer = database.asked(f"{{Get{{a: {own}(limit: -1){{text}} b: {own}(limit: 1){{n}}}}}}")
+    answer = database.query(f"{{Get{{a: {own}(limit: -1){{text}} b: {own}(limit: 1){{n}}}}}}")
     assert answer["data"] == {"Get": {"a": None, "b": [{"n": 9}]}}
     (error,) = answer["errors"]
     assert error["path"] == ["Get", "a"]
@@ -309,6 +311,6 @@ def test_an_error_leaves_the_other_classes(database: Database, own: str) -> None
 
 def test_a_query_must_be_there(database: Database) -> None:
     for body in ({}, {"query": ""}, {"query": None}, {"query": 5}):
-        assert "query cannot be empty" in database.refused("POST", "/graphql", body)
+        assert "query cannot be empty" in database.error("POST", "/graphql", body)
     for more in ({"variables": []}, {"operationName": 5}):
-        database.refused("POST", "/graphql", {"query": "{Get{A{a}}}", **more})
+        database.error("POST", "/graphql", {"query": "{Get{A{a}}}", **more})

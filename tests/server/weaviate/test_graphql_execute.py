@@ -15,7 +15,9 @@ from tests.server.weaviate.conftest import Database, text_property
 
 @pytest.fixture(scope="module")
 def plain(database: Database) -> str:
-    name = database.make(properties=[text_property("text"), {"name": "n", "dataType": ["int"]}])
+    name = database.create_class(
+        properties=[text_property("text"), {"name": "n", "dataType": ["int"]}]
+    )
     rows: list[dict[str, Any]] = [
         {"properties": {"text": "river", "n": 1}, "vector": [1, 2]},
         {"properties": {"text": "sea", "n": 2}},
@@ -58,13 +60,13 @@ def fragments(name: str, depth: int) -> str:
 def test_what_is_made_to_hurt_is_refused(
     database: Database, plain: str, query: str, message: str
 ) -> None:
-    answer = database.asked(query.replace("NAME", plain))
+    answer = database.query(query.replace("NAME", plain))
     assert any(message in error["message"] for error in answer["errors"]), answer
     assert not (answer["data"] or {}).get("Get", {}).get(plain)
 
 
 def test_fragments_that_unfold_are_read_once(database: Database, plain: str) -> None:
-    answer = database.asked(f"{{Get{{{plain}{{...F0}}}}}} {fragments(plain, 60)}")
+    answer = database.query(f"{{Get{{{plain}{{...F0}}}}}} {fragments(plain, 60)}")
     assert sorted(row["text"] for row in answer["data"]["Get"][plain]) == ["river", "sea"]
 
 
@@ -87,7 +89,7 @@ def test_values_cannot_break_out_of_a_filter(
     for operator in ("Equal", "Like"):
         where = {"path": ["text"], "operator": operator, "valueText": value}
         query = f"query($w: WhereInpObj){{Get{{{plain}(where: $w){{text}}}}}}"
-        answer = database.asked(query, variables={"w": where})
+        answer = database.query(query, variables={"w": where})
         rows = answer["data"]["Get"][plain]
         assert [row["text"] for row in rows] == (["river"] if value in PLAIN else [])
     assert len(database.get(f"{plain}{{text}}")) == 2
@@ -106,7 +108,7 @@ def test_classes_may_be_called_what_types_are_called(database: Database) -> None
         for name in names:
             database.store(name, {"properties": {"a": {"b": "c"}}})
             assert database.get(f"{name}{{a{{b}} _additional{{id}}}}")[0]["a"] == {"b": "c"}
-        schema = database.asked("{__schema{types{name}}}")["data"]["__schema"]["types"]
+        schema = database.query("{__schema{types{name}}}")["data"]["__schema"]["types"]
         assert len({one["name"] for one in schema}) == len(schema)
     finally:
         for name in names:
@@ -129,15 +131,15 @@ WORDS = [
 )
 def test_any_text_is_answered(database: Database, plain: str, parts: list[str]) -> None:
     query = " ".join(parts).replace("CLASS", plain)
-    answer = database.asked(f"{{Get{{{query}")
+    answer = database.query(f"{{Get{{{query}")
     assert answer.get("errors") or answer["data"]
 
 
 def test_an_object_or_a_class_that_goes_meanwhile_is_told(database: Database) -> None:
-    name = database.make(properties=[text_property("text")])
+    name = database.create_class(properties=[text_property("text")])
     database.store(name, {"properties": {"text": "a"}})
     database.send("DELETE", f"/schema/{name}")
-    assert "Cannot query field" in database.wrong(f"{name}{{text}}")
-    assert "not found in schema" in database.refused(
+    assert "Cannot query field" in database.query_error(f"{name}{{text}}")
+    assert "not found in schema" in database.error(
         "GET", f"/objects/{name}/{uuid.uuid4()}", status=404
     )

@@ -46,7 +46,7 @@ DECLARED = [{"name": name, "dataType": [kind]} for name, kind in KINDS.items()] 
 
 @pytest.fixture(scope="module")
 def everything(database: Database) -> str:
-    return database.make(properties=DECLARED)
+    return database.create_class(properties=DECLARED)
 
 
 def test_every_type_comes_back_as_it_was(database: Database, everything: str) -> None:
@@ -59,17 +59,17 @@ def test_every_type_comes_back_as_it_was(database: Database, everything: str) ->
     path = f"/objects/{everything}/{ID}"
     assert database.send("GET", path) == made
     assert database.http.head(f"/v1{path}").status_code == 204
-    assert "already exists" in database.refused(
+    assert "already exists" in database.error(
         "POST", "/objects", {"class": everything, "id": ID}
     )
     database.send("DELETE", path, status=204)
     assert database.http.head(f"/v1{path}").status_code == 404
-    assert "no object" in database.refused("DELETE", path, status=404)
-    database.refused("GET", path, status=404)
+    assert "no object" in database.error("DELETE", path, status=404)
+    database.error("GET", path, status=404)
 
 
 def test_replace_and_merge(database: Database) -> None:
-    name = database.make(properties=[text_property("a"), text_property("b")])
+    name = database.create_class(properties=[text_property("a"), text_property("b")])
     vector = [1.0, 2.5]
     made = database.send(
         "POST",
@@ -91,13 +91,15 @@ def test_replace_and_merge(database: Database) -> None:
     assert "vector" not in database.send("GET", f"{path}?include=vector")
     other = f"/objects/{name}/{uuid.uuid4()}"
     for method in ("PUT", "PATCH", "DELETE"):
-        database.refused(method, other, {"properties": {}}, status=404)
-    assert "not that of the path" in database.refused("PUT", path, {"id": str(uuid.uuid4())})
-    assert "not that of the path" in database.refused("PATCH", path, {"class": "Other"})
+        database.error(method, other, {"properties": {}}, status=404)
+    assert "not that of the path" in database.error("PUT", path, {"id": str(uuid.uuid4())})
+    assert "not that of the path" in database.error("PATCH", path, {"class": "Other"})
 
 
 def test_listing(database: Database) -> None:
-    name = database.make(properties=[{"name": "n", "dataType": ["int"]}, text_property("t")])
+    name = database.create_class(
+        properties=[{"name": "n", "dataType": ["int"]}, text_property("t")]
+    )
     rows = [
         {"id": str(uuid.UUID(int=i)), "properties": {"n": -i, "t": f"w{i}"}} for i in range(25)
     ]
@@ -122,11 +124,11 @@ def test_listing(database: Database) -> None:
         len(database.send("GET", f"/objects?limit=30&offset={len(seen) - 3}")["objects"]) == 3
     )
     for query in ("limit=x", "limit=-1", "limit=10001", "offset=9999&limit=2", "after=5"):
-        database.refused("GET", f"/objects?class={name}&{query}")
+        database.error("GET", f"/objects?class={name}&{query}")
     for query in ("sort=missing", "sort=n&order=up", "sort=n&after=" + ids[0], "tenant=t"):
-        database.refused("GET", f"/objects?class={name}&{query}")
-    database.refused("GET", "/objects?sort=n")
-    database.refused("GET", "/objects?class=Missing", status=404)
+        database.error("GET", f"/objects?class={name}&{query}")
+    database.error("GET", "/objects?sort=n")
+    database.error("GET", "/objects?class=Missing", status=404)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_values_of_another_type(
     database: Database, everything: str, properties: Any, message: str
 ) -> None:
     body = {"class": everything, "properties": properties}
-    assert message in database.refused("POST", "/objects", body)
+    assert message in database.error("POST", "/objects", body)
 
 
 @pytest.mark.parametrize(
@@ -188,18 +190,18 @@ def test_values_of_another_type(
     ],
 )
 def test_what_else_cannot_be_stored(database: Database, more: Any, message: str) -> None:
-    name = database.make()
+    name = database.create_class()
     database.store(name, {"vector": [1, 2, 3]})
     body = {"class": name, "properties": {}, **more}
-    assert message in database.refused("POST", "/objects", body)
+    assert message in database.error("POST", "/objects", body)
 
 
 def test_named_vectors(database: Database) -> None:
-    name = database.make(vectorConfig={"mine": {"vectorizer": {"none": {}}}})
+    name = database.create_class(vectorConfig={"mine": {"vectorizer": {"none": {}}}})
     (first, second) = database.store(name, {"vectors": {"mine": [1, 2]}}, {"vector": [2, 1]})
     there = database.send("GET", f"/objects/{name}/{second}?include=vector")
     assert there["vectors"] == {"mine": [2, 1]}
-    assert "only the vector 'mine'" in database.refused(
+    assert "only the vector 'mine'" in database.error(
         "POST", "/objects", {"class": name, "vectors": {"other": [1, 2]}}
     )
     rows = database.get(
@@ -207,14 +209,14 @@ def test_named_vectors(database: Database) -> None:
         "{_additional{id vectors{mine}}}"
     )
     assert rows[0]["_additional"] == {"id": first, "vectors": {"mine": [1, 2]}}
-    assert "no vector 'other'" in database.wrong(
+    assert "no vector 'other'" in database.query_error(
         f'{name}(nearVector: {{vector: [1, 2], targetVectors: ["other"]}}){{_additional{{id}}}}'
     )
 
 
 def test_a_refused_object_does_not_fix_the_length_of_vectors(database: Database) -> None:
-    name = database.make(properties=[text_property("t")])
-    database.refused(
+    name = database.create_class(properties=[text_property("t")])
+    database.error(
         "POST", "/objects", {"class": name, "properties": {"t": 5}, "vector": [1, 2, 3]}
     )
     database.store(name, {"vector": [1, 2]}, {}, {"vector": [0, 0]}, {"vector": []})

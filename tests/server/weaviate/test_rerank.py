@@ -18,7 +18,7 @@ RERANK = f'rerank(property: "text", query: "{QUERY}"){{score}}'
 
 @pytest.fixture(scope="module")
 def texts(database: Database) -> str:
-    name = database.make(
+    name = database.create_class(
         properties=[text_property("text"), text_property("title"), text_property("tags")],
         moduleConfig={"reranker-transformers": {}},
     )
@@ -84,7 +84,7 @@ def test_blocks_aliases_and_fragments_are_seen_and_what_is_left_out_is_not(
         "{text _additional{...B}} "
         f'fragment B on _{texts}Additional {{rerank(property: "text", query: $q){{score}}}}'
     )
-    answer = database.asked(query, variables={"q": QUERY})
+    answer = database.query(query, variables={"q": QUERY})
     assert [row["text"] for row in answer["data"]["Get"][texts]] == best
     two = f'{RERANK} b: rerank(property: "title", query: "t1"){{score}}'
     rows = database.get(f"{texts}{{text _additional{{{two}}}}}")
@@ -102,7 +102,7 @@ def test_a_property_that_is_missing_is_an_empty_text(database: Database, texts: 
 
 
 def test_any_value_can_be_read(database: Database) -> None:
-    name = database.make()
+    name = database.create_class()
     values = {"list": ["a river", "the sea"], "number": 5, "inner": {"a": "river"}}
     database.store(name, {"properties": values})
     for one in values:
@@ -117,10 +117,10 @@ def test_the_model_of_a_class_and_the_limits(model: str, tmp_path: Path) -> None
         database = Database(url, http)
 
         def error(count: int, **declaration: Any) -> Any:
-            name = database.make(**declaration)
+            name = database.create_class(**declaration)
             for _ in range(count):
                 database.store(name, {"properties": {"text": "river"}})
-            answer = database.asked(f"{{Get{{{name}{{_additional{{{RERANK}}}}}}}}}")
+            answer = database.query(f"{{Get{{{name}{{_additional{{{RERANK}}}}}}}}}")
             return answer.get("errors", [{}])[0].get("message", "")
 
         assert error(2) == ""

@@ -33,20 +33,20 @@ def test_a_class_comes_back_complete_and_goes(database: Database) -> None:
     more = database.send("POST", "/schema/Article/properties", text_property("more"))
     assert more["indexSearchable"] is True
     assert len(database.send("GET", "/schema/article")["properties"]) == 4
-    assert "already in use" in database.refused(
+    assert "already in use" in database.error(
         "POST", "/schema/Article/properties", text_property("TITLE".lower())
     )
-    assert database.refused("POST", "/schema", said) == "class name Article already exists"
-    assert "permutation of: 'Article'" in database.refused(
+    assert database.error("POST", "/schema", said) == "class name Article already exists"
+    assert "permutation of: 'Article'" in database.error(
         "POST", "/schema", {"class": "ARTICLE"}
     )
     for _ in range(2):
         database.send("DELETE", "/schema/Article")
-    assert "not found" in database.refused("GET", "/schema/Article", status=404)
+    assert "not found" in database.error("GET", "/schema/Article", status=404)
 
 
 def test_what_can_be_changed_of_a_class(database: Database) -> None:
-    name = database.make(properties=[text_property("text")])
+    name = database.create_class(properties=[text_property("text")])
     there = database.send("GET", f"/schema/{name}")
     there["description"] = "other"
     there["moduleConfig"] = {"reranker-transformers": {}}
@@ -58,28 +58,30 @@ def test_what_can_be_changed_of_a_class(database: Database) -> None:
         {"class": "Other"},
         {"invertedIndexConfig": {"stopwords": {"preset": "none"}}},
     ):
-        message = database.refused("PUT", f"/schema/{name}", {**there, **change})
+        message = database.error("PUT", f"/schema/{name}", {**there, **change})
         assert "cannot be changed" in message
-    database.refused("PUT", "/schema/Missing", {**there, "class": "Missing"}, 404)
+    database.error("PUT", "/schema/Missing", {**there, "class": "Missing"}, 404)
 
 
 def test_halves_of_characters_are_replaced(database: Database) -> None:
     half = "x\ud800y"
-    name = database.make(description=half, properties=[text_property("a", description=half)])
+    name = database.create_class(
+        description=half, properties=[text_property("a", description=half)]
+    )
     database.send("POST", f"/schema/{name}/properties", text_property("b", description=half))
     found = database.send("GET", f"/schema/{name}")
     said = [found["description"], *(p["description"] for p in found["properties"])]
     assert said == ["x\ufffdy"] * 3
-    assert "not finite" in database.refused(
+    assert "not finite" in database.error(
         "POST", f"/schema/{name}/properties", text_property("c", x=float("nan"))
     )
-    assert "\ufffd" in database.refused("GET", "/schema/%ED%A0%80")
+    assert "\ufffd" in database.error("GET", "/schema/%ED%A0%80")
 
 
 def test_a_class_does_not_grow_for_ever(database: Database) -> None:
-    name = database.make(properties=[text_property("a")])
+    name = database.create_class(properties=[text_property("a")])
     new = {"class": name, "properties": {f"b{i}": "x" for i in range(500)}}
-    assert "at most 500" in database.refused("POST", "/objects", new)
+    assert "at most 500" in database.error("POST", "/objects", new)
     assert len(database.send("GET", f"/schema/{name}")["properties"]) == 1
 
 
@@ -89,7 +91,7 @@ def test_strings_of_old_are_texts(database: Database) -> None:
         {"name": "whole", "dataType": "string[]", "tokenization": "field"},
         {"name": "hidden", "dataType": ["string"], "indexInverted": False},
     ]
-    name = database.make(properties=declared)
+    name = database.create_class(properties=declared)
     found = database.send("GET", f"/schema/{name}")["properties"]
     assert [p["dataType"] for p in found] == [["text"], ["text[]"], ["text"]]
     assert [p["tokenization"] for p in found] == ["whitespace", "field", "whitespace"]
@@ -147,17 +149,17 @@ def test_strings_of_old_are_texts(database: Database) -> None:
     ],
 )
 def test_what_cannot_be_declared(database: Database, declaration: Any, message: str) -> None:
-    assert message in database.refused("POST", "/schema", declaration)
+    assert message in database.error("POST", "/schema", declaration)
 
 
 def test_paths_that_are_not_there_say_so_in_the_same_form(database: Database) -> None:
-    assert "with their class" in database.refused(
+    assert "with their class" in database.error(
         "GET", "/objects/5e58ad90-95f0-411e-8373-50fb644a14b6", status=501
     )
-    assert "not supported" in database.refused("GET", "/schema/A/tenants", status=501)
-    assert "not possible" in database.refused("PATCH", "/schema", status=405)
-    assert "not possible" in database.refused("GET", "/graphql", status=405)
-    assert "OpenID" in database.refused("GET", "/.well-known/openid-configuration", status=404)
+    assert "not supported" in database.error("GET", "/schema/A/tenants", status=501)
+    assert "not possible" in database.error("PATCH", "/schema", status=405)
+    assert "not possible" in database.error("GET", "/graphql", status=405)
+    assert "OpenID" in database.error("GET", "/.well-known/openid-configuration", status=404)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"a"', b"\xff", b"null"])

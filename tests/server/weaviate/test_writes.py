@@ -13,7 +13,7 @@ from tests.server.weaviate.conftest import Database, text_property
 
 
 def test_each_object_has_its_own_result(database: Database) -> None:
-    name = database.make(properties=[text_property("t")])
+    name = database.create_class(properties=[text_property("t")])
     twice = str(uuid.uuid4())
     objects: list[Any] = [
         {"class": name, "properties": {"t": "river"}, "vector": [1, 0]},
@@ -45,7 +45,7 @@ def test_each_object_has_its_own_result(database: Database) -> None:
 
 
 def test_a_batch_may_be_sent_again(database: Database) -> None:
-    name = database.make(properties=[text_property("t")])
+    name = database.create_class(properties=[text_property("t")])
     one = {"id": str(uuid.uuid4()), "properties": {"t": "river"}}
     database.store(name, one)
     before = database.send("GET", f"/objects/{name}/{one['id']}")
@@ -57,7 +57,7 @@ def test_a_batch_may_be_sent_again(database: Database) -> None:
 
 
 def test_whole_numbers_do_not_decide_for_others(database: Database) -> None:
-    name = database.make(properties=[{"name": "price", "dataType": ["number"]}])
+    name = database.create_class(properties=[{"name": "price", "dataType": ["number"]}])
     database.store(name, {"properties": {"price": 3}})
     where = '(where: {path: ["price"], operator: GreaterThan, valueNumber: 2.5})'
     assert database.get(f"{name}{where}{{price}}") == [{"price": 3}]
@@ -120,7 +120,7 @@ def removed(database: Database, name: str, where: Any, status: int = 200, **more
 
 
 def test_removing_by_a_filter(database: Database) -> None:
-    name = database.make(properties=[{"name": "n", "dataType": ["int"]}])
+    name = database.create_class(properties=[{"name": "n", "dataType": ["int"]}])
     ids = database.store(name, *[{"properties": {"n": n}} for n in range(6)])
     where = {"path": ["n"], "operator": "GreaterThan", "valueInt": 2}
     answer = removed(database, name, where, output="verbose", dryRun=True)
@@ -141,8 +141,8 @@ def test_removing_by_a_filter(database: Database) -> None:
     removed(database, "Missing", where, 404)
     removed(database, name, where, 422, output="all")
     removed(database, name, where, 400, dryRun="yes")
-    database.refused("DELETE", "/batch/objects", {"match": 5})
-    database.refused("POST", "/batch/objects", {"objects": []})
+    database.error("DELETE", "/batch/objects", {"match": 5})
+    database.error("POST", "/batch/objects", {"objects": []})
     assert len(database.get(f"{name}{{n}}")) == 1
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.retrieve.lance.table import NO_LANGUAGE
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.names import parse_class_name
-from secondpass.server.weaviate.properties import Property, complete_properties
-from secondpass.server.weaviate.responses import clean_json, unprocessable
+from secondpass.server.weaviate.properties import Property, clean_json, complete_properties
 
 _FLAT: dict[str, Any] = {
     "distance": "cosine",

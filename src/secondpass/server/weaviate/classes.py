@@ -17,10 +17,10 @@ from secondpass.server.weaviate.class_definition import (
     complete_class,
     text_language,
 )
+from secondpass.server.weaviate.errors import not_found, unprocessable
 from secondpass.server.weaviate.names import parse_class_name
 from secondpass.server.weaviate.objects import StoredObject
 from secondpass.server.weaviate.properties import check_property_count
-from secondpass.server.weaviate.responses import not_found, unprocessable
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker

@@ -13,6 +13,7 @@ from secondpass.inference.tokenizer import clean
 from secondpass.retrieve.lance.schema import ID
 from secondpass.retrieve.metadata import quoted
 from secondpass.server.weaviate.class_definition import ClassDefinition
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.names import parse_property_name, parse_uuid
 from secondpass.server.weaviate.objects import CREATED, UPDATED
 from secondpass.server.weaviate.properties import (
@@ -21,7 +22,6 @@ from secondpass.server.weaviate.properties import (
     parse_rfc3339,
     tokenize_pattern,
 )
-from secondpass.server.weaviate.responses import unprocessable
 
 LOGICAL_OPERATORS = ("And", "Or", "Not")
 COMPARISONS = ("GreaterThan", "GreaterThanEqual", "LessThan", "LessThanEqual")

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.server.weaviate.class_definition import ClassDefinition
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.filters import Where, parse_where
 from secondpass.server.weaviate.names import parse_property_name, parse_uuid
 from secondpass.server.weaviate.objects import parse_vector
 from secondpass.server.weaviate.properties import Property
-from secondpass.server.weaviate.responses import unprocessable
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding

@@ -30,10 +30,10 @@ from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.request_context import RequestContext
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.errors import clean_message, unprocessable
 from secondpass.server.weaviate.get_query import Rerank, parse_filter, parse_get_query
 from secondpass.server.weaviate.graphql_schema import RERANK, build_schema
 from secondpass.server.weaviate.rerank import search_and_rerank
-from secondpass.server.weaviate.responses import clean_message, unprocessable
 from secondpass.server.weaviate.schemas import GraphQLRequest
 from secondpass.server.weaviate.search import SearchHit, filter_sql
 

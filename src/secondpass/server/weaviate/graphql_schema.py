@@ -64,7 +64,7 @@ def _accept(node: Any, variables: Any = None) -> bool:
 
 JSON = GraphQLScalarType("JSON", description="Any JSON.", serialize=_identity)
 
-# Accepted by the schema, so that the reason for the refusal can be told.
+# In the schema, so that the error can say that the argument is not supported.
 UNSUPPORTED = GraphQLScalarType(
     "Unsupported",
     description="Not supported by this server.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from secondpass.server.weaviate.responses import unprocessable
+from secondpass.server.weaviate.errors import unprocessable
 
 # A class is stored in a folder of its name, so names are shorter than Weaviate's 255.
 _CLASS = re.compile(r"[A-Z][_0-9A-Za-z]{0,99}")

@@ -15,15 +15,10 @@ from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 from secondpass.server.weaviate.classes import Classes, ClassIndex
+from secondpass.server.weaviate.errors import not_found, unprocessable
 from secondpass.server.weaviate.get_query import parse_get_query
 from secondpass.server.weaviate.names import parse_class_name, parse_uuid
-from secondpass.server.weaviate.responses import (
-    DIALECT,
-    error_body,
-    list_reply,
-    not_found,
-    unprocessable,
-)
+from secondpass.server.weaviate.responses import DIALECT, error_body, list_reply
 from secondpass.server.weaviate.schemas import (
     ListRequest,
     ObjectChange,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.store_protocol import Hit, Passage
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.responses import unprocessable
+from secondpass.server.weaviate.errors import unprocessable
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding

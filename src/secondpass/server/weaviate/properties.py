@@ -13,8 +13,8 @@ from typing import Any
 
 from secondpass.inference.tokenizer import clean
 from secondpass.retrieve.lance.schema import Kind
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.names import parse_class_name, parse_property_name, parse_uuid
-from secondpass.server.weaviate.responses import unprocessable
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -125,6 +125,22 @@ VALIDATORS: Mapping[str, Callable[[Any], Any]] = {
     "reference": _validate_beacon,
 }
 """By data type: return the value as stored, or raise ValueError. "object" is not in here."""
+
+
+def clean_json(value: Any) -> Any:
+    """Return a JSON value that can be stored and sent.
+
+    Raises HttpError (422) for a number that is not finite.
+    """
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise unprocessable("a number is not finite")
+    if isinstance(value, list):
+        return [clean_json(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(str(key)): clean_json(item) for key, item in value.items()}
+    return value
 
 
 TOKEN_SEPARATOR = "\x1f"

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import HttpError
-
-if TYPE_CHECKING:
-    from secondpass.server.weaviate.writes import BatchResult, DeleteResult
+from secondpass.server.weaviate.errors import clean_message
+from secondpass.server.weaviate.properties import clean_json
+from secondpass.server.weaviate.writes import BatchResult, DeleteResult
 
 DIALECT = "weaviate-database"
 """The name of this dialect in logs, metrics and traces."""
 VERSION = "1.27.0"
 """The version of Weaviate that clients see: the oldest that all of them accept."""
-_MAX_MESSAGE = 1000
-
-
-def unprocessable(message: str) -> HttpError:
-    """Return the error for a well-formed request that is not valid: 422, as in Weaviate."""
-    return HttpError(422, "invalid", message)
-
-
-def not_found(message: str) -> HttpError:
-    """Return the error for a class or an object that does not exist."""
-    return HttpError(404, "not found", message)
 
 
 def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
     """Return an error in Weaviate's JSON form."""
     return {"error": [{"message": clean_message(error.message)}]}
-
-
-def clean_message(message: str) -> str:
-    """Return an error message that can be sent: it may quote what the client sent."""
-    return clean(message)[:_MAX_MESSAGE]
-
-
-def clean_json(value: Any) -> Any:
-    """Return a JSON value that can be stored and sent.
-
-    Raises HttpError (422) for a number that is not finite.
-    """
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise unprocessable("a number is not finite")
-    if isinstance(value, list):
-        return [clean_json(item) for item in value]
-    if isinstance(value, dict):
-        return {clean(str(key)): clean_json(item) for key, item in value.items()}
-    return value
 
 
 def list_reply(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Endpoint, Operation, RequestHandler
 from secondpass.server.state import ServerState
 from secondpass.server.weaviate.classes import Classes
+from secondpass.server.weaviate.errors import not_found, unprocessable
 from secondpass.server.weaviate.get_query import parse_filter
 from secondpass.server.weaviate.graphql_execute import (
     ExecutionContext,
@@ -31,8 +32,6 @@ from secondpass.server.weaviate.responses import (
     error_body,
     meta_reply,
     nodes_reply,
-    not_found,
-    unprocessable,
 )
 from secondpass.server.weaviate.schema_routes import SchemaRoutes
 from secondpass.server.weaviate.schemas import (

@@ -12,13 +12,9 @@ from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 from secondpass.server.weaviate.class_definition import complete_class, text_language
 from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.properties import complete_property
-from secondpass.server.weaviate.responses import (
-    DIALECT,
-    clean_json,
-    error_body,
-    unprocessable,
-)
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.properties import clean_json, complete_property
+from secondpass.server.weaviate.responses import DIALECT, error_body
 
 Declaration = dict[str, Any]
 _FIXED = ("class", "properties", "vectorizer", "vectorConfig", "vectorIndexType")

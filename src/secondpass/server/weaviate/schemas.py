@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.server.http_json import Body
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.get_query import parse_page
 from secondpass.server.weaviate.names import parse_class_name, parse_uuid
-from secondpass.server.weaviate.responses import unprocessable
 
 # REST lists fewer objects than GraphQL by default, as in Weaviate.
 _DEFAULT_LIMIT = 10

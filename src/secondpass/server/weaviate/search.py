@@ -13,6 +13,7 @@ from secondpass.retrieve.metadata import one_of, quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import wait_for
 from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.filters import Where, to_sql
 from secondpass.server.weaviate.get_query import (
     Bm25,
@@ -27,7 +28,6 @@ from secondpass.server.weaviate.get_query import (
     Weighted,
 )
 from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject
-from secondpass.server.weaviate.responses import unprocessable
 
 if TYPE_CHECKING:
     from secondpass.retrieve.lance.store import LanceStore

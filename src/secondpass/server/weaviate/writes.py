@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.classes import Classes, ClassIndex
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.filters import Where
 from secondpass.server.weaviate.get_query import MAX_RESULTS
 from secondpass.server.weaviate.names import parse_class_name, parse_property_name, parse_uuid
@@ -20,7 +21,6 @@ from secondpass.server.weaviate.properties import (
     parse_rfc3339,
     validate_values,
 )
-from secondpass.server.weaviate.responses import unprocessable
 from secondpass.server.weaviate.search import filter_sql
 
 if TYPE_CHECKING:

@@ -54,24 +54,24 @@ class Calls:
 
     def __call__(self, name: str, request: Any = b"", *, key: str | None = None) -> Any:
         metadata = () if key is None else (("authorization", f"Bearer {key}"),)
-        answer = self._send(name)(_content(request), metadata=metadata, timeout=20)
+        answer = self._send(name)(_encode(request), metadata=metadata, timeout=20)
         return _REPLIES[name].FromString(answer) if name in _REPLIES else answer
 
-    def begun(self, name: str, request: Any) -> Any:
+    def submit(self, name: str, request: Any) -> Any:
         """Make a call and return its future."""
-        return self._send(name).future(_content(request), timeout=20)
+        return self._send(name).future(_encode(request), timeout=20)
 
-    def told(self, name: str, request: Any, *metadata: tuple[str, Any]) -> dict[str, str]:
-        """Make a call and return what is told besides its answer."""
-        _, said = self._send(name).with_call(_content(request), metadata=metadata, timeout=20)
-        return dict(said.trailing_metadata())
+    def metadata(self, name: str, request: Any, *metadata: tuple[str, Any]) -> dict[str, str]:
+        """Make a call and return its trailing metadata."""
+        _, ended = self._send(name).with_call(_encode(request), metadata=metadata, timeout=20)
+        return dict(ended.trailing_metadata())
 
     def _send(self, name: str) -> Any:
         path = name if name.startswith("/") else f"/weaviate.v1.Weaviate/{name}"
         return self.channel.unary_unary(path)
 
 
-def _content(request: Any) -> bytes:
+def _encode(request: Any) -> bytes:
     return bytes(request if isinstance(request, bytes) else request.SerializeToString())
 
 
@@ -135,7 +135,7 @@ def test_what_is_found_is_what_graphql_finds(served: Running, call: Calls) -> No
 
 
 def test_every_answer_names_its_request(served: Running, call: Calls) -> None:
-    told = call.told("Search", SearchRequest(collection="Doc"), ("x-request-id", "mine-1"))
+    told = call.metadata("Search", SearchRequest(collection="Doc"), ("x-request-id", "mine-1"))
     assert told["x-request-id"] == "mine-1"
     code, message, metadata = refused(call, "Search", SearchRequest(collection="Missing"))
     assert (code, message) == ("NOT_FOUND", "class 'Missing' not found in schema")
@@ -146,6 +146,18 @@ def test_calls_are_counted_as_requests_are(served: Running, call: Calls) -> None
     call("Search", SearchRequest(collection="Doc"))
     counts = httpx2.get(f"{served.url}/metrics").text
     assert 'dialect="weaviate-grpc"' in counts
+
+
+def test_stored_objects_are_not_counted_as_reranked(served: Running, call: Calls) -> None:
+    def documents() -> str:
+        lines = httpx2.get(f"{served.url}/metrics").text.splitlines()
+        return next(line for line in lines if line.startswith("secondpass_documents_total"))
+
+    before = documents()
+    assert not call("BatchObjects", stored("Uncounted")).errors
+    body = {"objects": [{"class": "Uncounted", "properties": {"text": "sea"}}]}
+    httpx2.post(f"{served.url}/v1/batch/objects", json=body).raise_for_status()
+    assert documents() == before
 
 
 def test_health(served: Running, call: Calls) -> None:
@@ -221,7 +233,7 @@ def test_metadata_that_is_odd(call: Calls) -> None:
 
     headers = Headers(scope=_scope("/a/b", Sent()))
     assert list(headers) == ["x-a", "x-c"]
-    assert call.told("Search", SearchRequest(collection="Doc"), ("x-odd-bin", b"\xff"))
+    assert call.metadata("Search", SearchRequest(collection="Doc"), ("x-odd-bin", b"\xff"))
 
 
 def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> None:
@@ -232,7 +244,7 @@ def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> 
         release = threading.Event()
         held = [found.state.reading(lambda: release.wait(20)) for _ in range(READERS)]
         assert refused(call, "Search", search)[0] == "DEADLINE_EXCEEDED"
-        first = call.begun("Search", search)
+        first = call.submit("Search", search)
         until(lambda: found.state.at_once == 1)
         first.cancel()
         until(lambda: found.state.at_once == 0)
@@ -289,7 +301,7 @@ def test_too_much_is_refused_and_told_when_to_come_back(model: str, tmp_path: Pa
     with running(few) as found, calling(found) as call:
         call("BatchObjects", stored())
         with busy(found):
-            first = call.begun("Search", search)
+            first = call.submit("Search", search)
             until(lambda: found.state.queue.waiting > 1)
             code, message, told = refused(call, "Search", search)
             assert code == "RESOURCE_EXHAUSTED"
@@ -308,7 +320,7 @@ def test_a_call_under_way_is_finished_when_the_server_stops(model: str, tmp_path
     with running(settings(model, tmp_path, grpc_port=0)) as found, calling(found) as call:
         call("BatchObjects", stored())
         with busy(found) as let_go:
-            first = call.begun("Search", search)
+            first = call.submit("Search", search)
             until(lambda: found.state.at_once == 1)
             found.server.should_exit = True
             until(lambda: not listening(call))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.server.http_errors import HttpError
+from secondpass.server.weaviate.errors import clean_message, unprocessable
 from secondpass.server.weaviate.grpc.messages import (
     MAX_PARTS,
     BatchDeleteReply,
@@ -14,7 +15,6 @@ from secondpass.server.weaviate.grpc.messages import (
     check_message,
     parse_vectors,
 )
-from secondpass.server.weaviate.responses import clean_message, unprocessable
 from secondpass.server.weaviate.writes import DeleteResult
 
 _LIST_FIELDS = ("int_array_properties", "text_array_properties", "boolean_array_properties")

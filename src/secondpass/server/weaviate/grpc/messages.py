@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
 from secondpass.server.http_errors import invalid
-from secondpass.server.weaviate.responses import unprocessable
+from secondpass.server.weaviate.errors import unprocessable
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding

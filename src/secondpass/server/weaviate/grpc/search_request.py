@@ -12,6 +12,7 @@ from typing import Any
 
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import ClassDefinition
+from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.filters import LOGICAL_OPERATORS, MAX_DEPTH, TIME_COLUMNS
 from secondpass.server.weaviate.get_query import (
     GetQuery,
@@ -27,7 +28,6 @@ from secondpass.server.weaviate.grpc.messages import (
 )
 from secondpass.server.weaviate.names import parse_property_name
 from secondpass.server.weaviate.properties import Property
-from secondpass.server.weaviate.responses import unprocessable
 
 _DEFAULT_LIMIT = 10
 """How many objects a search returns that does not say; GraphQL's default is higher."""
