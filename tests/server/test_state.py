@@ -63,9 +63,9 @@ def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}/v1/rerank", json=ASK, timeout=0.3)
-        until(lambda: found.state.at_once == 0)
+        until(lambda: found.state.active_requests == 0)
         second = send()
-        until(lambda: found.state.at_once == 1)
+        until(lambda: found.state.active_requests == 1)
         let_go()
         assert second.result(10).status_code == 200
 
@@ -74,7 +74,7 @@ def test_a_request_under_way_is_finished_when_the_server_stops(model: str) -> No
     settings = ServerSettings(models=[model])
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         under_way = send()
-        until(lambda: found.state.at_once == 1)
+        until(lambda: found.state.active_requests == 1)
         found.server.should_exit = True
         time.sleep(0.2)
         let_go()
@@ -149,7 +149,7 @@ def test_hanging_up_and_deadlines_hold_on_every_path(model: str, path: str, body
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}{path}", json=body, timeout=0.3)
-        until(lambda: found.state.at_once == 0)
+        until(lambda: found.state.active_requests == 0)
         started = time.monotonic()
         assert send(path, body).result(10).status_code == 429
         assert time.monotonic() - started < 3

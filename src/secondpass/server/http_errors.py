@@ -51,7 +51,7 @@ def internal_error(error: Exception) -> HttpError:
 
 
 def to_http_error(error: SecondpassError) -> HttpError:
-    """Return an error of the package with its status: 4xx for the caller's mistakes, else 5xx."""
+    """Return an error of the package with a status: 4xx for the caller's mistakes, else 5xx."""
     http_error = _translate(error)
     http_error.__cause__ = error
     return http_error

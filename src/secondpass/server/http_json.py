@@ -90,16 +90,16 @@ class Body:
     Every method raises HttpError (400), naming the key, for a value of another type.
     """
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
-        self.found = found
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = fields
 
     def has(self, *names: str) -> bool:
         """Return whether the object has one of these keys, null or not."""
-        return any(name in self.found for name in names)
+        return any(name in self.fields for name in names)
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string; without a default it is required."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             if default is None:
                 raise invalid(f"{name} is missing")
@@ -110,11 +110,11 @@ class Body:
 
     def maybe_text(self, name: str) -> str | None:
         """Return a string or None."""
-        return None if self.found.get(name) is None else self.text(name)
+        return None if self.fields.get(name) is None else self.text(name)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a boolean."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -123,7 +123,7 @@ class Body:
 
     def count(self, name: str, *, minimum: int = 1) -> int | None:
         """Return a whole number from `minimum` up, or None."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             return None
         is_whole = isinstance(value, int) and not isinstance(value, bool)
@@ -134,7 +134,7 @@ class Body:
 
     def part(self, name: str) -> Body:
         """Return a nested object, an empty one where it is absent."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             return Body({})
         if not isinstance(value, dict):
@@ -143,7 +143,7 @@ class Body:
 
     def items(self, name: str) -> list[Any]:
         """Return a list, which is required."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             raise invalid(f"{name} is missing")
         if not isinstance(value, list):
@@ -152,7 +152,7 @@ class Body:
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """Return a list of strings, or None."""
-        if self.found.get(name) is None:
+        if self.fields.get(name) is None:
             return None
         values = self.items(name)
         for position, value in enumerate(values):

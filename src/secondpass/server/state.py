@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A request that waits for the queue holds a thread, which only sleeps.
 MAX_CONCURRENT_REQUESTS = 128
-READERS = 8
+READ_THREADS = 8
 """How many threads read indexes for clients of Weaviate: Arrow keeps memory for each."""
 EMBEDDER = "bundled-embedder"
 """The name of the embedding model."""
@@ -63,7 +63,7 @@ class ServerState:
         self.settings = settings
         self.queue = WorkQueue(settings.most_waiting, max_batch_work=TOKENS_AT_ONCE)
         self.ready = False
-        self.at_once = 0
+        self.active_requests = 0
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
         self._catalog: IndexCatalog | None = None
@@ -71,7 +71,7 @@ class ServerState:
         self._embedder_lock = threading.Lock()
         self.llm: LLM | None = None
         self._threads = ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS, "secondpass-request")
-        self._readers = ThreadPoolExecutor(READERS, "secondpass-reading")
+        self._readers = ThreadPoolExecutor(READ_THREADS, "secondpass-reading")
 
     @property
     def models(self) -> list[str]:
@@ -193,7 +193,7 @@ class ServerState:
             except SecondpassError as error:
                 raise to_http_error(error) from error
 
-    def reading(self, function: Callable[[], T]) -> Future[T]:
+    def submit_read(self, function: Callable[[], T]) -> Future[T]:
         """Run a function that reads an index in one of the few threads for that.
 
         See `wait_for` for how to wait for it.
@@ -249,10 +249,10 @@ class ServerState:
 
     @contextmanager
     def _count_request(self) -> Iterator[None]:
-        if self.at_once >= MAX_CONCURRENT_REQUESTS:
+        if self.active_requests >= MAX_CONCURRENT_REQUESTS:
             raise HttpError(429, "busy", "too many requests at once", retry_after=1)
-        self.at_once += 1
+        self.active_requests += 1
         try:
             yield
         finally:
-            self.at_once -= 1
+            self.active_requests -= 1

@@ -50,7 +50,7 @@ def api_operation(
 
 def parse_request(app: AppContext, context: RequestContext, body: Body | None) -> ApiRequest:
     """Return the request of a path and its JSON body, None where the path reads none."""
-    return ApiRequest(app, context, {} if body is None else body.found)
+    return ApiRequest(app, context, {} if body is None else body.fields)
 
 
 def _run(

@@ -60,7 +60,7 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a job: how much work it is, in any unit above 0, and the function that does it.
+    """A piece of a job: how much work it is, in any unit above 0, and what does it.
 
     `batch_item`: None for what runs in a batch of its own.
     """
@@ -175,7 +175,7 @@ class WorkQueue:
         """Queue a job; `deadline` is on the clock of `time.monotonic`.
 
         Raises `OverloadedError` where too much work waits, where the waiting work would, at the
-        recent rate, take over half of the time until the deadline, or where the queue is closed.
+        recent rate, take over half of the time until the deadline, and once it is closed.
         """
         job = Job(deadline, deque(parts))
         work = job.work

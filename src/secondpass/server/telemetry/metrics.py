@@ -73,7 +73,7 @@ class StorageCollector(Collector):
         yield documents
         yield size
         if settings.data is not None and settings.data.is_dir():
-            stored, free = catalog.stored(), shutil.disk_usage(settings.data).free
+            stored, free = catalog.count_created(), shutil.disk_usage(settings.data).free
             yield _gauge("data_indexes", "Indexes that clients made.", value=stored)
             yield _gauge("data_bytes", "Size of --data on disk.", value=_bytes(settings.data))
             yield _gauge("data_free_bytes", "What is free on the disk of --data.", value=free)
@@ -196,7 +196,9 @@ class Metrics:
             lambda: queue.max_work,
         )
         self._gauge(
-            "requests_in_progress", "Requests that hold a thread.", lambda: state.at_once
+            "requests_in_progress",
+            "Requests that hold a thread.",
+            lambda: state.active_requests,
         )
         models = Gauge(
             "secondpass_model_ready",
