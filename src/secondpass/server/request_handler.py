@@ -93,7 +93,7 @@ class Operation(Generic[Query, Result]):
     """What one path of one dialect does; see the module for the order of the steps.
 
     - `scope`: one of `api_keys.SCOPES`; None for one that every key has. `keyless`: no key is
-      asked for at all.
+      needed.
     - `check`: blocks; raises HttpError. It may keep what it finds in `context.request.state`.
     - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
       are allowed than by the server.
