@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from secondpass.server.app import create_app
-from secondpass.server.serve import server_of
+from secondpass.server.serve import make_server
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from tests.tiny_models import tiny_reader
@@ -53,7 +53,7 @@ def running(settings: ServerSettings, traces: Any = None) -> Iterator[Running]:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     app = create_app(settings, traces=traces)
-    server = server_of(app, settings)
+    server = make_server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
     thread.start()
     try:

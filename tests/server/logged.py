@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from secondpass.server.telemetry.logs import logging_as
+from secondpass.server.telemetry.logs import configure_logging
 
 
 class Logged:
@@ -32,5 +32,5 @@ class Logged:
 @contextmanager
 def logged(form: str = "json", level: str = "info") -> Iterator[Logged]:
     stream = io.StringIO()
-    with logging_as(form, level, stream):
+    with configure_logging(form, level, stream):
         yield Logged(stream)

@@ -14,7 +14,7 @@ from secondpass import Document, Index, Reranker
 from secondpass.errors import ReadError
 from secondpass.retrieve.embedder import Embedder
 from secondpass.server.http_errors import HttpError
-from secondpass.server.index_catalog import IndexCatalog, IndexKey, _plain
+from secondpass.server.index_catalog import IndexCatalog, IndexKey, _is_safe
 from secondpass.server.scheduler.queue import WorkQueue
 
 ONE = IndexKey("acme", "default", "docs")
@@ -45,14 +45,14 @@ def test_what_is_made_is_there_after_a_restart_and_gone_after_deletion(
         assert status(known.create, ONE) == 409
     with opened(tmp_path, {}, model) as known:
         found = known.get(ONE)
-        assert found.about == {"index": {"chunk_tokens": None}, "mine": 0}
+        assert found.metadata == {"index": {"chunk_tokens": None}, "mine": 0}
         assert found.index.store.settings.chunk_tokens is None
         assert [r.id for r in found.index.search("sea").results] == ["a"]
-        found.save({**found.about, "mine": 1})
-        assert known.delete(ONE).about["mine"] == 1
+        found.save({**found.metadata, "mine": 1})
+        assert known.delete(ONE).metadata["mine"] == 1
         assert status(known.get, ONE) == status(known.delete, ONE) == 404
         assert known.namespaces("acme") == ["default"]
-        assert known.listed("acme", "default") == []
+        assert known.list_indexes("acme", "default") == []
         known.create(ONE)
         assert known.get(ONE).index.count() == 0
 
@@ -62,7 +62,7 @@ def test_nobody_sees_another_tenants(tmp_path: Path, model: str) -> None:
         known.create(ONE)
         other = IndexKey("umbrella", "default", "docs")
         assert status(known.get, other) == status(known.delete, other) == 404
-        assert known.namespaces("umbrella") == [] == known.listed("umbrella", "default")
+        assert known.namespaces("umbrella") == [] == known.list_indexes("umbrella", "default")
         for name in ("../acme/default/docs", "..", "default/../../acme/default/docs", "/docs"):
             assert status(known.find, "umbrella", name) == 404
         known.create(other)
@@ -75,7 +75,7 @@ def test_served_indexes_are_searched_and_not_removed(tmp_path: Path, model: str)
             index.add([Document(f"the {name}", id=name)])
     served = {"one": tmp_path / "one", "two": tmp_path / "two"}
     with opened(None, served, model) as known:
-        assert known.default("default").place.name == "one"
+        assert known.default("default").key.name == "one"
         assert known.find("default", "two").index.count() == 1
         assert status(known.default, "acme") == status(known.find, "acme", "one") == 404
         assert status(known.delete, IndexKey("default", "default", "one")) == 403
@@ -90,7 +90,7 @@ def test_the_only_index_is_the_default(tmp_path: Path, model: str) -> None:
         known.create(IndexKey("acme", "weaviate", "Doc"))
         assert status(known.default, "acme") == 404
         known.create(ONE)
-        assert known.default("acme").place == ONE
+        assert known.default("acme").key == ONE
         known.create(IndexKey("acme", "default", "more"))
         with pytest.raises(HttpError, match="several"):
             known.default("acme")
@@ -110,7 +110,7 @@ def test_half_of_a_collection_is_none_and_a_damaged_one_is_named(
 
 @given(st.text(max_size=120))
 def test_a_name_is_never_a_path(name: str) -> None:
-    if _plain(name):
+    if _is_safe(name):
         assert Path(name).name == name
         assert name.isascii()
         assert name not in (".", "..")

@@ -153,7 +153,7 @@ async def test_another_form_can_be_served_beside_it(served: Library) -> None:
     from starlette.applications import Starlette
 
     def search(state: ServerState, context: RequestContext, body: Body) -> Any:
-        if body.found.get("query") == QUESTION:
+        if body.fields.get("query") == QUESTION:
             raise HttpError(404, "not found", "no such endpoint")
         return {"form": context.dialect}
 

@@ -41,7 +41,7 @@ def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
 def echo(steps: list[str], **more: Any) -> Operation[Any, Any]:
     def parse(context: RequestContext, body: Any) -> Any:
         steps.append("parse")
-        return body.found
+        return body.fields
 
     def run(state: ServerState, context: RequestContext, query: Any) -> Any:
         steps.append("run")

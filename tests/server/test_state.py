@@ -16,7 +16,9 @@ import pytest
 from secondpass import Reranker
 from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import Part
+from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.server.settings import ServerSettings
+from secondpass.server.state import ServerState
 from tests.server.conftest import QUERY, TEXTS, running
 from tests.server.load import ASK, busy, sending, until
 
@@ -61,9 +63,9 @@ def test_a_client_that_hangs_up_frees_its_place(model: str) -> None:
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}/v1/rerank", json=ASK, timeout=0.3)
-        until(lambda: found.state.at_once == 0)
+        until(lambda: found.state.active_requests == 0)
         second = send()
-        until(lambda: found.state.at_once == 1)
+        until(lambda: found.state.active_requests == 1)
         let_go()
         assert second.result(10).status_code == 200
 
@@ -72,7 +74,7 @@ def test_a_request_under_way_is_finished_when_the_server_stops(model: str) -> No
     settings = ServerSettings(models=[model])
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         under_way = send()
-        until(lambda: found.state.at_once == 1)
+        until(lambda: found.state.active_requests == 1)
         found.server.should_exit = True
         time.sleep(0.2)
         let_go()
@@ -147,7 +149,7 @@ def test_hanging_up_and_deadlines_hold_on_every_path(model: str, path: str, body
     with running(settings) as found, sending(found.url) as send, busy(found) as let_go:
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{found.url}{path}", json=body, timeout=0.3)
-        until(lambda: found.state.at_once == 0)
+        until(lambda: found.state.active_requests == 0)
         started = time.monotonic()
         assert send(path, body).result(10).status_code == 429
         assert time.monotonic() - started < 3
@@ -191,3 +193,20 @@ async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) ->
             with pytest.raises(HttpError, match="busy"):
                 state.admit(state.ticket())
             assert await state.run(state.ticket(), lambda: "next piece") == "next piece"
+
+
+def test_only_models_that_run_here_are_queued(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEI_BASE_URL", "http://127.0.0.1:9")
+    state = ServerState(ServerSettings(models=[model, "tei"]))
+    state.load()
+    try:
+        here, elsewhere = state.model(model), state.model("tei")
+        assert isinstance(here, ScheduledReranker)
+        assert not isinstance(elsewhere, ScheduledReranker)
+        assert (here.base.runs_here, elsewhere.base.runs_here) == (True, False)
+        assert elsewhere.base.max_length is None
+        assert state.default_model is here.base
+    finally:
+        state.close()

@@ -197,6 +197,13 @@ class BaseReranker(ABC):
     that policies compose.
     """
 
+    runs_here: bool = True
+    """Whether the model runs in this process; False for one behind a provider's interface."""
+    max_length: int | None = None
+    """Tokens that the model reads at once, unless told otherwise; None where unknown."""
+    precision: str = "unknown"
+    """The numeric precision of the weights, as the model's manifest states it."""
+
     @property
     @abstractmethod
     def model(self) -> str:

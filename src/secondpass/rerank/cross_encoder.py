@@ -88,6 +88,8 @@ class CrossEncoder(BaseReranker):
     "openvino"), whose scores differ a little.
     """
 
+    max_length: int
+
     def __init__(
         self,
         folder: ModelFolder,

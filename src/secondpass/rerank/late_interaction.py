@@ -130,6 +130,8 @@ class LateInteraction(BaseReranker):
     `label`: there is one output only.
     """
 
+    max_length: int
+
     def __init__(
         self,
         folder: ModelFolder,

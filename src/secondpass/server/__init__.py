@@ -1,1 +1,1 @@
-"""The second pass behind HTTP, in the dialects that clients already speak."""
+"""The HTTP and gRPC server: reranking, search and answers in the APIs of many providers."""

@@ -1,4 +1,4 @@
-"""The routes of a server, and its life from loading to draining."""
+"""The ASGI application of a server: its routes and middlewares, its start and its end."""
 
 from __future__ import annotations
 
@@ -48,21 +48,22 @@ _SLASHES = re.compile("/{2,}")
 
 
 def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> FastAPI:
-    """Return the application; its models are loaded when it starts.
+    """Build the application; its models are loaded when it starts.
 
-    `traces` is closed when it ends. Raises InputError for settings that cannot be,
-    MissingExtraError without the extra `server`, or `grpc` where there is a port for it.
+    `traces` is closed when it ends. Raises InputError for keys that cannot be read, and
+    MissingExtraError without the extra `server`, or `grpc` where the settings have its port.
     """
     state = ServerState(settings)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
+        # So that a damaged file is an error at the start.
         keys.entries()
     handler, metrics = RequestHandler(state, keys), Metrics(state)
-    agents, classes = McpHttpRoutes(handler), Classes(state)
-    grpc = None if settings.grpc_port is None else _over_grpc(handler, classes)
+    mcp_routes, classes = McpHttpRoutes(handler), Classes(state)
+    grpc = None if settings.grpc_port is None else _grpc_bridge(handler, classes)
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(state.load)
         if grpc is not None:
             try:
@@ -71,12 +72,12 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
                 app.state.failed = error
                 await anyio.to_thread.run_sync(state.close)
                 raise
-        _log.info("ready", extra={"fields": _summary(state, grpc)})
+        _log.info("ready", extra={"fields": _log_fields(state, grpc)})
         yield
-        _log.info("stopping", extra={"fields": {"under_way": state.at_once}})
+        _log.info("stopping", extra={"fields": {"under_way": state.active_requests}})
         if grpc is not None:
             await grpc.stop()
-        await agents.close()
+        await mcp_routes.close()
         drained = await anyio.to_thread.run_sync(state.close)
         if traces is not None:
             await anyio.to_thread.run_sync(traces.close)
@@ -85,7 +86,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     app = FastAPI(
         title="secondpass",
         version=secondpass.__version__,
-        lifespan=life,
+        lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -93,9 +94,9 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     app.state.server, app.state.grpc, app.state.failed = state, grpc, None
     for router in api_v1_routers(handler):
         app.include_router(router)
-    about = HealthRoutes(handler, metrics)
-    probes = _probes(about)
-    app.router.routes += [*_routes(handler, about, classes), *probes, *agents.routes()]
+    health = HealthRoutes(handler, metrics)
+    probes = _probe_routes(health)
+    app.router.routes += [*_routes(handler, health, classes), *probes, *mcp_routes.routes()]
     if grpc is not None:
         app.router.routes += grpc.routes
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout)
@@ -108,27 +109,24 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         traces=traces,
         probes=frozenset(route.path for route in probes),
     )
-    # The outermost, so that all others see the path that is meant.
-    app.add_middleware(_OneSlash)
+    # Added last and so the outermost: all others see the normalized path.
+    app.add_middleware(_SlashNormalizer)
     return app
 
 
-def _over_grpc(handler: RequestHandler, classes: Classes) -> GrpcBridge:
+def _grpc_bridge(handler: RequestHandler, classes: Classes) -> GrpcBridge:
     from secondpass.server.grpc_bridge import GrpcBridge
     from secondpass.server.weaviate.grpc.service import WeaviateService
 
     return GrpcBridge(handler.state, WeaviateService(handler, classes).routes())
 
 
-def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
-    routes: list[Route] = rerank_routes(handler)
-    for prefix in ("", "/tei"):
-        routes.append(Route(f"{prefix}/info", about.info))
-    for prefix in ("", "/weaviate-reranker"):
-        routes.append(Route(f"{prefix}/meta", about.meta))
+def _routes(handler: RequestHandler, health: HealthRoutes, classes: Classes) -> list[Route]:
     cloudflare = AISearch(handler)
     return [
-        *routes,
+        *rerank_routes(handler),
+        *(Route(f"{prefix}/info", health.info) for prefix in ("", "/tei")),
+        *(Route(f"{prefix}/meta", health.meta) for prefix in ("", "/weaviate-reranker")),
         *openai_routes(handler),
         *knowledgesdk.routes(handler, public=cloudflare.public.search_operation),
         *weaviate_routes(handler, classes),
@@ -136,19 +134,19 @@ def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> l
     ]
 
 
-def _probes(about: HealthRoutes) -> list[Route]:
-    routes = [Route("/ready", about.ready), Route("/metrics", about.metrics)]
+def _probe_routes(health: HealthRoutes) -> list[Route]:
+    routes = [Route("/ready", health.ready), Route("/metrics", health.metrics)]
     for prefix in ("", "/tei", "/infinity", "/vllm"):
-        routes.append(Route(f"{prefix}/health", about.health))
+        routes.append(Route(f"{prefix}/health", health.health))
     for prefix in ("", "/weaviate-reranker"):
         routes += [
-            Route(f"{prefix}/.well-known/ready", about.container_ready),
-            Route(f"{prefix}/.well-known/live", about.container_live),
+            Route(f"{prefix}/.well-known/ready", health.container_ready),
+            Route(f"{prefix}/.well-known/live", health.container_live),
         ]
     return routes
 
 
-def _summary(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
+def _log_fields(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
     settings = state.settings
     return {
         "version": secondpass.__version__,
@@ -160,8 +158,8 @@ def _summary(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object]:
     }
 
 
-class _OneSlash:
-    """Takes doubled and trailing slashes out of paths, which base URLs often bring."""
+class _SlashNormalizer:
+    """Removes doubled and trailing slashes from paths, which base URLs often bring."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,7 +1,7 @@
-"""gRPC beside HTTP: each call is carried to the application as a request.
+"""Bridge from gRPC to the ASGI application: each call becomes an HTTP request.
 
-So keys, limits, the queue, logs, counts and traces are those of all other requests. Only calls
-of one message each way are carried; TLS is for the proxy in front, as with HTTP.
+So keys, limits, the queue, logs, metrics and traces are those of all other requests. Only
+unary calls are supported; TLS is left to a proxy in front, as with HTTP.
 """
 
 from __future__ import annotations
@@ -47,47 +47,47 @@ _CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""What the status of an answer is in gRPC; all others are internal errors."""
+"""The gRPC status of an HTTP status; all others are internal errors."""
 # More than a key and a trace need; longer metadata is refused by the library.
-_METADATA = 65_536
-# Calls, those that only wait for their message among them, and of one connection.
-_MOST_CALLS, _MOST_STREAMS = 1000, 100
-# Clients take some 8 KB of metadata, and a message may quote what they sent.
-_LONGEST = 1000
-_TOLD = ("retry-after", "x-request-id")
+_MAX_METADATA_BYTES = 65_536
+# At once: calls, including those that still wait for their message, and calls a connection.
+_MAX_CALLS, _MAX_STREAMS = 1000, 100
+# Clients accept some 8 KB of metadata, and a message may quote what they sent.
+_MAX_MESSAGE = 1000
+_METADATA_HEADERS = ("retry-after", "x-request-id")
 _log = logging.getLogger("secondpass.server")
 
 
 class GrpcBridge:
-    """Listens for calls and carries them to these routes, whose paths are "/Service/Method"."""
+    """Listens for calls and passes them to routes, whose paths are "/Service/Method"."""
 
     def __init__(self, state: ServerState, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
         self.port = 0
         self._state = state
         self._server: Any = None
-        # Those whose client has gone come to their end alone.
-        self._under_way: set[asyncio.Task[None]] = set()
+        # Keeps a reference to calls that run on after their client has disconnected.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, app: ASGIApp) -> None:
-        """Listen where the settings say; `port` then is the port, also if any would do.
+        """Listen at the port of the settings; `port` is set, also if that was any free one.
 
-        Raises InputError for one that cannot be had.
+        Raises InputError for a port that cannot be opened.
         """
         settings = self._state.settings
         options = [
-            # Else a second server on the same port would take half of the calls.
+            # Otherwise a second server on the same port would take half of the calls.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_body),
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_metadata_size", _METADATA),
-            ("grpc.max_concurrent_streams", _MOST_STREAMS),
+            ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+            ("grpc.max_concurrent_streams", _MAX_STREAMS),
             ("grpc.max_connection_idle_ms", settings.keep_alive * 1000),
         ]
         self._server = grpc.aio.server(
             handlers=self._handlers(app),
             options=options,
-            maximum_concurrent_rpcs=_MOST_CALLS,
+            maximum_concurrent_rpcs=_MAX_CALLS,
         )
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
@@ -100,68 +100,69 @@ class GrpcBridge:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Take no more calls, and finish those under way within `drain`; again does nothing."""
+        """Take no more calls, and finish those under way within `drain`; idempotent."""
         if self._server is not None:
             await self._server.stop(self._state.settings.drain)
 
     def _handlers(self, app: ASGIApp) -> list[Any]:
-        # As streams, so that the key is asked for before the message has arrived.
+        # As streams of messages, so that the key is checked before the message has arrived.
         services: dict[str, dict[str, Any]] = {
             _HEALTH: {"Check": grpc.unary_unary_rpc_method_handler(self._health)}
         }
         for route in self.routes:
-            _, state, method = route.path.split("/")
-            call = partial(self._carried, app, route.path)
+            _, service, method = route.path.split("/")
+            call = partial(self._call, app, route.path)
             handler = grpc.stream_unary_rpc_method_handler(call)
-            services.setdefault(state, {})[method] = handler
-        return [grpc.method_handlers_generic_handler(*one) for one in services.items()]
+            services.setdefault(service, {})[method] = handler
+        return [grpc.method_handlers_generic_handler(*item) for item in services.items()]
 
     async def _health(self, content: bytes, context: Any) -> bytes:
         return _SERVING if self._state.ready else _NOT_SERVING
 
-    async def _carried(self, app: ASGIApp, path: str, messages: Any, context: Any) -> bytes:
-        request = _Request(path, messages, context)
-        work = asyncio.create_task(request.answered(app))
-        self._under_way.add(work)
-        work.add_done_callback(self._under_way.discard)
+    async def _call(self, app: ASGIApp, path: str, messages: Any, context: Any) -> bytes:
+        request = _BridgedRequest(path, messages, context)
+        task = asyncio.create_task(request.run(app))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
-            # The client's going must be told to the application, which else would work on.
-            await asyncio.shield(work)
+            # Not cancelled with the call: the application is to learn of the disconnect.
+            await asyncio.shield(task)
         except asyncio.CancelledError:
-            request.gone.set()
+            request.disconnected.set()
             raise
-        except Exception:  # noqa: BLE001 - what it says is for the logs, not for the client
+        except Exception:  # noqa: BLE001 - its message is for the logs, not for the client
             _log.exception("the call failed")
-        told = tuple((name, request.told[name]) for name in _TOLD if name in request.told)
+        headers = request.headers
+        metadata = tuple((n, headers[n]) for n in _METADATA_HEADERS if n in headers)
         if request.status == 200:
-            context.set_trailing_metadata(told)
+            context.set_trailing_metadata(metadata)
             return bytes(request.content)
         code = _CODES.get(request.status, grpc.StatusCode.INTERNAL)
-        await context.abort(code, request.message, told)
+        await context.abort(code, request.error_message, metadata)
         raise AssertionError("abort raises")
 
 
-class _Request:
-    """One call as the application sees it, and what it answers."""
+class _BridgedRequest:
+    """One call as an ASGI request, and the application's response."""
 
     def __init__(self, path: str, messages: Any, context: Any) -> None:
-        self.gone = asyncio.Event()
+        self.disconnected = asyncio.Event()
         self.status, self.content = 0, bytearray()
-        self.told: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self._messages, self._read = messages, False
         self._scope = _scope(path, context)
 
     @property
-    def message(self) -> str:
-        """What the answer says of why there is none."""
+    def error_message(self) -> str:
+        """The message in the body of an error response."""
         try:
-            found = json.loads(self.content)
-            return clean(str(found["message"]))[:_LONGEST]
+            body = json.loads(self.content)
+            return clean(str(body["message"]))[:_MAX_MESSAGE]
         except (ValueError, KeyError, TypeError):
             return "something went wrong"
 
-    async def answered(self, app: ASGIApp) -> None:
-        """Let the application answer."""
+    async def run(self, app: ASGIApp) -> None:
+        """Run the application."""
         await app(self._scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
@@ -169,13 +170,13 @@ class _Request:
             content = await anext(aiter(self._messages), b"")
             self._read = True
             return {"type": "http.request", "body": content, "more_body": False}
-        await self.gone.wait()
+        await self.disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.told = {
+            self.headers = {
                 n.decode("latin-1"): v.decode("latin-1") for n, v in message["headers"]
             }
         else:

@@ -1,4 +1,4 @@
-"""What a server says of itself: health, readiness, limits, counts."""
+"""Health, readiness, model description and metrics of a server."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse, Response
 import secondpass
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.scheduler.scheduled_models import TOKENS_AT_ONCE
-from secondpass.server.state import MOST_AT_ONCE, ServerState
+from secondpass.server.state import MAX_CONCURRENT_REQUESTS, ServerState
 from secondpass.server.telemetry.metrics import Metrics
 
 
 class HealthRoutes:
-    """Answers what monitors and clients ask before they send work."""
+    """What monitors and clients request before they send work; no key is needed."""
 
     def __init__(self, handler: RequestHandler, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -45,18 +45,18 @@ class HealthRoutes:
 
     async def info(self, request: Request) -> Response:
         """Return TEI's description of the model and the limits."""
-        settings = self._state.settings
+        settings, model = self._state.settings, self._state.default_model
         return JSONResponse(
             {
                 "model_id": self._state.models[0],
                 "model_sha": None,
-                "model_dtype": self._state.precision,
+                "model_dtype": model.precision,
                 "served_model_name": self._state.models[0],
                 "model_type": {
                     "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
                 },
-                "max_concurrent_requests": MOST_AT_ONCE,
-                "max_input_length": self._state.longest,
+                "max_concurrent_requests": MAX_CONCURRENT_REQUESTS,
+                "max_input_length": model.max_length,
                 "max_batch_tokens": TOKENS_AT_ONCE,
                 "max_batch_requests": None,
                 "max_client_batch_size": settings.max_documents,
@@ -69,7 +69,7 @@ class HealthRoutes:
         )
 
     async def metrics(self, request: Request) -> Response:
-        """Return counts and times for Prometheus, in the format that it asks for."""
+        """Return the metrics for Prometheus, in the format that it accepts."""
         accept = request.headers.get("accept", "")
         text, content_type = await anyio.to_thread.run_sync(self._metrics.text, accept)
         return Response(text, headers={"content-type": content_type})

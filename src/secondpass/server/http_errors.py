@@ -1,4 +1,4 @@
-"""What goes wrong with a request, and the HTTP status that says so."""
+"""HTTP errors: the status and the message for what goes wrong with a request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from secondpass.server.scheduler.queue import (
 
 
 class HttpError(Exception):
-    """A request that gets no answer: a status, a text, and headers besides.
+    """A request that fails: its status, its message, and when to try again, in seconds.
 
-    `kind` is a short name that dialects translate into their own.
+    `kind` is a short name that dialects translate into their own; logs and metrics have it.
     """
 
     def __init__(
@@ -38,31 +38,26 @@ class HttpError(Exception):
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
-def default_error(error: HttpError, request_id: str) -> dict[str, Any]:
-    """Return an error body that the clients of Cohere, Jina and Voyage all understand."""
-    return {"id": request_id, "message": error.message, "detail": error.message}
-
-
 def invalid(message: str) -> HttpError:
-    """Return the problem of a body that cannot be used."""
+    """Return the error of a request that cannot be used."""
     return HttpError(400, "invalid", message)
 
 
-def failure_of(error: Exception) -> HttpError:
-    """Return the problem of an error that nobody expected; clients are not told its message."""
-    problem = HttpError(500, "failed", "something went wrong")
-    problem.__cause__ = error
-    return problem
+def internal_error(error: Exception) -> HttpError:
+    """Return the error for an unexpected exception, whose message clients do not get."""
+    http_error = HttpError(500, "failed", "something went wrong")
+    http_error.__cause__ = error
+    return http_error
 
 
-def problem_of(error: SecondpassError) -> HttpError:
-    """Return the status of an error: the caller's mistakes are 4xx, all others 5xx."""
-    problem = _status_of(error)
-    problem.__cause__ = error
-    return problem
+def to_http_error(error: SecondpassError) -> HttpError:
+    """Return an error of the package with a status: 4xx for the caller's mistakes, else 5xx."""
+    http_error = _translate(error)
+    http_error.__cause__ = error
+    return http_error
 
 
-def _status_of(error: SecondpassError) -> HttpError:
+def _translate(error: SecondpassError) -> HttpError:
     if isinstance(error, OverloadedError):
         return HttpError(429, "busy", str(error), retry_after=error.retry_after)
     if isinstance(error, QueueTimeoutError):
@@ -75,5 +70,10 @@ def _status_of(error: SecondpassError) -> HttpError:
         return invalid(str(error))
     if isinstance(error, ProviderError):
         return HttpError(502, "failed", str(error))
-    # Where and why name folders of this machine: they are for its logs.
+    # Without where and why, which name folders of this machine: they are in its logs.
     return HttpError(500, "failed", error.what)
+
+
+def default_error(error: HttpError, request_id: str) -> dict[str, Any]:
+    """Return an error body that the clients of Cohere, Jina and Voyage all understand."""
+    return {"id": request_id, "message": error.message, "detail": error.message}

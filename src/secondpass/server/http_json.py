@@ -1,13 +1,11 @@
-"""The JSON of a request, read with limits and checked field by field.
-
-Responses can carry any text that a request brought.
-"""
+"""JSON bodies of requests, read within limits and checked field by field; JSON responses."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -19,144 +17,158 @@ from secondpass.server.http_errors import HttpError, invalid
 # Possessive, and a string may end with the body: a string that is never closed is read once,
 # not once again from each quote in it.
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
-_OPENING = b"[{"
+_OPENING_BRACKETS = b"[{"
 
 
-async def read_content(request: Request, *, most: int) -> bytes:
-    """Return a request's body; raises `HttpError` (413) for more than `most` bytes."""
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How long a body may be, in bytes, and how deep its JSON may be nested."""
+
+    max_bytes: int
+    max_depth: int
+
+
+async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
+    """Read the bytes of any body; raises HttpError (413) for too many."""
     content = bytearray()
-    async for some in request.stream():
-        content += some
-        if len(content) > most:
-            raise HttpError(413, "too large", f"the body is longer than {most:,} bytes")
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > limits.max_bytes:
+            raise HttpError(
+                413, "too large", f"the body is longer than {limits.max_bytes:,} bytes"
+            )
     return bytes(content)
 
 
-async def read_bytes(request: Request, *, most: int, depth: int) -> bytes:
-    """Return a request's body, which is JSON or nothing; raises `HttpError` as `read_body`."""
-    content = await read_content(request, most=most)
-    if _too_deep(content, depth):
-        raise invalid(f"the JSON is nested deeper than {depth}")
+async def json_bytes(request: Request, limits: BodyLimits) -> bytes:
+    """Read the bytes of a body that is JSON or empty; raises HttpError as `json_object`.
+
+    Only size and nesting are checked.
+    """
+    content = await raw_bytes(request, limits)
+    if _too_deep(content, limits.max_depth):
+        raise invalid(f"the JSON is nested deeper than {limits.max_depth}")
     return content
 
 
-async def read_body(request: Request, *, most: int, depth: int) -> Body:
-    """Return a request's JSON object, whatever its content type says.
+async def json_object(request: Request, limits: BodyLimits) -> Body:
+    """Read a JSON object, whatever the content type is.
 
-    Raises `HttpError`: 413 for more than `most` bytes, 400 for what is no JSON object or
-    nested deeper than `depth`.
+    Raises HttpError: 413 for too many bytes, 400 for what is not a JSON object or nested too
+    deep.
     """
-    content = await read_bytes(request, most=most, depth=depth)
+    content = await json_bytes(request, limits)
     try:
-        found = json.loads(content)
+        value = json.loads(content)
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise invalid("the body is not a JSON object")
-    return Body(found)
+    return Body(value)
 
 
-def _too_deep(content: bytes, depth: int) -> bool:
-    level = 0
+def _too_deep(content: bytes, max_depth: int) -> bool:
+    depth = 0
     for match in _BRACKETS.finditer(content):
-        mark = match.group()
-        if len(mark) == 1:
-            level += 1 if mark in _OPENING else -1
-            if level > depth:
+        token = match.group()
+        if len(token) == 1:
+            depth += 1 if token in _OPENING_BRACKETS else -1
+            if depth > max_depth:
                 return True
     return False
 
 
 def as_json(scope: Scope) -> Scope:
-    """Return a request's scope that lets its body be read as JSON, whatever its type says."""
+    """Return a scope with the content type of JSON, for a framework that asks for it."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
     return {**scope, "headers": [*headers, (b"content-type", b"application/json")]}
 
 
 class Body:
-    """A JSON object; null counts as absent, and keys that nobody asks for do not matter.
+    """A JSON object; null counts as absent, and unknown keys are ignored.
 
-    Every method raises `HttpError` (400), naming the key, for a value of another type.
+    Every method raises HttpError (400), naming the key, for a value of another type.
     """
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
-        self.found = found
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = fields
 
     def has(self, *names: str) -> bool:
-        """Return whether there is a key of one of these names, be it null."""
-        return any(name in self.found for name in names)
+        """Return whether the object has one of these keys, null or not."""
+        return any(name in self.fields for name in names)
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text; one without a default must be there."""
-        value = self.found.get(name)
+        """Return a string; without a default it is required."""
+        value = self.fields.get(name)
         if value is None:
             if default is None:
                 raise invalid(f"{name} is missing")
             return default
         if not isinstance(value, str):
-            raise invalid(f"{name} must be a string, not {_kind(value)}")
+            raise invalid(f"{name} must be a string, not {_type_name(value)}")
         return value
 
     def maybe_text(self, name: str) -> str | None:
-        """Return a text, or None where there is none."""
-        return None if self.found.get(name) is None else self.text(name)
+        """Return a string or None."""
+        return None if self.fields.get(name) is None else self.text(name)
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Return a boolean."""
-        value = self.found.get(name)
+        value = self.fields.get(name)
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise invalid(f"{name} must be true or false, not {_kind(value)}")
+            raise invalid(f"{name} must be true or false, not {_type_name(value)}")
         return value
 
-    def count(self, name: str, *, least: int = 1) -> int | None:
-        """Return a whole number from `least` up, or None."""
-        value = self.found.get(name)
+    def count(self, name: str, *, minimum: int = 1) -> int | None:
+        """Return a whole number from `minimum` up, or None."""
+        value = self.fields.get(name)
         if value is None:
             return None
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < least:
-            raise invalid(f"{name} must be a whole number from {least} up, not {value!r}"[:200])
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if not is_whole or value < minimum:
+            message = f"{name} must be a whole number from {minimum} up, not {value!r}"
+            raise invalid(message[:200])
         return int(value)
 
     def part(self, name: str) -> Body:
-        """Return an object within, empty where there is none."""
-        value = self.found.get(name)
+        """Return a nested object, an empty one where it is absent."""
+        value = self.fields.get(name)
         if value is None:
             return Body({})
         if not isinstance(value, dict):
-            raise invalid(f"{name} must be an object, not {_kind(value)}")
+            raise invalid(f"{name} must be an object, not {_type_name(value)}")
         return Body(value)
 
     def items(self, name: str) -> list[Any]:
-        """Return a list, which must be there."""
-        value = self.found.get(name)
+        """Return a list, which is required."""
+        value = self.fields.get(name)
         if value is None:
             raise invalid(f"{name} is missing")
         if not isinstance(value, list):
-            raise invalid(f"{name} must be a list, not {_kind(value)}")
+            raise invalid(f"{name} must be a list, not {_type_name(value)}")
         return value
 
     def texts(self, name: str) -> tuple[str, ...] | None:
-        """Return a list of texts, or None."""
-        if self.found.get(name) is None:
+        """Return a list of strings, or None."""
+        if self.fields.get(name) is None:
             return None
         values = self.items(name)
         for position, value in enumerate(values):
             if not isinstance(value, str):
-                raise invalid(f"{name}[{position}] must be a string, not {_kind(value)}")
+                raise invalid(f"{name}[{position}] must be a string, not {_type_name(value)}")
         return tuple(values)
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     names |= {list: "a list", dict: "an object", type(None): "null"}
     return names.get(type(value), type(value).__name__)
 
 
 class Reply(JSONResponse):
-    """A JSON response; lone surrogates, which UTF-8 has no bytes for, are sent as escapes."""
+    """A JSON response of any text: lone surrogates, which UTF-8 cannot encode, are escaped."""
 
     def render(self, content: Any) -> bytes:
         """Return the body."""

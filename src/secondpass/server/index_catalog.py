@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.scheduler.queue import WorkQueue
 
-SERVED = "default"
-"""The namespace of the indexes that the server was started with."""
+DEFAULT_NAMESPACE = "default"
+"""The namespace of the indexes of `/api/v1`, and of those that the server was started with."""
 OWN_VECTORS = "own_vectors"
-"""In what is known of a collection: true where clients bring the vectors."""
-_FILE = "collection.json"
-_INDEX = "index"
-_TRASH = ".trash"
-_LONGEST = 100
+"""A key of an index's metadata: true where clients bring the vectors."""
+_METADATA_FILE = "collection.json"
+_INDEX_FOLDER = "index"
+_TRASH_FOLDER = ".trash"
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class IndexKey:
-    """Where a collection is: nobody sees another tenant's."""
+    """The tenant, namespace and name of an index; no tenant can see another's."""
 
     tenant: str
     namespace: str
@@ -44,60 +44,62 @@ class IndexKey:
 
     @property
     def label(self) -> str:
-        """What `IndexCatalog.find` finds it by."""
-        return self.name if self.namespace == SERVED else f"{self.namespace}:{self.name}"
+        """The name by which `IndexCatalog.find` finds it."""
+        if self.namespace == DEFAULT_NAMESPACE:
+            return self.name
+        return f"{self.namespace}:{self.name}"
 
 
 class ServedIndex:
-    """One index with what a dialect says of it.
+    """One index, with the metadata that its dialect keeps of it.
 
-    `about` is the dialect's own JSON object, replaced as a whole by `save`. Safe to use
-    from several threads at once.
+    `metadata` is a JSON object, replaced as a whole by `save`. Safe to use from several
+    threads at once.
     """
 
     def __init__(
         self,
-        place: IndexKey,
+        key: IndexKey,
         index: Path,
         *,
         file: Path | None,
-        about: Mapping[str, Any],
+        metadata: Mapping[str, Any],
         embedder: Embedder,
         reranker: BaseReranker,
         queue: WorkQueue,
     ) -> None:
-        self.place = place
-        self.about = dict(about)
+        self.key = key
+        self.metadata = dict(metadata)
         self._file, self._path = file, index
         self._embedder, self._reranker, self._queue = embedder, reranker, queue
-        self._opened: Index | None = None
+        self._index: Index | None = None
         self._lock = threading.Lock()
 
     @property
     def folder(self) -> Path:
-        """Where a dialect may keep files of its own."""
+        """The folder in which a dialect may keep files of its own."""
         return self._path.parent if self._file is not None else self._path
 
     @property
     def index(self) -> Index:
         """The index, opened when it is first needed.
 
-        Raises Problem (400) for one that only the dialect can open that made it.
+        Raises HttpError (400) for one that only the dialect which created it can open.
         """
-        if self.about.get(OWN_VECTORS, False):
+        if self.metadata.get(OWN_VECTORS, False):
             why = "has vectors of its clients, and is searched in their dialect only"
-            raise HttpError(400, "invalid", f"{self.place.label} {why}")
+            raise HttpError(400, "invalid", f"{self.key.label} {why}")
         with self._lock:
-            if self._opened is None:
-                made: Mapping[str, Any] = self.about.get("index") or {}
-                self._opened = Index.open(
+            if self._index is None:
+                options: Mapping[str, Any] = self.metadata.get("index") or {}
+                self._index = Index.open(
                     self._path,
                     create=self._file is not None,
                     embedder=self._embedder,
                     reranker=self._reranker,
-                    **made,
+                    **options,
                 )
-            return self._opened
+            return self._index
 
     def add(
         self,
@@ -106,9 +108,9 @@ class ServedIndex:
         chunk_tokens: int | AsIndexed | None = "index",
         overlap: int | AsIndexed = "index",
     ) -> IngestReport:
-        """Store documents; the embedder waits its turn as requests do.
+        """Store documents, embedding them through the work queue.
 
-        `chunk_tokens`, `overlap`: how these are cut, if otherwise than the index says.
+        `chunk_tokens`, `overlap`: how these are chunked, if not as the index says.
         """
         from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
 
@@ -118,28 +120,28 @@ class ServedIndex:
             documents, encoder, chunk_tokens=chunk_tokens, overlap=overlap
         )
 
-    def save(self, about: Mapping[str, Any]) -> None:
-        """Keep what a dialect says of it."""
+    def save(self, metadata: Mapping[str, Any]) -> None:
+        """Replace the metadata; raises HttpError (403) for an index that is only served."""
         if self._file is None:
-            raise HttpError(403, "read only", f"{self.place.name} was not made by this server")
+            raise HttpError(403, "read only", f"{self.key.name} was not made by this server")
         with self._lock:
-            write_json(self._file, dict(about))
-            self.about = dict(about)
+            write_json(self._file, dict(metadata))
+            self.metadata = dict(metadata)
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+            if self._index is not None:
+                self._index.close()
+                self._index = None
 
 
 class IndexCatalog:
-    """Finds, makes and removes collections.
+    """Finds, creates and deletes indexes.
 
-    `data` is the folder of those that clients make; None where they may make none. `served`
-    are the indexes that the server was started with: they belong to the tenant "default" and
-    are not removed. Safe to use from several threads at once.
+    `data` is the folder of those that clients create; None where they may create none.
+    `served` are the indexes that the server was started with: they belong to the tenant
+    "default" and are not deleted. Safe to use from several threads at once.
     """
 
     def __init__(
@@ -152,131 +154,140 @@ class IndexCatalog:
         queue: WorkQueue,
     ) -> None:
         self._data = data
-        self._shared: dict[str, Any] = {
+        self._models: dict[str, Any] = {
             "embedder": embedder, "reranker": reranker, "queue": queue
         }  # fmt: skip
         self._lock = threading.RLock()
-        self._open: dict[IndexKey, ServedIndex] = {}
+        self._indexes: dict[IndexKey, ServedIndex] = {}
         for name, path in served.items():
-            place = IndexKey(TENANT, SERVED, name)
-            self._open[place] = ServedIndex(place, path, file=None, about={}, **self._shared)
-        self._served = frozenset(self._open)
+            key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
+            self._indexes[key] = ServedIndex(key, path, file=None, metadata={}, **self._models)
+        self._served = frozenset(self._indexes)
 
     def namespaces(self, tenant: str) -> list[str]:
-        """Return the namespaces of a tenant that hold something, by name."""
-        there = {p.namespace for p in self._open if p.tenant == tenant}
+        """Return the namespaces of a tenant that have indexes, by name."""
+        names = {key.namespace for key in self._indexes if key.tenant == tenant}
         if self._data is not None:
-            there |= {path.name for path in _folders(self._data / tenant)}
-        return sorted(there)
+            names |= {path.name for path in _folders(self._data / tenant)}
+        return sorted(names)
 
-    def listed(self, tenant: str, namespace: str) -> list[ServedIndex]:
-        """Return the collections of a namespace, by name."""
+    def list_indexes(self, tenant: str, namespace: str) -> list[ServedIndex]:
+        """Return the indexes of a namespace, by name."""
         with self._lock:
             names = {
-                p.name for p in self._open if (p.tenant, p.namespace) == (tenant, namespace)
+                key.name
+                for key in self._indexes
+                if (key.tenant, key.namespace) == (tenant, namespace)
             }
             if self._data is not None:
                 for path in _folders(self._data / tenant / namespace):
-                    if (path / _FILE).is_file():
+                    if (path / _METADATA_FILE).is_file():
                         names.add(path.name)
             return [self.get(IndexKey(tenant, namespace, name)) for name in sorted(names)]
 
-    def stored(self) -> int:
-        """Return how many collections clients have made, of all tenants."""
-        return 0 if self._data is None else sum(1 for _ in self._data.glob(f"*/*/*/{_FILE}"))
+    def count_created(self) -> int:
+        """Return how many indexes clients have created, of all tenants."""
+        if self._data is None:
+            return 0
+        return sum(1 for _ in self._data.glob(f"*/*/*/{_METADATA_FILE}"))
 
     def default(self, tenant: str) -> ServedIndex:
-        """Return what a request without a name means: the first index served, or the only one.
+        """Return the index of a request that names none: the first one served, or the only one.
 
-        Those that clients of other dialects made have to be named. Raises Problem (404) where
-        there is none, or more than one.
+        Indexes of other dialects must be named. Raises HttpError (404) where there is no
+        index, or more than one.
         """
         with self._lock:
-            served = [p for p in self._open if p in self._served and p.tenant == tenant]
+            served = [key for key in self._indexes if key in self._served]
+            served = [key for key in served if key.tenant == tenant]
             if served:
-                return self._open[served[0]]
-            found = self.listed(tenant, SERVED)
-        if len(found) == 1:
-            return found[0]
-        why = "there is no index" if not found else "there are several indexes: name one"
+                return self._indexes[served[0]]
+            indexes = self.list_indexes(tenant, DEFAULT_NAMESPACE)
+        if len(indexes) == 1:
+            return indexes[0]
+        why = "there is no index" if not indexes else "there are several indexes: name one"
         raise HttpError(404, "no index", why)
 
     def find(self, tenant: str, name: str) -> ServedIndex:
-        """Return a collection by name, or "namespace:name"; raises Problem (404)."""
+        """Return an index by name, or "namespace:name"; raises HttpError (404)."""
         namespace, _, rest = name.replace("/", ":").rpartition(":")
-        return self.get(IndexKey(tenant, namespace or SERVED, rest))
+        return self.get(IndexKey(tenant, namespace or DEFAULT_NAMESPACE, rest))
 
-    def get(self, place: IndexKey) -> ServedIndex:
-        """Return a collection; raises Problem (404) where there is none."""
+    def get(self, key: IndexKey) -> ServedIndex:
+        """Return an index by key; raises HttpError (404) where there is none."""
         with self._lock:
-            if place in self._open:
-                return self._open[place]
-            folder = self._folder(place)
-            if folder is None or not (folder / _FILE).is_file():
-                raise HttpError(404, "not found", f"there is no index {place.name!r}")
-            about = _read(folder / _FILE)
-            return self._opened(place, folder, about)
+            if key in self._indexes:
+                return self._indexes[key]
+            folder = self._folder(key)
+            if folder is None or not (folder / _METADATA_FILE).is_file():
+                raise HttpError(404, "not found", f"there is no index {key.name!r}")
+            metadata = _read_metadata(folder / _METADATA_FILE)
+            return self._add(key, folder, metadata)
 
-    def create(self, place: IndexKey, about: Mapping[str, Any] | None = None) -> ServedIndex:
-        """Make a collection; `about["index"]` has what `Index.open` takes for a new index.
+    def create(self, key: IndexKey, metadata: Mapping[str, Any] | None = None) -> ServedIndex:
+        """Create an index; `metadata["index"]` has the options of `Index.open` for a new one.
 
-        Raises Problem: 409 where there is one, 400 for a name that cannot be, 403 where
-        clients may make none.
+        Raises HttpError: 409 where it exists, 400 for a name that cannot be used, 403 where
+        clients may create none.
         """
         with self._lock:
             if self._data is None:
                 raise HttpError(403, "read only", "this server was started without --data")
-            folder = self._folder(place)
+            folder = self._folder(key)
             if folder is None:
-                raise HttpError(400, "invalid", f"the name {place.name!r} cannot be used")
-            if place in self._open or (folder / _FILE).is_file():
-                raise HttpError(409, "exists", f"there is an index {place.name!r} already")
+                raise HttpError(400, "invalid", f"the name {key.name!r} cannot be used")
+            if key in self._indexes or (folder / _METADATA_FILE).is_file():
+                raise HttpError(409, "exists", f"there is an index {key.name!r} already")
             folder.mkdir(parents=True, exist_ok=True)
-            made = dict(about or {})
-            write_json(folder / _FILE, made)
-            return self._opened(place, folder, made)
+            new_metadata = dict(metadata or {})
+            write_json(folder / _METADATA_FILE, new_metadata)
+            return self._add(key, folder, new_metadata)
 
-    def delete(self, place: IndexKey) -> ServedIndex:
-        """Remove a collection with all that is in it; raises Problem: 404, or 403."""
+    def delete(self, key: IndexKey) -> ServedIndex:
+        """Delete an index with everything in it; raises HttpError: 404, or 403."""
         with self._lock:
-            found = self.get(place)
-            if place in self._served or self._data is None:
-                raise HttpError(403, "read only", f"{place.name} was not made by this server")
-            del self._open[place]
-            # Moved in one step first: nobody finds half of it.
-            trash = self._data / _TRASH / uuid.uuid4().hex
+            served = self.get(key)
+            if key in self._served or self._data is None:
+                raise HttpError(403, "read only", f"{key.name} was not made by this server")
+            del self._indexes[key]
+            # Moved away in one step first, so that no half of it is ever found.
+            trash = self._data / _TRASH_FOLDER / uuid.uuid4().hex
             trash.parent.mkdir(exist_ok=True)
-            found.folder.rename(trash)
-        found.close()
+            served.folder.rename(trash)
+        served.close()
         shutil.rmtree(trash, ignore_errors=True)
-        return found
+        return served
 
     def close(self) -> None:
-        """Let go of all."""
+        """Close all indexes."""
         with self._lock:
-            for collection in self._open.values():
-                collection.close()
+            for served in self._indexes.values():
+                served.close()
 
-    def _opened(self, place: IndexKey, folder: Path, about: Mapping[str, Any]) -> ServedIndex:
-        found = ServedIndex(
-            place, folder / _INDEX, file=folder / _FILE, about=about, **self._shared
+    def _add(self, key: IndexKey, folder: Path, metadata: Mapping[str, Any]) -> ServedIndex:
+        served = ServedIndex(
+            key,
+            folder / _INDEX_FOLDER,
+            file=folder / _METADATA_FILE,
+            metadata=metadata,
+            **self._models,
         )
-        self._open[place] = found
-        return found
+        self._indexes[key] = served
+        return served
 
-    def _folder(self, place: IndexKey) -> Path | None:
-        """Return where a collection stands or would stand; None for a name that is no name."""
-        parts = (place.tenant, place.namespace, place.name)
-        if self._data is None or not all(map(_plain, parts)):
+    def _folder(self, key: IndexKey) -> Path | None:
+        """Return the folder of an index; None for a name that is not safe as a folder's."""
+        parts = (key.tenant, key.namespace, key.name)
+        if self._data is None or not all(map(_is_safe, parts)):
             return None
         return self._data.joinpath(*parts)
 
 
-def _plain(name: str) -> bool:
+def _is_safe(name: str) -> bool:
     """Return whether a name is safe as that of a folder, on any file system."""
     rest = name.replace("-", "").replace("_", "")
     return (
-        0 < len(name) <= _LONGEST
+        0 < len(name) <= _MAX_NAME
         and name[0] != "-"
         and rest.isascii()
         and (rest.isalnum() or not rest)
@@ -285,16 +296,16 @@ def _plain(name: str) -> bool:
 
 def _folders(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from (p for p in path.iterdir() if p.is_dir() and _plain(p.name))
+        yield from (p for p in path.iterdir() if p.is_dir() and _is_safe(p.name))
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_metadata(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")
+        metadata = json.loads(file.read_text("utf-8"))
+        if not isinstance(metadata, dict):
+            raise ValueError("it is not a JSON object")
     except (OSError, ValueError) as error:
         raise ReadError(
-            "What is known of an index cannot be read", where=str(file), why=str(error)
+            "The metadata of an index cannot be read", where=str(file), why=str(error)
         ) from error
-    return found
+    return metadata

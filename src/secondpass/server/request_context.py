@@ -1,10 +1,8 @@
-"""What is known of the request that is being answered, for logs, counts and traces.
-
-One request and what is known of it while it is answered.
-"""
+"""The context of a request in a dialect, and its record for logs, metrics and traces."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import uuid
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,57 +18,11 @@ from starlette.responses import Response
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry
 from secondpass.server.http_errors import HttpError, default_error
 
-if TYPE_CHECKING:
-    from secondpass.server.access.api_keys import KeyEntry
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """One request from its headers to the last byte of its answer.
-
-    - `status` is 0 and `first_byte`, in seconds, None before the answer begins.
-    - `problem`: the kind of what went wrong; `caller`: who asks, also where it may not.
-    - `context`: None where no dialect answers.
-    - `trace`: the id of its trace, where traces are made.
-    """
-
-    id: str
-    method: str
-    path: str
-    status: int = 0
-    first_byte: float | None = None
-    problem: str | None = None
-    caller: KeyEntry | None = None
-    context: RequestContext | None = None
-    trace: str | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken up to now."""
-        return time.perf_counter() - self.started
-
-
-_seen: ContextVar[RequestRecord | None] = ContextVar("seen", default=None)
-
-
-def current() -> RequestRecord | None:
-    """Return the request that is being answered here, also in its threads."""
-    return _seen.get()
-
-
-@contextmanager
-def answering_for(seen: RequestRecord) -> Iterator[None]:
-    """Let `current` return this request inside."""
-    token = _seen.set(seen)
-    try:
-        yield
-    finally:
-        _seen.reset(token)
-
-
 REQUEST_ID = "x-request-id"
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Errors of this server or of one that it calls: they are logged with their traceback.
+_LOGGED_STATUSES = (500, 502)
+_log = logging.getLogger("secondpass.server")
 
 Fail = Callable[[HttpError, str], Any]
 """Returns the JSON content of an error in a dialect's shape; the text is the request's id."""
@@ -81,12 +33,6 @@ Finish = Callable[["RequestContext", Response], Response]
 def unchanged(context: RequestContext, response: Response) -> Response:
     """Return the response as it is."""
     return response
-
-
-def request_id(request: Request) -> str:
-    """Return the id that a request brought, if it is a plain one, or a new one."""
-    given = request.headers.get(REQUEST_ID, "")
-    return given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 @dataclass(slots=True)
@@ -102,8 +48,68 @@ class RequestContext:
     id: str = ""
 
     def __post_init__(self) -> None:
-        seen = current()
-        if seen is not None:
-            seen.context = self
+        record = current_record()
+        if record is not None:
+            record.context = self
         if not self.id:
-            self.id = request_id(self.request) if seen is None else seen.id
+            self.id = request_id(self.request) if record is None else record.id
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request from its headers to the last byte of its response.
+
+    - `status` is 0 and `first_byte`, in seconds, None before the response begins.
+    - `problem`: the kind of the error; `caller`: the owner of the key, even if it was refused.
+    - `context`: None where no dialect handles the request.
+    - `trace`: the id of its trace, where traces are sent.
+    """
+
+    id: str
+    method: str
+    path: str
+    status: int = 0
+    first_byte: float | None = None
+    problem: str | None = None
+    caller: KeyEntry | None = None
+    context: RequestContext | None = None
+    trace: str | None = None
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """How long the request has taken so far."""
+        return time.perf_counter() - self.started
+
+
+_record: ContextVar[RequestRecord | None] = ContextVar("record", default=None)
+
+
+def current_record() -> RequestRecord | None:
+    """Return the record of the request that is handled here, also in its worker threads."""
+    return _record.get()
+
+
+@contextmanager
+def use_record(record: RequestRecord) -> Iterator[None]:
+    """Make `current_record` return this record inside."""
+    token = _record.set(record)
+    try:
+        yield
+    finally:
+        _record.reset(token)
+
+
+def record_error(error: HttpError) -> None:
+    """Record why the current request failed, or its stream broke off."""
+    record = current_record()
+    if record is not None:
+        record.problem = error.kind
+    if error.status in _LOGGED_STATUSES:
+        _log.error("the request failed", exc_info=error)
+
+
+def request_id(request: Request) -> str:
+    """Return the id that the client sent, if it is a plain one, or a new one."""
+    client_id = request.headers.get(REQUEST_ID, "")
+    return client_id if _CLIENT_ID.fullmatch(client_id) else uuid.uuid4().hex

@@ -37,56 +37,43 @@ and only where one of the operations is keyless.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from secondpass.errors import SecondpassError
-from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile, key_in
+from secondpass.server.access.api_keys import ANYBODY, KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
-from secondpass.server.http_errors import HttpError, default_error, failure_of, problem_of
-from secondpass.server.http_json import Body, Reply, read_body, read_bytes, read_content
-from secondpass.server.request_context import Fail, Finish, RequestContext, current, unchanged
+from secondpass.server.http_errors import (
+    HttpError,
+    default_error,
+    internal_error,
+    to_http_error,
+)
+from secondpass.server.http_json import Body, BodyLimits, Reply, json_object
+from secondpass.server.request_context import (
+    Fail,
+    Finish,
+    RequestContext,
+    current_record,
+    record_error,
+    unchanged,
+)
 from secondpass.server.state import ServerState
-from secondpass.server.streaming import EventStream, event_stream, pieces
-from secondpass.server.telemetry.middleware import refused
+from secondpass.server.streaming import EventStream, stream_response
 
 T = TypeVar("T")
 Query = TypeVar("Query")
 Result = TypeVar("Result")
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
-Work = Callable[[RequestContext], Awaitable[Any]]
-"""Answers a request with JSON content or a Response; only for dialects without operations."""
-
-
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
-    """How long a body may be, in bytes, and how deep its JSON may be nested."""
-
-    max_bytes: int
-    max_depth: int
 
 
 BodyReader = Callable[[Request, BodyLimits], Awaitable[Any]]
-
-
-async def json_object(request: Request, limits: BodyLimits) -> Body:
-    """Read a JSON object; raises HttpError 413 or 400."""
-    return await read_body(request, most=limits.max_bytes, depth=limits.max_depth)
-
-
-async def json_bytes(request: Request, limits: BodyLimits) -> bytes:
-    """Read the bytes of JSON, or of nothing, checked for size and nesting only."""
-    return await read_bytes(request, most=limits.max_bytes, depth=limits.max_depth)
-
-
-async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
-    """Read the bytes of any body; raises HttpError 413."""
-    return await read_content(request, most=limits.max_bytes)
 
 
 def _body_as_query(context: RequestContext, body: Any) -> Any:
@@ -106,7 +93,7 @@ class Operation(Generic[Query, Result]):
     """What one path of one dialect does; see the module for the order of the steps.
 
     - `scope`: one of `api_keys.SCOPES`; None for one that every key has. `keyless`: no key is
-      asked for at all.
+      needed.
     - `check`: blocks; raises HttpError. It may keep what it finds in `context.request.state`.
     - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
       are allowed than by the server.
@@ -166,13 +153,14 @@ class RequestHandler:
 
     def __init__(self, state: ServerState, keys: KeyFile | None) -> None:
         self.state, self.keys = state, keys
-        self._rates = RateLimits()
+        self._rate_limits = RateLimits()
 
     def serve(self, operation: Operation[Any, Any]) -> Endpoint:
         """Build the endpoint of an operation."""
 
         async def handle(request: Request) -> Response:
-            context = RequestContext(request, operation.dialect, operation.fail)
+            context = RequestContext(request)
+            _set_operation(context, operation)
             return await self._respond(context, self._process(context, operation))
 
         return handle
@@ -187,7 +175,6 @@ class RequestHandler:
         return handle
 
     async def _process(self, context: RequestContext, operation: Operation[Any, Any]) -> Any:
-        self._begin(context, operation)
         if not operation.keyless:
             self._authorize(context, operation.scope)
         await self._check(context, operation)
@@ -198,21 +185,21 @@ class RequestHandler:
         return await self._process_body(context, operation, body)
 
     async def _process_shared(self, context: RequestContext, path: SharedPath) -> Any:
-        undecided = path.keyless and key_in(context.request.headers) is None
-        if not undecided:
+        unauthorized = path.keyless and key_in(context.request.headers) is None
+        if not unauthorized:
             self._authorize(context, path.scope)
-        body = await json_object(context.request, self._body_limits(context))
+        body = await json_object(context.request, self._body_limits(context, None))
         operations = path.choose(body, context.request.headers)
-        for position, operation in enumerate(operations):
-            self._begin(context, operation)
-            if undecided and not operation.keyless:
+        for position, operation in enumerate(operations, start=1):
+            _set_operation(context, operation)
+            if unauthorized and not operation.keyless:
                 self._authorize(context, path.scope)
-                undecided = False
+                unauthorized = False
             try:
                 await self._check(context, operation)
                 return await self._process_body(context, operation, body)
             except HttpError as error:
-                if error.status != 404 or position + 1 == len(operations):
+                if error.status != 404 or position == len(operations):
                     raise
         raise HttpError(404, "not found", "no dialect has this request")
 
@@ -224,55 +211,52 @@ class RequestHandler:
             self.count(context, operation.documents(query))
         if operation.stream is not None and operation.wants_stream(query):
             return await self._stream(context, operation.stream, query)
+        result = None
         if operation.run is not None:
-            run = operation.run
-            result = await self.run(
-                context, lambda: run(self.state, context, query), timeout=operation.timeout
-            )
+            function = partial(operation.run, self.state, context, query)
+            result = await self.run(context, function, timeout=operation.timeout)
         elif operation.run_async is not None:
             result = await operation.run_async(context, query)
-        else:
-            result = None
         if operation.wait is not None:
             result = await operation.wait(context, query, result)
         return operation.respond(context, query, result)
 
+    def _authorize(self, context: RequestContext, scope: str | None) -> None:
+        """Set the caller of a request.
+
+        Raises HttpError: 401 without a valid key, 403 where the key does not have the scope,
+        429 beyond its rate limit.
+        """
+        caller = ANYBODY
+        if self.keys is not None:
+            caller = self.keys.find(key_in(context.request.headers))
+        record = current_record()
+        if record is not None:
+            # Also of a caller who is refused below.
+            record.caller = caller
+        if scope is not None:
+            caller.allow(scope)
+        if caller.per_minute is not None:
+            self._rate_limits.take(caller.id, caller.per_minute)
+        context.caller = caller
+
     async def _check(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
-        check = operation.check
-        if check is not None:
+        if operation.check is not None:
             # Not by `run`: its watch for a disconnect would consume the messages of the body.
             ticket = self.state.ticket()
             self.state.admit(ticket)
-            await self.state.run(ticket, lambda: check(self.state, context))
+            await self.state.run(ticket, partial(operation.check, self.state, context))
 
-    async def _stream(
-        self,
-        context: RequestContext,
-        stream: Callable[[ServerState, RequestContext, Any], EventStream],
-        query: Any,
-    ) -> Response:
-        opened: list[EventStream] = []
+    def _body_limits(self, context: RequestContext, max_body: int | None) -> BodyLimits:
+        limits = (self.state.settings.max_body, context.caller.max_body, max_body)
+        return BodyLimits(
+            min(limit for limit in limits if limit is not None), self.state.settings.max_depth
+        )
 
-        def begin() -> Iterator[str]:
-            opened.append(stream(self.state, context, query))
-            return opened[0].frames
-
-        frames = await pieces(self, context, begin)
-        response = event_stream(frames, opened[0].fail)
-        response.headers.update(opened[0].headers)
-        return response
-
-    def _begin(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
-        context.dialect = operation.dialect
-        context.fail, context.finish = operation.fail, operation.finish
-
-    def _authorize(self, context: RequestContext, scope: str | None) -> None:
-        context.caller = self.check(context.request, scope)
-
-    def _body_limits(self, context: RequestContext, max_body: int | None = None) -> BodyLimits:
-        most = self.most_bytes(context)
-        most = most if max_body is None else min(most, max_body)
-        return BodyLimits(most, self.state.settings.max_depth)
+    def count(self, context: RequestContext, documents: int) -> None:
+        """Record how many documents a request has; raises HttpError (400) for too many."""
+        context.documents = documents
+        self.state.check_count(documents, context.caller.max_documents)
 
     async def run(
         self,
@@ -281,94 +265,61 @@ class RequestHandler:
         *,
         timeout: float | None = None,
     ) -> T:
-        """Run what blocks in a worker thread, within one deadline.
+        """Run a blocking function in a worker thread, within one deadline.
 
-        Its queued work is cancelled when the client disconnects. The body must have been
-        read, as far as anybody will. Raises HttpError, among others 429 where the queue is
-        too long.
+        Its queued work is cancelled when the client disconnects. To be called once the body
+        has been read. Raises HttpError, among others 429 where the queue is too long.
         """
         ticket = self.state.ticket(timeout)
         self.state.admit(ticket)
         work = asyncio.create_task(self.state.run(ticket, function))
-        disconnected = asyncio.create_task(_disconnected(context.request))
+        disconnect = asyncio.create_task(_wait_for_disconnect(context.request))
         try:
-            await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 ticket.cancel()
             return await work
         finally:
-            disconnected.cancel()
+            disconnect.cancel()
 
-    def count(self, context: RequestContext, documents: int) -> None:
-        """Record how many documents a request has; raises HttpError (400) for too many."""
-        context.documents = documents
-        self.state.check_count(documents, context.caller.max_documents)
+    async def _stream(
+        self,
+        context: RequestContext,
+        stream: Callable[[ServerState, RequestContext, Any], EventStream],
+        query: Any,
+    ) -> Response:
+        def start() -> tuple[EventStream, str | None]:
+            events = stream(self.state, context, query)
+            return events, next(events.frames, None)
 
-    def check(self, request: Request, scope: str | None = "rerank") -> KeyEntry:
-        """Return the owner of the request's key.
-
-        Raises HttpError: 401 without a valid key, 403 where the key does not have the scope,
-        429 beyond its rate limit. A scope of None is one that every key has.
-        """
-        caller = ANYBODY if self.keys is None else self.keys.find(key_in(request.headers))
-        record = current()
-        if record is not None:
-            record.caller = caller
-        if scope is not None:
-            caller.allow(scope)
-        if caller.per_minute is not None:
-            self._rates.take(caller.id, caller.per_minute)
-        return caller
-
-    def most_bytes(self, context: RequestContext) -> int:
-        """Return how long the body of a request may be."""
-        most, own = self.state.settings.max_body, context.caller.max_body
-        return most if own is None else min(most, own)
+        # The first frame before the status is sent, so that an early error has its own status.
+        return stream_response(self.state, *await self.run(context, start))
 
     async def _respond(self, context: RequestContext, content: Awaitable[Any]) -> Response:
-        """Return the response, whatever happens."""
+        """Return the response for what a coroutine returns or raises."""
         try:
-            found = await content
-            response = found if isinstance(found, Response) else Reply(found)
+            result = await content
+            response = result if isinstance(result, Response) else Reply(result)
         except HttpError as error:
-            response = self._error(context, error)
+            response = _error_response(context, error)
         except SecondpassError as error:
-            response = self._error(context, problem_of(error))
-        except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
-            response = self._error(context, failure_of(error))
+            response = _error_response(context, to_http_error(error))
+        except Exception as error:  # noqa: BLE001 - the client gets its dialect's error body
+            response = _error_response(context, internal_error(error))
         return context.finish(context, response)
 
-    def _error(self, context: RequestContext, error: HttpError) -> Response:
-        refused(error)
-        return Reply(context.fail(error, context.id), error.status, headers=error.headers)
 
-    # Below: for dialects that hand in a coroutine, until they declare operations.
-
-    def endpoint(self, dialect: str, fail: Fail, scope: str | None, work: Work) -> Endpoint:
-        """Build the endpoint of a coroutine, for callers with this scope."""
-
-        async def authorized(context: RequestContext) -> Any:
-            self._authorize(context, scope)
-            return await work(context)
-
-        async def handle(request: Request) -> Response:
-            return await self.answer(RequestContext(request, dialect, fail), authorized)
-
-        return handle
-
-    async def answer(self, context: RequestContext, work: Work) -> Response:
-        """Return the response of a coroutine, whatever happens."""
-        return await self._respond(context, work(context))
-
-    async def body(self, context: RequestContext) -> Body:
-        """Return the JSON object of a request, within the limits; raises HttpError."""
-        return await json_object(context.request, self._body_limits(context))
-
-    done = run
-    counting = count
+def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:
+    context.dialect = operation.dialect
+    context.fail, context.finish = operation.fail, operation.finish
 
 
-async def _disconnected(request: Request) -> None:
-    with suppress(HttpError):  # A body that was never read, and did not arrive in time.
+def _error_response(context: RequestContext, error: HttpError) -> Response:
+    record_error(error)
+    return Reply(context.fail(error, context.id), error.status, headers=error.headers)
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    with suppress(HttpError):  # 408 for a body that was never read and did not arrive in time.
         while (await request.receive())["type"] != "http.disconnect":
             pass

@@ -10,6 +10,8 @@ from typing import Any
 from secondpass.inference.unicode import clean
 from secondpass.types import RankedDocument, ScoreKind
 
+_URL_FIELDS = ("url", "source_url", "sourceUrl", "link", "source")
+
 
 def relevance_score(result: RankedDocument) -> float:
     """Return a result's probability, or else its score, with a logit mapped to 0..1."""
@@ -20,12 +22,9 @@ def relevance_score(result: RankedDocument) -> float:
     return result.score
 
 
-_ADDRESSES = ("url", "source_url", "sourceUrl", "link", "source")
-
-
 def source_url(metadata: Mapping[str, Any]) -> str | None:
     """Return the web address that a document's metadata has, if it has one."""
-    for name in _ADDRESSES:
+    for name in _URL_FIELDS:
         value = metadata.get(name)
         if isinstance(value, str) and value.startswith(("http://", "https://")):
             return clean(value)
@@ -33,7 +32,7 @@ def source_url(metadata: Mapping[str, Any]) -> str | None:
 
 
 def json_value(value: Any) -> Any:
-    """Return metadata as JSON has it: dates as ISO 8601, numbers that are none as null."""
+    """Return metadata as JSON values: dates as ISO 8601, infinities and NaN as null."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""How a server is set up."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from secondpass.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_ABOVE_0 = (
+_POSITIVE = (
     "max_documents",
     "max_body",
     "max_depth",
@@ -25,31 +25,28 @@ _ABOVE_0 = (
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What is served, to whom, and how much of it.
+    """What is served, to whom, and within which limits.
 
-    - `models`: names or folders of rerankers, the first of which stands for every name that
-      is not among them, unless `strict`: then such a name is not found (404).
-    - `indexes`: folders of indexes that are searched, by name, the first of which is meant
-      where a request names none; `data`: a folder for those that clients make, None where
-      they may make none.
-    - `exits`: whether models leave out what cannot be among as many as a request asks for.
-    - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one answers
+    - `models`: names or folders of rerankers. The first is the default, also for names that
+      are not listed, unless `strict`: then such a name is not found (404).
+    - `indexes`: folders of indexes to search, by name; the first is the default. `data`: a
+      folder for indexes that clients create, None where they may create none.
+    - `exits`: whether models stop early on candidates that cannot be in the top k.
+    - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one, answers
       are sentences of the passages.
-    - `keys`: a file that `secondpass keys` wrote; without one no key is asked for, and only
-      this machine is let in: `host` must be a loopback address then.
+    - `keys`: a file that `secondpass keys` wrote. Without one no key is needed, and `host` must
+      be a loopback address, so that only this machine can connect.
     - `max_documents` a request, `max_body` bytes, `max_depth` of nested JSON.
-    - `most_waiting`: tokens of requests that may wait; beyond it the answer is 429.
-    - `grpc_port`: where clients of Weaviate's gRPC are listened to, 0 for any port; None for
-      nowhere.
-    - `weaviate_open`: let requests of Weaviate's database in without a key, as it sends none.
+    - `most_waiting`: tokens of requests that may wait; beyond it the response is 429.
+    - `grpc_port`: the port of Weaviate's gRPC API, 0 for any free one; None for no gRPC.
+    - `weaviate_open`: accept requests of Weaviate's database without a key, as it sends none.
     - `timeout`: seconds for a request, waiting included; `write_timeout`: for one that stores
-      documents; `drain`: seconds for requests that
-      are under way when the server is told to stop.
+      documents; `drain`: seconds to finish requests under way when the server stops.
     - `header_timeout`, `body_timeout`: seconds in which the headers and the body of a request
-      must arrive; `keep_alive`: how long a connection may be idle between requests, longer
+      must arrive; `keep_alive`: seconds that a connection may be idle between requests, longer
       than a proxy in front keeps it.
 
-    Raises InputError for what cannot be.
+    Raises InputError for values that are out of range.
     """
 
     models: Sequence[str] = ("bundled",)
@@ -86,7 +83,7 @@ class ServerSettings:
                 f"The port {self.port} is given for HTTP and for gRPC",
                 fix="Give gRPC another one: Weaviate's is 50051.",
             )
-        for name in _ABOVE_0:
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, and is {getattr(self, name)!r}")
         if self.keys is None and self.host not in LOOPBACK:

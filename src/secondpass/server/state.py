@@ -1,4 +1,4 @@
-"""The models of a server, and how a request reaches one."""
+"""The state of a server: its models, indexes and language model, its queue and its threads."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from secondpass.errors import SecondpassError
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.cross_encoder import CrossEncoder
-from secondpass.rerank.hosted.model import HostedReranker
-from secondpass.rerank.llm.model import LLMReranker
-from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
-from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
     ScheduledReranker,
     Ticket,
-    still_wanted,
-    with_ticket,
+    check_ticket,
+    use_ticket,
 )
 from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
@@ -37,66 +33,59 @@ if TYPE_CHECKING:
     from secondpass.server.index_catalog import IndexCatalog
 
 T = TypeVar("T")
-# Requests that wait hold a thread each, which only sleeps.
-MOST_AT_ONCE = 128
-READERS = 8
-"""How many threads read what clients of Weaviate store: Arrow keeps memory for each."""
+# A request that waits for the queue holds a thread, which only sleeps.
+MAX_CONCURRENT_REQUESTS = 128
+READ_THREADS = 8
+"""How many threads read indexes for clients of Weaviate: Arrow keeps memory for each."""
 EMBEDDER = "bundled-embedder"
-"""The name of the model that makes vectors."""
+"""The name of the embedding model."""
 
 
 class Background(Protocol):
-    """What works beside the requests, from when the models are loaded to the end."""
+    """Work beside the requests, from when the models are loaded until the server stops."""
 
     def start(self) -> None:
         """Begin."""
 
     def stop(self) -> None:
-        """Leave off, at a point from which it can go on at the next start."""
+        """Stop, in a state from which the next start can continue."""
 
 
 class ServerState:
-    """Reranks for many requests at once through one queue.
+    """What all requests of a server share.
 
-    Models that run here are queued; a provider's are asked at once, as its own limits hold.
-    `llm` writes answers; None before `load`, and where sentences have to do.
+    Rerankers that run in this process are queued; those of a provider are called at once, as
+    the provider's own limits apply. `llm` is the one language model of all dialects: None
+    before `load`, and where the settings name none.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
-        self.queue = WorkQueue(settings.most_waiting, most_at_once=TOKENS_AT_ONCE)
+        self.queue = WorkQueue(settings.most_waiting, max_batch_work=TOKENS_AT_ONCE)
         self.ready = False
-        self.at_once = 0
+        self.active_requests = 0
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
         self._catalog: IndexCatalog | None = None
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
         self.llm: LLM | None = None
-        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, "secondpass-request")
-        self._readers = ThreadPoolExecutor(READERS, "secondpass-reading")
+        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS, "secondpass-request")
+        self._readers = ThreadPoolExecutor(READ_THREADS, "secondpass-reading")
 
     @property
     def models(self) -> list[str]:
-        """The names that are served, the default first."""
+        """The names of the rerankers, the default first."""
         return list(self.settings.models)
 
     def loaded(self, name: str) -> bool:
-        """Return whether a model can be used."""
+        """Return whether a reranker can be used."""
         return self.ready and name in self._models
 
     @property
-    def longest(self) -> int | None:
-        """How many tokens the default model reads at once; None where nobody knows."""
-        base = self._models[self.models[0]].base
-        return base.max_length if isinstance(base, PrecomputedReranker | CrossEncoder) else None
-
-    @property
-    def precision(self) -> str:
-        """That of the default model, as its manifest has it."""
-        base = self._models[self.models[0]].base
-        known = base.folder.manifest if isinstance(base, PrecomputedReranker) else {}
-        return str(known.get("precision", "unknown"))
+    def default_model(self) -> BaseReranker:
+        """The backend of the default reranker, for what it says of itself."""
+        return self._models[self.models[0]].base
 
     def load(self) -> None:
         """Load all models and use each once, so that the first request is no slower.
@@ -106,25 +95,25 @@ class ServerState:
         if self.ready:
             return
         for name in self.settings.models:
-            loaded = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
-            if isinstance(loaded.base, HostedReranker | LLMReranker):
-                self._models[name] = loaded
+            reranker = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
+            if not reranker.base.runs_here:
+                self._models[name] = reranker
                 continue
-            loaded.rerank("warm", ["up"])
-            self._models[name] = ScheduledReranker(loaded, self.queue)
+            reranker.rerank("warm", ["up"])
+            self._models[name] = ScheduledReranker(reranker, self.queue)
         if self.settings.llm is not None:
             from secondpass.llm import load_llm
 
             self.llm = load_llm(self.settings.llm)
         if self.settings.indexes or self.settings.data is not None:
-            self._catalog = self._opened()
+            self._catalog = self._open_catalog()
         self.ready = True
-        for one in self.background:
-            one.start()
+        for worker in self.background:
+            worker.start()
 
     @property
     def has_catalog(self) -> bool:
-        """Whether this server has indexes, or may get some."""
+        """Whether this server has indexes, or clients may create some."""
         return self._catalog is not None
 
     @property
@@ -137,22 +126,23 @@ class ServerState:
             )
         return self._catalog
 
-    def _opened(self) -> IndexCatalog:
+    def _open_catalog(self) -> IndexCatalog:
         from secondpass.server.index_catalog import IndexCatalog
 
-        found = IndexCatalog(
+        catalog = IndexCatalog(
             self.settings.data,
             self.settings.indexes,
             embedder=self.embedder(),
             reranker=self._models[self.models[0]],
             queue=self.queue,
         )
+        # Opened now, so that an index that cannot be opened is an error at the start.
         for name in self.settings.indexes:
-            _ = found.find(TENANT, name).index
-        return found
+            _ = catalog.find(TENANT, name).index
+        return catalog
 
     def embedder(self) -> Embedder:
-        """Return what makes vectors, loaded when it is first needed; blocks."""
+        """Return the embedder, loaded when it is first needed; blocks."""
         from secondpass.retrieve.embedder import Embedder
 
         with self._embedder_lock:
@@ -161,55 +151,59 @@ class ServerState:
             return self._embedder
 
     def close(self) -> bool:
-        """Take nothing more, finish what there is; return whether that was in time."""
+        """Take no more requests and finish those under way; return whether that was in time."""
         self.ready = False
-        for one in self.background:
-            one.stop()
-        done = self.queue.close(self.settings.drain)
+        for worker in self.background:
+            worker.stop()
+        drained = self.queue.close(self.settings.drain)
         if self._catalog is not None:
             self._catalog.close()
         if self.llm is not None:
             self.llm.close()
         for threads in (self._threads, self._readers):
             threads.shutdown(wait=False, cancel_futures=True)
-        return done
+        return drained
 
     def ticket(self, timeout: float | None = None) -> Ticket:
-        """Return a place for one request, which counts from now on."""
+        """Return the ticket of one request, whose timeout, in seconds, starts now."""
         seconds = self.settings.timeout if timeout is None else timeout
         return Ticket(time.monotonic() + seconds)
 
     def admit(self, ticket: Ticket) -> None:
-        """Raise Problem (429) for a request whose work would wait too long.
+        """Raise HttpError (429) for a request that would wait too long in the queue.
 
-        Before it begins: else it would do a first pass for nothing.
+        Called before its work begins, so that no first pass is run for nothing.
         """
         try:
             self.queue.admit(ticket.deadline)
         except OverloadedError as error:
-            raise problem_of(error) from error
+            raise to_http_error(error) from error
 
-    async def run(self, ticket: Ticket, do: Callable[[], T]) -> T:
-        """Do what blocks in a thread; what it queues has the ticket's deadline.
+    async def run(self, ticket: Ticket, function: Callable[[], T]) -> T:
+        """Run a blocking function in a worker thread; what it queues has the ticket's deadline.
 
-        Raises Problem for what cannot be answered.
+        Raises HttpError for the errors of the package.
         """
-        with self._place(), with_ticket(ticket):
+        with self._count_request(), use_ticket(ticket):
             context = contextvars.copy_context()
-            work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, do)
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(self._threads, context.run, function)
             try:
                 return await work
             except SecondpassError as error:
-                raise problem_of(error) from error
+                raise to_http_error(error) from error
 
-    def reading(self, do: Callable[[], T]) -> Future[T]:
-        """Begin what reads an index, in one of the few threads that do; see `awaited`."""
+    def submit_read(self, function: Callable[[], T]) -> Future[T]:
+        """Run a function that reads an index in one of the few threads for that.
 
-        def turn() -> T:
-            still_wanted()
-            return do()
+        See `wait_for` for how to wait for it.
+        """
 
-        return self._readers.submit(contextvars.copy_context().run, turn)
+        def run() -> T:
+            check_ticket()
+            return function()
+
+        return self._readers.submit(contextvars.copy_context().run, run)
 
     def rerank(
         self,
@@ -223,8 +217,22 @@ class ServerState:
         reranker = self.model(model)
         return reranker.rerank(query, documents, top_k=top_k, return_documents=False)
 
+    def model(self, name: str | None = None) -> BaseReranker:
+        """Return the reranker of that name, or else the default one.
+
+        Raises HttpError: 503 while models are loaded, 404 for another name where names are
+        `strict`.
+        """
+        self.check_ready()
+        if name is not None and name in self._models:
+            return self._models[name]
+        if name is not None and self.settings.strict:
+            known = ", ".join(self.models)
+            raise HttpError(404, "unknown model", f"there is no model {name!r}, but {known}")
+        return self._models[self.models[0]]
+
     def max_documents(self, of_key: int | None = None) -> int:
-        """Return how many documents a request may have, with a key that has a limit or None."""
+        """Return how many documents a request may have; `of_key` is the limit of its key."""
         limit = self.settings.max_documents
         return limit if of_key is None else min(limit, of_key)
 
@@ -239,25 +247,12 @@ class ServerState:
         if not self.ready:
             raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
 
-    def model(self, name: str | None = None) -> BaseReranker:
-        """Return the model of a name, or the one that stands for it.
-
-        Raises Problem: 503 while models are loaded, 404 where models are `strict`.
-        """
-        self.check_ready()
-        if name is not None and name in self._models:
-            return self._models[name]
-        if name is not None and self.settings.strict:
-            known = ", ".join(self.models)
-            raise HttpError(404, "unknown model", f"there is no model {name!r}, but {known}")
-        return self._models[self.models[0]]
-
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self.at_once >= MOST_AT_ONCE:
+    def _count_request(self) -> Iterator[None]:
+        if self.active_requests >= MAX_CONCURRENT_REQUESTS:
             raise HttpError(429, "busy", "too many requests at once", retry_after=1)
-        self.at_once += 1
+        self.active_requests += 1
         try:
             yield
         finally:
-            self.at_once -= 1
+            self.active_requests -= 1

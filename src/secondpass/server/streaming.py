@@ -1,24 +1,20 @@
-"""Answers that are sent while they are made."""
+"""Responses as server-sent events."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from starlette.responses import StreamingResponse
 
 from secondpass.errors import SecondpassError
-from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.telemetry.middleware import refused
+from secondpass.server.http_errors import HttpError, to_http_error
+from secondpass.server.request_context import record_error
 
 if TYPE_CHECKING:
-    from secondpass.server.request_context import RequestContext
-    from secondpass.server.request_handler import RequestHandler
-
-T = TypeVar("T")
-_END = object()
+    from secondpass.server.state import ServerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +22,7 @@ class EventStream:
     """Server-sent events of one response.
 
     - `frames`: taken one by one in worker threads, as each may block.
-    - `fail`: makes the last frame where something goes wrong after the first.
+    - `fail`: returns the last frame where something fails after the first.
     """
 
     frames: Iterator[str]
@@ -34,59 +30,35 @@ class EventStream:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-async def pieces(
-    handler: RequestHandler, context: RequestContext, start: Callable[[], Iterator[T]]
-) -> AsyncIterator[T]:
-    """Return what an iterator gives, which blocks and so runs in threads.
+def stream_response(
+    state: ServerState, events: EventStream, first: str | None
+) -> StreamingResponse:
+    """Return the response for a stream whose first frame was taken; None for an empty one."""
 
-    The first piece is taken before this returns, so that what goes wrong before it raises
-    Problem here and the answer has the status for it.
-    """
-    iterator: Iterator[T]
-
-    def begin() -> Any:
-        nonlocal iterator
-        iterator = start()
-        return next(iterator, _END)
-
-    first = await handler.run(context, begin)
-
-    async def rest() -> AsyncIterator[T]:
-        piece, ticket = first, handler.state.ticket()
+    async def content() -> AsyncIterator[str]:
+        frame, ticket = first, state.ticket()
         try:
-            while piece is not _END:
-                yield piece
-                piece = await handler.state.run(ticket, lambda: next(iterator, _END))
+            while frame is not None:
+                yield frame
+                frame = await state.run(ticket, lambda: next(events.frames, None))
+        except HttpError as error:
+            yield _fail(events, error)
+        except SecondpassError as error:
+            yield _fail(events, to_http_error(error))
         finally:
             ticket.cancel()
 
-    return rest()
+    # Proxies that buffer responses would defeat the stream.
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no", **events.headers}
+    return StreamingResponse(content(), media_type="text/event-stream", headers=headers)
 
 
-def event_stream(
-    frames: AsyncIterator[str], fail: Callable[[HttpError], str]
-) -> StreamingResponse:
-    """Return server-sent events; `fail` makes the last frame where something goes wrong."""
-
-    def failed(problem: HttpError) -> str:
-        refused(problem)
-        return fail(problem)
-
-    async def sent() -> AsyncIterator[str]:
-        try:
-            async for frame in frames:
-                yield frame
-        except HttpError as problem:
-            yield failed(problem)
-        except SecondpassError as error:
-            yield failed(problem_of(error))
-
-    # Proxies that collect answers would take the point out of it.
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(sent(), media_type="text/event-stream", headers=headers)
+def _fail(events: EventStream, error: HttpError) -> str:
+    record_error(error)
+    return events.fail(error)
 
 
 def data(value: object, *, event: str | None = None) -> str:
-    """Return one frame: JSON, or a text as it is."""
+    """Return one frame: a value as JSON, or a text as it is."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"data: {text}\n\n" if event is None else f"event: {event}\ndata: {text}\n\n"

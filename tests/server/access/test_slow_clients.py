@@ -78,7 +78,7 @@ def test_a_body_that_does_not_come_is_408_in_the_words_of_its_dialect(
         answer = everything(connection)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"did not arrive within 0.3 seconds" in answer
-        assert found.state.at_once == 0
+        assert found.state.active_requests == 0
         assert httpx2.post(f"{found.url}/v1/rerank", content=ASK).status_code == 200
 
 

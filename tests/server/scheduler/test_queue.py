@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from secondpass import InputError
 from secondpass.server.scheduler.queue import (
-    Joint,
+    BatchItem,
     OverloadedError,
     Part,
     QueueTimeoutError,
@@ -84,7 +84,9 @@ def test_parts_that_can_be_are_done_at_once_within_the_bound(
 ) -> None:
     told: list[tuple[float, int]] = []
     queue = WorkQueue(
-        10_000, most_at_once=most, ran=lambda batch: told.append((batch.work, batch.jobs))
+        10_000,
+        max_batch_work=most,
+        on_batch=lambda batch: told.append((batch.work, batch.jobs)),
     )
     gate = held(queue)
     batches: list[list[int]] = []
@@ -94,8 +96,8 @@ def test_parts_that_can_be_are_done_at_once_within_the_bound(
             batches.append(list(items))
             return [item * 10 for item in items]
 
-        joint = None if key is None else Joint(key, number, run)
-        return Part(work, lambda: run([number])[0], joint)
+        item = None if key is None else BatchItem(key, number, run)
+        return Part(work, lambda: run([number])[0], item)
 
     waiting = [
         queue.submit([part(i, key, work)], FAR + after)
@@ -118,7 +120,7 @@ def test_parts_that_can_be_are_done_at_once_within_the_bound(
 
 
 def test_one_that_fails_fails_alone() -> None:
-    queue = WorkQueue(100, most_at_once=100)
+    queue = WorkQueue(100, max_batch_work=100)
     gate = held(queue)
 
     def run(items: Sequence[int]) -> list[int]:
@@ -127,7 +129,7 @@ def test_one_that_fails_fails_alone() -> None:
         return list(items)
 
     waiting = [
-        queue.submit([Part(1, lambda i=i: run([i])[0], Joint("k", i, run))], FAR)  # type: ignore[misc]
+        queue.submit([Part(1, lambda i=i: run([i])[0], BatchItem("k", i, run))], FAR)  # type: ignore[misc]
         for i in range(4)
     ]
     gate.open.set()
@@ -255,7 +257,7 @@ def test_a_bound_that_cannot_be(most: float) -> None:
 
 
 def test_requests_share_a_batch_where_there_is_room() -> None:
-    queue = WorkQueue(100, most_at_once=3)
+    queue = WorkQueue(100, max_batch_work=3)
     gate = held(queue)
     batches: list[list[int]] = []
 
@@ -264,7 +266,7 @@ def test_requests_share_a_batch_where_there_is_room() -> None:
         return list(items)
 
     waiting = [
-        queue.submit([Part(1, lambda i=i: run([i])[0], Joint("k", i, run))], FAR)  # type: ignore[misc]
+        queue.submit([Part(1, lambda i=i: run([i])[0], BatchItem("k", i, run))], FAR)  # type: ignore[misc]
         for i in range(4)
     ]
     gate.open.set()

@@ -11,49 +11,49 @@ import pytest
 from secondpass.server.scheduler.queue import ClientDisconnectedError, QueueTimeoutError
 from secondpass.server.scheduler.scheduled_models import (
     Ticket,
-    awaited,
-    still_wanted,
-    while_wanted,
-    with_ticket,
+    check_ticket,
+    run_abandonable,
+    use_ticket,
+    wait_for,
 )
 
 
 def test_without_a_ticket_it_is_waited_for() -> None:
     with ThreadPoolExecutor(1) as threads:
-        assert awaited(threads.submit(lambda: 5)) == 5
-    assert while_wanted(lambda: 5) == 5
-    still_wanted()
+        assert wait_for(threads.submit(lambda: 5)) == 5
+    assert run_abandonable(lambda: 5) == 5
+    check_ticket()
 
 
 def test_errors_come_through() -> None:
     def fail() -> None:
         raise TimeoutError("of its own")
 
-    with with_ticket(Ticket()), ThreadPoolExecutor(1) as threads:
-        for waited in (lambda: awaited(threads.submit(fail)), lambda: while_wanted(fail)):
+    with use_ticket(Ticket()), ThreadPoolExecutor(1) as threads:
+        for waited in (lambda: wait_for(threads.submit(fail)), lambda: run_abandonable(fail)):
             with pytest.raises(TimeoutError, match="of its own"):
                 waited()
 
 
 def test_what_has_not_begun_when_it_is_too_late_is_not_done() -> None:
     work: Future[None] = Future()
-    with with_ticket(Ticket(time.monotonic() + 0.1)):
+    with use_ticket(Ticket(time.monotonic() + 0.1)):
         with pytest.raises(QueueTimeoutError):
-            awaited(work)
+            wait_for(work)
         with pytest.raises(QueueTimeoutError):
-            still_wanted()
+            check_ticket()
     assert work.cancelled()
 
 
 def test_a_ticket_that_is_given_up_ends_the_waiting() -> None:
     ticket, work = Ticket(), Future[None]()
     threading.Timer(0.05, ticket.cancel).start()
-    with with_ticket(ticket):
+    with use_ticket(ticket):
         with pytest.raises(ClientDisconnectedError):
-            awaited(work)
+            wait_for(work)
         begun: list[int] = []
         with pytest.raises(ClientDisconnectedError):
-            while_wanted(lambda: begun.append(1))
+            run_abandonable(lambda: begun.append(1))
     assert work.cancelled()
     assert not begun
 
@@ -62,12 +62,12 @@ def test_what_a_stopping_server_cancels_is_gone() -> None:
     work: Future[None] = Future()
     work.cancel()
     with pytest.raises(ClientDisconnectedError, match="stops"):
-        awaited(work)
+        wait_for(work)
 
 
 def test_work_in_a_thread_knows_its_ticket() -> None:
     ticket = Ticket(time.monotonic() - 1)
-    with with_ticket(ticket), pytest.raises(QueueTimeoutError):
-        while_wanted(lambda: None)
-    with with_ticket(Ticket()):
-        assert while_wanted(lambda: still_wanted() or 5) == 5  # type: ignore[func-returns-value]
+    with use_ticket(ticket), pytest.raises(QueueTimeoutError):
+        run_abandonable(lambda: None)
+    with use_ticket(Ticket()):
+        assert run_abandonable(lambda: check_ticket() or 5) == 5  # type: ignore[func-returns-value]

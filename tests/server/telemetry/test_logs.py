@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from secondpass import InputError, Reranker
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
-from secondpass.server.telemetry.logs import LogFormatter, logging_as
+from secondpass.server.telemetry.logs import LogFormatter, configure_logging
 from tests.server.conftest import TEXTS, keyed, running
 from tests.server.load import busy, sending, until
 from tests.server.logged import Logged, logged
@@ -213,18 +214,18 @@ def test_a_chain_of_errors_is_told_to_its_end_without_messages() -> None:
         made.exc_info = sys.exc_info()
     text = LogFormatter(as_json=False, messages=False).format(made)
     assert "seaquokka" not in text
-    for part in ("ExceptionGroup", "Came of", "KeyError", "One of several", "no name"):
+    for part in ("ExceptionGroup", "Caused by", "KeyError", "In a group", "no name"):
         assert part in text
 
 
 @pytest.mark.parametrize(("form", "level"), [("xml", "info"), ("json", "loud"), ("", "")])
 def test_what_cannot_be_is_refused(form: str, level: str) -> None:
-    with pytest.raises(InputError), logging_as(form, level):
+    with pytest.raises(InputError), configure_logging(form, level):
         pass
 
 
 def test_the_form_depends_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with logging_as(None, "info"):
+    with configure_logging(None, "info"):
         logging.getLogger("secondpass.server").info("here")
     assert json.loads(capsys.readouterr().err)["message"] == "here"
 
@@ -233,19 +234,28 @@ def test_a_stream_that_fails_half_way_is_noted(model: str) -> None:
     """The status is 200 by then: the line says what happened all the same."""
     from starlette.routing import Route
 
-    from secondpass.server.http_errors import HttpError
-    from secondpass.server.streaming import data, event_stream
+    from secondpass.server.http_errors import HttpError, default_error
+    from secondpass.server.request_handler import Operation, RequestHandler
+    from secondpass.server.streaming import EventStream, data
 
-    async def frames() -> Any:
+    def frames() -> Iterator[str]:
         yield data("first")
         raise HttpError(502, "failed", f"no answer for {SECRET_TEXT}")
 
-    async def answer(_: Any) -> Any:
-        return event_stream(frames(), lambda problem: data({"error": problem.kind}))
-
+    operation = Operation(
+        dialect="test",
+        fail=default_error,
+        scope=None,
+        read=None,
+        wants_stream=lambda query: True,
+        stream=lambda state, context, query: EventStream(
+            frames(), lambda error: data({"error": error.kind})
+        ),
+    )
     with logged() as log, running(ServerSettings(models=[model])) as found:
         app: Any = found.server.config.app
-        app.router.routes.append(Route("/stream", answer))
+        handler = RequestHandler(found.state, None)
+        app.router.routes.append(Route("/stream", handler.serve(operation)))
         assert '"error": "failed"' in httpx2.get(f"{found.url}/stream").text
         until(lambda: bool(log.requests()))
     assert Logged.requests(log)[0].items() >= {"status": 200, "problem": "failed"}.items()

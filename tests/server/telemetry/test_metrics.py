@@ -17,7 +17,7 @@ from secondpass.server.access.api_keys import KeyEntry, KeyFile
 from secondpass.server.request_context import RequestRecord
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
-from secondpass.server.telemetry.metrics import Inventory, Metrics
+from secondpass.server.telemetry.metrics import Metrics, StorageCollector
 from tests.server.conftest import QUERY, TEXTS, keyed, running
 from tests.server.load import busy, sending, until
 
@@ -151,7 +151,7 @@ def test_folders_are_walked_once_a_minute(tmp_path: Path) -> None:
 
     now = [0.0]
     state: Any = Ready()
-    inventory = Inventory(state, lambda: now[0])
+    inventory = StorageCollector(state, lambda: now[0])
 
     def size() -> float:
         (found,) = [m for m in inventory.collect() if m.name == "secondpass_data_bytes"]

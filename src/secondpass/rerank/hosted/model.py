@@ -111,6 +111,8 @@ class HostedReranker(BaseReranker):
     connections: keep the object. Raises `InputError` for what is missing or makes no sense.
     """
 
+    runs_here = False
+
     def __init__(
         self,
         model: str,

@@ -39,6 +39,8 @@ class LLMReranker(BaseReranker):
     be repaired in answers stands in `reason`.
     """
 
+    runs_here = False
+
     def __init__(
         self,
         llm: LLM | str,

@@ -50,6 +50,8 @@ class PrecomputedReranker(BaseReranker):
     `exits` of a reader that has none.
     """
 
+    max_length: int
+
     def __init__(
         self,
         folder: ModelFolder,
@@ -64,6 +66,7 @@ class PrecomputedReranker(BaseReranker):
         if label is not None:
             raise InputError(f"A reader has one output, not a label {label!r}")
         self.folder = folder
+        self.precision = str(folder.manifest.get("precision", "unknown"))
         parts = read_reader_folder(folder)
         self._encoder_folder = parts.encoder
         self.encoder = open_encoder(parts.encoder, threads=threads)

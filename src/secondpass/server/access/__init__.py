@@ -1,1 +1,1 @@
-"""Who may ask, how often, how slowly, and from where."""
+"""Access to the server: API keys, rate limits, slow clients, and cross-origin requests."""

@@ -1,7 +1,4 @@
-"""A connection that is closed when the headers of a request do not arrive in time.
-
-How slowly the body of a request may arrive.
-"""
+"""Time limits for slow clients: for the headers of a request, and for its body."""
 
 from __future__ import annotations
 
@@ -15,103 +12,104 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from secondpass.server.http_errors import HttpError
 
-MOST_HEADERS = 65_536
-"""Bytes of a request's line and headers."""
+MAX_HEADER_BYTES = 65_536
+"""The longest request line and headers, in bytes."""
 
 
 class HeaderTimeoutProtocol(H11Protocol):
-    """Speaks HTTP as uvicorn does, with a limit on slow headers, which uvicorn has not.
+    """HTTP as uvicorn speaks it, with a timeout for headers, which uvicorn does not have.
 
-    A client that opens connections and sends a byte now and then would else keep them all
-    (Slowloris). `seconds` is for one request's headers, or for the rest of a body after it
-    was answered.
+    Without one, a client that opens connections and sends a byte now and then keeps them all
+    (Slowloris). `seconds` is for the headers of one request, or for the rest of a body after
+    the response.
     """
 
     seconds = 10.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._due: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
-        self._hurry()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes, and stop waiting where they complete a request's headers."""
+        """Receive bytes, and stop the timeout where they complete a request's headers."""
         super().data_received(data)
-        if self._handler:
-            self._rest()
-        elif self._due is None and not self.transport.is_closing():
-            self._hurry()
+        if self._handling:
+            self._stop_timer()
+        elif self._timer is None and not self.transport.is_closing():
+            self._start_timer()
 
     def on_response_complete(self) -> None:
-        """Wait no longer for the rest of a body that was answered before it was there."""
+        """Start the timeout for the rest of a body whose response was sent before it came."""
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY and self._due is None:
-            self._hurry()
+        if self.conn.their_state is h11.SEND_BODY and self._timer is None:
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._rest()
+        """Stop the timeout."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     @property
-    def _handler(self) -> bool:
+    def _handling(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _hurry(self) -> None:
-        self._due = self.loop.call_later(self.seconds, self._too_slow)
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self.seconds, self._on_timeout)
 
-    def _rest(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _too_slow(self) -> None:
-        self._due = None
-        if not self._handler:
+    def _on_timeout(self) -> None:
+        self._timer = None
+        if not self._handling:
             self.transport.close()
 
 
-def hurried(limit: float) -> type[HeaderTimeoutProtocol]:
-    """Return the protocol for a limit in seconds."""
+def header_timeout_protocol(timeout: float) -> type[HeaderTimeoutProtocol]:
+    """Return the protocol class for a timeout in seconds."""
 
-    class Limited(HeaderTimeoutProtocol):
-        seconds = limit
+    class Protocol(HeaderTimeoutProtocol):
+        seconds = timeout
 
-    return Limited
+    return Protocol
 
 
 class BodyTimeout:
-    """Ends the reading of a body with Problem 408 when it has taken too long.
+    """Middleware that raises HttpError (408) while a body is read, after too long.
 
-    For whoever reads it: dialects say so in their own words. `seconds` is for the whole body,
-    so that one byte now and then is not enough; uvicorn waits for ever.
+    It is raised where the body is read, so that the response has the shape of the dialect.
+    `seconds` is for the whole body, so that one byte now and then is not enough; uvicorn
+    waits for ever.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self._app, self._seconds = app, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        due, more = time.monotonic() + self._seconds, True
+        deadline, more_body = time.monotonic() + self._seconds, True
 
-        async def received() -> Message:
-            nonlocal more
-            if not more:
+        async def receive_in_time() -> Message:
+            nonlocal more_body
+            if not more_body:
                 return await receive()
             try:
-                async with asyncio.timeout(due - time.monotonic()):
+                async with asyncio.timeout(deadline - time.monotonic()):
                     message = await receive()
             except TimeoutError:
-                told = f"the body did not arrive within {self._seconds:g} seconds"
-                raise HttpError(408, "too slow", told) from None
-            more = message.get("more_body", False)
+                text = f"the body did not arrive within {self._seconds:g} seconds"
+                raise HttpError(408, "too slow", text) from None
+            more_body = message.get("more_body", False)
             return message
 
-        await self._app(scope, received, send)
+        await self._app(scope, receive_in_time, send)

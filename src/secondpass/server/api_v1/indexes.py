@@ -10,7 +10,7 @@ from pydantic import Field
 
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
-from secondpass.server.index_catalog import SERVED, IndexKey, ServedIndex
+from secondpass.server.index_catalog import DEFAULT_NAMESPACE, IndexKey, ServedIndex
 from secondpass.server.request_handler import RequestHandler
 
 
@@ -82,7 +82,7 @@ def read_router(handler: RequestHandler) -> APIRouter:
         """List the indexes."""
 
         def run() -> IndexList:
-            served = state.catalog.listed(context.caller.tenant, SERVED)
+            served = state.catalog.list_indexes(context.caller.tenant, DEFAULT_NAMESPACE)
             return IndexList(indexes=[_about(index) for index in served])
 
         return await handler.run(context, run)
@@ -106,7 +106,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
     @routes.post("/indexes", response_model=IndexAbout, status_code=201)
     async def create_index(body: IndexBody, context: Context) -> object:
         """Create an index."""
-        key = IndexKey(context.caller.tenant, SERVED, body.name)
+        key = IndexKey(context.caller.tenant, DEFAULT_NAMESPACE, body.name)
         options = {
             "language": body.language,
             "chunk_tokens": body.chunk_tokens,
@@ -131,7 +131,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
         def run() -> IndexAbout:
             served = state.catalog.find(context.caller.tenant, name)
             about = _about(served)
-            state.catalog.delete(served.place)
+            state.catalog.delete(served.key)
             return about
 
         return await handler.run(context, run)
@@ -166,4 +166,4 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
 
 def _about(served: ServedIndex) -> IndexAbout:
-    return IndexAbout(served.place.label, served.index.count())
+    return IndexAbout(served.key.label, served.index.count())

@@ -19,9 +19,9 @@ from starlette.types import Message, Receive
 
 from secondpass.server.api_v1.responses import Failure, error_body
 from secondpass.server.http_errors import HttpError, invalid
-from secondpass.server.http_json import Reply, as_json
+from secondpass.server.http_json import Reply, as_json, json_bytes
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Endpoint, Operation, RequestHandler, json_bytes
+from secondpass.server.request_handler import Endpoint, Operation, RequestHandler
 
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 

@@ -114,8 +114,8 @@ class AppContext:
         """Return the instances of a namespace, by name."""
         catalog_namespace = index_key(tenant, namespace, "").namespace
         return [
-            self.instance(tenant, namespace, served_index.place.name)
-            for served_index in self.catalog.listed(tenant, catalog_namespace)
+            self.instance(tenant, namespace, served_index.key.name)
+            for served_index in self.catalog.list_indexes(tenant, catalog_namespace)
             if is_instance(served_index)
         ]
 

@@ -21,7 +21,7 @@ from secondpass.server.cloudflare.instance_settings import chunking
 from secondpass.server.cloudflare.items import Item, is_compressed
 from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import ClientDisconnectedError, OverloadedError
-from secondpass.server.scheduler.scheduled_models import Ticket, while_wanted, with_ticket
+from secondpass.server.scheduler.scheduled_models import Ticket, run_abandonable, use_ticket
 from secondpass.types import Document
 
 _log = logging.getLogger("secondpass.server")
@@ -67,7 +67,7 @@ def _load(path: Path) -> list[Document]:
             return list(_limit_rows(read_file(SourceFile(path, path.parent))))
 
     try:
-        return while_wanted(load)
+        return run_abandonable(load)
     except ClientDisconnectedError:
         cancelled.set()
         office.sandbox().cancel()
@@ -309,7 +309,7 @@ class IndexingWorker:
             if item is None:
                 instance.jobs.complete_all_done()
                 return False
-            with with_ticket(self._ticket):
+            with use_ticket(self._ticket):
                 process_item(instance, item)
             return True
 

@@ -33,7 +33,7 @@ class Instance:
 
     def __init__(self, served_index: ServedIndex, namespace: str) -> None:
         self.served_index, self.namespace = served_index, namespace
-        self.key = served_index.place
+        self.key = served_index.key
         self.name = self.key.name
         self.database = Database(served_index.folder)
         self.items = ItemStore(served_index.folder, self.database)
@@ -48,7 +48,7 @@ class Instance:
     @property
     def record(self) -> dict[str, Any]:
         """Its stored properties."""
-        record: dict[str, Any] = self.served_index.about[RECORD_KEY]
+        record: dict[str, Any] = self.served_index.metadata[RECORD_KEY]
         return record
 
     @property
@@ -163,4 +163,4 @@ def _resolve(futures: Iterable[Future[None]]) -> None:
 
 def is_instance(served_index: ServedIndex) -> bool:
     """Return whether an index was created as an instance, and not by another dialect."""
-    return isinstance(served_index.about.get(RECORD_KEY), dict)
+    return isinstance(served_index.metadata.get(RECORD_KEY), dict)

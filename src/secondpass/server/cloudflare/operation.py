@@ -9,9 +9,9 @@ from typing import Any
 from secondpass.server.cloudflare.context import DIALECT, ApiRequest, AppContext
 from secondpass.server.cloudflare.responses import fail
 from secondpass.server.http_errors import HttpError
-from secondpass.server.http_json import Body
+from secondpass.server.http_json import Body, json_object
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Operation, json_object
+from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, data
 
@@ -50,7 +50,7 @@ def api_operation(
 
 def parse_request(app: AppContext, context: RequestContext, body: Body | None) -> ApiRequest:
     """Return the request of a path and its JSON body, None where the path reads none."""
-    return ApiRequest(app, context, {} if body is None else body.found)
+    return ApiRequest(app, context, {} if body is None else body.fields)
 
 
 def _run(

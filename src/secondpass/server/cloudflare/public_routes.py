@@ -160,7 +160,7 @@ class PublicApi:
 def _parse_request(context: RequestContext, body: Body) -> PublicRequest:
     endpoint = _attached_endpoint(context.request)
     assert endpoint is not None
-    return PublicRequest(endpoint, body.found)
+    return PublicRequest(endpoint, body.fields)
 
 
 def _attached_endpoint(request: Request) -> PublicEndpoint | None:

@@ -13,7 +13,7 @@ from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.conversation import rewrite_query
 from secondpass.server.cloudflare.retrieval import RetrievedChunk, fuse, retrieve
 from secondpass.server.cloudflare.search_request import SearchPlan, SearchRequest
-from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.result_fields import relevance_score
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
@@ -92,7 +92,7 @@ def _retrieve_all(
         except (OverloadedError, QueueTimeoutError, ClientDisconnectedError):
             raise
         except (HttpError, SecondpassError) as error:
-            http_error = error if isinstance(error, HttpError) else problem_of(error)
+            http_error = error if isinstance(error, HttpError) else to_http_error(error)
             errors.append((target.instance.name, http_error.message))
             if len(errors) == len(request.targets) or not allow_partial:
                 raise

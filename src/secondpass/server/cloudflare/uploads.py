@@ -25,9 +25,9 @@ from secondpass.server.cloudflare.operation import parse_request
 from secondpass.server.cloudflare.responses import fail, not_found, ok
 from secondpass.server.cloudflare.schemas import Schema
 from secondpass.server.http_errors import HttpError, invalid
-from secondpass.server.http_json import Body
+from secondpass.server.http_json import Body, BodyLimits
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import BodyLimits, Operation
+from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 
 MAX_FILE_BYTES = 4 * 1024 * 1024

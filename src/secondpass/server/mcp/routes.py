@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
 from secondpass.server.http_errors import HttpError
-from secondpass.server.http_json import as_json
+from secondpass.server.http_json import as_json, json_bytes
 from secondpass.server.mcp.responses import error_body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Operation, RequestHandler, json_bytes
+from secondpass.server.request_handler import Operation, RequestHandler
 
 _PATH = "/mcp"
 

@@ -167,9 +167,9 @@ def find_index(state: ServerState, caller: KeyEntry, name: str | None) -> Served
         return catalog.find(caller.tenant, name)
     except HttpError as error:
         labels = [
-            served.place.label
+            served.key.label
             for namespace in catalog.namespaces(caller.tenant)
-            for served in catalog.listed(caller.tenant, namespace)
+            for served in catalog.list_indexes(caller.tenant, namespace)
         ]
         known = f"; known: {', '.join(labels)}" if labels else ""
         raise HttpError(error.status, error.kind, error.message + known) from error

@@ -117,7 +117,7 @@ class ChatReply:
         """The name that the client sent, or else the index's own."""
         if self._request.model:
             return self._request.model
-        return "" if self._served is None else self._served.place.label
+        return "" if self._served is None else self._served.key.label
 
     def search(self, query: str, **options: Any) -> RerankResponse:
         """Search the index for `stream_answer`, and keep the results."""

@@ -24,8 +24,8 @@ def list_models(state: ServerState, caller: KeyEntry) -> Iterator[Row]:
     if caller.may("search") and state.has_catalog:
         catalog = state.catalog
         for namespace in catalog.namespaces(caller.tenant):
-            for served in catalog.listed(caller.tenant, namespace):
-                yield _row(served.place.label, "chat")
+            for served in catalog.list_indexes(caller.tenant, namespace):
+                yield _row(served.key.label, "chat")
 
 
 def find_model(rows: Iterable[Row], name: str) -> Row:

@@ -87,7 +87,7 @@ def parse_chat(body: Body) -> ChatRequest:
     """Parse a chat request; raises HttpError (400) for values that are not supported."""
     if body.count("n") not in (None, 1):
         raise invalid("n can only be 1: there is one answer")
-    _check_format(body.found.get("response_format"))
+    _check_format(body.fields.get("response_format"))
     options = body.part("stream_options")
     name = body.maybe_text("model")
     return ChatRequest(
@@ -154,7 +154,7 @@ def parse_retrieval(options: Body) -> Retrieval:
     retrieval, reranking, rewriting = (
         options.part(name) for name in ("retrieval", "reranking", "query_rewrite")
     )
-    if retrieval.found.get("filters"):
+    if retrieval.fields.get("filters"):
         raise invalid("filters are not supported on this path")
     passages = retrieval.count("max_num_results")
     if passages is not None and passages > _MAX_PASSAGES:
@@ -162,7 +162,7 @@ def parse_retrieval(options: Body) -> Retrieval:
     kind = retrieval.maybe_text("retrieval_type")
     if kind is not None and kind not in _MODES:
         raise invalid(f"retrieval_type must be one of {', '.join(_MODES)}")
-    has_rewrite = rewriting.found.get("enabled") is not None
+    has_rewrite = rewriting.fields.get("enabled") is not None
     return Retrieval(
         passages=passages,
         mode=None if kind is None else _MODES[kind],
@@ -174,10 +174,10 @@ def parse_retrieval(options: Body) -> Retrieval:
 
 def _parse_sampling(body: Body) -> Sampling:
     new_limit, old_limit = body.count("max_completion_tokens"), body.count("max_tokens")
-    seed = body.found.get("seed")
+    seed = body.fields.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise invalid("seed must be a whole number")
-    stop = body.found.get("stop")
+    stop = body.fields.get("stop")
     stops = (stop,) if isinstance(stop, str) else (body.texts("stop") or ())
     if len(stops) > _MAX_STOPS or "" in stops:
         raise invalid(f"stop can have {_MAX_STOPS} texts, none of them empty")
@@ -191,7 +191,7 @@ def _parse_sampling(body: Body) -> Sampling:
 
 
 def _number(body: Body, name: str, maximum: float) -> float | None:
-    value = body.found.get(name)
+    value = body.fields.get(name)
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -213,7 +213,7 @@ def parse_embeddings(body: Body) -> EmbeddingRequest:
         raise invalid(f"encoding_format must be one of {', '.join(_FORMATS)}")
     name = body.maybe_text("model")
     return EmbeddingRequest(
-        texts=tuple(map(clean, _input_texts(body.found.get("input")))),
+        texts=tuple(map(clean, _input_texts(body.fields.get("input")))),
         model=clean(name) if name else None,
         format=encoding,
         dimensions=body.count("dimensions"),

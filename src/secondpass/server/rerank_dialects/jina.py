@@ -15,11 +15,11 @@ from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_reque
 
 def parse(body: Body) -> RerankRequest:
     """Parse a request; documents are returned unless the client declines them."""
-    query = body.found.get("query")
+    query = body.fields.get("query")
     if isinstance(query, dict):
         if not isinstance(query.get("text"), str):
             raise invalid("query has no text")
-        body = Body({**body.found, "query": query["text"]})
+        body = Body({**body.fields, "query": query["text"]})
     return_documents = body.flag("return_documents", True)
     return replace(parse_request(body), return_documents=return_documents)
 

@@ -13,11 +13,11 @@ from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_reque
 
 def parse(body: Body) -> RerankRequest:
     """Parse a request; a `top_n` of 0 means all, and a single document needs no list."""
-    documents = body.found.get("documents")
+    documents = body.fields.get("documents")
     if isinstance(documents, str | dict):
-        body = Body({**body.found, "documents": [documents]})
-    top_n = body.count("top_n", least=0)
-    request = parse_request(Body({**body.found, "top_n": None}))
+        body = Body({**body.fields, "documents": [documents]})
+    top_n = body.count("top_n", minimum=0)
+    request = parse_request(Body({**body.fields, "top_n": None}))
     raw_scores = not body.flag("use_activation", True)
     return replace(request, top_n=top_n if top_n else None, raw_scores=raw_scores)
 

@@ -52,7 +52,7 @@ def parse(body: Body) -> list[RerankRequest]:
 
 
 def _texts(body: Body, name: str) -> Sequence[str]:
-    value = body.found.get(name)
+    value = body.fields.get(name)
     if isinstance(value, str):
         return [value]
     texts = body.texts(name)

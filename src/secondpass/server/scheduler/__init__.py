@@ -1,1 +1,1 @@
-"""Work in front of a model, and what puts it there."""
+"""The queue in front of the models, and rerankers and embedders that run through it."""

@@ -1,7 +1,4 @@
-"""A reranker whose work waits its turn among that of all requests.
-
-An embedder whose work waits its turn among that of all requests.
-"""
+"""Rerankers and embedders that run through the work queue, for the request of a ticket."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
 from secondpass.server.scheduler.queue import (
+    BatchItem,
     ClientDisconnectedError,
     Job,
-    Joint,
     Part,
     QueueTimeoutError,
     WorkQueue,
@@ -38,43 +35,43 @@ from secondpass.types import Candidate
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-
-TOKENS_AT_ONCE = 8192
-"""How long a part is that no other request can interrupt."""
-# A token of English has about so many characters.
-_CHARACTERS = 4
-_LEAST_TOKENS = 8
-# How often, in seconds, what cannot be stopped is asked whether it is still wanted.
-_GLANCE = 0.1
-
 T = TypeVar("T")
+TOKENS_AT_ONCE = 8192
+"""The length of a part, which no other request can interrupt."""
+# A token of English has about this many characters.
+_CHARACTERS_PER_TOKEN = 4
+_MIN_TOKENS = 8
+_TEXTS_PER_PART = 32
+_PARTS_PER_JOB = 8
+# How often, in seconds, a wait for another thread checks whether the client is still there.
+_POLL_SECONDS = 0.1
 
 
 @dataclass(slots=True)
 class Ticket:
-    """One request's place in the queue: until when it counts, and whether it still does."""
+    """The deadline of one request, its jobs in the queue, and whether it was cancelled."""
 
     deadline: float = math.inf
     _jobs: list[Job] = field(default_factory=list)
-    _gone: bool = False
+    _cancelled: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def hold(self, job: Job) -> None:
+    def add(self, job: Job) -> None:
         """Bind a job to this request."""
         with self._lock:
             self._jobs.append(job)
-            if self._gone:
+            if self._cancelled:
                 job.cancel()
 
     @property
-    def gone(self) -> bool:
-        """Whether nobody waits for the request any more."""
-        return self._gone
+    def cancelled(self) -> bool:
+        """Whether the request was cancelled."""
+        return self._cancelled
 
     def cancel(self) -> None:
-        """Give up the request's place: nobody waits for it any more."""
+        """Cancel the jobs of this request, as its client disconnected."""
         with self._lock:
-            self._gone = True
+            self._cancelled = True
             for job in self._jobs:
                 job.cancel()
 
@@ -83,8 +80,8 @@ _ticket: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
 
 
 @contextmanager
-def with_ticket(ticket: Ticket) -> Iterator[None]:
-    """Let what is scored inside, also in threads that are started there, use this ticket."""
+def use_ticket(ticket: Ticket) -> Iterator[None]:
+    """Queue what is scored inside, also in threads that are started there, for this ticket."""
     token = _ticket.set(ticket)
     try:
         yield
@@ -92,28 +89,28 @@ def with_ticket(ticket: Ticket) -> Iterator[None]:
         _ticket.reset(token)
 
 
-def still_wanted() -> None:
-    """Raise GoneError or LateError where nobody waits for this request any more."""
+def check_ticket() -> None:
+    """Raise ClientDisconnectedError or QueueTimeoutError where the request is over."""
     ticket = _ticket.get()
     if ticket is None:
         return
-    if ticket.gone:
-        raise ClientDisconnectedError("Nobody waits for it any more")
+    if ticket.cancelled:
+        raise ClientDisconnectedError("The client disconnected")
     if time.monotonic() > ticket.deadline:
-        raise QueueTimeoutError("The request was not done in time")
+        raise QueueTimeoutError("The request timed out")
 
 
-def awaited(work: Future[T]) -> T:
-    """Return what other threads do for this request; blocks.
+def wait_for(work: Future[T]) -> T:
+    """Return the result of another thread's work for this request; blocks.
 
-    Raises GoneError and LateError as soon as nobody waits for it any more, and what has not
-    begun by then is not done.
+    Raises ClientDisconnectedError or QueueTimeoutError as soon as the request is over; work
+    that has not started by then is cancelled.
     """
     while not work.done():
-        wait([work], None if _ticket.get() is None else _GLANCE)
+        wait([work], None if _ticket.get() is None else _POLL_SECONDS)
         if not work.done():
             try:
-                still_wanted()
+                check_ticket()
             except SecondpassError:
                 work.cancel()
                 raise
@@ -123,33 +120,32 @@ def awaited(work: Future[T]) -> T:
         raise ClientDisconnectedError("The server stops") from None
 
 
-def while_wanted(do: Callable[[], T]) -> T:
-    """Do what blocks and cannot be stopped, and return what it gives.
+def run_abandonable(function: Callable[[], T]) -> T:
+    """Run a blocking function that cannot be stopped, in a thread of its own.
 
-    Raises GoneError as soon as nobody waits for it; what was begun then ends unseen.
+    Raises ClientDisconnectedError or QueueTimeoutError as soon as the request is over; the
+    function then runs on, and its result is dropped.
     """
-    still_wanted()
-    found, context = Future[T](), contextvars.copy_context()
+    check_ticket()
+    result, context = Future[T](), contextvars.copy_context()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            found.set_result(context.run(do))
-        except BaseException as error:  # noqa: BLE001 - for whoever waits
-            found.set_exception(error)
+            result.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001 - raised again by `wait_for`
+            result.set_exception(error)
 
-    found.set_running_or_notify_cancel()
-    threading.Thread(target=work, name="secondpass-beside", daemon=True).start()
-    return awaited(found)
+    result.set_running_or_notify_cancel()
+    threading.Thread(target=run, name="secondpass-beside", daemon=True).start()
+    return wait_for(result)
 
 
 class ScheduledReranker(RerankerWrapper):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
-    Parts of several requests are scored together, as far as the model can.
-
-    For rerankers whose scores do not depend on the other candidates. Raises
-    `OverloadedError` where too much waits, and `QueueTimeoutError` after the deadline of the
-    request's `Ticket`.
+    Parts of several requests are scored in one batch, where the model can. For rerankers whose
+    scores do not depend on the other candidates. Raises `OverloadedError` where too much work
+    waits, and `QueueTimeoutError` after the deadline of the request's `Ticket`.
     """
 
     def __init__(
@@ -161,63 +157,60 @@ class ScheduledReranker(RerankerWrapper):
 
     @property
     def identity(self) -> str | None:
-        """That of the wrapped reranker: waiting changes no score."""
+        """The identity of the wrapped reranker: the queue changes no score."""
         return self.reranker.identity
 
     def score(
         self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
     ) -> Scored:
-        """Queue the candidates in parts, wait for all, and put them together."""
-        spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
+        """Queue the candidates in parts, wait for all, and merge the scores."""
+        spans = list(self._spans([_estimate_tokens(query, c, reading) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
-            asked = ScoringJob(query, candidates[start:stop], reading)
-            # Objects are equal to themselves alone: one session, one place to keep states.
-            joint = Joint(self.reranker, asked, self.reranker.score_together)
-            return Part(work, lambda: self.reranker.score(*asked), joint)
+            job = ScoringJob(query, candidates[start:stop], reading)
+            # Rerankers compare by identity: one key for one session and its cache of states.
+            item = BatchItem(self.reranker, job, self.reranker.score_together)
+            return Part(work, lambda: self.reranker.score(*job), item)
 
         parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
-        found: dict[int, Score] = {}
+        scores: dict[int, Score] = {}
         for (start, stop, _), scored in zip(spans, parts, strict=True):
-            found |= dict(zip(range(start, stop), scored.scores, strict=True))
-        return merge(found, len(candidates), last=parts)
+            scores |= dict(zip(range(start, stop), scored.scores, strict=True))
+        return merge(scores, len(candidates), last=parts)
 
     def _spans(self, tokens: Sequence[int]) -> Iterator[tuple[int, int, float]]:
-        start, held = 0, 0
+        """Yield the start, the end and the tokens of each part."""
+        start, total = 0, 0
         for position, count in enumerate(tokens):
-            if held and held + count > self._tokens:
-                yield start, position, float(held)
-                start, held = position, 0
-            held += count
-        yield start, len(tokens), float(held)
+            if total and total + count > self._tokens:
+                yield start, position, float(total)
+                start, total = position, 0
+            total += count
+        yield start, len(tokens), float(total)
 
 
 def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
-    """Return what the parts of one job gave, waited for until the deadline of the ticket."""
+    """Return the results of the parts of one job, within the deadline of the ticket."""
     ticket = _ticket.get()
     deadline = math.inf if ticket is None else ticket.deadline
     job = queue.submit(parts, deadline)
     if ticket is not None:
-        ticket.hold(job)
-    left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        ticket.add(job)
+    timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
     try:
-        return job.result.result(left)
+        return job.result.result(timeout)
     except CancelledError:
-        raise ClientDisconnectedError("The request was given up") from None
+        raise ClientDisconnectedError("The client disconnected") from None
     except TimeoutError:
         job.cancel()
-        raise job.late(queue.pause) from None
+        raise job.timeout_error(queue.expected_wait) from None
     finally:
-        record_wait("queue", job.submitted, job.begun)
+        record_wait("queue", job.submitted, job.started)
 
 
-def _tokens(query: str, candidate: Candidate, reading: ScoringOptions) -> int:
+def _estimate_tokens(query: str, candidate: Candidate, reading: ScoringOptions) -> int:
     head, body = reading.texts([candidate])[0]
-    return _LEAST_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS
-
-
-_TEXTS_AT_ONCE = 32
-_PARTS_AT_ONCE = 8
+    return _MIN_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS_PER_TOKEN
 
 
 class ScheduledEncoder:
@@ -232,20 +225,20 @@ class ScheduledEncoder:
 
     def encode(self, texts: Sequence[str]) -> Embedding:
         """Return `[len(texts), dimension]` float32."""
-        groups = [texts[i : i + _TEXTS_AT_ONCE] for i in range(0, len(texts), _TEXTS_AT_ONCE)]
-        found: list[Embedding] = []
-        # Some at a time: all of a large file at once would fill the queue for everybody.
-        for start in range(0, len(groups), _PARTS_AT_ONCE):
-            some = groups[start : start + _PARTS_AT_ONCE]
-            found += submit_and_wait(self._queue, [self._part(group) for group in some])
-        return np.concatenate(found) if found else self._encoder.encode([])
+        groups = [texts[i : i + _TEXTS_PER_PART] for i in range(0, len(texts), _TEXTS_PER_PART)]
+        embeddings: list[Embedding] = []
+        # A few parts a job: all of a large file at once would fill the queue for everybody.
+        for start in range(0, len(groups), _PARTS_PER_JOB):
+            parts = [self._part(group) for group in groups[start : start + _PARTS_PER_JOB]]
+            embeddings += submit_and_wait(self._queue, parts)
+        return np.concatenate(embeddings) if embeddings else self._encoder.encode([])
 
     def _part(self, texts: Sequence[str]) -> Part:
         work = float(sum(map(approximate_tokens, texts)) + len(texts))
         return Part(work, lambda: self._encoder.encode(texts))
 
     def remember(self, passages: Sequence[Passage]) -> None:
-        """Hand on passages that are about to be stored."""
+        """Pass on passages that are about to be stored."""
         if isinstance(self._encoder, Remembers):
             self._encoder.remember(passages)
 

@@ -1,1 +1,1 @@
-"""What a server tells of itself while it runs: lines, counts, traces."""
+"""Logs, metrics and traces of a server."""

@@ -1,7 +1,4 @@
-"""What a server counts, for Prometheus.
-
-How much a server stores, for Prometheus.
-"""
+"""Prometheus metrics: requests, the queue, the model, and what the indexes store."""
 
 from __future__ import annotations
 
@@ -32,34 +29,35 @@ from secondpass.server.request_context import RequestRecord
 from secondpass.server.scheduler.queue import Batch
 from secondpass.server.state import ServerState
 
-_KEPT_SECONDS = 60.0
+_CACHE_SECONDS = 60.0
 
 
-class Inventory(Collector):
+class StorageCollector(Collector):
     """Documents and bytes of the indexes that the server was started with, and of all others.
 
-    Those that clients make are told together: there may be any number of them. Folders are
+    Indexes that clients create are summed up, as there may be any number of them. Folders are
     walked at most once a minute. `clock` is in seconds.
     """
 
     def __init__(self, state: ServerState, clock: Callable[[], float] = time.monotonic) -> None:
         self._state, self._clock = state, clock
         self._lock = threading.Lock()
-        self._found: list[Metric] = []
-        self._at: float | None = None
+        self._metrics: list[Metric] = []
+        self._collected_at: float | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Return the gauges."""
         with self._lock:
-            if self._at is None or self._clock() - self._at > _KEPT_SECONDS:
-                self._found, self._at = list(self._counted()), self._clock()
-            return self._found
+            now, last = self._clock(), self._collected_at
+            if last is None or now - last > _CACHE_SECONDS:
+                self._metrics, self._collected_at = list(self._collect()), now
+            return self._metrics
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: the names are not known before they are asked for."""
+        """Return nothing: the names of indexes are not known before they are collected."""
         return []
 
-    def _counted(self) -> Iterable[Metric]:
+    def _collect(self) -> Iterable[Metric]:
         settings = self._state.settings
         if not self._state.ready or not (settings.indexes or settings.data):
             return
@@ -69,32 +67,32 @@ class Inventory(Collector):
         for name, path in settings.indexes.items():
             try:
                 documents.add_metric([name], catalog.find(TENANT, name).index.count())
-            except Exception:  # noqa: BLE001 - one that cannot be read must not hide the rest
+            except Exception:  # noqa: BLE001 - one that cannot be read must not hide others
                 continue
             size.add_metric([name], _bytes(path))
         yield documents
         yield size
         if settings.data is not None and settings.data.is_dir():
-            there, free = catalog.stored(), shutil.disk_usage(settings.data).free
-            yield _gauge("data_indexes", "Indexes that clients made.", value=there)
+            stored, free = catalog.count_created(), shutil.disk_usage(settings.data).free
+            yield _gauge("data_indexes", "Indexes that clients made.", value=stored)
             yield _gauge("data_bytes", "Size of --data on disk.", value=_bytes(settings.data))
             yield _gauge("data_free_bytes", "What is free on the disk of --data.", value=free)
 
 
 def _gauge(
-    name: str, about: str, *labels: str, value: float | None = None
+    name: str, help_text: str, *labels: str, value: float | None = None
 ) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"secondpass_{name}", about, value, labels or None)
+    return GaugeMetricFamily(f"secondpass_{name}", help_text, value, labels or None)
 
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(Path(where, name)).st_size
+                total += os.lstat(Path(parent, name)).st_size
             except FileNotFoundError:
-                # Replaced by a newer one since it was listed.
+                # Replaced by a newer file since it was listed.
                 continue
     return total
 
@@ -102,16 +100,16 @@ def _bytes(folder: Path) -> int:
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _TOKENS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _JOBS = (1, 2, 4, 8, 16, 32)
-# Each key is a series of its own; beyond so many they share one.
-_MOST_KEYS = 100
-_OTHERS = "other"
+# Each key is a time series of its own; beyond this many they share one.
+_MAX_KEYS = 100
+_OTHER_KEYS = "other"
 
 
 class Metrics:
-    """Requests, what waits, what the model does, and what is stored.
+    """The metrics of a server.
 
-    Labels have values of the code (dialects, statuses, reasons, stages) or of the operator
-    (models, indexes, and at most 100 ids of keys), never of a request.
+    Values of labels come from the code (dialects, statuses, reasons, stages) or from the
+    operator (models, indexes, and at most 100 ids of keys), never from a request.
     """
 
     def __init__(self, state: ServerState) -> None:
@@ -148,25 +146,25 @@ class Metrics:
         )
         self._busy = self._counter("model_busy_seconds", "Time in which the model works.")
         self._gauges(state)
-        state.queue.ran = self.ran
+        state.queue.on_batch = self.count_batch
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.registry.register(Inventory(state))
+        self.registry.register(StorageCollector(state))
 
-    def count(self, seen: RequestRecord) -> None:
-        """Count a request whose answer is out."""
-        context = seen.context
+    def count(self, record: RequestRecord) -> None:
+        """Count a request whose response was sent."""
+        context = record.context
         dialect = "none" if context is None else context.dialect
-        self._requests.labels(dialect, str(seen.status)).inc()
-        if seen.first_byte is not None:
-            trace = None if seen.trace is None else {"trace_id": seen.trace}
-            self._seconds.labels(dialect).observe(seen.first_byte, trace)
-        if context is not None and seen.status < 400:
+        self._requests.labels(dialect, str(record.status)).inc()
+        if record.first_byte is not None:
+            trace = None if record.trace is None else {"trace_id": record.trace}
+            self._seconds.labels(dialect).observe(record.first_byte, trace)
+        if context is not None and record.status < 400:
             self._documents.inc(context.documents)
-        if seen.problem is not None:
-            self._refused.labels(seen.problem.replace(" ", "_")).inc()
-            if seen.problem == "rate" and seen.caller is not None:
-                self._limited.labels(self._key(seen.caller.id)).inc()
+        if record.problem is not None:
+            self._refused.labels(record.problem.replace(" ", "_")).inc()
+            if record.problem == "rate" and record.caller is not None:
+                self._limited.labels(self._key(record.caller.id)).inc()
 
     def stage(self, name: str, seconds: float) -> None:
         """Count a stage of a search: "queue", "first_pass" or "rerank"."""
@@ -175,14 +173,14 @@ class Metrics:
         else:
             self._stages.labels(name).observe(seconds)
 
-    def ran(self, batch: Batch) -> None:
-        """Count a batch that the model has done."""
+    def count_batch(self, batch: Batch) -> None:
+        """Count a batch that the model has finished."""
         self._batch_tokens.observe(batch.work)
         self._batch_jobs.observe(batch.jobs)
         self._busy.inc(batch.seconds)
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
-        """Return everything in a format that the header Accept names, and that format."""
+        """Return all metrics in a format that the header Accept names, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
@@ -195,10 +193,12 @@ class Metrics:
         self._gauge(
             "queue_waiting_tokens_limit",
             "Tokens that may wait; beyond it requests are refused.",
-            lambda: queue.most_work,
+            lambda: queue.max_work,
         )
         self._gauge(
-            "requests_in_progress", "Requests that hold a thread.", lambda: state.at_once
+            "requests_in_progress",
+            "Requests that hold a thread.",
+            lambda: state.active_requests,
         )
         models = Gauge(
             "secondpass_model_ready",
@@ -209,21 +209,21 @@ class Metrics:
         for name in state.models:
             models.labels(name).set_function(partial(state.loaded, name))
 
-    def _gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
-        Gauge(f"secondpass_{name}", about, registry=self.registry).set_function(value)
+    def _gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        Gauge(f"secondpass_{name}", help_text, registry=self.registry).set_function(value)
 
-    def _counter(self, name: str, about: str, *labels: str) -> Counter:
-        return Counter(f"secondpass_{name}", about, labels, registry=self.registry)
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"secondpass_{name}", help_text, labels, registry=self.registry)
 
     def _histogram(
-        self, name: str, about: str, buckets: tuple[float, ...], *labels: str
+        self, name: str, help_text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return Histogram(
-            f"secondpass_{name}", about, labels, buckets=buckets, registry=self.registry
+            f"secondpass_{name}", help_text, labels, buckets=buckets, registry=self.registry
         )
 
-    def _key(self, number: str) -> str:
+    def _key(self, key_id: str) -> str:
         with self._lock:
-            if len(self._keys) < _MOST_KEYS:
-                self._keys.add(number)
-            return number if number in self._keys else _OTHERS
+            if len(self._keys) < _MAX_KEYS:
+                self._keys.add(key_id)
+            return key_id if key_id in self._keys else _OTHER_KEYS

@@ -1,4 +1,4 @@
-"""Every request as an operator sees it: a line, counts and a trace."""
+"""Middleware that logs, counts and traces every request."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secondpass.observe import StageAttributes, watched_by
-from secondpass.server.http_errors import HttpError
-from secondpass.server.request_context import (
-    REQUEST_ID,
-    RequestRecord,
-    answering_for,
-    current,
-    request_id,
-)
+from secondpass.server.request_context import REQUEST_ID, RequestRecord, request_id, use_record
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
 
@@ -29,15 +22,14 @@ if TYPE_CHECKING:
     from secondpass.server.telemetry.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
-_FAILED = (500, 502)
-_HUNG_UP = 499
+_CLIENT_DISCONNECTED = 499
 
 
 class TelemetryMiddleware:
-    """Tells logs, counts and traces of every request, when its answer is out.
+    """Reports each request to logs, metrics and traces when its response is sent.
 
-    `probes` are the paths that monitors ask again and again: their lines are for debugging,
-    and they are neither counted nor traced. Every answer gets the request's id as a header.
+    `probes` are the paths that monitors poll: they are logged at the level debug, and neither
+    counted nor traced. Every response gets the request's id as a header.
     """
 
     def __init__(
@@ -51,52 +43,52 @@ class TelemetryMiddleware:
     ) -> None:
         self._app, self._state, self._metrics = app, state, metrics
         self._traces, self._probes = traces, probes
-        self._stages = _Stages(metrics, traces)
+        self._stages = _StageObserver(metrics, traces)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seen = RequestRecord(request_id(Request(scope)), scope["method"], scope["path"])
-        probe = seen.path in self._probes
+        record = RequestRecord(request_id(Request(scope)), scope["method"], scope["path"])
+        is_probe = record.path in self._probes
 
-        async def sent(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.status, seen.first_byte = message["status"], seen.seconds
+                record.status, record.first_byte = message["status"], record.seconds
                 message.setdefault("headers", [])
-                MutableHeaders(scope=message)[REQUEST_ID] = seen.id
+                MutableHeaders(scope=message)[REQUEST_ID] = record.id
             await send(message)
 
-        traced = self._traces is not None and not probe
+        traces = None if is_probe else self._traces
         with (
-            answering_for(seen),
-            self._traces.request(scope, seen) if self._traces and traced else nullcontext(),
+            use_record(record),
+            nullcontext() if traces is None else traces.request(scope, record),
             watched_by(self._stages),
         ):
             try:
-                await self._app(scope, receive, sent)
+                await self._app(scope, receive, send_recorded)
             except Exception as error:
-                if seen.status:
+                if record.status:
                     raise
                 _log.error("the request failed", exc_info=error)
-                await _failed(seen)(scope, receive, sent)
+                await _internal_error(record)(scope, receive, send_recorded)
             finally:
-                seen.status = seen.status or _HUNG_UP
-                if not probe:
-                    self._metrics.count(seen)
-                level = logging.DEBUG if probe else _level(seen.status)
+                record.status = record.status or _CLIENT_DISCONNECTED
+                if not is_probe:
+                    self._metrics.count(record)
+                level = logging.DEBUG if is_probe else _log_level(record.status)
                 if _log.isEnabledFor(level):
-                    _log.log(level, "request", extra={"fields": self._fields(seen)})
+                    _log.log(level, "request", extra={"fields": self._log_fields(record)})
 
-    def _fields(self, seen: RequestRecord) -> StageAttributes:
-        context, caller = seen.context, seen.caller
+    def _log_fields(self, record: RequestRecord) -> StageAttributes:
+        context, caller = record.context, record.caller
         fields: StageAttributes = {
-            "method": seen.method,
-            "path": seen.path,
-            "status": seen.status,
-            "ms": round(seen.seconds * 1000, 1),
-            "problem": seen.problem,
+            "method": record.method,
+            "path": record.path,
+            "status": record.status,
+            "ms": round(record.seconds * 1000, 1),
+            "problem": record.problem,
             "waiting_tokens": round(self._state.queue.waiting),
         }
         if context is not None:
@@ -106,8 +98,8 @@ class TelemetryMiddleware:
         return fields
 
 
-class _Stages:
-    """Sees the stages of searches for counts and traces."""
+class _StageObserver:
+    """Reports the stages of searches to metrics and traces."""
 
     def __init__(self, metrics: Metrics, traces: Traces | None) -> None:
         self._metrics, self._traces = metrics, traces
@@ -127,21 +119,12 @@ class _Stages:
             self._traces.past(name, began, ended)
 
 
-def _level(status: int) -> int:
+def _log_level(status: int) -> int:
     if status == 429:
         return logging.WARNING
     return logging.ERROR if status >= 500 else logging.INFO
 
 
-def _failed(seen: RequestRecord) -> JSONResponse:
-    told = {"error": "failed", "message": "something went wrong", "id": seen.id}
-    return JSONResponse(told, 500)
-
-
-def refused(problem: HttpError) -> None:
-    """Note why the request that is being answered here gets no answer, or only half of one."""
-    seen = current()
-    if seen is not None:
-        seen.problem = problem.kind
-    if problem.status in _FAILED:
-        _log.error("the request failed", exc_info=problem)
+def _internal_error(record: RequestRecord) -> JSONResponse:
+    content = {"error": "failed", "message": "something went wrong", "id": record.id}
+    return JSONResponse(content, 500)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
-from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
+from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, wait_for
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
     complete_class,
@@ -50,7 +50,7 @@ class ClassIndex:
     @property
     def declaration(self) -> dict[str, Any]:
         """The complete declaration of the class, as clients see it."""
-        declaration: dict[str, Any] = self.served.about[_CLASS]
+        declaration: dict[str, Any] = self.served.metadata[_CLASS]
         return declaration
 
     @property
@@ -65,7 +65,7 @@ class ClassIndex:
     def save_declaration(self, declaration: Mapping[str, Any]) -> None:
         """Replace the declaration; raises HttpError (422) for too many properties."""
         check_property_count(len(declaration["properties"]), declaration["class"])
-        self.served.save({**self.served.about, _CLASS: dict(declaration)})
+        self.served.save({**self.served.metadata, _CLASS: dict(declaration)})
 
     @property
     def store(self) -> LanceStore:
@@ -74,7 +74,7 @@ class ClassIndex:
         with self._lock:
             if self._store is None:
                 path = self.served.folder / "index"
-                self._store = open_index(path, embedder, **self.served.about["index"])
+                self._store = open_index(path, embedder, **self.served.metadata["index"])
             return self._store
 
     @property
@@ -91,7 +91,7 @@ class ClassIndex:
         """
         embedder = self.embedder
         # In the few threads that read the store, too: they bound the memory.
-        return awaited(self._state.reading(lambda: embedder.encode(list(texts))))
+        return wait_for(self._state.submit_read(lambda: embedder.encode(list(texts))))
 
     def ingest_embedder(self) -> ScheduledEncoder:
         """Return the embedder for objects to be stored, scheduled in the shared work queue."""
@@ -105,11 +105,11 @@ class ClassIndex:
     def submit(self, read: Callable[[LanceStore], T]) -> Future[T]:
         """Start a read of the store in the reader threads."""
         store = self.store
-        return self._state.reading(lambda: read(store))
+        return self._state.submit_read(lambda: read(store))
 
     def read(self, read: Callable[[LanceStore], T]) -> T:
         """Read the store in the reader threads; blocks."""
-        return awaited(self.submit(read))
+        return wait_for(self.submit(read))
 
     def count(self, sql_filter: str | None = None) -> int:
         """Return the number of objects, or of those that pass a filter."""
@@ -134,7 +134,7 @@ class Classes:
 
     def list_classes(self, tenant: str) -> list[ClassIndex]:
         """Return the classes of a tenant, by name."""
-        served = self.state.catalog.listed(tenant, _NAMESPACE)
+        served = self.state.catalog.list_indexes(tenant, _NAMESPACE)
         return [self._class_index(index) for index in served]
 
     def get(self, tenant: str, name: object) -> ClassIndex:
@@ -195,10 +195,10 @@ class Classes:
 
     def _class_index(self, served: ServedIndex) -> ClassIndex:
         with self._lock:
-            index = self._open.get(served.place)
+            index = self._open.get(served.key)
             if index is None or index.served is not served:
                 # A class of the same name may have been deleted before.
-                index = self._open[served.place] = ClassIndex(served, self.state)
+                index = self._open[served.key] = ClassIndex(served, self.state)
             return index
 
     @contextmanager

@@ -26,7 +26,7 @@ from graphql import (
 )
 
 from secondpass.errors import SecondpassError
-from secondpass.server.http_errors import HttpError, problem_of
+from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.request_context import RequestContext
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.classes import ClassIndex
@@ -156,7 +156,7 @@ def _raise_server_error(cause: Exception | None) -> None:
     if cause is None or isinstance(cause, GraphQLError | RecursionError):
         return
     if isinstance(cause, SecondpassError):
-        cause = problem_of(cause)
+        cause = to_http_error(cause)
     if not isinstance(cause, HttpError) or cause.status in _HTTP_STATUSES:
         raise cause
 

@@ -149,7 +149,7 @@ def _parse_list(context: RequestContext, body: None) -> ListRequest:
 
 
 def _parse_new(context: RequestContext, body: Body) -> dict[str, Any]:
-    return {**body.found, "class": parse_class_name(body.found.get("class"))}
+    return {**body.fields, "class": parse_class_name(body.fields.get("class"))}
 
 
 def _parse_get(context: RequestContext, body: None) -> bool:
@@ -159,7 +159,7 @@ def _parse_get(context: RequestContext, body: None) -> bool:
 
 
 def _parse_change(context: RequestContext, body: Body | None) -> ObjectChange:
-    request, values = context.request, {} if body is None else body.found
+    request, values = context.request, {} if body is None else body.fields
     return parse_object_change(request.path_params, request.query_params, values)
 
 

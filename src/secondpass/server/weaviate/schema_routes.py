@@ -52,11 +52,11 @@ class SchemaRoutes:
         return self._classes.get(context.caller.tenant, _name(context)).declaration
 
     def _create(self, state: ServerState, context: RequestContext, body: Body) -> Declaration:
-        return self._classes.create(context.caller.tenant, body.found).declaration
+        return self._classes.create(context.caller.tenant, body.fields).declaration
 
     def _update(self, state: ServerState, context: RequestContext, body: Body) -> Declaration:
         """Change the description and the modules of a class; the rest is fixed."""
-        declaration = complete_class({"class": _name(context), **body.found})
+        declaration = complete_class({"class": _name(context), **body.fields})
         with self._classes.lock(context.caller.tenant, _name(context)) as index:
             _check_fixed(index, declaration)
             index.save_declaration(declaration)
@@ -70,7 +70,7 @@ class SchemaRoutes:
     def _add_property(
         self, state: ServerState, context: RequestContext, body: Body
     ) -> Declaration:
-        added = complete_property(clean_json(body.found))
+        added = complete_property(clean_json(body.fields))
         with self._classes.lock(context.caller.tenant, _name(context)) as index:
             declaration = index.declaration
             names = [item["name"].lower() for item in declaration["properties"]]

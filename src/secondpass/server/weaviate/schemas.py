@@ -63,8 +63,8 @@ class BatchDelete:
 
 def parse_graphql_request(body: Body) -> GraphQLRequest:
     """Parse the body of a GraphQL request; raises HttpError (422)."""
-    query, variables = body.found.get("query"), body.found.get("variables")
-    operation = body.found.get("operationName")
+    query, variables = body.fields.get("query"), body.fields.get("variables")
+    operation = body.fields.get("operationName")
     if not isinstance(query, str) or not query.strip():
         raise unprocessable("query cannot be empty")
     if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
@@ -82,7 +82,7 @@ def parse_batch(body: Body) -> list[Any]:
 
 def parse_batch_delete(body: Body, params: Mapping[str, str]) -> BatchDelete:
     """Parse the body of a batch delete; raises HttpError (422)."""
-    match, dry_run = body.found.get("match"), body.flag("dryRun")
+    match, dry_run = body.fields.get("match"), body.flag("dryRun")
     output = body.text("output", "minimal")
     if not isinstance(match, dict):
         raise unprocessable("match must be an object")

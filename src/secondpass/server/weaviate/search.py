@@ -11,7 +11,7 @@ from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.fusion import fuse_parts
 from secondpass.retrieve.metadata import one_of, quoted
 from secondpass.retrieve.store_protocol import Hit
-from secondpass.server.scheduler.scheduled_models import awaited
+from secondpass.server.scheduler.scheduled_models import wait_for
 from secondpass.server.weaviate.classes import ClassIndex
 from secondpass.server.weaviate.errors import unprocessable
 from secondpass.server.weaviate.filters import Where, to_sql
@@ -147,7 +147,7 @@ def _vector_search(
 def _bm25_search(
     index: ClassIndex, search: Bm25, limit: int, sql_filter: str | None
 ) -> list[SearchHit]:
-    hits = awaited(_submit_bm25(index, search.query, search.properties, limit, sql_filter))
+    hits = wait_for(_submit_bm25(index, search.query, search.properties, limit, sql_filter))
     return [
         SearchHit(
             StoredObject.from_hit(hit), score=hit.score, explanation=f"BM25 {hit.score:.6g}"
@@ -171,7 +171,7 @@ def _hybrid_search(
         if vector is None:
             vector = index.embed([search.query])[0]
         near = _vector_search(index, vector, depth, sql_filter, search.max_distance)
-    words = [] if pending is None else awaited(pending)
+    words = [] if pending is None else wait_for(pending)
     objects = {hit.id: StoredObject.from_hit(hit) for hit in words}
     objects |= {hit.object.id: hit.object for hit in near}
     rankings = [

@@ -25,7 +25,7 @@ from secondpass.errors import InputError
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.grpc_bridge import _scope
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import READERS
+from secondpass.server.state import READ_THREADS
 from secondpass.server.weaviate.grpc.messages import (
     BatchDeleteReply,
     BatchDeleteRequest,
@@ -242,12 +242,12 @@ def test_a_read_waits_no_longer_than_its_request(model: str, tmp_path: Path) -> 
     with running(given) as found, calling(found) as call:
         call("BatchObjects", stored())
         release = threading.Event()
-        held = [found.state.reading(lambda: release.wait(20)) for _ in range(READERS)]
+        held = [found.state.submit_read(lambda: release.wait(20)) for _ in range(READ_THREADS)]
         assert refused(call, "Search", search)[0] == "DEADLINE_EXCEEDED"
         first = call.submit("Search", search)
-        until(lambda: found.state.at_once == 1)
+        until(lambda: found.state.active_requests == 1)
         first.cancel()
-        until(lambda: found.state.at_once == 0)
+        until(lambda: found.state.active_requests == 0)
         release.set()
         assert all(one.result(20) for one in held)
         assert len(call("Search", search).results) == len(TEXTS)
@@ -309,7 +309,7 @@ def test_too_much_is_refused_and_told_when_to_come_back(model: str, tmp_path: Pa
             assert int(told["retry-after"]) >= 1
             # One that hangs up frees its place, and is told from one that was answered.
             first.cancel()
-            until(lambda: found.state.at_once == 0)
+            until(lambda: found.state.active_requests == 0)
             counts = httpx2.get(f"{found.url}/metrics").text
             assert re.search(r'requests_total{dialect="weaviate-grpc",status="499"} 1', counts)
         assert len(call("Search", search).results) == len(TEXTS)
@@ -321,7 +321,7 @@ def test_a_call_under_way_is_finished_when_the_server_stops(model: str, tmp_path
         call("BatchObjects", stored())
         with busy(found) as let_go:
             first = call.submit("Search", search)
-            until(lambda: found.state.at_once == 1)
+            until(lambda: found.state.active_requests == 1)
             found.server.should_exit = True
             until(lambda: not listening(call))
             let_go()
@@ -335,7 +335,7 @@ def test_no_call_is_taken_while_requests_are_drained(model: str, tmp_path: Path)
         assert listening(call)
         with sending(found.url) as send:
             under_way = send()
-            until(lambda: found.state.at_once == 1)
+            until(lambda: found.state.active_requests == 1)
             found.server.should_exit = True
             until(lambda: not listening(call))
             assert not under_way.done()

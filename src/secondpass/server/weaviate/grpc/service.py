@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from secondpass.server.http_errors import HttpError, default_error
+from secondpass.server.http_json import raw_bytes
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Operation, RequestHandler, raw_bytes
+from secondpass.server.request_handler import Operation, RequestHandler
 from secondpass.server.state import ServerState
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.get_query import parse_filter
