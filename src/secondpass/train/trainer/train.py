@@ -171,10 +171,6 @@ def make_learner(texts: Texts, settings: Settings, cache: Path, progress: Progre
             texts, settings, encoder_of(settings, base), base, cache, progress
         )
     base = locate(_named(settings))
-    if settings.architecture == "gated":
-        from secondpass.train.gated import prepare as prepare_gated
-
-        return prepare_gated(texts, settings, base)
     from secondpass.train.cross_encoder import prepare as prepare_cross_encoder
 
     return prepare_cross_encoder(texts, settings, base)
