@@ -33,7 +33,7 @@ from secondpass.models import bundled_path
 from secondpass.train.data.files import read_examples
 from secondpass.train.export.source import locate
 from secondpass.train.export.trace import load_model
-from secondpass.train.precomputed.data import States, encode_states
+from secondpass.train.precomputed.states import States, encode_states
 
 LAYERS, HIDDEN = 2, 384
 SHARPNESS = 20.0

@@ -20,7 +20,7 @@ from secondpass.models import bundled_path
 from secondpass.train.data.files import read_examples
 from secondpass.train.distillation import DistilledModel, StudentSettings, distil_encoder
 from secondpass.train.export.source import locate
-from secondpass.train.precomputed.data import encode_states
+from secondpass.train.precomputed.states import encode_states
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from secondpass.errors import InputError
 from secondpass.train.export.trace import load_model
-from secondpass.train.precomputed.data import States
+from secondpass.train.precomputed.states import States
 
 Progress = Callable[[str, int, int], None]
 

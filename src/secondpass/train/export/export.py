@@ -93,7 +93,7 @@ def _from_run(
     folder = RunFolder(run)
     architecture = folder.about()["architecture"]
     if architecture == "reader":
-        from secondpass.train.precomputed.export import make_reader
+        from secondpass.train.precomputed.export_folder import make_reader
 
         return make_reader(run, made, name, settings, progress)
     if architecture != "cross-encoder":

@@ -164,7 +164,7 @@ def _clear(place: Place) -> None:
 def make_learner(texts: Texts, settings: Settings, cache: Path, progress: Progress) -> Learner:
     """Return the model that the settings name, over these texts, before any training."""
     if settings.architecture == "reader":
-        from secondpass.train.precomputed.trainer import prepare as prepare_reader
+        from secondpass.train.precomputed.learner import prepare as prepare_reader
 
         base = reader_base(settings)
         return prepare_reader(

@@ -31,7 +31,7 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
 
     from secondpass.train.distillation import DistilledModel
     from secondpass.train.export.trace import load_model
-    from secondpass.train.precomputed.data import States
+    from secondpass.train.precomputed.states import States
 
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_padding()

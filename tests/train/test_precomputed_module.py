@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from secondpass.errors import InputError, ModelDamagedError
-from secondpass.train.precomputed.init import from_bert, from_weights, load_bert
+from secondpass.train.precomputed.initial_weights import from_bert, from_weights, load_bert
 from secondpass.train.precomputed.module import (
     MASKED,
     Documents,

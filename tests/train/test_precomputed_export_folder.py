@@ -11,10 +11,10 @@ from secondpass import Reranker
 from secondpass.errors import InputError, ModelError
 from secondpass.inference.model_folder import open_folder
 from secondpass.train.export.export import Settings, export_model
-from secondpass.train.precomputed.init import from_folder
+from secondpass.train.precomputed.initial_weights import from_folder
 from secondpass.train.trainer.train import Place, train
 from tests.train.test_training import SMALL
-from tests.train.toy import toy_examples
+from tests.train.toy_examples import toy_examples
 
 pytest.importorskip("onnxscript")
 

@@ -12,7 +12,7 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.data.teacher_scores import taught
 from secondpass.types import Candidate
-from tests.train.toy import toy_examples
+from tests.train.toy_examples import toy_examples
 
 
 class Overlap(BaseReranker):

@@ -9,8 +9,8 @@ import pytest
 from secondpass.errors import InputError, ModelError
 from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import TokenEncoder
-from secondpass.train.precomputed import data as module
-from secondpass.train.precomputed.data import encode_states
+from secondpass.train.precomputed import states as module
+from secondpass.train.precomputed.states import encode_states
 
 TEXTS = ["the slow river", "ship", "", "why is the sky blue in the storm", "river \ud800 sea"]
 

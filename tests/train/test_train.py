@@ -20,7 +20,7 @@ from secondpass.train.data.examples import Examples
 from secondpass.train.trainer.checkpoints import RunFolder
 from secondpass.train.trainer.settings import Architecture, Settings
 from secondpass.train.trainer.train import Place, train
-from tests.train.toy import toy_examples, write_pairs
+from tests.train.toy_examples import toy_examples, write_pairs
 
 SMALL = Settings(
     epochs=2,
@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         "import json, sys, time; from pathlib import Path\n"
         "from secondpass.train.trainer.settings import Settings\n"
         "from secondpass.train.trainer.train import Place, train\n"
-        "from tests.train.toy import toy_examples\n"
+        "from tests.train.toy_examples import toy_examples\n"
         "settings = Settings.from_object(json.loads(Path(sys.argv[1]).read_text()))\n"
         "slow = lambda stage, done, total: time.sleep(0.05 if stage == 'train' else 0)\n"
         "place = Place(Path(sys.argv[2]), cache=Path(sys.argv[3]))\n"

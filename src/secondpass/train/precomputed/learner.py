@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from secondpass.errors import InputError
 from secondpass.inference.model_folder import ModelFolder
 from secondpass.inference.token_encoder import open_encoder
-from secondpass.train.precomputed.data import (
+from secondpass.train.precomputed.initial_weights import from_bert, load_bert
+from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule
+from secondpass.train.precomputed.states import (
     States,
     encode_states,
     gather_documents,
     gather_queries,
 )
-from secondpass.train.precomputed.init import from_bert, load_bert
-from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule
 from secondpass.train.trainer.interface import QueryBatch, ScoredBatch, Texts
 from secondpass.train.trainer.settings import Settings
 
@@ -104,7 +104,7 @@ def prepare(
     `base` is a transformers folder with a BERT, or a reader's folder. Raises as
     `encode_states`, `from_bert` and `from_folder` do.
     """
-    from secondpass.train.precomputed.init import from_folder, is_reader
+    from secondpass.train.precomputed.initial_weights import from_folder, is_reader
 
     encoder = open_encoder(encoder_folder, threads=settings.threads)
     passages = encode_states(

@@ -21,7 +21,7 @@ from secondpass.train.export.onnx_graph import halve_constants
 from secondpass.train.export.shared_tables import borrow_tables
 from secondpass.train.precomputed.early_exit import fit_exit
 from secondpass.train.precomputed.export_check import Prepared, feeds_of, prepare, report
-from secondpass.train.precomputed.init import SHAPE, WEIGHTS, from_weights
+from secondpass.train.precomputed.initial_weights import SHAPE, WEIGHTS, from_weights
 from secondpass.train.precomputed.onnx_graphs import compress_graph, score_graph, start_graph
 from secondpass.train.trainer.checkpoints import RunFolder
 from secondpass.train.trainer.train import ENCODER, START
