@@ -29,9 +29,9 @@ from secondpass.rerank.policies.blend import standardise
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.files import read_examples
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.interface import QueryBatch, Texts
-from secondpass.train.trainer.settings import Settings
-from secondpass.train.trainer.train import Place, make_learner, train
+from secondpass.train.trainer.interface import PairIndices, Texts
+from secondpass.train.trainer.settings import TrainSettings
+from secondpass.train.trainer.train import RunLocation, build_learner, train
 
 QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 60, "nfcorpus": 40}
 PAIRS_AT_ONCE = 100
@@ -110,7 +110,7 @@ def scores(learner: Any, one: Trial, title: str) -> list[np.ndarray]:
     found = []
     with torch.no_grad(), bar(title, len(one.candidates)) as done:
         for query, candidates in enumerate(one.candidates):
-            pairs = [QueryBatch(query, passage) for passage, *_ in candidates]
+            pairs = [PairIndices(query, passage) for passage, *_ in candidates]
             parts = [
                 learner.scores(pairs[at : at + PAIRS_AT_ONCE]).float().numpy()
                 for at in range(0, len(pairs), PAIRS_AT_ONCE)
@@ -138,15 +138,15 @@ def main() -> int:
     table: dict[str, dict[str, tuple[float, float]]] = {}
     for name in arguments.variants:
         chosen = {"base": BASE, "minutes": arguments.minutes, "document_tokens": 128}
-        settings = Settings(**(chosen | VARIANTS[name]))
+        settings = TrainSettings(**(chosen | VARIANTS[name]))
         out = arguments.runs / "".join(c if c.isalnum() else "-" for c in name)
         with bar(name, 0):
-            train(examples, settings, Place(out, resume=True, cache=arguments.cache))
+            train(examples, settings, RunLocation(out, resume=True, cache=arguments.cache))
         weights = RunFolder(out).best()
-        reading = Settings(**(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens}))
+        reading = TrainSettings(**(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens}))
         table[name] = {}
         for title, one in trials.items():
-            learner = make_learner(one.texts, reading, arguments.cache, lambda *_: None)
+            learner = build_learner(one.texts, reading, arguments.cache, lambda *_: None)
             learner.module.load_state_dict(weights)
             table[name][title] = one.judged(scores(learner, one, f"{name}, {title}"))
         print(name, {k: [round(v, 4) for v in pair] for k, pair in table[name].items()})

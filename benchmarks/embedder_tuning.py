@@ -31,9 +31,9 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
 from secondpass.train.data.files import read_examples
-from secondpass.train.export.source import locate
+from secondpass.train.export.source import locate_source
 from secondpass.train.export.trace import load_model
-from secondpass.train.precomputed.states import States, encode_states
+from secondpass.train.precomputed.states import EncoderStates, encode_states
 
 LAYERS, HIDDEN = 2, 384
 SHARPNESS = 20.0
@@ -56,7 +56,7 @@ class Top(torch.nn.Module):
         sums = (states * there.unsqueeze(-1)).sum(1)
         return functional.normalize(sums / there.sum(1, keepdim=True), dim=1)
 
-    def embed(self, texts: States, chosen: Sequence[int]) -> Tensor:
+    def embed(self, texts: EncoderStates, chosen: Sequence[int]) -> Tensor:
         """Return the embeddings of some texts, [texts, HIDDEN]."""
         codes, scales = texts.take(chosen)
         lengths = texts.lengths[list(chosen)]
@@ -67,7 +67,7 @@ class Top(torch.nn.Module):
 
 
 def tune(
-    top: Top, queries: States, passages: States, groups: Sequence[Any], options: Any
+    top: Top, queries: EncoderStates, passages: EncoderStates, groups: Sequence[Any], options: Any
 ) -> int:
     """Train for the given minutes and return the number of steps."""
     draw = random.Random(0)
@@ -98,11 +98,11 @@ def tune(
     return steps
 
 
-def judged(top: Top, one: Trial, queries: States, passages: States) -> float:
+def judged(top: Top, one: Trial, queries: EncoderStates, passages: EncoderStates) -> float:
     """Return the mean nDCG@10 of the cosine on a collection's candidates."""
     top.eval()
 
-    def embedded(texts: States) -> Tensor:
+    def embedded(texts: EncoderStates) -> Tensor:
         order = np.argsort(texts.lengths, kind="stable").tolist()
         into = torch.zeros(len(order), HIDDEN)
         with torch.no_grad():
@@ -134,13 +134,13 @@ def main() -> int:
     torch.manual_seed(0)
     encoder = open_encoder(open_folder(bundled_path("bundled-embedder")))
 
-    def states(texts: Sequence[str]) -> States:
+    def states(texts: Sequence[str]) -> EncoderStates:
         return encode_states(encoder, texts, tokens=options.tokens, cache=options.cache)
 
     examples = read_examples(options.examples)
     trials = {name: trial(name) for name in QUESTIONS}
     read = {n: (states(t.texts.queries), states(t.texts.passages)) for n, t in trials.items()}
-    top = Top(locate(BASE))
+    top = Top(locate_source(BASE))
     before = {name: value.clone() for name, value in top.state_dict().items()}
     passages, queries = states(examples.passages), states([g.query for g in examples.groups])
     steps = tune(top, queries, passages, examples.groups, options)

@@ -14,18 +14,23 @@ import onnx_ir as ir
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.train.export import calibrate, verify
 from secondpass.train.export.onnx_graph import keep_first_token
-from secondpass.train.export.quantize import BEST, Recipe, inputs_of_linear_layers, quantise
-from secondpass.train.export.source import locate
+from secondpass.train.export.quantize import (
+    DEFAULT_RECIPE,
+    QuantizationRecipe,
+    linear_layer_inputs,
+    quantize,
+)
+from secondpass.train.export.source import locate_source
 from secondpass.train.export.trace import load_model, trace
 
 PAIRS = Path(__file__).resolve().parents[1] / "examples" / "calibration" / "pairs.jsonl"
 RECIPES = {
-    "rounding only": Recipe(strength=None, compensate=False),
-    "channels evened out": Recipe(compensate=False),
-    "rounding compensated": Recipe(strength=None),
-    "both (what export does)": BEST,
-    "both, half as strong": Recipe(strength=0.5),
-    "both, weights of 8 bits": Recipe(weight_level=127),
+    "rounding only": QuantizationRecipe(strength=None, compensate=False),
+    "channels evened out": QuantizationRecipe(compensate=False),
+    "rounding compensated": QuantizationRecipe(strength=None),
+    "both (what export does)": DEFAULT_RECIPE,
+    "both, half as strong": QuantizationRecipe(strength=0.5),
+    "both, weights of 8 bits": QuantizationRecipe(weight_level=127),
 }
 
 
@@ -37,7 +42,7 @@ def main() -> None:
     )
     parser.add_argument("--max-length", type=int, default=224)
     args = parser.parse_args()
-    folder = locate(args.source)
+    folder = locate_source(args.source)
     tokeniser = Tokenizer(folder / "tokenizer.json")
     graph = trace(load_model(folder, args.kind), args.kind)
     keep_first_token(graph)
@@ -53,7 +58,7 @@ def main() -> None:
     names = [str(one.name) for one in graph.graph.inputs]
     seen = calibrate.observe(
         graph,
-        inputs_of_linear_layers(graph.graph),
+        linear_layer_inputs(graph.graph),
         [calibrate.feeds(sequence, names) for sequence in used],
     )
 
@@ -67,7 +72,7 @@ def main() -> None:
     print(f"| recipe | {what}, mean | p95 | largest |\n|---|---|---|---|")
     for name, recipe in RECIPES.items():
         model = ir.from_proto(original)
-        quantise(model, seen, recipe=recipe)
+        quantize(model, seen, recipe=recipe)
         found = outputs(model)
         error = np.abs(found - exact)[:, 0]
         if args.kind == "embedder":

@@ -27,7 +27,7 @@ from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors
 from secondpass.train.data.files import read_examples, split_groups
-from secondpass.train.trainer.settings import Settings
+from secondpass.train.trainer.settings import TrainSettings
 
 Lists = list[list[float]]
 
@@ -68,7 +68,7 @@ def main() -> int:
 
 def held_out(folder: Path, count: int) -> tuple[list[str], list[Document]]:
     """Return queries that no model was trained on, and the passages of their groups."""
-    settings = Settings()
+    settings = TrainSettings()
     examples = split_groups(read_examples(folder), settings.hold_out, settings.seed)[1]
     groups = list(examples.groups)
     random.Random(settings.seed).shuffle(groups)

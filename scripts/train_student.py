@@ -18,8 +18,8 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.models import bundled_path
 from secondpass.train.data.files import read_examples
-from secondpass.train.distillation import DistilledModel, StudentSettings, distil_encoder
-from secondpass.train.export.source import locate
+from secondpass.train.distillation import StudentSettings, TeacherStates, distill_encoder
+from secondpass.train.export.source import locate_source
 from secondpass.train.precomputed.states import encode_states
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         def told(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        def taught(texts: list[str]) -> DistilledModel:
+        def taught(texts: list[str]) -> TeacherStates:
             room = arguments.tokens - teacher.tokeniser.special
             ids = [
                 teacher.tokeniser.single(one.ids[:room])[0].tolist()
@@ -52,7 +52,7 @@ def main() -> None:
             states = encode_states(
                 teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=told
             )
-            return DistilledModel(ids, states)
+            return TeacherStates(ids, states)
 
         settings = StudentSettings(
             layers=tuple(arguments.layers),
@@ -60,7 +60,7 @@ def main() -> None:
             threads=arguments.threads,
         )
         parts = [taught(examples.passages), taught([g.query for g in examples.groups])]
-        result = distil_encoder(locate(arguments.base), parts, arguments.out, settings, told)
+        result = distill_encoder(locate_source(arguments.base), parts, arguments.out, settings, told)
     (arguments.out / "student.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))
 

@@ -14,7 +14,7 @@ _WORDS = ("blue", "bread", "river", "sea", "ship", "sky", "storm", "water")
 
 def tiny_int8_cross_encoder(folder: Path) -> Path:
     """Make one of two layers in `folder` and return its own folder there."""
-    from secondpass.train.export.export import Settings, export_model
+    from secondpass.train.export.export import ExportSettings, export_model
 
     source, out, pairs = folder / "source", folder / "out", folder / "pairs.jsonl"
     model = tiny_cross_encoder(source, **SIZES)
@@ -26,7 +26,7 @@ def tiny_int8_cross_encoder(folder: Path) -> Path:
         for other in _WORDS
     ]
     pairs.write_text("\n".join(lines), encoding="utf-8")
-    export_model(str(source), out, Settings(calibrate=pairs, min_overlap=0.0))
+    export_model(str(source), out, ExportSettings(calibrate=pairs, min_overlap=0.0))
     return out
 
 

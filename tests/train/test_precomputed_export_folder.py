@@ -10,15 +10,15 @@ import pytest
 from secondpass import Reranker
 from secondpass.errors import InputError, ModelError
 from secondpass.inference.model_folder import open_folder
-from secondpass.train.export.export import Settings, export_model
+from secondpass.train.export.export import ExportSettings, export_model
 from secondpass.train.precomputed.initial_weights import from_folder
-from secondpass.train.trainer.train import Place, train
+from secondpass.train.trainer.train import RunLocation, train
 from tests.train.test_training import SMALL
 from tests.train.toy_examples import toy_examples
 
 pytest.importorskip("onnxscript")
 
-FP32 = Settings(precision="fp32")
+FP32 = ExportSettings(precision="fp32")
 QUERY = "who lost my ship?"
 
 
@@ -26,7 +26,7 @@ QUERY = "who lost my ship?"
 def run(weights: Path, encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
     settings = replace(SMALL, base=str(weights), encoder=str(encoder), matching=16)
-    train(toy_examples(), settings, Place(out))
+    train(toy_examples(), settings, RunLocation(out))
     return out
 
 
@@ -69,7 +69,7 @@ def test_an_exported_reader_ranks_as_the_run_judged(run: Path, exported: Path) -
 def test_int8_keeps_the_order(
     run: Path, exported: Path, calibration: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(calibrate=calibration, min_overlap=0.5)
+    settings = ExportSettings(calibrate=calibration, min_overlap=0.5)
     manifest = export_model(str(run), tmp_path / "int8", settings)
     assert manifest["quality"]["batch_effect"] <= 1e-3
     assert manifest["quality"]["padding_effect"] <= 1e-3
@@ -92,7 +92,7 @@ def test_an_exported_reader_can_be_trained_on(
 ) -> None:
     assert from_folder(exported).config.matching == 16
     settings = replace(SMALL, base=str(exported), encoder=None, epochs=0.2)
-    again = train(toy_examples(), settings, Place(tmp_path / "again"))
+    again = train(toy_examples(), settings, RunLocation(tmp_path / "again"))
     first = json.loads((run / "run.json").read_text(encoding="utf-8"))["result"]["best"]
     assert again["result"]["start"]["rr"] == pytest.approx(first["rr"], abs=0.05)
 
@@ -102,19 +102,19 @@ def test_a_run_that_cannot_be_exported(run: Path, weights: Path, tmp_path: Path)
         export_model(str(run), tmp_path / "out", replace(FP32, max_length=4))
     settings = replace(SMALL, base=str(weights), architecture="cross-encoder", epochs=0.1)
     other = tmp_path / "other"
-    about = train(toy_examples(), settings, Place(other))
+    description = train(toy_examples(), settings, RunLocation(other))
     (other / "best.safetensors").unlink()
     with pytest.raises(InputError, match="no weights yet"):
         export_model(str(other), tmp_path / "out", FP32)
-    about["architecture"] = "gated"
-    (other / "run.json").write_text(json.dumps(about), encoding="utf-8")
+    description["architecture"] = "gated"
+    (other / "run.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(InputError, match="gated"):
         export_model(str(other), tmp_path / "out", FP32)
 
 
 def test_a_cross_encoder_run_is_exported(weights: Path, tmp_path: Path) -> None:
     settings = replace(SMALL, base=str(weights), architecture="cross-encoder", epochs=0.5)
-    train(toy_examples(), settings, Place(tmp_path / "run"))
+    train(toy_examples(), settings, RunLocation(tmp_path / "run"))
     manifest = export_model(str(tmp_path / "run"), tmp_path / "out", FP32)
     assert manifest["architecture"] == "cross-encoder"
     assert len(manifest["labels"]) == 1

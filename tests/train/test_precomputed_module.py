@@ -33,11 +33,11 @@ def shaped(**others: float) -> PrecomputedConfig:
 
 def random_reader(config: PrecomputedConfig) -> PrecomputedModule:
     torch.manual_seed(3)
-    reader = PrecomputedModule(config).eval()
+    reranker = PrecomputedModule(config).eval()
     with torch.no_grad():
-        for parameter in reader.parameters():
+        for parameter in reranker.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return reader
+    return reranker
 
 
 def batch(queries: int = 2, documents: int = 5, tokens: int = 9) -> tuple[Queries, Documents]:
@@ -50,7 +50,7 @@ def batch(queries: int = 2, documents: int = 5, tokens: int = 9) -> tuple[Querie
     lengths = torch.tensor([tokens - i % 4 for i in range(documents)])
     starts = lengths.cumsum(0) - lengths
     inside = torch.arange(tokens)[None] < lengths[:, None]
-    places = torch.where(inside, starts[:, None] + torch.arange(tokens)[None], 0)
+    positions = torch.where(inside, starts[:, None] + torch.arange(tokens)[None], 0)
     every = torch.arange(documents).repeat(queries)
     mask = torch.ones(queries, 6)
     mask[0, 5:] = 0
@@ -63,7 +63,7 @@ def batch(queries: int = 2, documents: int = 5, tokens: int = 9) -> tuple[Querie
         ),
         Documents(
             normal(int(lengths.sum()), 2 * HIDDEN),
-            places[every],
+            positions[every],
             inside.float()[every],
             embeddings[every],
         ),
@@ -76,42 +76,42 @@ def test_shut_gates_give_the_order_of_the_bi_encoder(weights: Path) -> None:
     with torch.no_grad():
         hidden = bert(input_ids=ids, output_hidden_states=True)
     config = shaped(layers=1, width=HIDDEN)
-    reader = from_bert(config, bert, hidden.hidden_states[1].flatten(0, 1))
-    for layer in reader.reading_layers():
+    reranker = from_bert(config, bert, hidden.hidden_states[1].flatten(0, 1))
+    for layer in reranker.query_layers():
         torch.nn.init.constant_(layer.gate, MASKED)
     _, wide = batch(3, 5)
     documents = wide._replace(states=wide.states[:, :HIDDEN])
-    of = torch.arange(3).repeat_interleave(5)
-    queries = Queries(hidden.hidden_states[1], torch.ones(3, 7), of)
+    query_of = torch.arange(3).repeat_interleave(5)
+    queries = Queries(hidden.hidden_states[1], torch.ones(3, 7), query_of)
     with torch.no_grad():
-        found = reader(queries, documents)
+        scores = reranker(queries, documents)
     mean = torch.nn.functional.normalize(hidden.last_hidden_state.mean(1), dim=1)
-    cosines = (mean[of] * documents.embeddings).sum(1)
-    expected = reader.scale * cosines + reader.shift
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    cosines = (mean[query_of] * documents.embeddings).sum(1)
+    expected = reranker.scale * cosines + reranker.shift
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
     # Open as they are at first, they change it only a little.
-    for layer in reader.reading_layers():
+    for layer in reranker.query_layers():
         torch.nn.init.constant_(layer.gate, config.gate)
     with torch.no_grad():
-        near = reader(queries, documents)
+        near = reranker(queries, documents)
     assert np.corrcoef(near.numpy(), expected.detach().numpy())[0, 1] > 0.5
     assert not torch.allclose(near, expected)
 
 
 @pytest.mark.parametrize("matching", [0, 8])
 def test_no_score_depends_on_its_neighbours(matching: int) -> None:
-    reader = random_reader(shaped(matching=matching))
+    reranker = random_reader(shaped(matching=matching))
     queries, documents = batch()
     with torch.no_grad():
-        together = reader(queries, documents)
+        together = reranker(queries, documents)
         for pair in range(len(together)):
             one = Documents(
                 documents.states,
-                documents.places[pair : pair + 1],
+                documents.positions[pair : pair + 1],
                 documents.mask[pair : pair + 1],
                 documents.embeddings[pair : pair + 1],
             )
-            alone = reader(queries._replace(of=queries.of[pair : pair + 1]), one)
+            alone = reranker(queries._replace(query_of=queries.query_of[pair : pair + 1]), one)
             torch.testing.assert_close(alone[0], together[pair], atol=1e-5, rtol=1e-5)
 
 
@@ -120,16 +120,16 @@ def test_no_score_depends_on_its_neighbours(matching: int) -> None:
 def test_the_graphs_equal_pytorch(matching: int, layers: int) -> None:
     import onnx_ir as ir
 
-    reader = random_reader(shaped(matching=matching, layers=layers))
+    reranker = random_reader(shaped(matching=matching, layers=layers))
     compress, score = (
         ort.InferenceSession(ir.to_proto(graph).SerializeToString())
-        for graph in (compress_graph(reader), score_graph(reader))
+        for graph in (compress_graph(reranker), score_graph(reranker))
     )
-    for count, tokens, asked in ((1, 4, 3), (5, 9, 6), (3, 21, 11)):
+    for count, tokens, query_tokens in ((1, 4, 3), (5, 9, 6), (3, 21, 11)):
         queries, documents = batch(1, count, tokens)
-        states = torch.randn(1, asked, 2 * HIDDEN)
-        queries = Queries(states, torch.ones(1, asked), queries.of)
-        padded = documents.states[documents.places]
+        states = torch.randn(1, query_tokens, 2 * HIDDEN)
+        queries = Queries(states, torch.ones(1, query_tokens), queries.query_of)
+        padded = documents.states[documents.positions]
         codes, scales = compress.run(None, {"states": padded.numpy()})
         assert codes.dtype == np.int8
         assert np.abs(codes).max() == 127
@@ -142,15 +142,15 @@ def test_the_graphs_equal_pytorch(matching: int, layers: int) -> None:
             "document_embeddings": documents.embeddings.numpy(),
         }
         with torch.no_grad():
-            expected = reader(queries, documents).numpy()
+            expected = reranker(queries, documents).numpy()
         np.testing.assert_allclose(score.run(None, feeds)[0], expected, atol=1e-4)
 
 
 def test_the_gradient_passes_the_rounding() -> None:
-    reader = random_reader(SHAPE)
+    reranker = random_reader(SHAPE)
     queries, documents = batch()
-    reader(queries, documents).sum().backward()
-    for name, parameter in reader.named_parameters():
+    reranker(queries, documents).sum().backward()
+    for name, parameter in reranker.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         if name.endswith("key.bias"):

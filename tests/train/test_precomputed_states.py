@@ -21,17 +21,17 @@ def opened(encoder: Path) -> TokenEncoder:
 
 
 def test_states_are_those_of_the_encoder(opened: TokenEncoder, tmp_path: Path) -> None:
-    found = encode_states(opened, TEXTS, tokens=8, cache=tmp_path)
-    assert found.width == opened.states_width == 64
-    assert found.lengths.max() <= 8
-    for place, text in enumerate(TEXTS):
+    states = encode_states(opened, TEXTS, tokens=8, cache=tmp_path)
+    assert states.width == opened.states_width == 64
+    assert states.lengths.max() <= 8
+    for index, text in enumerate(TEXTS):
         ids = opened.tokeniser.encode([text], 6)[0].ids[:6]
         exact = opened.encode_one(opened.tokeniser.single(ids))
-        codes, scales = found.take([place])
+        codes, scales = states.take([index])
         assert exact.states is not None
         step = scales[:, None]
         assert (np.abs(codes * step - exact.states) <= 0.51 * step).all()
-        np.testing.assert_allclose(found.embeddings[place], exact.embedding, atol=1e-5)
+        np.testing.assert_allclose(states.embeddings[index], exact.embedding, atol=1e-5)
 
 
 def test_what_is_there_is_not_computed_again(opened: TokenEncoder, tmp_path: Path) -> None:
@@ -91,5 +91,5 @@ def test_what_cannot_be_encoded_is_refused(
     (plain / "secondpass.json").write_text(
         manifest.replace('"states"', '"nothing"'), encoding="utf-8"
     )
-    with pytest.raises(ModelError, match="no states"):
+    with pytest.raises(ModelError, match="no output of token states"):
         encode_states(TokenEncoder(open_folder(plain)), TEXTS, tokens=8, cache=tmp_path)

@@ -10,8 +10,8 @@ from secondpass.train.export.quantize import (
     WEIGHT_LEVEL,
     activation_scale,
     column_scales,
-    compensated,
-    nearest,
+    round_to_nearest,
+    round_with_compensation,
 )
 from secondpass.train.export.smoothquant import channel_scales
 
@@ -46,7 +46,10 @@ def test_compensated_rounding_is_nearer_on_the_inputs_it_was_made_for(seed: int)
     exact = inputs @ weight
     errors = [
         float(((inputs @ (found * scale).astype(np.float32) - exact) ** 2).sum())
-        for found in (compensated(weight, scale, products), nearest(weight, scale))
+        for found in (
+            round_with_compensation(weight, scale, products),
+            round_to_nearest(weight, scale),
+        )
     ]
     assert errors[0] < errors[1]
 
@@ -56,16 +59,16 @@ def test_a_silent_column_and_a_silent_input_do_no_harm() -> None:
     weight[:, 1] = 0
     products = np.diag([1.0, 0.0, 2.0, 3.0])
     scale = column_scales(weight)
-    found = compensated(weight, scale, products)
+    found = round_with_compensation(weight, scale, products)
     assert (found[:, 1] == 0).all()
     np.testing.assert_allclose(found[:, 0] * scale[0], 1.0, rtol=0.02)
 
 
 def test_channel_scales_even_out_and_keep_silent_channels_in_range() -> None:
     peak = np.array([40.0, 1.0, 2.0, 0.0], dtype=np.float32)
-    seen = Activations(-peak, peak, np.diag(peak.astype(np.float64) ** 2))
+    activations = Activations(-peak, peak, np.diag(peak.astype(np.float64) ** 2))
     weight = np.ones((4, 5), dtype=np.float32)
-    scales = channel_scales(seen, [weight], strength=1.0)
+    scales = channel_scales(activations, [weight], strength=1.0)
     assert np.prod(scales) == pytest.approx(1.0, rel=1e-4)
     # The largest channel is at most ten times what is left of the others.
     assert scales[0] / scales[3] == pytest.approx(10.0, rel=1e-4)

@@ -11,7 +11,7 @@ from secondpass import Embedder, ModelError
 from secondpass.errors import ModelDamagedError
 from secondpass.inference.model_folder import MANIFEST
 from secondpass.models import bundled_path
-from secondpass.train.export.shared_tables import borrow_tables
+from secondpass.train.export.shared_tables import share_tables
 
 LENDER = "bundled-embedder"
 TEXTS = ["Paris is the capital of France.", "a ship", ""]
@@ -22,7 +22,7 @@ def borrower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("borrower") / "model"
     shutil.copytree(bundled_path(LENDER), folder)
     before = (folder / "model.onnx").stat().st_size
-    saved = borrow_tables(folder, LENDER)
+    saved = share_tables(folder, LENDER)
     assert saved > 10_000_000
     assert (folder / "model.onnx").stat().st_size < before - saved + 10_000
     return folder
@@ -35,7 +35,7 @@ def test_a_model_with_borrowed_tables_gives_the_same(borrower: Path) -> None:
 def test_nothing_is_borrowed_twice(borrower: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(borrower, again)
-    assert borrow_tables(again, LENDER) == 0
+    assert share_tables(again, LENDER) == 0
     assert (again / MANIFEST).read_bytes() == (borrower / MANIFEST).read_bytes()
 
 

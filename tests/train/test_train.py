@@ -18,11 +18,11 @@ import torch
 from secondpass.errors import InputError, ModelDamagedError, ModelError
 from secondpass.train.data.examples import Examples
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.settings import Architecture, Settings
-from secondpass.train.trainer.train import Place, train
+from secondpass.train.trainer.settings import Architecture, TrainSettings
+from secondpass.train.trainer.train import RunLocation, train
 from tests.train.toy_examples import toy_examples, write_pairs
 
-SMALL = Settings(
+SMALL = TrainSettings(
     epochs=2,
     group=4,
     batch=8,
@@ -41,7 +41,7 @@ ARCHITECTURES: tuple[Architecture, ...] = ("reader", "cross-encoder")
 
 
 @pytest.fixture
-def small(weights: Path, encoder: Path) -> Settings:
+def small(weights: Path, encoder: Path) -> TrainSettings:
     return replace(SMALL, base=str(weights), encoder=str(encoder))
 
 
@@ -56,7 +56,7 @@ def files(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_training_lowers_the_loss(
-    architecture: Architecture, small: Settings, tmp_path: Path, cache: Path
+    architecture: Architecture, small: TrainSettings, tmp_path: Path, cache: Path
 ) -> None:
     settings = replace(
         small,
@@ -67,18 +67,20 @@ def test_training_lowers_the_loss(
         variants=0,
         weights={"one": 2.0},
     )
-    about = train(toy_examples(), settings, Place(tmp_path / "run", cache=cache))
+    description = train(toy_examples(), settings, RunLocation(tmp_path / "run", cache=cache))
     losses = [row["loss"] for row in RunFolder(tmp_path / "run").metrics() if row["loss"]]
     assert sum(losses[-4:]) / 4 < losses[0]
-    assert about["status"] == "done"
-    result = about["result"]
+    assert description["status"] == "done"
+    result = description["result"]
     assert result["best"]["rr"] >= result["start"]["rr"] > 0
 
 
-def test_a_run_folder_is_complete(small: Settings, tmp_path: Path) -> None:
+def test_a_run_folder_is_complete(small: TrainSettings, tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings = replace(small, average=0.9, soft=0.2, caps={"one": 10})
-    about = train(toy_examples(), settings, Place(out, command=("train", "pairs.jsonl")))
+    description = train(
+        toy_examples(), settings, RunLocation(out, command=("train", "pairs.jsonl"))
+    )
     assert files(out) == {
         "run.json",
         "metrics.jsonl",
@@ -86,66 +88,68 @@ def test_a_run_folder_is_complete(small: Settings, tmp_path: Path) -> None:
         "best.safetensors",
         "states",
     }
-    assert json.loads((out / "run.json").read_text(encoding="utf-8")) == about
-    assert about["command"] == ["train", "pairs.jsonl"]
-    assert Settings.from_object(about["settings"]) == settings
-    assert about["data"]["passages"] == 54
-    assert about["data"]["groups"] + about["data"]["held_out"] == 54
-    assert {"secondpass", "torch"} <= set(about["created_with"])
+    assert json.loads((out / "run.json").read_text(encoding="utf-8")) == description
+    assert description["command"] == ["train", "pairs.jsonl"]
+    assert TrainSettings.from_object(description["settings"]) == settings
+    assert description["data"]["passages"] == 54
+    assert description["data"]["groups"] + description["data"]["held_out"] == 54
+    assert {"secondpass", "torch"} <= set(description["created_with"])
     rows = RunFolder(out).metrics()
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
-    judged = [row for row in rows if "rr" in row]
-    assert judged[0]["step"] == 0
-    assert judged[-1]["step"] == about["result"]["steps"]
-    assert set(judged[0]["sources"]) == {"one", "two"}
+    validations = [row for row in rows if "rr" in row]
+    assert validations[0]["step"] == 0
+    assert validations[-1]["step"] == description["result"]["steps"]
+    assert set(validations[0]["sources"]) == {"one", "two"}
 
 
 def test_a_reader_starts_as_the_bi_encoder(
-    small: Settings, encoder: Path, tmp_path: Path, cache: Path
+    small: TrainSettings, encoder: Path, tmp_path: Path, cache: Path
 ) -> None:
     from secondpass import Embedder
-    from secondpass.train.data.prepare import make_plan
-    from secondpass.train.trainer.validation import macro, ranks, reciprocal_rank
+    from secondpass.train.data.prepare import prepare_data
+    from secondpass.train.trainer.validation import macro_mean, ranks, reciprocal_rank
 
     shut = replace(small, gate=-1e4, epochs=0.1, codes=32)
-    about = train(toy_examples(), shut, Place(tmp_path / "run", cache=cache))
-    plan = make_plan(toy_examples(), shut)
+    description = train(toy_examples(), shut, RunLocation(tmp_path / "run", cache=cache))
+    data = prepare_data(toy_examples(), shut)
     embedder = Embedder(encoder)
     values = []
-    for one in plan.judged:
-        query = embedder.encode([plan.texts.queries[one.pairs[0].query]])[0]
-        texts = [plan.texts.passages[pair.passage] for pair in one.pairs]
+    for group in data.validation:
+        query = embedder.encode([data.texts.queries[group.pairs[0].query]])[0]
+        texts = [data.texts.passages[pair.passage] for pair in group.pairs]
         cosines = (embedder.encode(texts) @ query).astype(float)
-        values.append(reciprocal_rank(ranks(cosines, one.positives)))
-    mean, _ = macro(values, [one.source for one in plan.judged])
-    assert about["result"]["start"]["rr"] == pytest.approx(mean, abs=0.02)
+        values.append(reciprocal_rank(ranks(cosines, group.positives)))
+    mean, _ = macro_mean(values, [group.source for group in data.validation])
+    assert description["result"]["start"]["rr"] == pytest.approx(mean, abs=0.02)
 
 
 def test_training_ends_early_and_keeps_the_best(
-    small: Settings, tmp_path: Path, cache: Path
+    small: TrainSettings, tmp_path: Path, cache: Path
 ) -> None:
     # Nothing moves at this rate, so no judging is better than the first.
     still = {"learning_rate": 1e-9, "gate_rate": 0.0, "head_rate": 0.0}
     settings = replace(small, epochs=50, patience=2, validate_every=3, **still)  # type: ignore[arg-type]
-    about = train(toy_examples(), settings, Place(tmp_path / "run", cache=cache))
-    assert about["result"]["steps"] == 6
-    assert about["result"]["best_step"] == 0
+    description = train(toy_examples(), settings, RunLocation(tmp_path / "run", cache=cache))
+    assert description["result"]["steps"] == 6
+    assert description["result"]["best_step"] == 0
 
 
-def test_a_budget_of_time_ends_training(small: Settings, tmp_path: Path, cache: Path) -> None:
+def test_a_budget_of_time_ends_training(
+    small: TrainSettings, tmp_path: Path, cache: Path
+) -> None:
     settings = replace(small, minutes=0.02, epochs=1e6)
-    about = train(toy_examples(), settings, Place(tmp_path / "run", cache=cache))
-    assert about["result"]["steps"] >= 1
-    assert about["result"]["best"] is not None
+    description = train(toy_examples(), settings, RunLocation(tmp_path / "run", cache=cache))
+    assert description["result"]["steps"] >= 1
+    assert description["result"]["best"] is not None
 
 
 def test_without_held_out_queries_the_last_weights_are_kept(
-    small: Settings, tmp_path: Path, cache: Path
+    small: TrainSettings, tmp_path: Path, cache: Path
 ) -> None:
     settings = replace(small, hold_out=0.0, epochs=1)
-    about = train(toy_examples(), settings, Place(tmp_path / "run", cache=cache))
-    assert about["result"]["best"] is None
-    assert about["result"]["best_step"] == about["result"]["steps"]
+    description = train(toy_examples(), settings, RunLocation(tmp_path / "run", cache=cache))
+    assert description["result"]["best"] is None
+    assert description["result"]["best_step"] == description["result"]["steps"]
     last = RunFolder(tmp_path / "run").restore()
     assert last is not None
     assert_same(RunFolder(tmp_path / "run").best(), last["module"])
@@ -159,23 +163,23 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
 
 @pytest.mark.parametrize("architecture", ["reader", "cross-encoder"])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    architecture: Architecture, small: Settings, tmp_path: Path, cache: Path
+    architecture: Architecture, small: TrainSettings, tmp_path: Path, cache: Path
 ) -> None:
     settings = replace(
         small, architecture=architecture, epochs=6, checkpoint_seconds=0, average=0.8
     )
-    whole = train(toy_examples(), settings, Place(tmp_path / "whole", cache=cache))
+    whole = train(toy_examples(), settings, RunLocation(tmp_path / "whole", cache=cache))
     out = tmp_path / "killed"
     (tmp_path / "settings.json").write_text(json.dumps(settings.as_object()), encoding="utf-8")
     program = (
         "import json, sys, time; from pathlib import Path\n"
-        "from secondpass.train.trainer.settings import Settings\n"
-        "from secondpass.train.trainer.train import Place, train\n"
+        "from secondpass.train.trainer.settings import TrainSettings\n"
+        "from secondpass.train.trainer.train import RunLocation, train\n"
         "from tests.train.toy_examples import toy_examples\n"
-        "settings = Settings.from_object(json.loads(Path(sys.argv[1]).read_text()))\n"
+        "settings = TrainSettings.from_object(json.loads(Path(sys.argv[1]).read_text()))\n"
         "slow = lambda stage, done, total: time.sleep(0.05 if stage == 'train' else 0)\n"
-        "place = Place(Path(sys.argv[2]), cache=Path(sys.argv[3]))\n"
-        "train(toy_examples(), settings, place, slow)"
+        "location = RunLocation(Path(sys.argv[2]), cache=Path(sys.argv[3]))\n"
+        "train(toy_examples(), settings, location, slow)"
     )
     arguments = [str(tmp_path / "settings.json"), str(out), str(cache)]
     root = Path(__file__).parents[2]
@@ -184,12 +188,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     wait_for(lambda: checkpoint.is_file() and steps_done(out) >= 8, process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert RunFolder(out).about()["status"] == "running"
+    assert RunFolder(out).description()["status"] == "running"
     assert 0 < steps_done(out) < whole["result"]["steps"]
-    about = train(toy_examples(), settings, Place(out, resume=True, cache=cache))
-    assert_same(RunFolder(tmp_path / "whole").best(), RunFolder(out).best())
+    description = train(toy_examples(), settings, RunLocation(out, resume=True, cache=cache))
+    assert_same(RunFolder(tmp_path / "whole").load_best(), RunFolder(out).load_best())
     for name in ("steps", "best_step"):
-        assert about["result"][name] == whole["result"][name]
+        assert description["result"][name] == whole["result"][name]
     curves = [
         [(row["step"], row.get("rr")) for row in RunFolder(one).metrics()]
         for one in (tmp_path / "whole", out)
@@ -207,54 +211,58 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> Non
 
 
 def steps_done(out: Path) -> int:
-    state = RunFolder(out).restore()
+    state = RunFolder(out).load_checkpoint()
     return 0 if state is None else int(state["position"]["step"])
 
 
 def test_a_finished_run_that_is_resumed_stays_as_it_is(
-    small: Settings, tmp_path: Path, cache: Path
+    small: TrainSettings, tmp_path: Path, cache: Path
 ) -> None:
-    place = Place(tmp_path / "run", cache=cache)
-    first = train(toy_examples(), small, place)
+    location = RunLocation(tmp_path / "run", cache=cache)
+    first = train(toy_examples(), small, location)
     best = (tmp_path / "run" / "best.safetensors").read_bytes()
-    again = train(toy_examples(), small, replace(place, resume=True))
+    again = train(toy_examples(), small, replace(location, resume=True))
     assert again["result"] == first["result"]
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
 
 
-def test_a_run_is_replaced_only_if_forced(small: Settings, tmp_path: Path, cache: Path) -> None:
-    place = Place(tmp_path / "run", cache=cache)
-    train(toy_examples(), small, place)
+def test_a_run_is_replaced_only_if_forced(
+    small: TrainSettings, tmp_path: Path, cache: Path
+) -> None:
+    location = RunLocation(tmp_path / "run", cache=cache)
+    train(toy_examples(), small, location)
     with pytest.raises(InputError, match="--resume"):
-        train(toy_examples(), small, place)
+        train(toy_examples(), small, location)
     with pytest.raises(InputError, match="seed"):
-        train(toy_examples(), replace(small, seed=4), replace(place, resume=True))
+        train(toy_examples(), replace(small, seed=4), replace(location, resume=True))
     fewer = Examples(toy_examples().passages, toy_examples().groups[:40])
     with pytest.raises(InputError, match="other data"):
-        train(fewer, small, replace(place, resume=True))
+        train(fewer, small, replace(location, resume=True))
     with pytest.raises(InputError, match="either"):
-        train(fewer, small, replace(place, resume=True, force=True))
-    about = train(fewer, small, replace(place, force=True))
-    assert about["data"]["groups"] + about["data"]["held_out"] == 40
+        train(fewer, small, replace(location, resume=True, force=True))
+    description = train(fewer, small, replace(location, force=True))
+    assert description["data"]["groups"] + description["data"]["held_out"] == 40
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="other things"):
-        train(fewer, small, Place(tmp_path / "mine", force=True))
+    with pytest.raises(InputError, match="other files"):
+        train(fewer, small, RunLocation(tmp_path / "mine", force=True))
     assert files(tmp_path / "mine") == {"notes.txt"}
 
 
-def test_a_damaged_checkpoint_is_named(small: Settings, tmp_path: Path, cache: Path) -> None:
-    place = Place(tmp_path / "run", cache=cache)
-    train(toy_examples(), small, place)
+def test_a_damaged_checkpoint_is_named(
+    small: TrainSettings, tmp_path: Path, cache: Path
+) -> None:
+    location = RunLocation(tmp_path / "run", cache=cache)
+    train(toy_examples(), small, location)
     state = tmp_path / "run" / "checkpoint" / "state.pt"
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(ModelDamagedError, match=r"state\.pt"):
-        train(toy_examples(), small, replace(place, resume=True))
+        train(toy_examples(), small, replace(location, resume=True))
 
 
 def test_a_loss_that_is_not_finite_is_named(
-    small: Settings, weights: Path, tmp_path: Path
+    small: TrainSettings, weights: Path, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -265,7 +273,7 @@ def test_a_loss_that_is_not_finite_is_named(
     save_file(tensors, file, {"format": "pt"})
     settings = replace(small, architecture="cross-encoder", base=str(tmp_path / "spoilt"))
     with pytest.raises(ModelError, match="not a finite number"):
-        train(toy_examples(), settings, Place(tmp_path / "run"))
+        train(toy_examples(), settings, RunLocation(tmp_path / "run"))
 
 
 WRONG: tuple[dict[str, Any], ...] = (
@@ -290,23 +298,23 @@ WRONG: tuple[dict[str, Any], ...] = (
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        Settings(**wrong)
+        TrainSettings(**wrong)
 
 
 def test_what_a_run_cannot_start_from_is_named(
-    small: Settings, encoder: Path, tmp_path: Path
+    small: TrainSettings, encoder: Path, tmp_path: Path
 ) -> None:
-    place = Place(tmp_path / "run")
-    for settings, told in (
+    location = RunLocation(tmp_path / "run")
+    for settings, message in (
         (replace(small, base=str(encoder)), "exported embedder"),
         (replace(small, base=str(tmp_path / "nothing")), "no folder"),
         (replace(small, layers=3), "layers"),
         (replace(small, group=55), "too few passages"),
     ):
-        with pytest.raises((InputError, ModelError), match=told):
-            train(toy_examples(), settings, place)
+        with pytest.raises((InputError, ModelError), match=message):
+            train(toy_examples(), settings, location)
     with pytest.raises(InputError, match="no groups"):
-        train(Examples(["a", "b"], []), small, place)
+        train(Examples(["a", "b"], []), small, location)
 
 
 def test_the_data_of_a_command_is_the_data_of_the_library(tmp_path: Path) -> None:

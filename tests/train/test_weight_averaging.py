@@ -18,7 +18,7 @@ def test_a_share_of_the_first_weights_is_kept_and_lent() -> None:
     average = WeightAverage(module, decay=0.0, keep=0.25)
     _set(module, 5.0)
     assert all(float(w.mean()) == 4.0 for w in average.weights(module).values())
-    with average.in_place(module):
+    with average.applied_to(module):
         assert float(module.bias.detach()) == 4.0
     assert float(module.bias.detach()) == 5.0
 

@@ -147,7 +147,7 @@ def train(
 
 def settings_of(given: Mapping[str, Any]) -> Any:
     """Return the settings that a command's options stand for."""
-    from secondpass.train.trainer.settings import Settings
+    from secondpass.train.trainer.settings import TrainSettings
 
     if given["epochs"] is not None and given["minutes"] is not None:
         raise InputError("Training lasts so many epochs or so many minutes, not both")
@@ -158,7 +158,7 @@ def settings_of(given: Mapping[str, Any]) -> Any:
     )
     epochs = {} if given["epochs"] is None else {"epochs": given["epochs"]}
     chosen = {name: given[name].value for name in ("architecture", "decay", "distillation")}
-    return Settings(
+    return TrainSettings(
         **{name: given[name] for name in same.split()},
         **chosen,
         **epochs,
@@ -169,9 +169,9 @@ def settings_of(given: Mapping[str, Any]) -> Any:
 
 def place_of(given: Mapping[str, Any]) -> Any:
     """Return where the run goes."""
-    from secondpass.train.trainer.train import Place
+    from secondpass.train.trainer.train import RunLocation
 
-    return Place(
+    return RunLocation(
         given["out"], given["resume"], given["force"], given["cache"], tuple(sys.argv[1:])
     )
 

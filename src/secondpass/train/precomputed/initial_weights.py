@@ -1,6 +1,6 @@
-"""The first weights of a reader: a BERT's last layers, and the main axes of its states.
+"""Initial weights of a precomputed reranker: from a BERT, or from a trained one on disk.
 
-A trained reader back from disk, to go on training it or to export it.
+From a BERT it takes the last layers, and the principal components of its states.
 """
 
 from __future__ import annotations
@@ -18,131 +18,133 @@ from secondpass.train.export.trace import load_model
 from secondpass.train.precomputed.module import (
     PrecomputedConfig,
     PrecomputedModule,
-    ReadingLayer,
+    QueryLayer,
 )
 
 WEIGHTS = "weights.safetensors"
-SHAPE = "reader"
+CONFIG_KEY = "reader"
 
 
-def is_reader(folder: Path) -> bool:
-    """Whether a folder holds an exported reader, rather than transformers weights."""
+def is_precomputed(folder: Path) -> bool:
+    """Return whether a folder holds an exported precomputed reranker."""
     if not (folder / "secondpass.json").is_file():
         return False
     return open_folder(folder).architecture == "reader"
 
 
 def from_folder(folder: Path) -> PrecomputedModule:
-    """Return the reader of an exported folder, with weights in half precision as stored.
+    """Return the precomputed reranker of an exported folder, from its half-precision weights.
 
-    Raises ModelError for a folder without weights to train on, ModelDamagedError if they do
+    Raises ModelError for a folder without weights for training, ModelDamagedError if they do
     not fit.
     """
     from safetensors.torch import load
 
     manifest = open_folder(folder).manifest
-    if SHAPE not in manifest or not (folder / WEIGHTS).is_file():
+    if CONFIG_KEY not in manifest or not (folder / WEIGHTS).is_file():
         raise ModelError(
-            "The reader has no weights to go on from",
+            "The precomputed reranker has no weights for training",
             where=str(folder),
-            why=f"it holds no {WEIGHTS}",
-            fix="Start from another reader, or from a transformers folder.",
+            why=f"the folder has no {WEIGHTS}",
+            fix="Start from another one, or from a transformers folder.",
         )
-    return from_weights(manifest[SHAPE], load((folder / WEIGHTS).read_bytes()), folder)
+    return from_weights(manifest[CONFIG_KEY], load((folder / WEIGHTS).read_bytes()), folder)
 
 
 def from_weights(
-    shape: Mapping[str, Any], weights: Mapping[str, Tensor], where: Path
+    config: Mapping[str, Any], weights: Mapping[str, Tensor], where: Path
 ) -> PrecomputedModule:
-    """Return a reader of that shape with these weights.
+    """Return a precomputed reranker with these sizes and weights.
 
-    Raises InputError for a shape that cannot be, ModelDamagedError for weights of another.
+    Raises InputError for invalid sizes, ModelDamagedError for weights of other sizes.
     """
-    reader = PrecomputedModule(PrecomputedConfig.from_object(shape))
+    reranker = PrecomputedModule(PrecomputedConfig.from_object(config))
     try:
-        reader.load_state_dict({name: one.to(torch.float32) for name, one in weights.items()})
+        reranker.load_state_dict({n: tensor.to(torch.float32) for n, tensor in weights.items()})
     except RuntimeError as error:
         raise ModelDamagedError(
-            "The reader's weights do not fit its shape",
+            "The weights do not fit the sizes of the precomputed reranker",
             where=str(where),
             why=str(error).splitlines()[-1].strip(),
         ) from error
-    return reader
+    return reranker
 
 
 def from_bert(
     config: PrecomputedConfig, bert: Any, states: Tensor, seed: int = 0
 ) -> PrecomputedModule:
-    """Return a reader that starts from the last layers of a `BertModel`.
+    """Return a precomputed reranker that starts from the last layers of a `BertModel`.
 
-    `states` float32 [tokens, width] are a sample of the encoder's, from which the
-    compression is found: the codes begin as those of the last layer, whose tokens match
-    best across texts. Raises InputError if the model is no BERT of that shape.
+    `states` float32 [tokens, width] are a sample of the encoder's, from which the initial
+    compression is computed: of the last layer, whose tokens match best across texts. Raises
+    InputError if the model is not a BERT of these sizes.
     """
-    _check(config, bert)
-    reader = PrecomputedModule(config)
+    _check_sizes(config, bert)
+    reranker = PrecomputedModule(config)
     last = slice(-config.hidden, None)
-    mean, axes = main_axes(states[:, last], config.codes, seed)
+    mean, axes = principal_axes(states[:, last], config.codes, seed)
     with torch.no_grad():
-        reader.compress.weight.zero_()
-        reader.compress.weight[:, last] = axes.T
-        reader.compress.bias.copy_(-mean @ axes)
-        used = bert.encoder.layer[-config.layers :]
-        for layer, source in zip(reader.reading_layers(), used, strict=True):
-            _copy(layer, source, mean, axes)
+        reranker.compress.weight.zero_()
+        reranker.compress.weight[:, last] = axes.T
+        reranker.compress.bias.copy_(-mean @ axes)
+        last_layers = bert.encoder.layer[-config.layers :]
+        for layer, source in zip(reranker.query_layers(), last_layers, strict=True):
+            _copy_layer(layer, source, mean, axes)
         if config.matching:
-            few = config.matching
-            reader.match_query.weight.zero_()
-            reader.match_query.weight[:, last] = axes[:, :few].T
-            reader.match_query.bias.copy_(-mean @ axes[:, :few])
-            reader.match_document.weight.copy_(torch.eye(few, config.codes))
-    return reader
+            width = config.matching
+            reranker.match_query.weight.zero_()
+            reranker.match_query.weight[:, last] = axes[:, :width].T
+            reranker.match_query.bias.copy_(-mean @ axes[:, :width])
+            reranker.match_document.weight.copy_(torch.eye(width, config.codes))
+    return reranker
 
 
 def load_bert(folder: Path) -> Any:
-    """Read a transformers folder that holds a BERT; raises as `load_model` does."""
+    """Load a transformers folder with a BERT; raises as `load_model` does."""
     return load_model(folder, "embedder")
 
 
-def main_axes(states: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the mean of rows and `count` orthonormal axes that keep most of the rest.
+def principal_axes(states: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of the rows, [width], and `count` orthonormal axes, [width, count].
 
-    The mean is [width]; the axes are [width, count]. They are the principal components,
-    turned at random among themselves, so that all codes of a token are about equally large
-    and one scale a token serves them all.
+    The axes are the principal components under a random rotation, so that all codes of a
+    token are about equally large and one scale serves them all.
     """
     if len(states) < 2:
-        raise InputError("there are too few tokens to find a compression", why=f"{len(states)}")
-    mean = states.mean(0)
-    rest = states - mean
-    values, vectors = torch.linalg.eigh((rest.T @ rest).double())
-    main = vectors[:, values.argsort(descending=True)[:count]]
-    random = torch.Generator().manual_seed(seed)
-    turn = torch.linalg.qr(torch.randn(count, count, generator=random, dtype=torch.float64))[0]
-    return mean, (main @ turn).float()
-
-
-def _check(config: PrecomputedConfig, bert: Any) -> None:
-    theirs = bert.config
-    wanted = (config.hidden, config.heads, config.intermediate)
-    found = (theirs.hidden_size, theirs.num_attention_heads, theirs.intermediate_size)
-    if theirs.model_type != "bert" or theirs.hidden_act != "gelu":
         raise InputError(
-            "a reader cannot start from this model",
-            why=f"it is a {theirs.model_type} with {theirs.hidden_act}",
+            "There are too few tokens to compute a compression", why=f"there are {len(states)}"
+        )
+    mean = states.mean(0)
+    centered = states - mean
+    values, vectors = torch.linalg.eigh((centered.T @ centered).double())
+    components = vectors[:, values.argsort(descending=True)[:count]]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(count, count, generator=generator, dtype=torch.float64)
+    rotation = torch.linalg.qr(noise)[0]
+    return mean, (components @ rotation).float()
+
+
+def _check_sizes(config: PrecomputedConfig, bert: Any) -> None:
+    actual = bert.config
+    sizes = (config.hidden, config.heads, config.intermediate)
+    bert_sizes = (actual.hidden_size, actual.num_attention_heads, actual.intermediate_size)
+    if actual.model_type != "bert" or actual.hidden_act != "gelu":
+        raise InputError(
+            "A precomputed reranker cannot start from this model",
+            why=f"it is a {actual.model_type} with {actual.hidden_act}",
             fix="Give a folder with a BERT, such as all-MiniLM-L6-v2.",
         )
-    if wanted != found or config.layers > theirs.num_hidden_layers:
+    if sizes != bert_sizes or config.layers > actual.num_hidden_layers:
         raise InputError(
-            "a reader cannot start from this model",
-            why=f"hidden, heads, intermediate are {found} and layers "
-            f"{theirs.num_hidden_layers}; wanted are {wanted} and {config.layers}",
+            "A precomputed reranker cannot start from this model",
+            why=f"its hidden, heads, intermediate are {bert_sizes} and its layers "
+            f"{actual.num_hidden_layers}; the reranker's are {sizes} and {config.layers}",
         )
 
 
-def _copy(layer: ReadingLayer, source: Any, mean: Tensor, axes: Tensor) -> None:
+def _copy_layer(layer: QueryLayer, source: Any, mean: Tensor, axes: Tensor) -> None:
     attention = source.attention.self
-    same: tuple[tuple[nn.Module, nn.Module], ...] = (
+    equal_modules: tuple[tuple[nn.Module, nn.Module], ...] = (
         (layer.query, attention.query),
         (layer.key, attention.key),
         (layer.value, attention.value),
@@ -152,12 +154,12 @@ def _copy(layer: ReadingLayer, source: Any, mean: Tensor, axes: Tensor) -> None:
         (layer.down, source.output.dense),
         (layer.norm, source.output.LayerNorm),
     )
-    for mine, theirs in same:
-        mine.load_state_dict(theirs.state_dict())
-    for mine, theirs in (
+    for target, original in equal_modules:
+        target.load_state_dict(original.state_dict())
+    for target, original in (
         (layer.document_key, attention.key),
         (layer.document_value, attention.value),
     ):
         # W x + b with x ≈ mean + axes c is (W axes) c + (W mean + b).
-        mine.weight.copy_(theirs.weight @ axes)
-        mine.bias.copy_(theirs.bias + theirs.weight @ mean)
+        target.weight.copy_(original.weight @ axes)
+        target.bias.copy_(original.bias + original.weight @ mean)
