@@ -13,7 +13,7 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.train.export.export import ExportSettings, export_model
 from secondpass.train.precomputed.initial_weights import from_folder
 from secondpass.train.trainer.train import RunLocation, train
-from tests.train.test_training import SMALL
+from tests.train.test_train import SMALL
 from tests.train.toy_examples import toy_examples
 
 pytest.importorskip("onnxscript")
