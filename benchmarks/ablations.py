@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 from beir import ROOT, Collection, load
-from measuring.progress import bar
-from measuring.suite import member
+from harness.progress import bar
+from harness.suite import member
 
 from secondpass.rerank.policies.blend import standardise
 from secondpass.retrieve.store_protocol import searchable
@@ -143,7 +143,9 @@ def main() -> int:
         with bar(name, 0):
             train(examples, settings, RunLocation(out, resume=True, cache=arguments.cache))
         weights = RunFolder(out).best()
-        reading = TrainSettings(**(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens}))
+        reading = TrainSettings(
+            **(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens})
+        )
         table[name] = {}
         for title, one in trials.items():
             learner = build_learner(one.texts, reading, arguments.cache, lambda *_: None)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from beir import load
-from measuring.changes import Change, overall, shared
-from measuring.embedders import known_as
-from measuring.judging import Judge
-from measuring.pairs import PairScores, Scorer
-from measuring.suite import SUITE, member
+from harness.embedder_key import known_as
+from harness.evaluator import Judge
+from harness.model_change import Change, overall, shared
+from harness.pair_scores import PairScores, Scorer
+from harness.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Embedder, InputError, Reranker

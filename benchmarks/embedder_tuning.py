@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from ablations import BASE, QUESTIONS, Trial, trial
-from measuring.progress import bar
+from harness.progress import bar
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,7 +67,11 @@ class Top(torch.nn.Module):
 
 
 def tune(
-    top: Top, queries: EncoderStates, passages: EncoderStates, groups: Sequence[Any], options: Any
+    top: Top,
+    queries: EncoderStates,
+    passages: EncoderStates,
+    groups: Sequence[Any],
+    options: Any,
 ) -> int:
     """Train for the given minutes and return the number of steps."""
     draw = random.Random(0)

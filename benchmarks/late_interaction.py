@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from beir import ROOT, load
-from measuring.candidates import gather
-from measuring.embedders import known_as
-from measuring.pairs import PairScores, Scorer
-from measuring.suite import member
+from harness.candidates import gather
+from harness.embedder_key import known_as
+from harness.pair_scores import PairScores, Scorer
+from harness.suite import member
 
 from secondpass import Candidate, Embedder
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool

@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from measuring.embedders import known_as
-from measuring.indexes import open_index
-from measuring.pairs import PairScores, Scorer
-from measuring.progress import console
-from measuring.suite import SUITE, member
+from harness.embedder_key import known_as
+from harness.indexes import open_index
+from harness.pair_scores import PairScores, Scorer
+from harness.progress import console
+from harness.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError

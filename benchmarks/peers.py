@@ -28,17 +28,17 @@ from typing import Any
 
 import beir
 from beir import ROOT
-from measuring.progress import bar, console
+from harness.progress import bar, console
+from speed.docs_page import write
 from speed.engines import ENGINES, TORCH, Setting
-from speed.kept import conditions, resumed, save
 from speed.machine import machine
-from speed.page import write
 from speed.prepare import STEPS, folder_for, prepare
-from speed.process import Worker
+from speed.profile import shares
 from speed.report import Report
 from speed.results import Done
+from speed.resume import conditions, resumed, save
 from speed.rounds import run, steps
-from speed.shares import shares
+from speed.worker_client import Worker
 from speed.workloads import SAMPLE, Queries, available, plan
 
 import secondpass

@@ -21,8 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from beir import Collection, load
-from measuring.judging import Judge
-from measuring.suite import member
+from harness.evaluator import Judge
+from harness.suite import member
 
 from secondpass import (
     BaseReranker,

@@ -22,18 +22,18 @@ from datetime import date
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from measuring.bars import Bar, first_stage_bars, reranker_bars
-from measuring.candidates import Finder, Found, gather, given, searching
-from measuring.comparison import Difference, compare, comparison_bars
-from measuring.dump import dump
-from measuring.embedders import known_as
-from measuring.indexes import open_index
-from measuring.pairs import PairScores, Scorer
-from measuring.progress import console
-from measuring.subject import Subject, subject
-from measuring.suite import SUITE, Member, member
-from measuring.tables import comparison_table, document
-from measuring.values import FUSED, Measured, measure
+from harness.candidates import Finder, Found, gather, given, searching
+from harness.comparison import Difference, compare, comparison_bars
+from harness.embedder_key import known_as
+from harness.indexes import open_index
+from harness.json_report import dump
+from harness.pair_scores import PairScores, Scorer
+from harness.progress import console
+from harness.results import FUSED, Measured, measure
+from harness.scored_collection import Subject, subject
+from harness.suite import SUITE, Member, member
+from harness.tables import comparison_table, document
+from harness.targets import Bar, first_stage_bars, reranker_bars
 
 import secondpass
 from secondpass import Embedder, SecondpassError

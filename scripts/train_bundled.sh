@@ -22,7 +22,7 @@ mkdir -p "$RUNS"
 "$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/reader" --resume --cache "$STATES" \
   --base "$BASE" --minutes 12 --learning-rate 2e-4 --document-tokens 128 --keep-start 0.5
 
-[ -d "$RUNS/student" ] || "$BIN/python" scripts/train_student.py "$RUNS/mined" \
+[ -d "$RUNS/student" ] || "$BIN/python" scripts/distill_encoder.py "$RUNS/mined" \
   --out "$RUNS/student" --cache "$STATES" --minutes 30
 
 [ -d "$RUNS/tiny-encoder" ] || "$BIN/secondpass" export "$RUNS/student" --kind embedder \

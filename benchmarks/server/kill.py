@@ -22,8 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
-from asking import paragraphs
-from running import Server, ours
+from sample_questions import paragraphs
+from server_process import Server, ours
 
 CLIENTS = 2
 
@@ -147,12 +147,12 @@ WRITERS: dict[str, Callable[[str], Writer]] = {
 
 def load(url: str, writer: Writer, texts: list[str], turn: int, stop: threading.Event) -> None:
     """Store until the server is gone."""
-    chooser = random.Random(f"{writer.name}{turn}")
+    rng = random.Random(f"{writer.name}{turn}")
     with httpx2.Client(base_url=url, timeout=60) as http:
         number = turn * 1_000_000
         while not stop.is_set():
             number += 1
-            some = chooser.sample(texts, chooser.randint(1, 8))
+            some = rng.sample(texts, rng.randint(1, 8))
             try:
                 writer.write(http, number, [f"{writer.name} {number} {text}" for text in some])
             except httpx2.HTTPError:
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--dialects", nargs="+", choices=WRITERS, default=list(WRITERS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    chooser = random.Random(arguments.seed)
+    rng = random.Random(arguments.seed)
     texts = [row["text"] for row in paragraphs()]
     writers = [
         WRITERS[name](f"{name}-{i}") for name in arguments.dialects for i in range(CLIENTS)
@@ -185,7 +185,7 @@ def main() -> int:
             ]
             for thread in threads:
                 thread.start()
-            time.sleep(chooser.uniform(1, 6))
+            time.sleep(rng.uniform(1, 6))
             server.kill()
             stop.set()
             for thread in threads:

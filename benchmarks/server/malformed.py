@@ -23,9 +23,9 @@ from typing import Any
 
 import grpc
 import httpx2
-from calls import WRONG, called
-from mutations import CLOUDFLARE, GOOD, broken, mutated
-from running import Server, free_port, ours
+from grpc_mutations import WRONG, called
+from request_mutations import CLOUDFLARE, GOOD, break_json, mutate
+from server_process import Server, free_port, ours
 
 # What a mutation may rightly meet: the model failed is not among them.
 RIGHT = range(200, 500)
@@ -39,16 +39,16 @@ def schemathesis(url: str, most: int) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def sent(http: httpx2.Client, chooser: random.Random) -> tuple[str, httpx2.Response, float]:
+def sent(http: httpx2.Client, rng: random.Random) -> tuple[str, httpx2.Response, float]:
     """Send one malformed request; return its path, the answer, and its seconds."""
-    method, path, good = chooser.choice(GOOD)
-    if chooser.random() < 0.15:
-        content: bytes = broken(good, chooser)
+    method, path, good = rng.choice(GOOD)
+    if rng.random() < 0.15:
+        content: bytes = break_json(good, rng)
     else:
-        content = mutated(good, chooser)
-    headers = {"content-type": chooser.choice(["application/json", "text/plain", "x/y"])}
-    if chooser.random() < 0.05:
-        method = chooser.choice(["GET", "PUT", "DELETE", "PATCH", "POST"])
+        content = mutate(good, rng)
+    headers = {"content-type": rng.choice(["application/json", "text/plain", "x/y"])}
+    if rng.random() < 0.05:
+        method = rng.choice(["GET", "PUT", "DELETE", "PATCH", "POST"])
     started = time.perf_counter()
     response = http.request(method, path, content=content, headers=headers)
     return f"{method} {path}", response, time.perf_counter() - started
@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    chooser = random.Random(arguments.seed)
+    rng = random.Random(arguments.seed)
     statuses: Counter[int] = Counter()
     codes: Counter[str] = Counter()
     wrong: list[str] = []
@@ -72,14 +72,14 @@ def main() -> int:
             with httpx2.Client(base_url=server.url, timeout=60) as http:
                 _fill(http)
                 for _ in range(arguments.requests // 2):
-                    name, response, seconds = sent(http, chooser)
+                    name, response, seconds = sent(http, rng)
                     statuses[response.status_code] += 1
                     why = _wrong(response, seconds, arguments.seconds)
                     if why is not None:
                         wrong.append(f"{name}: {why}: {response.request.content[:200]!r}")
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 for _ in range(arguments.requests // 2):
-                    name, code, seconds = called(channel, chooser)
+                    name, code, seconds = called(channel, rng)
                     codes[code.name] += 1
                     if code in WRONG or seconds > arguments.seconds:
                         wrong.append(f"{name}: {code.name} after {seconds:.0f} s")

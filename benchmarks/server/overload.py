@@ -26,8 +26,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
-from asking import paragraphs, queries, questions
-from running import Server, ours
+from sample_questions import paragraphs, queries, questions
+from server_process import Server, ours
 
 CLOSED_CLIENTS = 8
 CAPACITY_SECONDS = 20.0

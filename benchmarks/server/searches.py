@@ -23,7 +23,7 @@ from typing import Any
 
 import grpc
 import httpx2
-from running import Server, free_port, ours
+from server_process import Server, free_port, ours
 
 from secondpass.server.weaviate.grpc.messages import SearchRequest
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
-from asking import SAMPLE, Question, questions
-from running import Server, ours
+from sample_questions import SAMPLE, Question, questions
+from server_process import Server, ours
 
 PAIRS = SAMPLE.parent / "calibration" / "pairs.jsonl"
 CLIENTS = (1, 4, 16)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speed.bars import Bar, bars, measured_on
 from speed.machine import has_vnni
+from speed.profile import operators_line, reach_table, shares_table
 from speed.results import Done
-from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import lengths_table, load_table, row, workload_table
+from speed.targets import Bar, bars, measured_on
 from speed.workloads import Workload
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from speed.agreement import agree
 from speed.engines import ENGINES, TORCH
-from speed.process import Worker
 from speed.results import Done, Result
+from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload
 
 

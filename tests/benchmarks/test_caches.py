@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from beir import Collection
-from measuring.candidates import Finder, Found, gather
-from measuring.embedders import known_as
-from measuring.pairs import PairScores, Scorer
+from harness.candidates import Finder, Found, gather
+from harness.embedder_key import known_as
+from harness.pair_scores import PairScores, Scorer
 
 from secondpass import Document
 from secondpass.evaluate.first_stage import Entry

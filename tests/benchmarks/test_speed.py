@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from speed import process
+from speed import worker_client
 from speed.agreement import agree
-from speed.bars import bars
 from speed.bm25 import Bm25
+from speed.docs_page import BEGIN, END, between
 from speed.engines import (
     ENGINES,
     KEPT,
@@ -27,13 +27,13 @@ from speed.engines import (
     secondpass_engine,
 )
 from speed.machine import machine
-from speed.page import BEGIN, END, between
-from speed.process import Worker
+from speed.profile import operators_line, reach_table, shares_table
 from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
-from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import workload_table
+from speed.targets import bars
+from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload, plan
 
 from secondpass.inference.native.library import load_library
@@ -181,7 +181,7 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
 def test_a_process_that_took_much_makes_room_and_is_there_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LARGE", 1.0)
+    monkeypatch.setattr(worker_client, "LARGE", 1.0)
     worker = Worker(NEW, Setting(tmp_path, 1, 64), memory=8, log=tmp_path / "log.txt")
     try:
         asked = [Query("a ship at sea", tuple(TEXTS))]

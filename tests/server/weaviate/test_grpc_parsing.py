@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.protocol import COMPILED, compiled
+from scripts.compile_protobuf import COMPILED, compile_messages
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.filters import MOST_LEVELS, read_where, to_sql
 from secondpass.server.weaviate.grpc.messages import (
@@ -351,6 +351,8 @@ def test_any_bytes_are_a_message_or_a_problem(content: bytes, kind: Any) -> None
 
 
 def test_the_messages_are_those_of_the_source(tmp_path: Path) -> None:
-    compiled(tmp_path / "again.binpb")
+    compile_messages(tmp_path / "again.binpb")
     again = (tmp_path / "again.binpb").read_bytes()
-    assert again == COMPILED.read_bytes(), "weaviate.proto changed: run scripts/protocol.py"
+    assert again == COMPILED.read_bytes(), (
+        "weaviate.proto changed: run scripts/compile_protobuf.py"
+    )

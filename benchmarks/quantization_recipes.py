@@ -1,6 +1,6 @@
 """What each part of the int8 recipe is worth: errors on questions not calibrated on.
 
-python benchmarks/quantisation_recipes.py SOURCE [--kind embedder]
+python benchmarks/quantization_recipes.py SOURCE [--kind embedder]
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from measuring.bars import Bar
-from measuring.subject import Subject
-from measuring.suite import SETTINGS
-from measuring.values import ALONE, FUSED, Values, mean, union
-from measuring.weighing import Fit, Weights
+from harness.fusion_weights import Fit, Weights
+from harness.results import ALONE, FUSED, Values, mean, union
+from harness.scored_collection import Subject
+from harness.suite import SETTINGS
+from harness.targets import Bar
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
 from secondpass.evaluate.score_matrix import CUT, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.significance import randomisation_test

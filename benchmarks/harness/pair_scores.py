@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beir import Collection
 
-from measuring.progress import bar
+from harness.progress import bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
 from secondpass.rerank.precomputed import PrecomputedReranker

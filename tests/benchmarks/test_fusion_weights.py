@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from measuring.fusions import FUSIONS
-from measuring.weighing import fit
+from harness.fusion_weights import fit
+from harness.fusions import FUSIONS
 
 from secondpass.evaluate.score_matrix import COLUMNS, ndcg
 from secondpass.evaluate.variants import fused

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from speed.engines import OURS, TORCH
-from speed.kept import conditions, resumed, save
 from speed.report import Report
 from speed.results import Done, Result
+from speed.resume import conditions, resumed, save
 from speed.rounds import run
 from speed.workloads import Queries, Query, Workload
 

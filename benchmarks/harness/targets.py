@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from measuring.suite import SETTINGS
-from measuring.values import CONTROL, FIRST, FUSED, Measured, mean, union
+from harness.results import CONTROL, FIRST, FUSED, Measured, mean, union
+from harness.suite import SETTINGS
 from secondpass.evaluate.significance import randomisation_test
 
 LEAST_GAIN = 0.02

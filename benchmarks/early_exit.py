@@ -1,6 +1,6 @@
 """What exits of a reader save and what they cost: windows read, nDCG@10, time.
 
-    python benchmarks/exits.py --collections scifact nfcorpus --queries 40
+    python benchmarks/early_exit.py --collections scifact nfcorpus --queries 40
 
 The candidates are those that `benchmarks/quality.py` found; run that first. Every document's
 records are in memory, and each question is answered with and without exits in turn.
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from beir import ROOT, Collection, load
-from measuring.suite import member
+from harness.suite import member
 
 from secondpass import Blend, Candidate, RankedDocument, Reranker
 from secondpass.rerank.precomputed.store import StateStore

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from measuring.fusions import FUSIONS, STANDARD
-from measuring.subject import Subject
-from measuring.suite import SETTINGS
-from measuring.weighing import Fit, Weights, fit
+from harness.fusion_weights import Fit, Weights, fit
+from harness.fusions import FUSIONS, STANDARD
+from harness.scored_collection import Subject
+from harness.suite import SETTINGS
 from secondpass.evaluate.score_matrix import COLUMNS, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.variants import fused, standardised
 

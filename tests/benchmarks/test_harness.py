@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from measuring.bars import reranker_bars
-from measuring.comparison import compare, comparison_bars
-from measuring.dump import dump
-from measuring.judging import Judge
-from measuring.subject import Subject
-from measuring.suite import Member
-from measuring.tables import comparison_table, document, fusion_verdict
-from measuring.values import ALONE, CONTROL, FIRST, FUSED, Measured, measure
+from harness.comparison import compare, comparison_bars
+from harness.evaluator import Judge
+from harness.json_report import dump
+from harness.results import ALONE, CONTROL, FIRST, FUSED, Measured, measure
+from harness.scored_collection import Subject
+from harness.suite import Member
+from harness.tables import comparison_table, document, fusion_verdict
+from harness.targets import reranker_bars
 
 from secondpass.evaluate.score_matrix import ScoreMatrix
 from tests.evaluate.random_pools import random_pool

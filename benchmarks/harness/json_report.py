@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from measuring.bars import Bar
-from measuring.comparison import Difference
-from measuring.values import Measured
+from harness.comparison import Difference
+from harness.results import Measured
+from harness.targets import Bar
 
 
 def dump(

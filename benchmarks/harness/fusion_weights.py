@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from measuring.fusions import FUSIONS, STANDARD, spreads
+from harness.fusions import FUSIONS, STANDARD, spreads
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
 from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
 

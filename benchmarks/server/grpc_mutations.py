@@ -47,23 +47,23 @@ _BYTES = (b"", b"abc", b"\0" * 4, _VECTOR, b"\xff" * 8, b"\0\0\xc0\x7f" * 2)
 _DEPTH = 6
 
 
-def spoiled(good: Any, chooser: random.Random) -> bytes:
+def spoiled(good: Any, rng: random.Random) -> bytes:
     """Return the bytes of a message like this one with something wrong in it."""
     message = type(good)()
     message.CopyFrom(good)
-    for _ in range(chooser.randint(1, 3)):
-        _change(message, chooser, _DEPTH)
+    for _ in range(rng.randint(1, 3)):
+        _change(message, rng, _DEPTH)
     content = bytearray(message.SerializeToString())
-    if content and chooser.random() < 0.2:
-        for _ in range(chooser.randint(1, 4)):
-            content[chooser.randrange(len(content))] = chooser.randrange(256)
+    if content and rng.random() < 0.2:
+        for _ in range(rng.randint(1, 4)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
     return bytes(content)
 
 
-def called(channel: Any, chooser: random.Random) -> tuple[str, grpc.StatusCode, float]:
+def called(channel: Any, rng: random.Random) -> tuple[str, grpc.StatusCode, float]:
     """Make one spoiled call; return what it was, its code, and its seconds."""
-    name, good = chooser.choice(GOOD)
-    content = spoiled(good, chooser)
+    name, good = rng.choice(GOOD)
+    content = spoiled(good, rng)
     send = channel.unary_unary(f"/weaviate.v1.Weaviate/{name}")
     started = time.perf_counter()
     try:
@@ -75,49 +75,49 @@ def called(channel: Any, chooser: random.Random) -> tuple[str, grpc.StatusCode, 
     return f"{name} {content[:200]!r}", code, time.perf_counter() - started
 
 
-def _change(message: Any, chooser: random.Random, depth: int) -> None:
-    field = chooser.choice(message.DESCRIPTOR.fields)
-    if chooser.random() < 0.1:
+def _change(message: Any, rng: random.Random, depth: int) -> None:
+    field = rng.choice(message.DESCRIPTOR.fields)
+    if rng.random() < 0.1:
         message.ClearField(field.name)
         return
     value = getattr(message, field.name)
     if field.type == FieldDescriptor.TYPE_MESSAGE:
-        _change_within(value, field, chooser, depth)
+        _change_within(value, field, rng, depth)
     elif hasattr(value, "append"):
-        value.extend(_any(field, chooser) for _ in range(chooser.randint(1, 4)))
+        value.extend(_any(field, rng) for _ in range(rng.randint(1, 4)))
     else:
-        setattr(message, field.name, _any(field, chooser))
+        setattr(message, field.name, _any(field, rng))
 
 
-def _change_within(value: Any, field: Any, chooser: random.Random, depth: int) -> None:
+def _change_within(value: Any, field: Any, rng: random.Random, depth: int) -> None:
     if not depth:
         return
     if field.message_type.GetOptions().map_entry:
         if isinstance(value, Mapping) and field.message_type.fields[1].message_type is None:
-            value[chooser.choice(_TEXTS)] = chooser.choice(_BYTES)
+            value[rng.choice(_TEXTS)] = rng.choice(_BYTES)
         return
     if hasattr(value, "add"):
-        value = value.add() if not value or chooser.random() < 0.5 else chooser.choice(value)
+        value = value.add() if not value or rng.random() < 0.5 else rng.choice(value)
     else:
         value.SetInParent()
     if value.DESCRIPTOR.fields:
-        for _ in range(chooser.randint(1, 3)):
-            _change(value, chooser, depth - 1)
+        for _ in range(rng.randint(1, 3)):
+            _change(value, rng, depth - 1)
 
 
-def _any(field: Any, chooser: random.Random) -> Any:
+def _any(field: Any, rng: random.Random) -> Any:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_STRING:
         binary = field.type == FieldDescriptor.TYPE_BYTES
-        return chooser.choice(_BYTES if binary else _TEXTS)
+        return rng.choice(_BYTES if binary else _TEXTS)
     if kind == FieldDescriptor.CPPTYPE_BOOL:
-        return chooser.random() < 0.5
+        return rng.random() < 0.5
     if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
-        return chooser.choice(_REALS)
+        return rng.choice(_REALS)
     ranges = {
         FieldDescriptor.CPPTYPE_UINT32: range(2**32),
         FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
         FieldDescriptor.CPPTYPE_ENUM: range(20),
     }
     right = ranges.get(kind, range(-(2**63), 2**63))
-    return chooser.choice([number for number in _NUMBERS if number in right])
+    return rng.choice([number for number in _NUMBERS if number in right])

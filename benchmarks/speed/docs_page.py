@@ -6,9 +6,9 @@ from pathlib import Path
 
 from beir import ROOT
 
-from speed.bars import measured_on
 from speed.plot import plot
 from speed.report import Report
+from speed.targets import measured_on
 
 PAGE = ROOT / "docs" / "explanation" / "speed.md"
 PICTURE = "speed.svg"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from measuring.bars import Bar
+from harness.targets import Bar
 from secondpass.evaluate.score_matrix import CUT, Matrix
 
 ONE_SIDED = 1.645

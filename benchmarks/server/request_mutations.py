@@ -100,44 +100,44 @@ _ODD: list[Any] = [
 ]  # fmt: skip
 
 
-def mutated(good: Any, chooser: random.Random) -> bytes:
+def mutate(good: Any, rng: random.Random) -> bytes:
     """Return a body with one to three things wrong."""
     body = copy.deepcopy(good)
-    for _ in range(chooser.randint(1, 3)):
-        body = _spoiled(body, chooser)
+    for _ in range(rng.randint(1, 3)):
+        body = _mutate_value(body, rng)
     return json.dumps(body).encode()
 
 
-def _spoiled(value: Any, chooser: random.Random) -> Any:
-    if isinstance(value, dict) and value and chooser.random() < 0.9:
-        name = chooser.choice(list(value))
-        kind = chooser.random()
+def _mutate_value(value: Any, rng: random.Random) -> Any:
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        name = rng.choice(list(value))
+        kind = rng.random()
         if kind < 0.2:
             del value[name]
         elif kind < 0.3:
-            value[chooser.choice(["strange", "__class__", name.upper(), ""])] = copy.deepcopy(
+            value[rng.choice(["strange", "__class__", name.upper(), ""])] = copy.deepcopy(
                 value[name]
             )
         elif kind < 0.6:
-            value[name] = _spoiled(value[name], chooser)
+            value[name] = _mutate_value(value[name], rng)
         else:
-            value[name] = copy.deepcopy(chooser.choice(_ODD))
+            value[name] = copy.deepcopy(rng.choice(_ODD))
         return value
-    if isinstance(value, list) and value and chooser.random() < 0.7:
-        value[chooser.randrange(len(value))] = copy.deepcopy(chooser.choice(_ODD))
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        value[rng.randrange(len(value))] = copy.deepcopy(rng.choice(_ODD))
         return value
-    return copy.deepcopy(chooser.choice(_ODD))
+    return copy.deepcopy(rng.choice(_ODD))
 
 
-def broken(good: Any, chooser: random.Random) -> bytes:
+def break_json(good: Any, rng: random.Random) -> bytes:
     """Return what is no JSON, or hardly."""
     content = json.dumps(good).encode()
-    at = chooser.randrange(len(content))
-    return chooser.choice(
+    at = rng.randrange(len(content))
+    return rng.choice(
         [
             b"",
             content[:at],
-            content[:at] + bytes([chooser.randrange(256)]) + content[at:],
+            content[:at] + bytes([rng.randrange(256)]) + content[at:],
             b"[" * 5000,
             b'{"query":' * 500,
             b"\xff\xfe" + content,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from measuring.bars import published
-from measuring.comparison import Difference
-from measuring.fusions import STANDARD
-from measuring.suite import SETTINGS
-from measuring.values import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
+from harness.comparison import Difference
+from harness.fusions import STANDARD
+from harness.results import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
+from harness.suite import SETTINGS
+from harness.targets import published
 from secondpass.evaluate.score_matrix import COLUMNS
 from secondpass.evaluate.significance import holm, randomisation_test, record
 

@@ -1,6 +1,6 @@
 """Train the shallow encoder of `bundled-tiny` to give the states of the bundled embedder.
 
-    python scripts/train_student.py runs/mined --out runs/student --minutes 15
+    python scripts/distill_encoder.py runs/mined --out runs/student --minutes 15
 
 It reads the queries and passages of mined examples; the encoder's states are kept in
 `--cache`, which `secondpass train --cache` can share.
@@ -60,7 +60,9 @@ def main() -> None:
             threads=arguments.threads,
         )
         parts = [taught(examples.passages), taught([g.query for g in examples.groups])]
-        result = distill_encoder(locate_source(arguments.base), parts, arguments.out, settings, told)
+        result = distill_encoder(
+            locate_source(arguments.base), parts, arguments.out, settings, told
+        )
     (arguments.out / "student.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))
 

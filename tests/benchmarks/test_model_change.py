@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from measuring.changes import Change, changes_table, loss_bar, overall, shared
-from quantisation import bm25
+from harness.model_change import Change, changes_table, loss_bar, overall, shared
+from quantization import bm25
 
 
 def change(name: str, differences: list[float]) -> Change:

@@ -10,7 +10,7 @@ from typing import Any
 
 from beir import Collection
 
-from measuring.progress import bar
+from harness.progress import bar
 from secondpass import Embedder
 from secondpass.evaluate.first_stage import Entry, entry
 from secondpass.retrieve.retriever import Retriever

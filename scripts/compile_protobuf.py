@@ -1,6 +1,6 @@
 """Compile the messages of Weaviate's gRPC protocol, after a change of weaviate.proto.
 
-    .venv/bin/python scripts/protocol.py
+    .venv/bin/python scripts/compile_protobuf.py
 
 The result is a description that every version of protobuf reads; Python code made by protoc
 would run with one or two major versions of it.
@@ -18,13 +18,18 @@ SOURCE = FOLDER / "weaviate.proto"
 COMPILED = FOLDER / "weaviate.binpb"
 
 
-def compiled(into: Path) -> None:
-    """Write what protoc makes of the source."""
-    own = Path(grpc_tools.__file__).parent / "_proto"
-    arguments = [f"-I{FOLDER}", f"-I{own}", f"--descriptor_set_out={into}", SOURCE.name]
+def compile_messages(target: Path) -> None:
+    """Compile the source with protoc and write the descriptor set to `target`."""
+    bundled_protos = Path(grpc_tools.__file__).parent / "_proto"
+    arguments = [
+        f"-I{FOLDER}",
+        f"-I{bundled_protos}",
+        f"--descriptor_set_out={target}",
+        SOURCE.name,
+    ]
     if protoc.main(["protoc", *arguments]):
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    compiled(COMPILED)
+    compile_messages(COMPILED)

@@ -1,9 +1,9 @@
 """What int8 costs in quality and saves in time, against full precision.
 
-    python benchmarks/quantisation.py speed FP32.onnx INT8.onnx
-    python benchmarks/quantisation.py rerank FP32 INT8 --collection scifact nfcorpus
-    python benchmarks/quantisation.py retrieve FP32 INT8 --collection scifact
-    python benchmarks/quantisation.py operators INT8.onnx
+    python benchmarks/quantization.py speed FP32.onnx INT8.onnx
+    python benchmarks/quantization.py rerank FP32 INT8 --collection scifact nfcorpus
+    python benchmarks/quantization.py retrieve FP32 INT8 --collection scifact
+    python benchmarks/quantization.py operators INT8.onnx
 
 `speed` runs the graphs in turn, so that a busy machine slows both alike, and prints medians.
 `rerank` and `retrieve` take folders, and need the evaluation data (SECONDPASS_DATA, default
@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 from beir import Collection, folder, load, missing
-from measuring.changes import Change, Ranked, changes_table, loss_bar, shared
-from measuring.judging import Judge
-from measuring.progress import bar
-from measuring.suite import member
+from harness.evaluator import Judge
+from harness.model_change import Change, Ranked, changes_table, loss_bar, shared
+from harness.progress import bar
+from harness.suite import member
 
 LENGTHS = (32, 64, 128, 256)
 TOKENS = 2048

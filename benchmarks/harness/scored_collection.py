@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from beir import Collection
 
-from measuring.candidates import Found
-from measuring.judging import Judge
-from measuring.pairs import Scorer
-from measuring.suite import SETTINGS, Member
+from harness.candidates import Found
+from harness.evaluator import Judge
+from harness.pair_scores import Scorer
+from harness.suite import SETTINGS, Member
 from secondpass.evaluate.score_matrix import ScoreMatrix, pool
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beir import Collection
 
-from measuring.progress import bar
+from harness.progress import bar
 from secondpass import Embedder, Index
 from secondpass.retrieve.settings import read_settings, write_settings
 
