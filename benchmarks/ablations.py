@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 from beir import ROOT, Collection, load
-from harness.progress import bar
-from harness.suite import member
+from harness.progress import progress_bar
+from harness.suite import collection_settings
 
 from secondpass.rerank.policies.blend import standardise
 from secondpass.retrieve.store_protocol import searchable
@@ -47,7 +47,6 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "no matching": {"matching": 0},
     "one layer": {"layers": 1},
     "bi-encoder's scores as a fifth of the target": {"soft": 0.2},
-    "gated (both halves read each other)": {"architecture": "gated", "learning_rate": 4e-5},
     "cross-encoder": {"architecture": "cross-encoder", "learning_rate": 4e-5},
 }
 
@@ -89,8 +88,8 @@ def _gain(grades: Sequence[int]) -> float:
 
 def trial(name: str, depth: int = 30) -> Trial:
     """Read a collection and the first candidates that `quality.py` found for it."""
-    about = member(name)
-    collection = load(name, QUESTIONS[name], about.given, judged=about.qrels)
+    about = collection_settings(name)
+    collection = load(name, QUESTIONS[name], about.candidates_file, judged=about.qrels)
     (file,) = (ROOT / ".cache" / "quality").glob(f"{name}-*-100.jsonl")
     rows = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
     found = {row["query"]: row["found"]["bm25"][:depth] for row in rows}
@@ -108,7 +107,7 @@ def scores(learner: Any, one: Trial, title: str) -> list[np.ndarray]:
     """Return the scores of each question's candidates."""
     learner.module.eval()
     found = []
-    with torch.no_grad(), bar(title, len(one.candidates)) as done:
+    with torch.no_grad(), progress_bar(title, len(one.candidates)) as done:
         for query, candidates in enumerate(one.candidates):
             pairs = [PairIndices(query, passage) for passage, *_ in candidates]
             parts = [
@@ -140,9 +139,9 @@ def main() -> int:
         chosen = {"base": BASE, "minutes": arguments.minutes, "document_tokens": 128}
         settings = TrainSettings(**(chosen | VARIANTS[name]))
         out = arguments.runs / "".join(c if c.isalnum() else "-" for c in name)
-        with bar(name, 0):
+        with progress_bar(name, 0):
             train(examples, settings, RunLocation(out, resume=True, cache=arguments.cache))
-        weights = RunFolder(out).best()
+        weights = RunFolder(out).load_best()
         reading = TrainSettings(
             **(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens})
         )

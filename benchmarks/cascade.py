@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from beir import load
-from harness.embedder_key import known_as
-from harness.evaluator import Judge
-from harness.model_change import Change, overall, shared
-from harness.pair_scores import PairScores, Scorer
-from harness.suite import SUITE, member
-from quality import CACHE, gathered
+from harness.embedder_key import embedder_key
+from harness.evaluator import RankingEvaluator
+from harness.model_change import Change, mean_change, top_10_overlap
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.suite import SUITE, collection_settings
+from quality import CACHE, load_candidates
 
 from secondpass import Embedder, InputError, Reranker
 from secondpass.index.composition import CHEAP
@@ -40,7 +40,7 @@ class Lists:
     """A collection's candidates with the scores of both models, by question."""
 
     name: str
-    judge: Judge
+    evaluator: RankingEvaluator
     ids: Mapping[str, list[str]]
     cheap: Mapping[str, list[float]]
     full: Mapping[str, list[float]]
@@ -54,7 +54,10 @@ class Lists:
             every[query] = _ranked(ids, full, range(len(ids)))
             left[query] = _ranked(ids, full, kept)
         change = Change(
-            self.name, self.judge.ndcg(every), self.judge.ndcg(left), shared(every, left)
+            self.name,
+            self.evaluator.ndcg(every),
+            self.evaluator.ndcg(left),
+            top_10_overlap(every, left),
         )
         return change, scored / sum(map(len, self.ids.values()))
 
@@ -64,18 +67,20 @@ def _ranked(ids: Sequence[str], scores: Sequence[float], kept: Sequence[int]) ->
 
 
 def read(
-    name: str, queries: int | None, depth: int, embedder: Embedder, models: Sequence[Scorer]
+    name: str, queries: int | None, depth: int, embedder: Embedder, models: Sequence[PairScorer]
 ) -> Lists:
     """Search a collection and score what is found, as far as the cache does not know it."""
-    how = member(name)
-    collection = load(name, queries, how.given, how.qrels)
+    how = collection_settings(name)
+    collection = load(name, queries, how.candidates_file, how.qrels)
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    found = gathered(collection, how, embedder, key, depth=depth)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    found = load_candidates(collection, how, embedder, key, depth=depth)
     ids = {query: [e.id for e in stages["hybrid"]] for query, stages in found.items()}
     scores = [one.score(collection, ids) for one in models]
     one, other = ({q: [s[q][i] for i in ids[q]] for q in ids} for s in scores)
-    return Lists(name, Judge(collection.qrels, relevant=how.relevant), ids, one, other)
+    return Lists(
+        name, RankingEvaluator(collection.qrels, relevant=how.relevant), ids, one, other
+    )
 
 
 def fitted(lists: Sequence[Lists], most: int, promise: Mapping[str, float]) -> Margin:
@@ -97,7 +102,7 @@ def line(name: str, lists: Sequence[Lists], margins: Sequence[Margin]) -> str:
     measured = [one.change(margin) for one, margin in zip(lists, margins, strict=True)]
     changes = [change for change, _ in measured]
     scored = float(np.mean([share for _, share in measured]))
-    mean, error = overall(changes)
+    mean, error = mean_change(changes)
     cells = [name, f"{scored:.0%}", *(f"{c.mean:+.4f}" for c in changes)]
     return f"| {' | '.join(cells)} | {mean:+.4f} ± {error:.4f} |"
 
@@ -115,8 +120,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(arguments.collections) < 2:
         parser.error("--collections: a margin is fitted on other collections, so name two")
-    cache = PairScores(CACHE / "scores.sqlite")
-    models = [Scorer(one, cache, states=CACHE) for one in (arguments.cheap, arguments.full)]
+    cache = PairScoreCache(CACHE / "scores.sqlite")
+    models = [PairScorer(one, cache, states=CACHE) for one in (arguments.cheap, arguments.full)]
     embedder = Embedder()
     lists = [
         read(name, arguments.queries, arguments.candidates, embedder, models)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from beir import ROOT, Collection, load
-from harness.suite import member
+from harness.suite import collection_settings
 
 from secondpass import Blend, Candidate, RankedDocument, Reranker
 from secondpass.rerank.precomputed.store import StateStore
@@ -62,8 +62,8 @@ def main() -> None:
     print("| collection | windows read | time | reader alone | change | blend | change |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.collections:
-        how = member(name)
-        collection = load(name, arguments.queries, how.given, how.qrels)
+        how = collection_settings(name)
+        collection = load(name, arguments.queries, how.candidates_file, how.qrels)
         found = candidates(collection, arguments.cache)
         file = arguments.cache / f"states-{reader.states_digest[:16]}-{name}.sqlite"
         store = StateStore(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from ablations import BASE, QUESTIONS, Trial, trial
-from harness.progress import bar
+from harness.progress import progress_bar
 from torch import Tensor
 from torch.nn import functional
 
@@ -79,7 +79,7 @@ def tune(
     started, seconds, steps = time.monotonic(), options.minutes * 60, 0
     usable = [i for i, group in enumerate(groups) if group.negatives]
     top.train()
-    with bar("tune", int(seconds)) as done:
+    with progress_bar("tune", int(seconds)) as done:
         told = 0
         while (passed := time.monotonic() - started) < seconds:
             done(int(passed) - told)

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from beir import ROOT, load
-from harness.candidates import gather
-from harness.embedder_key import known_as
-from harness.pair_scores import PairScores, Scorer
-from harness.suite import member
+from harness.candidates import cached_candidates
+from harness.embedder_key import embedder_key
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.suite import collection_settings
 
 from secondpass import Candidate, Embedder
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
@@ -52,7 +52,9 @@ def late_scores(
         file, digest=digest, codes=reader.codes, dimension=reader.encoder.dimension
     )
     late = KeptMaxSim(reader).with_states(store)
-    documents = {d.id: d for d in load(name, None, None, member(name).qrels).documents}
+    documents = {
+        d.id: d for d in load(name, None, None, collection_settings(name).qrels).documents
+    }
     scores = {}
     for query, names in wanted.items():
         candidates = [Candidate(documents[n]) for n in names]
@@ -78,11 +80,13 @@ def main() -> None:
     arguments = parser.parse_args()
     embedder = Embedder()
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    scorer = Scorer("bundled", PairScores(CACHE / "scores.sqlite"), states=CACHE)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    scorer = PairScorer("bundled", PairScoreCache(CACHE / "scores.sqlite"), states=CACHE)
     for name in arguments.collections:
-        collection = load(name, arguments.queries, None, member(name).qrels)
-        found = gather(collection, CACHE / f"{name}-{key}-{DEPTH}.jsonl", first_stages)  # type: ignore[arg-type]
+        collection = load(name, arguments.queries, None, collection_settings(name).qrels)
+        found = cached_candidates(
+            collection, CACHE / f"{name}-{key}-{DEPTH}.jsonl", first_stages
+        )  # type: ignore[arg-type]
         entries = {query: stages["hybrid"] for query, stages in found.items()}
         wanted = {query: [e.id for e in some] for query, some in entries.items()}
         late = late_scores(name, collection.queries, wanted)

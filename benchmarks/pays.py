@@ -16,12 +16,12 @@ import sys
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from harness.embedder_key import known_as
+from harness.embedder_key import embedder_key
 from harness.indexes import open_index
-from harness.pair_scores import PairScores, Scorer
+from harness.pair_scores import PairScoreCache, PairScorer
 from harness.progress import console
-from harness.suite import SUITE, member
-from quality import CACHE, gathered
+from harness.suite import SUITE, collection_settings
+from quality import CACHE, load_candidates
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.cascade_simulation import Chances, Scores
@@ -53,22 +53,22 @@ def evidence(
     name: str, models: list[str], embedder: Embedder, *, timed: bool
 ) -> ExperimentData:
     """Return what quality.py cached of a collection, with what is missing added."""
-    how = member(name)
-    collection = load(name, LIMITS.get(name), how.given, how.qrels)
+    how = collection_settings(name)
+    collection = load(name, LIMITS.get(name), how.candidates_file, how.qrels)
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    found = gathered(collection, how, embedder, key, depth=DEPTH)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    found = load_candidates(collection, how, embedder, key, depth=DEPTH)
     halves = {
         query: Halves(stages["bm25"], stages.get("vector") or _by_cosine(stages["bm25"]))
         for query, stages in found.items()
     }
-    mode = "hybrid" if how.given is None else "bm25"
+    mode = "hybrid" if how.candidates_file is None else "bm25"
     wanted = needed(collection.queries, halves, [(mode, depth, "rrf") for depth in DEPTHS])
-    cache = PairScores(CACHE / "scores.sqlite")
-    scores = {m: Scorer(m, cache, states=CACHE).score(collection, wanted) for m in models}
+    cache = PairScoreCache(CACHE / "scores.sqlite")
+    scores = {m: PairScorer(m, cache, states=CACHE).score(collection, wanted) for m in models}
     cache.close()
     latencies = None
-    if timed and how.given is None:
+    if timed and how.candidates_file is None:
         latencies = _timed(collection, models, embedder, key)
     return ExperimentData(
         Judged(name, collection.queries, collection.qrels),
@@ -185,7 +185,7 @@ def main() -> int:
             gathered_all = evidence(
                 name, arguments.models, embedder, timed=not arguments.no_time
             )
-            mode = "hybrid" if member(name).given is None else "bm25"
+            mode = "hybrid" if collection_settings(name).candidates_file is None else "bm25"
             with console.status(f"{name}: fitting and testing"):
                 studies[name] = studied(gathered_all, mode=mode)
             print(f"{name}: {headline(studies[name])}")

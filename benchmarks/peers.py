@@ -28,7 +28,7 @@ from typing import Any
 
 import beir
 from beir import ROOT
-from harness.progress import bar, console
+from harness.progress import console, progress_bar
 from speed.docs_page import write
 from speed.engines import ENGINES, TORCH, Setting
 from speed.machine import machine
@@ -127,7 +127,7 @@ def main() -> int:
             before = resumed(arguments.resume, facts, same)
         except ValueError as error:
             raise SystemExit(f"--resume: {error}") from None
-    with bar("models", len(STEPS)) as made:
+    with progress_bar("models", len(STEPS)) as made:
         for step in prepare(models, arguments.weights, arguments.max_length, log):
             console.print(f"  {step}", highlight=False)
             made(1)
@@ -166,7 +166,7 @@ def engines(
     """Start all engines, say which cannot take part, and end them afterwards."""
     with contextlib.ExitStack() as stack:
         workers = []
-        with bar("engines", len(names)) as started:
+        with progress_bar("engines", len(names)) as started:
             for name in names:
                 worker = Worker(name, setting, memory=memory, log=log)
                 stack.callback(worker.close)
@@ -193,7 +193,7 @@ def measure(
             save(arguments.json, whole)
 
     missing = max(0, arguments.rounds - len(whole.done.seconds))
-    with bar("rounds", steps(whole.workloads, workers, missing)) as measured:
+    with progress_bar("rounds", steps(whole.workloads, workers, missing)) as measured:
         run(
             workers,
             whole.workloads,
@@ -215,7 +215,7 @@ def taken_apart(
     """Return the profiles of our two models on one query, of those that can be had."""
     query = queries.query(0, min(100, max(arguments.candidates)))
     found = {}
-    with bar("shares", 2) as taken:
+    with progress_bar("shares", 2) as taken:
         for name, model in (("secondpass", models / "secondpass-int8"), ("bundled", "bundled")):
             with contextlib.suppress(subprocess.CalledProcessError):
                 found[name] = shares(model, query, arguments.threads, arguments.max_length)

@@ -21,8 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from beir import Collection, load
-from harness.evaluator import Judge
-from harness.suite import member
+from harness.evaluator import RankingEvaluator
+from harness.suite import collection_settings
 
 from secondpass import (
     BaseReranker,
@@ -58,7 +58,7 @@ def main() -> None:
         full = Cached(Reranker(), place / "full.sqlite")
         cheap = Cached(Reranker("bundled-tiny"), place / "cheap.sqlite")
         for number, name in enumerate(arguments.collections):
-            collection = load(name, arguments.queries, judged=member(name).qrels)
+            collection = load(name, arguments.queries, judged=collection_settings(name).qrels)
             lists = found(collection, place / name, arguments.candidates)
             if not number:
                 print_cached(collection, lists, full, place / "full.sqlite")
@@ -163,7 +163,9 @@ def print_budget(collection: Collection, lists: Lists, budget_ms: float) -> None
 def print_shares(
     collection: Collection, lists: Lists, cheap: BaseReranker, full: BaseReranker
 ) -> None:
-    judge = Judge(collection.qrels, relevant=member(collection.name).relevant)
+    evaluator = RankingEvaluator(
+        collection.qrels, relevant=collection_settings(collection.name).relevant
+    )
     policies = {
         "full": full,
         "cheap alone": cheap,
@@ -195,7 +197,7 @@ def print_shares(
                 cells.append(f"{statistics.mean(s == 1 for s in shared):.0%}")
             cells.append(f"{statistics.mean(shared):.1%}")
             ranked = {q: [str(r.id) for r in found.results] for q, found in responses.items()}
-            cells.append(f"{judge.ndcg(ranked).mean():.4f}")
+            cells.append(f"{evaluator.ndcg(ranked).mean():.4f}")
         print(f"| {' | '.join(cells)} |")
 
 

@@ -22,18 +22,24 @@ from datetime import date
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from harness.candidates import Finder, Found, gather, given, searching
-from harness.comparison import Difference, compare, comparison_bars
-from harness.embedder_key import known_as
+from harness.candidates import (
+    CandidateFinder,
+    StageCandidates,
+    cached_candidates,
+    index_finder,
+    run_finder,
+)
+from harness.comparison import Difference, compare, comparison_targets
+from harness.embedder_key import embedder_key
 from harness.indexes import open_index
-from harness.json_report import dump
-from harness.pair_scores import PairScores, Scorer
+from harness.json_report import results_as_json
+from harness.pair_scores import PairScoreCache, PairScorer
 from harness.progress import console
-from harness.results import FUSED, Measured, measure
-from harness.scored_collection import Subject, subject
-from harness.suite import SUITE, Member, member
-from harness.tables import comparison_table, document
-from harness.targets import Bar, first_stage_bars, reranker_bars
+from harness.results import FUSED, QualityResults, measure_quality
+from harness.scored_collection import ScoredCollection, score_collection
+from harness.suite import SUITE, CollectionSettings, collection_settings
+from harness.tables import comparison_table, render_report
+from harness.targets import Target, first_stage_targets, reranker_targets
 
 import secondpass
 from secondpass import Embedder, SecondpassError
@@ -54,27 +60,27 @@ class Bench:
         self.fresh = arguments.fresh
         self.embedder = Embedder(threads=arguments.threads)
         tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-        self.key = known_as(self.embedder, tokenizer, CACHE / "embedders.json")
+        self.key = embedder_key(self.embedder, tokenizer, CACHE / "embedders.json")
 
-    def read(self, name: str, scorers: list[Scorer | None]) -> list[Subject]:
+    def read(self, name: str, scorers: list[PairScorer | None]) -> list[ScoredCollection]:
         """Return a collection, once for each scorer, over the same candidates."""
-        how = member(name)
-        collection = load(name, self.limits[name], how.given, how.qrels)
-        found = gathered(
+        how = collection_settings(name)
+        collection = load(name, self.limits[name], how.candidates_file, how.qrels)
+        found = load_candidates(
             collection, how, self.embedder, self.key, depth=self.depth, fresh=self.fresh
         )
-        return [subject(collection, how, found, scorer) for scorer in scorers]
+        return [score_collection(collection, how, found, scorer) for scorer in scorers]
 
 
-def gathered(
+def load_candidates(
     collection: Collection,
-    how: Member,
+    how: CollectionSettings,
     embedder: Embedder,
     key: str,
     *,
     depth: int,
     fresh: bool = False,
-) -> dict[str, Found]:
+) -> dict[str, StageCandidates]:
     """Return the candidates of a collection, from the cache where it has them.
 
     `key` is what the cache knows the embedder by.
@@ -85,24 +91,24 @@ def gathered(
         file.unlink(missing_ok=True)
 
     @contextmanager
-    def finder() -> Iterator[Finder]:
-        if how.given is not None:
-            yield given(collection, embedder, depth)
+    def finder() -> Iterator[CandidateFinder]:
+        if how.candidates_file is not None:
+            yield run_finder(collection, embedder, depth)
             return
         where = CACHE / f"{name}-{key}"
         with open_index(collection, embedder, where, fresh=fresh) as index:
             retriever = Retriever(index.store, embedder)
             try:
-                yield searching(retriever, depth)
+                yield index_finder(retriever, depth)
             finally:
                 retriever.close()
 
-    return gather(collection, file, finder)
+    return cached_candidates(collection, file, finder)
 
 
 def report(
-    arguments: argparse.Namespace, measured: Measured, differences: list[Difference]
-) -> list[Bar]:
+    arguments: argparse.Namespace, results: QualityResults, differences: list[Difference]
+) -> list[Target]:
     """Print the tables, write them where they were asked for, and return the bars."""
     model = "no model" if arguments.no_rerank else f"model {arguments.model}"
     firsts = [f"the first {n} of {name}" for name, n in arguments.limits.items() if n]
@@ -111,20 +117,20 @@ def report(
         f"secondpass {secondpass.__version__}, {model}, {arguments.candidates} candidates,"
         f" {part}, {date.today().isoformat()}."
     )
-    text = document(measured, arguments.candidates, made_by)
+    text = render_report(results, arguments.candidates, made_by)
     print(text)
-    bars = list(first_stage_bars(measured))
-    if FUSED in measured.fits:
-        bars += reranker_bars(measured)
+    targets = list(first_stage_targets(results))
+    if FUSED in results.fits:
+        targets += reranker_targets(results)
     if differences:
         print()
         print("\n".join(comparison_table(differences, arguments.model, arguments.compare)))
-        bars += comparison_bars(differences, arguments.within, arguments.overlap)
+        targets += comparison_targets(differences, arguments.within, arguments.overlap)
     print()
-    print("\n".join(map(str, bars)))
+    print("\n".join(map(str, targets)))
     if arguments.write:
         write(text)
-    return bars
+    return targets
 
 
 def write(text: str) -> None:
@@ -194,10 +200,10 @@ def run(arguments: argparse.Namespace) -> int:
             soft_wrap=True,
         )
         return 2
-    cache = PairScores(CACHE / "scores.sqlite")
+    cache = PairScoreCache(CACHE / "scores.sqlite")
     models = [m for m in (arguments.model, arguments.compare) if m is not None]
-    scorers: list[Scorer | None] = [
-        Scorer(model, cache, threads=arguments.threads, states=CACHE) for model in models
+    scorers: list[PairScorer | None] = [
+        PairScorer(model, cache, threads=arguments.threads, states=CACHE) for model in models
     ]
     if arguments.no_rerank:
         scorers = [None]
@@ -206,7 +212,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("The two models read windows of other lengths, so not only they differ.")
     for scorer in scorers if arguments.rescore else []:
         if scorer is not None:
-            cache.forget(scorer.key)
+            cache.delete_model(scorer.key)
     bench = Bench(arguments)
     read = [bench.read(name, scorers) for name in arguments.collections]
     cache.close()
@@ -214,17 +220,17 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(f"{one[0].name}: {one[0].pairs:,} pairs", highlight=False)
     ones = [one[0] for one in read]
     with console.status("fitting and testing"):
-        measured = measure(ones, arguments.candidates, DEFAULT_WEIGHTS)
+        results = measure_quality(ones, arguments.candidates, DEFAULT_WEIGHTS)
         differences = []
         if arguments.compare is not None:
-            differences = compare(ones, [one[1] for one in read], measured.fits[FUSED])
-    bars = report(arguments, measured, differences)
+            differences = compare(ones, [one[1] for one in read], results.fits[FUSED])
+    targets = report(arguments, results, differences)
     if arguments.json is not None:
-        queries = {one.name: one.judge.queries for one in ones}
-        whole = dump(measured, queries, bars, differences)
+        queries = {one.name: one.evaluator.queries for one in ones}
+        whole = results_as_json(results, queries, targets, differences)
         arguments.json.write_text(json.dumps(whole, indent=1), "utf-8")
     partial = any(arguments.limits.values()) or set(arguments.collections) != set(SUITE)
-    return 0 if partial or all(bar.met is not False for bar in bars) else 1
+    return 0 if partial or all(target.met is not False for target in targets) else 1
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 from beir import Collection, folder, load, missing
-from harness.evaluator import Judge
-from harness.model_change import Change, Ranked, changes_table, loss_bar, shared
-from harness.progress import bar
-from harness.suite import member
+from harness.evaluator import RankingEvaluator
+from harness.model_change import Change, Ranked, changes_table, loss_target, top_10_overlap
+from harness.progress import progress_bar
+from harness.suite import collection_settings
 
 LENGTHS = (32, 64, 128, 256)
 TOKENS = 2048
@@ -88,12 +88,17 @@ def collections(names: list[str], limit: int | None) -> Iterator[Collection]:
         told = ", ".join(str(folder(name)) for name in absent)
         raise SystemExit(f"no collection at {told}: set SECONDPASS_DATA to the data folder")
     for name in names:
-        yield load(name, limit, run=member(name).given, judged=member(name).qrels)
+        yield load(
+            name,
+            limit,
+            run=collection_settings(name).candidates_file,
+            judged=collection_settings(name).qrels,
+        )
 
 
 def found_first(collection: Collection, corpus: dict[str, str], depth: int) -> Ranked:
     """The candidates that come with a collection, or those of a plain BM25."""
-    if member(collection.name).given is None:
+    if collection_settings(collection.name).candidates_file is None:
         return bm25(corpus, collection.queries, depth)
     return {q: [d for d, _ in collection.runs.get(q, ())][:depth] for q in collection.queries}
 
@@ -122,9 +127,9 @@ def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> Ranked:
 
 
 def change(collection: Collection, runs: list[Ranked]) -> Change:
-    judge = Judge(collection.qrels)
-    one, other = (judge.ndcg(run) for run in runs)
-    return Change(collection.name, one, other, shared(*runs))
+    evaluator = RankingEvaluator(collection.qrels)
+    one, other = (evaluator.ndcg(run) for run in runs)
+    return Change(collection.name, one, other, top_10_overlap(*runs))
 
 
 def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
@@ -132,7 +137,7 @@ def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
     shown, kept = tee(changes)
     for line in changes_table(shown, [path.name for path in args.models]):
         print(line, flush=True)
-    print(loss_bar(list(kept), args.within))
+    print(loss_target(list(kept), args.within))
 
 
 def rerank(args: argparse.Namespace) -> Iterator[Change]:
@@ -154,7 +159,7 @@ def rerank(args: argparse.Namespace) -> Iterator[Change]:
         for opened, runtime in zip(folders, runtimes, strict=True):
             tokeniser = Tokenizer(opened.path / "tokenizer.json")
             length = int(opened.manifest["max_length"])
-            with bar(f"{collection.name}: {opened.path.name}", len(pairs)) as done:
+            with progress_bar(f"{collection.name}: {opened.path.name}", len(pairs)) as done:
                 scores = iter(
                     run_batched(
                         runtime,

@@ -10,26 +10,26 @@ from typing import Any
 
 from beir import Collection
 
-from harness.progress import bar
+from harness.progress import progress_bar
 from secondpass import Embedder
 from secondpass.evaluate.first_stage import Entry, entry
 from secondpass.retrieve.retriever import Retriever
 from secondpass.retrieve.store_protocol import searchable
 
-Found = Mapping[str, list[Entry]]
+StageCandidates = Mapping[str, list[Entry]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""
 
-Finder = Callable[[str, str], Found]
+CandidateFinder = Callable[[str, str], StageCandidates]
 """From a query id and a question to what is found."""
 
 
-Opener = Callable[[], AbstractContextManager[Finder]]
+FinderOpener = Callable[[], AbstractContextManager[CandidateFinder]]
 
 
-def searching(retriever: Retriever, depth: int) -> Finder:
+def index_finder(retriever: Retriever, depth: int) -> CandidateFinder:
     """Return a finder that searches an index as `Index.search` does."""
 
-    def find(_: str, question: str) -> Found:
+    def find(_: str, question: str) -> StageCandidates:
         found = {}
         for mode in ("bm25", "hybrid", "vector"):
             got = retriever.retrieve(
@@ -41,11 +41,11 @@ def searching(retriever: Retriever, depth: int) -> Finder:
     return find
 
 
-def given(collection: Collection, embedder: Embedder, depth: int) -> Finder:
+def run_finder(collection: Collection, embedder: Embedder, depth: int) -> CandidateFinder:
     """Return a finder of the collection's given candidates, with the cosine of each."""
     texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
 
-    def find(query: str, question: str) -> Found:
+    def find(query: str, question: str) -> StageCandidates:
         run = collection.runs[query][:depth]
         vectors = embedder.encode([question, *(texts[name] for name, _ in run)])
         cosines = (vectors[1:] @ vectors[0]).tolist()
@@ -55,7 +55,9 @@ def given(collection: Collection, embedder: Embedder, depth: int) -> Finder:
     return find
 
 
-def gather(collection: Collection, file: Path, start: Opener) -> dict[str, Found]:
+def cached_candidates(
+    collection: Collection, file: Path, start: FinderOpener
+) -> dict[str, StageCandidates]:
     """Return what is found for every question, from the file where it has it.
 
     What is new is appended question by question, so that a run that was interrupted goes
@@ -67,7 +69,7 @@ def gather(collection: Collection, file: Path, start: Opener) -> dict[str, Found
         file.parent.mkdir(parents=True, exist_ok=True)
         with (
             start() as find,
-            bar(f"{collection.name}: first stages", len(missing)) as advance,
+            progress_bar(f"{collection.name}: first stages", len(missing)) as advance,
             file.open("a", encoding="utf-8") as stream,
         ):
             # What an interruption may have left of a line must not swallow the next.
@@ -81,13 +83,13 @@ def gather(collection: Collection, file: Path, start: Opener) -> dict[str, Found
     return {query: known[query] for query in collection.queries}
 
 
-def _line(query: str, question: str, found: Found) -> str:
+def _line(query: str, question: str, found: StageCandidates) -> str:
     rows = {stage: [[e.id, e.bm25, e.vector] for e in es] for stage, es in found.items()}
     return json.dumps({"query": query, "question": question, "found": rows}) + "\n"
 
 
-def _read(file: Path, questions: Mapping[str, str]) -> dict[str, Found]:
-    known: dict[str, Found] = {}
+def _read(file: Path, questions: Mapping[str, str]) -> dict[str, StageCandidates]:
+    known: dict[str, StageCandidates] = {}
     for line in file.read_text("utf-8").splitlines() if file.is_file() else ():
         try:
             row: dict[str, Any] = json.loads(line)

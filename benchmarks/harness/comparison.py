@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.fusion_weights import Fit, Weights
+from harness.fusion_weights import FittedWeights, Weights
 from harness.results import ALONE, FUSED, Values, mean, union
-from harness.scored_collection import Subject
+from harness.scored_collection import ScoredCollection
 from harness.suite import SETTINGS
-from harness.targets import Bar
+from harness.targets import Target
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
 from secondpass.evaluate.score_matrix import CUT, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.significance import randomisation_test
@@ -36,7 +36,7 @@ class Difference:
 
 
 def compare(
-    ones: Sequence[Subject], others: Sequence[Subject], weights: Fit
+    ones: Sequence[ScoredCollection], others: Sequence[ScoredCollection], weights: FittedWeights
 ) -> list[Difference]:
     """Compare two models; each collection is fused by the first model's held-out weights."""
     differences = []
@@ -46,11 +46,11 @@ def compare(
             overlaps: dict[str, Matrix] = {}
             for one, other in zip(ones, others, strict=True):
                 pairs = [
-                    ranked_ids(p, _scores(p, system, weights.held[one.name]))
+                    ranked_ids(p, _scores(p, system, weights.held_out[one.name]))
                     for p in (one.pools[setting], other.pools[setting])
                 ]
                 for judged, ranked in zip(values, pairs, strict=True):
-                    judged[one.name] = one.judge.ndcg(ranked)
+                    judged[one.name] = one.evaluator.ndcg(ranked)
                 overlaps[one.name] = np.array(
                     [
                         rank_biased_overlap(ids[:CUT], pairs[1][q][:CUT])
@@ -61,18 +61,18 @@ def compare(
     return differences
 
 
-def comparison_bars(
+def comparison_targets(
     differences: Sequence[Difference], within: float, overlap: float
-) -> Iterator[Bar]:
+) -> Iterator[Target]:
     """Yield whether the two models are as good as each other, and order alike."""
     for d in differences:
         title = f"{SETTINGS[d.setting]}, {d.system}"
         change = d.other - d.one
-        yield Bar(
+        yield Target(
             f"{title}: means differ by {change:+.4f}, at most {within}", abs(change) <= within
         )
         if overlap:
-            yield Bar(
+            yield Target(
                 f"{title}: rank-biased overlap {d.overlap:.4f}, at least {overlap}",
                 d.overlap >= overlap,
             )

@@ -25,7 +25,7 @@ quantisation by far more.
 """
 
 
-def known_as(embedder: TextEncoder, tokenizer: Path, file: Path) -> str:
+def embedder_key(embedder: TextEncoder, tokenizer: Path, file: Path) -> str:
     """Return the short name under which `file` knows the embedder, adding it if it is new.
 
     Two embedders are the same if they have the same tokenizer file and read the probes

@@ -9,7 +9,7 @@ from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import CUT, Matrix
 
 
-class Judge:
+class RankingEvaluator:
     """Judges rankings of one collection; values stand in the order of its questions."""
 
     def __init__(self, qrels: Grades, *, relevant: int = 1) -> None:

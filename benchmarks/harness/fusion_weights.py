@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.fusions import FUSIONS, STANDARD, spreads
+from harness.fusions import FUSIONS, STANDARD, column_deviations
 from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
 from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
 
@@ -15,23 +15,23 @@ Pools = Mapping[str, Mapping[str, ScoreMatrix]]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Weights by collection, each fitted on all the others; `everywhere` on all of them.
+class FittedWeights:
+    """Weights by collection, each fitted on all the others; `on_all_collections` on all of them.
 
     The largest weight is 1. With a single collection there is nothing left to fit on and
-    `held` is empty.
+    `held_out` is empty.
     """
 
     fusion: str
-    held: Mapping[str, Weights]
-    everywhere: Weights
+    held_out: Mapping[str, Weights]
+    on_all_collections: Weights
 
     def scores(self, collection: str, pool: ScoreMatrix) -> Matrix:
         """Return the fused scores of a collection by weights that never saw it."""
-        return fused(FUSIONS[self.fusion](pool), self.held[collection])
+        return fused(FUSIONS[self.fusion](pool), self.held_out[collection])
 
 
-def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
+def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> FittedWeights:
     """Fit the weights of the named columns.
 
     One set of weights serves every setting, as in `Index.search`: what is maximised is the
@@ -41,7 +41,9 @@ def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
     scales = (
         dict.fromkeys(names, 1.0)
         if fusion == STANDARD
-        else spreads([p for settings in pools.values() for p in settings.values()], prepare)
+        else column_deviations(
+            [p for settings in pools.values() for p in settings.values()], prepare
+        )
     )
 
     def weights(point: Point) -> Weights:
@@ -58,11 +60,13 @@ def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
 
         return mean
 
-    held, everywhere = leave_one_out({n: value(s) for n, s in pools.items()}, len(names))
-    return Fit(
+    held_out, on_all_collections = leave_one_out(
+        {n: value(s) for n, s in pools.items()}, len(names)
+    )
+    return FittedWeights(
         fusion,
-        {name: _normalised(weights(point)) for name, point in held.items()},
-        {n: round(w, 3) for n, w in _normalised(weights(everywhere)).items()},
+        {name: _normalised(weights(point)) for name, point in held_out.items()},
+        {n: round(w, 3) for n, w in _normalised(weights(on_all_collections)).items()},
     )
 
 

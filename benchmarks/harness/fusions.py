@@ -35,7 +35,9 @@ FUSIONS: Mapping[str, Callable[[ScoreMatrix], Columns]] = {
 }
 
 
-def spreads(pools: Sequence[ScoreMatrix], prepare: Callable[[ScoreMatrix], Columns]) -> Scales:
+def column_deviations(
+    pools: Sequence[ScoreMatrix], prepare: Callable[[ScoreMatrix], Columns]
+) -> Scales:
     """Return the typical deviation within a question of each column, of all pools alike.
 
     A grid over weights needs columns of about the same size. Judgements play no part.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beir import Collection
 
-from harness.progress import bar
+from harness.progress import progress_bar
 from secondpass import Embedder, Index
 from secondpass.retrieve.settings import read_settings, write_settings
 
@@ -34,7 +34,7 @@ def open_index(
             write_settings(where, replace(settings, embedder_digest=embedder.digest))
     index = Index.open(where, embedder=embedder)
     if not finished:
-        with bar(f"{collection.name}: indexing", total) as advance:
+        with progress_bar(f"{collection.name}: indexing", total) as advance:
             index.add(collection.documents, progress=advance)
         index.optimize()
         done.write_text(f"{total}\n", "utf-8")

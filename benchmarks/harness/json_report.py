@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.comparison import Difference
-from harness.results import Measured
-from harness.targets import Bar
+from harness.results import QualityResults
+from harness.targets import Target
 
 
-def dump(
-    measured: Measured,
+def results_as_json(
+    results: QualityResults,
     queries: Mapping[str, Sequence[str]],
-    bars: Sequence[Bar],
+    targets: Sequence[Target],
     differences: Sequence[Difference],
 ) -> dict[str, Any]:
     """Return the values of every question, the weights, the bars and the comparison."""
@@ -27,14 +27,14 @@ def dump(
                 }
                 for system, values in systems.items()
             }
-            for setting, systems in measured.values.items()
+            for setting, systems in results.values.items()
         },
         "mean_ndcg10": {
-            setting: {system: measured.mean(setting, system) for system in systems}
-            for setting, systems in measured.values.items()
+            setting: {system: results.mean(setting, system) for system in systems}
+            for setting, systems in results.values.items()
         },
-        "recall": measured.recall,
-        "weights": {n: asdict(f) for n, f in {**measured.fits, **measured.others}.items()},
-        "bars": [asdict(bar) for bar in bars],
+        "recall": results.recall,
+        "weights": {n: asdict(f) for n, f in {**results.fits, **results.others}.items()},
+        "bars": [asdict(target) for target in targets],
         "comparison": [asdict(difference) for difference in differences],
     }

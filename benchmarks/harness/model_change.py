@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.targets import Bar
+from harness.targets import Target
 from secondpass.evaluate.score_matrix import CUT, Matrix
 
 ONE_SIDED = 1.645
@@ -19,43 +19,43 @@ ONE_SIDED = 1.645
 class Change:
     """One collection: nDCG@10 of both models on each question, [questions].
 
-    `kept` is the share of the first model's top 10 that the other has there too.
+    `top_overlap` is the share of the first model's top 10 that the other has there too.
     """
 
     name: str
-    one: Matrix
-    other: Matrix
-    kept: float
+    baseline: Matrix
+    changed: Matrix
+    top_overlap: float
 
     @property
     def mean(self) -> float:
         """By how much the other model is better."""
-        return float((self.other - self.one).mean())
+        return float((self.changed - self.baseline).mean())
 
     @property
     def error(self) -> float:
         """The standard error of `mean` over questions; nan for a single one."""
-        count = len(self.one)
+        count = len(self.baseline)
         if count < 2:
             return math.nan
-        return float((self.other - self.one).std(ddof=1)) / math.sqrt(count)
+        return float((self.changed - self.baseline).std(ddof=1)) / math.sqrt(count)
 
 
 Ranked = Mapping[str, Sequence[str]]
 """By question, the ids best first."""
 
 
-def shared(one: Ranked, other: Ranked) -> float:
+def top_10_overlap(baseline: Ranked, changed: Ranked) -> float:
     """Return the mean share of the top 10 in common, of questions that have candidates."""
     shares = [
-        len(set(ids[:CUT]) & set(other[query][:CUT])) / min(CUT, len(ids))
-        for query, ids in one.items()
+        len(set(ids[:CUT]) & set(changed[query][:CUT])) / min(CUT, len(ids))
+        for query, ids in baseline.items()
         if ids
     ]
     return float(np.mean(shares)) if shares else math.nan
 
 
-def overall(changes: Sequence[Change]) -> tuple[float, float]:
+def mean_change(changes: Sequence[Change]) -> tuple[float, float]:
     """Return the mean over collections and its standard error.
 
     The collections are those that they are; only their questions are drawn by chance.
@@ -71,21 +71,26 @@ def changes_table(measured: Iterable[Change], names: Sequence[str]) -> Iterator[
     changes = []
     for c in measured:
         changes.append(c)
-        cells = [c.name, str(len(c.one)), f"{c.one.mean():.4f}", f"{c.other.mean():.4f}"]
-        yield _row([*cells, f"{c.mean:+.4f} ± {c.error:.4f}", f"{c.kept:.3f}"])
+        cells = [
+            c.name,
+            str(len(c.baseline)),
+            f"{c.baseline.mean():.4f}",
+            f"{c.changed.mean():.4f}",
+        ]
+        yield _row([*cells, f"{c.mean:+.4f} ± {c.error:.4f}", f"{c.top_overlap:.3f}"])
     if len(changes) > 1:
-        mean, error = overall(changes)
-        cells = [f"**mean of {len(changes)}**", str(sum(len(c.one) for c in changes))]
-        both = [c.one for c in changes], [c.other for c in changes]
+        mean, error = mean_change(changes)
+        cells = [f"**mean of {len(changes)}**", str(sum(len(c.baseline) for c in changes))]
+        both = [c.baseline for c in changes], [c.changed for c in changes]
         cells += [f"{np.mean([v.mean() for v in values]):.4f}" for values in both]
-        kept = float(np.mean([c.kept for c in changes]))
-        yield _row([*cells, f"{mean:+.4f} ± {error:.4f}", f"{kept:.3f}"])
+        top_overlap = float(np.mean([c.top_overlap for c in changes]))
+        yield _row([*cells, f"{mean:+.4f} ± {error:.4f}", f"{top_overlap:.3f}"])
 
 
-def loss_bar(changes: Sequence[Change], most: float) -> Bar:
+def loss_target(changes: Sequence[Change], most: float) -> Target:
     """Return whether the mean over collections falls by no more than `most`."""
-    mean, error = overall(changes)
-    return Bar(
+    mean, error = mean_change(changes)
+    return Target(
         f"the mean changes by {mean:+.4f}, loses at most {most};"
         f" at 95 % it is no worse than {mean - ONE_SIDED * error:+.4f}",
         mean >= -most,

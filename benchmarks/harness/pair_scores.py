@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beir import Collection
 
-from harness.progress import bar
+from harness.progress import progress_bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
 from secondpass.rerank.precomputed import PrecomputedReranker
@@ -21,7 +21,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS scores (
     PRIMARY KEY (model, collection, query, document)) WITHOUT ROWID"""
 
 
-class PairScores:
+class PairScoreCache:
     """Scores by model, collection, query id and document id, in one SQLite file."""
 
     def __init__(self, file: Path) -> None:
@@ -45,7 +45,7 @@ class PairScores:
                 "INSERT OR REPLACE INTO scores VALUES (?,?,?,?,?)", rows
             )
 
-    def forget(self, model: str) -> None:
+    def delete_model(self, model: str) -> None:
         """Take out everything that one model said."""
         with self._connection:
             self._connection.execute("DELETE FROM scores WHERE model=?", (model,))
@@ -55,7 +55,7 @@ class PairScores:
         self._connection.close()
 
 
-class Scorer:
+class PairScorer:
     """One model, whose scores are looked up before it is asked.
 
     With a folder for `states`, a reader keeps there what it makes of a document: most
@@ -65,7 +65,7 @@ class Scorer:
     def __init__(
         self,
         name: str,
-        cache: PairScores,
+        cache: PairScoreCache,
         *,
         threads: int | None = None,
         states: Path | None = None,
@@ -103,7 +103,7 @@ class Scorer:
         model, kept = self._model, self._store(self._model, collection.name)
         if kept is not None:
             model = model.with_states(kept)
-        with bar(f"{collection.name}: pairs of {self.name}", total) as advance:
+        with progress_bar(f"{collection.name}: pairs of {self.name}", total) as advance:
             for query, names in missing.items():
                 if not names:
                     continue

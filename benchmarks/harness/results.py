@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.fusion_weights import Fit, Weights, fit
+from harness.fusion_weights import FittedWeights, Weights, fit_weights
 from harness.fusions import FUSIONS, STANDARD
-from harness.scored_collection import Subject
+from harness.scored_collection import ScoredCollection
 from harness.suite import SETTINGS
 from secondpass.evaluate.score_matrix import COLUMNS, Matrix, ScoreMatrix, ranked_ids
 from secondpass.evaluate.variants import fused, standardised
@@ -25,10 +25,10 @@ Values = Mapping[str, Matrix]
 
 
 @dataclass
-class Measured:
+class QualityResults:
     """What was measured.
 
-    - `unfamiliar`: the collections unlike the training data; `searched`: those whose
+    - `out_of_domain`: the collections unlike the training data; `searched`: those whose
       candidates were not given.
     - `values`: by setting, then by system, then by collection.
     - `recall`: by setting (and "vector"), then by collection; `vector`: nDCG@10 there.
@@ -37,13 +37,13 @@ class Measured:
     """
 
     names: Sequence[str]
-    unfamiliar: Sequence[str]
+    out_of_domain: Sequence[str]
     searched: Sequence[str]
     values: dict[str, dict[str, Values]]
     recall: dict[str, dict[str, float]]
     vector: Values
-    fits: dict[str, Fit]
-    others: dict[str, Fit] = field(default_factory=dict)
+    fits: dict[str, FittedWeights]
+    others: dict[str, FittedWeights] = field(default_factory=dict)
     fusions: dict[str, dict[str, Values]] = field(default_factory=dict)
 
     def mean(self, setting: str, system: str, names: Sequence[str] | None = None) -> float:
@@ -51,51 +51,56 @@ class Measured:
         return mean(self.values[setting][system], self.names if names is None else names)
 
 
-def measure(subjects: Sequence[Subject], depth: int, default: Weights) -> Measured:
+def measure_quality(
+    collections: Sequence[ScoredCollection], depth: int, default: Weights
+) -> QualityResults:
     """Judge every system in every setting, by weights that never saw the collection.
 
     `default` weighs the row of that name, and the fused rows where there is a single
     collection and so nothing to fit on.
     """
-    pools = {s.name: s.pools for s in subjects}
-    reranked = all("rerank" in p.columns for s in subjects for p in s.pools.values())
-    fits = {CONTROL: _with_fallback(fit(pools, COLUMNS[1:]), pools, default)}
-    others: dict[str, Fit] = {}
+    pools = {s.name: s.pools for s in collections}
+    reranked = all("rerank" in p.columns for s in collections for p in s.pools.values())
+    fits = {CONTROL: _with_fallback(fit_weights(pools, COLUMNS[1:]), pools, default)}
+    others: dict[str, FittedWeights] = {}
     if reranked:
-        fits[FUSED] = _with_fallback(fit(pools, COLUMNS), pools, default)
-        if len(subjects) > 1:
-            others = {n: fit(pools, COLUMNS, n) for n in FUSIONS if n != STANDARD}
+        fits[FUSED] = _with_fallback(fit_weights(pools, COLUMNS), pools, default)
+        if len(collections) > 1:
+            others = {n: fit_weights(pools, COLUMNS, n) for n in FUSIONS if n != STANDARD}
 
     def judged(setting: str, system: str) -> Values:
-        return {s.name: _judged(s, s.pools[setting], system, fits, default) for s in subjects}
+        return {
+            s.name: _judged(s, s.pools[setting], system, fits, default) for s in collections
+        }
 
     systems = (FIRST, ALONE, FUSED, CONTROL, DEFAULT) if reranked else (FIRST, CONTROL)
-    measured = Measured(
-        [s.name for s in subjects],
-        [s.name for s in subjects if not s.member.familiar],
-        [s.name for s in subjects if s.member.given is None],
+    results = QualityResults(
+        [s.name for s in collections],
+        [s.name for s in collections if not s.collection_settings.in_domain],
+        [s.name for s in collections if s.collection_settings.candidates_file is None],
         {setting: {name: judged(setting, name) for name in systems} for setting in SETTINGS},
         {
             setting: {
-                s.name: s.judge.recall(_as_found(s.pools[setting]), depth) for s in subjects
+                s.name: s.evaluator.recall(_as_found(s.pools[setting]), depth)
+                for s in collections
             }
             for setting in SETTINGS
         },
-        {s.name: s.judge.ndcg(s.vector) for s in subjects if s.vector},
+        {s.name: s.evaluator.ndcg(s.vector) for s in collections if s.vector},
         fits,
         others,
     )
     for name, other in others.items():
-        measured.fusions[name] = {
+        results.fusions[name] = {
             setting: {
-                s.name: s.judge.ndcg(
+                s.name: s.evaluator.ndcg(
                     ranked_ids(s.pools[setting], other.scores(s.name, s.pools[setting]))
                 )
-                for s in subjects
+                for s in collections
             }
             for setting in SETTINGS
         }
-    return measured
+    return results
 
 
 def mean(values: Values, names: Sequence[str]) -> float:
@@ -109,25 +114,31 @@ def union(values: Values, names: Sequence[str]) -> Matrix:
 
 
 def _judged(
-    subject: Subject, pool: ScoreMatrix, system: str, fits: Mapping[str, Fit], default: Weights
+    collection: ScoredCollection,
+    pool: ScoreMatrix,
+    system: str,
+    fits: Mapping[str, FittedWeights],
+    default: Weights,
 ) -> Matrix:
     if system == FIRST:
-        return subject.judge.ndcg(_as_found(pool))
+        return collection.evaluator.ndcg(_as_found(pool))
     if system == ALONE:
         scores = pool.columns["rerank"]
     elif system == DEFAULT:
         scores = fused(standardised(pool), default)
     else:
-        scores = fits[system].scores(subject.name, pool)
-    return subject.judge.ndcg(ranked_ids(pool, scores))
+        scores = fits[system].scores(collection.name, pool)
+    return collection.evaluator.ndcg(ranked_ids(pool, scores))
 
 
 def _as_found(pool: ScoreMatrix) -> dict[str, list[str]]:
     return dict(zip(pool.queries, pool.ids, strict=True))
 
 
-def _with_fallback(fitted: Fit, pools: Mapping[str, object], default: Weights) -> Fit:
-    if fitted.held:
+def _with_fallback(
+    fitted: FittedWeights, pools: Mapping[str, object], default: Weights
+) -> FittedWeights:
+    if fitted.held_out:
         return fitted
-    kept = {name: default[name] for name in fitted.everywhere}
-    return Fit(fitted.fusion, dict.fromkeys(pools, kept), fitted.everywhere)
+    kept = {name: default[name] for name in fitted.on_all_collections}
+    return FittedWeights(fitted.fusion, dict.fromkeys(pools, kept), fitted.on_all_collections)

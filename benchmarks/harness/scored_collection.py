@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from beir import Collection
 
-from harness.candidates import Found
-from harness.evaluator import Judge
-from harness.pair_scores import Scorer
-from harness.suite import SETTINGS, Member
+from harness.candidates import StageCandidates
+from harness.evaluator import RankingEvaluator
+from harness.pair_scores import PairScorer
+from harness.suite import SETTINGS, CollectionSettings
 from secondpass.evaluate.score_matrix import ScoreMatrix, pool
 
 
 @dataclass(frozen=True)
-class Subject:
+class ScoredCollection:
     """A collection's judge, and its pools by setting.
 
     - `vector`: the ranked ids of vector search alone, by query; empty where candidates
@@ -24,22 +24,25 @@ class Subject:
     """
 
     name: str
-    member: Member
-    judge: Judge
+    collection_settings: CollectionSettings
+    evaluator: RankingEvaluator
     pools: Mapping[str, ScoreMatrix]
     vector: Mapping[str, Sequence[str]]
     pairs: int
 
 
-def subject(
-    collection: Collection, member: Member, found: Mapping[str, Found], scorer: Scorer | None
-) -> Subject:
+def score_collection(
+    collection: Collection,
+    collection_settings: CollectionSettings,
+    found: Mapping[str, StageCandidates],
+    scorer: PairScorer | None,
+) -> ScoredCollection:
     """Score the candidates of both settings; without a scorer there is no reranker."""
     wanted = {query: _distinct(stages) for query, stages in found.items()}
     scores = None if scorer is None else scorer.score(collection, wanted)
     pools: dict[str, ScoreMatrix] = {}
     for setting in SETTINGS:
-        if member.given is not None and pools:
+        if collection_settings.candidates_file is not None and pools:
             pools[setting] = next(iter(pools.values()))
             continue
         entries = {query: stages[setting] for query, stages in found.items()}
@@ -47,14 +50,16 @@ def subject(
     by_vector = {
         q: [e.id for e in stages["vector"]] for q, stages in found.items() if "vector" in stages
     }
-    judge = Judge(
+    evaluator = RankingEvaluator(
         {query: collection.qrels[query] for query in collection.queries},
-        relevant=member.relevant,
+        relevant=collection_settings.relevant,
     )
     pairs = sum(len(names) for names in wanted.values())
-    return Subject(collection.name, member, judge, pools, by_vector, pairs)
+    return ScoredCollection(
+        collection.name, collection_settings, evaluator, pools, by_vector, pairs
+    )
 
 
-def _distinct(stages: Found) -> list[str]:
+def _distinct(stages: StageCandidates) -> list[str]:
     every: Iterable[str] = (e.id for setting in SETTINGS for e in stages[setting])
     return list(dict.fromkeys(every))

@@ -10,31 +10,31 @@ SETTINGS: Mapping[str, str] = {"bm25": "BM25", "hybrid": "hybrid (RRF)"}
 
 
 @dataclass(frozen=True)
-class Member:
+class CollectionSettings:
     """How one collection is read.
 
     - `qrels`: the file of its judgements; `relevant`: the lowest grade that recall counts.
-    - `given`: the file of its candidates where there is no corpus to search; they stand
+    - `candidates_file`: the file of its candidates where there is no corpus to search; they stand
       for the first stage in every setting.
-    - `familiar`: whether the reranker was trained on questions of the same kind.
+    - `in_domain`: whether the reranker was trained on questions of the same kind.
     """
 
     qrels: str = "test.tsv"
-    given: str | None = None
+    candidates_file: str | None = None
     relevant: int = 1
-    familiar: bool = False
+    in_domain: bool = False
 
 
-SUITE: Mapping[str, Member] = {
-    "scifact": Member(),
-    "nfcorpus": Member(),
-    "cranfield": Member(),
-    "cisi": Member(),
-    "squad-dev": Member(qrels="test_1000.tsv", familiar=True),
-    "trec-dl19-rerank": Member(given="BM25.trec", relevant=2),
+SUITE: Mapping[str, CollectionSettings] = {
+    "scifact": CollectionSettings(),
+    "nfcorpus": CollectionSettings(),
+    "cranfield": CollectionSettings(),
+    "cisi": CollectionSettings(),
+    "squad-dev": CollectionSettings(qrels="test_1000.tsv", in_domain=True),
+    "trec-dl19-rerank": CollectionSettings(candidates_file="BM25.trec", relevant=2),
 }
 
 
-def member(name: str) -> Member:
+def collection_settings(name: str) -> CollectionSettings:
     """Return how a collection is read; one that is not of the suite, by the defaults."""
-    return SUITE.get(name, Member(familiar=name == "sample"))
+    return SUITE.get(name, CollectionSettings(in_domain=name == "sample"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.comparison import Difference
 from harness.fusions import STANDARD
-from harness.results import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
+from harness.results import ALONE, CONTROL, DEFAULT, FIRST, FUSED, QualityResults, mean, union
 from harness.suite import SETTINGS
 from harness.targets import published
 from secondpass.evaluate.score_matrix import COLUMNS
@@ -22,9 +22,9 @@ ANCHORS = (
 )
 
 
-def quality_table(measured: Measured, setting: str) -> list[str]:
+def quality_table(results: QualityResults, setting: str) -> list[str]:
     """Return every system's nDCG@10 on each collection, with the tests of the fused one."""
-    values, names = measured.values[setting], measured.names
+    values, names = results.values[setting], results.names
     systems = [s for s in (FIRST, ALONE, FUSED, CONTROL) if s in values]
     subject = FUSED if FUSED in values else CONTROL
     others = [other for other in (FIRST, CONTROL) if other != subject]
@@ -41,83 +41,83 @@ def quality_table(measured: Measured, setting: str) -> list[str]:
         cells += [f"{values[system][name].mean():.3f}" for system in systems]
         for other in others:
             change = values[subject][name] - values[other][name]
-            cells += [f"{change.mean():+.3f}", shown(corrected[other][i]), _record(change)]
+            cells += [f"{change.mean():+.3f}", format_p(corrected[other][i]), _record(change)]
         lines.append(_row(cells))
     groups: list[tuple[str, Sequence[str]]] = [(f"mean of {len(names)}", names)]
-    if 0 < len(measured.unfamiliar) < len(names):
-        strange = measured.unfamiliar
+    if 0 < len(results.out_of_domain) < len(names):
+        strange = results.out_of_domain
         groups.append((f"mean of the {len(strange)} unlike the training data", strange))
-    if setting == "hybrid" and 0 < len(measured.searched) < len(names):
-        groups.append((f"mean of the {len(measured.searched)} searched", measured.searched))
+    if setting == "hybrid" and 0 < len(results.searched) < len(names):
+        groups.append((f"mean of the {len(results.searched)} searched", results.searched))
     for title, group in groups if len(names) > 1 else []:
         cells = [f"**{title}**", *(f"{mean(values[s], group):.3f}" for s in systems)]
         for other in others:
             gain = mean(values[subject], group) - mean(values[other], group)
             change = union(values[subject], group) - union(values[other], group)
-            cells += [f"{gain:+.3f}", shown(randomisation_test(change)), _record(change)]
+            cells += [f"{gain:+.3f}", format_p(randomisation_test(change)), _record(change)]
         lines.append(_row(cells))
     return lines
 
 
-def weights_table(measured: Measured) -> list[str]:
+def weights_table(results: QualityResults) -> list[str]:
     """Return the fitted weights, by the collection that was left out."""
-    with_reranker, without = measured.fits.get(FUSED), measured.fits[CONTROL]
+    with_reranker, without = results.fits.get(FUSED), results.fits[CONTROL]
     header = ["left out", *(COLUMNS if with_reranker else ()), "no reranker: vector", "bm25"]
     lines = [_row(header), _row(["---"] * len(header))]
     fits = [f for f in (with_reranker, without) if f is not None]
-    names: Sequence[str | None] = [*(measured.names if len(measured.names) > 1 else ()), None]
+    names: Sequence[str | None] = [*(results.names if len(results.names) > 1 else ()), None]
     for name in names:
         cells = ["none: to ship" if name is None else name]
         for fit in fits:
-            found = fit.everywhere if name is None else fit.held[name]
+            found = fit.on_all_collections if name is None else fit.held_out[name]
             cells += [f"{found[column]:.3f}" for column in COLUMNS if column in found]
         lines.append(_row(cells))
     return lines
 
 
-def fusions_table(measured: Measured) -> list[str]:
+def fusions_table(results: QualityResults) -> list[str]:
     """Return what the other ways to fuse reach, held out, next to z-scores."""
     header = ["fusion, held out", *SETTINGS.values(), "p against z-scores", "weights on all"]
     lines = [_row(header), _row(["---"] * len(header))]
-    ways = {STANDARD: {s: measured.values[s][FUSED] for s in SETTINGS}, **measured.fusions}
+    ways = {STANDARD: {s: results.values[s][FUSED] for s in SETTINGS}, **results.fusions}
     for way, values in ways.items():
-        fit = measured.fits[FUSED] if way == STANDARD else measured.others[way]
-        cells = [way, *(f"{mean(values[s], measured.names):.4f}" for s in SETTINGS)]
-        cells.append("-" if way == STANDARD else shown(_against_standard(measured, way)))
-        cells.append(", ".join(f"{n} {w:g}" for n, w in fit.everywhere.items()))
+        fit = results.fits[FUSED] if way == STANDARD else results.others[way]
+        cells = [way, *(f"{mean(values[s], results.names):.4f}" for s in SETTINGS)]
+        cells.append("-" if way == STANDARD else format_p(_against_standard(results, way)))
+        cells.append(", ".join(f"{n} {w:g}" for n, w in fit.on_all_collections.items()))
         lines.append(_row(cells))
     cells = [f"{STANDARD}, default weights (not held out)"]
-    cells += [f"{measured.mean(s, DEFAULT):.4f}" for s in SETTINGS]
+    cells += [f"{results.mean(s, DEFAULT):.4f}" for s in SETTINGS]
     return [*lines, _row([*cells, "", ""])]
 
 
-def fusion_verdict(measured: Measured) -> str:
+def fusion_verdict(results: QualityResults) -> str:
     """Return whether another way to fuse clearly beats z-scores.
 
     Clearly: a better mean in both settings, and p < .01 over the union of questions.
     """
     better = [
         way
-        for way, values in measured.fusions.items()
-        if all(mean(values[s], measured.names) > measured.mean(s, FUSED) for s in SETTINGS)
-        and _against_standard(measured, way) < 0.01
+        for way, values in results.fusions.items()
+        if all(mean(values[s], results.names) > results.mean(s, FUSED) for s in SETTINGS)
+        and _against_standard(results, way) < 0.01
     ]
     return f"Clearly better than z-scores: {', '.join(better) if better else 'none'}."
 
 
-def first_stage_table(measured: Measured, depth: int) -> list[str]:
+def first_stage_table(results: QualityResults, depth: int) -> list[str]:
     """Return nDCG@10 and recall of the first stages alone."""
     stages = [("bm25", "BM25"), ("vector", "vector"), ("hybrid", "hybrid")]
     header = ["first stage", *(title for _, title in stages)]
     header += [f"recall@{depth} {SETTINGS[s]}" for s in SETTINGS]
     header += [f"published {title}" for _, title in stages[:2]]
     lines = [_row(header), _row(["---"] * len(header))]
-    for name in measured.names:
+    for name in results.names:
         cells = [name]
         for stage, _ in stages:
-            of_stage = measured.vector if stage == "vector" else measured.values[stage][FIRST]
+            of_stage = results.vector if stage == "vector" else results.values[stage][FIRST]
             cells.append(f"{of_stage[name].mean():.3f}" if name in of_stage else "-")
-        cells += [f"{measured.recall[s][name]:.3f}" for s in SETTINGS]
+        cells += [f"{results.recall[s][name]:.3f}" for s in SETTINGS]
         cells += [published(name, stage) or "-" for stage, _ in stages[:2]]
         lines.append(_row(cells))
     return lines
@@ -129,36 +129,36 @@ def comparison_table(differences: Sequence[Difference], one: str, other: str) ->
     lines = [_row(header), _row(["---"] * len(header))]
     for d in differences:
         cells = [SETTINGS[d.setting], d.system, f"{d.one:.4f}", f"{d.other:.4f}"]
-        cells += [f"{d.other - d.one:+.4f}", shown(d.p), f"{d.overlap:.4f}"]
+        cells += [f"{d.other - d.one:+.4f}", format_p(d.p), f"{d.overlap:.4f}"]
         lines.append(_row(cells))
     return lines
 
 
-def document(measured: Measured, depth: int, made_by: str) -> str:
+def render_report(results: QualityResults, depth: int, made_by: str) -> str:
     """Return all tables with what they need to be read."""
     parts: list[str] = []
     for setting, title in SETTINGS.items():
         parts += [f"**First stage: the first {depth} of {title}**", ""]
-        parts += [*quality_table(measured, setting), ""]
-    parts += ["**The first stages alone**", "", *first_stage_table(measured, depth), ""]
-    if len(measured.names) > 1:
+        parts += [*quality_table(results, setting), ""]
+    parts += ["**The first stages alone**", "", *first_stage_table(results, depth), ""]
+    if len(results.names) > 1:
         parts += ["**The weights, fitted on all other collections**", ""]
-        parts += [*weights_table(measured), ""]
-        if measured.fusions:
-            parts += ["**Ways to fuse**", "", *fusions_table(measured), ""]
-            parts += [fusion_verdict(measured), ""]
+        parts += [*weights_table(results), ""]
+        if results.fusions:
+            parts += ["**Ways to fuse**", "", *fusions_table(results), ""]
+            parts += [fusion_verdict(results), ""]
     return "\n".join([*parts, made_by, "", ANCHORS])
 
 
-def shown(p: float) -> str:
+def format_p(p: float) -> str:
     """Return a p-value as it is printed."""
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
-def _against_standard(measured: Measured, way: str) -> float:
+def _against_standard(results: QualityResults, way: str) -> float:
     changes = [
-        union(measured.fusions[way][s], measured.names)
-        - union(measured.values[s][FUSED], measured.names)
+        union(results.fusions[way][s], results.names)
+        - union(results.values[s][FUSED], results.names)
         for s in SETTINGS
     ]
     # One difference a question: the two settings of a question are not independent.

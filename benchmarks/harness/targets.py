@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.results import CONTROL, FIRST, FUSED, Measured, mean, union
+from harness.results import CONTROL, FIRST, FUSED, QualityResults, mean, union
 from harness.suite import SETTINGS
 from secondpass.evaluate.significance import randomisation_test
 
-LEAST_GAIN = 0.02
-LARGEST_P = 0.01
-LARGEST_LOSS = 0.01
-LEAST = {"scifact": 0.688, "nfcorpus": 0.340, "trec-dl19-rerank": 0.62}
+MIN_GAIN = 0.02
+MAX_P = 0.01
+MAX_LOSS = 0.01
+MIN_NDCG = {"scifact": 0.688, "nfcorpus": 0.340, "trec-dl19-rerank": 0.62}
 """nDCG@10 that fusing has to reach over BM25's candidates."""
 
 PUBLISHED = {
@@ -26,7 +26,7 @@ TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class Bar:
+class Target:
     """One thing that had to be reached, and whether it was; None for a mere remark."""
 
     text: str
@@ -37,59 +37,60 @@ class Bar:
         return f"{mark:6} {self.text}"
 
 
-def reranker_bars(measured: Measured) -> Iterator[Bar]:
+def reranker_targets(results: QualityResults) -> Iterator[Target]:
     """Yield what the fused reranker has to reach, in both settings.
 
     Cosine and BM25 alone may reach some of it; the notes say how much of the gain is theirs.
     """
-    names = measured.names
+    names = results.names
     for setting, title in SETTINGS.items():
-        values = measured.values[setting]
+        values = results.values[setting]
         first, ours, control = values[FIRST], values[FUSED], values[CONTROL]
         gain = mean(ours, names) - mean(first, names)
-        yield Bar(f"{title}: mean gain {gain:+.4f}, at least {LEAST_GAIN}", gain >= LEAST_GAIN)
+        yield Target(f"{title}: mean gain {gain:+.4f}, at least {MIN_GAIN}", gain >= MIN_GAIN)
         change = union(ours, names) - union(first, names)
         p = randomisation_test(change)
-        yield Bar(
-            f"{title}: better on the union of questions, p = {p:.5f}, under {LARGEST_P}",
-            float(change.mean()) > 0 and p < LARGEST_P,
+        yield Target(
+            f"{title}: better on the union of questions, p = {p:.5f}, under {MAX_P}",
+            float(change.mean()) > 0 and p < MAX_P,
         )
         gains = {name: float(ours[name].mean() - first[name].mean()) for name in names}
         worst = min(gains, key=lambda name: gains[name])
-        yield Bar(
-            f"{title}: worst collection {worst} {gains[worst]:+.4f},"
-            f" loses at most {LARGEST_LOSS}",
-            gains[worst] >= -LARGEST_LOSS,
+        yield Target(
+            f"{title}: worst collection {worst} {gains[worst]:+.4f}, loses at most {MAX_LOSS}",
+            gains[worst] >= -MAX_LOSS,
         )
         alone = mean(control, names) - mean(first, names)
         p = randomisation_test(union(ours, names) - union(control, names))
-        yield Bar(
+        yield Target(
             f"{title}: of that gain {alone:+.4f} comes without a reranker;"
             f" the reranker adds {gain - alone:+.4f}, p = {p:.5f}",
             None,
         )
-    searched = measured.searched
+    searched = results.searched
     if searched and len(searched) < len(names):
-        hybrid = measured.values["hybrid"]
+        hybrid = results.values["hybrid"]
         gain = mean(hybrid[FUSED], searched) - mean(hybrid[FIRST], searched)
-        yield Bar(
+        yield Target(
             f"{SETTINGS['hybrid']}: mean gain {gain:+.4f} on the {len(searched)} collections"
             " that hybrid search was done on",
             None,
         )
-    for name, least in LEAST.items():
-        if name in measured.names:
-            reached = float(measured.values["bm25"][FUSED][name].mean())
-            yield Bar(f"BM25, fused, {name}: {reached:.4f}, at least {least}", reached >= least)
+    for name, least in MIN_NDCG.items():
+        if name in results.names:
+            reached = float(results.values["bm25"][FUSED][name].mean())
+            yield Target(
+                f"BM25, fused, {name}: {reached:.4f}, at least {least}", reached >= least
+            )
 
 
-def first_stage_bars(measured: Measured) -> Iterator[Bar]:
+def first_stage_targets(results: QualityResults) -> Iterator[Target]:
     """Yield whether the first stages are what others measured, to within TOLERANCE."""
     for (name, stage), (low, high) in PUBLISHED.items():
-        values = measured.vector if stage == "vector" else measured.values[stage][FIRST]
+        values = results.vector if stage == "vector" else results.values[stage][FIRST]
         if name in values:
             reached = float(values[name].mean())
-            yield Bar(
+            yield Target(
                 f"first stage {stage}, {name}: {reached:.4f},"
                 f" published {published(name, stage)}, tolerance {TOLERANCE}",
                 low - TOLERANCE <= reached <= high + TOLERANCE,

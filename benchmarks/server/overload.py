@@ -156,7 +156,7 @@ async def capacity(load: Load, parts: list[tuple[float, list[Ask]]], seed: int) 
             await load.one(chosen(parts, chooser))
             done += 1
 
-    await asyncio.gather(*(client() for _ in range(CLOSED_CLIENTS)))
+    await asyncio.cached_candidates(*(client() for _ in range(CLOSED_CLIENTS)))
     return done / CAPACITY_SECONDS
 
 
@@ -184,7 +184,7 @@ async def flood(
         task = asyncio.create_task(load.one(chosen(parts, chooser)))
         waiting.add(task)
         task.add_done_callback(waiting.discard)
-    await asyncio.gather(*waiting)
+    await asyncio.cached_candidates(*waiting)
 
 
 async def measured(server: Server, times: float, minutes: float) -> dict[str, Any]:

@@ -75,7 +75,7 @@ async def asked(
     async with httpx2.AsyncClient(
         base_url=entry.server.url, timeout=120, limits=limits
     ) as http:
-        await asyncio.gather(*(client(http) for _ in range(clients)))
+        await asyncio.cached_candidates(*(client(http) for _ in range(clients)))
     return took
 
 

@@ -10,7 +10,7 @@ from speed.machine import has_vnni
 from speed.profile import operators_line, reach_table, shares_table
 from speed.results import Done
 from speed.tables import lengths_table, load_table, row, workload_table
-from speed.targets import Bar, bars, measured_on
+from speed.targets import Target, measured_on, targets
 from speed.workloads import Workload
 
 
@@ -34,9 +34,9 @@ class Report:
     made_by: str
 
     @property
-    def promised(self) -> list[Bar]:
+    def promised(self) -> list[Target]:
         """What was promised of the main collection, and whether it was met."""
-        return list(bars(self.done.results, measured_on(self.workloads)))
+        return list(targets(self.done.results, measured_on(self.workloads)))
 
     def markdown(self, picture: str | None) -> str:
         """Return the report as Markdown; `picture` is the path of the plot."""
@@ -84,9 +84,9 @@ class Report:
 
     def _promises(self) -> list[str]:
         lines = [row(["", "promise and what was measured"]), row(["---", "---"])]
-        for bar in self.promised:
-            mark = {None: "not measured", True: "met", False: "**not met**"}[bar.met]
-            lines.append(row([mark, bar.text]))
+        for target in self.promised:
+            mark = {None: "not measured", True: "met", False: "**not met**"}[target.met]
+            lines.append(row([mark, target.text]))
         features = [str(f) for f in self.machine["instructions"]]  # type: ignore[attr-defined]
         lines += [
             "",

@@ -16,7 +16,7 @@ PRUNED_OVER_TORCH, PRUNED_OVER_PEERS = 8.0, 3.0
 
 
 @dataclass(frozen=True)
-class Bar:
+class Target:
     """A promise with what was measured; `met` is None where it was not measured."""
 
     text: str
@@ -49,7 +49,7 @@ class Table:
         return [r for name in names if (r := self.get(name, candidates)) is not None]
 
 
-def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
+def targets(results: Sequence[Result], collection: str) -> Iterator[Target]:
     """Yield each promise, with the measured ratio, on one collection's lengths."""
     table = Table(results, collection)
     torch = table.get(TORCH, 100)
@@ -72,11 +72,11 @@ def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
         )
     one, others = table.get(OURS, 1), table.peers(1)
     if one is None or not others:
-        yield Bar("one pair alone: p50 below every peer's", None)
+        yield Target("one pair alone: p50 below every peer's", None)
     else:
         quickest = min(others, key=lambda r: r.milliseconds(50))
         mine, theirs = one.milliseconds(50), quickest.milliseconds(50)
-        yield Bar(
+        yield Target(
             "one pair alone: p50 below every peer's:"
             f" {mine:.1f} ms, {quickest.engine} {theirs:.1f} ms",
             mine < theirs,
@@ -85,24 +85,24 @@ def bars(results: Sequence[Result], collection: str) -> Iterator[Bar]:
     yield from _index(table)
 
 
-def _memory(table: Table) -> Iterator[Bar]:
+def _memory(table: Table) -> Iterator[Target]:
     ours, peers = table.get(OURS, 100), table.peers(100, torch_only=True)
     text = "memory below that of every peer with torch"
     if ours is None or ours.peak is None or not peers:
-        yield Bar(text, None)
+        yield Target(text, None)
     else:
         least = min(r.peak for r in peers if r.peak is not None)
-        yield Bar(f"{text}: {ours.peak:.0f} MB against {least:.0f} MB", ours.peak < least)
+        yield Target(f"{text}: {ours.peak:.0f} MB against {least:.0f} MB", ours.peak < least)
     small, large = table.get(OURS, 100), table.get(OURS, 1000)
     text = f"memory flat in the number of candidates (1,000 at most {FLAT} times 100)"
     if small is None or large is None or not small.peak or large.peak is None:
-        yield Bar(text, None)
+        yield Target(text, None)
     else:
         grown = large.peak / small.peak
-        yield Bar(f"{text}: {grown:.2f} times, {large.peak:.0f} MB", grown <= FLAT)
+        yield Target(f"{text}: {grown:.2f} times, {large.peak:.0f} MB", grown <= FLAT)
 
 
-def _index(table: Table) -> Iterator[Bar]:
+def _index(table: Table) -> Iterator[Target]:
     kept, torch = table.get(KEPT, 100), table.get(TORCH, 100)
     yield _at_least(
         "index with kept states, 100 candidates:"
@@ -113,10 +113,10 @@ def _index(table: Table) -> Iterator[Bar]:
     thousand = table.get(KEPT, 1000)
     text = "index with kept states: 1,000 candidates cost less than 100 in torch"
     if thousand is None or torch is None:
-        yield Bar(text, None)
+        yield Target(text, None)
     else:
         mine, theirs = thousand.milliseconds(50), torch.milliseconds(50)
-        yield Bar(f"{text}: {mine:.0f} ms against {theirs:.0f} ms", mine < theirs)
+        yield Target(f"{text}: {mine:.0f} ms against {theirs:.0f} ms", mine < theirs)
 
 
 def _over(one: Result | None, other: Result | None) -> float | None:
@@ -126,10 +126,10 @@ def _over(one: Result | None, other: Result | None) -> float | None:
     return float(np.median(ratios(one, other)))
 
 
-def _at_least(text: str, ratio: float | None, least: float) -> Bar:
+def _at_least(text: str, ratio: float | None, least: float) -> Target:
     if ratio is None:
-        return Bar(text, None)
-    return Bar(f"{text}: {ratio:.2f} times", ratio >= least)
+        return Target(text, None)
+    return Target(f"{text}: {ratio:.2f} times", ratio >= least)
 
 
 def measured_on(workloads: Sequence[Workload]) -> str:

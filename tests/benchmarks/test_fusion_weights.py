@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness.fusion_weights import fit
+from harness.fusion_weights import fit_weights
 from harness.fusions import FUSIONS
 
 from secondpass.evaluate.score_matrix import COLUMNS, ndcg
@@ -13,8 +13,8 @@ from tests.evaluate.random_pools import random_pool
 def test_the_weights_that_made_the_grades_are_recovered() -> None:
     truth = (2.0, 1.0, 0.5)
     pools = {name: {"bm25": random_pool(i, truth)} for i, name in enumerate("abc")}
-    found = fit(pools, COLUMNS)
-    for weights in [*found.held.values(), found.everywhere]:
+    found = fit_weights(pools, COLUMNS)
+    for weights in [*found.held_out.values(), found.on_all_collections]:
         assert weights["rerank"] == 1.0
         assert weights["vector"] == pytest.approx(0.5, abs=0.15)
         assert weights["bm25"] == pytest.approx(0.25, abs=0.15)
@@ -23,7 +23,7 @@ def test_the_weights_that_made_the_grades_are_recovered() -> None:
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_column_of_noise_gets_little_weight(fusion: str) -> None:
     pools = {name: {"bm25": random_pool(i, (1.0, 0.0, 0.0))} for i, name in enumerate("abc")}
-    found = fit(pools, COLUMNS, fusion)
+    found = fit_weights(pools, COLUMNS, fusion)
     for name, settings in pools.items():
         scores = found.scores(name, settings["bm25"])
         assert float(ndcg(settings["bm25"], scores).mean()) > 0.97
@@ -32,7 +32,7 @@ def test_a_column_of_noise_gets_little_weight(fusion: str) -> None:
 def test_both_settings_have_the_same_say() -> None:
     left, right = random_pool(0, (1.0, 0.0, 0.0)), random_pool(1, (0.0, 1.0, 0.0), questions=3)
     pools = {name: {"bm25": left, "hybrid": right} for name in "ab"}
-    weights = fit(pools, COLUMNS).everywhere
+    weights = fit_weights(pools, COLUMNS).on_all_collections
 
     def value(weights: dict[str, float]) -> float:
         columns = [FUSIONS["z-scores"](p) for p in (left, right)]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from harness.model_change import Change, changes_table, loss_bar, overall, shared
+from harness.model_change import Change, changes_table, loss_target, mean_change, top_10_overlap
 from quantization import bm25
 
 
@@ -20,11 +20,11 @@ def test_each_collection_counts_the_same_and_errors_add_up() -> None:
     assert few.mean == pytest.approx(0)
     assert few.error == pytest.approx(0.1)
     assert many.error == pytest.approx(0.01 / math.sqrt(99))
-    mean, error = overall([few, many])
+    mean, error = mean_change([few, many])
     assert mean == pytest.approx(0.005)
     assert error == pytest.approx(math.sqrt(0.1**2 + 0.0001 / 99) / 2)
     # One question says nothing of others.
-    assert math.isnan(overall([few, change("one", [0.1])])[1])
+    assert math.isnan(mean_change([few, change("one", [0.1])])[1])
 
 
 def test_the_table_has_a_row_each_and_the_mean_of_several() -> None:
@@ -37,15 +37,15 @@ def test_the_table_has_a_row_each_and_the_mean_of_several() -> None:
 
 def test_a_loss_is_met_or_missed_and_says_how_sure_that_is() -> None:
     lost = [change("a", [-0.004, -0.002]), change("b", [-0.002, -0.002])]
-    assert loss_bar(lost, 0.003).met is True
-    assert loss_bar(lost, 0.002).met is False
-    assert "no worse than -0.0033" in loss_bar(lost, 0.003).text
+    assert loss_target(lost, 0.003).met is True
+    assert loss_target(lost, 0.002).met is False
+    assert "no worse than -0.0033" in loss_target(lost, 0.003).text
 
 
 def test_what_is_shared_of_the_top_10() -> None:
     ten = [str(n) for n in range(10)]
-    assert shared({"q": [*ten, "x"]}, {"q": [*ten[1:], "x", "0"]}) == pytest.approx(0.9)
-    assert shared({"q": ["a", "b"], "none": []}, {"q": ["b", "a"], "none": []}) == 1.0
+    assert top_10_overlap({"q": [*ten, "x"]}, {"q": [*ten[1:], "x", "0"]}) == pytest.approx(0.9)
+    assert top_10_overlap({"q": ["a", "b"], "none": []}, {"q": ["b", "a"], "none": []}) == 1.0
 
 
 def test_candidates_are_the_best_by_their_words() -> None:

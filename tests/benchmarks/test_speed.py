@@ -32,7 +32,7 @@ from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
 from speed.tables import workload_table
-from speed.targets import bars
+from speed.targets import targets
 from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload, plan
 
@@ -112,7 +112,7 @@ def result(engine: str, size: int, rate: float, peak: float = 300.0) -> Result:
 
 
 def promised(results: Sequence[Result]) -> list[bool | None]:
-    return [bar.met for bar in bars(results, "sample")]
+    return [target.met for target in targets(results, "sample")]
 
 
 def test_promises_are_met_not_met_or_not_measured() -> None:
