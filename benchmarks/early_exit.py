@@ -1,9 +1,9 @@
-"""What exits of a reader save and what they cost: windows read, nDCG@10, time.
+"""Early exit of the bundled reranker: windows scored, time saved, and nDCG@10.
 
     python benchmarks/early_exit.py --collections scifact nfcorpus --queries 40
 
-The candidates are those that `benchmarks/quality.py` found; run that first. Every document's
-records are in memory, and each question is answered with and without exits in turn.
+The candidates are those cached by `benchmarks/quality.py`; run that first. All document states
+are in memory, and each question is reranked with and without early exit in turn.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def ndcg(results: tuple[RankedDocument, ...], grades: dict[str, int]) -> float:
 
 
 def candidates(collection: Collection, folder: Path) -> dict[str, list[Candidate]]:
-    """Return what the hybrid first stage found of each question."""
+    """Return the cached candidates of the hybrid first stage for each question."""
     (file,) = folder.glob(f"{collection.name}-*-100.jsonl")
     documents = {document.id: document for document in collection.documents}
-    found: dict[str, list[Candidate]] = {}
+    candidates_by_query: dict[str, list[Candidate]] = {}
     for line in file.read_text("utf-8").splitlines():
         if line.strip():
             row = json.loads(line)
-            found[row["query"]] = [
+            candidates_by_query[row["query"]] = [
                 Candidate(documents[name], bm25=bm25, vector=vector)
                 for name, bm25, vector in row["found"]["hybrid"]
             ]
-    return found
+    return candidates_by_query
 
 
 def main() -> None:
@@ -62,9 +62,9 @@ def main() -> None:
     print("| collection | windows read | time | reader alone | change | blend | change |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.collections:
-        how = collection_settings(name)
-        collection = load(name, arguments.queries, how.candidates_file, how.qrels)
-        found = candidates(collection, arguments.cache)
+        settings = collection_settings(name)
+        collection = load(name, arguments.queries, settings.candidates_file, settings.qrels)
+        candidates_by_query = candidates(collection, arguments.cache)
         file = arguments.cache / f"states-{reader.states_digest[:16]}-{name}.sqlite"
         store = StateStore(
             file,
@@ -72,25 +72,32 @@ def main() -> None:
             codes=reader.codes,
             dimension=reader.encoder.dimension,
         )
-        ways = {
-            (exits, blend): Blend(one.with_states(store)) if blend else one.with_states(store)
-            for exits, one in ((False, whole), (True, early))
+        variants = {
+            (exits, blend): Blend(reranker.with_states(store))
+            if blend
+            else reranker.with_states(store)
+            for exits, reranker in ((False, whole), (True, early))
             for blend in (False, True)
         }
-        values: dict[tuple[bool, bool], list[float]] = {way: [] for way in ways}
-        times: dict[tuple[bool, bool], list[float]] = {way: [] for way in ways}
-        pairs: dict[tuple[bool, bool], list[int]] = {way: [] for way in ways}
+        values: dict[tuple[bool, bool], list[float]] = {variant: [] for variant in variants}
+        times: dict[tuple[bool, bool], list[float]] = {variant: [] for variant in variants}
+        pairs: dict[tuple[bool, bool], list[int]] = {variant: [] for variant in variants}
         for query, question in collection.queries.items():
             early.backend.cache = whole.backend.cache
-            ways[False, False].rerank(question, found[query])
-            for way, one in ways.items():
+            variants[False, False].rerank(question, candidates_by_query[query])
+            for variant, reranker in variants.items():
                 started = time.perf_counter()
-                response = one.rerank(question, found[query], top_k=arguments.top)
-                times[way].append(time.perf_counter() - started)
-                values[way].append(ndcg(response.results, collection.qrels[query]))
-                pairs[way].append(response.usage.pairs)
+                response = reranker.rerank(
+                    question, candidates_by_query[query], top_k=arguments.top
+                )
+                times[variant].append(time.perf_counter() - started)
+                values[variant].append(ndcg(response.results, collection.qrels[query]))
+                pairs[variant].append(response.usage.pairs)
         store.close()
-        mean = {way: statistics.mean(found) for way, found in values.items()}
+        mean = {
+            variant: statistics.mean(variant_values)
+            for variant, variant_values in values.items()
+        }
         share = sum(pairs[True, False]) / sum(pairs[False, False])
         quick = sum(times[True, False]) / sum(times[False, False])
         print(

@@ -1,11 +1,11 @@
-"""What int8 costs in quality and saves in time, against full precision.
+"""Quantization: what int8 costs in quality and saves in time, against full precision.
 
     python benchmarks/quantization.py speed FP32.onnx INT8.onnx
     python benchmarks/quantization.py rerank FP32 INT8 --collection scifact nfcorpus
     python benchmarks/quantization.py retrieve FP32 INT8 --collection scifact
     python benchmarks/quantization.py operators INT8.onnx
 
-`speed` runs the graphs in turn, so that a busy machine slows both alike, and prints medians.
+`speed` runs the graphs alternately, so that other load slows both alike, and prints medians.
 `rerank` and `retrieve` take folders, and need the evaluation data (SECONDPASS_DATA, default
 ../shared/data). Of several collections they print the mean change too, with its standard
 error, and whether it loses at most `--within`.
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from beir import Collection, folder, load, missing
+from beir import Collection, collection_folder, load, missing
 from harness.evaluator import RankingEvaluator
 from harness.model_change import Change, Ranked, changes_table, loss_target, top_10_overlap
 from harness.progress import progress_bar
@@ -36,36 +36,36 @@ TOKENS = 2048
 K1, B = 1.2, 0.75
 
 
-def session(file: Path, threads: int, optimised: str | None = None) -> Any:
+def session(file: Path, threads: int, optimized: str | None = None) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    if optimised is not None:
-        options.optimized_model_filepath = optimised
+    if optimized is not None:
+        options.optimized_model_filepath = optimized
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def speed(files: list[Path], rounds: int, threads: int) -> None:
     sessions = {file: session(file, threads) for file in files}
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     print("| tokens | rows |" + "".join(f" {f.parent.name}/{f.name}, rows/s |" for f in files))
     print("|---|---|" + "---|" * len(files))
     for tokens in LENGTHS:
         rows = TOKENS // tokens
-        ids = random.integers(1000, 30000, (rows, tokens))
-        every = {
+        ids = rng.integers(1000, 30000, (rows, tokens))
+        inputs = {
             "input_ids": ids,
             "attention_mask": np.ones_like(ids),
             "token_type_ids": np.zeros_like(ids),
         }
         times: dict[Path, list[float]] = {file: [] for file in files}
         for _ in range(rounds + 1):
-            for file, one in sessions.items():
-                feeds = {i.name: every[i.name] for i in one.get_inputs()}
+            for file, opened in sessions.items():
+                feeds = {i.name: inputs[i.name] for i in opened.get_inputs()}
                 start = time.perf_counter()
-                one.run(None, feeds)
+                opened.run(None, feeds)
                 times[file].append(time.perf_counter() - start)
         rates = [rows / statistics.median(times[file][1:]) for file in files]
         print(f"| {tokens} | {rows} |" + "".join(f" {rate:.1f} |" for rate in rates))
@@ -75,8 +75,8 @@ def operators(files: list[Path]) -> None:
     import onnx
 
     for file in files:
-        with tempfile.TemporaryDirectory() as place:
-            target = str(Path(place) / "optimised.onnx")
+        with tempfile.TemporaryDirectory() as folder_name:
+            target = str(Path(folder_name) / "optimized.onnx")
             session(file, 1, target)
             counts = Counter(node.op_type for node in onnx.load(target).graph.node)
         print(f"{file}: " + ", ".join(f"{n} {name}" for name, n in counts.most_common()))
@@ -85,26 +85,26 @@ def operators(files: list[Path]) -> None:
 def collections(names: list[str], limit: int | None) -> Iterator[Collection]:
     absent = missing(names)
     if absent:
-        told = ", ".join(str(folder(name)) for name in absent)
-        raise SystemExit(f"no collection at {told}: set SECONDPASS_DATA to the data folder")
+        paths = ", ".join(str(collection_folder(name)) for name in absent)
+        raise SystemExit(f"no collection at {paths}: set SECONDPASS_DATA to the data folder")
     for name in names:
         yield load(
             name,
             limit,
             run=collection_settings(name).candidates_file,
-            judged=collection_settings(name).qrels,
+            qrels=collection_settings(name).qrels,
         )
 
 
-def found_first(collection: Collection, corpus: dict[str, str], depth: int) -> Ranked:
-    """The candidates that come with a collection, or those of a plain BM25."""
+def first_candidates(collection: Collection, corpus: dict[str, str], depth: int) -> Ranked:
+    """Return the candidates of the collection's own run, or those of a plain BM25."""
     if collection_settings(collection.name).candidates_file is None:
         return bm25(corpus, collection.queries, depth)
     return {q: [d for d, _ in collection.runs.get(q, ())][:depth] for q in collection.queries}
 
 
 def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> Ranked:
-    """The top of a plain BM25 without stemming: only a source of candidates here."""
+    """Return the top of a plain BM25 without stemming, as a source of candidates."""
     sizes: dict[str, int] = {}
     postings: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for document, text in corpus.items():
@@ -113,7 +113,7 @@ def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> Ranked:
         for word, tf in bag.items():
             postings[word].append((document, tf))
     mean = statistics.mean(sizes.values())
-    found = {}
+    rankings = {}
     for query, text in queries.items():
         scores: dict[str, float] = defaultdict(float)
         for word in set(text.lower().split()):
@@ -122,22 +122,22 @@ def bm25(corpus: dict[str, str], queries: dict[str, str], depth: int) -> Ranked:
             for document, tf in postings.get(word, ()):
                 norm = K1 * (1 - B + B * sizes[document] / mean)
                 scores[document] += idf * tf * (K1 + 1) / (tf + norm)
-        found[query] = sorted(scores, key=lambda d: -scores[d])[:depth]
-    return found
+        rankings[query] = sorted(scores, key=lambda d: -scores[d])[:depth]
+    return rankings
 
 
 def change(collection: Collection, runs: list[Ranked]) -> Change:
     evaluator = RankingEvaluator(collection.qrels)
-    one, other = (evaluator.ndcg(run) for run in runs)
-    return Change(collection.name, one, other, top_10_overlap(*runs))
+    baseline, changed = (evaluator.ndcg(run) for run in runs)
+    return Change(collection.name, baseline, changed, top_10_overlap(*runs))
 
 
 def report(changes: Iterator[Change], args: argparse.Namespace) -> None:
-    """Print each collection as soon as it is measured."""
-    shown, kept = tee(changes)
-    for line in changes_table(shown, [path.name for path in args.models]):
+    """Print each collection as soon as it is evaluated."""
+    printed, measured = tee(changes)
+    for line in changes_table(printed, [path.name for path in args.models]):
         print(line, flush=True)
-    print(loss_target(list(kept), args.within))
+    print(loss_target(list(measured), args.within))
 
 
 def rerank(args: argparse.Namespace) -> Iterator[Change]:
@@ -148,23 +148,23 @@ def rerank(args: argparse.Namespace) -> Iterator[Change]:
     from secondpass.train.export.calibrate import Pair, pair_sequences
 
     folders = [open_folder(path) for path in args.models]
-    runtimes = [load_runtime(one, threads=args.threads) for one in folders]
+    runtimes = [load_runtime(opened, threads=args.threads) for opened in folders]
     for collection in collections(args.collection, args.queries):
         corpus = texts(collection)
-        candidates = found_first(collection, corpus, args.depth)
+        candidates = first_candidates(collection, corpus, args.depth)
         pairs = [
             Pair(collection.queries[q], corpus[d]) for q, ids in candidates.items() for d in ids
         ]
         runs: list[Ranked] = []
         for opened, runtime in zip(folders, runtimes, strict=True):
-            tokeniser = Tokenizer(opened.path / "tokenizer.json")
+            tokenizer = Tokenizer(opened.path / "tokenizer.json")
             length = int(opened.manifest["max_length"])
             with progress_bar(f"{collection.name}: {opened.path.name}", len(pairs)) as done:
                 scores = iter(
                     run_batched(
                         runtime,
-                        pair_sequences(tokeniser, pairs, length),
-                        pad_id=tokeniser.pad_id,
+                        pair_sequences(tokenizer, pairs, length),
+                        pad_id=tokenizer.pad_id,
                         longest=length,
                         progress=done,
                     )[:, -1].tolist()

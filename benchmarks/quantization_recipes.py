@@ -1,4 +1,4 @@
-"""What each part of the int8 recipe is worth: errors on questions not calibrated on.
+"""The effect of each part of the int8 recipe: errors on held-out questions.
 
 python benchmarks/quantization_recipes.py SOURCE [--kind embedder]
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from secondpass.inference.tokenizer import Tokenizer
+from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.train.export import calibrate, verify
 from secondpass.train.export.onnx_graph import keep_first_token
 from secondpass.train.export.quantize import (
@@ -26,10 +26,10 @@ from secondpass.train.export.trace import load_model, trace
 PAIRS = Path(__file__).resolve().parents[1] / "examples" / "calibration" / "pairs.jsonl"
 RECIPES = {
     "rounding only": QuantizationRecipe(strength=None, compensate=False),
-    "channels evened out": QuantizationRecipe(compensate=False),
-    "rounding compensated": QuantizationRecipe(strength=None),
+    "smoothing": QuantizationRecipe(compensate=False),
+    "error compensation": QuantizationRecipe(strength=None),
     "both (what export does)": DEFAULT_RECIPE,
-    "both, half as strong": QuantizationRecipe(strength=0.5),
+    "both, weaker smoothing": QuantizationRecipe(strength=0.5),
     "both, weights of 8 bits": QuantizationRecipe(weight_level=127),
 }
 
@@ -43,28 +43,30 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=224)
     args = parser.parse_args()
     folder = locate_source(args.source)
-    tokeniser = Tokenizer(folder / "tokenizer.json")
+    tokenizer = Tokenizer(folder / "tokenizer.json")
     graph = trace(load_model(folder, args.kind), args.kind)
     keep_first_token(graph)
     original = ir.to_proto(graph)
 
-    def sequences(pairs: list[calibrate.Pair]) -> list[calibrate.TokenSequence]:
+    def sequences(pairs: list[calibrate.Pair]) -> list[TokenSequence]:
         if args.kind == "cross-encoder":
-            return calibrate.pair_sequences(tokeniser, pairs, args.max_length)
+            return calibrate.pair_sequences(tokenizer, pairs, args.max_length)
         texts = dict.fromkeys(text for pair in pairs for text in (pair.query, pair.text))
-        return calibrate.text_sequences(tokeniser, texts, args.max_length)
+        return calibrate.text_sequences(tokenizer, texts, args.max_length)
 
-    used, held_out = (sequences(p) for p in calibrate.split(calibrate.read_pairs(PAIRS)))
-    names = [str(one.name) for one in graph.graph.inputs]
-    seen = calibrate.observe(
+    calibration, held_out = (
+        sequences(p) for p in calibrate.split_pairs(calibrate.read_pairs(PAIRS))
+    )
+    names = [str(value.name) for value in graph.graph.inputs]
+    activations = calibrate.record_activations(
         graph,
         linear_layer_inputs(graph.graph),
-        [calibrate.feeds(sequence, names) for sequence in used],
+        [calibrate.sequence_feeds(sequence, names) for sequence in calibration],
     )
 
     def outputs(model: ir.Model) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        scorer = verify.scorer(model)
-        rows = [scorer.run(calibrate.feeds(s, scorer.names)) for s in held_out]
+        scorer = verify.make_scorer(model)
+        rows = [scorer.run(calibrate.sequence_feeds(s, scorer.names)) for s in held_out]
         return np.concatenate(rows).astype(np.float64)
 
     exact = outputs(graph)
@@ -72,11 +74,11 @@ def main() -> None:
     print(f"| recipe | {what}, mean | p95 | largest |\n|---|---|---|---|")
     for name, recipe in RECIPES.items():
         model = ir.from_proto(original)
-        quantize(model, seen, recipe=recipe)
-        found = outputs(model)
-        error = np.abs(found - exact)[:, 0]
+        quantize(model, activations, recipe=recipe)
+        changed_outputs = outputs(model)
+        error = np.abs(changed_outputs - exact)[:, 0]
         if args.kind == "embedder":
-            error = 1 - (found * exact).sum(axis=1)
+            error = 1 - (changed_outputs * exact).sum(axis=1)
         p95 = np.quantile(error, 0.95)
         print(f"| {name} | {error.mean():.4f} | {p95:.4f} | {error.max():.4f} |", flush=True)
 

@@ -1,1 +1,1 @@
-"""What quality.py is made of: candidates, pair scores, fusion weights, tests, tables."""
+"""The harness of quality.py: candidates, pair scores, fusion weights, targets, tables."""

@@ -1,4 +1,4 @@
-"""What the first stages find for each question, computed once and kept in a file."""
+"""Candidates of the first stages for each question, computed once and cached in a file."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ StageCandidates = Mapping[str, list[Entry]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""
 
 CandidateFinder = Callable[[str, str], StageCandidates]
-"""From a query id and a question to what is found."""
+"""Returns the candidates for a query id and its question."""
 
 
 FinderOpener = Callable[[], AbstractContextManager[CandidateFinder]]
 
 
 def index_finder(retriever: Retriever, depth: int) -> CandidateFinder:
-    """Return a finder that searches an index as `Index.search` does."""
+    """Return a finder that searches an index, as `Index.search` does."""
 
     def find(_: str, question: str) -> StageCandidates:
-        found = {}
+        candidates = {}
         for mode in ("bm25", "hybrid", "vector"):
-            got = retriever.retrieve(
+            retrieved = retriever.retrieve(
                 question, mode=mode, candidates=depth, complete_scores=mode != "vector"
             )
-            found[mode] = [entry(c) for c in got.candidates]
-        return found
+            candidates[mode] = [entry(c) for c in retrieved.candidates]
+        return candidates
 
     return find
 
 
 def run_finder(collection: Collection, embedder: Embedder, depth: int) -> CandidateFinder:
-    """Return a finder of the collection's given candidates, with the cosine of each."""
+    """Return a finder that reads the collection's own run, and computes the cosines."""
     texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
 
     def find(query: str, question: str) -> StageCandidates:
@@ -56,31 +56,31 @@ def run_finder(collection: Collection, embedder: Embedder, depth: int) -> Candid
 
 
 def cached_candidates(
-    collection: Collection, file: Path, start: FinderOpener
+    collection: Collection, file: Path, open_finder: FinderOpener
 ) -> dict[str, StageCandidates]:
-    """Return what is found for every question, from the file where it has it.
+    """Return the candidates of every question, from the file as far as it has them.
 
-    What is new is appended question by question, so that a run that was interrupted goes
-    on; `start` is called only if something is.
+    New ones are appended question by question, so that an interrupted run can continue;
+    `open_finder` is called only if some are missing.
     """
-    known = _read(file, collection.queries)
-    missing = [query for query in collection.queries if query not in known]
+    cached = _read(file, collection.queries)
+    missing = [query for query in collection.queries if query not in cached]
     if missing:
         file.parent.mkdir(parents=True, exist_ok=True)
         with (
-            start() as find,
+            open_finder() as find,
             progress_bar(f"{collection.name}: first stages", len(missing)) as advance,
             file.open("a", encoding="utf-8") as stream,
         ):
-            # What an interruption may have left of a line must not swallow the next.
+            # End a line that an interruption may have cut off.
             stream.write("\n")
             for query in missing:
                 question = collection.queries[query]
-                known[query] = find(query, question)
-                stream.write(_line(query, question, known[query]))
+                cached[query] = find(query, question)
+                stream.write(_line(query, question, cached[query]))
                 stream.flush()
                 advance(1)
-    return {query: known[query] for query in collection.queries}
+    return {query: cached[query] for query in collection.queries}
 
 
 def _line(query: str, question: str, found: StageCandidates) -> str:

@@ -1,4 +1,4 @@
-"""Two models on the same candidates, fused by the same weights."""
+"""Comparison of two models on the same candidates, fused by the same weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SYSTEMS = (ALONE, FUSED)
 
 @dataclass(frozen=True)
 class Difference:
-    """The other model less the first, as the mean over collections of nDCG@10.
+    """Mean nDCG@10 over collections of two models, with the p-value of the difference.
 
     `overlap` is rank-biased overlap (p = .9) of the top 10, the mean over collections.
     """
@@ -64,7 +64,7 @@ def compare(
 def comparison_targets(
     differences: Sequence[Difference], within: float, overlap: float
 ) -> Iterator[Target]:
-    """Yield whether the two models are as good as each other, and order alike."""
+    """Yield whether the two models are equally good and rank alike."""
     for d in differences:
         title = f"{SETTINGS[d.setting]}, {d.system}"
         change = d.other - d.one

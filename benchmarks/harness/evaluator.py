@@ -1,4 +1,4 @@
-"""nDCG@10 and recall of rankings, question by question."""
+"""Evaluation of rankings: nDCG@10 and recall of each question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from secondpass.evaluate.score_matrix import CUT, Matrix
 
 
 class RankingEvaluator:
-    """Judges rankings of one collection; values stand in the order of its questions."""
+    """Evaluates rankings of one collection; values are in the order of its questions."""
 
     def __init__(self, qrels: Grades, *, relevant: int = 1) -> None:
         self.queries = list(qrels)

@@ -1,4 +1,4 @@
-"""Fusion weights of one way to fuse, fitted with each collection left out in turn."""
+"""Fusion weights, fitted with each collection left out in turn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Pools = Mapping[str, Mapping[str, ScoreMatrix]]
 
 @dataclass(frozen=True)
 class FittedWeights:
-    """Weights by collection, each fitted on all the others; `on_all_collections` on all of them.
+    """Weights by held-out collection, each fitted on all the others.
 
-    The largest weight is 1. With a single collection there is nothing left to fit on and
-    `held_out` is empty.
+    `on_all_collections` is fitted on all of them. The largest weight is 1. With a single
+    collection there is nothing to fit on and `held_out` is empty.
     """
 
     fusion: str
@@ -27,14 +27,14 @@ class FittedWeights:
     on_all_collections: Weights
 
     def scores(self, collection: str, pool: ScoreMatrix) -> Matrix:
-        """Return the fused scores of a collection by weights that never saw it."""
+        """Return the fused scores of a collection, by weights fitted on the others."""
         return fused(FUSIONS[self.fusion](pool), self.held_out[collection])
 
 
 def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> FittedWeights:
     """Fit the weights of the named columns.
 
-    One set of weights serves every setting, as in `Index.search`: what is maximised is the
+    One set of weights serves every setting, as in `Index.search`: the objective is the
     mean nDCG@10 over collections of its mean over settings.
     """
     prepare = FUSIONS[fusion]
@@ -51,8 +51,8 @@ def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> F
 
     def value(settings: Mapping[str, ScoreMatrix]) -> Callable[[Point], float]:
         # A given list of candidates is the same pool in every setting.
-        once = list({id(pool): pool for pool in settings.values()}.values())
-        prepared: list[tuple[ScoreMatrix, Columns]] = [(pool, prepare(pool)) for pool in once]
+        unique = list({id(pool): pool for pool in settings.values()}.values())
+        prepared: list[tuple[ScoreMatrix, Columns]] = [(pool, prepare(pool)) for pool in unique]
 
         def mean(point: Point) -> float:
             values = [ndcg(p, fused(columns, weights(point))).mean() for p, columns in prepared]
@@ -65,11 +65,11 @@ def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> F
     )
     return FittedWeights(
         fusion,
-        {name: _normalised(weights(point)) for name, point in held_out.items()},
-        {n: round(w, 3) for n, w in _normalised(weights(on_all_collections)).items()},
+        {name: _normalize(weights(point)) for name, point in held_out.items()},
+        {n: round(w, 3) for n, w in _normalize(weights(on_all_collections)).items()},
     )
 
 
-def _normalised(weights: Weights) -> Weights:
+def _normalize(weights: Weights) -> Weights:
     largest = max(weights.values())
     return {name: weight / largest for name, weight in weights.items()}

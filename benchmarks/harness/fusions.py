@@ -1,4 +1,4 @@
-"""Ways to bring scores of different kinds onto one scale before they are added up."""
+"""Score normalizations: scores of different kinds on one scale, before they are summed."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ FUSIONS: Mapping[str, Callable[[ScoreMatrix], Columns]] = {
 def column_deviations(
     pools: Sequence[ScoreMatrix], prepare: Callable[[ScoreMatrix], Columns]
 ) -> Scales:
-    """Return the typical deviation within a question of each column, of all pools alike.
+    """Return each column's mean standard deviation within a question, over all pools.
 
-    A grid over weights needs columns of about the same size. Judgements play no part.
+    A grid over weights needs columns of about the same size. Judgments are not used.
     """
-    found: dict[str, list[float]] = {}
+    deviations: dict[str, list[float]] = {}
     for pool in pools:
         n = np.maximum(pool.there.sum(axis=1), 1)
         for name, values in prepare(pool).items():
             mean = np.where(pool.there, values, 0.0).sum(axis=1) / n
             squares = np.where(pool.there, values - mean[:, None], 0.0) ** 2
             deviation = np.sqrt(squares.sum(axis=1) / n)
-            found.setdefault(name, []).append(float(deviation.mean()))
-    return {name: max(float(np.mean(values)), 1e-12) for name, values in found.items()}
+            deviations.setdefault(name, []).append(float(deviation.mean()))
+    return {name: max(float(np.mean(values)), 1e-12) for name, values in deviations.items()}

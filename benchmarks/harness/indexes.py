@@ -1,4 +1,4 @@
-"""The index of a collection, made once."""
+"""The index of a collection, built once and cached."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from secondpass.retrieve.settings import read_settings, write_settings
 
 
 def open_index(
-    collection: Collection, embedder: Embedder, where: Path, *, fresh: bool = False
+    collection: Collection, embedder: Embedder, path: Path, *, fresh: bool = False
 ) -> Index:
-    """Return the collection's index in `where`, making it first if that was not finished.
+    """Return the collection's index in the folder `path`, built first if it is not complete.
 
-    The caller says by `where` which embedder's vectors these are.
+    The folder's name must tell which embedder's vectors these are.
     """
-    done, total = where.with_name(f"{where.name}.done"), len(collection.documents)
+    done, total = path.with_name(f"{path.name}.done"), len(collection.documents)
     finished = done.is_file() and done.read_text("utf-8").strip() == str(total)
     if fresh or (done.is_file() and not finished):
         done.unlink(missing_ok=True)
-        shutil.rmtree(where, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
         finished = False
-    where.parent.mkdir(parents=True, exist_ok=True)
-    if (where / "index.json").is_file():
-        settings = read_settings(where)
-        # The same vectors from a graph with other bytes, as `embedders` found.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (path / "index.json").is_file():
+        settings = read_settings(path)
+        # The same vectors from a graph with other bytes; see `embedder_key`.
         if settings.embedder_digest != embedder.digest:
-            write_settings(where, replace(settings, embedder_digest=embedder.digest))
-    index = Index.open(where, embedder=embedder)
+            write_settings(path, replace(settings, embedder_digest=embedder.digest))
+    index = Index.open(path, embedder=embedder)
     if not finished:
         with progress_bar(f"{collection.name}: indexing", total) as advance:
             index.add(collection.documents, progress=advance)

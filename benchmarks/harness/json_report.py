@@ -1,4 +1,4 @@
-"""Everything that was measured, as JSON."""
+"""The results as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def results_as_json(
     targets: Sequence[Target],
     differences: Sequence[Difference],
 ) -> dict[str, Any]:
-    """Return the values of every question, the weights, the bars and the comparison."""
+    """Return the values of every question, the weights, the targets and the comparison."""
     return {
         "ndcg10": {
             setting: {

@@ -1,4 +1,4 @@
-"""What a second model changes on the same questions, beside what chance may do."""
+"""The change of nDCG@10 from one model to another on the same questions, with its error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.targets import Target
 from secondpass.evaluate.score_matrix import CUT, Matrix
 
 ONE_SIDED = 1.645
-"""Standard errors below the mean that 95 in 100 normal values are above."""
+"""Standard errors below the mean that 95 % of normal values are above."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One collection: nDCG@10 of both models on each question, [questions].
+    """nDCG@10 of both models on each question of one collection, [questions].
 
-    `top_overlap` is the share of the first model's top 10 that the other has there too.
+    `top_overlap` is the share of the first model's top 10 that is in the other's too.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Change:
 
     @property
     def mean(self) -> float:
-        """By how much the other model is better."""
+        """The mean gain of the second model."""
         return float((self.changed - self.baseline).mean())
 
     @property
@@ -46,7 +46,7 @@ Ranked = Mapping[str, Sequence[str]]
 
 
 def top_10_overlap(baseline: Ranked, changed: Ranked) -> float:
-    """Return the mean share of the top 10 in common, of questions that have candidates."""
+    """Return the mean share of the top 10 in common, over questions with candidates."""
     shares = [
         len(set(ids[:CUT]) & set(changed[query][:CUT])) / min(CUT, len(ids))
         for query, ids in baseline.items()
@@ -58,14 +58,14 @@ def top_10_overlap(baseline: Ranked, changed: Ranked) -> float:
 def mean_change(changes: Sequence[Change]) -> tuple[float, float]:
     """Return the mean over collections and its standard error.
 
-    The collections are those that they are; only their questions are drawn by chance.
+    The collections are fixed; only their questions count as a random sample.
     """
     errors = [change.error for change in changes]
     return float(np.mean([c.mean for c in changes])), math.hypot(*errors) / len(changes)
 
 
 def changes_table(measured: Iterable[Change], names: Sequence[str]) -> Iterator[str]:
-    """Yield a row a collection as soon as it is there, and the mean of several."""
+    """Yield a row for each collection as it comes, and the mean of several."""
     yield f"| collection | questions | {' | '.join(names)} | change ± standard error | top 10 |"
     yield "|---|---|---|---|---|---|"
     changes = []
@@ -87,13 +87,13 @@ def changes_table(measured: Iterable[Change], names: Sequence[str]) -> Iterator[
         yield _row([*cells, f"{mean:+.4f} ± {error:.4f}", f"{top_overlap:.3f}"])
 
 
-def loss_target(changes: Sequence[Change], most: float) -> Target:
-    """Return whether the mean over collections falls by no more than `most`."""
+def loss_target(changes: Sequence[Change], max_loss: float) -> Target:
+    """Return whether the mean over collections falls by no more than `max_loss`."""
     mean, error = mean_change(changes)
     return Target(
-        f"the mean changes by {mean:+.4f}, loses at most {most};"
+        f"the mean changes by {mean:+.4f}, loses at most {max_loss};"
         f" at 95 % it is no worse than {mean - ONE_SIDED * error:+.4f}",
-        mean >= -most,
+        mean >= -max_loss,
     )
 
 

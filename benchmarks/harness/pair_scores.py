@@ -1,4 +1,4 @@
-"""What a reranker says of each pair of question and document, kept on disk."""
+"""Scores of pairs of question and document, cached on disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PairScoreCache:
         return {str(document): float(score) for document, score in rows}
 
     def add(self, model: str, collection: str, query: str, scores: Mapping[str, float]) -> None:
-        """Keep the scores of a question's documents, in one step."""
+        """Store the scores of a question's documents, in one transaction."""
         rows = [(model, collection, query, name, score) for name, score in scores.items()]
         with self._connection:
             self._connection.executemany(
@@ -46,20 +46,20 @@ class PairScoreCache:
             )
 
     def delete_model(self, model: str) -> None:
-        """Take out everything that one model said."""
+        """Delete all scores of a model."""
         with self._connection:
             self._connection.execute("DELETE FROM scores WHERE model=?", (model,))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
 
 class PairScorer:
-    """One model, whose scores are looked up before it is asked.
+    """A model whose scores are looked up in a cache before it runs.
 
-    With a folder for `states`, a reader keeps there what it makes of a document: most
-    documents are candidates of several questions.
+    With a folder for `states`, a precomputed reranker stores the states of documents there:
+    most documents are candidates of several questions.
     """
 
     def __init__(
@@ -72,27 +72,28 @@ class PairScorer:
     ) -> None:
         folder = resolve(name)
         self.name = name
-        # How long it reads is no part of a digest, but changes the scores.
+        # The window is not part of the digest, but changes the scores.
         self.length: int | None = folder.manifest.get("max_length")
         self.key = f"{folder.digest[:16]}-{'own' if self.length is None else self.length}"
         if folder.architecture == "reader":
-            # Its encoder lies in another folder, so its own digest does not tell.
+            # Its encoder is in another folder, and not part of its own digest.
             self.key += f"-{read_reader_folder(folder).states_digest[:16]}"
         self._cache, self._threads, self._states = cache, threads, states
         self._model: Reranker | None = None
 
     def score(
-        self, collection: Collection, wanted: Mapping[str, Sequence[str]]
+        self, collection: Collection, documents_by_query: Mapping[str, Sequence[str]]
     ) -> dict[str, dict[str, float]]:
-        """Return the scores of the wanted document ids of each query id.
+        """Return the scores of each query id's document ids.
 
-        Raises ValueError for a reranker whose scores depend on the whole list: they are
-        not scores of pairs.
+        Raises ValueError for a reranker whose scores depend on the whole list.
         """
-        scores = {q: self._cache.known(self.key, collection.name, q) for q in wanted}
+        scores = {
+            q: self._cache.known(self.key, collection.name, q) for q in documents_by_query
+        }
         missing = {
             query: [name for name in dict.fromkeys(names) if name not in scores[query]]
-            for query, names in wanted.items()
+            for query, names in documents_by_query.items()
         }
         total = sum(len(names) for names in missing.values())
         if not total:
@@ -100,9 +101,9 @@ class PairScorer:
         if self._model is None:
             self._model = Reranker(self.name, threads=self._threads)
         documents = {document.id: document for document in collection.documents}
-        model, kept = self._model, self._store(self._model, collection.name)
-        if kept is not None:
-            model = model.with_states(kept)
+        model, store = self._model, self._store(self._model, collection.name)
+        if store is not None:
+            model = model.with_states(store)
         with progress_bar(f"{collection.name}: pairs of {self.name}", total) as advance:
             for query, names in missing.items():
                 if not names:
@@ -110,13 +111,13 @@ class PairScorer:
                 candidates = [Candidate(documents[name]) for name in names]
                 scored = model.score(collection.queries[query], candidates, ScoringOptions())
                 if scored.kind is ScoreKind.RANK:
-                    raise ValueError(f"{self.name} does not score pairs, but lists")
+                    raise ValueError(f"{self.name} scores whole lists, not pairs")
                 new = {n: s.value for n, s in zip(names, scored.scores, strict=True)}
                 self._cache.add(self.key, collection.name, query, new)
                 scores[query] |= new
                 advance(len(names))
-        if kept is not None:
-            kept.close()
+        if store is not None:
+            store.close()
         return scores
 
     def _store(self, model: Reranker, collection: str) -> StateStore | None:

@@ -1,4 +1,4 @@
-"""One progress bar, on standard error."""
+"""A progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ console = Console(stderr=True)
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar; call what it gives with the number of things done since the last call."""
+    """Show a bar; yields a function that takes the number of items done since its last call."""
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task(title, total=total)

@@ -1,4 +1,4 @@
-"""Every system's nDCG@10 on every question: what all tables and tests are made of."""
+"""Results: nDCG@10 of every system on every question."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Values = Mapping[str, Matrix]
 
 @dataclass
 class QualityResults:
-    """What was measured.
+    """The results of the quality benchmark.
 
-    - `out_of_domain`: the collections unlike the training data; `searched`: those whose
-      candidates were not given.
+    - `out_of_domain`: the collections unlike the training data; `searched`: those without a
+      candidates file.
     - `values`: by setting, then by system, then by collection.
     - `recall`: by setting (and "vector"), then by collection; `vector`: nDCG@10 there.
-    - `fits`: by system, the weights of `FUSED` and `CONTROL`; `others`: of the other ways
-      to fuse, and in `fusions` their values by way and setting.
+    - `fits`: by system, the weights of `FUSED` and `CONTROL`; `others`: those of the other
+      fusions, and in `fusions` their values by fusion and setting.
     """
 
     names: Sequence[str]
@@ -54,10 +54,10 @@ class QualityResults:
 def measure_quality(
     collections: Sequence[ScoredCollection], depth: int, default: Weights
 ) -> QualityResults:
-    """Judge every system in every setting, by weights that never saw the collection.
+    """Evaluate every system in every setting, by weights fitted on the other collections.
 
-    `default` weighs the row of that name, and the fused rows where there is a single
-    collection and so nothing to fit on.
+    `default` are the weights of the row of that name, and of the fused rows if there is a
+    single collection and so nothing to fit on.
     """
     pools = {s.name: s.pools for s in collections}
     reranked = all("rerank" in p.columns for s in collections for p in s.pools.values())
@@ -68,9 +68,9 @@ def measure_quality(
         if len(collections) > 1:
             others = {n: fit_weights(pools, COLUMNS, n) for n in FUSIONS if n != STANDARD}
 
-    def judged(setting: str, system: str) -> Values:
+    def values(setting: str, system: str) -> Values:
         return {
-            s.name: _judged(s, s.pools[setting], system, fits, default) for s in collections
+            s.name: _evaluate(s, s.pools[setting], system, fits, default) for s in collections
         }
 
     systems = (FIRST, ALONE, FUSED, CONTROL, DEFAULT) if reranked else (FIRST, CONTROL)
@@ -78,10 +78,10 @@ def measure_quality(
         [s.name for s in collections],
         [s.name for s in collections if not s.collection_settings.in_domain],
         [s.name for s in collections if s.collection_settings.candidates_file is None],
-        {setting: {name: judged(setting, name) for name in systems} for setting in SETTINGS},
+        {setting: {name: values(setting, name) for name in systems} for setting in SETTINGS},
         {
             setting: {
-                s.name: s.evaluator.recall(_as_found(s.pools[setting]), depth)
+                s.name: s.evaluator.recall(_first_stage_order(s.pools[setting]), depth)
                 for s in collections
             }
             for setting in SETTINGS
@@ -113,7 +113,7 @@ def union(values: Values, names: Sequence[str]) -> Matrix:
     return np.concatenate([values[name] for name in names]) if names else np.zeros(0)
 
 
-def _judged(
+def _evaluate(
     collection: ScoredCollection,
     pool: ScoreMatrix,
     system: str,
@@ -121,7 +121,7 @@ def _judged(
     default: Weights,
 ) -> Matrix:
     if system == FIRST:
-        return collection.evaluator.ndcg(_as_found(pool))
+        return collection.evaluator.ndcg(_first_stage_order(pool))
     if system == ALONE:
         scores = pool.columns["rerank"]
     elif system == DEFAULT:
@@ -131,7 +131,7 @@ def _judged(
     return collection.evaluator.ndcg(ranked_ids(pool, scores))
 
 
-def _as_found(pool: ScoreMatrix) -> dict[str, list[str]]:
+def _first_stage_order(pool: ScoreMatrix) -> dict[str, list[str]]:
     return dict(zip(pool.queries, pool.ids, strict=True))
 
 
@@ -140,5 +140,7 @@ def _with_fallback(
 ) -> FittedWeights:
     if fitted.held_out:
         return fitted
-    kept = {name: default[name] for name in fitted.on_all_collections}
-    return FittedWeights(fitted.fusion, dict.fromkeys(pools, kept), fitted.on_all_collections)
+    weights = {name: default[name] for name in fitted.on_all_collections}
+    return FittedWeights(
+        fitted.fusion, dict.fromkeys(pools, weights), fitted.on_all_collections
+    )

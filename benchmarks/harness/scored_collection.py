@@ -1,4 +1,4 @@
-"""One collection, read and scored: all that measuring needs of it."""
+"""A collection with the scores of its candidates."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from secondpass.evaluate.score_matrix import ScoreMatrix, pool
 
 @dataclass(frozen=True)
 class ScoredCollection:
-    """A collection's judge, and its pools by setting.
+    """A collection's evaluator, and its score matrices by setting.
 
-    - `vector`: the ranked ids of vector search alone, by query; empty where candidates
-      are given.
-    - `pairs`: how many pairs of question and document its pools hold.
+    - `vector`: the ranked ids of vector search alone, by query; empty if the collection has a
+      candidates file.
+    - `pairs`: the number of pairs of question and document.
     """
 
     name: str
@@ -34,32 +34,34 @@ class ScoredCollection:
 def score_collection(
     collection: Collection,
     collection_settings: CollectionSettings,
-    found: Mapping[str, StageCandidates],
+    candidates: Mapping[str, StageCandidates],
     scorer: PairScorer | None,
 ) -> ScoredCollection:
-    """Score the candidates of both settings; without a scorer there is no reranker."""
-    wanted = {query: _distinct(stages) for query, stages in found.items()}
-    scores = None if scorer is None else scorer.score(collection, wanted)
+    """Score the candidates of both settings; without a scorer there are no reranker scores."""
+    documents = {query: _distinct(stages) for query, stages in candidates.items()}
+    scores = None if scorer is None else scorer.score(collection, documents)
     pools: dict[str, ScoreMatrix] = {}
     for setting in SETTINGS:
         if collection_settings.candidates_file is not None and pools:
             pools[setting] = next(iter(pools.values()))
             continue
-        entries = {query: stages[setting] for query, stages in found.items()}
+        entries = {query: stages[setting] for query, stages in candidates.items()}
         pools[setting] = pool(collection.queries, entries, scores, collection.qrels)
     by_vector = {
-        q: [e.id for e in stages["vector"]] for q, stages in found.items() if "vector" in stages
+        q: [e.id for e in stages["vector"]]
+        for q, stages in candidates.items()
+        if "vector" in stages
     }
     evaluator = RankingEvaluator(
         {query: collection.qrels[query] for query in collection.queries},
         relevant=collection_settings.relevant,
     )
-    pairs = sum(len(names) for names in wanted.values())
+    pairs = sum(len(names) for names in documents.values())
     return ScoredCollection(
         collection.name, collection_settings, evaluator, pools, by_vector, pairs
     )
 
 
 def _distinct(stages: StageCandidates) -> list[str]:
-    every: Iterable[str] = (e.id for setting in SETTINGS for e in stages[setting])
-    return list(dict.fromkeys(every))
+    ids: Iterable[str] = (e.id for setting in SETTINGS for e in stages[setting])
+    return list(dict.fromkeys(ids))

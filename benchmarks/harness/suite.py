@@ -1,4 +1,4 @@
-"""The collections that are measured, and how each is read."""
+"""The collections of the quality benchmark, and how each is read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SETTINGS: Mapping[str, str] = {"bm25": "BM25", "hybrid": "hybrid (RRF)"}
 class CollectionSettings:
     """How one collection is read.
 
-    - `qrels`: the file of its judgements; `relevant`: the lowest grade that recall counts.
-    - `candidates_file`: the file of its candidates where there is no corpus to search; they stand
-      for the first stage in every setting.
+    - `qrels`: the file of its judgments; `relevant`: the lowest grade that recall counts.
+    - `candidates_file`: a run that stands for the first stage in every setting, where there is
+      no corpus to search.
     - `in_domain`: whether the reranker was trained on questions of the same kind.
     """
 
@@ -36,5 +36,5 @@ SUITE: Mapping[str, CollectionSettings] = {
 
 
 def collection_settings(name: str) -> CollectionSettings:
-    """Return how a collection is read; one that is not of the suite, by the defaults."""
+    """Return how a collection is read; by the defaults, if it is not in the suite."""
     return SUITE.get(name, CollectionSettings(in_domain=name == "sample"))

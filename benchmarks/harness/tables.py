@@ -1,4 +1,4 @@
-"""What was measured, as Markdown."""
+"""The results as Markdown tables."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def quality_table(results: QualityResults, setting: str) -> list[str]:
         lines.append(_row(cells))
     groups: list[tuple[str, Sequence[str]]] = [(f"mean of {len(names)}", names)]
     if 0 < len(results.out_of_domain) < len(names):
-        strange = results.out_of_domain
-        groups.append((f"mean of the {len(strange)} unlike the training data", strange))
+        unlike = results.out_of_domain
+        groups.append((f"mean of the {len(unlike)} unlike the training data", unlike))
     if setting == "hybrid" and 0 < len(results.searched) < len(names):
         groups.append((f"mean of the {len(results.searched)} searched", results.searched))
     for title, group in groups if len(names) > 1 else []:
@@ -60,7 +60,7 @@ def quality_table(results: QualityResults, setting: str) -> list[str]:
 
 
 def weights_table(results: QualityResults) -> list[str]:
-    """Return the fitted weights, by the collection that was left out."""
+    """Return the fitted weights by held-out collection."""
     with_reranker, without = results.fits.get(FUSED), results.fits[CONTROL]
     header = ["left out", *(COLUMNS if with_reranker else ()), "no reranker: vector", "bm25"]
     lines = [_row(header), _row(["---"] * len(header))]
@@ -69,21 +69,23 @@ def weights_table(results: QualityResults) -> list[str]:
     for name in names:
         cells = ["none: to ship" if name is None else name]
         for fit in fits:
-            found = fit.on_all_collections if name is None else fit.held_out[name]
-            cells += [f"{found[column]:.3f}" for column in COLUMNS if column in found]
+            weights = fit.on_all_collections if name is None else fit.held_out[name]
+            cells += [f"{weights[column]:.3f}" for column in COLUMNS if column in weights]
         lines.append(_row(cells))
     return lines
 
 
 def fusions_table(results: QualityResults) -> list[str]:
-    """Return what the other ways to fuse reach, held out, next to z-scores."""
+    """Return nDCG@10 of the other fusions, held out, beside z-scores."""
     header = ["fusion, held out", *SETTINGS.values(), "p against z-scores", "weights on all"]
     lines = [_row(header), _row(["---"] * len(header))]
-    ways = {STANDARD: {s: results.values[s][FUSED] for s in SETTINGS}, **results.fusions}
-    for way, values in ways.items():
-        fit = results.fits[FUSED] if way == STANDARD else results.others[way]
-        cells = [way, *(f"{mean(values[s], results.names):.4f}" for s in SETTINGS)]
-        cells.append("-" if way == STANDARD else format_p(_against_standard(results, way)))
+    fusions = {STANDARD: {s: results.values[s][FUSED] for s in SETTINGS}, **results.fusions}
+    for fusion, values in fusions.items():
+        fit = results.fits[FUSED] if fusion == STANDARD else results.others[fusion]
+        cells = [fusion, *(f"{mean(values[s], results.names):.4f}" for s in SETTINGS)]
+        cells.append(
+            "-" if fusion == STANDARD else format_p(_against_standard(results, fusion))
+        )
         cells.append(", ".join(f"{n} {w:g}" for n, w in fit.on_all_collections.items()))
         lines.append(_row(cells))
     cells = [f"{STANDARD}, default weights (not held out)"]
@@ -92,15 +94,15 @@ def fusions_table(results: QualityResults) -> list[str]:
 
 
 def fusion_verdict(results: QualityResults) -> str:
-    """Return whether another way to fuse clearly beats z-scores.
+    """Return whether another fusion clearly beats z-scores.
 
     Clearly: a better mean in both settings, and p < .01 over the union of questions.
     """
     better = [
-        way
-        for way, values in results.fusions.items()
+        fusion
+        for fusion, values in results.fusions.items()
         if all(mean(values[s], results.names) > results.mean(s, FUSED) for s in SETTINGS)
-        and _against_standard(results, way) < 0.01
+        and _against_standard(results, fusion) < 0.01
     ]
     return f"Clearly better than z-scores: {', '.join(better) if better else 'none'}."
 
@@ -124,7 +126,7 @@ def first_stage_table(results: QualityResults, depth: int) -> list[str]:
 
 
 def comparison_table(differences: Sequence[Difference], one: str, other: str) -> list[str]:
-    """Return how two models differ on the same candidates."""
+    """Return the differences of two models on the same candidates."""
     header = ["candidates", "system", one, other, "difference", "p", "RBO of the top 10"]
     lines = [_row(header), _row(["---"] * len(header))]
     for d in differences:
@@ -135,7 +137,7 @@ def comparison_table(differences: Sequence[Difference], one: str, other: str) ->
 
 
 def render_report(results: QualityResults, depth: int, made_by: str) -> str:
-    """Return all tables with what they need to be read."""
+    """Return all tables with their captions."""
     parts: list[str] = []
     for setting, title in SETTINGS.items():
         parts += [f"**First stage: the first {depth} of {title}**", ""]
@@ -151,17 +153,17 @@ def render_report(results: QualityResults, depth: int, made_by: str) -> str:
 
 
 def format_p(p: float) -> str:
-    """Return a p-value as it is printed."""
+    """Format a p-value."""
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
-def _against_standard(results: QualityResults, way: str) -> float:
+def _against_standard(results: QualityResults, fusion: str) -> float:
     changes = [
-        union(results.fusions[way][s], results.names)
+        union(results.fusions[fusion][s], results.names)
         - union(results.values[s][FUSED], results.names)
         for s in SETTINGS
     ]
-    # One difference a question: the two settings of a question are not independent.
+    # One difference for each question: its two settings are not independent.
     return randomisation_test(np.mean(changes, axis=0))
 
 

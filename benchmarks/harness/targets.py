@@ -1,4 +1,4 @@
-"""What the reranker has to reach, and the published figures that the first stage must meet."""
+"""Targets of the reranker, and published figures that the first stages must match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIN_GAIN = 0.02
 MAX_P = 0.01
 MAX_LOSS = 0.01
 MIN_NDCG = {"scifact": 0.688, "nfcorpus": 0.340, "trec-dl19-rerank": 0.62}
-"""nDCG@10 that fusing has to reach over BM25's candidates."""
+"""Minimum nDCG@10 of the fused reranker over BM25's candidates."""
 
 PUBLISHED = {
     ("scifact", "bm25"): (0.665, 0.679),
@@ -27,7 +27,7 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Target:
-    """One thing that had to be reached, and whether it was; None for a mere remark."""
+    """A target, and whether it was met; None for a note."""
 
     text: str
     met: bool | None
@@ -38,9 +38,9 @@ class Target:
 
 
 def reranker_targets(results: QualityResults) -> Iterator[Target]:
-    """Yield what the fused reranker has to reach, in both settings.
+    """Yield the targets of the fused reranker, in both settings.
 
-    Cosine and BM25 alone may reach some of it; the notes say how much of the gain is theirs.
+    Notes say how much of the gain comes from cosine and BM25 alone.
     """
     names = results.names
     for setting, title in SETTINGS.items():
@@ -76,16 +76,16 @@ def reranker_targets(results: QualityResults) -> Iterator[Target]:
             " that hybrid search was done on",
             None,
         )
-    for name, least in MIN_NDCG.items():
+    for name, minimum in MIN_NDCG.items():
         if name in results.names:
             reached = float(results.values["bm25"][FUSED][name].mean())
             yield Target(
-                f"BM25, fused, {name}: {reached:.4f}, at least {least}", reached >= least
+                f"BM25, fused, {name}: {reached:.4f}, at least {minimum}", reached >= minimum
             )
 
 
 def first_stage_targets(results: QualityResults) -> Iterator[Target]:
-    """Yield whether the first stages are what others measured, to within TOLERANCE."""
+    """Yield whether the first stages match published figures, within TOLERANCE."""
     for (name, stage), (low, high) in PUBLISHED.items():
         values = results.vector if stage == "vector" else results.values[stage][FIRST]
         if name in values:
@@ -98,7 +98,7 @@ def first_stage_targets(results: QualityResults) -> Iterator[Target]:
 
 
 def published(name: str, stage: str) -> str | None:
-    """Return what others measured, as text, or None where nothing is known."""
+    """Return the published figure as text, or None if there is none."""
     if (name, stage) not in PUBLISHED:
         return None
     low, high = PUBLISHED[name, stage]

@@ -1,4 +1,4 @@
-"""Good calls by gRPC, and ways to spoil them: fields of any value, and flipped bytes."""
+"""Valid gRPC calls, and mutations of them: random field values and flipped bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from secondpass.server.weaviate.grpc.messages import (
     SearchRequest,
 )
 
-WRONG = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
+FAILURE_CODES = (
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 _WHERE = {"operator": "OPERATOR_EQUAL", "value_text": "sea", "target": {"property": "text"}}
 _VECTOR = b"\0\0\x80\x3f" * 2
 GOOD = (
@@ -47,8 +51,8 @@ _BYTES = (b"", b"abc", b"\0" * 4, _VECTOR, b"\xff" * 8, b"\0\0\xc0\x7f" * 2)
 _DEPTH = 6
 
 
-def spoiled(good: Any, rng: random.Random) -> bytes:
-    """Return the bytes of a message like this one with something wrong in it."""
+def mutate_message(good: Any, rng: random.Random) -> bytes:
+    """Return a mutated message, serialized."""
     message = type(good)()
     message.CopyFrom(good)
     for _ in range(rng.randint(1, 3)):
@@ -60,18 +64,18 @@ def spoiled(good: Any, rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def called(channel: Any, rng: random.Random) -> tuple[str, grpc.StatusCode, float]:
-    """Make one spoiled call; return what it was, its code, and its seconds."""
+def send_mutated_call(channel: Any, rng: random.Random) -> tuple[str, grpc.StatusCode, float]:
+    """Send one mutated call; return its name and content, the status code, and the seconds."""
     name, good = rng.choice(GOOD)
-    content = spoiled(good, rng)
+    content = mutate_message(good, rng)
     send = channel.unary_unary(f"/weaviate.v1.Weaviate/{name}")
     started = time.perf_counter()
     try:
         send(content, timeout=60)
         code = grpc.StatusCode.OK
     except grpc.RpcError as error:
-        said: Any = error
-        code = said.code()
+        failure: Any = error
+        code = failure.code()
     return f"{name} {content[:200]!r}", code, time.perf_counter() - started
 
 

@@ -1,4 +1,4 @@
-"""Good requests to every dialect, and ways to spoil them."""
+"""Valid requests to every dialect, and mutations of them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ _ODD: list[Any] = [
 
 
 def mutate(good: Any, rng: random.Random) -> bytes:
-    """Return a body with one to three things wrong."""
+    """Return a body with one to three mutations."""
     body = copy.deepcopy(good)
     for _ in range(rng.randint(1, 3)):
         body = _mutate_value(body, rng)
@@ -130,14 +130,14 @@ def _mutate_value(value: Any, rng: random.Random) -> Any:
 
 
 def break_json(good: Any, rng: random.Random) -> bytes:
-    """Return what is no JSON, or hardly."""
+    """Return bytes that are invalid or unusual JSON."""
     content = json.dumps(good).encode()
-    at = rng.randrange(len(content))
+    position = rng.randrange(len(content))
     return rng.choice(
         [
             b"",
-            content[:at],
-            content[:at] + bytes([rng.randrange(256)]) + content[at:],
+            content[:position],
+            content[:position] + bytes([rng.randrange(256)]) + content[position:],
             b"[" * 5000,
             b'{"query":' * 500,
             b"\xff\xfe" + content,

@@ -1,4 +1,4 @@
-"""What is asked: questions of the sample, each with paragraphs that BM25 finds for it."""
+"""Questions of the sample corpus, each with the paragraphs that BM25 retrieves for it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "wikipedia"
 
 @dataclass(frozen=True)
 class Question:
-    """A query and the texts to put in order, best of the first pass first."""
+    """A query and its candidate texts, in the order of the first stage."""
 
     query: str
     texts: tuple[str, ...]
 
 
-def queries() -> list[str]:
+def load_queries() -> list[str]:
     """Return the questions of the sample."""
     with (SAMPLE / "queries.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]
 
 
-def paragraphs() -> list[dict[str, str]]:
+def load_paragraphs() -> list[dict[str, str]]:
     """Return the paragraphs of the sample: `id`, `title`, `text`."""
     with (SAMPLE / "corpus.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     return [{"id": row["_id"], "title": row["title"], "text": row["text"]} for row in rows]
 
 
-def questions(candidates: int, most: int = 136) -> list[Question]:
-    """Return questions with so many paragraphs each."""
-    texts = [row["text"] for row in paragraphs()]
+def load_questions(candidates: int, limit: int = 136) -> list[Question]:
+    """Return up to `limit` questions with `candidates` paragraphs each."""
+    texts = [row["text"] for row in load_paragraphs()]
     search = Bm25(texts)
     return [
-        Question(query, tuple(texts[place] for place in search.best(query, candidates)))
-        for query in queries()[:most]
+        Question(query, tuple(texts[index] for index in search.top(query, candidates)))
+        for query in load_queries()[:limit]
     ]

@@ -1,4 +1,4 @@
-"""A server in a process of its own: started, asked until it is ready, measured, ended."""
+"""A server process: start it, wait until it is ready, measure its memory, stop it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ READY_SECONDS = 180
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 class Server:
-    """A command that serves at `{port}`; `ready` is the path that answers 200 when it does."""
+    """A command that serves at `{port}`; `ready` is a path that returns 200 when ready."""
 
     def __init__(
         self, command: Sequence[str], *, ready: str, log: Path, threads: int | None = None
@@ -41,7 +41,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Start it and wait until it is ready; raises RuntimeError with the end of its log."""
+        """Start the server and wait until it is ready; raises RuntimeError if it fails."""
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(
                 self._command, stdout=output, stderr=output, env=self._environment
@@ -58,7 +58,7 @@ class Server:
         raise RuntimeError("the server did not start:\n" + "\n".join(lines[-12:]))
 
     def megabytes(self) -> float:
-        """Return its resident size now (Linux)."""
+        """Return the current resident size (Linux)."""
         assert self.process is not None
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -66,17 +66,17 @@ class Server:
         return 0.0
 
     def running(self) -> bool:
-        """Return whether the process is there."""
+        """Return whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as a crash would."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int | None:
-        """Ask it to end; return its exit status."""
+        """Terminate the process and return its exit status."""
         if self.process is None:
             return None
         if self.process.poll() is None:
@@ -100,6 +100,6 @@ class Server:
         self.stop()
 
 
-def ours(*options: str) -> list[str]:
-    """Return the command of our own server."""
+def secondpass_command(*options: str) -> list[str]:
+    """Return the command that starts secondpass's server."""
     return [sys.executable, "-m", "secondpass", "serve", "--port", "{port}", *options]

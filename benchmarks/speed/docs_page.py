@@ -1,4 +1,4 @@
-"""The generated block of the documentation's page on speed."""
+"""The generated block of docs/explanation/speed.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from beir import ROOT
 
 from speed.plot import plot
 from speed.report import Report
-from speed.targets import measured_on
+from speed.targets import main_collection
 
 PAGE = ROOT / "docs" / "explanation" / "speed.md"
 PICTURE = "speed.svg"
@@ -16,17 +16,17 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def write(report: Report) -> Path:
-    """Draw the picture and put the report between the page's marks."""
-    collection = measured_on(report.workloads)
+    """Draw the plot and write the report between the page's markers."""
+    collection = main_collection(report.workloads)
     sizes = [w.candidates for w in report.workloads if w.collection == collection]
-    wanted = 100 if 100 in sizes else max(sizes)
-    plot(report.done.results, collection, wanted, PAGE.with_name(PICTURE))
-    PAGE.write_text(between(PAGE.read_text("utf-8"), report.markdown(PICTURE)), "utf-8")
+    candidates = 100 if 100 in sizes else max(sizes)
+    plot(report.done.results, collection, candidates, PAGE.with_name(PICTURE))
+    PAGE.write_text(replace_block(PAGE.read_text("utf-8"), report.markdown(PICTURE)), "utf-8")
     return PAGE
 
 
-def between(page: str, text: str) -> str:
-    """Return the page with `text` between its marks; raises ValueError without them."""
+def replace_block(page: str, text: str) -> str:
+    """Return the page with `text` between its markers; raises ValueError without them."""
     if BEGIN not in page or END not in page:
         raise ValueError(f"the page has no {BEGIN} or no {END}")
     before, _, rest = page.partition(BEGIN)

@@ -1,4 +1,4 @@
-"""Where the time of one query goes, by `secondpass bench --profile`."""
+"""Profile of one query, by `secondpass bench --profile`."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from typing import Any
 from speed.tables import row
 from speed.workloads import Query
 
-MOST_OPERATORS = 8
+MAX_OPERATORS = 8
 
 
-def shares(model: str | Path, query: Query, threads: int, max_length: int) -> dict[str, Any]:
-    """Return what the command prints as JSON; raises CalledProcessError where it fails."""
+def profile_shares(
+    model: str | Path, query: Query, threads: int, max_length: int
+) -> dict[str, Any]:
+    """Return the JSON that the command prints; raises CalledProcessError if it fails."""
     command = [sys.executable, "-m", "secondpass", "bench", "-", "--profile", "--json"]
     command += ["--query", query.text, "--model", str(model), "--rounds", "1"]
     command += ["--threads", str(threads), "--max-length", str(max_length)]
     lines = "\n".join(json.dumps({"text": text}) for text in query.candidates)
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    process = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    profile: dict[str, Any] = json.loads(process.stdout)
+    return profile
 
 
-def shares_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the shares of each phase of each model, a column each."""
+def shares_table(profiles: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the shares of the parts of each model's phases, a column for each phase."""
     phases = {
         f"{name}, {phase['name']}": phase
-        for name, one in found.items()
-        for phase in one["profile"]["phases"]
+        for name, model in profiles.items()
+        for phase in model["profile"]["phases"]
     }
     parts = dict.fromkeys(part for phase in phases.values() for part in phase["parts"])
     lines = [row(["part", *phases]), row(["---"] * (len(phases) + 1))]
@@ -41,17 +43,17 @@ def shares_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
             for phase in phases.values()
         ]
         lines.append(row([part, *cells]))
-    whole = [f"{phase['seconds'] * 1000:,.0f} ms" for phase in phases.values()]
-    return [*lines, row(["**all**", *whole])]
+    totals = [f"{phase['seconds'] * 1000:,.0f} ms" for phase in phases.values()]
+    return [*lines, row(["**all**", *totals])]
 
 
-def reach_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return how near to the engine's own peak the matrix products come."""
+def reach_table(profiles: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the speed of the matrix products as a share of the engine's peak."""
     header = ["model", "products in", "share of the query", "billion operations/s", "peak"]
     lines = [row([*header, "reached"]), row(["---"] * (len(header) + 1))]
-    for name, one in found.items():
-        peaks = one["peak_operations_per_second"]
-        for phase in one["profile"]["phases"]:
+    for name, model in profiles.items():
+        peaks = model["peak_operations_per_second"]
+        for phase in model["profile"]["phases"]:
             for kind, seconds in phase["product_seconds"].items():
                 if seconds <= 0:
                     continue
@@ -62,8 +64,8 @@ def reach_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def operators_line(found: Mapping[str, Any]) -> str:
-    """Return the operators of a model's first phase that take longest, with their shares."""
-    phase = found["profile"]["phases"][0]
-    named: Sequence[tuple[str, float]] = list(phase["operators"].items())[:MOST_OPERATORS]
-    return ", ".join(f"{kind} {seconds / phase['seconds']:.1%}" for kind, seconds in named)
+def operators_line(profile: Mapping[str, Any]) -> str:
+    """Return the slowest operators of a model's first phase, with their shares."""
+    phase = profile["profile"]["phases"][0]
+    slowest: Sequence[tuple[str, float]] = list(phase["operators"].items())[:MAX_OPERATORS]
+    return ", ".join(f"{kind} {seconds / phase['seconds']:.1%}" for kind, seconds in slowest)

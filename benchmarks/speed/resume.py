@@ -1,4 +1,4 @@
-"""Results in a file after every round, so that a run that was ended can go on."""
+"""Results saved after every round, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import secondpass
 from secondpass.evaluate.text_files import write_lines
 from speed.report import Report
-from speed.results import Done, Result
+from speed.results import CompletedRounds, Result
 from speed.workloads import Queries, Workload
 
 
@@ -20,7 +20,7 @@ def conditions(
     workloads: Sequence[Workload],
     engines: Iterable[str],
 ) -> dict[str, object]:
-    """Return what rounds must have in common, besides the machine, to be of one run."""
+    """Return what all rounds of one run must have in common, besides the machine."""
     return {
         "secondpass": secondpass.__version__,
         "models": models.name,
@@ -31,36 +31,38 @@ def conditions(
 
 
 def save(file: Path, report: Report) -> None:
-    """Write everything; a file that is there is replaced only by a whole one."""
+    """Write everything, atomically."""
     write_lines(file, [json.dumps(report.as_json(), indent=1)])
 
 
-def resumed(file: Path, machine: Mapping[str, object], wanted: Mapping[str, object]) -> Done:
-    """Return the whole rounds of a file; raises ValueError where they are of another run."""
+def load_rounds(
+    file: Path, machine: Mapping[str, object], expected: Mapping[str, object]
+) -> CompletedRounds:
+    """Return the complete rounds of a file; raises ValueError if they are of another run."""
     try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        there = dict(_flat({**found["machine"], **found["conditions"]}))
-        seconds = [float(s) for s in found["round_seconds"]]
-        rows = [Result.from_json(row, len(seconds)) for row in found["results"]]
+        saved: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        before = dict(_flat({**saved["machine"], **saved["conditions"]}))
+        seconds = [float(s) for s in saved["round_seconds"]]
+        rows = [Result.from_json(row, len(seconds)) for row in saved["results"]]
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} holds no results that can be gone on from") from error
-    here = dict(_flat({**machine, **wanted}))
+        raise ValueError(f"{file} has no results to resume from") from error
+    now = dict(_flat({**machine, **expected}))
     changed = [
-        f"{name} was {there.get(name, 'absent')}, is {here.get(name, 'absent')}"
-        for name in {**there, **here}
-        if there.get(name) != here.get(name)
+        f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
     ]
     if changed:
         raise ValueError(f"{file} is of another run: {'; '.join(changed)}")
-    # Of a first round that was not finished nothing counts, no failure either.
-    return Done(rows, seconds) if seconds else Done()
+    # An unfinished first round does not count, not even its failures.
+    return CompletedRounds(rows, seconds) if seconds else CompletedRounds()
 
 
-def _flat(found: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in found.items():
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name} ")
+            yield from _flat(value, f"{prefix}{name} ")
         else:
-            yield f"{before}{name}", value
+            yield f"{prefix}{name}", value

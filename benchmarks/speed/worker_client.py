@@ -1,4 +1,4 @@
-"""The other end of a worker: starts it, asks it, ends it."""
+"""Client of a worker process: starts it, sends requests, stops it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speed.engines import Setting
+from speed.engines import EngineSettings
 from speed.workloads import Query
 
 WORKER = Path(__file__).with_name("worker.py")
-LARGE = 1000.0
-"""MB from which a process is not kept for the next workload: all engines have to fit into
-the machine together, or they wait for its disk."""
+MAX_IDLE_MEGABYTES = 1000.0
+"""A process with more memory is stopped after a workload: all engines have to fit into memory
+together, or the machine swaps."""
 
 
 class Worker:
-    """An engine in its own process; alive until `close`, if need be in a new one.
+    """An engine in a process of its own, restarted if needed, until `close`.
 
-    `absent` says why it cannot take part, else None. `load_seconds` and `load_megabytes`
-    are of starting it first.
+    `absent` says why it is not available, else None. `load_seconds` and `load_megabytes` are
+    those of the first start.
     """
 
-    def __init__(self, name: str, setting: Setting, *, memory: float, log: Path) -> None:
+    def __init__(
+        self, name: str, settings: EngineSettings, *, memory: float, log: Path
+    ) -> None:
         self.name = name
         self._log = log
-        threads = str(setting.threads)
+        threads = str(settings.threads)
         self._environment = {
             **os.environ,
             **dict.fromkeys(
@@ -38,8 +40,8 @@ class Worker:
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",
         }
-        self._command = [sys.executable, str(WORKER), name, str(setting.models)]
-        self._command += [f"--threads={threads}", f"--max-length={setting.max_length}"]
+        self._command = [sys.executable, str(WORKER), name, str(settings.models)]
+        self._command += [f"--threads={threads}", f"--max-length={settings.max_length}"]
         self._command += [f"--memory={memory}"]
         first = self._start()
         self.absent: str | None = first.get("absent", first.get("error"))
@@ -47,23 +49,23 @@ class Worker:
         self.load_megabytes = float(first.get("peak", 0.0))
 
     def ask(self, queries: Sequence[Query], clients: int = 1) -> dict[str, Any]:
-        """Return seconds and scores a query, or an `error`."""
+        """Return the seconds and scores of each query, or an `error`."""
         if self._process.poll() is not None:
             self._start()
-        asked = [{"query": q.text, "texts": q.candidates} for q in queries]
+        rows = [{"query": q.text, "texts": q.candidates} for q in queries]
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"queries": asked, "clients": clients}) + "\n")
+            self._process.stdin.write(json.dumps({"queries": rows, "clients": clients}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return {"error": "its process ended"}
         reply = self._read()
-        if reply.get("peak", 0.0) > LARGE:
+        if reply.get("peak", 0.0) > MAX_IDLE_MEGABYTES:
             self.close()
         return reply
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -83,7 +85,7 @@ class Worker:
                 stderr=errors,
                 env=self._environment,
                 text=True,
-                # An interrupt is for the one who asks; what was measured is still reported.
+                # An interrupt is for the parent, which still reports the completed rounds.
                 start_new_session=True,
             )
         return self._read()
@@ -93,5 +95,5 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             return {"error": f"its process ended with {self._process.wait()}"}
-        found: dict[str, Any] = json.loads(line)
-        return found
+        reply: dict[str, Any] = json.loads(line)
+        return reply

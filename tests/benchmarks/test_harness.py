@@ -1,4 +1,4 @@
-"""The whole way from pools to tables and bars, on collections with a known answer."""
+"""The quality benchmark from score matrices to tables and targets, with known results."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from speed.engines import OURS, TORCH
 from speed.report import Report
-from speed.results import Done, Result
-from speed.resume import conditions, resumed, save
+from speed.results import CompletedRounds, Result
+from speed.resume import conditions, load_rounds, save
 from speed.rounds import run
 from speed.workloads import Queries, Query, Workload
 
@@ -42,7 +42,7 @@ def queries() -> dict[str, Queries]:
     return {"sample": Queries("sample")}
 
 
-def measured(queries: dict[str, Queries], rounds: int, **options: Any) -> Done:
+def measured(queries: dict[str, Queries], rounds: int, **options: Any) -> CompletedRounds:
     last = options.pop("last", None)
     workers: Any = [Scripted(TORCH), Scripted(OURS, last)]
     return run(workers, LOADS, queries, rounds, lambda _: None, **options)
@@ -52,7 +52,7 @@ def same(queries: dict[str, Queries]) -> dict[str, object]:
     return conditions(Path("a/weights-256"), queries, LOADS, [TORCH, OURS])
 
 
-def report(done: Done, queries: dict[str, Queries]) -> Report:
+def report(done: CompletedRounds, queries: dict[str, Queries]) -> Report:
     return Report(
         machine=MACHINE,
         conditions=same(queries),
@@ -63,12 +63,12 @@ def report(done: Done, queries: dict[str, Queries]) -> Report:
         lengths={"sample": [3, 4]},
         loaded={OURS: (1.0, 300.0)},
         absent={},
-        shares={},
+        profile_shares={},
         made_by="secondpass.",
     )
 
 
-def rows(done: Done) -> list[dict[str, Any]]:
+def rows(done: CompletedRounds) -> list[dict[str, Any]]:
     return [result.as_json() for result in done.results]
 
 
@@ -77,14 +77,14 @@ def test_rounds_that_were_kept_are_gone_on_from(
 ) -> None:
     file, kept = tmp_path / "results.json", []
 
-    def keep(done: Done) -> None:
+    def keep(done: CompletedRounds) -> None:
         save(file, report(done, queries))
         kept.append(json.loads(file.read_text())["rounds"])
 
-    measured(queries, 2, keep=keep)
-    before = resumed(file, MACHINE, same(queries))
+    measured(queries, 2, save=keep)
+    before = load_rounds(file, MACHINE, same(queries))
     assert len(before.seconds) == 2
-    done = measured(queries, 3, done=before, keep=keep)
+    done = measured(queries, 3, done=before, save=keep)
     assert kept == [1, 2, 3]
     assert len(done.seconds) == 3
     # Each round asks others, so that they are right only if the third was the third.
@@ -102,7 +102,7 @@ def test_of_an_interrupted_round_nothing_is_gone_on_from(
     # The second round begins with the engine whose third call is interrupted.
     assert done.rounds == f"{calls // 2}{'' if calls == 2 else ' and a part of one'}"
     save(file, report(done, queries))
-    before = resumed(file, MACHINE, same(queries))
+    before = load_rounds(file, MACHINE, same(queries))
     assert len(before.seconds) == calls // 2
     assert rows(measured(queries, 3, done=before)) == rows(measured(queries, 3))
 
@@ -113,7 +113,7 @@ def test_an_engine_that_failed_is_not_asked_again(
     done = measured(queries, 1)
     done.results[0].error = "MemoryError"
     save(tmp_path / "results.json", report(done, queries))
-    before = resumed(tmp_path / "results.json", MACHINE, same(queries))
+    before = load_rounds(tmp_path / "results.json", MACHINE, same(queries))
     again = measured(queries, 2, done=before)
     assert [len(result.rates) for result in again.results] == [1, 2, 2, 2]
 
@@ -125,23 +125,23 @@ def test_rounds_of_another_run_are_refused_and_it_is_said_why(
     save(file, report(measured(queries, 1), queries))
     other = {**MACHINE, "packages": {"torch": "2.14.0", "nncf": "3"}}
     with pytest.raises(ValueError, match=r"torch was 2\.13\.0, is 2\.14\.0.*nncf was absent"):
-        resumed(file, other, same(queries))
+        load_rounds(file, other, same(queries))
     fewer = conditions(Path("weights-128"), queries, LOADS[:1], [OURS])
     with pytest.raises(ValueError, match=r"weights-256, is weights-128; .*was 1, is absent"):
-        resumed(file, MACHINE, fewer)
+        load_rounds(file, MACHINE, fewer)
     with pytest.raises(ValueError, match="No such file"):
-        resumed(tmp_path / "absent.json", MACHINE, same(queries))
+        load_rounds(tmp_path / "absent.json", MACHINE, same(queries))
     for text in ("", "[]", "{}", '{"machine": 1, "conditions": {}}', file.read_text()[:-9]):
         file.write_text(text)
-        with pytest.raises(ValueError, match="no results that can be gone on from"):
-            resumed(file, MACHINE, same(queries))
+        with pytest.raises(ValueError, match="no results to resume from"):
+            load_rounds(file, MACHINE, same(queries))
 
 
 def test_no_round_begins_that_would_end_too_late(queries: dict[str, Queries]) -> None:
-    assert Done().another_fits(0)
-    assert Done([], [1.0, 9.0, 2.0]).another_fits(2.0)
-    assert not Done([], [1.0, 9.0, 2.0]).another_fits(1.9)
+    assert CompletedRounds().another_fits(0)
+    assert CompletedRounds([], [1.0, 9.0, 2.0]).another_fits(2.0)
+    assert not CompletedRounds([], [1.0, 9.0, 2.0]).another_fits(1.9)
     assert len(measured(queries, 3, until=time.monotonic()).seconds) == 1
     assert len(measured(queries, 3, until=time.monotonic() + 3600).seconds) == 3
-    before = Done([Result(OURS, LOADS[0])], [5.0])
+    before = CompletedRounds([Result(OURS, LOADS[0])], [5.0])
     assert measured(queries, 3, done=before, until=time.monotonic() + 1).seconds == [5.0]

@@ -62,7 +62,7 @@ def test_an_exported_reader_ranks_as_the_run_judged(run: Path, exported: Path) -
     assert manifest["codes"] == 16
     assert manifest["exit"] is None  # nothing to fit it on
     assert {"compress.onnx", "model.onnx"} <= set(manifest["files"])
-    assert "16 int8 numbers a token" in (exported / "README.md").read_text(encoding="utf-8")
+    assert "16 int8 values a token" in (exported / "README.md").read_text(encoding="utf-8")
     assert np.std(scores(exported)) > 0
 
 

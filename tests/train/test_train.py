@@ -150,9 +150,9 @@ def test_without_held_out_queries_the_last_weights_are_kept(
     description = train(toy_examples(), settings, RunLocation(tmp_path / "run", cache=cache))
     assert description["result"]["best"] is None
     assert description["result"]["best_step"] == description["result"]["steps"]
-    last = RunFolder(tmp_path / "run").restore()
+    last = RunFolder(tmp_path / "run").load_checkpoint()
     assert last is not None
-    assert_same(RunFolder(tmp_path / "run").best(), last["module"])
+    assert_same(RunFolder(tmp_path / "run").load_best(), last["module"])
 
 
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
