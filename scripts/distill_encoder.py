@@ -1,8 +1,8 @@
-"""Train the shallow encoder of `bundled-tiny` to give the states of the bundled embedder.
+"""Distill the bundled embedder into the encoder of `bundled-tiny`, which has fewer layers.
 
     python scripts/distill_encoder.py runs/mined --out runs/student --minutes 15
 
-It reads the queries and passages of mined examples; the encoder's states are kept in
+It uses the queries and passages of mined examples; the teacher's states are cached in
 `--cache`, which `secondpass train --cache` can share.
 """
 
@@ -40,17 +40,17 @@ def main() -> None:
     with Progress(*columns) as bar:
         task = bar.add_task("read")
 
-        def told(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        def taught(texts: list[str]) -> TeacherStates:
+        def encode(texts: list[str]) -> TeacherStates:
             room = arguments.tokens - teacher.tokeniser.special
             ids = [
-                teacher.tokeniser.single(one.ids[:room])[0].tolist()
-                for one in teacher.tokeniser.encode(texts, limit=room)
+                teacher.tokeniser.single(tokens.ids[:room])[0].tolist()
+                for tokens in teacher.tokeniser.encode(texts, limit=room)
             ]
             states = encode_states(
-                teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=told
+                teacher, texts, tokens=arguments.tokens, cache=arguments.cache, progress=report
             )
             return TeacherStates(ids, states)
 
@@ -59,9 +59,9 @@ def main() -> None:
             minutes=arguments.minutes,
             threads=arguments.threads,
         )
-        parts = [taught(examples.passages), taught([g.query for g in examples.groups])]
+        parts = [encode(examples.passages), encode([g.query for g in examples.groups])]
         result = distill_encoder(
-            locate_source(arguments.base), parts, arguments.out, settings, told
+            locate_source(arguments.base), parts, arguments.out, settings, report
         )
     (arguments.out / "student.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make the bundled models from the training data folder: pairs, negatives, reader, tiny.
+# Train the bundled models from the training data folder: pairs, negatives, reader, tiny.
 #
 #     SECONDPASS_DATA=../shared/data scripts/train_bundled.sh runs
 #
-# Every step is skipped if its result is there, and a training run goes on where it stopped.
+# Steps with an existing result are skipped, and an interrupted training run is resumed.
 # About two hours on two cores. Results: runs/reader, runs/tiny; then `make models` exports.
 set -euo pipefail
 
