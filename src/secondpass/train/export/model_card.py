@@ -77,7 +77,7 @@ _NO_NOTES = (
     "pass --notes FILE.md to `secondpass export`."
 )
 _EXIT = (
-    "With `exits=True`, candidates whose early score (start.onnx) is more than {margin:.2f} "
+    "With early exit, candidates whose early score (start.onnx) is more than {margin:.2f} "
     "log-odds below that of the last requested place are not scored in full. The margin is "
     "meant to keep the whole top of {confidence:.0%} of lists; it was fitted on {lists}."
 )

@@ -54,8 +54,10 @@ def validate(
         )
     ]
     sources = [group.source for group in data.validation]
-    rr, rr_by_source = macro_mean([reciprocal_rank(found) for found in group_ranks], sources)
-    mean_ndcg, _ = macro_mean([ndcg(found) for found in group_ranks], sources)
+    rr, rr_by_source = macro_mean(
+        [reciprocal_rank(positions) for positions in group_ranks], sources
+    )
+    mean_ndcg, _ = macro_mean([ndcg(positions) for positions in group_ranks], sources)
     relevant = [np.arange(len(group.pairs)) < group.positives for group in data.validation]
     calibration = fit_platt(scores, np.concatenate(relevant))
     return {
@@ -104,5 +106,5 @@ def macro_mean(
     by_source: dict[str, list[float]] = {}
     for value, source in zip(values, sources, strict=True):
         by_source.setdefault(source, []).append(value)
-    means = {source: float(np.mean(found)) for source, found in sorted(by_source.items())}
+    means = {source: float(np.mean(items)) for source, items in sorted(by_source.items())}
     return float(np.mean(list(means.values()))), means
