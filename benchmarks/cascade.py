@@ -25,7 +25,7 @@ from harness.suite import SUITE, collection_settings
 from quality import CACHE, load_candidates
 
 from secondpass import Embedder, InputError, Reranker
-from secondpass.index.composition import CHEAP
+from secondpass.composition import CHEAP
 from secondpass.models import bundled_path
 from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
 

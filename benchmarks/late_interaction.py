@@ -20,8 +20,8 @@ from harness.pair_scores import PairScoreCache, PairScorer
 from harness.suite import collection_settings
 
 from secondpass import Candidate, Embedder
-from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
-from secondpass.evaluate.variants import standardised
+from secondpass.evaluate.blend_weights import standardize_columns
+from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, build_score_matrix, ndcg
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim
@@ -64,9 +64,11 @@ def late_scores(
     return scores
 
 
-def within_best(matrix: ScoreMatrix, first: Matrix, then: Matrix, shortlist: int) -> Matrix:
+def within_best(
+    matrix: ScoreMatrix, first: FloatArray, then: FloatArray, shortlist: int
+) -> FloatArray:
     """Return scores that put the best `shortlist` of `first` on top, in the order of `then`."""
-    masked = np.where(matrix.there, -first, np.inf)
+    masked = np.where(matrix.mask, -first, np.inf)
     ranks = np.argsort(np.argsort(masked, axis=1, kind="stable"), axis=1)
     return np.where(ranks < shortlist, then + 1000, first)
 
@@ -90,11 +92,16 @@ def main() -> None:
         entries = {query: stages["hybrid"] for query, stages in candidates.items()}
         ids = {query: [e.id for e in stage_entries] for query, stage_entries in entries.items()}
         late_interaction = late_scores(name, collection.queries, ids)
-        reranker_matrix = pool(
+        reranker_matrix = build_score_matrix(
             collection.queries, entries, scorer.score(collection, ids), collection.qrels
         )
-        late_matrix = pool(collection.queries, entries, late_interaction, collection.qrels)
-        z, maxsim = standardised(reranker_matrix), standardised(late_matrix)["rerank"]
+        late_matrix = build_score_matrix(
+            collection.queries, entries, late_interaction, collection.qrels
+        )
+        z, maxsim = (
+            standardize_columns(reranker_matrix),
+            standardize_columns(late_matrix)["rerank"],
+        )
         first = DEFAULT_WEIGHTS["vector"] * z["vector"] + DEFAULT_WEIGHTS["bm25"] * z["bm25"]
         blend = first + DEFAULT_WEIGHTS["rerank"] * z["rerank"]
         middle = first + WEIGHT * maxsim

@@ -53,7 +53,16 @@ def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
 
 def build(sources: Path, target_folder: Path, target: str, **environment: str) -> Path:
     """Build one target from the sources and return the file."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", target_folder]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        target,
+        "-d",
+        target_folder,
+    ]
     run(*command, cwd=sources, **environment)
     (file,) = target_folder.iterdir()
     return file

@@ -12,11 +12,11 @@ from beir import Collection
 
 from harness.progress import progress_bar
 from secondpass import Embedder
-from secondpass.evaluate.first_stage import Entry, entry
+from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.retrieve.retriever import Retriever
 from secondpass.retrieve.store_protocol import searchable
 
-StageCandidates = Mapping[str, list[Entry]]
+StageCandidates = Mapping[str, list[FirstStageCandidate]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""
 
 CandidateFinder = Callable[[str, str], StageCandidates]
@@ -35,7 +35,9 @@ def index_finder(retriever: Retriever, depth: int) -> CandidateFinder:
             retrieved = retriever.retrieve(
                 question, mode=mode, candidates=depth, complete_scores=mode != "vector"
             )
-            candidates[mode] = [entry(c) for c in retrieved.candidates]
+            candidates[mode] = [
+                FirstStageCandidate.from_candidate(c) for c in retrieved.candidates
+            ]
         return candidates
 
     return find
@@ -49,7 +51,9 @@ def run_finder(collection: Collection, embedder: Embedder, depth: int) -> Candid
         run = collection.runs[query][:depth]
         vectors = embedder.encode([question, *(texts[name] for name, _ in run)])
         cosines = (vectors[1:] @ vectors[0]).tolist()
-        entries = [Entry(n, score, c) for (n, score), c in zip(run, cosines, strict=True)]
+        entries = [
+            FirstStageCandidate(n, score, c) for (n, score), c in zip(run, cosines, strict=True)
+        ]
         return {"bm25": entries, "hybrid": entries}
 
     return find
@@ -97,7 +101,7 @@ def _read(file: Path, questions: Mapping[str, str]) -> dict[str, StageCandidates
             continue
         if questions.get(row["query"]) == row["question"]:
             known[row["query"]] = {
-                stage: [Entry(*entry) for entry in entries]
+                stage: [FirstStageCandidate(*fields) for fields in entries]
                 for stage, entries in row["found"].items()
             }
     return known

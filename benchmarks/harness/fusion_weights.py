@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.fusions import FUSIONS, STANDARD, column_deviations
-from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
-from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
+from secondpass.evaluate.blend_weights import UNITS, Columns, Point, leave_one_out, weighted_sum
+from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, ndcg
 
 Weights = Mapping[str, float]
 Pools = Mapping[str, Mapping[str, ScoreMatrix]]
@@ -26,9 +26,9 @@ class FittedWeights:
     held_out: Mapping[str, Weights]
     on_all_collections: Weights
 
-    def scores(self, collection: str, pool: ScoreMatrix) -> Matrix:
+    def scores(self, collection: str, pool: ScoreMatrix) -> FloatArray:
         """Return the fused scores of a collection, by weights fitted on the others."""
-        return fused(FUSIONS[self.fusion](pool), self.held_out[collection])
+        return weighted_sum(FUSIONS[self.fusion](pool), self.held_out[collection])
 
 
 def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> FittedWeights:
@@ -55,7 +55,9 @@ def fit_weights(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> F
         prepared: list[tuple[ScoreMatrix, Columns]] = [(pool, prepare(pool)) for pool in unique]
 
         def mean(point: Point) -> float:
-            values = [ndcg(p, fused(columns, weights(point))).mean() for p, columns in prepared]
+            values = [
+                ndcg(p, weighted_sum(columns, weights(point))).mean() for p, columns in prepared
+            ]
             return float(sum(values) / len(values))
 
         return mean

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.targets import Target
-from secondpass.evaluate.score_matrix import CUT, Matrix
+from secondpass.evaluate.score_matrix import CUTOFF, FloatArray
 
 ONE_SIDED = 1.645
 """Standard errors below the mean that 95 % of normal values are above."""
@@ -23,8 +23,8 @@ class Change:
     """
 
     name: str
-    baseline: Matrix
-    changed: Matrix
+    baseline: FloatArray
+    changed: FloatArray
     top_overlap: float
 
     @property
@@ -48,7 +48,7 @@ Ranked = Mapping[str, Sequence[str]]
 def top_10_overlap(baseline: Ranked, changed: Ranked) -> float:
     """Return the mean share of the top 10 in common, over questions with candidates."""
     shares = [
-        len(set(ids[:CUT]) & set(changed[query][:CUT])) / min(CUT, len(ids))
+        len(set(ids[:CUTOFF]) & set(changed[query][:CUTOFF])) / min(CUTOFF, len(ids))
         for query, ids in baseline.items()
         if ids
     ]

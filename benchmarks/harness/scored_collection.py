@@ -11,7 +11,7 @@ from harness.candidates import StageCandidates
 from harness.evaluator import RankingEvaluator
 from harness.pair_scores import PairScorer
 from harness.suite import SETTINGS, CollectionSettings
-from secondpass.evaluate.score_matrix import ScoreMatrix, pool
+from secondpass.evaluate.score_matrix import ScoreMatrix, build_score_matrix
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ def score_collection(
             pools[setting] = next(iter(pools.values()))
             continue
         entries = {query: stages[setting] for query, stages in candidates.items()}
-        pools[setting] = pool(collection.queries, entries, scores, collection.qrels)
+        pools[setting] = build_score_matrix(
+            collection.queries, entries, scores, collection.qrels
+        )
     by_vector = {
         q: [e.id for e in stages["vector"]]
         for q, stages in candidates.items()

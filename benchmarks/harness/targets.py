@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.results import CONTROL, FIRST, FUSED, QualityResults, mean, union
 from harness.suite import SETTINGS
-from secondpass.evaluate.significance import randomisation_test
+from secondpass.evaluate.significance import randomization_test
 
 MIN_GAIN = 0.02
 MAX_P = 0.01
@@ -49,7 +49,7 @@ def reranker_targets(results: QualityResults) -> Iterator[Target]:
         gain = mean(ours, names) - mean(first, names)
         yield Target(f"{title}: mean gain {gain:+.4f}, at least {MIN_GAIN}", gain >= MIN_GAIN)
         change = union(ours, names) - union(first, names)
-        p = randomisation_test(change)
+        p = randomization_test(change)
         yield Target(
             f"{title}: better on the union of questions, p = {p:.5f}, under {MAX_P}",
             float(change.mean()) > 0 and p < MAX_P,
@@ -61,7 +61,7 @@ def reranker_targets(results: QualityResults) -> Iterator[Target]:
             gains[worst] >= -MAX_LOSS,
         )
         alone = mean(control, names) - mean(first, names)
-        p = randomisation_test(union(ours, names) - union(control, names))
+        p = randomization_test(union(ours, names) - union(control, names))
         yield Target(
             f"{title}: of that gain {alone:+.4f} comes without a reranker;"
             f" the reranker adds {gain - alone:+.4f}, p = {p:.5f}",

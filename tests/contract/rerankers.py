@@ -18,7 +18,7 @@ from secondpass import (
     Fallback,
     Reranker,
 )
-from secondpass.index.composition import compose
+from secondpass.composition import Composer
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
@@ -63,13 +63,8 @@ def _hosted(folder: Path, *, name: str) -> BaseReranker:
 
 
 def _composed(folder: Path) -> BaseReranker:
-    return compose(
-        Reranker(),
-        cheap=Reranker("bundled-tiny"),
-        margin=ALL,
-        budget_ms=600_000,
-        cache=folder / "scores.sqlite",
-    )
+    options = {"cascade": True, "budget_ms": 600_000, "cache": folder / "scores.sqlite"}
+    return Composer().compose("bundled", options, margin=ALL)
 
 
 # Policies that leave candidates out are held to the contract where they leave out none;

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from secondpass.errors import InputError
 from secondpass.evaluate.rank_correlation import (
     kendall_tau,
-    order,
     rank_biased_overlap,
+    rank_order,
     top_overlap,
 )
 from secondpass.inference.tokenizer import Tokenizer
@@ -85,10 +85,12 @@ def test_a_ranking_agrees_with_itself_and_not_with_its_reverse(values: list[int]
     assert kendall_tau(values_array, values_array) == 1.0
     assert kendall_tau(values_array, -values_array) == -1.0
     assert rank_biased_overlap(
-        order(values_array).tolist(), order(values_array).tolist()
+        rank_order(values_array).tolist(), rank_order(values_array).tolist()
     ) == pytest.approx(1.0)
     assert (
         0.0
-        <= rank_biased_overlap(order(values_array).tolist(), order(-values_array).tolist())
+        <= rank_biased_overlap(
+            rank_order(values_array).tolist(), rank_order(-values_array).tolist()
+        )
         < 1.0
     )

@@ -1,1 +1,1 @@
-"""Rerankers in the shapes of other frameworks; each module needs the extra of its name."""
+"""Adapters of rerankers for other frameworks; each module needs the extra of its name."""

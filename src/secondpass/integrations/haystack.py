@@ -1,7 +1,4 @@
-"""A ranker for Haystack pipelines.
-
-Haystack's documents as candidates, and back.
-"""
+"""A ranker component for Haystack pipelines."""
 
 from __future__ import annotations
 
@@ -10,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.integrations import shared
-from secondpass.integrations.shared import with_outcome
+from secondpass.integrations.shared import (
+    RerankerAdapter,
+    RerankerLike,
+    add_rerank_metadata,
+    check_options,
+    check_reranker,
+)
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import check_count
 from secondpass.types import Candidate, RerankResponse
@@ -25,43 +27,46 @@ except ImportError as error:
 
 @component
 class SecondpassRanker:
-    """Orders documents by relevance to the query; the given ones are copied, not changed.
+    """Ranks documents by relevance to the query; the given documents are copied, not changed.
 
     - `reranker`: a reranker, or the name of one (see `Reranker`), which is loaded by
-      `warm_up` or the first run. A pipeline can be saved only with a name.
-    - `top_k`: how many documents to keep, at least 1; None keeps all.
+      `warm_up` or the first run. Only a pipeline with a name can be saved.
+    - `top_k`: how many documents to return, at least 1; None returns all.
     - `options`: further arguments of `BaseReranker.rerank`. The text alone is read unless
       `fields` or `template` name metadata.
 
-    Of documents with the same id the first is kept. Those that were not scored (as after a
-    fallback) keep the score that they came with; `with_outcome` says what `meta` gets.
-    Raises `InputError` for what cannot be used and `ModelError` if the reranker fails.
+    Of documents with the same id the first is ranked. Documents that were not scored (as after
+    a fallback) keep their score. `add_rerank_metadata` says what is added to `meta`. Raises
+    `InputError` for invalid arguments and `ModelError` if the reranker fails.
     """
 
     def __init__(
         self,
-        reranker: shared.RerankerLike = "bundled",
+        reranker: RerankerLike = "bundled",
         top_k: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        shared.check_reranker(reranker)
+        check_reranker(reranker)
         self.reranker, self.top_k = reranker, check_count("top_k", top_k)
-        self.options = shared.check_options(options)
-        self._adapted: shared.Adapted | None = None
+        self.options = check_options(options)
+        self._adapter: RerankerAdapter | None = None
 
     def warm_up(self) -> None:
-        """Load the reranker, if it is not yet."""
-        self._ready()
+        """Load the reranker, unless it is loaded."""
+        self._load()
 
-    def _ready(self) -> shared.Adapted:
-        if self._adapted is None:
-            self._adapted = shared.Adapted(self.reranker, self.options)
-        return self._adapted
+    def _load(self) -> RerankerAdapter:
+        if self._adapter is None:
+            self._adapter = RerankerAdapter(self.reranker, self.options)
+        return self._adapter
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a pipeline saves; raises `InputError` for a reranker without a name."""
+        """Return the settings that a pipeline saves; raises `InputError` without a name."""
         if isinstance(self.reranker, BaseReranker):
-            raise InputError("A reranker that is an object cannot be saved", fix="Name it.")
+            raise InputError(
+                "A reranker object cannot be saved",
+                fix="Pass the name of one, such as 'bundled'.",
+            )
         settings = {"reranker": str(self.reranker), "top_k": self.top_k}
         return dict(default_to_dict(self, **settings, options=self.options))
 
@@ -70,43 +75,47 @@ class SecondpassRanker:
         self, query: str, documents: list[Document], top_k: int | None = None
     ) -> dict[str, list[Document]]:
         """Return copies of the documents in their new order."""
-        given, kept = unique(documents), self.top_k if top_k is None else top_k
-        response = self._ready().rerank(query, map(to_candidate, given), kept)
-        return {"documents": to_ranked(given, response)}
+        unique, top_k = _drop_duplicates(documents), self.top_k if top_k is None else top_k
+        response = self._load().rerank(query, _to_candidates(unique), top_k)
+        return {"documents": _to_ranked(unique, response)}
 
     @component.output_types(documents=list[Document])
     async def run_async(
         self, query: str, documents: list[Document], top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Do as `run`, without blocking the event loop."""
-        given, kept = unique(documents), self.top_k if top_k is None else top_k
-        response = await self._ready().arerank(query, map(to_candidate, given), kept)
-        return {"documents": to_ranked(given, response)}
+        """Return the same as `run`, without blocking the event loop."""
+        unique, top_k = _drop_duplicates(documents), self.top_k if top_k is None else top_k
+        response = await self._load().arerank(query, _to_candidates(unique), top_k)
+        return {"documents": _to_ranked(unique, response)}
 
 
-def unique(documents: Sequence[Document]) -> list[Document]:
-    """Return the documents without those whose id came before."""
+def _drop_duplicates(documents: Sequence[Document]) -> list[Document]:
+    """Return the first document of each id."""
     first: dict[str, Document] = {}
     for document in documents:
         first.setdefault(document.id, document)
     return list(first.values())
 
 
-def to_candidate(document: Document) -> Candidate:
-    """Return the document with its score; raises `InputError` for one that has no text."""
+def _to_candidates(documents: Sequence[Document]) -> list[Candidate]:
+    return [_to_candidate(document) for document in documents]
+
+
+def _to_candidate(document: Document) -> Candidate:
+    """Convert a document; raises `InputError` for one without text."""
     if document.content is None:
         raise InputError(f"Document {document.id!r} has no text", why="its content is None")
     text = Text(document.content, document.id, metadata=document.meta)
     return Candidate(text, document.score)
 
 
-def to_ranked(documents: Sequence[Document], response: RerankResponse) -> list[Document]:
-    """Return copies of the documents in their new order, with what happened in `meta`."""
+def _to_ranked(documents: Sequence[Document], response: RerankResponse) -> list[Document]:
+    """Return copies of the documents in their new order, with the outcome in `meta`."""
     return [
         dataclasses.replace(
             (given := documents[result.index]),
             score=result.score if result.scored else given.score,
-            meta=with_outcome(given.meta, response, result),
+            meta=add_rerank_metadata(given.meta, response, result),
         )
         for result in response.results
     ]

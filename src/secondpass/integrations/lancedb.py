@@ -1,7 +1,4 @@
-"""A reranker for LanceDB's own searches: by vector, by words, or by both.
-
-Rows that a search of LanceDB found as candidates, and both its searches as one.
-"""
+"""A reranker for LanceDB's vector, full-text and hybrid searches."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError, nearest
-from secondpass.integrations.shared import Adapted, RerankerLike, check_options
+from secondpass.integrations.shared import RerankerAdapter, RerankerLike, check_options
 from secondpass.rerank.inputs import check_count
 from secondpass.retrieve.fusion import rrf
 from secondpass.types import Candidate, Document, RerankResponse
@@ -22,20 +19,20 @@ except ImportError as error:
 
 
 class SecondpassReranker(Reranker):
-    """Orders the rows that a search of LanceDB found.
+    """Ranks the rows that a search of LanceDB returns.
 
-    - `reranker`: a reranker, or the name of one (see `Reranker`). `Blend` finds BM25's scores,
-      and the distances as vector scores.
-    - `column`: the column that is read.
+    - `reranker`: a reranker, or the name of one (see `Reranker`). `Blend` gets
+      `_score` as BM25 score, and minus `_distance` as vector score.
+    - `column`: the column with the text.
     - `return_score`: "relevance", or "all" to keep `_distance` and `_score`.
-    - `top_n`: how many rows to keep, at least 1; None leaves it to the search's limit.
+    - `top_n`: how many rows to return, at least 1; None leaves that to the search's limit.
     - `options`: further arguments of `BaseReranker.rerank`; `fields` and `template` can name
       any column ("text" is that of `column`).
 
-    `_relevance_score` is null where a row was not scored (as after a fallback, which keeps the
-    order: by reciprocal rank where both searches found rows). The metadata of the table's
-    schema has `secondpass.status`, and `.model` and `.reason` where there are any. Raises
-    `InputError` for what cannot be used and `ModelError` if the reranker fails.
+    `_relevance_score` is null for rows that were not scored. A fallback keeps the order, that
+    of reciprocal rank fusion for a hybrid search. The metadata of the table's schema has
+    `secondpass.status`, and where known `secondpass.model` and `secondpass.reason`. Raises
+    `InputError` for invalid arguments and `ModelError` if the reranker fails.
     """
 
     def __init__(
@@ -48,90 +45,95 @@ class SecondpassReranker(Reranker):
     ) -> None:
         super().__init__(return_score)
         self.column, self.top_n = column, check_count("top_n", top_n)
-        self.adapted = Adapted(reranker, check_options(options))
+        self.adapter = RerankerAdapter(reranker, check_options(options))
 
     def rerank_hybrid(
         self, query: str, vector_results: pa.Table, fts_results: pa.Table
     ) -> pa.Table:
-        """Return what either search found, once, in the new order."""
-        return self._reranked(query, fused(vector_results, fts_results))
+        """Return the rows of either search, each once, in their new order."""
+        return self._rerank(query, _fuse(vector_results, fts_results))
 
     def rerank_vector(self, query: str, vector_results: pa.Table) -> pa.Table:
-        """Return what a search by vector found in the new order."""
-        return self._reranked(query, vector_results)
+        """Return the rows of a vector search in their new order."""
+        return self._rerank(query, vector_results)
 
     def rerank_fts(self, query: str, fts_results: pa.Table) -> pa.Table:
-        """Return what a search by words found in the new order."""
-        return self._reranked(query, fts_results)
+        """Return the rows of a full-text search in their new order."""
+        return self._rerank(query, fts_results)
 
-    def _reranked(self, query: str, found: pa.Table) -> pa.Table:
-        # Of a query by words that is an object (MatchQuery, PhraseQuery) its words are meant.
-        words = query if isinstance(query, str) else getattr(query, "query", query)
-        response = self.adapted.rerank(words, to_candidates(found, self.column), self.top_n)
-        return to_table(found, response, keep_scores=self.score == "all")
+    def _rerank(self, query: str, rows: pa.Table) -> pa.Table:
+        # A full-text query may be an object (MatchQuery, PhraseQuery) that holds the text.
+        text = query if isinstance(query, str) else getattr(query, "query", query)
+        response = self.adapter.rerank(text, _to_candidates(rows, self.column), self.top_n)
+        return _to_ranked(rows, response, keep_scores=self.score == "all")
 
 
-def to_candidates(found: pa.Table, column: str) -> list[Candidate]:
+def _to_candidates(rows: pa.Table, column: str) -> list[Candidate]:
     """Return the rows as candidates, without the columns that hold lists (vectors).
 
-    `_score` is the score by words and minus `_distance` the one by vectors. Raises
-    `InputError` where the column to read is not there.
+    `_score` is the BM25 score, and minus `_distance` the vector score. Raises `InputError` if
+    the column with the text is missing.
     """
-    if column not in found.column_names:
+    if column not in rows.column_names:
         raise InputError(
-            f"The search returned no column {column!r}", fix=nearest(column, found.column_names)
+            f"The search returned no column {column!r}", fix=nearest(column, rows.column_names)
         )
-    plain = [f.name for f in found.schema if not _holds_lists(f.type)]
-    return [_candidate(row, column) for row in found.select(plain).to_pylist()]
+    columns = [field.name for field in rows.schema if not _is_list(field.type)]
+    return [_to_candidate(row, column) for row in rows.select(columns).to_pylist()]
 
 
-def fused(by_vector: pa.Table, by_words: pa.Table) -> pa.Table:
-    """Return the rows of both once, with both scores, in order of reciprocal rank fusion."""
-    if not len(by_vector) or not len(by_words):
-        return by_words if len(by_words) else by_vector
-    both = pa.concat_tables([by_vector, by_words], promote_options="default")
-    ids = both["_rowid"].to_pylist()
-    places = {row: place for place, row in reversed(list(enumerate(ids)))}
-    words = dict(zip(ids[len(by_vector) :], by_words["_score"].to_pylist(), strict=True))
-    rankings = [
-        [(str(row), -place) for place, row in enumerate(table["_rowid"].to_pylist())]
-        for table in (by_vector, by_words)
-    ]
-    order = [int(name) for name, _ in rrf(rankings)]
-    scores = pa.array([words.get(row) for row in order], by_words["_score"].type)
-    rows = both.take([places[row] for row in order])
-    return rows.set_column(rows.column_names.index("_score"), "_score", scores)
-
-
-def to_table(found: pa.Table, response: RerankResponse, *, keep_scores: bool) -> pa.Table:
-    """Return the rows in their new order with `_relevance_score`, null where not scored.
-
-    `_distance` and `_score` go unless they are to be kept.
-    """
-    results = response.results
-    ranked = found.take(pa.array([r.index for r in results], pa.int64()))
-    relevance = [r.score if r.scored else None for r in results]
-    ranked = ranked.append_column("_relevance_score", pa.array(relevance, pa.float32()))
-    if not keep_scores:
-        held = [name for name in ("_distance", "_score") if name in ranked.column_names]
-        ranked = ranked.drop_columns(held)
-    said = {"status": response.status.value, "model": response.model, "reason": response.reason}
-    told = {f"secondpass.{name}": text for name, text in said.items() if text is not None}
-    return ranked.replace_schema_metadata({**(ranked.schema.metadata or {}), **told})
-
-
-def _holds_lists(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
+def _to_candidate(row: dict[str, Any], column: str) -> Candidate:
+    distance = row.get("_distance")
+    return Candidate(
+        Document(row[column], metadata=row),
+        bm25=row.get("_score"),
+        vector=None if distance is None else -distance,
     )
 
 
-def _candidate(row: dict[str, Any], column: str) -> Candidate:
-    distance, words = row.get("_distance"), row.get("_score")
-    return Candidate(
-        Document(row[column], metadata=row),
-        bm25=words,
-        vector=None if distance is None else -distance,
+def _to_ranked(rows: pa.Table, response: RerankResponse, *, keep_scores: bool) -> pa.Table:
+    """Return the rows in their new order with `_relevance_score`, null if not scored.
+
+    Drops `_distance` and `_score` unless `keep_scores`.
+    """
+    results = response.results
+    ranked = rows.take(pa.array([r.index for r in results], pa.int64()))
+    relevance = [r.score if r.scored else None for r in results]
+    ranked = ranked.append_column("_relevance_score", pa.array(relevance, pa.float32()))
+    if not keep_scores:
+        scores = [name for name in ("_distance", "_score") if name in ranked.column_names]
+        ranked = ranked.drop_columns(scores)
+    outcome = {
+        "secondpass.status": response.status.value,
+        "secondpass.model": response.model,
+        "secondpass.reason": response.reason,
+    }
+    metadata = {name: value for name, value in outcome.items() if value is not None}
+    return ranked.replace_schema_metadata({**(ranked.schema.metadata or {}), **metadata})
+
+
+def _fuse(vector_rows: pa.Table, fts_rows: pa.Table) -> pa.Table:
+    """Return the rows of both once, with both scores, in order of reciprocal rank fusion."""
+    if not len(vector_rows) or not len(fts_rows):
+        return fts_rows if len(fts_rows) else vector_rows
+    rows = pa.concat_tables([vector_rows, fts_rows], promote_options="default")
+    ids = rows["_rowid"].to_pylist()
+    # The first position of each row.
+    positions = {id_: position for position, id_ in reversed(list(enumerate(ids)))}
+    bm25 = dict(zip(ids[len(vector_rows) :], fts_rows["_score"].to_pylist(), strict=True))
+    rankings = [
+        [(str(id_), -rank) for rank, id_ in enumerate(table["_rowid"].to_pylist())]
+        for table in (vector_rows, fts_rows)
+    ]
+    order = [int(id_) for id_, _ in rrf(rankings)]
+    scores = pa.array([bm25.get(id_) for id_ in order], fts_rows["_score"].type)
+    fused = rows.take([positions[id_] for id_ in order])
+    return fused.set_column(fused.column_names.index("_score"), "_score", scores)
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(type_)
+        or pa.types.is_large_list(type_)
+        or pa.types.is_fixed_size_list(type_)
     )

@@ -1,23 +1,18 @@
-"""A node postprocessor for LlamaIndex.
-
-What LlamaIndex is told about a reranking: its callbacks and its instrumentation.
-
-LlamaIndex's nodes as candidates, and back.
-"""
+"""A node postprocessor for LlamaIndex, with its callbacks and instrumentation events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.integrations.shared import (
-    Adapted,
+    RerankerAdapter,
     RerankerLike,
+    add_rerank_metadata,
     check_options,
-    names_fields,
-    with_outcome,
+    selects_fields,
 )
 from secondpass.rerank.inputs import check_count
 from secondpass.types import Candidate, Document, RankedDocument, RerankResponse
@@ -36,22 +31,22 @@ except ImportError as error:
 
 
 class SecondpassRerank(BaseNodePostprocessor):
-    """Orders nodes by relevance to the query; the given ones are copied, not changed.
+    """Ranks nodes by relevance to the query; the given nodes are copied, not changed.
 
     - `reranker`: a reranker, or the name of one (see `Reranker`).
-    - `top_n`: how many nodes to keep, at least 1; None keeps all.
+    - `top_n`: how many nodes to return, at least 1; None returns all.
     - `options`: further arguments of `BaseReranker.rerank`. A node is read as it would be
       embedded, unless `fields` or `template` name what to read of its text and metadata.
 
-    Nodes that were not scored (as after a fallback) keep the score that they came with;
-    `with_outcome` says what metadata gets. Raises `InputError` for what cannot be used, a
-    missing query above all, and `ModelError` if the reranker fails.
+    Nodes that were not scored (as after a fallback) keep their score. `add_rerank_metadata`
+    says what is added to metadata. Raises `InputError` for invalid arguments, among them a
+    missing query, and `ModelError` if the reranker fails.
     """
 
     reranker: RerankerLike = Field(frozen=True)
     top_n: int | None
     options: dict[str, Any] = Field(frozen=True)
-    _adapted: Adapted = PrivateAttr()
+    _adapter: RerankerAdapter = PrivateAttr()
 
     def __init__(
         self,
@@ -60,52 +55,56 @@ class SecondpassRerank(BaseNodePostprocessor):
         options: Mapping[str, Any] | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        told = {} if callback_manager is None else {"callback_manager": callback_manager}
+        callbacks = {} if callback_manager is None else {"callback_manager": callback_manager}
         top_n, options = check_count("top_n", top_n), check_options(options)
-        super().__init__(reranker=reranker, top_n=top_n, options=options, **told)
-        self._adapted = Adapted(reranker, options)
+        super().__init__(reranker=reranker, top_n=top_n, options=options, **callbacks)
+        self._adapter = RerankerAdapter(reranker, options)
 
     @classmethod
     def class_name(cls) -> str:
-        """Return the name that LlamaIndex writes for this class."""
+        """Return the name under which LlamaIndex serializes this class."""
         return "SecondpassRerank"
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        model = self._adapted.reranker.model
-        told = reranking(self.callback_manager, query_bundle, nodes, model, self.top_n)
-        with told as (query, ranked):
-            given = to_candidates(nodes, self.options)
-            ranked += to_ranked(nodes, self._adapted.rerank(query, given, self.top_n))
+        with self._events(nodes, query_bundle) as (query, ranked):
+            candidates = _to_candidates(nodes, self.options)
+            response = self._adapter.rerank(query, candidates, self.top_n)
+            ranked += _to_ranked(nodes, response)
         return ranked
 
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        model = self._adapted.reranker.model
-        told = reranking(self.callback_manager, query_bundle, nodes, model, self.top_n)
-        with told as (query, ranked):
-            given = to_candidates(nodes, self.options)
-            ranked += to_ranked(nodes, await self._adapted.arerank(query, given, self.top_n))
+        with self._events(nodes, query_bundle) as (query, ranked):
+            candidates = _to_candidates(nodes, self.options)
+            response = await self._adapter.arerank(query, candidates, self.top_n)
+            ranked += _to_ranked(nodes, response)
         return ranked
+
+    def _events(
+        self, nodes: list[NodeWithScore], query: QueryBundle | None
+    ) -> AbstractContextManager[tuple[str, list[NodeWithScore]]]:
+        model = self._adapter.reranker.model
+        return _rerank_events(self.callback_manager, query, nodes, model, self.top_n)
 
 
 _dispatcher = get_dispatcher(__name__)
 
 
 @contextmanager
-def reranking(
+def _rerank_events(
     callbacks: CallbackManager,
     query: QueryBundle | None,
     nodes: list[NodeWithScore],
     model: str,
     top_n: int | None,
 ) -> Iterator[tuple[str, list[NodeWithScore]]]:
-    """Tell of the start, give the query and a list for the ranked nodes, tell of the end.
+    """Emit the start and the end event around a block that fills the list of ranked nodes.
 
-    Where an error comes instead, the callbacks are told of it. Raises `InputError` if there
-    is no query.
+    Yields the query and the list. After an exception the callbacks get it in place of the end
+    event. Raises `InputError` without a query.
     """
     if query is None:
         raise InputError(
@@ -127,11 +126,11 @@ def reranking(
     _dispatcher.event(ReRankEndEvent(nodes=ranked))
 
 
-def to_candidates(
+def _to_candidates(
     nodes: Sequence[NodeWithScore], options: Mapping[str, Any]
 ) -> list[Candidate]:
-    """Return the nodes as they would be embedded, or bare where options name what to read."""
-    mode = MetadataMode.NONE if names_fields(options) else MetadataMode.EMBED
+    """Read the nodes as they would be embedded, or their text if options select fields."""
+    mode = MetadataMode.NONE if selects_fields(options) else MetadataMode.EMBED
     return [
         Candidate(
             Document(n.node.get_content(mode), n.node.node_id, metadata=n.node.metadata),
@@ -141,20 +140,20 @@ def to_candidates(
     ]
 
 
-def to_ranked(nodes: Sequence[NodeWithScore], response: RerankResponse) -> list[NodeWithScore]:
-    """Return copies of the nodes that say what happened, to programs but not to models."""
+def _to_ranked(nodes: Sequence[NodeWithScore], response: RerankResponse) -> list[NodeWithScore]:
+    """Return copies of the nodes with the outcome in metadata, hidden from models."""
     return [_ranked(nodes[result.index], response, result) for result in response.results]
 
 
 def _ranked(
-    given: NodeWithScore, response: RerankResponse, result: RankedDocument
+    scored: NodeWithScore, response: RerankResponse, result: RankedDocument
 ) -> NodeWithScore:
-    node = given.node
-    metadata = with_outcome(node.metadata, response, result)
+    node = scored.node
+    metadata = add_rerank_metadata(node.metadata, response, result)
     new = [name for name in metadata if name not in node.metadata]
     hidden = {
         "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *new],
         "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *new],
     }
     copied = node.model_copy(update={"metadata": metadata, **hidden})
-    return NodeWithScore(node=copied, score=result.score if result.scored else given.score)
+    return NodeWithScore(node=copied, score=result.score if result.scored else scored.score)

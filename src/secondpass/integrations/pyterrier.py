@@ -1,4 +1,4 @@
-"""A transformer for PyTerrier pipelines, which needs no Java."""
+"""A transformer for PyTerrier pipelines; needs no Java."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
-from secondpass.integrations.shared import Adapted, RerankerLike, check_options
+from secondpass.integrations.shared import RerankerAdapter, RerankerLike, check_options
 from secondpass.rerank.inputs import check_count
-from secondpass.types import Document
+from secondpass.types import Document, RerankResponse
 
 try:
     import pandas as pd
@@ -18,19 +18,19 @@ except ImportError as error:
 
 
 class SecondpassReranker(pt.Transformer):
-    """Orders the documents of each query; takes and gives a frame, and changes none.
+    """Ranks the documents of each query; returns a new frame.
 
     - `reranker`: a reranker, or the name of one (see `Reranker`).
-    - `text_field`: the column that is read.
-    - `top_n`: how many documents to keep of each query, at least 1; None keeps all.
+    - `text_field`: the column with the text.
+    - `top_n`: how many documents to return for each query, at least 1; None returns all.
     - `options`: further arguments of `BaseReranker.rerank`; `fields` and `template` can name
       any column ("text" is that of `text_field`).
 
-    The frame has qid, query, docno and the text. Its first-stage order is that of rank, or
-    else of score, or else of the rows. Comes back with rank from 0, score and
-    rerank_status ("fallback" where the scores only keep the first stage's order), sorted.
-    Raises pt.validate.InputValidationError for a missing column, `InputError` for what cannot
-    be used and `ModelError` if the reranker fails.
+    The input frame needs qid, query, docno and the text. The order of the first stage is that
+    of rank, or else of score, or else of the rows. The output is sorted, with rank from 0,
+    score and rerank_status ("fallback" if the scores only keep that order). Raises
+    pt.validate.InputValidationError for a missing column, `InputError` for invalid arguments
+    and `ModelError` if the reranker fails.
     """
 
     def __init__(
@@ -42,34 +42,43 @@ class SecondpassReranker(pt.Transformer):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.text_field, self.top_n = text_field, check_count("top_n", top_n)
-        self.adapted = Adapted(reranker, check_options(options))
+        self.adapter = RerankerAdapter(reranker, check_options(options))
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the rows in their new order, query by query."""
         pt.validate.result_frame(inp, extra_columns=["query", self.text_field], context=self)
         groups = [
-            self._ranked(rows) for _, rows in inp.groupby("qid", sort=False, dropna=False)
+            self._rerank(rows) for _, rows in inp.groupby("qid", sort=False, dropna=False)
         ]
         ranked = (
             pd.concat(groups) if groups else inp.assign(score=0.0, rank=0, rerank_status="")
         )
         return ranked.astype({"score": float, "rank": int}).reset_index(drop=True)
 
-    def _ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def _rerank(self, rows: pd.DataFrame) -> pd.DataFrame:
         if rows["query"].nunique(dropna=False) > 1:
             raise InputError(f"The query {rows['qid'].iloc[0]!r} has more than one text")
         if "rank" in rows:
             rows = rows.sort_values("rank", kind="stable")
         elif "score" in rows:
             rows = rows.sort_values("score", kind="stable", ascending=False)
-        given = [
-            Document(row[self.text_field], str(row["docno"]), metadata=row)
-            for row in rows.to_dict("records")
-        ]
-        response = self.adapted.rerank(rows["query"].iloc[0], given, self.top_n)
-        results = response.results
-        return rows.iloc[[r.index for r in results]].assign(
-            score=[r.score for r in results],
-            rank=range(len(results)),
-            rerank_status=response.status.value,
-        )
+        candidates = _to_candidates(rows, self.text_field)
+        response = self.adapter.rerank(rows["query"].iloc[0], candidates, self.top_n)
+        return _to_ranked(rows, response)
+
+
+def _to_candidates(rows: pd.DataFrame, text_field: str) -> list[Document]:
+    return [
+        Document(row[text_field], str(row["docno"]), metadata=row)
+        for row in rows.to_dict("records")
+    ]
+
+
+def _to_ranked(rows: pd.DataFrame, response: RerankResponse) -> pd.DataFrame:
+    """Return the rows in their new order, with the outcome."""
+    results = response.results
+    return rows.iloc[[r.index for r in results]].assign(
+        score=[r.score for r in results],
+        rank=range(len(results)),
+        rerank_status=response.status.value,
+    )

@@ -16,45 +16,45 @@ from tests.server.conftest import serving
 
 @dataclass
 class Database:
-    """A server's database over plain HTTP."""
+    """A client of the database over plain HTTP."""
 
     url: str
     http: httpx2.Client
 
     def send(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-        """Send a request, check the status, and return the JSON of the answer, if any."""
+        """Send a request, check the status, and return the JSON of the response, if any."""
         # Not `json=`, which cannot send what a client in another language can.
         content = None if body is None else json.dumps(body)
-        answer = self.http.request(method, f"/v1{path}", content=content)
-        assert answer.status_code == status, answer.text
-        return answer.json() if answer.content else None
+        response = self.http.request(method, f"/v1{path}", content=content)
+        assert response.status_code == status, response.text
+        return response.json() if response.content else None
 
-    def refused(self, method: str, path: str, body: Any = None, status: int = 422) -> str:
-        """Send a request that is refused and return why."""
+    def error(self, method: str, path: str, body: Any = None, status: int = 422) -> str:
+        """Send a request that fails and return the message of the error."""
         (error,) = self.send(method, path, body, status)["error"]
         assert error.keys() == {"message"}
         return str(error["message"])
 
-    def asked(self, query: str, **more: Any) -> Any:
-        """Return the whole answer to a query."""
+    def query(self, query: str, **more: Any) -> Any:
+        """Return the whole response to a query."""
         return self.send("POST", "/graphql", {"query": query, **more})
 
     def get(self, query: str, **more: Any) -> Any:
-        """Return what `Get` gives of the one class of a query."""
-        answer = self.asked("{Get{" + query + "}}", **more)
+        """Return the rows of a `Get` query over one class."""
+        answer = self.query("{Get{" + query + "}}", **more)
         assert "errors" not in answer, answer
         (rows,) = answer["data"]["Get"].values()
         return rows
 
-    def wrong(self, query: str, **more: Any) -> str:
-        """Return the message of the one error of a query over a class."""
-        answer = self.asked("{Get{" + query + "}}", **more)
+    def query_error(self, query: str, **more: Any) -> str:
+        """Return the message of the only error of a `Get` query."""
+        answer = self.query("{Get{" + query + "}}", **more)
         (error,) = answer["errors"]
         assert error.keys() == {"locations", "message", "path"}
         return str(error["message"])
 
-    def make(self, **declaration: Any) -> str:
-        """Make a class of a new name."""
+    def create_class(self, **declaration: Any) -> str:
+        """Create a class with a new name and return the name."""
         name = f"C{uuid.uuid4().hex[:12]}"
         self.send("POST", "/schema", {"class": name, **declaration})
         return name

@@ -21,7 +21,7 @@ from secondpass.server.access.api_keys import KeyFile
 from tests.server.conftest import running, serving
 from tests.server.weaviate.conftest import settings
 
-HERE = Path(__file__).parent
+SCRIPTS = Path(__file__).parent / "clients"
 
 
 def run(script: str, version: int, *arguments: str) -> None:
@@ -31,7 +31,7 @@ def run(script: str, version: int, *arguments: str) -> None:
         pytest.skip(f"weaviate-client {version} is not in {folder}: make test puts it there")
     environment = {**os.environ, "PYTHONPATH": str(folder), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments],
+        [sys.executable, str(SCRIPTS / script), *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def test_the_client_for_node_is_served(tmp_path: Path) -> None:
         place = urlsplit(found.url)
         given = {"host": place.hostname, "port": place.port, "grpcPort": found.grpc_port}
         done = subprocess.run(
-            [NODE, str(HERE / "sdk_node.cjs"), json.dumps({**given, "key": key})],
+            [NODE, str(SCRIPTS / "sdk_node.cjs"), json.dumps({**given, "key": key})],
             env={"NODE_PATH": str(MODULES)},
             capture_output=True,
             text=True,

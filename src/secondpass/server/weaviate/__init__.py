@@ -1,1 +1,1 @@
-"""Weaviate's database, as its clients see it: REST and GraphQL over our own indexes."""
+"""Weaviate's interface, as its clients see it: REST, GraphQL and gRPC over our indexes."""

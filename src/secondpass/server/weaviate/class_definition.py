@@ -1,7 +1,4 @@
-"""A class as it is declared: read once, checked, completed, and kept as JSON.
-
-What the database says of a class where nobody said anything: its clients need it all.
-"""
+"""Class definitions: Weaviate's JSON declaration of a class, its defaults and validation."""
 
 from __future__ import annotations
 
@@ -11,14 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.retrieve.lance.table import NO_LANGUAGE
-from secondpass.server.weaviate.names import class_name
-from secondpass.server.weaviate.properties import (
-    Property,
-    all_declared,
-    plain_json,
-    read_property,
-)
-from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.names import parse_class_name
+from secondpass.server.weaviate.properties import Property, clean_json, complete_properties
 
 _FLAT: dict[str, Any] = {
     "distance": "cosine",
@@ -41,13 +33,13 @@ _HNSW: dict[str, Any] = {
     "filterStrategy": "sweeping",
     "multivector": {"enabled": False},
 }
-VECTOR_INDEXES: Mapping[str, dict[str, Any]] = {
+_VECTOR_INDEXES: Mapping[str, dict[str, Any]] = {
     "hnsw": _HNSW,
     "flat": _FLAT,
     "dynamic": {"distance": "cosine", "threshold": 10_000, "hnsw": _HNSW, "flat": _FLAT},
 }
 
-CLASS: Mapping[str, Any] = {
+_CLASS_DEFAULTS: Mapping[str, Any] = {
     "invertedIndexConfig": {
         "bm25": {"b": 0.75, "k1": 1.2},
         "cleanupIntervalSeconds": 60,
@@ -78,33 +70,19 @@ CLASS: Mapping[str, Any] = {
     },
 }
 
-
-def filled(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given, completed from the defaults at every depth; null is absent."""
-    found = dict(defaults)
-    for key, value in given.items():
-        if value is None:
-            continue
-        there = found.get(key)
-        if isinstance(value, dict) and isinstance(there, dict):
-            value = filled(value, there)
-        found[key] = value
-    return found
-
-
 NO_VECTORIZER = "none"
-_TEXTS = "text2vec-"
+_TEXT_VECTORIZER = "text2vec-"
 _RERANKER = "reranker-"
 _VECTOR_NAME = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]{0,229}")
 
 
 @dataclass(frozen=True, slots=True)
 class ClassDefinition:
-    """What is declared of a class.
+    """A declared class.
 
     - `vectorizer`: "none", or a text2vec module, which stands for the server's embedder.
-    - `vector_name`: of the vector, where the class was made with named vectors.
-    - `sources`: the properties that the vector is made of; None for all texts.
+    - `vector_name`: the name of the vector, for classes with named vectors.
+    - `sources`: the properties that are embedded; None for all texts.
     - `reranker`: the model that a reranker module names, or None.
     """
 
@@ -115,141 +93,174 @@ class ClassDefinition:
     sources: tuple[str, ...] | None = None
     reranker: str | None = None
 
+    @classmethod
+    def from_declaration(cls, declaration: Mapping[str, Any]) -> ClassDefinition:
+        """Build a definition from a complete declaration."""
+        vector_name, sources = None, None
+        vectorizer = declaration.get("vectorizer", NO_VECTORIZER)
+        if "vectorConfig" in declaration:
+            ((vector_name, config),) = declaration["vectorConfig"].items()
+            ((vectorizer, settings),) = config["vectorizer"].items()
+            names = settings.get("properties")
+            sources = None if names is None else tuple(names)
+        reranker = None
+        for module, settings in declaration["moduleConfig"].items():
+            model = settings.get("model") if isinstance(settings, dict) else None
+            if module.startswith(_RERANKER) and isinstance(model, str):
+                reranker = model
+        return cls(
+            name=declaration["class"],
+            properties=tuple(map(Property.from_declaration, declaration["properties"])),
+            vectorizer=vectorizer,
+            vector_name=vector_name,
+            sources=sources,
+            reranker=reranker,
+        )
+
     @property
     def embeds(self) -> bool:
-        """Whether the server makes the vectors."""
+        """Whether the server embeds the objects."""
         return self.vectorizer != NO_VECTORIZER
 
     def property(self, name: str) -> Property:
-        """Return a property; raises Problem (422)."""
-        for one in self.properties:
-            if one.name == name:
-                return one
-        raise refused(f"no such prop with name '{name}' found in class '{self.name}'")
+        """Return a property; raises HttpError (422)."""
+        for candidate in self.properties:
+            if candidate.name == name:
+                return candidate
+        raise unprocessable(f"no such prop with name '{name}' found in class '{self.name}'")
 
     def searchable_text(self, values: Mapping[str, Any]) -> str:
-        """Return what BM25 reads of an object."""
-        return _joined([p for p in self.properties if p.searchable], values)
+        """Return the text of an object that BM25 indexes."""
+        return _join_texts([p for p in self.properties if p.searchable], values)
 
     def vector_text(self, values: Mapping[str, Any]) -> str:
-        """Return what the vector of an object is made of: never nothing."""
-        text = _joined([p for p in self.properties if self._vectorized(p)], values)
-        # Of an object without texts, the database also takes its class.
+        """Return the text of an object that is embedded; never blank."""
+        text = _join_texts([p for p in self.properties if self._vectorized(p)], values)
+        # Weaviate embeds the class name of an object without texts, too.
         return text if text.strip() else self.name
 
-    def _vectorized(self, one: Property) -> bool:
+    def _vectorized(self, property_: Property) -> bool:
         if self.sources is not None:
-            return one.name in self.sources
-        module = (one.modules or {}).get(self.vectorizer)
+            return property_.name in self.sources
+        module = (property_.modules or {}).get(self.vectorizer)
         return not (isinstance(module, dict) and module.get("skip") is True)
 
 
-def _joined(properties: Sequence[Property], values: Mapping[str, Any]) -> str:
-    there = [(p, values[p.name]) for p in properties if p.name in values]
-    return "\n".join(text for p, value in there for text in p.texts(value))
+def _join_texts(properties: Sequence[Property], values: Mapping[str, Any]) -> str:
+    present = [(p, values[p.name]) for p in properties if p.name in values]
+    return "\n".join(text for p, value in present for text in p.texts(value))
 
 
-def declared_class(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the declaration of a class, complete; raises Problem (422)."""
-    name = class_name(given.get("class"))
-    found: dict[str, Any] = filled(plain_json(dict(given)), CLASS)
-    for key in (*CLASS, "moduleConfig", "vectorConfig", "vectorIndexConfig"):
-        if not isinstance(found.get(key, {}), dict):
-            raise refused(f"class '{name}': {key} must be an object")
-    if found["multiTenancyConfig"].get("enabled") not in (None, False):
-        raise refused(
-            f"class '{name}': multi-tenancy is not supported: each key has its tenant"
+def complete_class(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a client's class declaration, validated and completed with defaults.
+
+    Raises HttpError (422).
+    """
+    name = parse_class_name(body.get("class"))
+    declaration: dict[str, Any] = _fill_defaults(clean_json(dict(body)), _CLASS_DEFAULTS)
+    for key in (*_CLASS_DEFAULTS, "moduleConfig", "vectorConfig", "vectorIndexConfig"):
+        if not isinstance(declaration.get(key, {}), dict):
+            raise unprocessable(f"class '{name}': {key} must be an object")
+    if declaration["multiTenancyConfig"].get("enabled") not in (None, False):
+        raise unprocessable(
+            f"class '{name}': multi-tenancy is not supported: each API key has its tenant"
         )
-    found |= {"class": name, "properties": all_declared(found.get("properties"), name)}
-    found.setdefault("moduleConfig", {})
-    if found.get("vectorConfig"):
-        if found.get("vectorizer") not in (None, NO_VECTORIZER, ""):
-            raise refused(f"class '{name}': vectorizer and vectorConfig cannot both be there")
+    properties = complete_properties(declaration.get("properties"), name)
+    declaration |= {"class": name, "properties": properties}
+    declaration.setdefault("moduleConfig", {})
+    if declaration.get("vectorConfig"):
+        if declaration.get("vectorizer") not in (None, NO_VECTORIZER, ""):
+            raise unprocessable(
+                f"class '{name}': vectorizer and vectorConfig cannot be combined"
+            )
         for key in ("vectorizer", "vectorIndexType", "vectorIndexConfig"):
-            found.pop(key, None)
-        found["vectorConfig"] = _named_vector(name, found["vectorConfig"])
-        return found
-    found.pop("vectorConfig", None)
-    found["vectorizer"] = _vectorizer(name, found.get("vectorizer"))
-    if found["vectorizer"] != NO_VECTORIZER:
-        found["moduleConfig"].setdefault(found["vectorizer"], {})
-    return found | _vector_index(name, found)
+            declaration.pop(key, None)
+        declaration["vectorConfig"] = _complete_named_vector(name, declaration["vectorConfig"])
+        return declaration
+    declaration.pop("vectorConfig", None)
+    declaration["vectorizer"] = _parse_vectorizer(name, declaration.get("vectorizer"))
+    if declaration["vectorizer"] != NO_VECTORIZER:
+        declaration["moduleConfig"].setdefault(declaration["vectorizer"], {})
+    return declaration | _complete_vector_index(name, declaration)
 
 
-def _named_vector(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    if len(given) > 1:
-        raise refused(f"class '{owner}': several named vectors are not supported")
-    ((name, config),) = given.items()
-    if not _VECTOR_NAME.fullmatch(name):
-        raise refused(f"class '{owner}': {name!r:.80} is not a valid vector name")
-    if not isinstance(config, dict):
-        raise refused(f"class '{owner}': vectorConfig.{name} must be an object")
-    modules = config.get("vectorizer") or {NO_VECTORIZER: {}}
-    if not isinstance(modules, dict) or len(modules) != 1:
-        raise refused(f"class '{owner}': vectorConfig.{name}.vectorizer must name one module")
-    ((module, settings),) = modules.items()
-    settings = {} if settings is None else settings
-    sources = settings.get("properties") if isinstance(settings, dict) else 0
-    if sources is not None and not _are_texts(sources):
-        raise refused(f"class '{owner}': the settings of {module!r:.80} cannot be used")
-    made = {**config, "vectorizer": {_vectorizer(owner, module): settings}}
-    return {name: made | _vector_index(owner, config)}
-
-
-def _vector_index(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    kind = given.get("vectorIndexType")
-    kind = "hnsw" if kind is None else kind
-    if not isinstance(kind, str) or kind not in VECTOR_INDEXES:
-        raise refused(f"class '{owner}': vectorIndexType {kind!r:.80} is not supported here")
-    config = given.get("vectorIndexConfig")
-    if config is not None and not isinstance(config, dict):
-        raise refused(f"class '{owner}': vectorIndexConfig must be an object")
-    config = filled(config or {}, VECTOR_INDEXES[kind])
-    if config["distance"] != "cosine":
-        raise refused(
-            f"class '{owner}': distance {config['distance']!r:.80} is not supported, but cosine"
-        )
-    return {"vectorIndexType": kind, "vectorIndexConfig": config}
-
-
-def _vectorizer(owner: str, given: Any) -> str:
-    if given is None or given == "":
-        return NO_VECTORIZER
-    if given == NO_VECTORIZER or (isinstance(given, str) and given.startswith(_TEXTS)):
-        return str(given)
-    raise refused(f"class '{owner}': vectorizer: no module with name {given!r:.80} present")
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-def language_of(declaration: Mapping[str, Any]) -> str:
-    """Return the language of the text index: none without stop words, else English."""
+def text_language(declaration: Mapping[str, Any]) -> str:
+    """Return the language of the full-text index: none without stop words, else English."""
     stopwords = declaration["invertedIndexConfig"].get("stopwords")
     preset = stopwords.get("preset") if isinstance(stopwords, dict) else None
     return NO_LANGUAGE if preset == "none" else "english"
 
 
-def read_class(declaration: Mapping[str, Any]) -> ClassDefinition:
-    """Return what a complete declaration says."""
-    vector_name, sources = None, None
-    vectorizer = declaration.get("vectorizer", NO_VECTORIZER)
-    if "vectorConfig" in declaration:
-        ((vector_name, config),) = declaration["vectorConfig"].items()
-        ((vectorizer, settings),) = config["vectorizer"].items()
-        given = settings.get("properties")
-        sources = None if given is None else tuple(given)
-    reranker = None
-    for name, settings in declaration["moduleConfig"].items():
-        model = settings.get("model") if isinstance(settings, dict) else None
-        if name.startswith(_RERANKER) and isinstance(model, str):
-            reranker = model
-    return ClassDefinition(
-        name=declaration["class"],
-        properties=tuple(map(read_property, declaration["properties"])),
-        vectorizer=vectorizer,
-        vector_name=vector_name,
-        sources=sources,
-        reranker=reranker,
+def _fill_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge values over defaults at every depth; null counts as absent."""
+    merged = dict(defaults)
+    for key, value in values.items():
+        if value is None:
+            continue
+        default = merged.get(key)
+        if isinstance(value, dict) and isinstance(default, dict):
+            value = _fill_defaults(value, default)
+        merged[key] = value
+    return merged
+
+
+def _complete_named_vector(class_name: str, vectors: Mapping[str, Any]) -> dict[str, Any]:
+    if len(vectors) > 1:
+        raise unprocessable(f"class '{class_name}': several named vectors are not supported")
+    ((name, config),) = vectors.items()
+    if not _VECTOR_NAME.fullmatch(name):
+        raise unprocessable(f"class '{class_name}': {name!r:.80} is not a valid vector name")
+    if not isinstance(config, dict):
+        raise unprocessable(f"class '{class_name}': vectorConfig.{name} must be an object")
+    modules = config.get("vectorizer") or {NO_VECTORIZER: {}}
+    if not isinstance(modules, dict) or len(modules) != 1:
+        raise unprocessable(
+            f"class '{class_name}': vectorConfig.{name}.vectorizer must name one module"
+        )
+    ((module, settings),) = modules.items()
+    settings = {} if settings is None else settings
+    valid = isinstance(settings, dict) and _are_texts(settings.get("properties"))
+    if not valid:
+        raise unprocessable(
+            f"class '{class_name}': the settings of {module!r:.80} are not valid"
+        )
+    vectorizer = {_parse_vectorizer(class_name, module): settings}
+    index = _complete_vector_index(class_name, config)
+    return {name: {**config, "vectorizer": vectorizer} | index}
+
+
+def _complete_vector_index(class_name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    kind = body.get("vectorIndexType")
+    kind = "hnsw" if kind is None else kind
+    if not isinstance(kind, str) or kind not in _VECTOR_INDEXES:
+        raise unprocessable(
+            f"class '{class_name}': vectorIndexType {kind!r:.80} is not supported here"
+        )
+    config = body.get("vectorIndexConfig")
+    if config is not None and not isinstance(config, dict):
+        raise unprocessable(f"class '{class_name}': vectorIndexConfig must be an object")
+    config = _fill_defaults(config or {}, _VECTOR_INDEXES[kind])
+    if config["distance"] != "cosine":
+        raise unprocessable(
+            f"class '{class_name}': distance {config['distance']!r:.80} is not supported, "
+            "only cosine"
+        )
+    return {"vectorIndexType": kind, "vectorIndexConfig": config}
+
+
+def _parse_vectorizer(class_name: str, module: Any) -> str:
+    if module is None or module == "":
+        return NO_VECTORIZER
+    if module == NO_VECTORIZER or (
+        isinstance(module, str) and module.startswith(_TEXT_VECTORIZER)
+    ):
+        return str(module)
+    raise unprocessable(
+        f"class '{class_name}': vectorizer: no module with name {module!r:.80} present"
+    )
+
+
+def _are_texts(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list) and all(isinstance(item, str) for item in value)
     )

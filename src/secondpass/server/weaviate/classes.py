@@ -1,7 +1,4 @@
-"""The classes of each tenant: finding, making, removing, and who may write at a time.
-
-One class over its index: what is declared, and what is stored.
-"""
+"""Classes: one index per class and tenant, and the lock that serializes its writers."""
 
 from __future__ import annotations
 
@@ -17,206 +14,204 @@ from secondpass.server.index_catalog import OWN_VECTORS, IndexKey, ServedIndex
 from secondpass.server.scheduler.scheduled_models import ScheduledEncoder, awaited
 from secondpass.server.weaviate.class_definition import (
     ClassDefinition,
-    declared_class,
-    language_of,
-    read_class,
+    complete_class,
+    text_language,
 )
-from secondpass.server.weaviate.names import class_name
-from secondpass.server.weaviate.objects import StoredObject, from_hit
-from secondpass.server.weaviate.properties import check_number
-from secondpass.server.weaviate.responses import absent, refused
+from secondpass.server.weaviate.errors import not_found, unprocessable
+from secondpass.server.weaviate.names import parse_class_name
+from secondpass.server.weaviate.objects import StoredObject
+from secondpass.server.weaviate.properties import check_property_count
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
-    from secondpass.server.index_catalog import ServedIndex
     from secondpass.server.state import ServerState
 
-
 T = TypeVar("T")
+_NAMESPACE = "weaviate"
 _CLASS = "class"
 
 
-def about_class(declaration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a collection keeps of a class."""
-    made = {"chunk_tokens": None, "language": language_of(declaration)}
-    own = not read_class(declaration).embeds
-    return {_CLASS: dict(declaration), "index": made, OWN_VECTORS: own}
-
-
 class ClassIndex:
-    """A class of one tenant. Safe to use from several threads at once.
+    """The index of a class of one tenant. Safe to use from several threads at once.
 
-    `writes` and `written` count what was stored since the index was last tidied.
+    `writes` and `written` count write operations and objects since the last compaction.
     """
 
-    def __init__(self, collection: ServedIndex, state: ServerState) -> None:
-        self.collection, self._state = collection, state
+    def __init__(self, served: ServedIndex, state: ServerState) -> None:
+        self.served, self._state = served, state
         self._store: LanceStore | None = None
-        self._read: tuple[Mapping[str, Any], ClassDefinition] | None = None
+        self._parsed: tuple[Mapping[str, Any], ClassDefinition] | None = None
         self._lock = threading.Lock()
         self.writes = self.written = 0
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """The class as clients see it."""
-        found: dict[str, Any] = self.collection.about[_CLASS]
-        return found
+        """The complete declaration of the class, as clients see it."""
+        declaration: dict[str, Any] = self.served.about[_CLASS]
+        return declaration
 
     @property
     def definition(self) -> ClassDefinition:
-        """What is declared of the class."""
-        declaration = self.declaration
-        read = self._read
-        if read is None or read[0] is not declaration:
-            self._read = read = (declaration, read_class(declaration))
-        return read[1]
+        """The parsed declaration, cached until it changes."""
+        declaration, parsed = self.declaration, self._parsed
+        if parsed is None or parsed[0] is not declaration:
+            parsed = (declaration, ClassDefinition.from_declaration(declaration))
+            self._parsed = parsed
+        return parsed[1]
 
-    def declare(self, declaration: Mapping[str, Any]) -> None:
-        """Keep another declaration of the class; raises Problem (422) for one too long."""
-        check_number(len(declaration["properties"]), declaration["class"])
-        self.collection.save({**self.collection.about, _CLASS: dict(declaration)})
+    def save_declaration(self, declaration: Mapping[str, Any]) -> None:
+        """Replace the declaration; raises HttpError (422) for too many properties."""
+        check_property_count(len(declaration["properties"]), declaration["class"])
+        self.served.save({**self.served.about, _CLASS: dict(declaration)})
 
     @property
     def store(self) -> LanceStore:
-        """The index's store, opened when it is first needed."""
+        """The index's store, opened at first use."""
         if self.definition.embeds:
-            return self.collection.index.store
+            return self.served.index.store
         with self._lock:
             if self._store is None:
-                path = self.collection.folder / "index"
-                self._store = open_index(path, None, **self.collection.about["index"])
+                path = self.served.folder / "index"
+                self._store = open_index(path, None, **self.served.about["index"])
             return self._store
 
     @property
     def embedder(self) -> Embedder:
-        """What makes the vectors; raises Problem (422) where clients bring them."""
+        """The embedder; raises HttpError (422) for a class without a vectorizer."""
         if not self.definition.embeds:
-            raise refused(f"class '{self.definition.name}' has no vectorizer")
-        return self.collection.index.embedder
+            raise unprocessable(f"class '{self.definition.name}' has no vectorizer")
+        return self.served.index.embedder
 
-    def encoded(self, texts: Sequence[str]) -> Embedding:
-        """Return a vector for each text, made where the store is read; blocks.
+    def embed(self, texts: Sequence[str]) -> Embedding:
+        """Return a vector for each text, of shape (texts, dimension); blocks.
 
-        Raises Problem (422) where clients bring the vectors.
+        Raises HttpError (422) for a class without a vectorizer.
         """
         embedder = self.embedder
+        # In the few threads that read the store, too: they bound the memory.
         return awaited(self._state.reading(lambda: embedder.encode(list(texts))))
 
     def ingest_embedder(self) -> ScheduledEncoder:
-        """Return what makes the vectors of objects that are stored, in turn with requests."""
-        return ScheduledEncoder(self.collection.index.ingest_embedder(), self._state.queue)
+        """Return the embedder for objects to be stored, scheduled in the shared work queue."""
+        return ScheduledEncoder(self.served.index.ingest_embedder(), self._state.queue)
 
     def reranker(self) -> BaseReranker:
-        """Return what reranks: the model that the class names, or what stands for it."""
+        """Return the reranker that the class names, or the server's default."""
         model = self._state.model(self.definition.reranker)
-        return self.collection.index.reranker(model) if self.definition.embeds else model
+        return self.served.index.reranker(model) if self.definition.embeds else model
 
-    def begin(self, do: Callable[[LanceStore], T]) -> Future[T]:
-        """Begin to read the store, in one of the few threads that read."""
+    def submit(self, read: Callable[[LanceStore], T]) -> Future[T]:
+        """Start a read of the store in the reader threads."""
         store = self.store
-        return self._state.reading(lambda: do(store))
+        return self._state.reading(lambda: read(store))
 
-    def read(self, do: Callable[[LanceStore], T]) -> T:
-        """Do as `begin`, and return what is read; blocks."""
-        return awaited(self.begin(do))
+    def read(self, read: Callable[[LanceStore], T]) -> T:
+        """Read the store in the reader threads; blocks."""
+        return awaited(self.submit(read))
 
-    def count(self, condition: str | None = None) -> int:
-        """Return how many objects there are, or pass a condition."""
-        return self.read(lambda store: store.documents(condition))
+    def count(self, sql_filter: str | None = None) -> int:
+        """Return the number of objects, or of those that pass a filter."""
+        return self.read(lambda store: store.documents(sql_filter))
 
-    def found(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, StoredObject]:
-        """Return those of these objects that are there, by id."""
+    def get_objects(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> dict[str, StoredObject]:
+        """Return the objects with these ids, by id; missing ones are left out."""
         hits = self.read(lambda store: store.found(ids, embeddings=vectors))
-        return {name: from_hit(hit) for name, hit in hits.items()}
-
-
-NAMESPACE = "weaviate"
+        return {id_: StoredObject.from_hit(hit) for id_, hit in hits.items()}
 
 
 class Classes:
-    """Finds, makes and removes classes. Safe to use from several threads at once."""
+    """Finds, creates and deletes classes. Safe to use from several threads at once."""
 
     def __init__(self, state: ServerState) -> None:
         self.state = state
-        self._known: dict[IndexKey, ClassIndex] = {}
-        self._turns: dict[IndexKey, threading.RLock] = {}
+        self._open: dict[IndexKey, ClassIndex] = {}
+        self._write_locks: dict[IndexKey, threading.RLock] = {}
         self._lock = threading.Lock()
 
-    def listed(self, tenant: str) -> list[ClassIndex]:
+    def list_classes(self, tenant: str) -> list[ClassIndex]:
         """Return the classes of a tenant, by name."""
-        found = self.state.catalog.listed(tenant, NAMESPACE)
-        return [self._class(collection) for collection in found]
+        served = self.state.catalog.listed(tenant, _NAMESPACE)
+        return [self._class_index(index) for index in served]
 
-    def find(self, tenant: str, name: object) -> ClassIndex:
-        """Return a class; raises Problem (404) where there is none."""
-        place = IndexKey(tenant, NAMESPACE, class_name(name))
+    def get(self, tenant: str, name: object) -> ClassIndex:
+        """Return a class; raises HttpError (404)."""
+        key = IndexKey(tenant, _NAMESPACE, parse_class_name(name))
         try:
-            return self._class(self.state.catalog.get(place))
-        except HttpError as problem:
-            if problem.status != 404:
+            return self._class_index(self.state.catalog.get(key))
+        except HttpError as error:
+            if error.status != 404:
                 raise
-            raise absent(f"class '{place.name}' not found in schema") from problem
+            raise not_found(f"class '{key.name}' not found in schema") from error
 
-    def create(self, tenant: str, declaration: Mapping[str, Any]) -> ClassIndex:
-        """Make a class of what a client declares; raises Problem (422) if it cannot be."""
-        declared = declared_class(declaration)
-        name = declared["class"]
-        with self._turn(IndexKey(tenant, NAMESPACE, "")):
-            for other in self.listed(tenant):
-                there = other.definition.name
-                if there == name:
-                    raise refused(f"class name {name} already exists")
-                if there.lower() == name.lower():
-                    raise refused(
-                        f"class name {name!r} already exists as a permutation of: {there!r}. "
-                        "class names must be unique when lowercased"
+    def create(self, tenant: str, body: Mapping[str, Any]) -> ClassIndex:
+        """Create a class from a client's declaration; raises HttpError (422)."""
+        declaration = complete_class(body)
+        name = declaration["class"]
+        with self._write_lock(IndexKey(tenant, _NAMESPACE, "")):
+            for other in self.list_classes(tenant):
+                existing = other.definition.name
+                if existing == name:
+                    raise unprocessable(f"class name {name} already exists")
+                if existing.lower() == name.lower():
+                    raise unprocessable(
+                        f"class name {name!r} already exists as a permutation of: "
+                        f"{existing!r}. class names must be unique when lowercased"
                     )
-            place = IndexKey(tenant, NAMESPACE, name)
-            made = self.state.catalog.create(place, about_class(declared))
-            return self._class(made)
+            key = IndexKey(tenant, _NAMESPACE, name)
+            served = self.state.catalog.create(key, _index_metadata(declaration))
+            return self._class_index(served)
 
     def delete(self, tenant: str, name: object) -> None:
-        """Remove a class with all that is in it; does nothing where there is none."""
-        place = IndexKey(tenant, NAMESPACE, class_name(name))
-        with self._turn(place):
+        """Delete a class and its objects; does nothing if there is none."""
+        key = IndexKey(tenant, _NAMESPACE, parse_class_name(name))
+        with self._write_lock(key):
             try:
-                self.state.catalog.delete(place)
-            except HttpError as problem:
-                if problem.status != 404:
+                self.state.catalog.delete(key)
+            except HttpError as error:
+                if error.status != 404:
                     raise
             with self._lock:
-                self._known.pop(place, None)
+                self._open.pop(key, None)
 
     @contextmanager
-    def writing(self, tenant: str, name: object, *, make: bool = False) -> Iterator[ClassIndex]:
-        """Hold the only right to change a class; `make` it where it is not there.
+    def lock(self, tenant: str, name: object, *, create: bool = False) -> Iterator[ClassIndex]:
+        """Hold the exclusive right to write to a class, created first with `create`.
 
-        Raises Problem (404) where there is none.
+        Raises HttpError (404) for a missing class.
         """
-        place = IndexKey(tenant, NAMESPACE, class_name(name))
-        with self._turn(place):
+        key = IndexKey(tenant, _NAMESPACE, parse_class_name(name))
+        with self._write_lock(key):
             try:
-                found = self.find(tenant, name)
-            except HttpError as problem:
-                if problem.status != 404 or not make:
+                index = self.get(tenant, name)
+            except HttpError as error:
+                if error.status != 404 or not create:
                     raise
-                found = self.create(tenant, {"class": place.name})
-            yield found
+                index = self.create(tenant, {"class": key.name})
+            yield index
 
-    def _class(self, collection: ServedIndex) -> ClassIndex:
+    def _class_index(self, served: ServedIndex) -> ClassIndex:
         with self._lock:
-            known = self._known.get(collection.place)
-            if known is None or known.collection is not collection:
-                # A class of the same name may have gone before.
-                known = self._known[collection.place] = ClassIndex(collection, self.state)
-            return known
+            index = self._open.get(served.place)
+            if index is None or index.served is not served:
+                # A class of the same name may have been deleted before.
+                index = self._open[served.place] = ClassIndex(served, self.state)
+            return index
 
     @contextmanager
-    def _turn(self, place: IndexKey) -> Iterator[None]:
+    def _write_lock(self, key: IndexKey) -> Iterator[None]:
         with self._lock:
-            turn = self._turns.setdefault(place, threading.RLock())
-        with turn:
+            lock = self._write_locks.setdefault(key, threading.RLock())
+        with lock:
             yield
+
+
+def _index_metadata(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the catalog stores about a class."""
+    settings = {"chunk_tokens": None, "language": text_language(declaration)}
+    own_vectors = not ClassDefinition.from_declaration(declaration).embeds
+    return {_CLASS: dict(declaration), "index": settings, OWN_VECTORS: own_vectors}

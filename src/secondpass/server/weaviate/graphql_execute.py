@@ -1,10 +1,6 @@
-"""From the text of a query to its answer, errors in the database's form among it.
+"""GraphQL execution: from a document to its data and errors.
 
-What a query asks of the objects of a class, before any of them is looked for.
-
-What answers the queries of one request.
-
-Queries: `/v1/graphql`.
+Importing this module needs graphql-core.
 """
 
 from __future__ import annotations
@@ -32,171 +28,148 @@ from graphql import (
 from secondpass.errors import SecondpassError
 from secondpass.server.http_errors import HttpError, problem_of
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.get_query import GetQuery, both_passes, condition_of
-from secondpass.server.weaviate.graphql_schema import RERANK, schema_of
-from secondpass.server.weaviate.responses import refused, shown
-from secondpass.server.weaviate.search import FoundObject
+from secondpass.server.weaviate.classes import ClassIndex
+from secondpass.server.weaviate.errors import clean_message, unprocessable
+from secondpass.server.weaviate.get_query import Rerank, parse_filter, parse_get_query
+from secondpass.server.weaviate.graphql_schema import RERANK, build_schema
+from secondpass.server.weaviate.rerank import search_and_rerank
+from secondpass.server.weaviate.schemas import GraphQLRequest
+from secondpass.server.weaviate.search import SearchHit, filter_sql
 
 if TYPE_CHECKING:
-    from graphql import GraphQLResolveInfo, GraphQLSchema
-
     from secondpass.server.state import ServerState
 
-
-def asked_in(info: GraphQLResolveInfo[Any]) -> GetQuery:
-    """Return what the selections of a class ask for among the additional properties."""
-    blocks = [n for n in _selected(info, info.field_nodes) if n.name.value == "_additional"]
-    vectors, reranks = False, []
-    for node in _selected(info, blocks):
-        if node.name.value in ("vector", "vectors"):
-            vectors = True
-        if node.name.value == "rerank":
-            given = get_argument_values(RERANK, node, info.variable_values)
-            asked = (given.get("property"), given.get("query"))
-            if asked not in reranks:
-                reranks.append(asked)
-    return GetQuery(vectors, tuple(reranks))
+MAX_SEARCHES = 100
+MAX_TOKENS = 100_000
+# Validation compares fields in pairs.
+MAX_FIELDS = 1000
+# Errors of the server rather than the query keep their HTTP status, so that clients retry.
+_HTTP_STATUSES = (429, 499, 500, 503, 504)
 
 
-def _selected(info: GraphQLResolveInfo[Any], nodes: Sequence[FieldNode]) -> list[FieldNode]:
-    """Return the fields below these, those of fragments and merged blocks among them."""
-    seen: set[str] = set()
-    found: list[FieldNode] = []
-    for node in nodes:
-        found += _fields(info, node.selection_set, seen)
-    return found
-
-
-def _fields(
-    info: GraphQLResolveInfo[Any], selections: Any, seen: set[str]
-) -> Iterator[FieldNode]:
-    for node in () if selections is None else selections.selections:
-        if not _included(info, node):
-            continue
-        if isinstance(node, FieldNode):
-            yield node
-        elif isinstance(node, InlineFragmentNode):
-            yield from _fields(info, node.selection_set, seen)
-        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
-            # Once for each level, as in the execution: else a few could unfold to millions.
-            seen.add(node.name.value)
-            yield from _fields(info, _fragment(info, node.name.value), seen)
-
-
-def _fragment(info: GraphQLResolveInfo[Any], name: str) -> Any:
-    found: Any = info.fragments[name]
-    # Some versions of the library wrap the definition.
-    return getattr(found, "definition", found).selection_set
-
-
-def _included(info: GraphQLResolveInfo[Any], node: Any) -> bool:
-    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
-    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
-    return not (skip and skip["if"]) and not (include and not include["if"])
-
-
-MOST_SEARCHES = 100
-
-
-class GraphQLAnswers:
-    """The context of an execution; `classes` are those of the caller's tenant, by name."""
+class ExecutionContext:
+    """What resolvers use: `classes` are those of the caller's tenant, by name."""
 
     def __init__(
         self, classes: Mapping[str, ClassIndex], state: ServerState, context: RequestContext
     ) -> None:
         self._classes, self._state, self._context = classes, state, context
-        self._left = MOST_SEARCHES
+        self._searches_left = MAX_SEARCHES
 
     def get(
-        self, name: str, info: GraphQLResolveInfo[Any], given: Mapping[str, Any]
-    ) -> Sequence[FoundObject]:
-        """Return the objects of a class that a query finds, best first.
-
-        Raises Problem for what cannot be.
-        """
-        self._one_more()
+        self, name: str, info: GraphQLResolveInfo[Any], arguments: Mapping[str, Any]
+    ) -> Sequence[SearchHit]:
+        """Return the hits of a `Get` query, best first; raises HttpError."""
+        self._count_search()
         try:
-            asked = asked_in(info)
-            return both_passes(self._classes[name], given, asked, self._state, self._context)
-        except HttpError as problem:
-            problem.message = f"explorer: get class: {problem.message}"
+            index = self._classes[name]
+            vectors, reranks = _parse_additional(info)
+            query = parse_get_query(
+                arguments, index.definition, vectors=vectors, reranks=reranks
+            )
+            return search_and_rerank(index, query, self._state, self._context)
+        except HttpError as error:
+            error.message = f"explorer: get class: {error.message}"
             raise
 
-    def count(self, name: str, given: Mapping[str, Any]) -> int:
-        """Return how many objects of a class pass a filter; raises Problem."""
-        self._one_more()
+    def count(self, name: str, arguments: Mapping[str, Any]) -> int:
+        """Return how many objects of a class pass a filter; raises HttpError."""
+        self._count_search()
         index = self._classes[name]
-        return index.count(condition_of(index, given))
+        return index.count(filter_sql(index, parse_filter(arguments, index.definition)))
 
-    def second_pass(
-        self, found: FoundObject, given: Mapping[str, Any]
+    def rerank_scores(
+        self, hit: SearchHit, arguments: Mapping[str, Any]
     ) -> list[dict[str, float]]:
-        """Return the score that an object was given, as the database has it: in a list."""
-        return [{"score": found.reranked[given.get("property"), given.get("query")]}]
+        """Return the score of a second pass, as a list of one, as in Weaviate."""
+        return [{"score": hit.rerank_scores[_parse_rerank(arguments)]}]
 
-    def _one_more(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise refused(f"a request may have {MOST_SEARCHES} searches")
-
-
-MOST_TOKENS = 100_000
-# Fields are compared in pairs while a query is checked.
-MOST_FIELDS = 1000
-# Not the query's fault: told by the status, so that clients come back.
-_BY_STATUS = (429, 499, 500, 503, 504)
+    def _count_search(self) -> None:
+        self._searches_left -= 1
+        if self._searches_left < 0:
+            raise unprocessable(f"a request may have {MAX_SEARCHES} searches")
 
 
-def executed(
-    schema: GraphQLSchema,
-    query: str,
-    answers: GraphQLAnswers,
-    *,
-    variables: Mapping[str, Any] | None = None,
-    operation: str | None = None,
+class SchemaCache:
+    """The GraphQL schema of each tenant, built again when its classes change."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[str, tuple[list[ClassDefinition], GraphQLSchema]] = {}
+
+    def get(self, tenant: str, classes: Sequence[ClassIndex]) -> GraphQLSchema:
+        """Return the schema of a tenant's classes."""
+        definitions = [index.definition for index in classes]
+        cached = self._schemas.get(tenant)
+        if cached is None or cached[0] != definitions:
+            self._schemas[tenant] = cached = (definitions, build_schema(definitions))
+        return cached[1]
+
+
+def execute_query(
+    schema: GraphQLSchema, request: GraphQLRequest, context: ExecutionContext
 ) -> dict[str, Any]:
-    """Return data and errors, as GraphQL has them; blocks.
+    """Execute a GraphQL request and return its data and errors; blocks.
 
-    Raises Problem where the server is to blame: too busy, too late, failed.
+    Raises HttpError for failures of the server: overloaded, timed out, failed.
     """
     try:
-        document = parse(query, max_tokens=MOST_TOKENS)
+        document = parse(request.query, max_tokens=MAX_TOKENS)
         _check_size(document)
-        wrong = validate(schema, document)
-        if wrong:
-            return _failed(wrong)
-        done: Any = execute(
+        invalid = validate(schema, document)
+        if invalid:
+            return _error_result(invalid)
+        result: Any = execute(
             schema,
             document,
-            context_value=answers,
-            variable_values=dict(variables or {}),
-            operation_name=operation,
+            context_value=context,
+            variable_values=dict(request.variables),
+            operation_name=request.operation,
         )
     except GraphQLError as error:
-        return _failed([error])
+        return _error_result([error])
     except RecursionError:
-        return _failed([GraphQLError("the query is nested too deeply")])
-    except HttpError as problem:
-        return _failed([GraphQLError(problem.message)])
-    if not done.errors:
-        return {"data": done.data}
-    for failed in done.errors:
-        _raise_ours(failed.original_error)
-    return {"data": done.data, "errors": _formatted(done.errors)}
+        return _error_result([GraphQLError("the query is nested too deeply")])
+    except HttpError as error:
+        return _error_result([GraphQLError(error.message)])
+    if not result.errors:
+        return {"data": result.data}
+    for failed in result.errors:
+        _raise_server_error(failed.original_error)
+    return {"data": result.data, "errors": _format_errors(result.errors)}
 
 
-def _failed(errors: Iterable[GraphQLError]) -> dict[str, Any]:
-    return {"data": None, "errors": _formatted(errors)}
+def _check_size(document: DocumentNode) -> None:
+    pending: list[Any] = [getattr(d, "selection_set", None) for d in document.definitions]
+    fields = 0
+    while pending:
+        selections = pending.pop()
+        for node in () if selections is None else selections.selections:
+            fields += 1
+            pending.append(getattr(node, "selection_set", None))
+        if fields > MAX_FIELDS:
+            raise unprocessable(f"the query has more than {MAX_FIELDS} fields")
 
 
-def _formatted(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
+def _raise_server_error(cause: Exception | None) -> None:
+    """Raise an error that is not the query's fault."""
+    if cause is None or isinstance(cause, GraphQLError | RecursionError):
+        return
+    if isinstance(cause, SecondpassError):
+        cause = problem_of(cause)
+    if not isinstance(cause, HttpError) or cause.status in _HTTP_STATUSES:
+        raise cause
+
+
+def _error_result(errors: Iterable[GraphQLError]) -> dict[str, Any]:
+    return {"data": None, "errors": _format_errors(errors)}
+
+
+def _format_errors(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
     return [
         {
             "locations": [{"column": p.column, "line": p.line} for p in error.locations or ()],
-            "message": shown(_message(error)),
+            "message": clean_message(_message(error)),
             "path": error.path,
         }
         for error in errors
@@ -208,64 +181,54 @@ def _message(error: GraphQLError) -> str:
     return cause.message if isinstance(cause, HttpError) else error.message
 
 
-def _raise_ours(cause: Exception | None) -> None:
-    """Raise what is no fault of the query."""
-    if cause is None or isinstance(cause, GraphQLError | RecursionError):
-        return
-    if isinstance(cause, SecondpassError):
-        cause = problem_of(cause)
-    if not isinstance(cause, HttpError) or cause.status in _BY_STATUS:
-        raise cause
+def _parse_additional(info: GraphQLResolveInfo[Any]) -> tuple[bool, list[Rerank]]:
+    """Return whether `_additional` selects vectors, and its reranks, each once."""
+    blocks = [n for n in _select(info, info.field_nodes) if n.name.value == "_additional"]
+    vectors, reranks = False, []
+    for node in _select(info, blocks):
+        if node.name.value in ("vector", "vectors"):
+            vectors = True
+        if node.name.value == "rerank":
+            arguments = get_argument_values(RERANK, node, info.variable_values)
+            rerank = _parse_rerank(arguments)
+            if rerank not in reranks:
+                reranks.append(rerank)
+    return vectors, reranks
 
 
-def _check_size(document: DocumentNode) -> None:
-    waiting: list[Any] = [getattr(one, "selection_set", None) for one in document.definitions]
-    fields = 0
-    while waiting:
-        some = waiting.pop()
-        for node in () if some is None else some.selections:
-            fields += 1
-            waiting.append(getattr(node, "selection_set", None))
-        if fields > MOST_FIELDS:
-            raise refused(f"the query has more than {MOST_FIELDS} fields")
+def _parse_rerank(arguments: Mapping[str, Any]) -> Rerank:
+    return Rerank(arguments.get("property"), arguments.get("query"))
 
 
-class GraphQLRoutes:
-    """Answers queries over the classes of a tenant, whose schema it keeps."""
+def _select(info: GraphQLResolveInfo[Any], nodes: Sequence[FieldNode]) -> list[FieldNode]:
+    """Return the fields selected within these, those of fragments and merged blocks too."""
+    visited: set[str] = set()
+    return [field for node in nodes for field in _fields(info, node.selection_set, visited)]
 
-    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
-        self._handler, self._classes = handler, classes
-        self._schemas: dict[str, tuple[list[ClassDefinition], GraphQLSchema]] = {}
 
-    async def query(self, context: RequestContext) -> Any:
-        """Answer a query; what is wrong with it is told in the answer, with status 200."""
-        body = (await self._handler.body(context)).found
-        query, variables = body.get("query"), body.get("variables")
-        operation = body.get("operationName")
-        if not isinstance(query, str) or not query.strip():
-            raise refused("query cannot be empty")
-        if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
-            raise refused("variables must be an object, and operationName a string")
+def _fields(
+    info: GraphQLResolveInfo[Any], selections: Any, visited: set[str]
+) -> Iterator[FieldNode]:
+    for node in () if selections is None else selections.selections:
+        if not _included(info, node):
+            continue
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _fields(info, node.selection_set, visited)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in visited:
+            # Once a level, as in execution: a few nested fragments could expand to millions.
+            visited.add(node.name.value)
+            yield from _fields(info, _fragment(info, node.name.value), visited)
 
-        def answer() -> dict[str, Any]:
-            found = self._classes.listed(context.caller.tenant)
-            if not found:
-                raise refused(
-                    "no graphql provider present, this is most likely because no schema is "
-                    "present. Import a schema first!"
-                )
-            known = {one.definition.name: one for one in found}
-            answers = GraphQLAnswers(known, self._handler.state, context)
-            schema = self._schema(context.caller.tenant, found)
-            return executed(
-                schema, query, answers, variables=variables, operation=operation or None
-            )
 
-        return await self._handler.done(context, answer)
+def _fragment(info: GraphQLResolveInfo[Any], name: str) -> Any:
+    fragment: Any = info.fragments[name]
+    # Some versions of graphql-core wrap the definition.
+    return getattr(fragment, "definition", fragment).selection_set
 
-    def _schema(self, tenant: str, classes: list[ClassIndex]) -> GraphQLSchema:
-        definitions = [one.definition for one in classes]
-        kept = self._schemas.get(tenant)
-        if kept is None or kept[0] != definitions:
-            self._schemas[tenant] = kept = (definitions, schema_of(definitions))
-        return kept[1]
+
+def _included(info: GraphQLResolveInfo[Any], node: Any) -> bool:
+    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
+    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
+    return not (skip and skip["if"]) and not (include and not include["if"])

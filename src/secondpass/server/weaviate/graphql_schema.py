@@ -1,7 +1,4 @@
-"""The classes of a tenant as a GraphQL schema, which checks queries and answers them.
-
-What queries take: the arguments of a class, as GraphQL input types.
-"""
+"""GraphQL schema of a tenant's classes: types, arguments and resolvers."""
 
 from __future__ import annotations
 
@@ -30,19 +27,19 @@ from graphql.language import IntValueNode
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.filters import OPERATORS
 from secondpass.server.weaviate.properties import Property
-from secondpass.server.weaviate.search import FoundObject
+from secondpass.server.weaviate.search import SearchHit
 
 _TEXTS = GraphQLList(GraphQLNonNull(GraphQLString))
 _NUMBERS = GraphQLList(GraphQLNonNull(GraphQLFloat))
 
 
-def _whole(value: Any) -> int:
+def _parse_integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{value!r:.80} is not an integer")
     return value
 
 
-def _literal(node: Any, variables: Any = None) -> int:
+def _parse_integer_literal(node: Any, variables: Any = None) -> int:
     if not isinstance(node, IntValueNode) or len(node.value) > 20:
         raise ValueError("not an integer of 64 bits")
     return int(node.value)
@@ -50,39 +47,39 @@ def _literal(node: Any, variables: Any = None) -> int:
 
 INTEGER = GraphQLScalarType(
     "Integer",
-    description="A whole number of 64 bits; that of GraphQL itself has 32.",
-    serialize=_whole,
-    parse_value=_whole,
-    parse_literal=_literal,
+    description="An integer of 64 bits; GraphQL's own has 32.",
+    serialize=_parse_integer,
+    parse_value=_parse_integer,
+    parse_literal=_parse_integer_literal,
 )
 
 
-def _anything(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def _there(node: Any, variables: Any = None) -> bool:
+def _accept(node: Any, variables: Any = None) -> bool:
     return True
 
 
-JSON = GraphQLScalarType("JSON", description="Any JSON.", serialize=_anything)
+JSON = GraphQLScalarType("JSON", description="Any JSON.", serialize=_identity)
 
-# What a client may write where another server would understand it: refused with a reason.
+# In the schema, so that the error can say that the argument is not supported.
 UNSUPPORTED = GraphQLScalarType(
     "Unsupported",
-    description="What this server does not support.",
-    parse_value=_anything,
-    parse_literal=_there,
+    description="Not supported by this server.",
+    parse_value=_identity,
+    parse_literal=_accept,
 )
 
 
-def _input(name: str, **fields: Any) -> GraphQLInputObjectType:
-    made = {key: GraphQLInputField(kind) for key, kind in fields.items()}
-    return GraphQLInputObjectType(name, made)
+def _input_type(name: str, **fields: Any) -> GraphQLInputObjectType:
+    inputs = {key: GraphQLInputField(type_) for key, type_ in fields.items()}
+    return GraphQLInputObjectType(name, inputs)
 
 
 _NEAR = {"certainty": GraphQLFloat, "distance": GraphQLFloat, "targetVectors": _TEXTS}
-_MOVE = _input("MoveInpObj", concepts=GraphQLNonNull(_TEXTS), force=GraphQLFloat)
+_MOVE = _input_type("MoveInpObj", concepts=GraphQLNonNull(_TEXTS), force=GraphQLFloat)
 _WHERE: GraphQLInputObjectType = GraphQLInputObjectType(
     "WhereInpObj",
     lambda: {
@@ -110,12 +107,14 @@ _CLASS: dict[str, Any] = {
     "after": GraphQLString,
     "autocut": GraphQLInt,
     "sort": GraphQLList(
-        GraphQLNonNull(_input("SortInpObj", path=GraphQLNonNull(_TEXTS), order=_ORDER))
+        GraphQLNonNull(_input_type("SortInpObj", path=GraphQLNonNull(_TEXTS), order=_ORDER))
     ),
-    "nearVector": _input("NearVectorInpObj", vector=GraphQLNonNull(_NUMBERS), **_NEAR),
-    "nearObject": _input("NearObjectInpObj", id=GraphQLString, beacon=GraphQLString, **_NEAR),
-    "bm25": _input("Bm25InpObj", query=GraphQLNonNull(GraphQLString), properties=_TEXTS),
-    "hybrid": _input(
+    "nearVector": _input_type("NearVectorInpObj", vector=GraphQLNonNull(_NUMBERS), **_NEAR),
+    "nearObject": _input_type(
+        "NearObjectInpObj", id=GraphQLString, beacon=GraphQLString, **_NEAR
+    ),
+    "bm25": _input_type("Bm25InpObj", query=GraphQLNonNull(GraphQLString), properties=_TEXTS),
+    "hybrid": _input_type(
         "HybridInpObj",
         query=GraphQLString,
         alpha=GraphQLFloat,
@@ -129,7 +128,7 @@ _CLASS: dict[str, Any] = {
     "consistencyLevel": GraphQLString,
 }
 _EMBEDDED: dict[str, Any] = {
-    "nearText": _input(
+    "nearText": _input_type(
         "NearTextInpObj",
         concepts=GraphQLNonNull(_TEXTS),
         moveTo=_MOVE,
@@ -139,83 +138,85 @@ _EMBEDDED: dict[str, Any] = {
 }
 
 
-def class_arguments(*, embeds: bool) -> dict[str, GraphQLArgument]:
-    """Return the arguments of a class; without a vectorizer there is no `nearText`."""
-    kinds = _CLASS | _EMBEDDED if embeds else _CLASS
-    return {name: GraphQLArgument(kind) for name, kind in kinds.items()}
+def _get_arguments(*, embeds: bool) -> dict[str, GraphQLArgument]:
+    """Return the arguments of `Get`; `nearText` needs a vectorizer."""
+    types = _CLASS | _EMBEDDED if embeds else _CLASS
+    return {name: GraphQLArgument(type_) for name, type_ in types.items()}
 
 
-def count_arguments() -> dict[str, GraphQLArgument]:
-    """Return the arguments of what is counted."""
-    return {name: GraphQLArgument(kind) for name, kind in _FILTER.items()}
+def _aggregate_arguments() -> dict[str, GraphQLArgument]:
+    return {name: GraphQLArgument(type_) for name, type_ in _FILTER.items()}
 
 
-# Names of types that are always there; a class may have any of them.
-_TAKEN = ("String", "Int", "Float", "Boolean", "ID", "Integer", "JSON", "Unsupported")
-_TAKEN_ENDINGS = ("Obj", "Enum")
+# Names of types in every schema, which a class may have, too.
+_RESERVED = ("String", "Int", "Float", "Boolean", "ID", "Integer", "JSON", "Unsupported")
+_RESERVED_ENDINGS = ("Obj", "Enum")
 
 
-def _field(kind: GraphQLOutputType, read: Callable[[Any], Any]) -> GraphQLField:
-    return GraphQLField(kind, resolve=lambda source, info: read(source))
+def _field(type_: GraphQLOutputType, read: Callable[[Any], Any]) -> GraphQLField:
+    return GraphQLField(type_, resolve=lambda source, info: read(source))
 
 
-def _key(kind: GraphQLOutputType, name: str) -> GraphQLField:
-    return _field(kind, lambda source: source.get(name))
+def _key(type_: GraphQLOutputType, name: str) -> GraphQLField:
+    return _field(type_, lambda source: source.get(name))
 
 
-_PLACE = {name: _key(GraphQLFloat, name) for name in ("latitude", "longitude")}
+_COORDINATES = {name: _key(GraphQLFloat, name) for name in ("latitude", "longitude")}
 _SCALARS: Mapping[str, GraphQLOutputType] = {
     "int": INTEGER,
     "number": GraphQLFloat,
     "boolean": GraphQLBoolean,
-    "geoCoordinates": GraphQLObjectType("GeoCoordinatesObj", _PLACE),
+    "geoCoordinates": GraphQLObjectType("GeoCoordinatesObj", _COORDINATES),
     "reference": GraphQLList(JSON),
 }
 
 RERANK = GraphQLField(
     GraphQLList(GraphQLObjectType("RerankObj", {"score": _key(GraphQLFloat, "score")})),
     args={name: GraphQLArgument(GraphQLString) for name in ("property", "query")},
-    resolve=lambda found, info, **given: info.context.second_pass(found, given),
+    resolve=lambda hit, info, **arguments: info.context.rerank_scores(hit, arguments),
 )
 _COUNT = GraphQLObjectType("MetaCountObj", {"count": _field(GraphQLInt, lambda count: count)})
 
 
-def schema_of(definitions: Sequence[ClassDefinition]) -> GraphQLSchema:
-    """Return the schema of these classes, of which there must be at least one.
+def build_schema(definitions: Sequence[ClassDefinition]) -> GraphQLSchema:
+    """Build the schema of these classes, of which there must be at least one.
 
-    Its queries are answered by the context of their execution, see `Answers`.
+    Its resolvers call the context value of the execution: `get`, `count` and `rerank_scores`
+    of `ExecutionContext`.
     """
-    get = {one.name: _get(one) for one in definitions}
-    aggregate = {one.name: _aggregate(one) for one in definitions}
+    get = {d.name: _get(d) for d in definitions}
+    aggregate = {d.name: _aggregate(d) for d in definitions}
     root = {
         "Get": _field(GraphQLObjectType("GetObjectsObj", get), lambda source: {}),
         "Aggregate": _field(
             GraphQLObjectType("AggregateObjectsObj", aggregate), lambda source: {}
         ),
     }
-    # Names were checked when the classes were made.
+    # Names were validated when the classes were created.
     return GraphQLSchema(GraphQLObjectType("WeaviateObj", root), assume_valid=True)
 
 
 def _get(definition: ClassDefinition) -> GraphQLField:
     name = definition.name
-    fields = _properties(definition.properties, f"_{name}", lambda found: found.properties)
-    fields["_additional"] = _field(_additional(definition), lambda found: found)
-    taken = name in _TAKEN or name.endswith(_TAKEN_ENDINGS)
+    fields = _properties(definition.properties, f"_{name}", lambda hit: hit.properties)
+    fields["_additional"] = _field(_additional(definition), lambda hit: hit)
+    reserved = name in _RESERVED or name.endswith(_RESERVED_ENDINGS)
     return GraphQLField(
-        GraphQLList(GraphQLObjectType(f"_{name}" if taken else name, fields)),
-        args=class_arguments(embeds=definition.embeds),
-        resolve=lambda source, info, **given: info.context.get(name, info, given),
+        GraphQLList(GraphQLObjectType(f"_{name}" if reserved else name, fields)),
+        args=_get_arguments(embeds=definition.embeds),
+        resolve=lambda source, info, **arguments: info.context.get(name, info, arguments),
     )
 
 
 def _aggregate(definition: ClassDefinition) -> GraphQLField:
     name = definition.name
-    made = GraphQLObjectType(f"_{name}Aggregate", {"meta": _field(_COUNT, lambda count: count)})
+    result = GraphQLObjectType(
+        f"_{name}Aggregate", {"meta": _field(_COUNT, lambda count: count)}
+    )
     return GraphQLField(
-        GraphQLList(made),
-        args=count_arguments(),
-        resolve=lambda source, info, **given: [info.context.count(name, given)],
+        GraphQLList(result),
+        args=_aggregate_arguments(),
+        resolve=lambda source, info, **arguments: [info.context.count(name, arguments)],
     )
 
 
@@ -223,43 +224,44 @@ def _properties(
     properties: Sequence[Property], owner: str, values: Callable[[Any], Any]
 ) -> dict[str, GraphQLField]:
     """Return a field for each property of a class, or of a nested object."""
-    found = {}
-    for place, one in enumerate(properties):
-        kind = _SCALARS.get(one.kind, GraphQLString)
-        if one.kind == "object":
-            # No two of these are alike, whatever underscores the names have.
-            inner = f"{owner}_{place}"
-            kind = GraphQLObjectType(inner, _properties(one.nested, inner, lambda v: v))
-        found[one.name] = _field(
-            GraphQLList(kind) if one.many else kind,
-            lambda source, name=one.name: values(source).get(name),  # type: ignore[misc]
+    fields = {}
+    for position, property_ in enumerate(properties):
+        type_ = _SCALARS.get(property_.kind, GraphQLString)
+        if property_.kind == "object":
+            # Positions keep these names unique, whatever underscores the properties' have.
+            inner = f"{owner}_{position}"
+            nested = _properties(property_.nested, inner, lambda value: value)
+            type_ = GraphQLObjectType(inner, nested)
+        fields[property_.name] = _field(
+            GraphQLList(type_) if property_.is_list else type_,
+            lambda source, name=property_.name: values(source).get(name),  # type: ignore[misc]
         )
-    return found
+    return fields
 
 
 def _additional(definition: ClassDefinition) -> GraphQLObjectType:
     fields = {
-        "id": _field(GraphQLString, lambda found: found.object.id),
+        "id": _field(GraphQLString, lambda hit: hit.object.id),
         "vector": _field(GraphQLList(GraphQLFloat), _vector),
-        "distance": _field(GraphQLFloat, lambda found: found.distance),
-        "certainty": _field(GraphQLFloat, lambda found: found.certainty),
-        "score": _field(GraphQLString, lambda found: _shown(found.score)),
-        "explainScore": _field(GraphQLString, lambda found: found.explained),
-        "creationTimeUnix": _field(GraphQLString, lambda found: str(found.object.created)),
-        "lastUpdateTimeUnix": _field(GraphQLString, lambda found: str(found.object.updated)),
-        "isConsistent": _field(GraphQLBoolean, lambda found: True),
+        "distance": _field(GraphQLFloat, lambda hit: hit.distance),
+        "certainty": _field(GraphQLFloat, lambda hit: hit.certainty),
+        "score": _field(GraphQLString, lambda hit: _format_score(hit.score)),
+        "explainScore": _field(GraphQLString, lambda hit: hit.explanation),
+        "creationTimeUnix": _field(GraphQLString, lambda hit: str(hit.object.created)),
+        "lastUpdateTimeUnix": _field(GraphQLString, lambda hit: str(hit.object.updated)),
+        "isConsistent": _field(GraphQLBoolean, lambda hit: True),
         "rerank": RERANK,
     }
     if definition.vector_name is not None:
         named = {definition.vector_name: _field(GraphQLList(GraphQLFloat), _vector)}
         vectors = GraphQLObjectType(f"_{definition.name}Vectors", named)
-        fields["vectors"] = _field(vectors, lambda found: found)
+        fields["vectors"] = _field(vectors, lambda hit: hit)
     return GraphQLObjectType(f"_{definition.name}Additional", fields)
 
 
-def _vector(found: FoundObject) -> list[float] | None:
-    return None if found.object.vector is None else found.object.vector.tolist()
+def _vector(hit: SearchHit) -> list[float] | None:
+    return None if hit.object.vector is None else hit.object.vector.tolist()
 
 
-def _shown(score: float | None) -> str | None:
+def _format_score(score: float | None) -> str | None:
     return None if score is None else str(score)

@@ -2,202 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from starlette.responses import Response
 
+from secondpass.server.http_errors import HttpError
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.request_handler import Operation
+from secondpass.server.state import ServerState
 from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.get_query import find, page
-from secondpass.server.weaviate.names import class_name, object_id
-from secondpass.server.weaviate.responses import absent, refused
-from secondpass.server.weaviate.writes import merged, put, read_object
+from secondpass.server.weaviate.errors import not_found, unprocessable
+from secondpass.server.weaviate.get_query import parse_get_query
+from secondpass.server.weaviate.names import parse_class_name, parse_uuid
+from secondpass.server.weaviate.responses import DIALECT, error_body, list_reply
+from secondpass.server.weaviate.schemas import (
+    ListRequest,
+    ObjectChange,
+    check_tenant,
+    parse_list_request,
+    parse_object_change,
+    wants_vector,
+)
+from secondpass.server.weaviate.search import search
+from secondpass.server.weaviate.writes import merge_properties, prepare_object, store_objects
 
-T = TypeVar("T")
-# Over REST the database lists fewer than over GraphQL.
-_LISTED = 10
+ObjectJson = dict[str, Any]
+_operation = partial(Operation, dialect=DIALECT, fail=error_body)
 
 
 class ObjectRoutes:
-    """Answers what asks for objects, stores, changes and removes them."""
+    """Lists, reads, stores, changes and deletes objects."""
 
-    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
-        self._handler, self._classes = handler, classes
+    def __init__(self, state: ServerState, classes: Classes) -> None:
+        self._classes, self._timeout = classes, state.settings.write_timeout
 
-    async def every(self, context: RequestContext) -> Any:
-        """List objects of one class, or of all."""
-        asked = context.request.query_params
-        vectors, tenant = _wants_vector(asked), context.caller.tenant
-        offset, limit = page(_numbers(asked), default=_LISTED)
-        given: dict[str, Any] = {"tenant": asked.get("tenant"), "sort": _sort(asked)}
-        given["after"] = asked.get("after")
-        name = asked.get("class")
-        if name is None and (given["after"] is not None or given["sort"]):
-            raise refused("sort and after need a class")
+    def operations(self) -> Mapping[str, Mapping[str, Operation[Any, Any]]]:
+        """Return the operations by path and method."""
+        read = partial(_operation, scope="search", read=None)
+        write = partial(_operation, scope="write", timeout=self._timeout)
+        change = partial(write, parse=_parse_change)
+        return {
+            "/v1/objects": {
+                "GET": read(parse=_parse_list, run=self._list),
+                "POST": write(parse=_parse_new, run=self._create),
+            },
+            "/v1/objects/{name}/{id}": {
+                "GET": read(parse=_parse_get, run=self._get),
+                "HEAD": read(parse=_parse_get, run=self._exists, respond=_existence),
+                "PUT": change(run=self._replace),
+                "PATCH": change(run=self._merge, respond=_no_content),
+                "DELETE": change(read=None, run=self._delete, respond=_no_content),
+            },
+        }
 
-        def listed() -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = []
-            indexes = (
-                self._classes.listed(tenant) if name is None else [self._class(tenant, name)]
-            )
-            skipped = offset
-            for index in indexes:
-                if len(found) == limit:
-                    break
-                window = {"offset": skipped, "limit": limit - len(found)}
-                some = find(index, {**given, **window}, vectors=vectors)
-                found += [one.object.to_json(index.definition, vector=vectors) for one in some]
-                skipped = 0 if some else max(0, skipped - index.count())
-            return found
+    def _list(
+        self, state: ServerState, context: RequestContext, request: ListRequest
+    ) -> dict[str, Any]:
+        """List the objects of one class, or of all classes one after the other."""
+        tenant, name = context.caller.tenant, request.class_name
+        classes = (
+            self._classes.list_classes(tenant)
+            if name is None
+            else [self._classes.get(tenant, name)]
+        )
+        objects: list[ObjectJson] = []
+        offset = request.offset
+        for index in classes:
+            if len(objects) == request.limit:
+                break
+            page = {"offset": offset, "limit": request.limit - len(objects)}
+            definition, vectors = index.definition, request.vectors
+            arguments = {**request.arguments, **page}
+            hits = search(index, parse_get_query(arguments, definition, vectors=vectors))
+            objects += [hit.object.to_json(definition, vector=vectors) for hit in hits]
+            offset = 0 if hits else max(0, offset - index.count())
+        return list_reply(objects)
 
-        found = await self._handler.done(context, listed)
-        return {"deprecations": [], "objects": found, "totalResults": len(found)}
+    def _create(
+        self, state: ServerState, context: RequestContext, body: Mapping[str, Any]
+    ) -> ObjectJson:
+        """Store a new object, and create its class if there is none."""
+        with self._classes.lock(context.caller.tenant, body["class"], create=True) as index:
+            new = prepare_object(index, body)
+            if index.get_objects([new.id]):
+                raise unprocessable(f"id '{new.id}' already exists")
+            (stored,) = store_objects(index, [new])
+            return stored.to_json(index.definition)
 
-    async def create(self, context: RequestContext) -> Any:
-        """Store a new object; a class that is not there is made."""
-        body = (await self._handler.body(context)).found
-        name = class_name(body.get("class"))
+    def _get(self, state: ServerState, context: RequestContext, vectors: bool) -> ObjectJson:
+        index, id_ = self._locate(context)
+        objects = index.get_objects([id_], vectors=vectors)
+        if id_ not in objects:
+            raise _missing(id_)
+        return objects[id_].to_json(index.definition, vector=vectors)
 
-        def store() -> dict[str, Any]:
-            with self._classes.writing(context.caller.tenant, name, make=True) as index:
-                new = read_object(index, body)
-                if index.found([new.id]):
-                    raise refused(f"id '{new.id}' already exists")
-                (made,) = put(index, [new])
-                return made.to_json(index.definition)
+    def _exists(self, state: ServerState, context: RequestContext, vectors: bool) -> bool:
+        index, id_ = self._locate(context)
+        return bool(index.get_objects([id_]))
 
-        return await self._written(context, store)
+    def _replace(
+        self, state: ServerState, context: RequestContext, change: ObjectChange
+    ) -> ObjectJson:
+        with self._classes.lock(context.caller.tenant, change.class_name) as index:
+            new = prepare_object(index, change.body, object_id=change.id)
+            if not index.get_objects([change.id]):
+                raise _missing(change.id)
+            (stored,) = store_objects(index, [new])
+            return stored.to_json(index.definition)
 
-    async def one(self, context: RequestContext) -> Any:
-        """Return an object."""
-        asked = context.request.query_params
-        _check_tenant(asked)
-        vectors = _wants_vector(asked)
-
-        def read() -> dict[str, Any]:
-            index, name = self._place(context)
-            there = index.found([name], vectors=vectors)
-            if name not in there:
-                raise _gone(name)
-            return there[name].to_json(index.definition, vector=vectors)
-
-        return await self._handler.done(context, read)
-
-    async def exists(self, context: RequestContext) -> Response:
-        """Return 204 where there is such an object, and 404 where not."""
-        _check_tenant(context.request.query_params)
-
-        def look() -> bool:
-            index, name = self._place(context)
-            return bool(index.found([name]))
-
-        there = await self._handler.done(context, look)
-        return Response(status_code=204 if there else 404)
-
-    async def replace(self, context: RequestContext) -> Any:
-        """Store an object in the place of one that is there."""
-        body = (await self._handler.body(context)).found
-
-        def store(index: ClassIndex, name: str) -> dict[str, Any]:
-            new = read_object(index, body, name=name)
-            if not index.found([name]):
-                raise _gone(name)
-            (made,) = put(index, [new])
-            return made.to_json(index.definition)
-
-        return await self._writing(context, body, store)
-
-    async def merge(self, context: RequestContext) -> Any:
-        """Change some properties of an object; what is not named stays, the vector too."""
-        body = (await self._handler.body(context)).found
-
-        def store(index: ClassIndex, name: str) -> Response:
-            old = index.found([name], vectors=True).get(name)
+    def _merge(self, state: ServerState, context: RequestContext, change: ObjectChange) -> None:
+        """Change some properties of an object; the others stay, and so does the vector."""
+        with self._classes.lock(context.caller.tenant, change.class_name) as index:
+            old = index.get_objects([change.id], vectors=True).get(change.id)
             if old is None:
-                raise _gone(name)
-            new = read_object(index, merged(old, body), name=name)
+                raise _missing(change.id)
+            body = merge_properties(old, change.body)
+            new = prepare_object(index, body, object_id=change.id)
             if new.vector is None and not index.definition.embeds:
                 new = replace(new, vector=old.vector)
-            put(index, [new])
-            return Response(status_code=204)
+            store_objects(index, [new])
 
-        return await self._writing(context, body, store)
+    def _delete(
+        self, state: ServerState, context: RequestContext, change: ObjectChange
+    ) -> None:
+        with self._classes.lock(context.caller.tenant, change.class_name) as index:
+            if not index.store.delete([change.id]):
+                raise _missing(change.id)
 
-    async def delete(self, context: RequestContext) -> Any:
-        """Remove an object."""
-
-        def remove(index: ClassIndex, name: str) -> Response:
-            if not index.store.delete([name]):
-                raise _gone(name)
-            return Response(status_code=204)
-
-        return await self._writing(context, {}, remove)
-
-    def _class(self, tenant: str, name: str) -> ClassIndex:
-        return self._classes.find(tenant, name)
-
-    def _place(self, context: RequestContext) -> tuple[ClassIndex, str]:
-        given = context.request.path_params
-        return self._class(context.caller.tenant, given["name"]), object_id(given["id"])
-
-    async def _writing(
-        self,
-        context: RequestContext,
-        body: Mapping[str, Any],
-        do: Callable[[ClassIndex, str], Any],
-    ) -> Any:
-        given = context.request.path_params
-        _check_tenant(context.request.query_params)
-        name = object_id(given["id"])
-        said = body.get("class")
-        if said is not None and class_name(said) != class_name(given["name"]):
-            raise refused("the class of the object is not that of the path")
-
-        def write() -> Any:
-            with self._classes.writing(context.caller.tenant, given["name"]) as index:
-                return do(index, name)
-
-        return await self._written(context, write)
-
-    async def _written(self, context: RequestContext, write: Callable[[], T]) -> T:
-        timeout = self._handler.state.settings.write_timeout
-        return await self._handler.done(context, write, timeout=timeout)
+    def _locate(self, context: RequestContext) -> tuple[ClassIndex, str]:
+        """Return the class and the id in the path; raises HttpError (404 or 422)."""
+        params = context.request.path_params
+        index = self._classes.get(context.caller.tenant, params["name"])
+        return index, parse_uuid(params["id"])
 
 
-def _gone(name: str) -> Exception:
-    return absent(f"no object with id '{name}'")
+def _missing(id_: str) -> HttpError:
+    return not_found(f"no object with id '{id_}'")
 
 
-def _check_tenant(asked: Mapping[str, str]) -> None:
-    if asked.get("tenant"):
-        raise refused("multi-tenancy is disabled, but request was with tenant")
+def _parse_list(context: RequestContext, body: None) -> ListRequest:
+    return parse_list_request(context.request.query_params)
 
 
-def _wants_vector(asked: Mapping[str, str]) -> bool:
-    return "vector" in asked.get("include", "").split(",")
+def _parse_new(context: RequestContext, body: Body) -> dict[str, Any]:
+    return {**body.found, "class": parse_class_name(body.found.get("class"))}
 
 
-def _numbers(asked: Mapping[str, str]) -> dict[str, int]:
-    found = {}
-    for name in ("offset", "limit"):
-        if name in asked:
-            try:
-                found[name] = int(asked[name])
-            except ValueError:
-                raise refused(f"{name} must be a number, not {asked[name]!r:.80}") from None
-    return found
+def _parse_get(context: RequestContext, body: None) -> bool:
+    """Return whether the vector is requested."""
+    check_tenant(context.request.query_params)
+    return wants_vector(context.request.query_params)
 
 
-def _sort(asked: Mapping[str, str]) -> list[dict[str, Any]] | None:
-    if not asked.get("sort"):
-        return None
-    names, orders = asked["sort"].split(","), asked.get("order", "").split(",")
-    orders += ["asc"] * (len(names) - len(orders))
-    if any(order not in ("asc", "desc", "") for order in orders):
-        raise refused(f"order must be asc or desc, not {asked['order']!r:.80}")
-    return [
-        {"path": [name], "order": order} for name, order in zip(names, orders, strict=False)
-    ]
+def _parse_change(context: RequestContext, body: Body | None) -> ObjectChange:
+    request, values = context.request, {} if body is None else body.found
+    return parse_object_change(request.path_params, request.query_params, values)
+
+
+def _existence(context: RequestContext, vectors: bool, exists: bool) -> Response:
+    return Response(status_code=204 if exists else 404)
+
+
+def _no_content(context: RequestContext, change: ObjectChange, result: None) -> Response:
+    return Response(status_code=204)

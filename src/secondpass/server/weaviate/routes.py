@@ -1,13 +1,9 @@
-"""The paths of the database, all under `/v1`.
-
-What the database says of itself: that it lives, its version, its nodes.
-
-Many objects over REST: `/v1/batch/objects`.
-"""
+"""Paths of Weaviate's REST and GraphQL interfaces, all under `/v1`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -16,193 +12,224 @@ from starlette.routing import Route
 
 import secondpass
 from secondpass.server.http_errors import HttpError
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler, Work
+from secondpass.server.request_handler import Endpoint, Operation, RequestHandler
+from secondpass.server.state import ServerState
 from secondpass.server.weaviate.classes import Classes
-from secondpass.server.weaviate.graphql_execute import GraphQLRoutes
+from secondpass.server.weaviate.errors import not_found, unprocessable
+from secondpass.server.weaviate.get_query import parse_filter
+from secondpass.server.weaviate.graphql_execute import (
+    ExecutionContext,
+    SchemaCache,
+    execute_query,
+)
 from secondpass.server.weaviate.object_routes import ObjectRoutes
-from secondpass.server.weaviate.responses import absent, fail, refused
+from secondpass.server.weaviate.responses import (
+    DIALECT,
+    batch_reply,
+    delete_reply,
+    error_body,
+    meta_reply,
+    nodes_reply,
+)
 from secondpass.server.weaviate.schema_routes import SchemaRoutes
-from secondpass.server.weaviate.writes import delete_batch, store_batch
+from secondpass.server.weaviate.schemas import (
+    BatchDelete,
+    GraphQLRequest,
+    parse_batch,
+    parse_batch_delete,
+    parse_graphql_request,
+)
+from secondpass.server.weaviate.writes import (
+    BatchResult,
+    DeleteResult,
+    delete_batch,
+    store_batch,
+)
 
-VERSION = "1.27.0"
-"""What clients are told: the oldest version that all of them accept."""
-
-
-class MetaRoutes:
-    """Answers what clients ask before they begin."""
-
-    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
-        self._handler, self._classes = handler, classes
-
-    async def ready(self, context: RequestContext) -> Response:
-        """Return 200 once the models are warm, 503 before that and while stopping."""
-        return Response(status_code=200 if self._handler.state.ready else 503)
-
-    async def live(self, context: RequestContext) -> Response:
-        """Return 200."""
-        return Response(status_code=200)
-
-    async def openid(self, context: RequestContext) -> Response:
-        """Return 404: keys are all there is."""
-        raise absent("OpenID Connect is not configured")
-
-    async def meta(self, context: RequestContext) -> Any:
-        """Return the version and the modules; all modules of a kind mean one model."""
-        settings = self._handler.state.settings
-        models = {"model": {"name": self._handler.state.models[0]}}
-        modules = {"reranker-transformers": models, "text2vec-transformers": {}}
-        found: dict[str, Any] = {
-            "hostname": str(context.request.base_url).rstrip("/"),
-            "modules": modules,
-            "version": VERSION,
-        }
-        if settings.grpc_port is not None:
-            found["grpcMaxMessageSize"] = settings.max_body
-        return found
-
-    async def nodes(self, context: RequestContext) -> Any:
-        """Return the one node that there is."""
-
-        def count() -> tuple[int, int]:
-            found = self._classes.listed(context.caller.tenant)
-            return sum(one.count() for one in found), len(found)
-
-        objects, classes = await self._handler.done(context, count)
-        stats = {"objectCount": objects, "shardCount": classes}
-        node = {"name": "secondpass", "status": "HEALTHY", "version": VERSION}
-        node |= {"gitHash": secondpass.__version__}
-        return {"nodes": [{**node, "stats": stats, "shards": []}]}
-
-
-_OUTPUTS = ("minimal", "verbose")
-
-
-class BatchRoutes:
-    """Answers what stores many objects, and what removes those that pass a filter."""
-
-    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
-        self._handler, self._classes = handler, classes
-
-    async def store(self, context: RequestContext) -> Any:
-        """Store objects; each has its own result."""
-        given = (await self._handler.body(context)).items("objects")
-        if not given:
-            raise refused("objects cannot be empty")
-        self._handler.state.check_count(len(given), context.caller.max_documents)
-        return await self._handler.done(
-            context,
-            lambda: store_batch(self._classes, context.caller.tenant, given),
-            timeout=self._handler.state.settings.write_timeout,
-        )
-
-    async def delete(self, context: RequestContext) -> Any:
-        """Remove the objects of a class that pass a filter."""
-        body = await self._handler.body(context)
-        match, dry = body.found.get("match"), body.flag("dryRun")
-        output = body.text("output", "minimal")
-        if not isinstance(match, dict):
-            raise refused("match must be an object")
-        if output not in _OUTPUTS:
-            raise refused(f"output must be one of {', '.join(_OUTPUTS)}, not {output!r:.80}")
-        asked = {**match, "tenant": context.request.query_params.get("tenant")}
-
-        def delete() -> dict[str, Any]:
-            with self._classes.writing(context.caller.tenant, match.get("class")) as index:
-                return delete_batch(index, asked, verbose=output == "verbose", dry=dry)
-
-        results = await self._handler.done(
-            context, delete, timeout=self._handler.state.settings.write_timeout
-        )
-        return {"match": match, "output": output, "dryRun": dry, "results": results}
-
-
-DIALECT = "weaviate-database"
-Offers = Mapping[str, tuple[str, Work]]
-"""What a path answers: the scope that a key needs, and the work, by method."""
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_PREFIXES = ("schema", "objects", "batch", "graphql", "backups", "classifications")
+_operation = partial(Operation, dialect=DIALECT, fail=error_body)
 
 
 def routes(handler: RequestHandler, classes: Classes) -> list[Route]:
-    """Return the routes; a path that the database has and we do not says so in its form."""
-    about = MetaRoutes(handler, classes)
-    schema = SchemaRoutes(handler, classes)
-    objects = ObjectRoutes(handler, classes)
-    batch = BatchRoutes(handler, classes)
-    graphql = GraphQLRoutes(handler, classes)
-    opened: dict[str, Work] = {
-        "/v1/.well-known/ready": about.ready,
-        "/v1/.well-known/live": about.live,
-        "/v1/.well-known/openid-configuration": about.openid,
+    """Return the routes; paths and methods of Weaviate that are not supported get an error."""
+    state = handler.state
+    paths = {
+        **MetaRoutes(state, classes).operations(),
+        **GraphQLRoutes(classes).operations(),
+        **BatchRoutes(state, classes).operations(),
+        **SchemaRoutes(classes).operations(),
+        **ObjectRoutes(state, classes).operations(),
     }
-    paths: dict[str, Offers] = {
-        "/v1/meta": {"GET": ("search", about.meta)},
-        "/v1/nodes": {"GET": ("search", about.nodes)},
-        "/v1/graphql": {"POST": ("search", graphql.query)},
-        "/v1/schema": {"GET": ("search", schema.every), "POST": ("write", schema.create)},
-        "/v1/schema/{name}": {
-            "GET": ("search", schema.one),
-            "PUT": ("write", schema.update),
-            "DELETE": ("write", schema.delete),
-        },
-        "/v1/schema/{name}/properties": {"POST": ("write", schema.add_property)},
-        "/v1/objects": {"GET": ("search", objects.every), "POST": ("write", objects.create)},
-        "/v1/objects/{name}/{id}": {
-            "GET": ("search", objects.one),
-            "HEAD": ("search", objects.exists),
-            "PUT": ("write", objects.replace),
-            "PATCH": ("write", objects.merge),
-            "DELETE": ("write", objects.delete),
-        },
-        "/v1/batch/objects": {
-            "POST": ("write", batch.store),
-            "DELETE": ("write", batch.delete),
-        },
-    }
-    found = [
-        Route(path, _opened(handler, work), methods=["GET"]) for path, work in opened.items()
+    for prefix in _PREFIXES:
+        paths[f"/v1/{prefix}/{{rest:path}}"] = {}
+    return [
+        Route(path, _dispatch(handler, path, operations), methods=_METHODS)
+        for path, operations in paths.items()
     ]
-    found += [
-        Route(path, _dispatched(handler, offers), methods=_METHODS)
-        for path, offers in paths.items()
-    ]
-    for prefix in ("schema", "objects", "batch", "graphql", "backups", "classifications"):
-        path = f"/v1/{prefix}/{{rest:path}}"
-        found.append(Route(path, _opened(handler, _unknown), methods=_METHODS))
-    return found
 
 
-def _opened(handler: RequestHandler, work: Work) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        return await handler.answer(RequestContext(request, DIALECT, fail), work)
+class MetaRoutes:
+    """Health, version, modules and nodes: what clients request before anything else."""
 
-    return answer
+    def __init__(self, state: ServerState, classes: Classes) -> None:
+        self._state, self._classes = state, classes
+
+    def operations(self) -> Mapping[str, Mapping[str, Operation[Any, Any]]]:
+        """Return the operations by path and method."""
+        keyless = partial(_operation, scope=None, keyless=True, read=None)
+        search = partial(_operation, scope="search", read=None)
+        return {
+            "/v1/.well-known/ready": {"GET": keyless(respond=self._ready)},
+            "/v1/.well-known/live": {"GET": keyless(respond=_live)},
+            "/v1/.well-known/openid-configuration": {"GET": keyless(parse=_openid)},
+            "/v1/meta": {"GET": search(respond=self._meta)},
+            "/v1/nodes": {"GET": search(run=self._count, respond=_nodes)},
+        }
+
+    def _ready(self, context: RequestContext, query: None, result: None) -> Response:
+        """Return 200 once the models are loaded, and 503 before and while stopping."""
+        return Response(status_code=200 if self._state.ready else 503)
+
+    def _meta(self, context: RequestContext, query: None, result: None) -> dict[str, Any]:
+        settings = self._state.settings
+        return meta_reply(
+            str(context.request.base_url).rstrip("/"),
+            self._state.models[0],
+            max_grpc_message=None if settings.grpc_port is None else settings.max_body,
+        )
+
+    def _count(
+        self, state: ServerState, context: RequestContext, query: None
+    ) -> tuple[int, int]:
+        """Return how many objects and classes the tenant has."""
+        classes = self._classes.list_classes(context.caller.tenant)
+        return sum(index.count() for index in classes), len(classes)
 
 
-def _dispatched(
-    handler: RequestHandler, offers: Offers
-) -> Callable[[Request], Awaitable[Response]]:
-    known = {
-        method: handler.endpoint(DIALECT, fail, scope, work)
-        for method, (scope, work) in offers.items()
-    }
+class GraphQLRoutes:
+    """Queries: `/v1/graphql`. Errors of a query are in the result, with status 200."""
 
-    async def refuse(context: RequestContext) -> Any:
-        raise HttpError(405, "method", f"{context.request.method} is not possible here")
+    def __init__(self, classes: Classes) -> None:
+        self._classes, self._schemas = classes, SchemaCache()
 
-    other = _opened(handler, refuse)
+    def operations(self) -> Mapping[str, Mapping[str, Operation[Any, Any]]]:
+        """Return the operations by path and method."""
+        query = _operation(scope="search", parse=_parse_graphql, run=self._execute)
+        return {"/v1/graphql": {"POST": query}}
 
-    async def answer(request: Request) -> Response:
-        return await known.get(request.method, other)(request)
+    def _execute(
+        self, state: ServerState, context: RequestContext, request: GraphQLRequest
+    ) -> dict[str, Any]:
+        tenant = context.caller.tenant
+        classes = self._classes.list_classes(tenant)
+        if not classes:
+            raise unprocessable(
+                "no graphql provider present, this is most likely because no schema is "
+                "present. Import a schema first!"
+            )
+        schema = self._schemas.get(tenant, classes)
+        by_name = {index.definition.name: index for index in classes}
+        return execute_query(schema, request, ExecutionContext(by_name, state, context))
 
-    return answer
+
+class BatchRoutes:
+    """Many objects at once: `/v1/batch/objects`."""
+
+    def __init__(self, state: ServerState, classes: Classes) -> None:
+        self._classes, self._timeout = classes, state.settings.write_timeout
+
+    def operations(self) -> Mapping[str, Mapping[str, Operation[Any, Any]]]:
+        """Return the operations by path and method."""
+        write = partial(_operation, scope="write", timeout=self._timeout)
+        return {
+            "/v1/batch/objects": {
+                "POST": write(parse=_parse_batch, run=self._store, respond=_batch),
+                "DELETE": write(parse=_parse_delete, run=self._delete, respond=_deleted),
+            }
+        }
+
+    def _store(
+        self, state: ServerState, context: RequestContext, objects: list[Any]
+    ) -> list[BatchResult]:
+        state.check_count(len(objects), context.caller.max_documents)
+        return store_batch(self._classes, context.caller.tenant, objects)
+
+    def _delete(
+        self, state: ServerState, context: RequestContext, request: BatchDelete
+    ) -> DeleteResult:
+        name = request.match.get("class")
+        with self._classes.lock(context.caller.tenant, name) as index:
+            where = parse_filter(request.arguments, index.definition)
+            return delete_batch(index, where, dry_run=request.dry_run)
 
 
-async def _unknown(context: RequestContext) -> Any:
-    path = context.request.url.path
-    # Not 404: clients would take that for an object that is not there.
+def _dispatch(
+    handler: RequestHandler, path: str, operations: Mapping[str, Operation[Any, Any]]
+) -> Endpoint:
+    """Build the endpoint of a path, which has an operation for each method."""
+    endpoints = {method: handler.serve(operation) for method, operation in operations.items()}
+    refuse = _refuse_method if operations else _refuse_path
+    refusal: Operation[None, None] = _operation(
+        scope=None, keyless=True, read=None, parse=refuse
+    )
+    fallback = handler.serve(refusal)
+
+    async def handle(request: Request) -> Response:
+        return await endpoints.get(request.method, fallback)(request)
+
+    return handle
+
+
+def _refuse_method(context: RequestContext, body: None) -> None:
+    raise HttpError(405, "method", f"{context.request.method} is not possible here")
+
+
+def _refuse_path(context: RequestContext, body: None) -> None:
+    # Not 404: clients would take that for an object that does not exist.
     raise HttpError(
         501,
         "unsupported",
-        f"{path} is not supported here; objects are at /v1/objects/Class/id, with their class",
+        f"{context.request.url.path} is not supported here; objects are at "
+        "/v1/objects/Class/id, with their class",
     )
+
+
+def _live(context: RequestContext, query: None, result: None) -> Response:
+    return Response(status_code=200)
+
+
+def _openid(context: RequestContext, body: None) -> None:
+    # Clients take 404 for a server that only has API keys.
+    raise not_found("OpenID Connect is not configured")
+
+
+def _nodes(context: RequestContext, query: None, result: tuple[int, int]) -> dict[str, Any]:
+    objects, classes = result
+    return nodes_reply(objects, classes, build=secondpass.__version__)
+
+
+def _parse_graphql(context: RequestContext, body: Body) -> GraphQLRequest:
+    return parse_graphql_request(body)
+
+
+def _parse_batch(context: RequestContext, body: Body) -> list[Any]:
+    return parse_batch(body)
+
+
+def _parse_delete(context: RequestContext, body: Body) -> BatchDelete:
+    return parse_batch_delete(body, context.request.query_params)
+
+
+def _batch(
+    context: RequestContext, objects: list[Any], results: list[BatchResult]
+) -> list[dict[str, Any]]:
+    return batch_reply(results)
+
+
+def _deleted(
+    context: RequestContext, request: BatchDelete, result: DeleteResult
+) -> dict[str, Any]:
+    return delete_reply(request.match, result, output=request.output)

@@ -2,93 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
-from secondpass.server.weaviate.class_definition import declared_class, language_of
+from secondpass.server.request_handler import Operation
+from secondpass.server.state import ServerState
+from secondpass.server.weaviate.class_definition import complete_class, text_language
 from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.properties import declared, plain_json
-from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.properties import clean_json, complete_property
+from secondpass.server.weaviate.responses import DIALECT, error_body
 
+Declaration = dict[str, Any]
 _FIXED = ("class", "properties", "vectorizer", "vectorConfig", "vectorIndexType")
+_operation = partial(Operation, dialect=DIALECT, fail=error_body)
 
 
 class SchemaRoutes:
-    """Answers what asks for classes, makes, changes and removes them."""
+    """Lists, creates, changes and deletes classes."""
 
-    def __init__(self, handler: RequestHandler, classes: Classes) -> None:
-        self._handler, self._classes = handler, classes
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
 
-    async def every(self, context: RequestContext) -> Any:
-        """Return all classes of the tenant."""
-        found = await self._handler.done(
-            context, lambda: self._classes.listed(context.caller.tenant)
-        )
-        return {"classes": [one.declaration for one in found]}
+    def operations(self) -> Mapping[str, Mapping[str, Operation[Any, Any]]]:
+        """Return the operations by path and method."""
+        read = partial(_operation, scope="search", read=None)
+        write = partial(_operation, scope="write")
+        return {
+            "/v1/schema": {
+                "GET": read(run=self._list),
+                "POST": write(run=self._create),
+            },
+            "/v1/schema/{name}": {
+                "GET": read(run=self._get),
+                "PUT": write(run=self._update),
+                "DELETE": write(read=None, run=self._delete),
+            },
+            "/v1/schema/{name}/properties": {"POST": write(run=self._add_property)},
+        }
 
-    async def one(self, context: RequestContext) -> Any:
-        """Return a class."""
-        found = await self._handler.done(
-            context, lambda: self._classes.find(context.caller.tenant, _name(context))
-        )
-        return found.declaration
+    def _list(self, state: ServerState, context: RequestContext, body: None) -> dict[str, Any]:
+        classes = self._classes.list_classes(context.caller.tenant)
+        return {"classes": [index.declaration for index in classes]}
 
-    async def create(self, context: RequestContext) -> Any:
-        """Make a class."""
-        body = await self._handler.body(context)
-        made = await self._handler.done(
-            context, lambda: self._classes.create(context.caller.tenant, body.found)
-        )
-        return made.declaration
+    def _get(self, state: ServerState, context: RequestContext, body: None) -> Declaration:
+        return self._classes.get(context.caller.tenant, _name(context)).declaration
 
-    async def update(self, context: RequestContext) -> Any:
-        """Change what can be changed of a class: its description and its modules."""
-        body = await self._handler.body(context)
-        wanted = declared_class({"class": _name(context), **body.found})
+    def _create(self, state: ServerState, context: RequestContext, body: Body) -> Declaration:
+        return self._classes.create(context.caller.tenant, body.found).declaration
 
-        def change() -> dict[str, Any]:
-            with self._classes.writing(context.caller.tenant, _name(context)) as index:
-                return _updated(index, wanted)
+    def _update(self, state: ServerState, context: RequestContext, body: Body) -> Declaration:
+        """Change the description and the modules of a class; the rest is fixed."""
+        declaration = complete_class({"class": _name(context), **body.found})
+        with self._classes.lock(context.caller.tenant, _name(context)) as index:
+            _check_fixed(index, declaration)
+            index.save_declaration(declaration)
+        return declaration
 
-        return await self._handler.done(context, change)
-
-    async def delete(self, context: RequestContext) -> Any:
-        """Remove a class with all its objects; one that is not there is removed already."""
-        await self._handler.done(
-            context, lambda: self._classes.delete(context.caller.tenant, _name(context))
-        )
+    def _delete(self, state: ServerState, context: RequestContext, body: None) -> Declaration:
+        """Delete a class with all its objects; does nothing if there is none."""
+        self._classes.delete(context.caller.tenant, _name(context))
         return {}
 
-    async def add_property(self, context: RequestContext) -> Any:
-        """Declare one more property of a class."""
-        body = await self._handler.body(context)
-        wanted = declared(plain_json(body.found))
-
-        def add() -> dict[str, Any]:
-            with self._classes.writing(context.caller.tenant, _name(context)) as index:
-                there = index.declaration
-                names = [one["name"].lower() for one in there["properties"]]
-                if wanted["name"].lower() in names:
-                    raise refused(
-                        f"class '{there['class']}': conflict for property '{wanted['name']}': "
-                        "already in use or provided multiple times"
-                    )
-                index.declare({**there, "properties": [*there["properties"], wanted]})
-                return wanted
-
-        return await self._handler.done(context, add)
+    def _add_property(
+        self, state: ServerState, context: RequestContext, body: Body
+    ) -> Declaration:
+        added = complete_property(clean_json(body.found))
+        with self._classes.lock(context.caller.tenant, _name(context)) as index:
+            declaration = index.declaration
+            names = [item["name"].lower() for item in declaration["properties"]]
+            if added["name"].lower() in names:
+                raise unprocessable(
+                    f"class '{declaration['class']}': conflict for property "
+                    f"'{added['name']}': already in use or provided multiple times"
+                )
+            properties = [*declaration["properties"], added]
+            index.save_declaration({**declaration, "properties": properties})
+        return added
 
 
-def _updated(index: ClassIndex, wanted: dict[str, Any]) -> dict[str, Any]:
-    there = index.declaration
+def _check_fixed(index: ClassIndex, declaration: Mapping[str, Any]) -> None:
+    """Raise HttpError (422) for a change of what is fixed when a class is created."""
+    current = index.declaration
     for key in _FIXED:
-        if wanted.get(key) != there.get(key):
-            raise refused(f"class '{there['class']}': {key} cannot be changed")
-    if language_of(wanted) != language_of(there):
-        raise refused(f"class '{there['class']}': its stop words cannot be changed")
-    index.declare(wanted)
-    return wanted
+        if declaration.get(key) != current.get(key):
+            raise unprocessable(f"class '{current['class']}': {key} cannot be changed")
+    if text_language(declaration) != text_language(current):
+        raise unprocessable(f"class '{current['class']}': its stop words cannot be changed")
 
 
 def _name(context: RequestContext) -> str:

@@ -1,67 +1,64 @@
-"""The first pass of a query: by vector, by words, by both, or just in order.
-
-Cutting a ranking where its scores jump.
-
-What a query finds: objects with what is said of them besides.
-"""
+"""The first pass of a query: vector, keyword and hybrid search, and lists of objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.fusion import rrf, weighted
 from secondpass.retrieve.lance.schema import ID
-from secondpass.retrieve.metadata import quoted
+from secondpass.retrieve.metadata import one_of, quoted
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import awaited
 from secondpass.server.weaviate.classes import ClassIndex
-from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject, from_hit
-from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.filters import Where, to_sql
+from secondpass.server.weaviate.get_query import (
+    Bm25,
+    Fusion,
+    GetQuery,
+    Hybrid,
+    NearObject,
+    NearText,
+    NearVector,
+    Rerank,
+    Search,
+    Weighted,
+)
+from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject
 
 if TYPE_CHECKING:
     from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import Embedding
 
-
-def autocut(scores: Sequence[float], jumps: int) -> int:
-    """Return how many results stand before the given number of jumps, all if there are fewer.
-
-    Scores, or distances, are scaled from the first to the last; a jump is where they are
-    further from a straight line than at both neighbours. As the database does it. `jumps`
-    below 1 cuts nothing.
-    """
-    if len(scores) <= 1 or jumps < 1 or scores[0] == scores[-1]:
-        return len(scores)
-    step, span = 1 / (len(scores) - 1), scores[-1] - scores[0]
-    above = [(score - scores[0]) / span - step * i for i, score in enumerate(scores)]
-    # The last one has no neighbour after it.
-    above.append(above[-3] if len(above) > 2 else above[-2])
-    found = 0
-    for i in range(1, len(scores)):
-        if above[i] > above[i - 1] and above[i] > above[i + 1]:
-            found += 1
-            if found == jumps:
-                return i
-    return len(scores)
+# How far a force of 1 moves a query vector, as in Weaviate.
+_MOVE_STEP = 0.5
+# Each half of a hybrid search returns at least so many, as in Weaviate.
+_MIN_HALF = 100
+_SORT_COLUMNS = {
+    "id": ID,
+    "_id": ID,
+    "_creationTimeUnix": CREATED,
+    "_lastUpdateTimeUnix": UPDATED,
+}
 
 
 @dataclass(slots=True)
-class FoundObject:
-    """An object that was found.
+class SearchHit:
+    """An object that a query returns.
 
-    - `distance`: 1 minus the cosine, from 0 to 2, of a search by vector.
-    - `score`: of BM25 or of a fusion; `explained`: what it is made of.
-    - `reranked`: scores of the second pass, by property and query as they were asked for.
+    - `distance`: 1 minus the cosine similarity, 0 to 2, of a vector search.
+    - `score`: of BM25 or of the fusion; `explanation`: its parts.
+    - `rerank_scores`: of the second passes.
     """
 
     object: StoredObject
     distance: float | None = None
     score: float | None = None
-    explained: str | None = None
-    reranked: dict[tuple[str | None, str | None], float] = field(default_factory=dict)
+    explanation: str | None = None
+    rerank_scores: dict[Rerank, float] = field(default_factory=dict)
 
     @property
     def certainty(self) -> float | None:
@@ -74,171 +71,265 @@ class FoundObject:
         return self.object.properties
 
 
-Fusion = Literal["rankedFusion", "relativeScoreFusion"]
-# Each half of a hybrid search gives at least so many, as in the database.
-_LEAST_HALF = 100
+def search(index: ClassIndex, query: GetQuery) -> list[SearchHit]:
+    """Run the first pass of a query; blocks. Raises HttpError (422)."""
+    sql_filter, order = filter_sql(index, query.where), _sort_order(index, query)
+    if query.search is None:
+        return _list_objects(index, query, sql_filter, order)
+    depth = query.offset + query.limit
+    hits = _first_pass(index, query.search, depth, sql_filter) if depth else []
+    if query.autocut is not None:
+        scores = [hit.score if hit.distance is None else hit.distance for hit in hits]
+        hits = hits[: autocut([s for s in scores if s is not None], query.autocut)]
+    hits = hits[query.offset :]
+    if order:
+        position = {id_: i for i, id_ in enumerate(_sort_ids(index, hits, order))}
+        hits.sort(key=lambda hit: position.get(hit.object.id, len(position)))
+    return _with_vectors(index, hits) if query.vectors else hits
 
 
-def by_vector(
+def filter_sql(index: ClassIndex, where: Where | None) -> str | None:
+    """Translate a filter for the index as it is now; raises HttpError (422)."""
+    return None if where is None else to_sql(where, index.definition, index.store.fields)
+
+
+def autocut(scores: Sequence[float], jumps: int) -> int:
+    """Return how many results come before the given number of jumps, all if there are fewer.
+
+    Scores or distances are scaled from the first to the last; a jump is where they are
+    further from a straight line than at both neighbors, as in Weaviate. `jumps` below 1 cuts
+    nothing.
+    """
+    if len(scores) <= 1 or jumps < 1 or scores[0] == scores[-1]:
+        return len(scores)
+    step, span = 1 / (len(scores) - 1), scores[-1] - scores[0]
+    above = [(score - scores[0]) / span - step * i for i, score in enumerate(scores)]
+    # The last one has no neighbor after it.
+    above.append(above[-3] if len(above) > 2 else above[-2])
+    count = 0
+    for i in range(1, len(scores)):
+        if above[i] > above[i - 1] and above[i] > above[i + 1]:
+            count += 1
+            if count == jumps:
+                return i
+    return len(scores)
+
+
+def _first_pass(
+    index: ClassIndex, search: Search, limit: int, sql_filter: str | None
+) -> list[SearchHit]:
+    if isinstance(search, Bm25):
+        return _bm25_search(index, search, limit, sql_filter)
+    if isinstance(search, Hybrid):
+        return _hybrid_search(index, search, limit, sql_filter)
+    vector = _query_vector(index, search)
+    return _vector_search(index, vector, limit, sql_filter, search.max_distance)
+
+
+def _vector_search(
     index: ClassIndex,
     vector: Embedding,
     limit: int,
-    condition: str | None,
-    furthest: float | None,
-) -> list[FoundObject]:
-    """Return the nearest objects that are no further than `furthest`, of 0 to 2."""
+    sql_filter: str | None,
+    max_distance: float | None,
+) -> list[SearchHit]:
     if not index.store.dimension:
         return []
-    hits = index.read(lambda store: store.vector(vector, limit, condition))
-    near = [hit for hit in hits if furthest is None or 1 - hit.score <= furthest]
-    return [FoundObject(from_hit(hit), distance=1 - hit.score) for hit in near]
+    hits = index.read(lambda store: store.vector(vector, limit, sql_filter))
+    near = [hit for hit in hits if max_distance is None or 1 - hit.score <= max_distance]
+    return [SearchHit(StoredObject.from_hit(hit), distance=1 - hit.score) for hit in near]
 
 
-def by_words(
-    index: ClassIndex,
-    query: str,
-    properties: Sequence[str] | None,
-    limit: int,
-    condition: str | None,
-) -> list[FoundObject]:
-    """Return the objects with the highest BM25 over all texts, or over these properties.
-
-    Of several properties the scores are summed, each with its weight, `name^weight`.
-    """
-    if not query.strip():
-        raise refused("keyword search (bm25) must have query set")
-    hits = awaited(_bm25(index, query, properties, limit, condition))
+def _bm25_search(
+    index: ClassIndex, search: Bm25, limit: int, sql_filter: str | None
+) -> list[SearchHit]:
+    hits = awaited(_submit_bm25(index, search.query, search.properties, limit, sql_filter))
     return [
-        FoundObject(from_hit(hit), score=hit.score, explained=f"BM25 {hit.score:.6g}")
+        SearchHit(
+            StoredObject.from_hit(hit), score=hit.score, explanation=f"BM25 {hit.score:.6g}"
+        )
         for hit in hits
     ]
 
 
-def by_both(
-    index: ClassIndex,
-    query: str,
-    vector: Callable[[], Embedding] | None,
-    properties: Sequence[str] | None,
-    limit: int,
-    condition: str | None,
-    *,
-    alpha: float,
-    fusion: Fusion,
-    furthest: float | None = None,
-) -> list[FoundObject]:
-    """Return objects by words and by vector, fused: `alpha` is the share of the vector.
-
-    While the words are looked for, `vector` is asked for the vector.
-    """
-    half = max(_LEAST_HALF, limit)
-    begun = _bm25(index, query, properties, half, condition) if query.strip() else None
-    near = [] if vector is None else by_vector(index, vector(), half, condition, furthest)
-    words = [] if begun is None else awaited(begun)
-    rankings = [
-        [(hit.id, hit.score) for hit in words],
-        [(one.object.id, 1 - (one.distance or 0)) for one in near],
-    ]
-    weights = [1 - alpha, alpha]
-    parts = [fuse(ranking, fusion) for ranking in rankings]
-    objects = {hit.id: from_hit(hit) for hit in words}
-    objects |= {one.object.id: one.object for one in near}
+def _hybrid_search(
+    index: ClassIndex, search: Hybrid, limit: int, sql_filter: str | None
+) -> list[SearchHit]:
+    depth = max(_MIN_HALF, limit)
+    vector = _hybrid_vector(index, search)
+    # The keyword search runs in another thread while the query is embedded.
+    pending = None
+    if search.alpha < 1 and search.query.strip():
+        query, properties = search.query, search.properties
+        pending = _submit_bm25(index, query, properties, depth, sql_filter)
+    near: list[SearchHit] = []
+    if search.alpha > 0:
+        if vector is None:
+            vector = index.embed([search.query])[0]
+        near = _vector_search(index, vector, depth, sql_filter, search.max_distance)
+    words = [] if pending is None else awaited(pending)
+    objects = {hit.id: StoredObject.from_hit(hit) for hit in words}
+    objects |= {hit.object.id: hit.object for hit in near}
+    keyword = _fuse([(hit.id, hit.score) for hit in words], search.fusion)
+    semantic = _fuse([(hit.object.id, 1 - (hit.distance or 0)) for hit in near], search.fusion)
     scores = {
-        name: [w * part.get(name, 0.0) for w, part in zip(weights, parts, strict=True)]
-        for name in objects
-    }
-    best = sorted(scores, key=lambda name: (-sum(scores[name]), name))[:limit]
-    return [
-        FoundObject(
-            objects[name],
-            score=sum(scores[name]),
-            explained=f"{fusion}: keyword {scores[name][0]:.6g}, vector {scores[name][1]:.6g}",
+        id_: (
+            (1 - search.alpha) * keyword.get(id_, 0.0),
+            search.alpha * semantic.get(id_, 0.0),
         )
-        for name in best
+        for id_ in objects
+    }
+    best = sorted(scores, key=lambda id_: (-sum(scores[id_]), id_))[:limit]
+    return [
+        SearchHit(
+            objects[id_],
+            score=sum(scores[id_]),
+            explanation=(
+                f"{search.fusion}: keyword {scores[id_][0]:.6g}, vector {scores[id_][1]:.6g}"
+            ),
+        )
+        for id_ in best
     ]
 
 
-def fuse(ranking: Sequence[tuple[str, float]], fusion: Fusion) -> dict[str, float]:
-    """Return what one ranking gives its objects, before any weight."""
+def _fuse(ranking: Sequence[tuple[str, float]], fusion: Fusion) -> dict[str, float]:
+    """Return the contribution of one ranking to each object, before its weight."""
     return dict(rrf([ranking]) if fusion == "rankedFusion" else weighted([ranking]))
 
 
-def in_order(
-    index: ClassIndex,
-    condition: str | None,
-    order: Sequence[tuple[str, bool]],
-    *,
-    offset: int = 0,
-    limit: int,
-    after: str | None = None,
-    vectors: bool = False,
-) -> list[FoundObject]:
-    """Return objects by these columns, falling where paired with True, then by id.
-
-    `after` is an id: only those behind it come.
-    """
-    if after is not None:
-        behind = f"{ID} > {quoted(after)}"
-        condition = behind if condition is None else f"({condition}) AND {behind}"
-    hits = index.read(
-        lambda store: store.listed(
-            condition, order=order, offset=offset, limit=limit, embeddings=vectors
-        )
-    )
-    return [FoundObject(from_hit(hit)) for hit in hits]
-
-
-def sort_column(index: ClassIndex, name: str) -> str | None:
-    """Return the column to sort by, None where no object has one; raises Problem (422)."""
-    special = {"id": ID, "_id": ID}
-    special |= {"_creationTimeUnix": CREATED, "_lastUpdateTimeUnix": UPDATED}
-    if name in special:
-        return special[name]
-    one = index.definition.property(name)
-    if one.column is None:
-        raise refused(f"sort: '{name}' is of type {one.data_type}, which has no order")
-    return one.column if one.column in index.store.fields else None
-
-
-def _bm25(
+def _submit_bm25(
     index: ClassIndex,
     query: str,
-    properties: Sequence[str] | None,
+    properties: Weighted | None,
     limit: int,
-    condition: str | None,
+    sql_filter: str | None,
 ) -> Future[list[Hit]]:
+    """Start a keyword search; over several properties the weighted scores are summed."""
     if properties is None:
-        return index.begin(lambda store: store.bm25(query, limit, condition))
-    weighted = _weighted(index, properties)
-    # Deep enough that what is best in sum is not missed for being low in each.
-    deep = max(1000, 4 * limit)
+        return index.submit(lambda store: store.bm25(query, limit, sql_filter))
+    columns = _weighted_columns(index, properties)
+    # Deeper than the limit: the best in sum may be low in each.
+    depth = max(1000, 4 * limit)
 
-    def summed(store: LanceStore) -> list[Hit]:
-        sums: dict[str, float] = {}
+    def search_columns(store: LanceStore) -> list[Hit]:
+        scores: dict[str, float] = {}
         hits: dict[str, Hit] = {}
-        for column, weight in weighted:
-            for hit in store.bm25(query, deep, condition, field=column):
-                sums[hit.id] = sums.get(hit.id, 0.0) + weight * hit.score
+        for column, weight in columns:
+            for hit in store.bm25(query, depth, sql_filter, field=column):
+                scores[hit.id] = scores.get(hit.id, 0.0) + weight * hit.score
                 hits[hit.id] = hit
-        best = sorted(sums, key=lambda name: (-sums[name], name))[:limit]
-        return [Hit(name, sums[name], hits[name].document) for name in best]
+        best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:limit]
+        return [Hit(id_, scores[id_], hits[id_].document) for id_ in best]
 
-    return index.begin(summed)
+    return index.submit(search_columns)
 
 
-def _weighted(index: ClassIndex, properties: Sequence[str]) -> list[tuple[str, float]]:
-    found = []
-    for given in properties:
-        name, mark, said = given.partition("^")
-        try:
-            weight = float(said) if mark else 1.0
-        except ValueError:
-            weight = -1.0
-        if not 0 <= weight < float("inf"):
-            raise refused(f"bm25: the weight of {given!r:.80} is no number from 0 up")
-        one = index.definition.property(name)
-        if not one.searchable or one.column is None:
-            raise refused(f"bm25: property '{name}' is not searchable")
-        if one.column in index.store.fields:
-            index.store.index_field(one.column)
-            found.append((one.column, weight))
-    return found
+def _weighted_columns(index: ClassIndex, properties: Weighted) -> list[tuple[str, float]]:
+    columns = []
+    for property_, weight in properties:
+        # A property that no object has yet has no column.
+        if property_.column is not None and property_.column in index.store.fields:
+            index.store.index_field(property_.column)
+            columns.append((property_.column, weight))
+    return columns
+
+
+def _query_vector(index: ClassIndex, search: NearText | NearVector | NearObject) -> Embedding:
+    """Return the vector of a search; blocks where it embeds. Raises HttpError (422)."""
+    if isinstance(search, NearText):
+        return _near_text_vector(index, search)
+    if isinstance(search, NearVector):
+        return _check_vector(index, search.vector)
+    stored = index.get_objects([search.id], vectors=True).get(search.id)
+    if stored is None or stored.vector is None:
+        raise unprocessable(f"nearObject: there is no object {search.id} with a vector")
+    return _check_vector(index, stored.vector)
+
+
+def _hybrid_vector(index: ClassIndex, search: Hybrid) -> Embedding | None:
+    if search.vector is not None:
+        return _check_vector(index, search.vector)
+    if search.near_text is not None:
+        return _check_vector(index, _near_text_vector(index, search.near_text))
+    return None
+
+
+def _near_text_vector(index: ClassIndex, near: NearText) -> Embedding:
+    """Return the mean vector of the concepts, moved to and away from others."""
+    vector = _mean_vector(index, near.concepts)
+    for move, sign in ((near.move_to, -1), (near.move_away, 1)):
+        if move is not None:
+            difference = vector - _mean_vector(index, move.concepts)
+            vector = vector + sign * move.force * _MOVE_STEP * difference
+    return vector
+
+
+def _mean_vector(index: ClassIndex, texts: Sequence[str]) -> Embedding:
+    mean: Embedding = index.embed(texts).mean(axis=0)
+    return mean
+
+
+def _check_vector(index: ClassIndex, vector: Embedding) -> Embedding:
+    dimension = index.store.dimension
+    if dimension and len(vector) != dimension:
+        raise unprocessable(f"vector lengths don't match: {len(vector)} is not {dimension}")
+    if not vector.any():
+        raise unprocessable("a vector of zeros has no direction")
+    return vector
+
+
+def _list_objects(
+    index: ClassIndex,
+    query: GetQuery,
+    sql_filter: str | None,
+    order: Sequence[tuple[str, bool]],
+) -> list[SearchHit]:
+    if query.after is not None:
+        after = f"{ID} > {quoted(query.after)}"
+        sql_filter = after if sql_filter is None else f"({sql_filter}) AND {after}"
+    hits = index.read(
+        lambda store: store.listed(
+            sql_filter,
+            order=order,
+            offset=query.offset,
+            limit=query.limit,
+            embeddings=query.vectors,
+        )
+    )
+    return [SearchHit(StoredObject.from_hit(hit)) for hit in hits]
+
+
+def _sort_order(index: ClassIndex, query: GetQuery) -> list[tuple[str, bool]]:
+    """Return the columns to sort by, each with True for descending order."""
+    columns = [(_sort_column(index, name), descending) for name, descending in query.sort]
+    return [(column, descending) for column, descending in columns if column is not None]
+
+
+def _sort_column(index: ClassIndex, name: str) -> str | None:
+    """Return the column of a property; None if no object has a value yet."""
+    if name in _SORT_COLUMNS:
+        return _SORT_COLUMNS[name]
+    property_ = index.definition.property(name)
+    if property_.column is None:
+        raise unprocessable(
+            f"sort: '{name}' is of type {property_.data_type}, which cannot be sorted"
+        )
+    return property_.column if property_.column in index.store.fields else None
+
+
+def _sort_ids(
+    index: ClassIndex, hits: Sequence[SearchHit], order: Sequence[tuple[str, bool]]
+) -> list[str]:
+    ids = [hit.object.id for hit in hits]
+    stored = index.read(
+        lambda store: store.listed(one_of(ID, ids), order=order, limit=len(ids))
+    )
+    return [hit.id for hit in stored]
+
+
+def _with_vectors(index: ClassIndex, hits: list[SearchHit]) -> list[SearchHit]:
+    stored = index.get_objects([hit.object.id for hit in hits], vectors=True)
+    for hit in hits:
+        # An object that was deleted meanwhile is returned as it was found.
+        hit.object = stored.get(hit.object.id, hit.object)
+    return hits

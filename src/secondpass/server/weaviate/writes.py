@@ -1,9 +1,4 @@
-"""Storing objects: checked, embedded where the class embeds, in one atomic step.
-
-Properties that objects bring and nobody declared: the database declares them itself.
-
-Many objects at once: stored, each with its own result, or removed by a filter.
-"""
+"""Writes: storing objects, with auto-schema and embedding; batches; deletion by a filter."""
 
 from __future__ import annotations
 
@@ -16,69 +11,222 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.classes import Classes, ClassIndex
-from secondpass.server.weaviate.get_query import MOST, condition_of
-from secondpass.server.weaviate.names import class_name, object_id, property_name
-from secondpass.server.weaviate.objects import StoredObject, given_vector
-from secondpass.server.weaviate.properties import checked_values, declared, moment, plain_json
-from secondpass.server.weaviate.responses import refused, shown
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.filters import Where
+from secondpass.server.weaviate.get_query import MAX_RESULTS
+from secondpass.server.weaviate.names import parse_class_name, parse_property_name, parse_uuid
+from secondpass.server.weaviate.objects import StoredObject, parse_object_vector
+from secondpass.server.weaviate.properties import (
+    complete_property,
+    parse_rfc3339,
+    validate_values,
+)
+from secondpass.server.weaviate.search import filter_sql
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _BEACON = re.compile(r"weaviate://[^/]*/([A-Z][_0-9A-Za-z]*)/.+")
+# An index is compacted after so many writes or objects, and then in proportion to its size.
+_COMPACT_WRITES, _COMPACT_OBJECTS = 100, 1000
 
 
-def grown(
-    known: Sequence[Mapping[str, Any]], values: Mapping[Any, Any]
-) -> list[Mapping[str, Any]]:
-    """Return declarations of properties that cover these values: the known, and new ones.
+@dataclass(frozen=True, slots=True)
+class NewObject:
+    """A validated object that is not stored yet."""
 
-    Raises Problem (422) for a value whose type nobody can tell.
+    id: str
+    properties: Mapping[str, Any]
+    vector: Embedding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of one object of a batch: `stored` as JSON, or an `error`.
+
+    `body` is the object as the client sent it.
     """
-    found = list(known)
-    places = {one["name"].lower(): place for place, one in enumerate(found)}
+
+    body: Any
+    stored: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteResult:
+    """The outcome of a batch delete.
+
+    `matches` counts the objects that pass the filter; `ids` are those deleted, at most `limit`,
+    or those that a dry run would delete.
+    """
+
+    matches: int
+    ids: Sequence[str]
+    dry_run: bool
+    limit: int = MAX_RESULTS
+
+
+def prepare_object(
+    index: ClassIndex, body: Mapping[str, Any], *, object_id: str | None = None
+) -> NewObject:
+    """Validate an object's JSON; `object_id` is the id in the path, if there is one.
+
+    Declares properties that are not declared yet, and fixes the dimension of the class's
+    vectors with the first one. Raises HttpError (422).
+    """
+    body_id = body.get("id")
+    if object_id is None:
+        object_id = str(uuid.uuid4()) if body_id is None else parse_uuid(body_id)
+    elif body_id is not None and parse_uuid(body_id) != object_id:
+        raise unprocessable("the id of the object is not that of the path")
+    if body.get("tenant") is not None:
+        raise unprocessable(f"class '{index.definition.name}' has multi-tenancy disabled")
+    properties = body.get("properties")
+    properties = {} if properties is None else properties
+    if not isinstance(properties, dict):
+        raise unprocessable("properties must be an object")
+    _declare_properties(index, properties)
+    definition = index.definition
+    values = validate_values(definition.properties, properties, definition.name)
+    vector = parse_object_vector(body, definition)
+    if vector is not None:
+        # Last: a rejected object must not fix the dimension of the class.
+        _start_vectors(index, len(vector))
+    return NewObject(object_id, values, vector)
+
+
+def store_objects(index: ClassIndex, objects: Sequence[NewObject]) -> list[StoredObject]:
+    """Store objects in one atomic step, replacing those of the same ids; blocks.
+
+    The creation time of a replaced object stays, and so does its vector where the text that
+    is embedded is the same.
+    """
+    definition = index.definition
+    previous = index.get_objects([new.id for new in objects], vectors=definition.embeds)
+    now = time.time_ns() // 1_000_000
+    stored: list[StoredObject] = []
+    to_embed: list[int] = []
+    for new in objects:
+        old = previous.get(new.id)
+        vector = new.vector
+        if vector is None and definition.embeds:
+            text = definition.vector_text(new.properties)
+            if old is not None and text == definition.vector_text(old.properties):
+                vector = old.vector
+            else:
+                to_embed.append(len(stored))
+        created = now if old is None else old.created
+        stored.append(StoredObject(new.id, new.properties, created, now, vector))
+    if to_embed:
+        _embed(index, stored, to_embed)
+    index.store.upsert([object_.to_passage(definition) for object_ in stored])
+    _compact_if_due(index, len(stored))
+    return stored
+
+
+def merge_properties(old: StoredObject, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON of an object after a merge: a property set to null is removed."""
+    changes = body.get("properties")
+    if changes is not None and not isinstance(changes, dict):
+        raise unprocessable("properties must be an object")
+    changes = {str(key)[:1].lower() + str(key)[1:]: v for key, v in (changes or {}).items()}
+    return {**body, "properties": {**old.properties, **changes}}
+
+
+def store_batch(classes: Classes, tenant: str, bodies: Sequence[Any]) -> list[BatchResult]:
+    """Store objects, those of a class in one atomic step; return a result for each.
+
+    An invalid object fails alone. Of several objects with the same id the last is stored.
+    """
+    results = [BatchResult(body) for body in bodies]
+    positions: dict[str, list[int]] = {}
+    for position, body in enumerate(bodies):
+        try:
+            if not isinstance(body, dict):
+                raise unprocessable("an object must be a JSON object")
+            name = parse_class_name(body.get("class"))
+            positions.setdefault(name, []).append(position)
+        except HttpError as error:
+            results[position] = BatchResult(body, error=error.message)
+    for name, own in positions.items():
+        try:
+            with classes.lock(tenant, name, create=True) as index:
+                stored = _store_class(index, [bodies[position] for position in own])
+        except HttpError as error:
+            if error.status != 422:
+                raise
+            stored = [BatchResult(bodies[position], error=error.message) for position in own]
+        for position, result in zip(own, stored, strict=True):
+            results[position] = result
+    return results
+
+
+def delete_batch(index: ClassIndex, where: Where | None, *, dry_run: bool) -> DeleteResult:
+    """Delete the objects that pass a filter, at most MAX_RESULTS; raises HttpError (422)."""
+    if where is None:
+        raise unprocessable("match needs a where")
+    sql_filter = filter_sql(index, where)
+    matches = index.count(sql_filter)
+    hits = index.read(lambda store: store.listed(sql_filter, limit=MAX_RESULTS))
+    ids = [hit.id for hit in hits]
+    if not dry_run:
+        index.store.delete(ids)
+    return DeleteResult(matches, ids, dry_run)
+
+
+def extend_declarations(
+    declarations: Sequence[Mapping[str, Any]], values: Mapping[Any, Any]
+) -> list[Mapping[str, Any]]:
+    """Return the declarations with those added that these values lack (auto-schema).
+
+    Raises HttpError (422) for a value whose type cannot be inferred.
+    """
+    extended = list(declarations)
+    positions = {item["name"].lower(): position for position, item in enumerate(extended)}
     for key, value in values.items():
-        name = property_name(key)
+        name = parse_property_name(key)
         if value is None:
             continue
-        place = places.get(name.lower())
-        if place is None:
-            places[name.lower()] = len(found)
-            found.append(declared({"name": name, **_inferred(name, value)}))
-        elif found[place]["name"] == name and "nestedProperties" in found[place]:
-            nested: Sequence[Mapping[str, Any]] = found[place]["nestedProperties"]
-            for one in value if isinstance(value, list) else [value]:
-                nested = grown(nested, one) if isinstance(one, dict) else nested
-            found[place] = {**found[place], "nestedProperties": nested}
-    return found
+        position = positions.get(name.lower())
+        if position is None:
+            positions[name.lower()] = len(extended)
+            extended.append(complete_property({"name": name, **_infer(name, value)}))
+        elif extended[position]["name"] == name and "nestedProperties" in extended[position]:
+            nested: Sequence[Mapping[str, Any]] = extended[position]["nestedProperties"]
+            for item in value if isinstance(value, list) else [value]:
+                nested = extend_declarations(nested, item) if isinstance(item, dict) else nested
+            extended[position] = {**extended[position], "nestedProperties": nested}
+    return extended
 
 
-def _inferred(name: str, value: Any) -> dict[str, Any]:
+def _infer(name: str, value: Any) -> dict[str, Any]:
+    """Return the data type of a value, as in a declaration."""
     if not isinstance(value, list):
-        return _declaration(name, _kind(name, value), [value])
+        return _data_type(_infer_kind(name, value), [value])
     beacons = [_BEACON.match(str(v.get("beacon"))) for v in value if isinstance(v, dict)]
     if beacons and all(beacons) and len(beacons) == len(value):
         return {"dataType": sorted({match[1] for match in beacons if match is not None})}
-    kinds = {_kind(name, one) for one in value}
+    kinds = {_infer_kind(name, item) for item in value}
     if kinds <= {"text", "date", "uuid"}:
         kinds = kinds if len(kinds) == 1 else {"text"}
     if len(kinds) > 1:
-        raise refused(f"property '{name}': its values are of several types: {sorted(kinds)}")
-    return _declaration(name, f"{kinds.pop()}[]", value)
+        raise unprocessable(
+            f"property '{name}': its values are of several types: {sorted(kinds)}"
+        )
+    return _data_type(f"{kinds.pop()}[]", value)
 
 
-def _declaration(name: str, kind: str, values: Iterable[Any]) -> dict[str, Any]:
-    if kind.removesuffix("[]") != "object":
-        return {"dataType": [kind]}
+def _data_type(data_type: str, values: Iterable[Any]) -> dict[str, Any]:
+    if data_type.removesuffix("[]") != "object":
+        return {"dataType": [data_type]}
     nested: list[Mapping[str, Any]] = []
-    for one in values:
-        nested = grown(nested, one)
-    return {"dataType": [kind], "nestedProperties": nested}
+    for value in values:
+        nested = extend_declarations(nested, value)
+    return {"dataType": [data_type], "nestedProperties": nested}
 
 
-def _kind(name: str, value: Any) -> str:
+def _infer_kind(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
@@ -87,217 +235,71 @@ def _kind(name: str, value: Any) -> str:
         if _UUID.fullmatch(value):
             return "uuid"
         try:
-            moment(value)
+            parse_rfc3339(value)
         except ValueError:
             return "text"
         return "date"
     if isinstance(value, dict):
-        place = value.keys() == {"latitude", "longitude"}
-        return "geoCoordinates" if place else "object"
-    raise refused(f"property '{name}': the type of {value!r:.80} cannot be told")
+        coordinates = value.keys() == {"latitude", "longitude"}
+        return "geoCoordinates" if coordinates else "object"
+    raise unprocessable(f"property '{name}': the type of {value!r:.80} cannot be inferred")
 
 
-# An index is tidied after so many writes or objects, and then in proportion to its size.
-_WRITES, _OBJECTS = 100, 1000
+def _declare_properties(index: ClassIndex, properties: Mapping[Any, Any]) -> None:
+    declaration = index.declaration
+    extended = extend_declarations(declaration["properties"], properties)
+    if extended != declaration["properties"]:
+        index.save_declaration({**declaration, "properties": extended})
 
 
-@dataclass(frozen=True, slots=True)
-class NewObject:
-    """An object that a client sent and that was checked."""
-
-    id: str
-    properties: Mapping[str, Any]
-    vector: Embedding | None = None
-
-
-def read_object(
-    into: ClassIndex, body: Mapping[str, Any], *, name: str | None = None
-) -> NewObject:
-    """Return the object of a request, by this id if it has one.
-
-    Declares properties that nobody has declared. Raises Problem (422).
-    """
-    given = body.get("id")
-    if name is None:
-        name = str(uuid.uuid4()) if given is None else object_id(given)
-    elif given is not None and object_id(given) != name:
-        raise refused("the id of the object is not that of the path")
-    if body.get("tenant") is not None:
-        raise refused(f"class '{into.definition.name}' has multi-tenancy disabled")
-    properties = body.get("properties")
-    properties = {} if properties is None else properties
-    if not isinstance(properties, dict):
-        raise refused("properties must be an object")
-    _declare(into, properties)
-    definition = into.definition
-    values = checked_values(definition.properties, properties, definition.name)
-    vector = given_vector(body, definition)
-    if vector is not None:
-        # Last: an object that is refused must not fix the length for the class.
-        _start_vectors(into, len(vector))
-    return NewObject(name, values, vector)
-
-
-def put(into: ClassIndex, objects: Sequence[NewObject]) -> list[StoredObject]:
-    """Store objects, replacing those of the same ids, of which the time of making stays.
-
-    Blocks while vectors are made; one that is of the same text is not made again.
-    """
-    definition = into.definition
-    before = into.found([one.id for one in objects], vectors=definition.embeds)
-    now = time.time_ns() // 1_000_000
-    made: list[StoredObject] = []
-    bare: list[int] = []
-    for new in objects:
-        old = before.get(new.id)
-        vector = new.vector
-        if vector is None and definition.embeds:
-            text = definition.vector_text(new.properties)
-            if old is not None and text == definition.vector_text(old.properties):
-                vector = old.vector
-            else:
-                bare.append(len(made))
-        created = now if old is None else old.created
-        made.append(StoredObject(new.id, new.properties, created, now, vector))
-    if bare:
-        _embed(into, made, bare)
-    into.store.upsert([one.to_passage(definition) for one in made])
-    tidy(into, len(made))
-    return made
-
-
-def merged(old: StoredObject, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of an object, changed as a client asks: null removes a property."""
-    asked = body.get("properties")
-    if asked is not None and not isinstance(asked, dict):
-        raise refused("properties must be an object")
-    small = {str(key)[:1].lower() + str(key)[1:]: v for key, v in (asked or {}).items()}
-    return {**body, "properties": {**old.properties, **small}}
-
-
-def tidy(into: ClassIndex, objects: int) -> None:
-    """Merge the small files that writes leave, once there are many for the index's size."""
-    into.writes, into.written = into.writes + 1, into.written + objects
-    if into.writes < _WRITES and into.written < _OBJECTS:
-        return
-    rows = into.store.count()
-    if into.writes >= max(_WRITES, rows // 1000) or into.written >= 0.2 * rows:
-        into.store.optimize()
-        into.writes = into.written = 0
-
-
-def _declare(into: ClassIndex, properties: Mapping[Any, Any]) -> None:
-    declaration = into.declaration
-    found = grown(declaration["properties"], properties)
-    if found != declaration["properties"]:
-        into.declare({**declaration, "properties": found})
-
-
-def _start_vectors(into: ClassIndex, length: int) -> None:
-    store = into.store
+def _start_vectors(index: ClassIndex, dimension: int) -> None:
+    store = index.store
     if not store.dimension:
-        store.start_vectors(length)
-    if length != store.dimension:
-        raise refused(
-            f"vector lengths don't match: {length} is not {store.dimension}, as in the class"
+        store.start_vectors(dimension)
+    if dimension != store.dimension:
+        raise unprocessable(
+            f"vector lengths don't match: {dimension} is not {store.dimension}, as in the class"
         )
 
 
-def _embed(into: ClassIndex, made: list[StoredObject], bare: Sequence[int]) -> None:
-    definition, encoder = into.definition, into.ingest_embedder()
-    texts = [definition.vector_text(made[place].properties) for place in bare]
-    for place, vector in zip(bare, encoder.encode(texts), strict=True):
-        made[place] = replace(made[place], vector=vector)
-    encoder.remember(
+def _embed(index: ClassIndex, objects: list[StoredObject], positions: Sequence[int]) -> None:
+    """Embed the objects at these positions, in place."""
+    definition, embedder = index.definition, index.ingest_embedder()
+    texts = [definition.vector_text(objects[position].properties) for position in positions]
+    for position, vector in zip(positions, embedder.encode(texts), strict=True):
+        objects[position] = replace(objects[position], vector=vector)
+    embedder.remember(
         [
-            replace(made[place].to_passage(definition), text=text)
-            for place, text in zip(bare, texts, strict=True)
+            replace(objects[position].to_passage(definition), text=text)
+            for position, text in zip(positions, texts, strict=True)
         ]
     )
 
 
-def store_batch(classes: Classes, tenant: str, given: list[Any]) -> list[dict[str, Any]]:
-    """Store objects, those of a class in one atomic step; return each with its result.
+def _compact_if_due(index: ClassIndex, objects: int) -> None:
+    """Merge the small files of past writes, once there are many for the index's size."""
+    index.writes, index.written = index.writes + 1, index.written + objects
+    if index.writes < _COMPACT_WRITES and index.written < _COMPACT_OBJECTS:
+        return
+    rows = index.store.count()
+    if index.writes >= max(_COMPACT_WRITES, rows // 1000) or index.written >= 0.2 * rows:
+        index.store.optimize()
+        index.writes = index.written = 0
 
-    An object that cannot be stored fails alone. Of several with one id the last counts.
-    """
-    results: list[dict[str, Any]] = [{} for _ in given]
-    places: dict[str, list[int]] = {}
-    for place, body in enumerate(given):
+
+def _store_class(index: ClassIndex, bodies: Sequence[Any]) -> list[BatchResult]:
+    """Store the objects of one class; return a result for each."""
+    prepared: list[NewObject | HttpError] = []
+    for body in bodies:
         try:
-            if not isinstance(body, dict):
-                raise refused("an object must be a JSON object")
-            places.setdefault(class_name(body.get("class")), []).append(place)
-        except HttpError as problem:
-            results[place] = _failed(body, problem)
-    for name, mine in places.items():
-        try:
-            with classes.writing(tenant, name, make=True) as index:
-                _store(index, given, mine, results)
-        except HttpError as problem:
-            if problem.status != 422:
-                raise
-            for place in mine:
-                results[place] = _failed(given[place], problem)
-    return results
-
-
-def delete_batch(
-    index: ClassIndex, match: Mapping[str, Any], *, verbose: bool, dry: bool
-) -> dict[str, Any]:
-    """Remove the objects that pass a filter, up to 10,000; return what came of it.
-
-    `dry` counts them alone; `verbose` names them.
-    """
-    if match.get("where") is None:
-        raise refused("match needs a where")
-    condition = condition_of(index, match)
-    matches = index.count(condition)
-    ids = [hit.id for hit in index.read(lambda store: store.listed(condition, limit=MOST))]
-    if not dry:
-        index.store.delete(ids)
-    status = "DRYRUN" if dry else "SUCCESS"
-    return {
-        "matches": matches,
-        "limit": MOST,
-        "successful": 0 if dry else len(ids),
-        "failed": 0,
-        "objects": [{"id": name, "status": status} for name in ids] if verbose else None,
-    }
-
-
-def _store(
-    index: ClassIndex, given: list[Any], mine: list[int], results: list[dict[str, Any]]
-) -> None:
-    new: dict[int, NewObject] = {}
-    for place in mine:
-        try:
-            new[place] = read_object(index, given[place])
-        except HttpError as problem:
-            results[place] = _failed(given[place], problem)
-    last = {one.id: one for one in new.values()}
-    made = {one.id: one for one in put(index, list(last.values()))} if last else {}
-    for place, one in new.items():
-        results[place] = {
-            **made[one.id].to_json(index.definition),
-            "deprecations": None,
-            "result": {"status": "SUCCESS"},
-        }
-
-
-def _failed(body: Any, problem: HttpError) -> dict[str, Any]:
-    error = {"error": [{"message": shown(problem.message)}]}
-    return {
-        **_echo(body),
-        "deprecations": None,
-        "result": {"status": "FAILED", "errors": error},
-    }
-
-
-def _echo(body: Any) -> dict[str, Any]:
-    """Return what can be sent back of an object that was refused."""
-    try:
-        found = plain_json(body)
-    except HttpError:
-        found = {key: shown(str(body.get(key))) for key in ("class", "id")}
-    return found if isinstance(found, dict) else {}
+            prepared.append(prepare_object(index, body))
+        except HttpError as error:
+            prepared.append(error)
+    last = {new.id: new for new in prepared if isinstance(new, NewObject)}
+    stored = {o.id: o for o in store_objects(index, list(last.values()))} if last else {}
+    return [
+        BatchResult(body, error=new.message)
+        if isinstance(new, HttpError)
+        else BatchResult(body, stored[new.id].to_json(index.definition))
+        for body, new in zip(bodies, prepared, strict=True)
+    ]

@@ -1,1 +1,1 @@
-"""Weaviate's gRPC, by which version 4 of its client queries and stores in batches."""
+"""Weaviate's gRPC interface, used by version 4 of its client for searches and batches."""

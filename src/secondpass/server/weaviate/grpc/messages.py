@@ -1,157 +1,126 @@
-"""The messages of weaviate.proto, as classes.
+"""Messages of weaviate.proto: their classes, decoding, limits, and vectors on the wire.
 
-They are in a pool of their own, so that Weaviate's client, which registers messages of the same
-names, can be used in the same process.
-
-The values of objects as gRPC sends them: each by the type of its property.
+The classes are in a descriptor pool of their own, so that Weaviate's client, which registers
+messages of the same names, can be used in the same process.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2, message_factory, struct_pb2
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
 from secondpass.server.http_errors import invalid
-from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.names import property_name
-from secondpass.server.weaviate.properties import Property
-from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.errors import unprocessable
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.store_protocol import Embedding
 
 _PACKAGE = "weaviate.v1"
+MAX_PARTS = 100_000
+"""How many messages a message may contain: one takes two bytes, and each is visited."""
 
 
-def _loaded() -> dict[str, Any]:
-    described = files(__package__).joinpath("weaviate.binpb").read_bytes()
+def _load_classes() -> dict[str, Any]:
+    compiled = files(__package__).joinpath("weaviate.binpb").read_bytes()
     pool = DescriptorPool()
     pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
-    (file,) = descriptor_pb2.FileDescriptorSet.FromString(described).file
+    (file,) = descriptor_pb2.FileDescriptorSet.FromString(compiled).file
     pool.AddSerializedFile(file.SerializeToString())
-    found = message_factory.GetMessageClassesForFiles([file.name], pool)
-    return {name.removeprefix(f"{_PACKAGE}."): made for name, made in found.items()}
+    classes = message_factory.GetMessageClassesForFiles([file.name], pool)
+    return {name.removeprefix(f"{_PACKAGE}."): class_ for name, class_ in classes.items()}
 
 
-_MADE = _loaded()
+_CLASSES = _load_classes()
 
-SearchRequest = _MADE["SearchRequest"]
-SearchReply = _MADE["SearchReply"]
-Filters = _MADE["Filters"]
-Hybrid = _MADE["Hybrid"]
-SearchOperatorOptions = _MADE["SearchOperatorOptions"]
-Vectors = _MADE["Vectors"]
-Properties = _MADE["Properties"]
-BatchObjectsRequest = _MADE["BatchObjectsRequest"]
-BatchObjectsReply = _MADE["BatchObjectsReply"]
-BatchDeleteRequest = _MADE["BatchDeleteRequest"]
-BatchDeleteReply = _MADE["BatchDeleteReply"]
+SearchRequest = _CLASSES["SearchRequest"]
+SearchReply = _CLASSES["SearchReply"]
+Filters = _CLASSES["Filters"]
+Hybrid = _CLASSES["Hybrid"]
+SearchOperatorOptions = _CLASSES["SearchOperatorOptions"]
+Vectors = _CLASSES["Vectors"]
+Properties = _CLASSES["Properties"]
+BatchObjectsRequest = _CLASSES["BatchObjectsRequest"]
+BatchObjectsReply = _CLASSES["BatchObjectsReply"]
+BatchDeleteRequest = _CLASSES["BatchDeleteRequest"]
+BatchDeleteReply = _CLASSES["BatchDeleteReply"]
 
 
-def decoded(kind: Any, content: bytes) -> Any:
-    """Return the message of a class above; raises Problem (400) for bytes that are none."""
+def decode(message_class: Any, content: bytes) -> Any:
+    """Decode a message; raises HttpError (400) for bytes that are not valid."""
     try:
-        return kind.FromString(content)
+        return message_class.FromString(content)
     except DecodeError as error:
-        raise invalid(f"the request is no {kind.DESCRIPTOR.name}") from error
+        raise invalid(f"the request is not a valid {message_class.DESCRIPTOR.name}") from error
 
 
-_FIELDS = {"boolean": "bool"}
-_PACKED = {"number": "d", "int": "q"}
-_LEFT_OUT = ("blob", "reference")
-"""What is sent only where it is asked for by name, and references, which are not followed."""
+def check_message(message: Any, limit: int = MAX_PARTS) -> int:
+    """Return how many messages a message contains.
 
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A property that a client wants to see, and of an object those within."""
-
-    property: Property
-    within: tuple[Chosen, ...] = ()
-
-
-def chosen_of(request: Any, definition: ClassDefinition) -> tuple[Chosen, ...]:
-    """Return the properties that a SearchRequest wants: all if it does not say.
-
-    Raises Problem (422) for one that there is not.
+    Raises HttpError (422) for more than `limit`, and for a field that is not supported.
     """
-    if not request.HasField("properties") or request.properties.return_all_nonref_properties:
-        return _all(definition.properties)
-    asked = request.properties
-    return _named(asked.non_ref_properties, asked.object_properties, definition.properties)
+    count = 0
+    for field, value in message.ListFields():
+        if field.type != FieldDescriptor.TYPE_MESSAGE:
+            continue
+        type_ = field.message_type
+        if type_.name == "Unsupported":
+            raise unprocessable(f"{field.name} is not supported here")
+        if type_.GetOptions().map_entry or type_.file.name != message.DESCRIPTOR.file.name:
+            # Values of google.protobuf.Struct, which contain nothing of Weaviate's.
+            continue
+        # By len, as versions of protobuf name the label of a repeated field differently.
+        for part in value if hasattr(value, "__len__") else [value]:
+            count += 1
+            if count > limit:
+                raise unprocessable(f"the message has more than {MAX_PARTS:,} parts")
+            count += check_message(part, limit - count)
+    return count
 
 
-def properties_of(values: Mapping[str, Any], chosen: Sequence[Chosen]) -> Any:
-    """Return the message of the values of an object; what it lacks is null."""
-    found = Properties()
-    for one in chosen:
-        value = values.get(one.property.name)
-        _set(found.fields[one.property.name], value, one)
-    return found
+def parse_vectors(message: Any) -> list[tuple[str, list[float]]]:
+    """Return the vectors in a message, each with its name, "" for an unnamed one.
+
+    Reads the fields of older and newer clients. Raises HttpError (422) for bytes that are not
+    float32 numbers, and for multi-vectors.
+    """
+    return list(_parse_vectors(message))
 
 
-def _all(properties: Sequence[Property]) -> tuple[Chosen, ...]:
-    return tuple(
-        Chosen(one, _all(one.nested)) for one in properties if one.kind not in _LEFT_OUT
-    )
+def vector_bytes(vector: Embedding) -> bytes:
+    """Return a vector as it is sent: float32, little-endian."""
+    return vector.astype("<f4").tobytes()
 
 
-def _named(
-    names: Sequence[str], objects: Sequence[Any], known: Sequence[Property]
-) -> tuple[Chosen, ...]:
-    found = []
-    for name in names:
-        one = _property(name, known)
-        if one.kind == "reference":
-            raise refused(f"'{one.name}' is a reference: they are not followed here")
-        found.append(Chosen(one, _all(one.nested)))
-    for asked in objects:
-        one = _property(asked.prop_name, known)
-        within = _named(asked.primitive_properties, asked.object_properties, one.nested)
-        found.append(Chosen(one, within))
-    return tuple(found)
+def _parse_vectors(message: Any) -> Iterator[tuple[str, list[float]]]:
+    # The newest field first: a client that sends a vector in several fields means this one.
+    fields = message.DESCRIPTOR.fields_by_name
+    if message.vectors:
+        for vector in message.vectors:
+            if vector.type == Vectors.VECTOR_TYPE_MULTI_FP32:
+                raise unprocessable("multi-vectors are not supported here")
+            yield vector.name, _parse_float32(vector.vector_bytes)
+    elif "vector_for_targets" in fields and message.vector_for_targets:
+        for target in message.vector_for_targets:
+            yield from ((target.name, numbers) for _, numbers in _parse_vectors(target))
+    elif "vector_per_target" in fields and message.vector_per_target:
+        for name, content in message.vector_per_target.items():
+            yield name, _parse_float32(content)
+    elif message.vector_bytes:
+        yield "", _parse_float32(message.vector_bytes)
+    elif "vector" in fields and message.vector:
+        yield "", list(message.vector)
 
 
-def _property(name: str, known: Sequence[Property]) -> Property:
-    plain = property_name(name)
-    for one in known:
-        if one.name == plain:
-            return one
-    raise refused(f"no such property {plain!r}")
+def _parse_float32(content: bytes) -> list[float]:
+    import numpy as np
 
-
-def _set(into: Any, value: Any, one: Chosen) -> None:
-    kind = one.property.kind
-    if value is None:
-        into.null_value = 0
-    elif one.property.many:
-        _set_list(into.list_value, value, one)
-    elif kind == "object":
-        into.object_value.CopyFrom(_nested(value, one))
-    elif kind == "geoCoordinates":
-        into.geo_value.latitude = value["latitude"]
-        into.geo_value.longitude = value["longitude"]
-    else:
-        setattr(into, f"{_FIELDS.get(kind, kind)}_value", value)
-
-
-def _set_list(into: Any, values: Sequence[Any], one: Chosen) -> None:
-    kind = one.property.kind
-    held = getattr(into, f"{_FIELDS.get(kind, kind)}_values")
-    # Also of an empty list the client is told the type.
-    held.SetInParent()
-    if kind in _PACKED:
-        held.values = struct.pack(f"<{len(values)}{_PACKED[kind]}", *values)
-    elif kind == "object":
-        held.values.extend(_nested(value, one) for value in values)
-    else:
-        held.values.extend(values)
-
-
-def _nested(values: Mapping[str, Any], one: Chosen) -> Any:
-    there = [inner for inner in one.within if inner.property.name in values]
-    return properties_of(values, there)
+    if len(content) % 4:
+        raise unprocessable(f"a vector of {len(content)} bytes does not hold float32 numbers")
+    numbers: list[float] = np.frombuffer(content, dtype="<f4").tolist()
+    return numbers

@@ -1,131 +1,120 @@
-"""What a search found, as gRPC sends it.
-
-Objects of a batch as JSON has them, which is checked by whoever stores them.
-"""
+"""Search replies: hits as gRPC messages, each value by the type of its property."""
 
 from __future__ import annotations
 
+import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.get_query import GetQuery
-from secondpass.server.weaviate.grpc.messages import Chosen, SearchReply, Vectors, properties_of
-from secondpass.server.weaviate.grpc.search_request import named_vectors, to_bytes
-from secondpass.server.weaviate.responses import refused
-from secondpass.server.weaviate.search import FoundObject
+from secondpass.server.weaviate.grpc.messages import (
+    Properties,
+    SearchReply,
+    Vectors,
+    vector_bytes,
+)
+from secondpass.server.weaviate.grpc.search_request import SelectedProperty
+from secondpass.server.weaviate.search import SearchHit
 
-_LISTS = ("int_array_properties", "text_array_properties", "boolean_array_properties")
-
-
-def object_of(message: Any) -> dict[str, Any]:
-    """Return the JSON of a BatchObject; raises Problem (422) for bytes that are no numbers."""
-    found: dict[str, Any] = {
-        "class": message.collection,
-        "id": message.uuid or None,
-        "properties": _properties(message.properties),
-        "tenant": message.tenant or None,
-    }
-    vectors = named_vectors(message)
-    named = {name: numbers for name, numbers in vectors if name}
-    plain = [numbers for name, numbers in vectors if not name]
-    if len(plain) > 1:
-        raise refused(f"an object has one vector, not {len(plain)}")
-    if plain:
-        found["vector"] = plain[0]
-    if named:
-        found["vectors"] = named
-    return found
+_FIELDS = {"boolean": "bool"}
+_PACKED_FORMATS = {"number": "d", "int": "q"}
 
 
-def _properties(message: Any) -> dict[str, Any]:
-    found = {name: _plain(one) for name, one in message.non_ref_properties.fields.items()}
-    for one in message.number_array_properties:
-        found[one.prop_name] = _numbers(one)
-    for field in _LISTS:
-        for one in getattr(message, field):
-            found[one.prop_name] = list(one.values)
-    for one in message.object_properties:
-        found[one.prop_name] = _properties(one.value)
-    for one in message.object_array_properties:
-        found[one.prop_name] = [_properties(value) for value in one.values]
-    for name in message.empty_list_props:
-        found[name] = []
-    return found
-
-
-def _plain(value: Any) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind is None or kind == "null_value":
-        return None
-    held = getattr(value, kind)
-    if kind == "struct_value":
-        return {name: _plain(one) for name, one in held.fields.items()}
-    return [_plain(one) for one in held.values] if kind == "list_value" else held
-
-
-def _numbers(one: Any) -> list[float]:
-    if not one.values_bytes:
-        return list(one.values)
-    if len(one.values_bytes) % 8:
-        raise refused(f"property '{one.prop_name}': its bytes are no float64 numbers")
-    numbers: list[float] = np.frombuffer(one.values_bytes, dtype="<f8").tolist()
-    return numbers
-
-
-def reply_of(
-    found: Sequence[FoundObject],
+def search_reply(
+    hits: Sequence[SearchHit],
+    query: GetQuery,
     definition: ClassDefinition,
     *,
-    wanted: Any,
-    chosen: Sequence[Chosen],
-    asked: GetQuery,
-    took: float,
+    metadata: Any,
+    selection: Sequence[SelectedProperty],
+    seconds: float,
 ) -> Any:
-    """Return a SearchReply; `wanted` is the metadata that was asked for, `took` in seconds."""
-    reply = SearchReply(took=took)
-    for one in found:
+    """Build a SearchReply; `metadata` is the MetadataRequest, `seconds` the time it took."""
+    reply = SearchReply(took=seconds)
+    for hit in hits:
         result = reply.results.add()
         result.properties.target_collection = definition.name
-        result.properties.non_ref_props.CopyFrom(properties_of(one.properties, chosen))
-        _tell(result.metadata, one, wanted)
-        for rerank in asked.reranks:
-            result.metadata.rerank_score = one.reranked[rerank]
+        values = properties_message(hit.properties, selection)
+        result.properties.non_ref_props.CopyFrom(values)
+        _set_metadata(result.metadata, hit, metadata)
+        for rerank in query.reranks:
+            result.metadata.rerank_score = hit.rerank_scores[rerank]
             result.metadata.rerank_score_present = True
-        if asked.vectors:
-            _tell_vector(result.metadata, one, definition)
+        if query.vectors:
+            _set_vector(result.metadata, hit, definition)
     return reply
 
 
-def _tell(metadata: Any, one: FoundObject, wanted: Any) -> None:
+def properties_message(values: Mapping[str, Any], selection: Sequence[SelectedProperty]) -> Any:
+    """Build the message of an object's values; missing ones are null."""
+    message = Properties()
+    for selected in selection:
+        name = selected.property.name
+        _set_value(message.fields[name], values.get(name), selected)
+    return message
+
+
+def _set_value(field: Any, value: Any, selected: SelectedProperty) -> None:
+    kind = selected.property.kind
+    if value is None:
+        field.null_value = 0
+    elif selected.property.is_list:
+        _set_list(field.list_value, value, selected)
+    elif kind == "object":
+        field.object_value.CopyFrom(_object_message(value, selected))
+    elif kind == "geoCoordinates":
+        field.geo_value.latitude = value["latitude"]
+        field.geo_value.longitude = value["longitude"]
+    else:
+        setattr(field, f"{_FIELDS.get(kind, kind)}_value", value)
+
+
+def _set_list(field: Any, values: Sequence[Any], selected: SelectedProperty) -> None:
+    kind = selected.property.kind
+    message = getattr(field, f"{_FIELDS.get(kind, kind)}_values")
+    # Clients read the type of a list from the field that is set, of an empty list, too.
+    message.SetInParent()
+    if kind in _PACKED_FORMATS:
+        message.values = struct.pack(f"<{len(values)}{_PACKED_FORMATS[kind]}", *values)
+    elif kind == "object":
+        message.values.extend(_object_message(value, selected) for value in values)
+    else:
+        message.values.extend(values)
+
+
+def _object_message(values: Mapping[str, Any], selected: SelectedProperty) -> Any:
+    present = [inner for inner in selected.nested if inner.property.name in values]
+    return properties_message(values, present)
+
+
+def _set_metadata(message: Any, hit: SearchHit, requested: Any) -> None:
     values = {
-        "creation_time_unix": one.object.created,
-        "last_update_time_unix": one.object.updated,
-        "distance": one.distance,
-        "certainty": one.certainty,
-        "score": one.score,
-        "explain_score": one.explained,
+        "creation_time_unix": hit.object.created,
+        "last_update_time_unix": hit.object.updated,
+        "distance": hit.distance,
+        "certainty": hit.certainty,
+        "score": hit.score,
+        "explain_score": hit.explanation,
         "is_consistent": True,
     }
-    if wanted.uuid:
-        metadata.id = one.object.id
-        metadata.id_as_bytes = uuid.UUID(one.object.id).bytes
+    if requested.uuid:
+        message.id = hit.object.id
+        message.id_as_bytes = uuid.UUID(hit.object.id).bytes
     for name, value in values.items():
-        if getattr(wanted, name) and value is not None:
-            setattr(metadata, name, value)
-            setattr(metadata, f"{name}_present", True)
+        if getattr(requested, name) and value is not None:
+            setattr(message, name, value)
+            setattr(message, f"{name}_present", True)
 
 
-def _tell_vector(metadata: Any, one: FoundObject, definition: ClassDefinition) -> None:
-    vector, name = one.object.vector, definition.vector_name
+def _set_vector(message: Any, hit: SearchHit, definition: ClassDefinition) -> None:
+    vector, name = hit.object.vector, definition.vector_name
     if vector is None:
         return
+    content = vector_bytes(vector)
     if name is None:
-        metadata.vector_bytes = to_bytes(vector)
-        return
-    metadata.vectors.add(
-        name=name, vector_bytes=to_bytes(vector), type=Vectors.VECTOR_TYPE_SINGLE_FP32
-    )
+        message.vector_bytes = content
+    else:
+        type_ = Vectors.VECTOR_TYPE_SINGLE_FP32
+        message.vectors.add(name=name, vector_bytes=content, type=type_)

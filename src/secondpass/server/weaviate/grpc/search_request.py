@@ -1,294 +1,310 @@
-"""A search as gRPC has it, as the arguments of `Get`.
+"""Search requests: a gRPC message parsed into a `GetQuery` and the parts of its reply.
 
-Filters of gRPC as those of the other ways to ask.
-
-Vectors on the wire: float32, little-endian, under one of several fields.
+Filters and searches are first put in the form of GraphQL's arguments, so that both protocols
+are validated by the same code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.class_definition import ClassDefinition
-from secondpass.server.weaviate.classes import ClassIndex
-from secondpass.server.weaviate.filters import GROUPS, MOST_LEVELS, TIMES
-from secondpass.server.weaviate.get_query import GetQuery, furthest_of, near_text
+from secondpass.server.weaviate.errors import unprocessable
+from secondpass.server.weaviate.filters import LOGICAL_OPERATORS, MAX_DEPTH, TIME_COLUMNS
+from secondpass.server.weaviate.get_query import (
+    GetQuery,
+    Rerank,
+    max_distance,
+    parse_get_query,
+)
 from secondpass.server.weaviate.grpc.messages import (
     Filters,
     Hybrid,
     SearchOperatorOptions,
-    Vectors,
+    parse_vectors,
 )
-from secondpass.server.weaviate.names import property_name
-from secondpass.server.weaviate.responses import refused
+from secondpass.server.weaviate.names import parse_property_name
+from secondpass.server.weaviate.properties import Property
 
-if TYPE_CHECKING:
-    from secondpass.retrieve.store_protocol import Embedding
-
-
-_VALUES = {"text": "valueText", "int": "valueInt", "boolean": "valueBoolean"}
-_VALUES |= {"number": "valueNumber"}
+_DEFAULT_LIMIT = 10
+"""How many objects a search returns that does not say; GraphQL's default is higher."""
+_OMITTED_KINDS = ("blob", "reference")
+"""Blobs are only sent if requested by name; references are not followed."""
 
 
-def where_of(filters: Any, definition: ClassDefinition) -> dict[str, Any]:
-    """Return a filter as JSON has it, which is checked by whoever reads it.
+def parse_search(message: Any, definition: ClassDefinition) -> GetQuery:
+    """Parse a SearchRequest; raises HttpError (422)."""
+    for name in message.metadata.vectors:
+        if name != definition.vector_name:
+            raise unprocessable(f"class '{definition.name}' has no vector {name!r:.80}")
+    reranks = []
+    if message.HasField("rerank"):
+        query = message.rerank.query if message.rerank.HasField("query") else None
+        reranks.append(Rerank(message.rerank.property, query))
+    return parse_get_query(
+        search_arguments(message, definition),
+        definition,
+        vectors=message.metadata.vector or bool(message.metadata.vectors),
+        reranks=reranks,
+    )
 
-    gRPC has no dates, and its clients send whole numbers for numbers, and numbers as texts:
-    the property's type decides. Raises Problem (422).
+
+def search_arguments(message: Any, definition: ClassDefinition) -> dict[str, Any]:
+    """Return a SearchRequest in the form of GraphQL's arguments of `Get`.
+
+    Raises HttpError (422).
     """
-    return _where(filters, definition, MOST_LEVELS)
+    arguments: dict[str, Any] = {
+        "offset": message.offset,
+        "limit": message.limit if message.limit else _DEFAULT_LIMIT,
+        # Unlike in GraphQL, 0 and "" mean that the client said nothing.
+        "autocut": message.autocut or None,
+        "after": message.after or None,
+        "tenant": message.tenant or None,
+    }
+    if message.sort_by:
+        arguments["sort"] = [
+            {"path": list(item.path), "order": "asc" if item.ascending else "desc"}
+            for item in message.sort_by
+        ]
+    if message.HasField("filters"):
+        arguments["where"] = parse_filters(message.filters, definition)
+    if message.HasField("bm25_search"):
+        arguments["bm25"] = _bm25_arguments(message.bm25_search)
+    if message.HasField("near_text"):
+        arguments["nearText"] = _near_text_arguments(message.near_text)
+    if message.HasField("near_object"):
+        near = message.near_object
+        arguments["nearObject"] = {"id": near.id, **_bounds(near), **_targets(near)}
+    if message.HasField("near_vector"):
+        arguments["nearVector"] = _near_vector_arguments(message.near_vector)
+    if message.HasField("hybrid_search"):
+        arguments["hybrid"] = _hybrid_arguments(message.hybrid_search)
+    return arguments
 
 
-def _where(filters: Any, definition: ClassDefinition, levels: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class SelectedProperty:
+    """A property that a client requests, and for an object those within it."""
+
+    property: Property
+    nested: tuple[SelectedProperty, ...] = ()
+
+
+def parse_selection(message: Any, definition: ClassDefinition) -> tuple[SelectedProperty, ...]:
+    """Return the properties that a SearchRequest selects; all by default.
+
+    Raises HttpError (422) for an unknown property.
+    """
+    selection = message.properties
+    if not message.HasField("properties") or selection.return_all_nonref_properties:
+        return _select_all(definition.properties)
+    names, objects = selection.non_ref_properties, selection.object_properties
+    return _select(names, objects, definition.properties)
+
+
+_VALUE_KEYS = {"text": "valueText", "int": "valueInt", "boolean": "valueBoolean"}
+_VALUE_KEYS |= {"number": "valueNumber"}
+
+
+def parse_filters(filters: Any, definition: ClassDefinition) -> dict[str, Any]:
+    """Return a filter in the form of JSON, for `parse_where`; raises HttpError (422).
+
+    gRPC has no dates, and its clients send integers for numbers, and numbers as texts: the
+    property's type decides.
+    """
+    return _parse_filter(filters, definition, MAX_DEPTH)
+
+
+def _parse_filter(filters: Any, definition: ClassDefinition, levels: int) -> dict[str, Any]:
     if not levels:
-        raise refused(f"filters are nested deeper than {MOST_LEVELS}")
-    operator = _operator(filters.operator)
-    if operator in GROUPS:
-        parts = [_where(one, definition, levels - 1) for one in filters.filters]
-        return {"operator": operator, "operands": parts}
+        raise unprocessable(f"filters are nested deeper than {MAX_DEPTH}")
+    operator = _operator_name(filters.operator)
+    if operator in LOGICAL_OPERATORS:
+        operands = [_parse_filter(part, definition, levels - 1) for part in filters.filters]
+        return {"operator": operator, "operands": operands}
     path = [filters.target.property] if filters.HasField("target") else list(filters.on)
-    found = {"operator": operator, "path": path}
+    where = {"operator": operator, "path": path}
     key = filters.WhichOneof("test_value")
     if not path:
-        raise refused(f"filters: {operator} needs a property")
+        raise unprocessable(f"filters: {operator} needs a property")
     if key is None:
-        raise refused(f"filters: {operator} on {path!r:.80} needs a value")
+        raise unprocessable(f"filters: {operator} on {path!r:.80} needs a value")
     value = getattr(filters, key)
     values = list(value.values) if key.endswith("_array") else value
     type_ = key.removeprefix("value_").removesuffix("_array")
-    kind = _kind(path, definition) if operator != "IsNull" else None
+    kind = _property_kind(path, definition) if operator != "IsNull" else None
     if kind in ("int", "number") and type_ == "text":
-        values, type_ = _numbers(values), "number"
+        values, type_ = _to_numbers(values), "number"
     if kind == "date" and type_ == "text":
-        return {**found, "valueDate": values}
+        return {**where, "valueDate": values}
     if kind == "number" and type_ in ("int", "number"):
-        return {**found, "valueNumber": values}
+        return {**where, "valueNumber": values}
     if kind == "int" and type_ == "number":
-        return {**found, "valueInt": _whole(values)}
-    if path[0] in TIMES and type_ == "text" and not _digits(values):
-        return {**found, "valueDate": values}
-    return {**found, _VALUES[type_]: values}
+        return {**where, "valueInt": _to_integers(values)}
+    if path[0] in TIME_COLUMNS and type_ == "text" and not _are_digits(values):
+        return {**where, "valueDate": values}
+    return {**where, _VALUE_KEYS[type_]: values}
 
 
-def _operator(number: int) -> str:
+def _operator_name(number: int) -> str:
     try:
         name = Filters.Operator.Name(number)
     except ValueError:
-        raise refused(f"filters: operator {number} is not known") from None
+        raise unprocessable(f"filters: operator {number} is unknown") from None
     return "".join(part.title() for part in name.removeprefix("OPERATOR_").split("_"))
 
 
-def _kind(path: list[str], definition: ClassDefinition) -> str | None:
+def _property_kind(path: list[str], definition: ClassDefinition) -> str | None:
     try:
-        return definition.property(property_name(path[0])).kind
+        return definition.property(parse_property_name(path[0])).kind
     except HttpError:
-        # Ids, times, and what is no property: whoever reads the filter knows more.
+        # An id, a timestamp, or an error for `to_sql` to raise.
         return None
 
 
-def _digits(values: Any) -> bool:
-    return all(one.isdecimal() for one in (values if isinstance(values, list) else [values]))
+def _are_digits(values: Any) -> bool:
+    return all(text.isdecimal() for text in (values if isinstance(values, list) else [values]))
 
 
-def _numbers(values: Any) -> Any:
+def _to_numbers(values: Any) -> Any:
     if isinstance(values, list):
-        return [_numbers(one) for one in values]
+        return [_to_numbers(value) for value in values]
     try:
         return float(values)
     except ValueError:
-        raise refused(f"filters: {values!r:.80} is not a number") from None
+        raise unprocessable(f"filters: {values!r:.80} is not a number") from None
 
 
-def _whole(values: Any) -> Any:
+def _to_integers(values: Any) -> Any:
     if isinstance(values, list):
-        return [_whole(one) for one in values]
+        return [_to_integers(value) for value in values]
     return int(values) if values.is_integer() else values
 
 
-def named_vectors(message: Any) -> list[tuple[str, list[float]]]:
-    """Return the vectors that a message holds, each with its name, empty where it has none.
-
-    Whatever the age of the client that sent it. Raises Problem (422) for bytes that are no
-    vector, and for several vectors in one.
-    """
-    return list(_vectors(message))
+def _bm25_arguments(message: Any) -> dict[str, Any]:
+    _check_operator(message, "search_operator")
+    return {"query": message.query, "properties": list(message.properties) or None}
 
 
-def to_bytes(vector: Embedding) -> bytes:
-    """Return a vector as it is sent."""
-    return vector.astype("<f4").tobytes()
-
-
-def _vectors(message: Any) -> Iterator[tuple[str, list[float]]]:
-    # The newest way first: where a client sends the same in several, that one counts.
-    fields = message.DESCRIPTOR.fields_by_name
-    if message.vectors:
-        for one in message.vectors:
-            if one.type == Vectors.VECTOR_TYPE_MULTI_FP32:
-                raise refused("vectors of several vectors are not supported here")
-            yield one.name, _vector_numbers(one.vector_bytes)
-    elif "vector_for_targets" in fields and message.vector_for_targets:
-        for one in message.vector_for_targets:
-            yield from ((one.name, numbers) for _, numbers in _vectors(one))
-    elif "vector_per_target" in fields and message.vector_per_target:
-        named = message.vector_per_target.items()
-        yield from ((name, _vector_numbers(content)) for name, content in named)
-    elif message.vector_bytes:
-        yield "", _vector_numbers(message.vector_bytes)
-    elif "vector" in fields and message.vector:
-        yield "", list(message.vector)
-
-
-def _vector_numbers(content: bytes) -> list[float]:
-    import numpy as np
-
-    if len(content) % 4:
-        raise refused(f"a vector has {len(content)} bytes, which are no float32 numbers")
-    numbers: list[float] = np.frombuffer(content, dtype="<f4").tolist()
-    return numbers
-
-
-LIMIT = 10
-"""How many objects a search gives that does not say; GraphQL gives more."""
-
-
-def asked_of(request: Any, definition: ClassDefinition) -> GetQuery:
-    """Return what a SearchRequest asks of its objects besides their properties.
-
-    Raises Problem (422) for a vector that there is not.
-    """
-    for name in request.metadata.vectors:
-        if name != definition.vector_name:
-            raise refused(f"class '{definition.name}' has no vector {name!r:.80}")
-    vectors = request.metadata.vector or bool(request.metadata.vectors)
-    if not request.HasField("rerank"):
-        return GetQuery(vectors)
-    query = request.rerank.query if request.rerank.HasField("query") else None
-    return GetQuery(vectors, ((request.rerank.property, query),))
-
-
-def arguments_of(request: Any, index: ClassIndex) -> dict[str, Any]:
-    """Return the arguments that a SearchRequest means; blocks where it embeds.
-
-    Raises Problem (422) for what cannot be.
-    """
-    given: dict[str, Any] = {
-        "offset": request.offset,
-        "limit": request.limit if request.limit else LIMIT,
-        # 0 and nothing mean none here, other than in GraphQL.
-        "autocut": request.autocut or None,
-        "after": request.after or None,
-        "tenant": request.tenant or None,
-    }
-    if request.sort_by:
-        given["sort"] = [
-            {"path": list(one.path), "order": "asc" if one.ascending else "desc"}
-            for one in request.sort_by
-        ]
-    if request.HasField("filters"):
-        given["where"] = where_of(request.filters, index.definition)
-    if request.HasField("bm25_search"):
-        given["bm25"] = _bm25(request.bm25_search)
-    if request.HasField("near_text"):
-        given["nearText"] = _near_text(request.near_text)
-    if request.HasField("near_object"):
-        near = request.near_object
-        given["nearObject"] = {"id": near.id, **_bounds(near), **_targets(near)}
-    if request.HasField("near_vector"):
-        given["nearVector"] = _near_vector(request.near_vector)
-    if request.HasField("hybrid_search"):
-        given["hybrid"] = _hybrid(request.hybrid_search, index)
-    return given
-
-
-def _bm25(asked: Any) -> dict[str, Any]:
-    _check_operator(asked, "search_operator")
-    return {"query": asked.query, "properties": list(asked.properties) or None}
-
-
-def _near_text(near: Any) -> dict[str, Any]:
-    found = {"concepts": list(near.query), **_bounds(near), **_targets(near)}
+def _near_text_arguments(near: Any) -> dict[str, Any]:
+    arguments = {"concepts": list(near.query), **_bounds(near), **_targets(near)}
     for field, name in (("move_to", "moveTo"), ("move_away", "moveAwayFrom")):
         if near.HasField(field):
             move = getattr(near, field)
             if move.uuids:
-                raise refused(f"{name}: moving to objects is not supported here")
-            found[name] = {"concepts": list(move.concepts), "force": move.force}
-    return found
+                raise unprocessable(f"{name}: moving to objects is not supported here")
+            arguments[name] = {"concepts": list(move.concepts), "force": move.force}
+    return arguments
 
 
-def _near_vector(near: Any) -> dict[str, Any]:
-    names, numbers = _one_vector(near, "near_vector")
+def _near_vector_arguments(near: Any) -> dict[str, Any]:
+    names, numbers = _single_vector(near, "near_vector")
     if numbers is None:
-        raise refused("near_vector: vector is required")
+        raise unprocessable("near_vector: vector is required")
     return {"vector": numbers, **_bounds(near), **_targets(near, names)}
 
 
-def _hybrid(asked: Any, index: ClassIndex) -> dict[str, Any]:
-    _check_operator(asked, "bm25_search_operator")
-    names, numbers = _one_vector(asked, "hybrid")
-    furthest = asked.vector_distance if asked.HasField("vector_distance") else None
-    fields = ("near_vector", "near_text")
-    given = [name for name in fields if asked.HasField(name)]
-    if len(given) + (numbers is not None) > 1:
-        raise refused("hybrid: give one of vector, near_vector and near_text")
-    if given == ["near_vector"]:
-        near = _near_vector(asked.near_vector)
-        numbers, furthest = near["vector"], _furthest(near, furthest)
-        names += near["targetVectors"]
-    if given == ["near_text"]:
-        near = _near_text(asked.near_text)
-        numbers, furthest = near_text(index, near).tolist(), _furthest(near, furthest)
-    ranked = asked.fusion_type == Hybrid.FUSION_TYPE_RANKED
+def _hybrid_arguments(message: Any) -> dict[str, Any]:
+    _check_operator(message, "bm25_search_operator")
+    targets, numbers = _single_vector(message, "hybrid")
+    fields = [name for name in ("near_vector", "near_text") if message.HasField(name)]
+    if len(fields) + (numbers is not None) > 1:
+        raise unprocessable("hybrid: give one of vector, near_vector and near_text")
+    near: dict[str, Any] = {}
+    near_text = None
+    if fields == ["near_vector"]:
+        near = _near_vector_arguments(message.near_vector)
+        numbers = near["vector"]
+        targets += near["targetVectors"]
+    if fields == ["near_text"]:
+        near = near_text = _near_text_arguments(message.near_text)
+    furthest = max_distance("hybrid", near)
+    if furthest is None and message.HasField("vector_distance"):
+        furthest = message.vector_distance
+    ranked = message.fusion_type == Hybrid.FUSION_TYPE_RANKED
     return {
-        "query": asked.query,
-        "properties": list(asked.properties) or None,
+        "query": message.query,
+        "properties": list(message.properties) or None,
         "vector": numbers,
-        "alpha": _alpha(asked),
+        "nearText": near_text,
+        "alpha": _alpha(message),
         "fusionType": "rankedFusion" if ranked else "relativeScoreFusion",
         "maxVectorDistance": furthest,
-        **_targets(asked, names),
+        **_targets(message, targets),
     }
 
 
-def _furthest(near: Mapping[str, Any], otherwise: float | None) -> float | None:
-    found = furthest_of("hybrid", near)
-    return otherwise if found is None else found
+def _alpha(message: Any) -> float | None:
+    if not message.use_alpha_param:
+        return float(message.alpha)
+    return float(message.alpha_param) if message.HasField("alpha_param") else None
 
 
-def _alpha(asked: Any) -> float | None:
-    if not asked.use_alpha_param:
-        return float(asked.alpha)
-    return float(asked.alpha_param) if asked.HasField("alpha_param") else None
-
-
-def _one_vector(message: Any, what: str) -> tuple[list[str], list[float] | None]:
-    """Return the names and the numbers of the one vector of a message, if there is one."""
-    found = named_vectors(message)
-    if len(found) > 1:
-        raise refused(f"{what}: only 1 vector is supported here, found {len(found)}")
-    return [name for name, _ in found if name], found[0][1] if found else None
+def _single_vector(message: Any, name: str) -> tuple[list[str], list[float] | None]:
+    """Return the names and the numbers of the one vector of a message, None without one."""
+    vectors = parse_vectors(message)
+    if len(vectors) > 1:
+        raise unprocessable(f"{name}: only 1 vector is supported here, found {len(vectors)}")
+    targets = [target for target, _ in vectors if target]
+    return targets, vectors[0][1] if vectors else None
 
 
 def _bounds(near: Any) -> dict[str, float]:
-    return {n: getattr(near, n) for n in ("certainty", "distance") if near.HasField(n)}
+    fields = ("certainty", "distance")
+    return {name: getattr(near, name) for name in fields if near.HasField(name)}
 
 
 def _targets(message: Any, names: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Return the vectors that a search names; messages of older clients have a list alone."""
+    """Return the vectors that a search names; older clients send a plain list."""
     targets = [*message.targets.target_vectors, *message.target_vectors, *names]
     return {"targetVectors": targets}
 
 
-def _check_operator(asked: Any, field: str) -> None:
-    if not asked.HasField(field):
+def _check_operator(message: Any, field: str) -> None:
+    if not message.HasField(field):
         return
-    operator = getattr(asked, field)
-    any_word = operator.operator in (
+    options = getattr(message, field)
+    any_word = options.operator in (
         SearchOperatorOptions.OPERATOR_UNSPECIFIED,
         SearchOperatorOptions.OPERATOR_OR,
     )
-    if not any_word or operator.minimum_or_tokens_match > 1:
-        raise refused("bm25: only an Or of which one word must match is supported here")
+    if not any_word or options.minimum_or_tokens_match > 1:
+        raise unprocessable("bm25: only the operator Or with a minimum match of 1 is supported")
+
+
+def _select_all(properties: Sequence[Property]) -> tuple[SelectedProperty, ...]:
+    return tuple(
+        SelectedProperty(property_, _select_all(property_.nested))
+        for property_ in properties
+        if property_.kind not in _OMITTED_KINDS
+    )
+
+
+def _select(
+    names: Sequence[str], objects: Sequence[Any], properties: Sequence[Property]
+) -> tuple[SelectedProperty, ...]:
+    selected = []
+    for name in names:
+        property_ = _find_property(name, properties)
+        if property_.kind == "reference":
+            raise unprocessable(f"'{property_.name}' is a reference, which is not followed")
+        selected.append(SelectedProperty(property_, _select_all(property_.nested)))
+    for object_ in objects:
+        property_ = _find_property(object_.prop_name, properties)
+        nested = _select(
+            object_.primitive_properties, object_.object_properties, property_.nested
+        )
+        selected.append(SelectedProperty(property_, nested))
+    return tuple(selected)
+
+
+def _find_property(name: str, properties: Sequence[Property]) -> Property:
+    name = parse_property_name(name)
+    for property_ in properties:
+        if property_.name == name:
+            return property_
+    raise unprocessable(f"no such property {name!r}")
