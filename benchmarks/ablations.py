@@ -1,12 +1,13 @@
-"""What each part of the reader adds: train variants for the same time, judge them elsewhere.
+"""Ablations of the precomputed reranker: variants trained for the same time.
 
-    make quality ARGS=--no-rerank         # once: finds the candidates
+    make quality ARGS=--no-rerank         # once: caches the candidates
     python benchmarks/ablations.py runs/mined --minutes 4 --json ablations.json
 
 Every variant trains on the same examples, with the same seed, for the same minutes, and ranks
 the first 30 of BM25 (`--depth`) for questions of collections that it was not trained on:
-alone, and with cosine and BM25 by sums of z-scores (weights 1, 1, .5). Run folders stay in
-`--runs`, so an interrupted run goes on. Full precision; documents are read up to `--tokens`.
+alone, and with cosine and BM25 by sums of z-scores (weights 1, 1, .5). Run folders are kept in
+`--runs`, so that an interrupted run can continue. Full precision; documents are truncated to
+`--tokens`.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from typing import Any
 import numpy as np
 import torch
 from beir import ROOT, Collection, load
-from measuring.progress import bar
-from measuring.suite import member
+from harness.progress import progress_bar
+from harness.suite import collection_settings
 
 from secondpass.rerank.policies.blend import standardise
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.files import read_examples
 from secondpass.train.trainer.checkpoints import RunFolder
-from secondpass.train.trainer.interface import QueryBatch, Texts
-from secondpass.train.trainer.settings import Settings
-from secondpass.train.trainer.train import Place, make_learner, train
+from secondpass.train.trainer.interface import PairIndices, Texts
+from secondpass.train.trainer.settings import TrainSettings
+from secondpass.train.trainer.train import RunLocation, build_learner, train
 
 QUESTIONS = {"trec-dl19-rerank": 43, "scifact": 60, "nfcorpus": 40}
 PAIRS_AT_ONCE = 100
@@ -47,33 +48,33 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "no matching": {"matching": 0},
     "one layer": {"layers": 1},
     "bi-encoder's scores as a fifth of the target": {"soft": 0.2},
-    "gated (both halves read each other)": {"architecture": "gated", "learning_rate": 4e-5},
     "cross-encoder": {"architecture": "cross-encoder", "learning_rate": 4e-5},
 }
 
 
 @dataclass
-class Trial:
-    """A collection's questions with their candidates, as places in `texts`."""
+class RankingTrial:
+    """A collection's questions with their candidates, as indices into `texts`."""
 
     collection: Collection
     texts: Texts
     candidates: list[list[tuple[int, str, float, float]]]
 
-    def judged(self, scores: Sequence[np.ndarray]) -> tuple[float, float]:
+    def ndcg(self, scores: Sequence[np.ndarray]) -> tuple[float, float]:
         """Return mean nDCG@10 of the scores alone, and with cosine and BM25."""
-        alone, fused = [], []
-        for query, found, own in zip(
+        alone: list[float] = []
+        fused: list[float] = []
+        for query, candidates, own in zip(
             self.collection.queries, self.candidates, scores, strict=True
         ):
             sums = (
                 standardise(own.tolist())
-                + standardise([c for *_, c in found])
-                + 0.5 * standardise([b for _, _, b, _ in found])
+                + standardise([cosine for *_, cosine in candidates])
+                + 0.5 * standardise([bm25 for _, _, bm25, _ in candidates])
             )
-            for into, values in ((alone, own), (fused, sums)):
+            for results, values in ((alone, own), (fused, sums)):
                 order = np.argsort(-values, kind="stable")
-                into.append(self._ndcg(query, [found[i][1] for i in order]))
+                results.append(self._ndcg(query, [candidates[i][1] for i in order]))
         return float(np.mean(alone)), float(np.mean(fused))
 
     def _ndcg(self, query: str, names: list[str]) -> float:
@@ -87,37 +88,40 @@ def _gain(grades: Sequence[int]) -> float:
     return float(sum(g / np.log2(i + 2) for i, g in enumerate(grades[:10])))
 
 
-def trial(name: str, depth: int = 30) -> Trial:
-    """Read a collection and the first candidates that `quality.py` found for it."""
-    about = member(name)
-    collection = load(name, QUESTIONS[name], about.given, judged=about.qrels)
+def load_trial(name: str, depth: int = 30) -> RankingTrial:
+    """Load a collection and its first candidates from the cache of `quality.py`."""
+    settings = collection_settings(name)
+    collection = load(name, QUESTIONS[name], settings.candidates_file, qrels=settings.qrels)
     (file,) = (ROOT / ".cache" / "quality").glob(f"{name}-*-100.jsonl")
     rows = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
-    found = {row["query"]: row["found"]["bm25"][:depth] for row in rows}
+    scores_by_query = {row["query"]: row["found"]["bm25"][:depth] for row in rows}
     texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
-    names = list(dict.fromkeys(n for q in collection.queries for n, *_ in found[q]))
-    place = {one: i for i, one in enumerate(names)}
-    return Trial(
+    names = list(dict.fromkeys(n for q in collection.queries for n, *_ in scores_by_query[q]))
+    index = {document: i for i, document in enumerate(names)}
+    return RankingTrial(
         collection,
-        Texts(list(collection.queries.values()), [texts[one] for one in names]),
-        [[(place[n], n, b or 0.0, c) for n, b, c in found[q]] for q in collection.queries],
+        Texts(list(collection.queries.values()), [texts[document] for document in names]),
+        [
+            [(index[n], n, b or 0.0, c) for n, b, c in scores_by_query[q]]
+            for q in collection.queries
+        ],
     )
 
 
-def scores(learner: Any, one: Trial, title: str) -> list[np.ndarray]:
+def scores(learner: Any, trial: RankingTrial, title: str) -> list[np.ndarray]:
     """Return the scores of each question's candidates."""
     learner.module.eval()
-    found = []
-    with torch.no_grad(), bar(title, len(one.candidates)) as done:
-        for query, candidates in enumerate(one.candidates):
-            pairs = [QueryBatch(query, passage) for passage, *_ in candidates]
+    scores_by_query = []
+    with torch.no_grad(), progress_bar(title, len(trial.candidates)) as done:
+        for query, candidates in enumerate(trial.candidates):
+            pairs = [PairIndices(query, passage) for passage, *_ in candidates]
             parts = [
-                learner.scores(pairs[at : at + PAIRS_AT_ONCE]).float().numpy()
-                for at in range(0, len(pairs), PAIRS_AT_ONCE)
+                learner.scores(pairs[start : start + PAIRS_AT_ONCE]).float().numpy()
+                for start in range(0, len(pairs), PAIRS_AT_ONCE)
             ]
-            found.append(np.concatenate(parts) if parts else np.zeros(0))
+            scores_by_query.append(np.concatenate(parts) if parts else np.zeros(0))
             done(1)
-    return found
+    return scores_by_query
 
 
 def main() -> int:
@@ -134,21 +138,25 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     examples = read_examples(arguments.examples)
-    trials = {name: trial(name, arguments.depth) for name in QUESTIONS}
+    trials = {name: load_trial(name, arguments.depth) for name in QUESTIONS}
     table: dict[str, dict[str, tuple[float, float]]] = {}
     for name in arguments.variants:
-        chosen = {"base": BASE, "minutes": arguments.minutes, "document_tokens": 128}
-        settings = Settings(**(chosen | VARIANTS[name]))
+        options = {"base": BASE, "minutes": arguments.minutes, "document_tokens": 128}
+        settings = TrainSettings(**(options | VARIANTS[name]))
         out = arguments.runs / "".join(c if c.isalnum() else "-" for c in name)
-        with bar(name, 0):
-            train(examples, settings, Place(out, resume=True, cache=arguments.cache))
-        weights = RunFolder(out).best()
-        reading = Settings(**(chosen | VARIANTS[name] | {"document_tokens": arguments.tokens}))
+        with progress_bar(name, 0):
+            train(examples, settings, RunLocation(out, resume=True, cache=arguments.cache))
+        weights = RunFolder(out).load_best()
+        test_settings = TrainSettings(
+            **(options | VARIANTS[name] | {"document_tokens": arguments.tokens})
+        )
         table[name] = {}
-        for title, one in trials.items():
-            learner = make_learner(one.texts, reading, arguments.cache, lambda *_: None)
+        for title, trial in trials.items():
+            learner = build_learner(
+                trial.texts, test_settings, arguments.cache, lambda *_: None
+            )
             learner.module.load_state_dict(weights)
-            table[name][title] = one.judged(scores(learner, one, f"{name}, {title}"))
+            table[name][title] = trial.ndcg(scores(learner, trial, f"{name}, {title}"))
         print(name, {k: [round(v, 4) for v in pair] for k, pair in table[name].items()})
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(table, indent=1), "utf-8")

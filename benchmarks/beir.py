@@ -1,4 +1,4 @@
-"""Test collections in BEIR layout, from files with or without gzip."""
+"""Test collections in BEIR layout, gzipped or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVAL = DATA / "eval"
 
 @dataclass
 class Collection:
-    """Documents, questions and judgements; `runs` are given candidates: ids, best first."""
+    """Documents, questions and judgments; `runs` has a run's candidates: ids, best first."""
 
     name: str
     documents: list[Document]
@@ -28,38 +28,49 @@ class Collection:
     runs: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
 
 
-def folder(name: str) -> Path:
-    """Return where a collection lies; "sample" is the one that the repository ships."""
+def collection_folder(name: str) -> Path:
+    """Return the folder of a collection; "sample" is the one in the repository."""
     return ROOT / "examples" / "wikipedia" if name == "sample" else EVAL / name
 
 
 def missing(names: list[str]) -> list[str]:
-    """Return the collections that are not there."""
-    return [name for name in names if plain_or_gzipped(folder(name) / "corpus.jsonl") is None]
+    """Return the names of collections that are missing."""
+    return [
+        name
+        for name in names
+        if plain_or_gzipped(collection_folder(name) / "corpus.jsonl") is None
+    ]
 
 
 def load(
-    name: str, limit: int | None = None, run: str | None = None, judged: str = "test.tsv"
+    name: str, limit: int | None = None, run: str | None = None, qrels: str = "test.tsv"
 ) -> Collection:
-    """Read a collection: the queries that the file `judged` judges, the first `limit`."""
-    where = folder(name)
-    qrels = read_qrels(_found(where / "qrels" / judged)).grades
-    wording = read_queries(where)
-    kept = [query for query in wording if query in qrels][:limit]
+    """Read a collection with the first `limit` of the queries judged in the file `qrels`."""
+    path = collection_folder(name)
+    grades = read_qrels(_existing(path / "qrels" / qrels)).grades
+    texts = read_queries(path)
+    query_ids = [query for query in texts if query in grades][:limit]
     documents = [
         Document(row["text"], id=row["_id"], title=row.get("title") or None)
-        for row in (one.values for one in rows(_found(where / "corpus.jsonl")))
+        for row in (line.values for line in rows(_existing(path / "corpus.jsonl")))
     ]
     runs: dict[str, list[tuple[str, float]]] = {}
     if run is not None:
-        given = Run.read(_found(where / "candidates" / run))
-        runs = {q: [(d, given.scores[q][d]) for d in given.ranking(q)] for q in given.scores}
+        own_run = Run.read(_existing(path / "candidates" / run))
+        runs = {
+            query: [(document, scores[document]) for document in own_run.ranking(query)]
+            for query, scores in own_run.scores.items()
+        }
     return Collection(
-        name, documents, {q: wording[q] for q in kept}, {q: dict(qrels[q]) for q in kept}, runs
+        name,
+        documents,
+        {query: texts[query] for query in query_ids},
+        {query: dict(grades[query]) for query in query_ids},
+        runs,
     )
 
 
-def _found(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     file = plain_or_gzipped(path)
     if file is None:
         raise FileNotFoundError(path)

@@ -1,11 +1,11 @@
-"""What a cascade leaves out and what that costs: candidates scored, and nDCG@10, by promise.
+"""Cascades: the share of candidates scored, and the change of nDCG@10, by target.
 
     python benchmarks/cascade.py                                    # bundled-tiny, bundled
     python benchmarks/cascade.py --full FOLDER --queries 40 --collections scifact squad-dev
 
-Each collection's margin is fitted on the lists of the others, so that it is measured on
-questions and texts unlike those it comes from. Fitting reads no judgement. Candidates and
-scores are those of `benchmarks/quality.py`, from .cache/quality as far as they are there.
+Each collection's margin is fitted on the lists of the others, so that it is measured on other
+questions and texts. Fitting uses no judgments. Candidates and scores are those of
+`benchmarks/quality.py`, from .cache/quality as far as they are cached.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from beir import load
-from measuring.changes import Change, overall, shared
-from measuring.embedders import known_as
-from measuring.judging import Judge
-from measuring.pairs import PairScores, Scorer
-from measuring.suite import SUITE, member
-from quality import CACHE, gathered
+from harness.embedder_key import embedder_key
+from harness.evaluator import RankingEvaluator
+from harness.model_change import Change, mean_change, top_10_overlap
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.suite import SUITE, collection_settings
+from quality import CACHE, load_candidates
 
 from secondpass import Embedder, InputError, Reranker
 from secondpass.composition import CHEAP
@@ -40,64 +40,73 @@ class Lists:
     """A collection's candidates with the scores of both models, by question."""
 
     name: str
-    judge: Judge
+    evaluator: RankingEvaluator
     ids: Mapping[str, list[str]]
     cheap: Mapping[str, list[float]]
     full: Mapping[str, list[float]]
 
     def change(self, margin: Margin) -> tuple[Change, float]:
-        """Return what the cascade changes, and the share of candidates it scores."""
-        every, left, scored = {}, {}, 0
+        """Return the change by the cascade, and the share of candidates that it scores."""
+        all_scored, cascaded, scored = {}, {}, 0
         for query, ids in self.ids.items():
-            full, kept = self.full[query], survivors(self.cheap[query], margin)
-            scored += len(kept)
-            every[query] = _ranked(ids, full, range(len(ids)))
-            left[query] = _ranked(ids, full, kept)
+            full, kept_candidates = self.full[query], survivors(self.cheap[query], margin)
+            scored += len(kept_candidates)
+            all_scored[query] = _ranked(ids, full, range(len(ids)))
+            cascaded[query] = _ranked(ids, full, kept_candidates)
         change = Change(
-            self.name, self.judge.ndcg(every), self.judge.ndcg(left), shared(every, left)
+            self.name,
+            self.evaluator.ndcg(all_scored),
+            self.evaluator.ndcg(cascaded),
+            top_10_overlap(all_scored, cascaded),
         )
         return change, scored / sum(map(len, self.ids.values()))
 
 
-def _ranked(ids: Sequence[str], scores: Sequence[float], kept: Sequence[int]) -> list[str]:
-    return [ids[i] for i in sorted(kept, key=lambda i: (-scores[i], i))]
+def _ranked(
+    ids: Sequence[str], scores: Sequence[float], kept_candidates: Sequence[int]
+) -> list[str]:
+    return [ids[i] for i in sorted(kept_candidates, key=lambda i: (-scores[i], i))]
 
 
-def read(
-    name: str, queries: int | None, depth: int, embedder: Embedder, models: Sequence[Scorer]
+def load_lists(
+    name: str, queries: int | None, depth: int, embedder: Embedder, models: Sequence[PairScorer]
 ) -> Lists:
-    """Search a collection and score what is found, as far as the cache does not know it."""
-    how = member(name)
-    collection = load(name, queries, how.given, how.qrels)
+    """Return a collection's candidates and scores, from the cache as far as it has them."""
+    settings = collection_settings(name)
+    collection = load(name, queries, settings.candidates_file, settings.qrels)
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    found = gathered(collection, how, embedder, key, depth=depth)
-    ids = {query: [e.id for e in stages["hybrid"]] for query, stages in found.items()}
-    scores = [one.score(collection, ids) for one in models]
-    one, other = ({q: [s[q][i] for i in ids[q]] for q in ids} for s in scores)
-    return Lists(name, Judge(collection.qrels, relevant=how.relevant), ids, one, other)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    candidates = load_candidates(collection, settings, embedder, key, depth=depth)
+    ids = {query: [e.id for e in stages["hybrid"]] for query, stages in candidates.items()}
+    scores = [model.score(collection, ids) for model in models]
+    cheap, full = ({q: [s[q][i] for i in ids[q]] for q in ids} for s in scores)
+    return Lists(
+        name, RankingEvaluator(collection.qrels, relevant=settings.relevant), ids, cheap, full
+    )
 
 
-def fitted(lists: Sequence[Lists], most: int, promise: Mapping[str, float]) -> Margin:
-    """Fit on the first `most` questions of each collection, so that none outweighs others."""
-    both = [(one.cheap[q], one.full[q]) for one in lists for q in [*one.ids][:most]]
+def fit(lists: Sequence[Lists], max_questions: int, promise: Mapping[str, float]) -> Margin:
+    """Fit on the first `max_questions` of each collection, so that all count alike."""
+    both = [
+        (item.cheap[q], item.full[q]) for item in lists for q in [*item.ids][:max_questions]
+    ]
     cheap, full = zip(*both, strict=True)
     return fit_margin(cheap, full, **promise)
 
 
-def told(promise: Mapping[str, float]) -> str:
-    """Return a promise in words."""
+def describe(promise: Mapping[str, float]) -> str:
+    """Describe a promise in words."""
     if "confidence" in promise:
         return f"all of the top 10 in {promise['confidence']:.0%} of the lists"
     return f"of the top 10 at most {promise['lost']:.0%} lost"
 
 
-def line(name: str, lists: Sequence[Lists], margins: Sequence[Margin]) -> str:
-    """Return a row: what each collection's margin leaves and changes."""
-    measured = [one.change(margin) for one, margin in zip(lists, margins, strict=True)]
+def table_row(name: str, lists: Sequence[Lists], margins: Sequence[Margin]) -> str:
+    """Return a table row: the share scored and the changes, by collection."""
+    measured = [item.change(margin) for item, margin in zip(lists, margins, strict=True)]
     changes = [change for change, _ in measured]
     scored = float(np.mean([share for _, share in measured]))
-    mean, error = overall(changes)
+    mean, error = mean_change(changes)
     cells = [name, f"{scored:.0%}", *(f"{c.mean:+.4f}" for c in changes)]
     return f"| {' | '.join(cells)} | {mean:+.4f} ± {error:.4f} |"
 
@@ -115,11 +124,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(arguments.collections) < 2:
         parser.error("--collections: a margin is fitted on other collections, so name two")
-    cache = PairScores(CACHE / "scores.sqlite")
-    models = [Scorer(one, cache, states=CACHE) for one in (arguments.cheap, arguments.full)]
+    cache = PairScoreCache(CACHE / "scores.sqlite")
+    models = [
+        PairScorer(name, cache, states=CACHE) for name in (arguments.cheap, arguments.full)
+    ]
     embedder = Embedder()
     lists = [
-        read(name, arguments.queries, arguments.candidates, embedder, models)
+        load_lists(name, arguments.queries, arguments.candidates, embedder, models)
         for name in arguments.collections
     ]
     cache.close()
@@ -128,16 +139,16 @@ def main() -> None:
     for promise in PROMISES:
         try:
             margins = [
-                fitted([other for other in lists if other is not one], arguments.fit, promise)
-                for one in lists
+                fit([other for other in lists if other is not item], arguments.fit, promise)
+                for item in lists
             ]
         except InputError as error:
-            print(f"| {told(promise)} | {error} |")
+            print(f"| {describe(promise)} | {error} |")
             continue
-        print(line(told(promise), lists, margins))
+        print(table_row(describe(promise), lists, margins))
     with contextlib.suppress(InputError):
         known = known_margin(Reranker(arguments.cheap), Reranker(arguments.full))
-        print(line("that which comes with the package", lists, [known] * len(lists)))
+        print(table_row("the margin of the package", lists, [known] * len(lists)))
 
 
 if __name__ == "__main__":

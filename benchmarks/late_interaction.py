@@ -1,10 +1,10 @@
-"""What late interaction over kept states is worth: alone, blended, and as a middle stage.
+"""Late interaction over stored states: alone, blended, and as a middle stage.
 
     python benchmarks/quality.py --collections scifact nfcorpus     # once: candidates, scores
     python benchmarks/late_interaction.py --queries 100
 
-Reads what benchmarks/quality.py has kept in .cache/quality (candidates of hybrid search, the
-reader's scores and its records), so that only queries are encoded. nDCG@10.
+Uses the cache of benchmarks/quality.py in .cache/quality (candidates of hybrid search, scores
+and states of the bundled reranker), so that only queries are encoded. Prints nDCG@10.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from beir import ROOT, load
-from measuring.candidates import gather
-from measuring.embedders import known_as
-from measuring.pairs import PairScores, Scorer
-from measuring.suite import member
+from harness.candidates import cached_candidates
+from harness.embedder_key import embedder_key
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.suite import collection_settings
 
 from secondpass import Candidate, Embedder
 from secondpass.evaluate.blend_weights import standardize_columns
@@ -32,18 +32,18 @@ from secondpass.rerank.scoring_options import ScoringOptions
 
 CACHE = ROOT / ".cache" / "quality"
 DEPTH = 100
-KEEP = (10, 20, 30)
+SHORTLISTS = (10, 20, 30)
 WEIGHT = 0.6
 
 
 def first_stages() -> None:
-    raise SystemExit("Run benchmarks/quality.py first: it keeps what this reads.")
+    raise SystemExit("The cache is incomplete: run benchmarks/quality.py first.")
 
 
 def late_scores(
-    name: str, questions: Mapping[str, str], wanted: Mapping[str, list[str]]
+    name: str, questions: Mapping[str, str], ids: Mapping[str, list[str]]
 ) -> dict[str, dict[str, float]]:
-    """Return the score of each wanted document of each question."""
+    """Return the score of each document id of each question."""
     reader = load_reranker("bundled")
     assert isinstance(reader, PrecomputedReranker)
     digest = reader.states_digest
@@ -51,24 +51,26 @@ def late_scores(
     store = StateStore(
         file, digest=digest, codes=reader.codes, dimension=reader.encoder.dimension
     )
-    late = KeptMaxSim(reader).with_states(store)
-    documents = {d.id: d for d in load(name, None, None, member(name).qrels).documents}
+    late_interaction = KeptMaxSim(reader).with_states(store)
+    documents = {
+        d.id: d for d in load(name, None, None, collection_settings(name).qrels).documents
+    }
     scores = {}
-    for query, names in wanted.items():
+    for query, names in ids.items():
         candidates = [Candidate(documents[n]) for n in names]
-        found = late.score(questions[query], candidates, ScoringOptions())
-        scores[query] = {n: s.value for n, s in zip(names, found.scores, strict=True)}
+        scored = late_interaction.score(questions[query], candidates, ScoringOptions())
+        scores[query] = {n: s.value for n, s in zip(names, scored.scores, strict=True)}
     store.close()
     return scores
 
 
 def within_best(
-    there: ScoreMatrix, first: FloatArray, then: FloatArray, keep: int
+    matrix: ScoreMatrix, first: FloatArray, then: FloatArray, shortlist: int
 ) -> FloatArray:
-    """Return scores that put the best `keep` of `first` on top, in the order of `then`."""
-    masked = np.where(there.mask, -first, np.inf)
-    places = np.argsort(np.argsort(masked, axis=1, kind="stable"), axis=1)
-    return np.where(places < keep, then + 1000, first)
+    """Return scores that put the best `shortlist` of `first` on top, in the order of `then`."""
+    masked = np.where(matrix.mask, -first, np.inf)
+    ranks = np.argsort(np.argsort(masked, axis=1, kind="stable"), axis=1)
+    return np.where(ranks < shortlist, then + 1000, first)
 
 
 def main() -> None:
@@ -80,37 +82,46 @@ def main() -> None:
     arguments = parser.parse_args()
     embedder = Embedder()
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    scorer = Scorer("bundled", PairScores(CACHE / "scores.sqlite"), states=CACHE)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    scorer = PairScorer("bundled", PairScoreCache(CACHE / "scores.sqlite"), states=CACHE)
     for name in arguments.collections:
-        collection = load(name, arguments.queries, None, member(name).qrels)
-        found = gather(collection, CACHE / f"{name}-{key}-{DEPTH}.jsonl", first_stages)  # type: ignore[arg-type]
-        entries = {query: stages["hybrid"] for query, stages in found.items()}
-        wanted = {query: [e.id for e in some] for query, some in entries.items()}
-        late = late_scores(name, collection.queries, wanted)
-        readers = build_score_matrix(
-            collection.queries, entries, scorer.score(collection, wanted), collection.qrels
+        collection = load(name, arguments.queries, None, collection_settings(name).qrels)
+        candidates = cached_candidates(
+            collection, CACHE / f"{name}-{key}-{DEPTH}.jsonl", first_stages
+        )  # type: ignore[arg-type]
+        entries = {query: stages["hybrid"] for query, stages in candidates.items()}
+        ids = {query: [e.id for e in stage_entries] for query, stage_entries in entries.items()}
+        late_interaction = late_scores(name, collection.queries, ids)
+        reranker_matrix = build_score_matrix(
+            collection.queries, entries, scorer.score(collection, ids), collection.qrels
         )
-        lates = build_score_matrix(collection.queries, entries, late, collection.qrels)
-        z, own = standardize_columns(readers), standardize_columns(lates)["rerank"]
+        late_matrix = build_score_matrix(
+            collection.queries, entries, late_interaction, collection.qrels
+        )
+        z, maxsim = (
+            standardize_columns(reranker_matrix),
+            standardize_columns(late_matrix)["rerank"],
+        )
         first = DEFAULT_WEIGHTS["vector"] * z["vector"] + DEFAULT_WEIGHTS["bm25"] * z["bm25"]
         blend = first + DEFAULT_WEIGHTS["rerank"] * z["rerank"]
-        middle = first + WEIGHT * own
+        middle = first + WEIGHT * maxsim
         rows = {
             "first stage, fused": first,
-            "MaxSim alone": own,
+            "MaxSim alone": maxsim,
             "MaxSim, blended": middle,
-            "reader alone": z["rerank"],
-            f"reader on all {DEPTH}, blended": blend,
+            "reranker alone": z["rerank"],
+            f"reranker on all {DEPTH}, blended": blend,
         }
-        for keep in KEEP:
-            rows[f"reader on {keep} of the first stage"] = within_best(
-                readers, first, blend, keep
+        for shortlist in SHORTLISTS:
+            rows[f"reranker on {shortlist} of the first stage"] = within_best(
+                reranker_matrix, first, blend, shortlist
             )
-            rows[f"reader on {keep} of MaxSim"] = within_best(readers, middle, blend, keep)
-        print(f"\n{name}, {len(wanted)} questions")
+            rows[f"reranker on {shortlist} of MaxSim"] = within_best(
+                reranker_matrix, middle, blend, shortlist
+            )
+        print(f"\n{name}, {len(ids)} questions")
         for label, scores in rows.items():
-            print(f"  {label:34} {ndcg(readers, scores).mean():.4f}")
+            print(f"  {label:34} {ndcg(reranker_matrix, scores).mean():.4f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How much memory reranking 1,000 candidates of 300 tokens takes, against its limit.
+"""Memory of reranking 1,000 candidates of 300 tokens, against its limit.
 
     python benchmarks/memory.py [--candidates 1000] [--tokens 300]
 
-The work is done in a process of its own, whose highest resident size the system reports.
+The work runs in a process of its own, whose peak resident size the system reports.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ WORDS = ("river", "engine", "treaty", "carbon", "teacher", "market", "cell", "or
 
 
 def child(candidates: int, tokens: int) -> None:
-    """Rerank and print seconds and the highest resident size in MB."""
+    """Rerank and print the seconds and the peak resident size in MB."""
     from secondpass import Reranker
 
-    chooser = random.Random(0)  # every text its own: equal ones would be read only once
-    texts = [" ".join(chooser.choices(WORDS, k=tokens)) for _ in range(candidates)]
+    rng = random.Random(0)  # All texts differ: equal ones would be scored only once.
+    texts = [" ".join(rng.choices(WORDS, k=tokens)) for _ in range(candidates)]
     reranker = Reranker()
     started = time.perf_counter()
     response = reranker.rerank("Which engine crossed the river?", texts)
-    took = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     assert response.usage.pairs >= candidates
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes on Linux, bytes on macOS.
     megabytes = peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-    print(f"{took:.1f} {megabytes:.0f} {response.usage.pairs} {response.usage.tokens}")
+    print(f"{seconds:.1f} {megabytes:.0f} {response.usage.pairs} {response.usage.tokens}")
 
 
 def main() -> int:
@@ -48,9 +48,9 @@ def main() -> int:
     command = [sys.executable, __file__, "--child"]
     command += [f"--candidates={arguments.candidates}", f"--tokens={arguments.tokens}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    took, megabytes, pairs, tokens = done.stdout.split()
-    print(f"highest resident size {megabytes} MB   (limit {LIMIT_MB})")
-    print(f"{took} s, {pairs} windows, {tokens} tokens")
+    seconds, megabytes, pairs, tokens = done.stdout.split()
+    print(f"peak resident size {megabytes} MB   (limit {LIMIT_MB})")
+    print(f"{seconds} s, {pairs} windows, {tokens} tokens")
     return 0 if float(megabytes) < LIMIT_MB else 1
 
 

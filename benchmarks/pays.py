@@ -1,11 +1,11 @@
-"""Does reranking pay? The report of each collection, from what quality.py has cached.
+"""Does reranking pay? A report for each collection, from the cache of quality.py.
 
-    python benchmarks/pays.py --collections sample     # one that is here
-    python benchmarks/pays.py --write                  # all, and put them into the docs
+    python benchmarks/pays.py --collections sample     # the one in the repository
+    python benchmarks/pays.py --write                  # all, written into the docs
     python benchmarks/pays.py --no-time --write        # without timing searches
 
-Candidates and scores of pairs are those of .cache/quality; what shallow depths need besides
-is scored now and kept there. Of squad-dev the first 100 questions are taken.
+Candidates and pair scores are those of .cache/quality; what shallow depths need besides is
+scored now and cached there. Of squad-dev the first 100 questions are used.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import sys
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from measuring.embedders import known_as
-from measuring.indexes import open_index
-from measuring.pairs import PairScores, Scorer
-from measuring.progress import console
-from measuring.suite import SUITE, member
-from quality import CACHE, gathered
+from harness.embedder_key import embedder_key
+from harness.indexes import open_index
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.progress import console
+from harness.suite import SUITE, collection_settings
+from quality import CACHE, load_candidates
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.collection import Collection as Judged
@@ -58,31 +58,33 @@ LIMITS = {"squad-dev": 100}
 DEPTH = 100
 
 
-def evidence(
+def load_experiment(
     name: str, models: list[str], embedder: Embedder, *, timed: bool
 ) -> ExperimentData:
-    """Return what quality.py cached of a collection, with what is missing added."""
-    how = member(name)
-    collection = load(name, LIMITS.get(name), how.given, how.qrels)
+    """Return a collection's candidates and scores, from the cache as far as it has them."""
+    settings = collection_settings(name)
+    collection = load(name, LIMITS.get(name), settings.candidates_file, settings.qrels)
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-    key = known_as(embedder, tokenizer, CACHE / "embedders.json")
-    found = gathered(collection, how, embedder, key, depth=DEPTH)
+    key = embedder_key(embedder, tokenizer, CACHE / "embedders.json")
+    candidates = load_candidates(collection, settings, embedder, key, depth=DEPTH)
     rankings = {
         query: FirstStageRankings(
             stages["bm25"], stages.get("vector") or _by_cosine(stages["bm25"])
         )
-        for query, stages in found.items()
+        for query, stages in candidates.items()
     }
-    mode = "hybrid" if how.given is None else "bm25"
-    wanted = passages_to_score(
+    mode = "hybrid" if settings.candidates_file is None else "bm25"
+    documents = passages_to_score(
         collection.queries, rankings, [(mode, depth, "rrf") for depth in DEPTHS]
     )
-    cache = PairScores(CACHE / "scores.sqlite")
-    scores = {m: Scorer(m, cache, states=CACHE).score(collection, wanted) for m in models}
+    cache = PairScoreCache(CACHE / "scores.sqlite")
+    scores = {
+        m: PairScorer(m, cache, states=CACHE).score(collection, documents) for m in models
+    }
     cache.close()
     latencies = None
-    if timed and how.given is None:
-        latencies = _timed(collection, models, embedder, key)
+    if timed and settings.candidates_file is None:
+        latencies = _measure_latency(collection, models, embedder, key)
     return ExperimentData(
         Judged(name, collection.queries, collection.qrels),
         FirstStageRuns(rankings, {str(d.id): d for d in collection.documents}, DEPTH),
@@ -90,27 +92,33 @@ def evidence(
         scores,
         {m: Blend(Reranker(m)).weights for m in models},
         latencies,
-        probabilities={m: _chances(found) for m, found in scores.items() if _gives_logits(m)},
+        probabilities={
+            m: _probabilities(model_scores)
+            for m, model_scores in scores.items()
+            if _gives_logits(m)
+        },
         score_kinds={m: ScoreKind.LOGIT for m in models if _gives_logits(m)},
     )
 
 
 def _gives_logits(model: str) -> bool:
-    """Return whether a model's probabilities follow from its scores, which alone are kept."""
-    scored = Reranker(model).score("what", [Candidate(Document("that"))], ScoringOptions())
+    """Return whether a model's probabilities follow from its scores: only scores are cached."""
+    scored = Reranker(model).score("query", [Candidate(Document("text"))], ScoringOptions())
     (score,) = scored.scores
     return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
 
 
-def _chances(scores: ScoresByQuery) -> ProbabilitiesByQuery:
-    return {q: {d: sigmoid(s) for d, s in found.items()} for q, found in scores.items()}
+def _probabilities(scores: ScoresByQuery) -> ProbabilitiesByQuery:
+    return {
+        q: {d: sigmoid(s) for d, s in by_document.items()} for q, by_document in scores.items()
+    }
 
 
 def _by_cosine(entries: list[FirstStageCandidate]) -> list[FirstStageCandidate]:
     return sorted(entries, key=lambda e: -(e.vector or 0.0))
 
 
-def _timed(
+def _measure_latency(
     collection: Collection, models: list[str], embedder: Embedder, key: str
 ) -> Latencies:
     with open_index(collection, embedder, CACHE / f"{collection.name}-{key}") as index:
@@ -124,7 +132,7 @@ def _timed(
 
 
 def table(studies: dict[str, Study]) -> list[str]:
-    """Return the answers as Markdown, one collection a row."""
+    """Return the verdicts as a Markdown table, one row for each collection."""
     heads = [
         "collection",
         "tuned fusion",
@@ -186,7 +194,7 @@ def main() -> int:
     add("--models", nargs="+", default=["bundled"], metavar="MODEL")
     add("--no-time", action="store_true", help="do not time searches")
     add("--json", type=Path, metavar="FILE", help="write every figure there")
-    add("--write", action="store_true", help="put the reports into the docs")
+    add("--write", action="store_true", help="write the reports into the docs")
     arguments = parser.parse_args()
     absent = missing(arguments.collections)
     if absent:
@@ -196,12 +204,12 @@ def main() -> int:
     try:
         embedder = Embedder()
         for name in arguments.collections:
-            gathered_all = evidence(
+            data = load_experiment(
                 name, arguments.models, embedder, timed=not arguments.no_time
             )
-            mode = "hybrid" if member(name).given is None else "bm25"
+            mode = "hybrid" if collection_settings(name).candidates_file is None else "bm25"
             with console.status(f"{name}: fitting and testing"):
-                studies[name] = analyze(gathered_all, mode=mode)
+                studies[name] = analyze(data, mode=mode)
             print(f"{name}: {headline(studies[name])}")
     except SecondpassError as error:
         console.print(str(error), markup=False, soft_wrap=True)
@@ -209,8 +217,8 @@ def main() -> int:
     print()
     print("\n".join(table(studies)))
     if arguments.json is not None:
-        whole = {name: as_object(study) for name, study in studies.items()}
-        arguments.json.write_text(json.dumps(whole, indent=1), "utf-8")
+        report = {name: as_object(study) for name, study in studies.items()}
+        arguments.json.write_text(json.dumps(report, indent=1), "utf-8")
     if arguments.write:
         write(studies)
     return 0

@@ -1,14 +1,14 @@
-"""How fast this reranks beside others: same pairs, same weights, same threads.
+"""Speed beside other rerankers: same pairs, same weights, same threads.
 
-    python benchmarks/peers.py                        # all of it
-    python benchmarks/peers.py --quick                # a look at whether everything runs
-    python benchmarks/peers.py --weights FOLDER       # trained: agreement means something
-    python benchmarks/peers.py --write                # and put it into the docs
-    python benchmarks/peers.py --minutes 60 --json FILE   # the rounds that fit into an hour
-    python benchmarks/peers.py --resume FILE          # and those that are missing
+    python benchmarks/peers.py                        # everything
+    python benchmarks/peers.py --quick                # checks that everything runs
+    python benchmarks/peers.py --weights FOLDER       # trained weights
+    python benchmarks/peers.py --write                # and write it into the docs
+    python benchmarks/peers.py --minutes 60 --json FILE   # as many rounds as fit into an hour
+    python benchmarks/peers.py --resume FILE          # and the missing ones
 
-`make bench` runs it in an environment of its own, .venv-bench. Each engine lives in a
-process of its own; the rounds go through all of them in turn. See benchmarks/README.md.
+`make bench` runs it in an environment of its own, .venv-bench. Each engine has a process of its
+own; each round runs all of them in turn. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from typing import Any
 
 import beir
 from beir import ROOT
-from measuring.progress import bar, console
-from speed.engines import ENGINES, TORCH, Setting
-from speed.kept import conditions, resumed, save
+from harness.progress import console, progress_bar
+from speed.docs_page import write
+from speed.engines import ENGINES, TORCH, EngineSettings
 from speed.machine import machine
-from speed.page import write
 from speed.prepare import STEPS, folder_for, prepare
-from speed.process import Worker
+from speed.profile import profile_shares
 from speed.report import Report
-from speed.results import Done
+from speed.results import CompletedRounds
+from speed.resume import conditions, load_rounds, save
 from speed.rounds import run, steps
-from speed.shares import shares
+from speed.worker_client import Worker
 from speed.workloads import SAMPLE, Queries, available, plan
 
 import secondpass
@@ -49,7 +49,7 @@ COLLECTIONS = ("squad-dev", "scifact", "wikiqa-rerank")
 SIZES = (20, 50, 100, 1000)
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,27 +59,27 @@ def parsed() -> argparse.Namespace:
     add("--collections", nargs="+", default=list(COLLECTIONS), metavar="NAME")
     add("--engines", nargs="+", choices=list(ENGINES), metavar="NAME", default=list(ENGINES))
     add("--candidates", nargs="+", type=int, default=list(SIZES), metavar="N")
-    add("--rounds", type=int, default=5, help="at most so many, those of --resume included")
+    add("--rounds", type=int, default=5, help="the maximum, including those of --resume")
     add(
         "--minutes",
         type=float,
         default=math.inf,
         metavar="N",
-        help="begin no round after the first that, at the median so far, would end later",
+        help="start no round after the first that, at the median so far, would end later",
     )
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--max-length", type=int, default=256, help="tokens of a pair, the same for all")
-    add("--memory", type=float, default=10.0, help="GB one engine may take")
-    add("--quick", action="store_true", help="one round, of 20 and 100 candidates if not told")
-    add("--json", type=Path, metavar="FILE", help="write everything there, after every round")
+    add("--memory", type=float, default=10.0, help="maximum GB of one engine")
+    add("--quick", action="store_true", help="one round, by default of 20 and 100 candidates")
+    add("--json", type=Path, metavar="FILE", help="write all values to FILE after every round")
     add(
         "--resume",
         type=Path,
         metavar="FILE",
-        help="go on after the whole rounds in there, of the same machine, versions, weights,"
-        " texts, candidates and engines; written back there without --json",
+        help="continue after the complete rounds in FILE: the same machine, versions, weights,"
+        " texts, candidates and engines; written back to FILE without --json",
     )
-    add("--write", action="store_true", help="put it into docs/explanation/speed.md")
+    add("--write", action="store_true", help="write the report into docs/explanation/speed.md")
     arguments = parser.parse_args()
     for name in ("rounds", "threads", "max_length"):
         if getattr(arguments, name) < 1:
@@ -106,7 +106,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> int:
     until = time.monotonic()
-    arguments = parsed()
+    arguments = parse_arguments()
     until += arguments.minutes * 60
     if arguments.data is not None:
         beir.EVAL = arguments.data
@@ -115,133 +115,138 @@ def main() -> int:
     models = folder_for(CACHE, arguments.weights, arguments.max_length)
     collections = available(arguments.collections)
     if collections == [SAMPLE] and SAMPLE not in arguments.collections:
-        console.print("None of the collections is there: the sample that the repository ships")
+        console.print("None of the collections exists: using the sample of the repository")
     queries = {name: Queries(name) for name in collections}
-    loads = plan(collections, arguments.candidates, quick=arguments.quick)
+    workloads = plan(collections, arguments.candidates, quick=arguments.quick)
     names = dict.fromkeys([TORCH, *arguments.engines])
-    facts = machine(arguments.threads)
-    same = conditions(models, queries, loads, names)
-    before = Done()
+    machine_facts = machine(arguments.threads)
+    run_conditions = conditions(models, queries, workloads, names)
+    previous = CompletedRounds()
     if arguments.resume is not None:
         try:
-            before = resumed(arguments.resume, facts, same)
+            previous = load_rounds(arguments.resume, machine_facts, run_conditions)
         except ValueError as error:
             raise SystemExit(f"--resume: {error}") from None
-    with bar("models", len(STEPS)) as made:
+    with progress_bar("models", len(STEPS)) as advance:
         for step in prepare(models, arguments.weights, arguments.max_length, log):
             console.print(f"  {step}", highlight=False)
-            made(1)
-    setting = Setting(models, arguments.threads, arguments.max_length)
-    with engines(names, setting, arguments.memory, log) as started:
+            advance(1)
+    settings = EngineSettings(models, arguments.threads, arguments.max_length)
+    with engines(names, settings, arguments.memory, log) as started:
         workers = [w for w in started if w.absent is None]
-        changed = {r.engine for r in before.results} ^ {w.name for w in workers}
-        if before.results and changed:
+        changed = {r.engine for r in previous.results} ^ {w.name for w in workers}
+        if previous.results and changed:
             raise SystemExit(f"--resume: in some rounds only: {', '.join(sorted(changed))}")
-        tokeniser = Tokenizer(models / "weights" / "tokenizer.json")
-        whole = Report(
-            machine=facts,
-            conditions=same,
+        tokenizer = Tokenizer(models / "weights" / "tokenizer.json")
+        report = Report(
+            machine=machine_facts,
+            conditions=run_conditions,
             weights="untrained head: agreement says little"
             if arguments.weights is None
             else arguments.weights.resolve().name,
             max_length=arguments.max_length,
-            workloads=loads,
-            done=before,
-            lengths={name: lengths(tokeniser, found) for name, found in queries.items()},
+            workloads=workloads,
+            done=previous,
+            lengths={
+                name: lengths(tokenizer, collection_queries)
+                for name, collection_queries in queries.items()
+            },
             loaded={w.name: (w.load_seconds, w.load_megabytes) for w in workers},
             absent={w.name: w.absent for w in started if w.absent is not None},
-            shares={},
+            profile_shares={},
             made_by=f"secondpass {secondpass.__version__}, {date.today().isoformat()}.",
         )
-        measure(arguments, whole, workers, queries, until)
-    apart = taken_apart(arguments, models, queries[collections[0]])
-    report(arguments, replace(whole, shares=apart))
+        measure(arguments, report, workers, queries, until)
+    profiles = profile_models(arguments, models, queries[collections[0]])
+    print_report(arguments, replace(report, profile_shares=profiles))
     return 0
 
 
 @contextlib.contextmanager
 def engines(
-    names: Collection[str], setting: Setting, memory: float, log: Path
+    names: Collection[str], settings: EngineSettings, memory: float, log: Path
 ) -> Iterator[list[Worker]]:
-    """Start all engines, say which cannot take part, and end them afterwards."""
+    """Start all engines, report which are not available, and stop them afterwards."""
     with contextlib.ExitStack() as stack:
         workers = []
-        with bar("engines", len(names)) as started:
+        with progress_bar("engines", len(names)) as started:
             for name in names:
-                worker = Worker(name, setting, memory=memory, log=log)
+                worker = Worker(name, settings, memory=memory, log=log)
                 stack.callback(worker.close)
                 workers.append(worker)
                 started(1)
         for worker in workers:
             if worker.absent is not None:
-                told = f"  without {worker.name}: {worker.absent}"
-                console.print(told, markup=False, highlight=False)
+                message = f"  without {worker.name}: {worker.absent}"
+                console.print(message, markup=False, highlight=False)
         yield workers
 
 
 def measure(
     arguments: argparse.Namespace,
-    whole: Report,
+    report: Report,
     workers: Sequence[Worker],
     queries: Mapping[str, Queries],
     until: float,
 ) -> None:
-    """Add the rounds that are missing to the report, and keep it after each."""
+    """Run the missing rounds, and save the report after each."""
 
-    def keep(_: Done) -> None:
+    def keep(_: CompletedRounds) -> None:
         if arguments.json is not None:
-            save(arguments.json, whole)
+            save(arguments.json, report)
 
-    missing = max(0, arguments.rounds - len(whole.done.seconds))
-    with bar("rounds", steps(whole.workloads, workers, missing)) as measured:
+    missing_rounds = max(0, arguments.rounds - len(report.done.seconds))
+    with progress_bar("rounds", steps(report.workloads, workers, missing_rounds)) as advance:
         run(
             workers,
-            whole.workloads,
+            report.workloads,
             queries,
             arguments.rounds,
-            lambda _: measured(1),
-            done=whole.done,
+            lambda _: advance(1),
+            done=report.done,
             until=until,
-            keep=keep,
+            save=keep,
         )
-    if len(whole.done.seconds) < arguments.rounds:
-        told = f"  rounds: {whole.done.rounds}, of {arguments.rounds}"
-        console.print(told, highlight=False)
+    if len(report.done.seconds) < arguments.rounds:
+        message = f"  rounds: {report.done.rounds}, of {arguments.rounds}"
+        console.print(message, highlight=False)
 
 
-def taken_apart(
+def profile_models(
     arguments: argparse.Namespace, models: Path, queries: Queries
 ) -> dict[str, Any]:
-    """Return the profiles of our two models on one query, of those that can be had."""
+    """Return the profiles of two models on one query, as far as they are available."""
     query = queries.query(0, min(100, max(arguments.candidates)))
-    found = {}
-    with bar("shares", 2) as taken:
+    profiles = {}
+    with progress_bar("shares", 2) as advance:
         for name, model in (("secondpass", models / "secondpass-int8"), ("bundled", "bundled")):
             with contextlib.suppress(subprocess.CalledProcessError):
-                found[name] = shares(model, query, arguments.threads, arguments.max_length)
-            taken(1)
-    return found
+                profiles[name] = profile_shares(
+                    model, query, arguments.threads, arguments.max_length
+                )
+            advance(1)
+    return profiles
 
 
-def lengths(tokeniser: Tokenizer, queries: Queries, some: int = 10) -> list[int]:
-    """Return the tokens of each pair of a few questions with 100 candidates."""
-    found = []
-    for number in range(min(some, len(queries.questions))):
+def lengths(tokenizer: Tokenizer, queries: Queries, count: int = 10) -> list[int]:
+    """Return the tokens of each pair of the first `count` questions with 100 candidates."""
+    token_counts = []
+    for number in range(min(count, len(queries.questions))):
         query = queries.query(number, 100)
-        fixed = tokeniser.count(query.text) + tokeniser.pair.special
-        found += [fixed + tokeniser.count(text) for text in query.candidates]
-    return found
+        query_tokens = tokenizer.count(query.text) + tokenizer.pair.special
+        token_counts += [query_tokens + tokenizer.count(text) for text in query.candidates]
+    return token_counts
 
 
-def report(arguments: argparse.Namespace, whole: Report) -> None:
-    """Print, and write where it was asked for."""
-    print(whole.markdown(None))
+def print_report(arguments: argparse.Namespace, report: Report) -> None:
+    """Print the report; save it with --json and write it into the docs with --write."""
+    print(report.markdown(None))
     print()
-    print("\n".join(map(str, whole.promised)))
+    print("\n".join(map(str, report.targets)))
     if arguments.json is not None:
-        save(arguments.json, whole)
+        save(arguments.json, report)
     if arguments.write:
-        page = write(whole)
+        page = write(report)
         console.print(f"Written to {page.relative_to(ROOT)}")
 
 

@@ -1,14 +1,14 @@
-"""What the second pass is worth: nDCG@10 on six collections, over two first stages.
+"""Quality of the second pass: nDCG@10 on six collections, over two first stages.
 
-    python benchmarks/quality.py                          # all of it; interrupted, it goes on
+    python benchmarks/quality.py                          # everything; can be continued
     python benchmarks/quality.py --queries 5              # a quick look
     python benchmarks/quality.py --no-rerank              # first stages and their fusion only
     python benchmarks/quality.py --compare FOLDER         # another model, same candidates
-    python benchmarks/quality.py --write                  # and put the tables into the docs
+    python benchmarks/quality.py --write                  # and write the tables into the docs
 
-The weights of a collection's row were fitted on the other collections only. The collections
-lie in $SECONDPASS_DATA/eval in BEIR layout; see benchmarks/README.md. Indexes, candidates
-and the scores of pairs are kept in .cache/quality.
+The weights of a collection's row are fitted on the other collections only. The collections are
+in $SECONDPASS_DATA/eval in BEIR layout; see benchmarks/README.md. Indexes, candidates and pair
+scores are cached in .cache/quality.
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ from datetime import date
 from pathlib import Path
 
 from beir import DATA, ROOT, Collection, load, missing
-from measuring.bars import Bar, first_stage_bars, reranker_bars
-from measuring.candidates import Finder, Found, gather, given, searching
-from measuring.comparison import Difference, compare, comparison_bars
-from measuring.dump import dump
-from measuring.embedders import known_as
-from measuring.indexes import open_index
-from measuring.pairs import PairScores, Scorer
-from measuring.progress import console
-from measuring.subject import Subject, subject
-from measuring.suite import SUITE, Member, member
-from measuring.tables import comparison_table, document
-from measuring.values import FUSED, Measured, measure
+from harness.candidates import (
+    CandidateFinder,
+    StageCandidates,
+    cached_candidates,
+    index_finder,
+    run_finder,
+)
+from harness.comparison import Difference, compare, comparison_targets
+from harness.embedder_key import embedder_key
+from harness.indexes import open_index
+from harness.json_report import results_as_json
+from harness.pair_scores import PairScoreCache, PairScorer
+from harness.progress import console
+from harness.results import FUSED, QualityResults, measure_quality
+from harness.scored_collection import ScoredCollection, score_collection
+from harness.suite import SUITE, CollectionSettings, collection_settings
+from harness.tables import comparison_table, render_report
+from harness.targets import Target, first_stage_targets, reranker_targets
 
 import secondpass
 from secondpass import Embedder, SecondpassError
@@ -45,7 +51,7 @@ PAGE = ROOT / "docs" / "explanation" / "quality.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
-class Bench:
+class QualityRun:
     """The models and caches of one run."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -53,30 +59,32 @@ class Bench:
         self.fresh = arguments.fresh
         self.embedder = Embedder(threads=arguments.threads)
         tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
-        self.key = known_as(self.embedder, tokenizer, CACHE / "embedders.json")
+        self.key = embedder_key(self.embedder, tokenizer, CACHE / "embedders.json")
 
-    def read(self, name: str, scorers: list[Scorer | None]) -> list[Subject]:
-        """Return a collection, once for each scorer, over the same candidates."""
-        how = member(name)
-        collection = load(name, self.limits[name], how.given, how.qrels)
-        found = gathered(
-            collection, how, self.embedder, self.key, depth=self.depth, fresh=self.fresh
+    def read(self, name: str, scorers: list[PairScorer | None]) -> list[ScoredCollection]:
+        """Return a collection scored by each scorer, over the same candidates."""
+        settings = collection_settings(name)
+        collection = load(name, self.limits[name], settings.candidates_file, settings.qrels)
+        candidates = load_candidates(
+            collection, settings, self.embedder, self.key, depth=self.depth, fresh=self.fresh
         )
-        return [subject(collection, how, found, scorer) for scorer in scorers]
+        return [
+            score_collection(collection, settings, candidates, scorer) for scorer in scorers
+        ]
 
 
-def gathered(
+def load_candidates(
     collection: Collection,
-    how: Member,
+    settings: CollectionSettings,
     embedder: Embedder,
     key: str,
     *,
     depth: int,
     fresh: bool = False,
-) -> dict[str, Found]:
-    """Return the candidates of a collection, from the cache where it has them.
+) -> dict[str, StageCandidates]:
+    """Return the candidates of a collection, from the cache as far as it has them.
 
-    `key` is what the cache knows the embedder by.
+    `key` is the embedder's cache key.
     """
     name = collection.name
     file = CACHE / f"{name}-{key}-{depth}.jsonl"
@@ -84,42 +92,42 @@ def gathered(
         file.unlink(missing_ok=True)
 
     @contextmanager
-    def finder() -> Iterator[Finder]:
-        if how.given is not None:
-            yield given(collection, embedder, depth)
+    def finder() -> Iterator[CandidateFinder]:
+        if settings.candidates_file is not None:
+            yield run_finder(collection, embedder, depth)
             return
-        where = CACHE / f"{name}-{key}"
-        with open_index(collection, embedder, where, fresh=fresh) as index:
-            yield searching(index.retriever, depth)
+        folder = CACHE / f"{name}-{key}"
+        with open_index(collection, embedder, folder, fresh=fresh) as index:
+            yield index_finder(index.retriever, depth)
 
-    return gather(collection, file, finder)
+    return cached_candidates(collection, file, finder)
 
 
 def report(
-    arguments: argparse.Namespace, measured: Measured, differences: list[Difference]
-) -> list[Bar]:
-    """Print the tables, write them where they were asked for, and return the bars."""
+    arguments: argparse.Namespace, results: QualityResults, differences: list[Difference]
+) -> list[Target]:
+    """Print the tables, write them into the docs with --write, and return the targets."""
     model = "no model" if arguments.no_rerank else f"model {arguments.model}"
     firsts = [f"the first {n} of {name}" for name, n in arguments.limits.items() if n]
     part = "all questions" + (f" but of these: {', '.join(firsts)}" if firsts else "")
-    made_by = (
+    caption = (
         f"secondpass {secondpass.__version__}, {model}, {arguments.candidates} candidates,"
         f" {part}, {date.today().isoformat()}."
     )
-    text = document(measured, arguments.candidates, made_by)
+    text = render_report(results, arguments.candidates, caption)
     print(text)
-    bars = list(first_stage_bars(measured))
-    if FUSED in measured.fits:
-        bars += reranker_bars(measured)
+    targets = list(first_stage_targets(results))
+    if FUSED in results.fits:
+        targets += reranker_targets(results)
     if differences:
         print()
         print("\n".join(comparison_table(differences, arguments.model, arguments.compare)))
-        bars += comparison_bars(differences, arguments.within, arguments.overlap)
+        targets += comparison_targets(differences, arguments.within, arguments.overlap)
     print()
-    print("\n".join(map(str, bars)))
+    print("\n".join(map(str, targets)))
     if arguments.write:
         write(text)
-    return bars
+    return targets
 
 
 def write(text: str) -> None:
@@ -130,7 +138,7 @@ def write(text: str) -> None:
     console.print(f"Written to {PAGE.relative_to(ROOT)}")
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -142,20 +150,20 @@ def parsed() -> argparse.Namespace:
     add("--model", default="bundled", help="a name or a folder")
     add("--compare", metavar="MODEL", help="another model, fused by the same weights")
     add("--within", type=float, default=0.003, help="how far the two means may differ")
-    add("--overlap", type=float, default=0.95, help="least RBO of the two; 0 for no bar")
+    add("--overlap", type=float, default=0.95, help="minimum RBO of the two; 0 for no target")
     add("--no-rerank", action="store_true", help="only the first stages and their fusion")
     add("--threads", type=int, metavar="N", help="threads of each model")
     add("--json", type=Path, metavar="FILE", help="write everything there")
-    add("--write", action="store_true", help="put the tables into the docs")
+    add("--write", action="store_true", help="write the tables into the docs")
     add("--fresh", action="store_true", help="index and search again")
     add("--rescore", action="store_true", help="score the pairs again")
     arguments = parser.parse_args()
     arguments.collections = list(dict.fromkeys(arguments.collections))
     arguments.limits = dict.fromkeys(arguments.collections, arguments.queries)
-    for one in arguments.limit:
-        name, _, number = one.partition("=")
+    for option in arguments.limit:
+        name, _, number = option.partition("=")
         if name not in arguments.limits or not number.isdecimal() or int(number) < 1:
-            parser.error(f"--limit {one}: give NAME=N with a collection that is measured")
+            parser.error(f"--limit {option}: give NAME=N with a collection that is measured")
         arguments.limits[name] = int(number)
     for name in ("queries", "candidates", "threads"):
         value = getattr(arguments, name)
@@ -167,59 +175,65 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> int:
-    arguments = parsed()
+    arguments = parse_arguments()
     try:
         return run(arguments)
     except SecondpassError as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        console.print("Interrupted. What was done is kept: the same command goes on from here.")
+        console.print(
+            "Interrupted. The work done is cached: the same command continues from here."
+        )
         return 130
 
 
 def run(arguments: argparse.Namespace) -> int:
-    absent = missing(arguments.collections)
-    if absent:
+    missing_names = missing(arguments.collections)
+    if missing_names:
         console.print(
-            f"Not found in {DATA / 'eval'}: {', '.join(absent)}.\n"
+            f"Not found in {DATA / 'eval'}: {', '.join(missing_names)}.\n"
             "Set SECONDPASS_DATA to a folder with eval/NAME/corpus.jsonl, queries.jsonl and"
             " qrels/test.tsv (BEIR layout, gzip allowed), or try what is here:"
             " python benchmarks/quality.py --collections sample",
             soft_wrap=True,
         )
         return 2
-    cache = PairScores(CACHE / "scores.sqlite")
+    cache = PairScoreCache(CACHE / "scores.sqlite")
     models = [m for m in (arguments.model, arguments.compare) if m is not None]
-    scorers: list[Scorer | None] = [
-        Scorer(model, cache, threads=arguments.threads, states=CACHE) for model in models
+    scorers: list[PairScorer | None] = [
+        PairScorer(model, cache, threads=arguments.threads, states=CACHE) for model in models
     ]
     if arguments.no_rerank:
         scorers = [None]
     lengths = {scorer.length for scorer in scorers if scorer is not None}
     if len(lengths) > 1:
-        console.print("The two models read windows of other lengths, so not only they differ.")
+        console.print(
+            "The two models have windows of different lengths, which changes the scores too."
+        )
     for scorer in scorers if arguments.rescore else []:
         if scorer is not None:
-            cache.forget(scorer.key)
-    bench = Bench(arguments)
-    read = [bench.read(name, scorers) for name in arguments.collections]
+            cache.delete_model(scorer.key)
+    quality_run = QualityRun(arguments)
+    read = [quality_run.read(name, scorers) for name in arguments.collections]
     cache.close()
-    for one in read:
-        console.print(f"{one[0].name}: {one[0].pairs:,} pairs", highlight=False)
-    ones = [one[0] for one in read]
+    for scored in read:
+        console.print(f"{scored[0].name}: {scored[0].pairs:,} pairs", highlight=False)
+    collections = [scored[0] for scored in read]
     with console.status("fitting and testing"):
-        measured = measure(ones, arguments.candidates, DEFAULT_WEIGHTS)
+        results = measure_quality(collections, arguments.candidates, DEFAULT_WEIGHTS)
         differences = []
         if arguments.compare is not None:
-            differences = compare(ones, [one[1] for one in read], measured.fits[FUSED])
-    bars = report(arguments, measured, differences)
+            differences = compare(
+                collections, [scored[1] for scored in read], results.fits[FUSED]
+            )
+    targets = report(arguments, results, differences)
     if arguments.json is not None:
-        queries = {one.name: one.judge.queries for one in ones}
-        whole = dump(measured, queries, bars, differences)
-        arguments.json.write_text(json.dumps(whole, indent=1), "utf-8")
+        queries = {scored.name: scored.evaluator.queries for scored in collections}
+        report_object = results_as_json(results, queries, targets, differences)
+        arguments.json.write_text(json.dumps(report_object, indent=1), "utf-8")
     partial = any(arguments.limits.values()) or set(arguments.collections) != set(SUITE)
-    return 0 if partial or all(bar.met is not False for bar in bars) else 1
+    return 0 if partial or all(target.met is not False for target in targets) else 1
 
 
 if __name__ == "__main__":

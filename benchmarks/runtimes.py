@@ -1,13 +1,13 @@
-"""One graph in each runtime: time, scores, and whether lengths cost anything.
+"""Runtimes: time, scores and the cost of new lengths of one graph in each of them.
 
     python benchmarks/runtimes.py FP32_FOLDER INT8_FOLDER --threads 1
 
-Each folder holds a cross-encoder, whose graph runs in ONNX Runtime, in our own machine code
-where that is compiled and the graph fits, and in OpenVINO where that is installed. Batches of
-one exact length are run in turn by every engine, so that a busy machine slows all alike: read
-the ratios. Batches of ever new lengths, as a search has them, come in between. Then pairs of
-`examples/calibration` are scored one by one, to tell how far engines are from each other, and
-ONNX Runtime from itself with its basic optimisations only.
+Each folder holds a cross-encoder, whose graph runs in ONNX Runtime, in secondpass's own machine
+code where that is compiled and the graph fits, and in OpenVINO where that is installed. All
+engines run batches of one exact length in turn, so that other load slows all alike: read the
+ratios. Batches of ever new lengths, as in a search, come in between. Then pairs of
+`examples/calibration` are scored one by one, to compare the scores of the engines, and of ONNX
+Runtime with its basic optimizations only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.types import Runtime
 
 PAIRS = Path(__file__).resolve().parent.parent / "examples/calibration/pairs.jsonl"
-NAMES = {"native": "our machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+NAMES = {"native": "own machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def runtimes(path: Path, threads: int) -> Iterator[tuple[str, Runtime]]:
@@ -40,7 +40,7 @@ def runtimes(path: Path, threads: int) -> Iterator[tuple[str, Runtime]]:
         if engine == "openvino" and find_spec("openvino") is None:
             continue
         runtime = load_runtime(folder, threads=threads, engine=engine)
-        # What our own cannot run, ONNX Runtime would run once more.
+        # A graph that the native engine cannot run falls back to ONNX Runtime.
         if runtime.engine == engine:
             yield f"{path.name}, {NAMES[engine]}", runtime
 
@@ -48,15 +48,15 @@ def runtimes(path: Path, threads: int) -> Iterator[tuple[str, Runtime]]:
 def batch(runtime: Runtime, rows: int, tokens: int) -> dict[str, np.ndarray]:
     """Return random tokens, the same for the same shape."""
     ids = np.random.default_rng(tokens).integers(1000, 30000, (rows, tokens))
-    every = {
+    arrays = {
         "input_ids": ids,
         "attention_mask": np.ones_like(ids),
         "token_type_ids": np.zeros_like(ids),
     }
-    return {name: array for name, array in every.items() if name in runtime.inputs}
+    return {name: array for name, array in arrays.items() if name in runtime.inputs}
 
 
-def timed(runtime: Runtime, feeds: dict[str, np.ndarray]) -> float:
+def measure(runtime: Runtime, feeds: dict[str, np.ndarray]) -> float:
     started = time.perf_counter()
     runtime.run(feeds)
     return time.perf_counter() - started
@@ -64,20 +64,22 @@ def timed(runtime: Runtime, feeds: dict[str, np.ndarray]) -> float:
 
 def scores(runtime: Runtime, pairs: list[Encoding]) -> np.ndarray:
     """Return the first logit of each pair, scored alone."""
-    found = []
+    logits = []
     for pair in pairs:
-        every = {
+        arrays = {
             "input_ids": pair.ids,
             "attention_mask": pair.attention_mask,
             "token_type_ids": pair.type_ids,
         }
-        feeds = {n: np.array([v], dtype=np.int64) for n, v in every.items()}
-        found.append(runtime.run({n: a for n, a in feeds.items() if n in runtime.inputs})[0, 0])
-    return np.array(found)
+        feeds = {n: np.array([v], dtype=np.int64) for n, v in arrays.items()}
+        logits.append(
+            runtime.run({n: a for n, a in feeds.items() if n in runtime.inputs})[0, 0]
+        )
+    return np.array(logits)
 
 
 class Basic(OnnxRuntime):
-    """ONNX Runtime with its basic optimisations, which fuse little."""
+    """ONNX Runtime with its basic optimizations, which fuse little."""
 
     def __init__(self, file: Path, threads: int) -> None:
         super().__init__(file, threads=threads)
@@ -93,15 +95,15 @@ def differences(path: Path, threads: int, count: int) -> None:
     tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
     tokenizer.enable_truncation(256)
     lines = PAIRS.read_text(encoding="utf-8").splitlines()[:count]
-    read = [json.loads(line) for line in lines]
-    pairs = [tokenizer.encode(one["query"], one["text"]) for one in read]
+    rows = [json.loads(line) for line in lines]
+    pairs = [tokenizer.encode(row["query"], row["text"]) for row in rows]
     (_, plain), *others = runtimes(path, threads)
-    wanted = scores(plain, pairs)
+    reference = scores(plain, pairs)
     assert folder.onnx is not None
-    basic = (f"{path.name}, ONNX Runtime, basic optimisations", Basic(folder.onnx, threads))
-    for name, one in [*others, basic]:
-        found = np.abs(scores(one, pairs) - wanted)
-        print(f"| {name} | {len(pairs)} | {found.mean():.3f} | {found.max():.3f} |")
+    basic = (f"{path.name}, ONNX Runtime, basic optimizations", Basic(folder.onnx, threads))
+    for name, runtime in [*others, basic]:
+        error = np.abs(scores(runtime, pairs) - reference)
+        print(f"| {name} | {len(pairs)} | {error.mean():.3f} | {error.max():.3f} |")
 
 
 def main() -> None:
@@ -120,25 +122,26 @@ def main() -> None:
     )
     same: dict[str, list[float]] = {name: [] for name in opened}
     mixed: dict[str, list[float]] = {name: [] for name in opened}
-    for turn in range(arguments.rounds + 1):
-        for name, one in opened.items():
-            same[name].append(timed(one, batch(one, arguments.rows, arguments.tokens)))
-            # As many tokens as before on average, at a length that was not there yet.
-            tokens = arguments.tokens + (turn - arguments.rounds // 2) * 3
-            mixed[name].append(timed(one, batch(one, arguments.rows, tokens)))
+    for number in range(arguments.rounds + 1):
+        for name, runtime in opened.items():
+            same[name].append(
+                measure(runtime, batch(runtime, arguments.rows, arguments.tokens))
+            )
+            # As many tokens as before on average, at a new length.
+            tokens = arguments.tokens + (number - arguments.rounds // 2) * 3
+            mixed[name].append(measure(runtime, batch(runtime, arguments.rows, tokens)))
     first = next(iter(opened))
-    print("| graph and engine | ms a row | times as fast | new lengths, ms a row | alone |")
+    print("| graph and engine | ms a row | speed ratio | new lengths, ms a row | alone |")
     print("|---|---|---|---|---|")
-    for name, one in opened.items():
-        both = batch(one, arguments.rows, arguments.tokens)
-        alone = [one.run({n: a[i : i + 1] for n, a in both.items()}) for i in range(3)]
-        apart = float(np.abs(np.concatenate(alone) - one.run(both)[:3]).max())
-        took, new = (statistics.median(t[name][1:]) for t in (same, mixed))
-        ratio = statistics.median(same[first][1:]) / took
-        cells = [f"{1e3 * took / arguments.rows:.1f}", f"{ratio:.2f}"]
-        print(
-            f"| {name} | {' | '.join(cells)} | {1e3 * new / arguments.rows:.1f} | {apart:.1e} |"
-        )
+    for name, runtime in opened.items():
+        feeds = batch(runtime, arguments.rows, arguments.tokens)
+        alone = [runtime.run({n: a[i : i + 1] for n, a in feeds.items()}) for i in range(3)]
+        batch_difference = float(np.abs(np.concatenate(alone) - runtime.run(feeds)[:3]).max())
+        median, new = (statistics.median(t[name][1:]) for t in (same, mixed))
+        ratio = statistics.median(same[first][1:]) / median
+        cells = [f"{1e3 * median / arguments.rows:.1f}", f"{ratio:.2f}"]
+        cells += [f"{1e3 * new / arguments.rows:.1f}", f"{batch_difference:.1e}"]
+        print(f"| {name} | {' | '.join(cells)} |")
     print()
     print("| graph and engine | pairs | logits from ONNX Runtime's, mean | largest |")
     print("|---|---|---|---|")

@@ -1,12 +1,12 @@
-"""The second pass over documents that are kept, against a cross-encoder that reads them anew.
+"""The second pass over stored document states, beside a cross-encoder without any.
 
     python benchmarks/second_pass.py --peer FOLDER         # a six-layer MiniLM cross-encoder
     python benchmarks/second_pass.py --threads 1 --counts 100
 
 Paragraphs of the sample, cut to about 150 tokens, are ranked for its questions: by the bundled
-reader with every record in memory, reading all and leaving out what cannot be among the first
-10, and by sentence-transformers (PyTorch, full precision) with the model in FOLDER. All take
-turns, so that a busy machine slows them alike: read the ratios.
+reranker with all states in memory, with and without early exit for the first 10, and by
+sentence-transformers (PyTorch, full precision) with the model in FOLDER. All run in turn, so
+that other load slows them alike: read the ratios.
 """
 
 from __future__ import annotations
@@ -41,19 +41,21 @@ def main() -> None:
     ]
     while len(texts) < max(arguments.counts):
         texts += [f"{text} {len(texts)}" for text in texts]
-    reader = Reranker("bundled", threads=arguments.threads)
-    exits = Reranker("bundled", threads=arguments.threads, exits=True)
-    exits.backend.cache = reader.backend.cache  # type: ignore[attr-defined]
-    ways: dict[str, Callable[[str], int]] = {}
+    reranker = Reranker("bundled", threads=arguments.threads)
+    early_exit = Reranker("bundled", threads=arguments.threads, exits=True)
+    early_exit.backend.cache = reranker.backend.cache  # type: ignore[attr-defined]
+    variants: dict[str, Callable[[str], int]] = {}
     for count in arguments.counts:
-        some = texts[:count]
-        reader.rerank(questions[0], some)
-        exits.rerank(questions[0], some, top_k=TOP)
-        ways[f"reader, {count} documents"] = lambda q, some=some: (
-            reader.rerank(q, some).usage.pairs
+        candidates = texts[:count]
+        reranker.rerank(questions[0], candidates)
+        early_exit.rerank(questions[0], candidates, top_k=TOP)
+        variants[f"reranker, {count} documents"] = lambda q, candidates=candidates: (
+            reranker.rerank(q, candidates).usage.pairs
         )
-        ways[f"reader with exits, the first {TOP} of {count}"] = lambda q, some=some: (
-            exits.rerank(q, some, top_k=TOP).usage.pairs
+        variants[f"reranker with early exit, the first {TOP} of {count}"] = (
+            lambda q, candidates=candidates: (
+                early_exit.rerank(q, candidates, top_k=TOP).usage.pairs
+            )
         )
     if arguments.peer is not None:
         import torch
@@ -64,23 +66,23 @@ def main() -> None:
         whole = {"dtype": torch.float32}
         peer = CrossEncoder(arguments.peer, device="cpu", max_length=256, model_kwargs=whole)
         pairs = texts[:100]
-        ways["sentence-transformers, 100 documents"] = lambda q: len(
+        variants["sentence-transformers, 100 documents"] = lambda q: len(
             peer.predict([(q, text) for text in pairs], show_progress_bar=False)
         )
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    read: dict[str, list[int]] = {name: [] for name in ways}
-    for turn in range(arguments.rounds):
-        for name, way in ways.items():
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    scored: dict[str, list[int]] = {name: [] for name in variants}
+    for number in range(arguments.rounds):
+        for name, run_variant in variants.items():
             started = time.perf_counter()
-            read[name].append(way(questions[turn + 1]))
+            scored[name].append(run_variant(questions[number + 1]))
             times[name].append(time.perf_counter() - started)
-    last = statistics.median(times[list(ways)[-1]])
-    print("| second pass | read | ms | share of the last row |")
+    last = statistics.median(times[list(variants)[-1]])
+    print("| second pass | scored | ms | share of the last row |")
     print("|---|---|---|---|")
-    for name in ways:
-        took = statistics.median(times[name])
-        count = statistics.median(read[name])
-        print(f"| {name} | {count:.0f} | {1e3 * took:.0f} | {took / last:.3f} |")
+    for name in variants:
+        median = statistics.median(times[name])
+        count = statistics.median(scored[name])
+        print(f"| {name} | {count:.0f} | {1e3 * median:.0f} | {median / last:.3f} |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long the import and the help take, against their limits.
+"""Startup: the time of the import and of the help, against their limits.
 
     python benchmarks/startup.py [--rounds 15]
 
-Each round runs a bare interpreter, the import and the help one after the other, so that
-what else the machine does hits all three alike. What counts is the median of the paired
-differences for the import (the package's own share) and of the whole for the help.
+Each round runs a bare interpreter, the import and the help one after the other, so that other
+load affects all three alike. The import is measured by the median of the paired differences
+(the package's own share), the help by the median of its whole time.
 """
 
 from __future__ import annotations
@@ -39,18 +39,20 @@ def main() -> int:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():
-            took = seconds(command)
+            elapsed = seconds(command)
             if number:  # the first round fills the disk cache
-                times[name].append(took)
-    paired = [i - b for i, b in zip(times["import"], times["bare"], strict=True)]
-    bare, own, shown = (statistics.median(t) for t in (times["bare"], paired, times["help"]))
+                times[name].append(elapsed)
+    differences = [i - b for i, b in zip(times["import"], times["bare"], strict=True)]
+    bare, import_time, help_time = (
+        statistics.median(t) for t in (times["bare"], differences, times["help"])
+    )
     print(f"python -c pass            {bare:.3f} s")
-    print(f"import secondpass        +{own:.3f} s   (limit {IMPORT_LIMIT})")
-    print(f"secondpass --help         {shown:.3f} s   (limit {HELP_LIMIT})")
-    fine = own < IMPORT_LIMIT and shown < HELP_LIMIT
-    if not fine:
+    print(f"import secondpass        +{import_time:.3f} s   (limit {IMPORT_LIMIT})")
+    print(f"secondpass --help         {help_time:.3f} s   (limit {HELP_LIMIT})")
+    within_limits = import_time < IMPORT_LIMIT and help_time < HELP_LIMIT
+    if not within_limits:
         print("Too slow. See what is loaded: python -X importtime -c 'import secondpass'")
-    return 0 if fine else 1
+    return 0 if within_limits else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How many texts a second the bundled rerankers read, never read before and read before.
+"""Throughput of the bundled rerankers on texts that are new, and on texts seen before.
 
     python benchmarks/throughput.py --rounds 5 --threads 1
 
 Paragraphs of the sample are ranked for one of its questions, 50 at a time, by each model in
-turn. Ratios of medians to the first model are what to read: rates depend on the machine.
+turn. Read the ratios of medians to the first model: rates depend on the machine.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def main() -> None:
         reranker.rerank(questions[0], ["A text to warm up with."])
     new: dict[str, list[float]] = {name: [] for name in rerankers}
     known: dict[str, list[float]] = {name: [] for name in rerankers}
-    for turn in range(arguments.rounds):
-        start = turn * arguments.texts
+    for number in range(arguments.rounds):
+        start = number * arguments.texts
         texts = sample.documents[start : start + arguments.texts]
         for name, reranker in rerankers.items():
-            for times, question in ((new, 2 * turn), (known, 2 * turn + 1)):
+            for times, question in ((new, 2 * number), (known, 2 * number + 1)):
                 started = time.perf_counter()
                 reranker.rerank(questions[question], texts)
                 times[name].append(time.perf_counter() - started)

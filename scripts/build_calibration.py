@@ -2,10 +2,10 @@
 
     SECONDPASS_DATA=../shared/data python scripts/build_calibration.py
 
-Only sources whose licence allows redistribution with attribution are read. For every
-sampled question the file holds its passage (label 1), the passage of the same source that
-shares most rare words with it (label 0) and a passage of any source at random (label 0).
-The result depends only on the data and the seed.
+Only sources whose license allows redistribution with attribution are used. For every sampled
+question the file has its passage (label 1), the passage of the same source that shares most
+rare words with it (label 0) and a random passage of another source (label 0). The result
+depends only on the data and the seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-# Source file → questions taken from it.
+# Source file → number of questions sampled from it.
 SOURCES = {
     "squad11_train": 30,
     "boolq_val_test": 25,
@@ -48,7 +48,7 @@ def words(text: str) -> set[str]:
     return set(re.findall(r"[a-z0-9]+", text.lower()))
 
 
-def cut(text: str) -> str:
+def truncate(text: str) -> str:
     return " ".join(text.split()[:MAX_WORDS])
 
 
@@ -62,10 +62,12 @@ class Pool:
         self.idf = {word: math.log(len(rows) / count) for word, count in df.items()}
 
     def nearest(self, query: str, own: str) -> dict[str, Any]:
-        """Return the passage, other than `own`, with most weight in common."""
-        asked = sorted(words(query) & self.idf.keys())
+        """Return the passage, other than `own`, with the highest weight of shared words."""
+        query_words = sorted(words(query) & self.idf.keys())
         scores = [
-            -1.0 if row["positive"] == own else sum(self.idf[w] for w in asked if w in bag)
+            -1.0
+            if row["positive"] == own
+            else sum(self.idf[w] for w in query_words if w in bag)
             for row, bag in zip(self.rows, self.bags, strict=True)
         ]
         return self.rows[max(range(len(scores)), key=scores.__getitem__)]
@@ -81,16 +83,20 @@ def build(folder: Path) -> list[dict[str, Any]]:
     for name, count in SOURCES.items():
         for row in rng.sample(pools[name].rows, count):
             hard = pools[name].nearest(row["query"], row["positive"])
-            other_name = rng.choice([one for one in SOURCES if one != name])
+            other_name = rng.choice([other for other in SOURCES if other != name])
             easy = rng.choice(pools[other_name].rows)
-            for source, found, label in (
+            for source, passage, label in (
                 (name, row, 1),
                 (name, hard, 0),
                 (other_name, easy, 0),
             ):
-                pair = {"query": row["query"], "text": cut(found["positive"]), "label": label}
-                if found.get("title"):
-                    pair["title"] = found["title"]
+                pair = {
+                    "query": row["query"],
+                    "text": truncate(passage["positive"]),
+                    "label": label,
+                }
+                if passage.get("title"):
+                    pair["title"] = passage["title"]
                 pairs.append({**pair, "source": source})
     return pairs
 

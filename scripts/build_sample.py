@@ -1,9 +1,9 @@
-"""Make examples/wikipedia/ from the SQuAD 1.1 development set, the same every time.
+"""Build examples/wikipedia/ from the SQuAD 1.1 development set, deterministically.
 
     python scripts/build_sample.py            # reads $SECONDPASS_DATA/eval/squad-dev
 
-The result is committed, so that nobody needs to run this to use it. Whole articles are
-taken, so that each paragraph stands among close neighbours.
+The result is committed, so that nobody needs to run this. Whole articles are used, so that
+each paragraph has similar ones beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import unquote
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SECONDPASS_DATA", ROOT.parent / "shared" / "data"))
 SEED = "2026"
-PER_ARTICLE = 4
+QUESTIONS_PER_ARTICLE = 4
 
 ARTICLES = (
     "1973 oil crisis",
@@ -61,19 +61,19 @@ ARTICLES = (
     "Yuan dynasty",
 )
 
-# A question that leans on its paragraph ("What did he do then?") is no search query.
-LEANS = re.compile(
+# A question that needs its paragraph ("What did he do then?") is not a search query.
+CONTEXT_DEPENDENT = re.compile(
     r"\b(he|she|him|his|her|hers|they|them|their|theirs|it|its|this|these|those|that"
     r"|there|then|above|below|following|passage|article|paragraph|text|author"
     r"|the university|the parliament|the collection|the centre|the gallery|mentioned"
     r"|one (?:example|reason|way)|another|other than|also|else|such)\b",
     re.IGNORECASE,
 )
-# Read by hand and left out: misspelt, or not clear without the paragraph.
-LEFT_OUT = frozenset(
+# Excluded by hand: misspelled, or not clear without the paragraph.
+EXCLUDED = frozenset(
     Path(__file__).with_suffix(".left_out.txt").read_text("utf-8").splitlines()
 )
-BEGINS = re.compile(
+QUESTION_START = re.compile(
     r"^(who|what|when|where|which|why|how|is|are|was|were|did|does|do|can)\b", re.I
 )
 STOP = {"the", "of", "and", "on", "in", "a", "an"}
@@ -88,39 +88,45 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def stands_alone(question: str, title: str) -> bool:
-    """Whether a stranger understands the question: it names something, and leans on nothing."""
+def is_standalone(question: str, title: str) -> bool:
+    """Return whether a question is clear without its paragraph: it names something."""
     words = question.rstrip("?").split()
-    if not (6 <= len(words) <= 16 and question.endswith("?") and BEGINS.match(question)):
+    if not (
+        6 <= len(words) <= 16 and question.endswith("?") and QUESTION_START.match(question)
+    ):
         return False
-    if question in LEFT_OUT or LEANS.search(question) or question.count("?") > 1:
+    if question in EXCLUDED or CONTEXT_DEPENDENT.search(question) or question.count("?") > 1:
         return False
-    named = [word for word in words[1:] if word[:1].isupper()]
-    about = {word.lower() for word in re.findall(r"\w+", title)} - STOP
-    return bool(named) or bool(about & {word.lower().strip(",'\"") for word in words})
+    proper_names = [word for word in words[1:] if word[:1].isupper()]
+    title_words = {word.lower() for word in re.findall(r"\w+", title)} - STOP
+    return bool(proper_names) or bool(
+        title_words & {word.lower().strip(",'\"") for word in words}
+    )
 
 
-def shuffled(text: str) -> bytes:
-    """A sort key without any order of its own, and the same everywhere."""
+def sort_key(text: str) -> bytes:
+    """Return a pseudo-random sort key that is the same on every machine."""
     return hashlib.sha256((SEED + text).encode()).digest()
 
 
-def choose(questions: dict[str, list[str]], titles: dict[str, str]) -> list[tuple[str, str]]:
-    """Pick up to `PER_ARTICLE` questions of each article, at most one a paragraph."""
+def select_questions(
+    questions: dict[str, list[str]], titles: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Select a few questions of each article, at most one of each paragraph."""
     chosen: list[tuple[str, str]] = []
     for title in ARTICLES:
-        documents = sorted((d for d in questions if titles[d] == title), key=shuffled)
-        fit = [
-            (document, min(asked, key=shuffled))
+        documents = sorted((d for d in questions if titles[d] == title), key=sort_key)
+        candidates = [
+            (document, min(standalone, key=sort_key))
             for document in documents
-            if (asked := [q for q in questions[document] if stands_alone(q, title)])
+            if (standalone := [q for q in questions[document] if is_standalone(q, title)])
         ]
-        chosen += fit[:PER_ARTICLE]
-    return sorted(chosen, key=lambda pair: shuffled(pair[1]))
+        chosen += candidates[:QUESTIONS_PER_ARTICLE]
+    return sorted(chosen, key=lambda pair: sort_key(pair[1]))
 
 
 def build(source: Path, target: Path) -> tuple[int, int]:
-    """Write corpus, queries and qrels; return how many paragraphs and questions."""
+    """Write corpus, queries and qrels; return the numbers of paragraphs and questions."""
     names: dict[str, str] = {}
     titles: dict[str, str] = {}
     count: dict[str, int] = defaultdict(int)
@@ -135,7 +141,7 @@ def build(source: Path, target: Path) -> tuple[int, int]:
             titles[row["_id"]] = title
             record = {"_id": names[row["_id"]], "title": title, "text": row["text"].strip()}
             corpus.write(json.dumps(record, ensure_ascii=False) + "\n")
-    wording = {
+    texts_by_query = {
         row["_id"]: " ".join(row["text"].split())
         for row in read_lines(source / "queries.jsonl.gz")
     }
@@ -143,8 +149,8 @@ def build(source: Path, target: Path) -> tuple[int, int]:
     for line in source.joinpath("qrels", "test.tsv").read_text("utf-8").splitlines()[1:]:
         query, document, _ = line.split("\t")
         if document in titles:
-            questions[document].append(wording[query])
-    chosen = choose(questions, titles)
+            questions[document].append(texts_by_query[query])
+    chosen = select_questions(questions, titles)
     with (
         target.joinpath("queries.jsonl").open("w", encoding="utf-8") as queries,
         target.joinpath("qrels", "test.tsv").open("w", encoding="utf-8") as qrels,
@@ -164,7 +170,9 @@ def main() -> None:
     parser.add_argument("--target", type=Path, default=ROOT / "examples" / "wikipedia")
     arguments = parser.parse_args()
     if not (arguments.source / "corpus.jsonl.gz").is_file():
-        raise SystemExit(f"{arguments.source} holds no SQuAD: set SECONDPASS_DATA or --source.")
+        raise SystemExit(
+            f"{arguments.source} does not contain SQuAD: set SECONDPASS_DATA or --source."
+        )
     paragraphs, questions = build(arguments.source, arguments.target)
     print(f"{arguments.target}: {paragraphs} paragraphs, {questions} judged questions")
 

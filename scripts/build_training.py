@@ -2,9 +2,9 @@
 
     SECONDPASS_DATA=../shared/data python scripts/build_training.py --out pairs.jsonl
 
-Only sources whose licence allows open and commercial use are read. Two kinds of pseudo-query
-keep the queries from being questions only: a sentence taken out of its passage (inverse
-cloze, Lee et al., ACL 2019) and a heading with its section. The result depends only on the
+Only sources whose license allows open and commercial use are used. Besides questions there are
+two kinds of pseudo-queries: a sentence taken out of its passage (inverse cloze, Lee et al., ACL
+2019) and a heading with its section. The result depends only on the
 data and the seed.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Source file → most pairs taken from it; None takes all.
+# Source file → maximum number of pairs from it; None for all.
 SOURCES = {
     "boolq_val_test": None,
     "clapnq_dev": None,
@@ -40,9 +40,9 @@ SOURCES = {
     "dstc9_faq": 1000,
 }
 SQUAD = "squad11_train"
-# SQuAD's questions echo their paragraphs: two of each paragraph, and not all paragraphs.
+# SQuAD's questions repeat words of their paragraphs: two for a paragraph, not all paragraphs.
 PARAGRAPHS, QUESTIONS_EACH = 6000, 2
-# Passages, that no question is taken of, for inverse cloze.
+# Number of passages without questions for inverse cloze.
 CLOZE = {SQUAD: 3000, "medquad": 1500}
 TITLED = 0.6
 GIVEN_NEGATIVES = 4
@@ -57,7 +57,7 @@ def read(folder: Path, name: str) -> list[Row]:
 
 
 class Builder:
-    """Gives each passage its title or not, once, so that it stays one passage."""
+    """Builds pairs; a passage has its title in all of its pairs or in none."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -67,8 +67,8 @@ class Builder:
         """Return the row as a training pair."""
         text = row["positive"].strip()
         if text not in self.titles:
-            shown = row.get("title") and self.rng.random() < TITLED
-            self.titles[text] = row["title"] if shown else None
+            with_title = row.get("title") and self.rng.random() < TITLED
+            self.titles[text] = row["title"] if with_title else None
         query = row["query"]
         if source == "foldoc_weak" and self.rng.random() < TITLED:
             query = re.sub(r"^what is (.*)\?$", r"\1", query)
@@ -96,26 +96,26 @@ class Builder:
 def build(folder: Path) -> Iterator[Row]:
     rng = random.Random(SEED)
     builder = Builder(rng)
-    left: dict[str, list[str]] = {}
-    for name, most in SOURCES.items():
+    unused: dict[str, list[str]] = {}
+    for name, limit in SOURCES.items():
         rows = read(folder, name)
         rng.shuffle(rows)
-        yield from (builder.pair(name, row) for row in rows[:most])
-        used = {row["positive"] for row in rows[:most]}
-        left[name] = [row["positive"] for row in rows if row["positive"] not in used]
+        yield from (builder.pair(name, row) for row in rows[:limit])
+        used_passages = {row["positive"] for row in rows[:limit]}
+        unused[name] = [row["positive"] for row in rows if row["positive"] not in used_passages]
     paragraphs: dict[str, list[Row]] = {}
     for row in read(folder, SQUAD):
         paragraphs.setdefault(row["positive"], []).append(row)
     order = list(paragraphs)
     rng.shuffle(order)
     for text in order[:PARAGRAPHS]:
-        asked = paragraphs[text]
-        chosen = rng.sample(asked, min(QUESTIONS_EACH, len(asked)))
+        rows = paragraphs[text]
+        chosen = rng.sample(rows, min(QUESTIONS_EACH, len(rows)))
         yield from (builder.pair(SQUAD, row) for row in chosen)
-    left[SQUAD] = order[PARAGRAPHS:]
-    for name, most in CLOZE.items():
-        made = (builder.cloze(name, text) for text in left[name][:most])
-        yield from (pair for pair in made if pair is not None)
+    unused[SQUAD] = order[PARAGRAPHS:]
+    for name, limit in CLOZE.items():
+        pairs = (builder.cloze(name, text) for text in unused[name][:limit])
+        yield from (pair for pair in pairs if pair is not None)
 
 
 def main() -> None:

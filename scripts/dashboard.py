@@ -14,34 +14,34 @@ from typing import Any
 
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "grafana" / "secondpass.json"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-WHICH = 'job=~"$job",instance=~"$instance"'
+SELECTOR = 'job=~"$job",instance=~"$instance"'
 COLUMNS = 24
 RATE = "$__rate_interval"
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture: what it shows, in which unit, and what each line is called."""
+    """A dashboard panel: its title, unit, and queries with their legends."""
 
     title: str
     unit: str
     lines: tuple[tuple[str, str], ...]
-    about: str = ""
-    kind: str = "timeseries"
+    description: str = ""
+    panel_type: str = "timeseries"
     width: int = 8
     height: int = 8
     limit: float | None = None
 
 
-def rate(name: str, by: str = "", more: str = "") -> str:
+def rate(name: str, by: str = "", filters: str = "") -> str:
     """Return the sum of a counter's rates."""
-    chosen = WHICH + (f",{more}" if more else "")
-    return f"sum{f' by ({by})' if by else ''} (rate({name}{{{chosen}}}[{RATE}]))"
+    labels = SELECTOR + (f",{filters}" if filters else "")
+    return f"sum{f' by ({by})' if by else ''} (rate({name}{{{labels}}}[{RATE}]))"
 
 
 def total(name: str, by: str = "") -> str:
     """Return the sum of a gauge."""
-    return f"sum{f' by ({by})' if by else ''} ({name}{{{WHICH}}})"
+    return f"sum{f' by ({by})' if by else ''} ({name}{{{SELECTOR}}})"
 
 
 def quantile(share: float, name: str, by: str = "") -> str:
@@ -57,68 +57,68 @@ def mean(name: str) -> str:
 SECONDS, WAIT = "secondpass_request_duration_seconds", "secondpass_queue_wait_seconds"
 STAGE, REQUESTS = "secondpass_stage_duration_seconds", "secondpass_requests_total"
 BUSY = "secondpass_model_busy_seconds_total"
-FAILED = f"""{rate(REQUESTS, more='status=~"5.."')} / {rate(REQUESTS)}"""
-SPREAD = (("0.5", "half"), ("0.95", "95 %"), ("0.99", "99 %"))
+FAILED = f"""{rate(REQUESTS, filters='status=~"5.."')} / {rate(REQUESTS)}"""
+QUANTILES = (("0.5", "50 %"), ("0.95", "95 %"), ("0.99", "99 %"))
 
 
-def spread(name: str) -> tuple[tuple[str, str], ...]:
-    """Return the lines of a distribution."""
-    return tuple((quantile(float(share), name), label) for share, label in SPREAD)
+def quantile_lines(name: str) -> tuple[tuple[str, str], ...]:
+    """Return the lines of a distribution's quantiles."""
+    return tuple((quantile(float(share), name), label) for share, label in QUANTILES)
 
 
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Now": (
-        Panel("Ready", "none", ((total("secondpass_ready"), ""),), "Servers that take "
+        Panel("Ready", "none", ((total("secondpass_ready"), ""),), "Servers that accept "
               "requests.", "stat", 4, 4),
         Panel("Requests", "reqps", ((rate(REQUESTS), ""),), "", "stat", 4, 4),
         Panel("Failed", "percentunit", ((FAILED, ""),), "Status 500 and above.", "stat", 4, 4,
               limit=0.02),
-        Panel("95 % are faster than", "s", ((quantile(0.95, SECONDS), ""),), "", "stat", 4, 4,
+        Panel("Latency, 95 %", "s", ((quantile(0.95, SECONDS), ""),), "", "stat", 4, 4,
               limit=2),
         Panel("Tokens waiting", "short", ((total("secondpass_queue_waiting_tokens"), ""),), "",
               "stat", 4, 4),
-        Panel("Model busy", "percentunit", ((f"avg (rate({BUSY}{{{WHICH}}}[{RATE}]))", ""),),
-              "The share of the time in which the model works.", "stat", 4, 4, limit=0.85),
+        Panel("Model busy", "percentunit", ((f"avg (rate({BUSY}{{{SELECTOR}}}[{RATE}]))", ""),),
+              "The share of time in which the model runs.", "stat", 4, 4, limit=0.85),
     ),
     "Requests": (
         Panel("Requests by dialect", "reqps", ((rate(REQUESTS, "dialect"), "{{dialect}}"),)),
         Panel("Requests by status", "reqps", ((rate(REQUESTS, "status"), "{{status}}"),)),
-        Panel("Time to the first byte of the answer", "s", spread(SECONDS)),
-        Panel("Refused, by why", "reqps",
+        Panel("Time to the first byte of the response", "s", quantile_lines(SECONDS)),
+        Panel("Refused, by reason", "reqps",
               ((rate("secondpass_requests_refused_total", "reason"), "{{reason}}"),),
-              "busy: the queue was full; late: not done in time; rate: beyond a key's limit."),
-        Panel("Beyond what a key may ask", "reqps",
+              "busy: the queue was full; late: the deadline passed; rate: over a key's limit."),
+        Panel("Rate limited, by key", "reqps",
               ((rate("secondpass_rate_limited_total", "key"), "{{key}}"),),
-              "By the id of the key: secondpass keys list."),
-        Panel("Under way", "short", ((total("secondpass_requests_in_progress", "instance"),
+              "The id of a key is that of secondpass keys list."),
+        Panel("In progress", "short", ((total("secondpass_requests_in_progress", "instance"),
                                       "{{instance}}"),)),
     ),
     "Queue and model": (
-        Panel("Waiting before the work begins", "s", spread(WAIT)),
+        Panel("Queue wait", "s", quantile_lines(WAIT)),
         Panel("Tokens waiting", "short",
               ((total("secondpass_queue_waiting_tokens", "instance"), "{{instance}}"),
-               (f"max (secondpass_queue_waiting_tokens_limit{{{WHICH}}})", "limit")),
-              "Beyond the limit the answer is 429."),
+               (f"max (secondpass_queue_waiting_tokens_limit{{{SELECTOR}}})", "limit")),
+              "Above the limit the response is 429."),
         Panel("Model busy", "percentunit",
               ((rate(BUSY, "instance"), "{{instance}}"),),
               "Waits grow steeply above 0.85.", limit=0.85),
-        Panel("Stages, 95 % are faster than", "s",
+        Panel("Latency of stages, 95 %", "s",
               ((quantile(0.95, STAGE, "stage, "), "{{stage}}"),),
-              "Waiting included: compare with the waits."),
-        Panel("Tokens a batch", "short", ((mean("secondpass_batch_tokens"), "mean"),)),
-        Panel("Requests that share a batch", "short",
+              "Queue wait included."),
+        Panel("Tokens per batch", "short", ((mean("secondpass_batch_tokens"), "mean"),)),
+        Panel("Requests per batch", "short",
               ((mean("secondpass_batch_requests"), "mean"),),
-              "Above 1, requests that came together were read together."),
+              "Above 1, concurrent requests share batches."),
     ),
     "Documents and disk": (
         Panel("Documents reranked", "ops", ((rate("secondpass_documents_total"), ""),)),
-        Panel("Documents of an index", "short",
-              (("max by (index) (secondpass_index_documents{" + WHICH + "})", "{{index}}"),)),
+        Panel("Documents by index", "short",
+              ((f"max by (index) (secondpass_index_documents{{{SELECTOR}}})", "{{index}}"),)),
         Panel("Disk", "bytes",
-              (("max by (index) (secondpass_index_bytes{" + WHICH + "})", "{{index}}"),
-               (total("secondpass_data_bytes", "instance"), "made by clients, {{instance}}"),
+              (("max by (index) (secondpass_index_bytes{" + SELECTOR + "})", "{{index}}"),
+               (total("secondpass_data_bytes", "instance"), "created by clients, {{instance}}"),
                (total("secondpass_data_free_bytes", "instance"), "free, {{instance}}"))),
-        Panel("Indexes that clients made", "short",
+        Panel("Indexes created by clients", "short",
               ((total("secondpass_data_indexes", "instance"), "{{instance}}"),)),
     ),
     "Process": (
@@ -128,23 +128,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
               ((rate("process_cpu_seconds_total", "instance"), "{{instance}}"),)),
         Panel("Open files and connections", "short",
               ((total("process_open_fds", "instance"), "{{instance}}"),
-               (f"max (process_max_fds{{{WHICH}}})", "limit"))),
+               (f"max (process_max_fds{{{SELECTOR}}})", "limit"))),
         Panel("Version", "none",
-              (("count by (version) (secondpass_build_info{" + WHICH + "})", "{{version}}"),
-               ("sum by (model) (secondpass_model_ready{" + WHICH + "})", "{{model}}")),
-              "How many servers run a version, and have a model ready.", "stat"),
+              (("count by (version) (secondpass_build_info{" + SELECTOR + "})", "{{version}}"),
+               ("sum by (model) (secondpass_model_ready{" + SELECTOR + "})", "{{model}}")),
+              "The number of servers by version, and by model that is ready.", "stat"),
     ),
 }  # fmt: skip
 
 
-def drawn(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
-    """Return a panel as Grafana has it."""
+def render_panel(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
+    """Return a panel in Grafana's format."""
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if panel.limit is not None:
         steps.append({"color": "red", "value": panel.limit})
     thresholds = {"mode": "absolute", "steps": steps}
     defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": thresholds}
-    if panel.kind == "timeseries":
+    if panel.panel_type == "timeseries":
         defaults |= {"min": 0, "custom": {"fillOpacity": 10, "showPoints": "never"}}
         options: dict[str, Any] = {
             "legend": {"displayMode": "list", "placement": "bottom"},
@@ -154,9 +154,9 @@ def drawn(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
         options = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "area"}
     return {
         "id": number,
-        "type": panel.kind,
+        "type": panel.panel_type,
         "title": panel.title,
-        "description": panel.about,
+        "description": panel.description,
         "datasource": SOURCE,
         "gridPos": {"h": panel.height, "w": panel.width, "x": x, "y": y},
         "fieldConfig": {"defaults": defaults, "overrides": []},
@@ -169,25 +169,25 @@ def drawn(panel: Panel, number: int, x: int, y: int) -> dict[str, Any]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """Return all panels, row below row."""
-    found: list[dict[str, Any]] = []
+    """Return all panels, row by row."""
+    rendered: list[dict[str, Any]] = []
     y = 0
     for title, row in ROWS.items():
-        place = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
-        found.append({"id": len(found) + 1, "type": "row", "title": title, "collapsed": False,
-                      "gridPos": place, "panels": []})  # fmt: skip
+        position = {"h": 1, "w": COLUMNS, "x": 0, "y": y}
+        header = {"type": "row", "title": title, "collapsed": False, "gridPos": position}
+        rendered.append({"id": len(rendered) + 1, **header, "panels": []})
         y, x = y + 1, 0
         for panel in row:
             if x + panel.width > COLUMNS:
                 x, y = 0, y + row[0].height
-            found.append(drawn(panel, len(found) + 1, x, y))
+            rendered.append(render_panel(panel, len(rendered) + 1, x, y))
             x += panel.width
         y += row[0].height
-    return found
+    return rendered
 
 
 def variable(name: str, query: str) -> dict[str, Any]:
-    """Return what chooses the values of a label."""
+    """Return a dashboard variable that selects values of a label."""
     return {
         "name": name,
         "type": "query",
@@ -203,7 +203,7 @@ def variable(name: str, query: str) -> dict[str, Any]:
 
 
 def dashboard() -> dict[str, Any]:
-    """Return the whole."""
+    """Return the dashboard in Grafana's format."""
     build = "secondpass_build_info"
     return {
         "uid": "secondpass",

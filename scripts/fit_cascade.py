@@ -1,13 +1,13 @@
-"""Fit the margins of the cascades that come with the package, and write them down.
+"""Fit the margins of the package's cascades, and store them.
 
     python scripts/fit_cascade.py runs/mined                      # print the fit
-    python scripts/fit_cascade.py runs/mined --write              # and put it into margins.json
-    python scripts/fit_cascade.py runs/mined --confidence 0.95    # another promise
+    python scripts/fit_cascade.py runs/mined --write              # and write it to margins.json
+    python scripts/fit_cascade.py runs/mined --confidence 0.95    # another target
 
-The folder holds what `secondpass mine` wrote. Its queries that training held out are
-searched, hybrid, in an index of the passages that belong to them, and the candidates are
-scored by both models. No judgement is read: what is fitted is when the cheap model rules
-out what the full one would put on top. Run it again whenever one of the models changes.
+The folder is one that `secondpass mine` wrote. Its held-out queries are searched (hybrid) in an
+index of their passages, and both models score the candidates. No judgments are used: the margin
+says when the cheap model would rule out what the full one ranks on top. Run it again whenever
+one of the models changes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors
 from secondpass.train.data.files import read_examples, split_groups
-from secondpass.train.trainer.settings import Settings
+from secondpass.train.trainer.settings import TrainSettings
 
 Lists = list[list[float]]
 
@@ -40,9 +40,13 @@ def main() -> int:
     parser.add_argument("--cheap", default=CHEAP)
     parser.add_argument("--full", default="bundled")
     parser.add_argument("--k", type=int, default=10)
-    promise = parser.add_mutually_exclusive_group()
-    promise.add_argument("--lost", type=float, help="of the top k, on average; default 0.05")
-    promise.add_argument("--confidence", type=float, help="that all of the top k is kept")
+    targets = parser.add_mutually_exclusive_group()
+    targets.add_argument(
+        "--lost", type=float, help="share of the top k lost, on average; default 0.05"
+    )
+    targets.add_argument(
+        "--confidence", type=float, help="probability that all of the top k is kept"
+    )
     parser.add_argument("--queries", type=int, default=150)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--write", action="store_true")
@@ -51,15 +55,21 @@ def main() -> int:
         arguments.lost = 0.05
     cheap, full = load_reranker(arguments.cheap), load_reranker(arguments.full)
     queries, documents = held_out(arguments.folder, arguments.queries)
-    scores = searched(queries, documents, cheap, full, arguments.candidates)
-    asked = {"k": arguments.k, "confidence": arguments.confidence, "lost": arguments.lost}
-    margin = fit_margin(*scores, **asked)
+    scores = score_candidates(queries, documents, cheap, full, arguments.candidates)
+    target = {"k": arguments.k, "confidence": arguments.confidence, "lost": arguments.lost}
+    margin = fit_margin(*scores, **target)
     share = kept_share(scores[0], margin)
-    print(f"{margin}: {share:.1%} of candidates go on")
-    # The other scale that comes to mind, for comparison: deviations of the query's scores.
-    spread = [[s / statistics.pstdev(one) for s in one] for one in scores[0]]
-    other = fit_margin(spread, scores[1], **asked)
-    print(f"in deviations: {other.value:.3f}, {kept_share(spread, other):.1%} go on")
+    print(f"{margin}: {share:.1%} of candidates pass")
+    # For comparison, a margin in standard deviations of the query's scores.
+    deviations = [
+        [s / statistics.pstdev(query_scores) for s in query_scores]
+        for query_scores in scores[0]
+    ]
+    deviation_margin = fit_margin(deviations, scores[1], **target)
+    share_by_deviations = kept_share(deviations, deviation_margin)
+    print(
+        f"in standard deviations: {deviation_margin.value:.3f}, {share_by_deviations:.1%} pass"
+    )
     if arguments.write:
         write(margin, share, cheap, full, arguments)
         print(f"written: {KNOWN}")
@@ -67,26 +77,26 @@ def main() -> int:
 
 
 def held_out(folder: Path, count: int) -> tuple[list[str], list[Document]]:
-    """Return queries that no model was trained on, and the passages of their groups."""
-    settings = Settings()
+    """Return held-out queries, and the passages of their groups."""
+    settings = TrainSettings()
     examples = split_groups(read_examples(folder), settings.hold_out, settings.seed)[1]
     groups = list(examples.groups)
     random.Random(settings.seed).shuffle(groups)
     groups = groups[:count]
-    places = {p for group in groups for p in (*group.positives, *group.negatives)}
-    documents = [Document(examples.passages[p], id=str(p)) for p in sorted(places)]
+    indices = {p for group in groups for p in (*group.positives, *group.negatives)}
+    documents = [Document(examples.passages[p], id=str(p)) for p in sorted(indices)]
     return [group.query for group in groups], documents
 
 
-def searched(
+def score_candidates(
     queries: list[str],
     documents: list[Document],
     cheap: BaseReranker,
     full: BaseReranker,
     candidates: int,
 ) -> tuple[Lists, Lists]:
-    """Return both models' scores of what a search finds, by query."""
-    found: tuple[Lists, Lists] = ([], [])
+    """Return both models' scores of the candidates of each query."""
+    scores: tuple[Lists, Lists] = ([], [])
     with TemporaryDirectory() as folder, Index.open(Path(folder) / "index") as index:
         done = 0
 
@@ -98,18 +108,19 @@ def searched(
         index.add(documents, progress=show)
         for number, query in enumerate(queries, start=1):
             print(f"\rsearched {number} of {len(queries)} ", end="", file=sys.stderr)
-            for lists, reranker in zip(found, (cheap, full), strict=True):
+            for lists, reranker in zip(scores, (cheap, full), strict=True):
                 response = index.search(
                     query, rerank=reranker, blend=False, candidates=candidates, top_k=None
                 )
                 lists.append([r.score for r in sorted(response.results, key=lambda r: r.index)])
     print(file=sys.stderr)
-    return found
+    return scores
 
 
 def kept_share(cheap: Lists, margin: Margin) -> float:
     """Return the share of all candidates that the margin does not rule out."""
-    return sum(len(survivors(one, margin)) for one in cheap) / sum(map(len, cheap))
+    kept = sum(len(survivors(query_scores, margin)) for query_scores in cheap)
+    return kept / sum(map(len, cheap))
 
 
 def write(
@@ -119,7 +130,7 @@ def write(
     full: BaseReranker,
     arguments: argparse.Namespace,
 ) -> None:
-    """Put a margin into the file of known ones, in place of one for models of these names."""
+    """Write a margin to the file of known ones, replacing one for models of these names."""
     rows = json.loads(KNOWN.read_text("utf-8")) if KNOWN.is_file() else []
     names = (arguments.cheap, arguments.full)
     rows = [r for r in rows if (r["cheap"]["name"], r["full"]["name"]) != names]

@@ -1,10 +1,10 @@
-"""Print the versions that are installed here, as constraints for pip.
+"""Print the installed versions as constraints for pip.
 
     .venv/bin/python scripts/lock.py > requirements/lock.txt
 
-pyproject.toml says what secondpass can work with; these are the versions that were
-tested together. As constraints they install nothing by themselves, so a line for a
-package that another platform does not need does no harm there.
+pyproject.toml has the supported versions; these are the versions that were tested together.
+Constraints install nothing by themselves, so a line for a package that another platform does
+not need has no effect there.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ HEAD = """\
 def pins() -> list[str]:
     """Return `name==version` for each installed package, without local version labels."""
     versions = {
-        re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower(): found.version.partition("+")[0]
-        for found in distributions()
+        re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower(): package.version.partition(
+            "+"
+        )[0]
+        for package in distributions()
     }
     return [
         f"{name}=={version}" for name, version in sorted(versions.items()) if name not in OWN

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make the bundled models from the training data folder: pairs, negatives, reader, tiny.
+# Train the bundled models from the training data folder: pairs, negatives, reader, tiny.
 #
 #     SECONDPASS_DATA=../shared/data scripts/train_bundled.sh runs
 #
-# Every step is skipped if its result is there, and a training run goes on where it stopped.
+# Steps with an existing result are skipped, and an interrupted training run is resumed.
 # About two hours on two cores. Results: runs/reader, runs/tiny; then `make models` exports.
 set -euo pipefail
 
@@ -22,7 +22,7 @@ mkdir -p "$RUNS"
 "$BIN/secondpass" train "$RUNS/mined" --out "$RUNS/reader" --resume --cache "$STATES" \
   --base "$BASE" --minutes 12 --learning-rate 2e-4 --document-tokens 128 --keep-start 0.5
 
-[ -d "$RUNS/student" ] || "$BIN/python" scripts/train_student.py "$RUNS/mined" \
+[ -d "$RUNS/student" ] || "$BIN/python" scripts/distill_encoder.py "$RUNS/mined" \
   --out "$RUNS/student" --cache "$STATES" --minutes 30
 
 [ -d "$RUNS/tiny-encoder" ] || "$BIN/secondpass" export "$RUNS/student" --kind embedder \

@@ -1,4 +1,4 @@
-"""What other people's clients leave open is closed while their warnings are still allowed."""
+"""Garbage collection after tests with third-party clients, whose warnings are allowed."""
 
 from __future__ import annotations
 

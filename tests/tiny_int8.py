@@ -1,4 +1,4 @@
-"""A tiny cross-encoder in int8, of sizes that our own machine code can run."""
+"""A tiny cross-encoder in int8, of sizes that the native engine can run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _WORDS = ("blue", "bread", "river", "sea", "ship", "sky", "storm", "water")
 
 
 def tiny_int8_cross_encoder(folder: Path) -> Path:
-    """Make one of two layers in `folder` and return its own folder there."""
-    from secondpass.train.export.export import Settings, export_model
+    """Export one of two layers below `folder` and return its folder."""
+    from secondpass.train.export.export import ExportSettings, export_model
 
     source, out, pairs = folder / "source", folder / "out", folder / "pairs.jsonl"
     model = tiny_cross_encoder(source, **SIZES)
-    _bend(model)
+    _randomize_vectors(model)
     model.save_pretrained(source)
     lines = [
         json.dumps({"query": f"where is the {word}", "text": f"the {word} and a {other}"})
@@ -26,12 +26,12 @@ def tiny_int8_cross_encoder(folder: Path) -> Path:
         for other in _WORDS
     ]
     pairs.write_text("\n".join(lines), encoding="utf-8")
-    export_model(str(source), out, Settings(calibrate=pairs, min_overlap=0.0))
+    export_model(str(source), out, ExportSettings(calibrate=pairs, min_overlap=0.0))
     return out
 
 
-def _bend(model: Any) -> None:
-    """Give random values to what begins as zeros and ones: biases and normalisations."""
+def _randomize_vectors(model: Any) -> None:
+    """Give random values to parameters that start as zeros and ones: biases and norms."""
     import torch
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

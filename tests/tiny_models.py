@@ -1,8 +1,8 @@
-"""Tiny models with random weights, in the Hugging Face folder layout, made on the spot.
+"""Tiny models with random weights in the Hugging Face folder layout, created by the tests.
 
-Each holds `config.json`, `model.safetensors` and `tokenizer.json`, and is shaped like the
-real architecture in what a loader must get right: segment ids or not, special tokens,
-padding id, position offsets, number of labels.
+Each has `config.json`, `model.safetensors` and `tokenizer.json`, and is like the real
+architecture in what a loader must get right: segment ids or not, special tokens, padding id,
+position offsets, number of labels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def tiny_tokenizer(folder: Path, shape: str) -> int:
         else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     )
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)] + list("0123456789.,?!")
-    pieces = [*specials, *letters, *("##" + one for one in letters), *_WORDS.split()]
+    pieces = [*specials, *letters, *("##" + letter for letter in letters), *_WORDS.split()]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     unknown = "<unk>" if shape == "roberta" else "[UNK]"
     first, last = ("<s>", "</s>") if shape == "roberta" else ("[CLS]", "[SEP]")
@@ -50,9 +50,9 @@ def tiny_tokenizer(folder: Path, shape: str) -> int:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first}:0 $A:0 {last}:0",
         pair=pair,
-        special_tokens=[(one, vocabulary[one]) for one in (first, last)],
+        special_tokens=[(token, vocabulary[token]) for token in (first, last)],
     )
-    # Real folders are often saved with both switched on: an export must switch them off.
+    # Real folders are often saved with both enabled: an export must disable them.
     pad = "<pad>" if shape == "roberta" else "[PAD]"
     tokenizer.enable_truncation(16)
     tokenizer.enable_padding(pad_id=vocabulary[pad], pad_token=pad, length=16)
@@ -150,7 +150,7 @@ STATES_AFTER = 1
 
 
 def tiny_encoder_with_states(folder: Path) -> None:
-    """Write an exported tiny embedder whose graph also gives the states of its tokens."""
+    """Write an exported tiny embedder whose graph also outputs the states of its tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     config = tiny_config("bert", tiny_tokenizer(folder, "bert"))
     config.save_pretrained(folder)
@@ -164,19 +164,19 @@ def tiny_encoder_with_states(folder: Path) -> None:
     )
 
 
-def tiny_late_interaction(folder: Path, **said: Any) -> None:
-    """Write a tiny model that gives a vector for each token, as ColBERT does."""
+def tiny_late_interaction(folder: Path, **fields: Any) -> None:
+    """Write a tiny model that outputs a vector for each token, as ColBERT does."""
     folder.mkdir(parents=True, exist_ok=True)
     config = tiny_config("bert", tiny_tokenizer(folder, "bert"))
     config.save_pretrained(folder)
     (folder / "model.onnx").write_bytes(_token_graph())
-    _manifest(folder, architecture="late-interaction", max_length=MAX_TOKENS - 24, **said)
+    _manifest(folder, architecture="late-interaction", max_length=MAX_TOKENS - 24, **fields)
 
 
 def tiny_reader(folder: Path, *, encoder: dict[str, str] | None = None, seed: int = 13) -> None:
-    """Write a tiny reader; its encoder stands in a folder of its own inside.
+    """Write a tiny precomputed reranker, with its encoder in a subfolder.
 
-    Readers of different seeds differ in both of their graphs and share their encoder.
+    Models of different seeds differ in both of their graphs and share their encoder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     graphs = _reader_graphs(seed)
@@ -201,8 +201,8 @@ def _manifest(folder: Path, **fields: Any) -> None:
         for file in sorted(folder.iterdir())
         if file.suffix in (".onnx", ".json") and file.name != MANIFEST
     }
-    said = {"format": 1, "name": f"tiny-{fields['architecture']}", **fields, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(said, indent=1), encoding="utf-8")
+    manifest = {"format": 1, "name": f"tiny-{fields['architecture']}", **fields, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 @cache
@@ -226,14 +226,14 @@ def _encoder_graph() -> bytes:
             unit = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
             return unit, layers.hidden_states[STATES_AFTER]
 
-    both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     ids, mask = torch.full((2, 7), 3), torch.ones((2, 7), dtype=torch.int64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(13)
         encoder = Encoder().eval()
-    return _exported(
+    return _export_onnx(
         encoder,
-        {"input_ids": (ids, both), "attention_mask": (mask, both)},
+        {"input_ids": (ids, axes), "attention_mask": (mask, axes)},
         ["embeddings", "states"],
     )
 
@@ -256,18 +256,18 @@ def _token_graph() -> bytes:
         def forward(self, ids: Any, mask: Any) -> Any:
             return self.project(self.bert(ids, attention_mask=mask).last_hidden_state)
 
-    both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     ids, mask = torch.full((2, 7), 3), torch.ones((2, 7), dtype=torch.int64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(13)
         model = Tokens().eval()
-    inputs = {"input_ids": (ids, both), "attention_mask": (mask, both)}
-    return _exported(model, inputs, ["vectors"])
+    inputs = {"input_ids": (ids, axes), "attention_mask": (mask, axes)}
+    return _export_onnx(model, inputs, ["vectors"])
 
 
 @cache
 def _reader_graphs(seed: int) -> dict[str, bytes]:
-    """Return the two graphs of a reader, from torch modules with random weights."""
+    """Return the two graphs of a precomputed reranker, from modules with random weights."""
     import torch
     from torch import nn
 
@@ -293,28 +293,35 @@ def _reader_graphs(seed: int) -> dict[str, bytes]:
             self, states: Any, embedding: Any, codes: Any, scales: Any, mask: Any, others: Any
         ) -> Any:
             document = codes.to(torch.float32) * scales.unsqueeze(-1)
-            hidden = (1 - mask.to(torch.float32)).unsqueeze(1) * -1e4
-            met = self.query(states) @ self.key(document).transpose(1, 2) / width**0.5 + hidden
-            read = (states + self.out(torch.softmax(met, -1) @ self.value(document))).mean(1)
-            return 4 * (embedding * others).sum(-1) + (read * others).sum(-1)
+            mask_bias = (1 - mask.to(torch.float32)).unsqueeze(1) * -1e4
+            attention = (
+                self.query(states) @ self.key(document).transpose(1, 2) / width**0.5 + mask_bias
+            )
+            attended = (
+                states + self.out(torch.softmax(attention, -1) @ self.value(document))
+            ).mean(1)
+            return 4 * (embedding * others).sum(-1) + (attended * others).sum(-1)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         compress, score = Compress().eval(), Score().eval()
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    both, embeddings = {0: batch, 1: tokens}, torch.rand(2, width)
+    axes, embeddings = {0: batch, 1: tokens}, torch.rand(2, width)
     return {
-        "compress": _exported(
-            compress, {"states": (torch.rand(2, 7, width), both)}, ["codes", "scales"]
+        "compress": _export_onnx(
+            compress, {"states": (torch.rand(2, 7, width), axes)}, ["codes", "scales"]
         ),
-        "score": _exported(
+        "score": _export_onnx(
             score,
             {
-                "query_states": (torch.rand(1, 5, width), {1: torch.export.Dim("asked")}),
+                "query_states": (
+                    torch.rand(1, 5, width),
+                    {1: torch.export.Dim("query_tokens")},
+                ),
                 "query_embedding": (embeddings[:1], {}),
-                "document_codes": (torch.ones((2, 7, CODES), dtype=torch.int8), both),
-                "document_scales": (torch.rand(2, 7), both),
-                "document_mask": (torch.ones((2, 7), dtype=torch.int64), both),
+                "document_codes": (torch.ones((2, 7, CODES), dtype=torch.int8), axes),
+                "document_scales": (torch.rand(2, 7), axes),
+                "document_mask": (torch.ones((2, 7), dtype=torch.int64), axes),
                 "document_embeddings": (embeddings, {0: batch}),
             },
             ["scores"],
@@ -322,7 +329,7 @@ def _reader_graphs(seed: int) -> dict[str, bytes]:
     }
 
 
-def _exported(module: Any, inputs: dict[str, tuple[Any, Any]], outputs: list[str]) -> bytes:
+def _export_onnx(module: Any, inputs: dict[str, tuple[Any, Any]], outputs: list[str]) -> bytes:
     import warnings
 
     import torch

@@ -1,10 +1,10 @@
-"""Searches by several clients at once, by Weaviate's gRPC and over HTTP: rate, time, memory.
+"""Concurrent searches by Weaviate's gRPC and over HTTP: rate, latency, memory.
 
     python benchmarks/server/searches.py [--clients 1 8 100] [--seconds 8] [--exits]
 
-The sample of Wikipedia is stored in a class and in an index. Clients ask its questions, each
-again as soon as it is answered: by words, by both, and by both with a second pass. Each line
-has the server's memory at its end.
+The sample of Wikipedia is stored in a class and in an index. Each client sends questions one
+after another: BM25, hybrid, and hybrid with a second pass. Each line ends with the server's
+memory.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any
 
 import grpc
 import httpx2
-from running import Server, free_port, ours
+from server_process import Server, free_port, secondpass_command
 
 from secondpass.server.weaviate.grpc.messages import SearchRequest
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
-FOUND = 20
+LIMIT = 20
 Send = Callable[[str], str]
-"""Asks one question and returns the status of the answer."""
+"""Sends one question and returns the status of the response."""
 
 
 def lines(name: str) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def by_grpc(port: int, kind: str) -> Iterator[Send]:
         call = channel.unary_unary("/weaviate.v1.Weaviate/Search")
 
         def send(question: str) -> str:
-            request = SearchRequest(collection="Doc", limit=FOUND)
+            request = SearchRequest(collection="Doc", limit=LIMIT)
             if kind == "words":
                 request.bm25_search.query = question
             else:
@@ -55,8 +55,8 @@ def by_grpc(port: int, kind: str) -> Iterator[Send]:
             try:
                 call(request.SerializeToString(), timeout=60)
             except grpc.RpcError as error:
-                said: Any = error
-                return str(said.code().name)
+                failure: Any = error
+                return str(failure.code().name)
             return "ok"
 
         yield send
@@ -69,28 +69,30 @@ def by_http(url: str, kind: str) -> Iterator[Send]:
     with httpx2.Client(base_url=url, timeout=60) as http:
 
         def send(question: str) -> str:
-            answer = http.post("/api/v1/indexes/docs/search", json={**body, "query": question})
-            return "ok" if answer.status_code == 200 else str(answer.status_code)
+            response = http.post(
+                "/api/v1/indexes/docs/search", json={**body, "query": question}
+            )
+            return "ok" if response.status_code == 200 else str(response.status_code)
 
         yield send
 
 
-def loaded(
-    opened: Callable[[], Any], questions: list[str], clients: int, seconds: float
+def measure_searches(
+    open_client: Callable[[], Any], questions: list[str], clients: int, seconds: float
 ) -> str:
-    """Return what so many clients get in so many seconds."""
-    took: list[float] = []
+    """Return the rate, latency and refusals that `clients` clients get in `seconds`."""
+    times: list[float] = []
     refused: Counter[str] = Counter()
     end = time.monotonic() + seconds
 
     def client(number: int) -> None:
-        with opened() as send:
+        with open_client() as send:
             while time.monotonic() < end:
                 started = time.perf_counter()
                 status = send(questions[number % len(questions)])
                 number += clients
                 if status == "ok":
-                    took.append(time.perf_counter() - started)
+                    times.append(time.perf_counter() - started)
                 else:
                     refused[status] += 1
                     time.sleep(0.2)
@@ -100,21 +102,21 @@ def loaded(
         thread.start()
     for thread in threads:
         thread.join()
-    cuts = [1000 * cut for cut in statistics.quantiles(took, n=20)] if len(took) > 1 else []
-    times = f"p50 {cuts[9]:6.0f} ms  p95 {cuts[18]:6.0f} ms" if cuts else "nothing answered"
-    return f"{len(took) / seconds:6.1f}/s  {times}  {dict(refused) or ''}"
+    cuts = [1000 * cut for cut in statistics.quantiles(times, n=20)] if len(times) > 1 else []
+    latency = f"p50 {cuts[9]:6.0f} ms  p95 {cuts[18]:6.0f} ms" if cuts else "no response"
+    return f"{len(times) / seconds:6.1f}/s  {latency}  {dict(refused) or ''}"
 
 
-def fill(http: httpx2.Client) -> None:
+def store_sample(http: httpx2.Client) -> None:
     rows = lines("corpus.jsonl")
-    made = {"class": "Doc", "vectorizer": "text2vec-transformers"}
-    http.post("/v1/schema", json=made).raise_for_status()
+    definition = {"class": "Doc", "vectorizer": "text2vec-transformers"}
+    http.post("/v1/schema", json=definition).raise_for_status()
     http.post("/api/v1/indexes", json={"name": "docs"}).raise_for_status()
     for start in range(0, len(rows), 200):
-        some = [row["text"] for row in rows[start : start + 200]]
-        objects = [{"class": "Doc", "properties": {"text": text}} for text in some]
+        texts = [row["text"] for row in rows[start : start + 200]]
+        objects = [{"class": "Doc", "properties": {"text": text}} for text in texts]
         http.post("/v1/batch/objects", json={"objects": objects}).raise_for_status()
-        documents = [{"id": str(start + n), "text": text} for n, text in enumerate(some)]
+        documents = [{"id": str(start + n), "text": text} for n, text in enumerate(texts)]
         body = {"documents": documents}
         http.post("/api/v1/indexes/docs/documents", json=body).raise_for_status()
 
@@ -131,25 +133,25 @@ def main() -> None:
         options = ["--data", f"{folder}/data", "--grpc-port", str(port)]
         options += ["--exits"] if arguments.exits else []
         log = Path(folder) / "log"
-        with Server(ours(*options), ready="/ready", log=log) as server:
+        with Server(secondpass_command(*options), ready="/ready", log=log) as server:
             with httpx2.Client(base_url=server.url, timeout=300) as http:
-                fill(http)
+                store_sample(http)
             print(f"stored, {server.megabytes():.0f} MB", flush=True)
-            ways: dict[str, Callable[[str], Any]] = {
+            protocols: dict[str, Callable[[str], Any]] = {
                 "gRPC": lambda kind: by_grpc(port, kind),
                 "HTTP": lambda kind: by_http(server.url, kind),
             }
-            for way, opened in ways.items():
+            for protocol, open_client in protocols.items():
                 for kind in ("words", "both", "second pass"):
                     for clients in arguments.clients:
-                        told = loaded(
-                            lambda opened=opened, kind=kind: opened(kind),
+                        row = measure_searches(
+                            lambda open_client=open_client, kind=kind: open_client(kind),
                             questions,
                             clients,
                             arguments.seconds,
                         )
                         print(
-                            f"{way}  {kind:11}  {clients:3} clients  {told}  "
+                            f"{protocol}  {kind:11}  {clients:3} clients  {row}  "
                             f"{server.megabytes():.0f} MB",
                             flush=True,
                         )

@@ -1,12 +1,12 @@
-"""Requests a second and latency of servers, several clients at once, beside Infinity.
+"""Throughput: requests a second and latency of servers under concurrent clients.
 
     python benchmarks/server/throughput.py --weights FOLDER [--infinity COMMAND] [--rounds 5]
 
-`--weights` is a cross-encoder as transformers saves it; ours is exported from it (int8, the
-way `secondpass export` does it), Infinity reads it as it is (torch); `--onnx` is a folder of
-the same weights as `make bench` prepares it (sbert-onnx), for Infinity's optimum engine.
-`--infinity` is the command `infinity_emb` of an environment with requirements.txt.
-All servers stay up; in each round each is asked in turn by each number of clients.
+`--weights` is a cross-encoder as transformers saves it; secondpass serves its export (int8, by
+`secondpass export`), Infinity the weights as they are (torch); `--onnx` is a folder of the same
+weights as `make bench` prepares it (sbert-onnx), for Infinity's optimum engine. `--infinity` is
+the command `infinity_emb` of an environment with requirements.txt. All servers stay up; in each
+round each one in turn gets requests from each number of clients.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx2
-from asking import SAMPLE, Question, questions
-from running import Server, ours
+from sample_questions import SAMPLE, Question, load_questions
+from server_process import Server, secondpass_command
 
 PAIRS = SAMPLE.parent / "calibration" / "pairs.jsonl"
 CLIENTS = (1, 4, 16)
@@ -34,7 +34,7 @@ DOCUMENTS = (5, 20)
 
 @dataclass(frozen=True)
 class Entry:
-    """A server, the path that reranks, and the name that its model goes by."""
+    """A server, its rerank path, and the name of its model."""
 
     name: str
     server: Server
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """One server asked by so many clients for a while."""
+    """The measurement of one server with one number of clients."""
 
     name: str
     documents: int
@@ -54,55 +54,62 @@ class Cell:
     p95: float
 
 
-async def asked(
-    entry: Entry, some: Sequence[Question], clients: int, seconds: float
+async def measure_requests(
+    entry: Entry, questions: Sequence[Question], clients: int, seconds: float
 ) -> list[float]:
-    """Ask as fast as answers come, for so long; return the seconds of each request."""
-    took: list[float] = []
-    turn = iter(range(10**9))
+    """Send as fast as responses come, for `seconds`; return the seconds of each request."""
+    times: list[float] = []
+    counter = iter(range(10**9))
     end = time.perf_counter() + seconds
 
     async def client(http: httpx2.AsyncClient) -> None:
         while time.perf_counter() < end:
-            question = some[next(turn) % len(some)]
+            question = questions[next(counter) % len(questions)]
             body = {"model": entry.model, "query": question.query, "documents": question.texts}
             started = time.perf_counter()
             response = await http.post(entry.path, json=body)
             response.raise_for_status()
-            took.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - started)
 
     limits = httpx2.Limits(max_connections=clients)
     async with httpx2.AsyncClient(
         base_url=entry.server.url, timeout=120, limits=limits
     ) as http:
         await asyncio.gather(*(client(http) for _ in range(clients)))
-    return took
+    return times
 
 
-def cell(entry: Entry, some: Sequence[Question], clients: int, seconds: float) -> Cell:
+def measure_cell(
+    entry: Entry, questions: Sequence[Question], clients: int, seconds: float
+) -> Cell:
     started = time.perf_counter()
-    took = asyncio.run(asked(entry, some, clients, seconds))
-    passed = time.perf_counter() - started
-    took.sort()
-    p95 = took[min(len(took) - 1, int(0.95 * len(took)))]
+    times = asyncio.run(measure_requests(entry, questions, clients, seconds))
+    elapsed = time.perf_counter() - started
+    times.sort()
+    p95 = times[min(len(times) - 1, int(0.95 * len(times)))]
     return Cell(
-        entry.name, len(some[0].texts), clients, len(took) / passed, took[len(took) // 2], p95
+        entry.name,
+        len(questions[0].texts),
+        clients,
+        len(times) / elapsed,
+        times[len(times) // 2],
+        p95,
     )
 
 
-def agreement(entries: Sequence[Entry], some: Sequence[Question]) -> dict[str, float]:
-    """Return the share of the first server's top three that each has too."""
+def agreement(entries: Sequence[Entry], questions: Sequence[Question]) -> dict[str, float]:
+    """Return the share of the first server's top three that each server has."""
     tops: dict[str, list[set[int]]] = {}
     for entry in entries:
-        for question in some:
+        for question in questions:
             body = {"model": entry.model, "query": question.query, "documents": question.texts}
-            found = httpx2.post(entry.server.url + entry.path, json=body, timeout=120).json()
-            best = sorted(found["results"], key=lambda r: -r["relevance_score"])[:3]
+            reply = httpx2.post(entry.server.url + entry.path, json=body, timeout=120).json()
+            best = sorted(reply["results"], key=lambda r: -r["relevance_score"])[:3]
             tops.setdefault(entry.name, []).append({r["index"] for r in best})
     first = tops[entries[0].name]
     return {
-        name: statistics.mean(len(a & b) / 3 for a, b in zip(first, mine, strict=True))
-        for name, mine in tops.items()
+        name: statistics.mean(len(a & b) / 3 for a, b in zip(first, own, strict=True))
+        for name, own in tops.items()
     }
 
 
@@ -113,20 +120,22 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Entry]:
     command += ["--out", str(exported), "--name", "m", "--calibrate", str(PAIRS)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     options = [] if threads is None else ["--threads", str(threads)]
-    found = [
+    entries = [
         Entry(
             "secondpass, same weights, int8",
-            Server(ours("--model", str(exported), *options), ready="/ready", log=log),
+            Server(
+                secondpass_command("--model", str(exported), *options), ready="/ready", log=log
+            ),
             path="/infinity/rerank",
         ),
         Entry(
             "secondpass, bundled reader",
-            Server(ours("--model", "bundled", *options), ready="/ready", log=log),
+            Server(secondpass_command("--model", "bundled", *options), ready="/ready", log=log),
             path="/infinity/rerank",
         ),
     ]
     if arguments.infinity is None:
-        return found
+        return entries
     infinity = [str(arguments.infinity), "v2", "--host", "127.0.0.1", "--port", "{port}"]
     infinity += ["--served-model-name", "m"]
     infinity += ["--device", "cpu", "--no-bettertransformer", "--batch-size", "32"]
@@ -135,47 +144,49 @@ def servers(arguments: argparse.Namespace, folder: Path) -> list[Entry]:
         if weights is not None:
             command = [*infinity, "--engine", engine, "--model-id", str(weights)]
             server = Server(command, ready="/health", log=log, threads=threads)
-            found.append(Entry(f"Infinity, {engine}", server))
-    return found
+            entries.append(Entry(f"Infinity, {engine}", server))
+    return entries
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """Return medians over rounds, and the spread of requests a second."""
+    """Return a table of medians over rounds, with the range of requests a second."""
     lines = [
         "| server | documents | clients | requests/s | spread | p50 ms | p95 ms |",
         "|---|---|---|---|---|---|---|",
     ]
     keys = dict.fromkeys((c.documents, c.clients, c.name) for c in cells)
     for documents, clients, name in sorted(keys, key=lambda k: (k[0], k[1])):
-        mine = [
+        server_cells = [
             c for c in cells if (c.documents, c.clients, c.name) == (documents, clients, name)
         ]
-        rates = [c.requests for c in mine]
+        rates = [c.requests for c in server_cells]
         lines.append(
             f"| {name} | {documents} | {clients} | {statistics.median(rates):.1f} |"
             f" {min(rates):.1f} to {max(rates):.1f} |"
-            f" {statistics.median(c.median for c in mine) * 1000:.0f} |"
-            f" {statistics.median(c.p95 for c in mine) * 1000:.0f} |"
+            f" {statistics.median(c.median for c in server_cells) * 1000:.0f} |"
+            f" {statistics.median(c.p95 for c in server_cells) * 1000:.0f} |"
         )
     return "\n".join(lines)
 
 
 def ratios(cells: Sequence[Cell]) -> str:
-    """Return how many times the requests of each other server the first one answered.
+    """Return the ratio of the first server's requests a second to those of each other.
 
-    The median over rounds of the ratio within a round.
+    That is the median over rounds of the ratio within a round.
     """
     first = cells[0].name
     rates: dict[tuple[str, int, int], list[float]] = {}
-    for one in cells:
-        rates.setdefault((one.name, one.documents, one.clients), []).append(one.requests)
+    for cell in cells:
+        rates.setdefault((cell.name, cell.documents, cell.clients), []).append(cell.requests)
     lines = []
-    for (name, documents, clients), theirs in rates.items():
+    for (name, documents, clients), other_rates in rates.items():
         if name != first:
-            ours = rates[first, documents, clients]
-            middle = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+            first_rates = rates[first, documents, clients]
+            ratio = statistics.median(
+                a / b for a, b in zip(first_rates, other_rates, strict=True)
+            )
             lines.append(
-                f"{first} / {name}, {documents} documents, {clients} clients: {middle:.2f}"
+                f"{first} / {name}, {documents} documents, {clients} clients: {ratio:.2f}"
             )
     return "\n".join(lines)
 
@@ -200,18 +211,22 @@ def main() -> int:
                 try:
                     entry.server.start()
                 except RuntimeError as error:
-                    print(f"absent: {entry.name}: {error}", file=sys.stderr)
+                    print(f"not available: {entry.name}: {error}", file=sys.stderr)
                 else:
                     entries.append(entry)
-            asking = {n: questions(n) for n in arguments.documents}
+            questions_by_size = {n: load_questions(n) for n in arguments.documents}
             same = [e for e in entries if "bundled" not in e.name]
-            for name, share in agreement(same, next(iter(asking.values()))[:20]).items():
-                print(f"top three as in {same[0].name}: {name} {share:.3f}")
+            for name, share in agreement(
+                same, next(iter(questions_by_size.values()))[:20]
+            ).items():
+                print(f"share of the top three of {same[0].name}: {name} {share:.3f}")
             for turn in range(arguments.rounds):
-                for some in asking.values():
+                for questions in questions_by_size.values():
                     for clients in arguments.clients:
                         for entry in entries:
-                            cells.append(cell(entry, some, clients, arguments.seconds))
+                            cells.append(
+                                measure_cell(entry, questions, clients, arguments.seconds)
+                            )
                 print(f"round {turn + 1} of {arguments.rounds}", file=sys.stderr)
         finally:
             for entry in entries:

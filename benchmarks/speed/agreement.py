@@ -1,4 +1,4 @@
-"""How close one engine's scores come to the reference's, for one query."""
+"""Agreement of an engine's scores with the reference's, for one query."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Agreement:
-    """Share of the top 10 in common, rank-biased overlap of all, largest difference."""
+    """Share of the top 10 in common, rank-biased overlap, largest difference of scores."""
 
     top: float
     overlap: float
     difference: float
 
 
-def agree(reference: Sequence[float], scores: Sequence[float]) -> Agreement:
-    """Return how two lists of logits of the same texts agree."""
-    one, other = order(reference), order(scores)
-    depth = min(TOP, len(one))
-    shared = len(set(one[:depth]) & set(other[:depth])) / depth
+def compare_scores(reference: Sequence[float], scores: Sequence[float]) -> Agreement:
+    """Return the agreement of two lists of logits of the same texts."""
+    expected, ranking = order(reference), order(scores)
+    depth = min(TOP, len(expected))
+    shared = len(set(expected[:depth]) & set(ranking[:depth])) / depth
     largest = max(abs(a - b) for a, b in zip(reference, scores, strict=True))
-    return Agreement(shared, rank_biased_overlap(one, other), largest)
+    return Agreement(shared, rank_biased_overlap(expected, ranking), largest)
 
 
 def order(scores: Sequence[float]) -> list[str]:
-    """Return positions, best first; equal scores in the order given."""
+    """Return positions, best first; equal scores in their original order."""
     return [str(i) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))]

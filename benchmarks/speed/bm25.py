@@ -1,4 +1,4 @@
-"""Candidates as a first pass would hand them over: a plain BM25 over words."""
+"""A plain BM25 over words, as a source of candidates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Bm25:
         sizes = [sum(bag.values()) for bag in bags]
         mean = sum(sizes) / max(1, len(sizes))
         self._count = len(texts)
-        self._found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self._postings: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for position, (bag, size) in enumerate(zip(bags, sizes, strict=True)):
             norm = K1 * (1 - B + B * size / max(1.0, mean))
             for word, times in bag.items():
-                self._found[word].append((position, times * (K1 + 1) / (times + norm)))
+                self._postings[word].append((position, times * (K1 + 1) / (times + norm)))
 
-    def best(self, query: str, depth: int) -> list[int]:
-        """Return the positions of the best texts; others fill up to `depth` in order."""
+    def top(self, query: str, depth: int) -> list[int]:
+        """Return the positions of the top texts, filled up to `depth` with others in order."""
         scores: dict[int, float] = defaultdict(float)
         for word in set(_WORD.findall(query.lower())):
-            postings = self._found.get(word, [])
+            postings = self._postings.get(word, [])
             weight = math.log(1 + (self._count - len(postings) + 0.5) / (len(postings) + 0.5))
             for position, value in postings:
                 scores[position] += weight * value

@@ -1,4 +1,4 @@
-"""What the measurements were made on and with."""
+"""The machine and the package versions of a measurement."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PACKAGES = (
 
 
 def packages() -> dict[str, str]:
-    """Return the installed versions of what takes part."""
-    found = {}
+    """Return the installed versions of the packages."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def processor() -> str:
-    """Return the processor's name, or what the platform calls it."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -38,7 +38,7 @@ def processor() -> str:
 
 
 def kernels() -> str:
-    """Return which of our own kernels run here."""
+    """Return which of secondpass's own kernels run here."""
     library = load_library()
     return "none" if library is None else library.name
 
@@ -58,6 +58,6 @@ def machine(threads: int) -> dict[str, object]:
 
 
 def has_vnni(features: list[str]) -> bool:
-    """Return whether int8 products have instructions of their own."""
+    """Return whether the processor has int8 dot-product instructions."""
     known = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"}
     return not known.isdisjoint(features)

@@ -1,4 +1,4 @@
-"""How much memory this process has taken at most."""
+"""Peak memory of this process, and a limit for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 
 def peak_megabytes() -> float:
-    """Return the highest resident size so far, in MB.
+    """Return the peak resident size so far, in MB.
 
-    On Linux from the kernel's own mark: ru_maxrss starts at the size of the process that
-    started this one.
+    On Linux from VmHWM: ru_maxrss starts at the size of the parent process.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -23,7 +22,7 @@ def peak_megabytes() -> float:
 
 
 def limit_memory(gigabytes: float) -> None:
-    """Let allocations beyond this fail, so that one engine cannot take the machine down."""
+    """Make larger allocations fail, so that one engine cannot exhaust the machine."""
     if sys.platform == "linux":
         size = int(gigabytes * 1e9)
         resource.setrlimit(resource.RLIMIT_DATA, (size, size))

@@ -1,4 +1,4 @@
-"""The same weights in the format of each engine, made once and kept.
+"""Models of the same weights in the format of each engine, made once and cached.
 
 Each step runs in a process of its own: `python benchmarks/speed/prepare.py STEP FOLDER`.
 """
@@ -31,25 +31,27 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     "secondpass-int8": recipes.secondpass_int8,
     "secondpass-cascade": recipes.secondpass_cascade,
 }
-"""By folder, in an order in which each finds what it is made of."""
+"""By folder; each comes after those that it is made from."""
 
 
 def folder_for(cache: Path, weights: Path | None, max_length: int) -> Path:
-    """Return where the models of these weights are kept."""
+    """Return the folder of the models of these weights."""
     if weights is None:
         return cache / f"untrained-{max_length}"
     return cache / f"{sha256(weights / 'model.safetensors')[:16]}-{max_length}"
 
 
 def prepare(models: Path, weights: Path | None, max_length: int, log: Path) -> Iterator[str]:
-    """Make what is not there yet; yields each step's name before it is taken.
+    """Make the missing models; yields each step's name before it runs.
 
-    Raises `RuntimeError` with the end of the log where a step fails; engines that lack
-    their model are then reported as absent, only the weights themselves must be there.
+    Engines without their model are later reported as not available; only the step of the
+    weights must succeed, or `RuntimeError` is raised with the end of the log.
     """
     models.mkdir(parents=True, exist_ok=True)
-    about = {"weights": None if weights is None else str(weights.resolve())}
-    (models / MADE_FROM).write_text(json.dumps({**about, "max_length": max_length}), "utf-8")
+    description = {"weights": None if weights is None else str(weights.resolve())}
+    (models / MADE_FROM).write_text(
+        json.dumps({**description, "max_length": max_length}), "utf-8"
+    )
     for step in STEPS:
         yield step
         if (models / step).is_dir():
@@ -57,21 +59,21 @@ def prepare(models: Path, weights: Path | None, max_length: int, log: Path) -> I
         command = [sys.executable, __file__, step, str(models)]
         offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
         with log.open("ab") as output:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, stdout=output, stderr=output, env=offline, check=False
             )
-        if done.returncode and step == "weights":
+        if process.returncode and step == "weights":
             raise RuntimeError("\n".join(log.read_text("utf-8").splitlines()[-8:]))
 
 
 def main() -> None:
     step, models = sys.argv[1], Path(sys.argv[2])
     with TemporaryDirectory(dir=models) as temporary:
-        made = Path(temporary) / step
-        STEPS[step](models, made)
+        new = Path(temporary) / step
+        STEPS[step](models, new)
         target = models / step
         shutil.rmtree(target, ignore_errors=True)
-        made.replace(target)
+        new.replace(target)
 
 
 if __name__ == "__main__":

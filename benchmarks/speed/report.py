@@ -1,4 +1,4 @@
-"""The whole report: tables, bars, machine and protocol."""
+"""The report: tables, targets, machine and versions."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from speed.bars import Bar, bars, measured_on
 from speed.machine import has_vnni
-from speed.results import Done
-from speed.shares import operators_line, reach_table, shares_table
+from speed.profile import operators_line, reach_table, shares_table
+from speed.results import CompletedRounds
 from speed.tables import lengths_table, load_table, row, workload_table
+from speed.targets import Target, main_collection, targets
 from speed.workloads import Workload
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found; `absent` says why engines did not take part.
+    """All results; `absent` says why engines are not available.
 
-    `conditions` are those under which rounds of another run could be added.
+    Rounds of another run can be added only under the same `conditions`.
     """
 
     machine: Mapping[str, object]
@@ -26,22 +26,22 @@ class Report:
     weights: str
     max_length: int
     workloads: Sequence[Workload]
-    done: Done
+    done: CompletedRounds
     lengths: Mapping[str, Sequence[int]]
     loaded: Mapping[str, tuple[float, float]]
     absent: Mapping[str, str]
-    shares: Mapping[str, Mapping[str, Any]]
+    profile_shares: Mapping[str, Mapping[str, Any]]
     made_by: str
 
     @property
-    def promised(self) -> list[Bar]:
-        """What was promised of the main collection, and whether it was met."""
-        return list(bars(self.done.results, measured_on(self.workloads)))
+    def targets(self) -> list[Target]:
+        """The targets on the main collection, and whether they are met."""
+        return list(targets(self.done.results, main_collection(self.workloads)))
 
     def markdown(self, picture: str | None) -> str:
         """Return the report as Markdown; `picture` is the path of the plot."""
         parts = [f"![pairs a second by engine]({picture})", ""] if picture else []
-        parts += ["**What was promised**", "", *self._promises(), ""]
+        parts += ["**Targets**", "", *self._targets(), ""]
         for load in self.workloads:
             crowd = f", {load.clients} clients at once" if load.clients > 1 else ""
             number = (
@@ -49,16 +49,16 @@ class Report:
             )
             parts += [f"**{load.collection}, {number}{crowd}**", ""]
             parts += [*workload_table(self.done.results, load), ""]
-        if self.shares:
+        if self.profile_shares:
             parts += [
                 "**Where the time of one query goes**",
                 "",
-                *shares_table(self.shares),
+                *shares_table(self.profile_shares),
                 "",
             ]
-            parts += ["**How near to the peak**", "", *reach_table(self.shares), ""]
-            for name, found in self.shares.items():
-                parts += [f"Operators of {name}: {operators_line(found)}.", ""]
+            parts += ["**How near to the peak**", "", *reach_table(self.profile_shares), ""]
+            for name, operators in self.profile_shares.items():
+                parts += [f"Operators of {name}: {operators_line(operators)}.", ""]
         parts += ["**Lengths**", "", *lengths_table(self.lengths, self.max_length), ""]
         parts += ["**Loading**", "", *load_table(self.loaded), ""]
         for name, reason in self.absent.items():
@@ -78,21 +78,21 @@ class Report:
             "results": [r.as_json() for r in self.done.results],
             "absent": self.absent,
             "loading": self.loaded,
-            "shares": self.shares,
-            "bars": [{"text": b.text, "met": b.met} for b in self.promised],
+            "shares": self.profile_shares,
+            "bars": [{"text": b.text, "met": b.met} for b in self.targets],
         }
 
-    def _promises(self) -> list[str]:
-        lines = [row(["", "promise and what was measured"]), row(["---", "---"])]
-        for bar in self.promised:
-            mark = {None: "not measured", True: "met", False: "**not met**"}[bar.met]
-            lines.append(row([mark, bar.text]))
+    def _targets(self) -> list[str]:
+        lines = [row(["", "target and measured value"]), row(["---", "---"])]
+        for target in self.targets:
+            mark = {None: "not measured", True: "met", False: "**not met**"}[target.met]
+            lines.append(row([mark, target.text]))
         features = [str(f) for f in self.machine["instructions"]]  # type: ignore[attr-defined]
         lines += [
             "",
-            f"The promises are for processors with int8 instructions (VNNI). This one has"
+            f"The targets are for processors with int8 instructions (VNNI). This one has"
             f" {', '.join(features) or 'none that are known'}: "
-            + ("it is such a processor." if has_vnni(features) else "**it is none.**"),
+            + ("it is such a processor." if has_vnni(features) else "**it is not one.**"),
         ]
         return lines
 

@@ -1,4 +1,4 @@
-"""What was measured of one engine on one workload, and what becomes of it."""
+"""Results of one engine on one workload, and of all completed rounds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from speed.workloads import Workload
 
 @dataclass
 class Result:
-    """Rounds of one engine; `error` where it failed.
+    """The rounds of one engine; `error` if it failed.
 
-    `rates` are pairs a second, one a round; `seconds` those of each query; `peak` the
-    highest memory of the process after the first round, in MB.
+    `rates` are pairs a second, one for each round; `seconds` those of each query; `peak` the
+    peak memory of the process after the first round, in MB.
     """
 
     engine: str
@@ -37,7 +37,7 @@ class Result:
 
     @property
     def measured(self) -> bool:
-        """Whether there is anything to report."""
+        """Whether there is a result to report."""
         return bool(self.rates) and self.error is None
 
     @property
@@ -55,7 +55,7 @@ class Result:
         return float(np.percentile(self.seconds, percentile)) * 1000
 
     def agreement(self) -> Agreement | None:
-        """Return mean overlaps and the largest difference, or None for the unlike."""
+        """Return mean overlaps and the largest difference, None if scores do not compare."""
         if not self.agreements:
             return None
         return Agreement(
@@ -65,23 +65,23 @@ class Result:
         )
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any], rounds: int) -> Result:
-        """Return the first rounds of what `as_json` gave."""
-        load = Workload(*(found[n] for n in ("collection", "candidates", "clients", "queries")))
-        asked = rounds * load.queries * load.clients
+    def from_json(cls, row: Mapping[str, Any], rounds: int) -> Result:
+        """Return the first `rounds` of what `as_json` returned."""
+        load = Workload(*(row[n] for n in ("collection", "candidates", "clients", "queries")))
+        queries = rounds * load.queries * load.clients
         return cls(
-            found["engine"],
+            row["engine"],
             load,
-            found["rates"][:rounds],
-            found["seconds"][:asked],
-            [Agreement(*values) for values in found["agreements"][:asked]],
-            found["peak_megabytes"],
-            found["error"],
+            row["rates"][:rounds],
+            row["seconds"][:queries],
+            [Agreement(*values) for values in row["agreements"][:queries]],
+            row["peak_megabytes"],
+            row["error"],
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for --json."""
-        found = self.agreement()
+        agreement = self.agreement()
         return {
             "engine": self.engine,
             "collection": self.workload.collection,
@@ -102,21 +102,21 @@ class Result:
                 if self.measured
                 else {}
             ),
-            "agreement": None if found is None else vars(found),
+            "agreement": None if agreement is None else vars(agreement),
             "agreements": [list(vars(a).values()) for a in self.agreements],
         }
 
 
 @dataclass
-class Done:
-    """What was measured of everything, and the seconds that each whole round took."""
+class CompletedRounds:
+    """The results of all engines, and the seconds of each complete round."""
 
     results: list[Result] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     @property
     def rounds(self) -> str:
-        """How many rounds there are, for people."""
+        """The number of rounds as text."""
         part = any(len(r.rates) > len(self.seconds) for r in self.results)
         return f"{len(self.seconds)}{' and a part of one' if part else ''}"
 
@@ -125,6 +125,6 @@ class Done:
         return not self.seconds or float(np.median(self.seconds)) <= seconds
 
 
-def ratios(one: Result, other: Result) -> list[float]:
-    """Return how much faster `one` was than `other`, round by round."""
-    return [a / b for a, b in zip(one.rates, other.rates, strict=False)]
+def ratios(result: Result, other: Result) -> list[float]:
+    """Return the speed ratio of two results, round by round."""
+    return [a / b for a, b in zip(result.rates, other.rates, strict=False)]

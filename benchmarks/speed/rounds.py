@@ -1,4 +1,4 @@
-"""All engines in turn, round after round, so that a busy machine slows them alike."""
+"""Rounds: all engines in turn, so that other load slows them alike."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from speed.agreement import agree
+from speed.agreement import compare_scores
 from speed.engines import ENGINES, TORCH
-from speed.process import Worker
-from speed.results import Done, Result
+from speed.results import CompletedRounds, Result
+from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload
 
 
 def steps(workloads: Sequence[Workload], workers: Sequence[Worker], rounds: int) -> int:
-    """Return how often `run` will call its `progress`."""
+    """Return how often `run` calls `progress`."""
     return len(workloads) * len(workers) * rounds
 
 
@@ -26,65 +26,65 @@ def run(
     rounds: int,
     progress: Callable[[str], None],
     *,
-    done: Done | None = None,
+    done: CompletedRounds | None = None,
     until: float = math.inf,
-    keep: Callable[[Done], None] = lambda _: None,
-) -> Done:
+    save: Callable[[CompletedRounds], None] = lambda _: None,
+) -> CompletedRounds:
     """Measure, and return one result for each engine and workload.
 
-    Each round begins with another engine. Scores are compared with those of torch in full
-    precision, where it takes part. An interrupt ends the rounds; what is done counts.
+    Each round starts with another engine. Scores are compared with those of torch in full
+    precision, if it takes part. An interrupt ends the rounds; completed ones count.
 
-    - `done`: rounds of the same engines and workloads, which are added to.
-    - `until`: by `time.monotonic`; no round begins that would not be over by then.
-    - `keep`: called after each whole round.
+    - `done`: earlier rounds of the same engines and workloads, to add to.
+    - `until`: by `time.monotonic`; no round starts that would end later.
+    - `save`: called after each whole round.
     """
-    done = Done() if done is None else done
-    found = {(r.engine, r.workload): r for r in done.results}
-    for load in workloads:
+    done = CompletedRounds() if done is None else done
+    results = {(r.engine, r.workload): r for r in done.results}
+    for workload in workloads:
         for worker in workers:
-            if (worker.name, load) not in found:
-                found[worker.name, load] = Result(worker.name, load)
-    done.results[:] = found.values()
+            if (worker.name, workload) not in results:
+                results[worker.name, workload] = Result(worker.name, workload)
+    done.results[:] = results.values()
     with contextlib.suppress(KeyboardInterrupt):
-        for turn in range(len(done.seconds), rounds):
-            begun = time.monotonic()
-            if not done.another_fits(until - begun):
+        for number in range(len(done.seconds), rounds):
+            started = time.monotonic()
+            if not done.another_fits(until - started):
                 break
-            for load in workloads:
-                asked = list(queries[load.collection].of_round(load, turn))
-                _one_round(_turned(workers, turn), load, asked, found, progress)
-            done.seconds.append(time.monotonic() - begun)
-            keep(done)
+            for workload in workloads:
+                round_queries = list(queries[workload.collection].of_round(workload, number))
+                _run_round(_rotate(workers, number), workload, round_queries, results, progress)
+            done.seconds.append(time.monotonic() - started)
+            save(done)
     return done
 
 
-def _one_round(
+def _run_round(
     workers: Sequence[Worker],
-    load: Workload,
-    asked: Sequence[Query],
-    found: Mapping[tuple[str, Workload], Result],
+    workload: Workload,
+    round_queries: Sequence[Query],
+    results: Mapping[tuple[str, Workload], Result],
     progress: Callable[[str], None],
 ) -> None:
-    """Ask all engines the same; one that failed on a workload is not asked again."""
+    """Run the same queries on all engines; one that failed on a workload is skipped."""
     scores: dict[str, list[list[float]]] = {}
     for worker in workers:
-        progress(f"{load.name}: {worker.name}")
-        result = found[worker.name, load]
+        progress(f"{workload.name}: {worker.name}")
+        result = results[worker.name, workload]
         if result.error is not None:
             continue
-        reply = worker.ask(asked, load.clients)
+        reply = worker.ask(round_queries, workload.clients)
         if "error" in reply:
             result.error = str(reply["error"])
             continue
-        result.add(reply, sum(len(query.candidates) for query in asked))
+        result.add(reply, sum(len(query.candidates) for query in round_queries))
         scores[worker.name] = reply["scores"]
-    for name, ours in scores.items():
-        if load.candidates > 1 and TORCH in scores and ENGINES[name].kind != "index":
-            pairs = zip(scores[TORCH], ours, strict=True)
-            found[name, load].agreements += [agree(a, b) for a, b in pairs]
+    for name, own_scores in scores.items():
+        if workload.candidates > 1 and TORCH in scores and ENGINES[name].kind != "index":
+            pairs = zip(scores[TORCH], own_scores, strict=True)
+            results[name, workload].agreements += [compare_scores(a, b) for a, b in pairs]
 
 
-def _turned(workers: Sequence[Worker], turn: int) -> list[Worker]:
-    start = turn % len(workers)
+def _rotate(workers: Sequence[Worker], number: int) -> list[Worker]:
+    start = number % len(workers)
     return [*workers[start:], *workers[:start]]

@@ -1,4 +1,4 @@
-"""The measurements as Markdown."""
+"""The measurements as Markdown tables."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def row(cells: Sequence[str]) -> str:
 
 
 def workload_table(results: Sequence[Result], load: Workload) -> list[str]:
-    """Return all engines on one workload, the fastest first."""
-    here = [r for r in results if r.workload == load]
-    peers = [r for r in here if r.measured and ENGINES[r.engine].kind == "peer"]
-    torch = next((r for r in here if r.engine == TORCH and r.measured), None)
+    """Return all engines on one workload, fastest first."""
+    rows = [r for r in results if r.workload == load]
+    peers = [r for r in rows if r.measured and ENGINES[r.engine].kind == "peer"]
+    torch = next((r for r in rows if r.engine == TORCH and r.measured), None)
     best = max(peers, key=lambda r: r.rate, default=None)
     header = [
         "engine",
@@ -33,25 +33,25 @@ def workload_table(results: Sequence[Result], load: Workload) -> list[str]:
     ]
     header += ["top 10", "RBO", "max Δ logit"]
     lines = [row(header), row(["---"] * len(header))]
-    for r in sorted(here, key=lambda r: -r.rate if r.measured else 0.0):
-        about = ENGINES[r.engine].about
+    for r in sorted(rows, key=lambda r: -r.rate if r.measured else 0.0):
+        title = ENGINES[r.engine].about
         if not r.measured:
             reason = (r.error or "not run").replace("|", "/").replace("\n", " ")
-            lines.append(row([about, f"failed: {reason[:90]}", *[""] * (len(header) - 2)]))
+            lines.append(row([title, f"failed: {reason[:90]}", *[""] * (len(header) - 2)]))
             continue
-        cells = [f"**{about}**" if ENGINES[r.engine].own else about]
+        cells = [f"**{title}**" if ENGINES[r.engine].own else title]
         cells += [f"{r.rate:,.1f}", f"{r.spread:.0%}"]
         cells += [f"{r.milliseconds(50):,.1f}", f"{r.milliseconds(95):,.1f}"]
         cells += [_ratio(r, torch), _ratio(r, best)]
         cells.append("" if r.peak is None else f"{r.peak:,.0f}")
-        found = r.agreement()
-        if found is None:
+        agreement = r.agreement()
+        if agreement is None:
             cells += ["", "", ""]
         else:
-            cells += [f"{found.top:.3f}", f"{found.overlap:.3f}"]
-            # What was not scored has no logit of its own.
+            cells += [f"{agreement.top:.3f}", f"{agreement.overlap:.3f}"]
+            # Candidates that were ruled out have no logit of their own.
             pruned = ENGINES[r.engine].kind == "pruned"
-            cells.append("" if pruned else f"{found.difference:.3f}")
+            cells.append("" if pruned else f"{agreement.difference:.3f}")
         lines.append(row(cells))
     return lines
 
@@ -63,13 +63,13 @@ def _ratio(result: Result, other: Result | None) -> str:
 
 
 def lengths_table(lengths: Mapping[str, Sequence[int]], max_length: int) -> list[str]:
-    """Return how long the pairs are, in tokens with the special ones."""
+    """Return the lengths of the pairs in tokens, special tokens included."""
     header = ["collection", "mean tokens", "median", "p95", f"longer than {max_length}"]
     lines = [row(header), row(["---"] * len(header))]
     for name, values in lengths.items():
-        cut = float(np.mean([v > max_length for v in values]))
+        truncated = float(np.mean([v > max_length for v in values]))
         cells = [name, f"{np.mean(values):.0f}", f"{np.median(values):.0f}"]
-        lines.append(row([*cells, f"{np.percentile(values, 95):.0f}", f"{cut:.0%}"]))
+        lines.append(row([*cells, f"{np.percentile(values, 95):.0f}", f"{truncated:.0%}"]))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What is measured: queries with their candidates, by collection and number."""
+"""Workloads: queries with their candidates, by collection and number of candidates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from speed.bm25 import Bm25
 
 SAMPLE = "sample"
 QUERIES = {1: 20, 20: 6, 50: 3, 100: 2, 1000: 1}
-"""Queries a round by the number of candidates: fewer where one takes long."""
+"""Queries for each round by the number of candidates: fewer if they take long."""
 CLIENTS = 8
 MAIN = "squad-dev"
 
 
 @dataclass(frozen=True)
 class Query:
-    """A question and the texts that are to be ranked for it."""
+    """A question and its candidate texts."""
 
     text: str
     candidates: tuple[str, ...]
@@ -27,7 +27,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Workload:
-    """Queries of one size; `clients` ask at once, each its own queries."""
+    """Queries of one size; `clients` run at once, each with queries of its own."""
 
     collection: str
     candidates: int
@@ -36,7 +36,7 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """What it is called in tables and files."""
+        """The name in tables and files."""
         crowd = f" x {self.clients} clients" if self.clients > 1 else ""
         return f"{self.collection}, {self.candidates}{crowd}"
 
@@ -44,56 +44,56 @@ class Workload:
 def plan(collections: Sequence[str], sizes: Sequence[int], *, quick: bool) -> list[Workload]:
     """Return all workloads, the main collection first and small before large.
 
-    In that order, so that the highest memory after each is the workload's own. Only the
-    main collection has one pair alone, 1,000 candidates, and several clients.
+    In that order the peak memory after each is the workload's own. Only the main collection has
+    one pair alone, 1,000 candidates, and several clients.
     """
-    found = []
+    workloads = []
     for collection in collections:
         main = collection == collections[0]
         for size in sorted({1, *sizes} if main else {s for s in sizes if 1 < s < 1000}):
             count = 1 if quick else QUERIES.get(size, 2)
-            found.append(Workload(collection, size, 1, 5 if quick and size == 1 else count))
+            workloads.append(Workload(collection, size, 1, 5 if quick and size == 1 else count))
         if main:
-            found.append(Workload(collection, min(sizes), CLIENTS, 1 if quick else 2))
-    return found
+            workloads.append(Workload(collection, min(sizes), CLIENTS, 1 if quick else 2))
+    return workloads
 
 
 class Queries:
-    """The queries of a collection, each with the candidates of a BM25 first pass."""
+    """The queries of a collection, each with candidates of BM25."""
 
     def __init__(self, collection: str) -> None:
-        judged = "test_1000.tsv" if collection == MAIN else "test.tsv"
-        read = load(collection, judged=judged)
-        self.texts = [f"{d.title or ''} {d.text}".strip() for d in read.documents]
-        self.questions = list(read.queries.values())
+        qrels = "test_1000.tsv" if collection == MAIN else "test.tsv"
+        test_collection = load(collection, qrels=qrels)
+        self.texts = [f"{d.title or ''} {d.text}".strip() for d in test_collection.documents]
+        self.questions = list(test_collection.queries.values())
         self._search = Bm25(self.texts)
-        self._found: dict[tuple[int, int], Query] = {}
+        self._queries: dict[tuple[int, int], Query] = {}
 
     @property
     def digest(self) -> str:
-        """Of all questions and texts: what a collection is known by."""
-        found = hashlib.sha256()
+        """A digest of all questions and texts."""
+        digest = hashlib.sha256()
         for text in (*self.questions, *self.texts):
-            found.update(text.encode("utf-8", "surrogatepass") + b"\0")
-        return found.hexdigest()[:16]
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()[:16]
 
-    def of_round(self, workload: Workload, turn: int) -> Iterator[Query]:
-        """Yield a round's queries; each round has others, and all engines the same."""
+    def of_round(self, workload: Workload, number: int) -> Iterator[Query]:
+        """Yield the queries of a round: others in each round, the same for all engines."""
         count = workload.queries * workload.clients
-        for i in range(turn * count, (turn + 1) * count):
+        for i in range(number * count, (number + 1) * count):
             yield self.query(i % len(self.questions), workload.candidates)
 
     def query(self, number: int, size: int) -> Query:
-        """Return a question with its best `size` texts, longest search first kept."""
+        """Return a question with its top `size` texts; cached."""
         key = (number, size)
-        if key not in self._found:
+        if key not in self._queries:
             question = self.questions[number]
-            best = self._search.best(question, size)
-            self._found[key] = Query(question, tuple(self.texts[p] for p in best))
-        return self._found[key]
+            top = self._search.top(question, size)
+            self._queries[key] = Query(question, tuple(self.texts[p] for p in top))
+        return self._queries[key]
 
 
-def available(wanted: Sequence[str]) -> list[str]:
-    """Return the collections that are there, or the sample where none is."""
-    absent = set(missing(list(wanted)))
-    return [name for name in wanted if name not in absent] or [SAMPLE]
+def available(names: Sequence[str]) -> list[str]:
+    """Return the collections that exist, or the sample if there are none."""
+    absent = set(missing(list(names)))
+    return [name for name in names if name not in absent] or [SAMPLE]

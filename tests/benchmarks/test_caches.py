@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from beir import Collection
-from measuring.candidates import Finder, Found, gather
-from measuring.embedders import known_as
-from measuring.pairs import PairScores, Scorer
+from harness.candidates import CandidateFinder, StageCandidates, cached_candidates
+from harness.embedder_key import embedder_key
+from harness.pair_scores import PairScoreCache, PairScorer
 
 from secondpass import Document
 from secondpass.evaluate.first_stage import FirstStageCandidate
@@ -31,7 +31,7 @@ class Asked:
         self.asked: list[str] = []
         self._stop = interrupted_at
 
-    def find(self, query: str, question: str) -> Found:
+    def find(self, query: str, question: str) -> StageCandidates:
         if query == self._stop:
             raise KeyboardInterrupt
         self.asked.append(query)
@@ -41,44 +41,44 @@ class Asked:
         }
 
     @contextmanager
-    def open(self) -> Iterator[Finder]:
+    def open(self) -> Iterator[CandidateFinder]:
         yield self.find
 
 
 def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     file = tmp_path / "found.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        gather(COLLECTION, file, Asked("2").open)
+        cached_candidates(COLLECTION, file, Asked("2").open)
     file.write_text(file.read_text("utf-8") + '{"query": "2", "que', "utf-8")
     again = Asked()
-    found = gather(COLLECTION, file, again.open)
+    found = cached_candidates(COLLECTION, file, again.open)
     assert again.asked == ["2"]
     assert found["1"]["bm25"] == [FirstStageCandidate("a", 1.5, 0.25)]
     unused = Asked()
-    assert gather(COLLECTION, file, unused.open) == found
+    assert cached_candidates(COLLECTION, file, unused.open) == found
     assert unused.asked == []
 
 
 def test_a_question_with_other_words_is_searched_again(tmp_path: Path) -> None:
     file = tmp_path / "found.jsonl"
-    gather(COLLECTION, file, Asked().open)
+    cached_candidates(COLLECTION, file, Asked().open)
     changed = Collection("small", [], {**COLLECTION.queries, "1": "Where is Rome?"}, {})
     again = Asked()
-    gather(changed, file, again.open)
+    cached_candidates(changed, file, again.open)
     assert again.asked == ["1"]
 
 
 def test_pairs_are_scored_once(tmp_path: Path) -> None:
-    cache = PairScores(tmp_path / "scores.sqlite")
-    first = Scorer("bundled", cache, threads=1)
+    cache = PairScoreCache(tmp_path / "scores.sqlite")
+    first = PairScorer("bundled", cache, threads=1)
     part = first.score(COLLECTION, {"1": ["a"]})
     whole = first.score(COLLECTION, {"1": ["a", "b", "a"]})
     assert whole["1"]["a"] == part["1"]["a"]
     assert set(whole["1"]) == {"a", "b"}
     assert whole["1"]["a"] > whole["1"]["b"]
     cache.add(first.key, "small", "1", {"a": 99.0})
-    assert Scorer("bundled", cache).score(COLLECTION, {"1": ["a"]})["1"]["a"] == 99.0
-    cache.forget(first.key)
+    assert PairScorer("bundled", cache).score(COLLECTION, {"1": ["a"]})["1"]["a"] == 99.0
+    cache.delete_model(first.key)
     assert first.score(COLLECTION, {"1": ["a"]})["1"]["a"] == pytest.approx(part["1"]["a"])
     cache.close()
 
@@ -95,9 +95,9 @@ def test_a_reader_reads_a_document_once_for_all_questions(tmp_path: Path) -> Non
     wanted = {query: [d.text for d in short.documents] for query in short.queries}
     found = []
     for place in ("with", "without"):
-        cache = PairScores(tmp_path / f"{place}.sqlite")
+        cache = PairScoreCache(tmp_path / f"{place}.sqlite")
         states = tmp_path if place == "with" else None
-        scorer = Scorer(str(model), cache, threads=1, states=states)
+        scorer = PairScorer(str(model), cache, threads=1, states=states)
         found.append(scorer.score(short, wanted))
         cache.close()
     assert [p.name for p in tmp_path.glob("states-*-short.sqlite")]
@@ -121,14 +121,14 @@ class Jittered(HashedEmbedder):
 def test_an_embedder_is_known_by_its_vectors(tmp_path: Path) -> None:
     tokenizer, file = tmp_path / "tokenizer.json", tmp_path / "embedders.json"
     tokenizer.write_text("{}", "utf-8")
-    name = known_as(HashedEmbedder(), tokenizer, file)
-    assert known_as(HashedEmbedder(digest="other-bytes"), tokenizer, file) == name
-    assert known_as(Jittered(0.0005), tokenizer, file) == name
+    name = embedder_key(HashedEmbedder(), tokenizer, file)
+    assert embedder_key(HashedEmbedder(digest="other-bytes"), tokenizer, file) == name
+    assert embedder_key(Jittered(0.0005), tokenizer, file) == name
     others = {
-        known_as(Jittered(0.05), tokenizer, file),
-        known_as(HashedEmbedder(dimension=8), tokenizer, file),
+        embedder_key(Jittered(0.05), tokenizer, file),
+        embedder_key(HashedEmbedder(dimension=8), tokenizer, file),
     }
     tokenizer.write_text('{"changed": true}', "utf-8")
-    others.add(known_as(HashedEmbedder(), tokenizer, file))
+    others.add(embedder_key(HashedEmbedder(), tokenizer, file))
     assert name not in others
     assert len(others) == 3

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from speed import process
-from speed.agreement import agree
-from speed.bars import bars
+from speed import worker_client
+from speed.agreement import compare_scores
 from speed.bm25 import Bm25
+from speed.docs_page import BEGIN, END, replace_block
 from speed.engines import (
     ENGINES,
     KEPT,
@@ -23,17 +23,17 @@ from speed.engines import (
     OURS_ORT,
     PRUNED,
     TORCH,
-    Setting,
+    EngineSettings,
     secondpass_engine,
 )
 from speed.machine import machine
-from speed.page import BEGIN, END, between
-from speed.process import Worker
+from speed.profile import operators_line, reach_table, shares_table
 from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
-from speed.shares import operators_line, reach_table, shares_table
 from speed.tables import workload_table
+from speed.targets import targets
+from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload, plan
 
 from secondpass.inference.native.library import load_library
@@ -45,9 +45,9 @@ HUNDRED = Workload("sample", 100, 1, 2)
 
 def test_candidates_are_the_best_by_their_words_and_enough() -> None:
     search = Bm25(TEXTS)
-    assert search.best("sea ship", 2) == [1, 3]
-    assert search.best("nothing of it", 3) == [0, 1, 2]
-    assert search.best("sea", 99) == [3, 1, 0, 2]
+    assert search.top("sea ship", 2) == [1, 3]
+    assert search.top("nothing of it", 3) == [0, 1, 2]
+    assert search.top("sea", 99) == [3, 1, 0, 2]
 
 
 @given(
@@ -56,18 +56,18 @@ def test_candidates_are_the_best_by_their_words_and_enough() -> None:
     st.integers(1, 12),
 )
 def test_candidates_are_distinct(texts: list[str], query: str, depth: int) -> None:
-    found = Bm25(texts).best(query, depth)
+    found = Bm25(texts).top(query, depth)
     assert len(found) == len(set(found)) == min(depth, len(texts))
 
 
 def test_equal_scores_agree_and_reversed_ones_do_not() -> None:
     scores = [0.5 * i for i in range(20)]
-    assert vars(agree(scores, scores)) == {
+    assert vars(compare_scores(scores, scores)) == {
         "top": 1.0,
         "overlap": pytest.approx(1.0),
         "difference": 0.0,
     }
-    other = agree(scores, scores[::-1])
+    other = compare_scores(scores, scores[::-1])
     assert other.top == 0.0
     assert other.overlap < 0.5
     assert other.difference == 9.5
@@ -111,12 +111,12 @@ def result(engine: str, size: int, rate: float, peak: float = 300.0) -> Result:
     return found
 
 
-def promised(results: Sequence[Result]) -> list[bool | None]:
-    return [bar.met for bar in bars(results, "sample")]
+def outcomes(results: Sequence[Result]) -> list[bool | None]:
+    return [target.met for target in targets(results, "sample")]
 
 
 def test_promises_are_met_not_met_or_not_measured() -> None:
-    assert promised([]) == [None] * 9
+    assert outcomes([]) == [None] * 9
     results = [
         *(result(OURS, n, 400, peak) for n, peak in ((1, 290), (100, 300), (1000, 320))),
         *(result(TORCH, n, 100, 900) for n in (1, 100)),
@@ -125,12 +125,12 @@ def test_promises_are_met_not_met_or_not_measured() -> None:
         result(KEPT, 100, 2000),
         result(KEPT, 1000, 2000),
     ]
-    assert promised(results) == [True, True, None, None, True, True, True, True, True]
+    assert outcomes(results) == [True, True, None, None, True, True, True, True, True]
     results[4].rates[:] = [101.0] * 3
     results[2].peak = 9000.0
     results[8].seconds[:] = [1.5]
     results.append(result(PRUNED, 100, 760))
-    assert promised(results) == [False, True, False, True, True, True, False, False, False]
+    assert outcomes(results) == [False, True, False, True, True, True, False, False, False]
 
 
 def test_a_failed_engine_is_in_the_table_with_its_reason() -> None:
@@ -142,17 +142,17 @@ def test_a_failed_engine_is_in_the_table_with_its_reason() -> None:
 
 def test_the_page_keeps_what_is_around_the_block() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert between(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    assert between(between(page, "new"), "old") == page
+    assert replace_block(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    assert replace_block(replace_block(page, "new"), "old") == page
     with pytest.raises(ValueError, match="measured: begin"):
-        between("no marks", "text")
+        replace_block("no marks", "text")
 
 
 def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> None:
     """The bundled reader in two modes; an engine without its model is absent."""
-    setting = Setting(tmp_path, threads=1, max_length=64)
-    workers = [Worker(n, setting, memory=8, log=tmp_path / "log.txt") for n in (NEW, KEPT)]
-    lost = Worker(OURS, setting, memory=8, log=tmp_path / "log.txt")
+    settings = EngineSettings(tmp_path, threads=1, max_length=64)
+    workers = [Worker(n, settings, memory=8, log=tmp_path / "log.txt") for n in (NEW, KEPT)]
+    lost = Worker(OURS, settings, memory=8, log=tmp_path / "log.txt")
     try:
         assert lost.absent is not None
         assert "secondpass-int8" in lost.absent
@@ -181,8 +181,8 @@ def test_workers_answer_in_rounds_and_say_when_they_cannot(tmp_path: Path) -> No
 def test_a_process_that_took_much_makes_room_and_is_there_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LARGE", 1.0)
-    worker = Worker(NEW, Setting(tmp_path, 1, 64), memory=8, log=tmp_path / "log.txt")
+    monkeypatch.setattr(worker_client, "MAX_IDLE_MEGABYTES", 1.0)
+    worker = Worker(NEW, EngineSettings(tmp_path, 1, 64), memory=8, log=tmp_path / "log.txt")
     try:
         asked = [Query("a ship at sea", tuple(TEXTS))]
         first, ended = worker.ask(asked), worker._process
@@ -204,7 +204,7 @@ def test_rows_of_ours_name_the_engine_that_runs(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(secondpass_engine, "find_spec", lambda _: object())
     monkeypatch.setenv(ENVIRONMENT, "openvino")
     for name in (OURS, OURS_ORT, OURS_OPENVINO, "secondpass-fp32"):
-        getattr(secondpass_engine, ENGINES[name].factory)(Setting(Path(), 1, 64))
+        getattr(secondpass_engine, ENGINES[name].factory)(EngineSettings(Path(), 1, 64))
     assert opened == [
         ("secondpass-int8", "native"),
         ("secondpass-int8", "onnxruntime"),

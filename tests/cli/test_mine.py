@@ -58,9 +58,9 @@ def test_negatives_are_written_and_counted(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--hard", "-1"], 2, "hard cannot be used"),
-        (["--depth", "0"], 2, "depth cannot be used"),
-        (["--margin", "nan"], 2, "margin cannot be used"),
+        (["--hard", "-1"], 2, "hard is not valid"),
+        (["--depth", "0"], 2, "depth is not valid"),
+        (["--margin", "nan"], 2, "margin is not valid"),
         (["--corpus", "absent.jsonl"], 1, "absent.jsonl"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.tiny_models import tiny_cross_encoder, tiny_embedder
-from tests.train.toy import toy_examples, write_pairs
+from tests.train.toy_examples import toy_examples, write_pairs
 
 pytest.importorskip("onnxscript")
 

@@ -107,4 +107,4 @@ def test_the_image_builds_answers_and_stops() -> None:
     command = [sys.executable, "scripts/exercise_dockerfile.py", "--borrow"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.endswith("The image builds, answers and stops.\n")
+    assert done.stdout.endswith("The image builds, serves and stops.\n")

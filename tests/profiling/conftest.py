@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from secondpass.inference.native.library import load_library
-from secondpass.train.export.export import Settings, export_model
+from secondpass.train.export.export import ExportSettings, export_model
 from tests.tiny_int8 import tiny_int8_cross_encoder
 from tests.tiny_models import tiny_cross_encoder
 
@@ -15,7 +15,7 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny cross-encoder of two layers as an ONNX graph."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("models") / "tiny"
     tiny_cross_encoder(source)
-    export_model(str(source), out, Settings(precision="fp32"))
+    export_model(str(source), out, ExportSettings(precision="fp32"))
     return out
 
 

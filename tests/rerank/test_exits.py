@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from secondpass.rerank.early_exit import EarlyExit, below, reachable
-from secondpass.train.precomputed.early_exit import fit_line, fit_margin, needed
+from secondpass.train.precomputed.early_exit import fit_line, fit_margin, required_margin
 
 SCORES = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
 SAID = {"scale": 0.5, "shift": -8, "margin": 1.5, "confidence": 0.95, "lists": 120}
@@ -51,7 +51,7 @@ ARRAYS = hnp.arrays(np.float64, st.integers(2, 40), elements=st.floats(-20, 20))
 @given(ARRAYS, st.randoms(use_true_random=False), st.integers(1, 20))
 def test_the_margin_a_list_needs_keeps_its_top(final: np.ndarray, random, depth: int) -> None:
     early = final + np.array([random.uniform(-3, 3) for _ in final])
-    margin = needed(early, final, (depth,))
+    margin = required_margin(early, final, (depth,))
     if depth < len(final):
         # The sum may round the other way than the difference did.
         stays = np.array(reachable(early.tolist(), depth, margin + 1e-9))
@@ -67,7 +67,7 @@ def test_a_fitted_margin_keeps_its_confidence_on_new_lists() -> None:
 
     margin = fit_margin(lists(400), confidence=0.9)
     assert margin is not None
-    kept = [needed(early, final) <= margin for early, final in lists(400)]
+    kept = [required_margin(early, final) <= margin for early, final in lists(400)]
     assert 0.84 < float(np.mean(kept)) < 0.96
 
 

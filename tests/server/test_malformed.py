@@ -12,8 +12,10 @@ import pytest
 from tests.server.conftest import Running
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks" / "server"))
-mutations = pytest.importorskip("mutations", reason="a source distribution has no benchmarks")
-GOOD = mutations.GOOD
+request_mutations = pytest.importorskip(
+    "request_mutations", reason="a source distribution has no benchmarks"
+)
+GOOD = request_mutations.GOOD
 _HEADERS = {"accept": "application/json, text/event-stream"}
 
 
@@ -22,13 +24,15 @@ def test_no_mutation_of_a_request_is_a_failure_of_the_server(
     searchable: Running, number: int
 ) -> None:
     method, path, good = GOOD[number]
-    chooser = random.Random(number)
+    rng = random.Random(number)
     with httpx2.Client(base_url=searchable.url, timeout=30, headers=_HEADERS) as http:
         http.post("/api/v1/indexes", json={"name": "docs"})
         http.post("/v1/schema", json={"class": "Doc"})
-        http.post(mutations.CLOUDFLARE, json={"id": "docs"})
+        http.post(request_mutations.CLOUDFLARE, json={"id": "docs"})
         for turn in range(40):
-            content = (mutations.broken if turn % 4 == 0 else mutations.mutated)(good, chooser)
+            content = (
+                request_mutations.break_json if turn % 4 == 0 else request_mutations.mutate
+            )(good, rng)
             response = http.request(method, path, content=content)
             assert 200 <= response.status_code < 500, (content, response.text)
             if response.status_code >= 400:

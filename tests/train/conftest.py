@@ -16,10 +16,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve questions, each with three passages."""
     file = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
     rows = [
-        {"query": f"{question} {turn}", "text": f"{passage}, {turn * 3 + place} slow river"}
+        {"query": f"{question} {turn}", "text": f"{passage}, {turn * 3 + number} slow river"}
         for turn in range(4)
         for question in QUESTIONS
-        for place, passage in enumerate(PASSAGES)
+        for number, passage in enumerate(PASSAGES)
     ]
     file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return file
@@ -37,9 +37,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, exported with the states after its first and its second layer."""
     pytest.importorskip("onnxscript")
-    from secondpass.train.export.export import Settings, export_model
+    from secondpass.train.export.export import ExportSettings, export_model
 
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
-    settings = Settings(kind="embedder", precision="fp32", states_layers=(1, 2))
+    settings = ExportSettings(kind="embedder", precision="fp32", states_layers=(1, 2))
     export_model(str(weights), folder, settings)
     return folder

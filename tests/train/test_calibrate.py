@@ -20,7 +20,7 @@ from secondpass.train.export.calibrate import (
     Pair,
     pair_sequences,
     read_pairs,
-    split,
+    split_pairs,
     text_sequences,
 )
 from tests.tiny_models import tiny_tokenizer
@@ -63,7 +63,7 @@ def test_missing_or_empty_files_are_named(tmp_path: Path) -> None:
 
 def test_no_question_is_used_and_held_out() -> None:
     pairs = [Pair(f"question {i // 3}", f"passage {i}") for i in range(60)]
-    used, held_out = split(pairs)
+    used, held_out = split_pairs(pairs)
     assert len(used) + len(held_out) == 60
     assert len(held_out) == 18
     assert not {p.query for p in used} & {p.query for p in held_out}
@@ -80,11 +80,17 @@ def test_sequences_never_exceed_the_window(tmp_path: Path) -> None:
 
 @given(scores)
 def test_a_ranking_agrees_with_itself_and_not_with_its_reverse(values: list[int]) -> None:
-    one = np.array(values, dtype=np.float64)
-    assert top_overlap(one, one, 10) == 1.0
-    assert kendall_tau(one, one) == 1.0
-    assert kendall_tau(one, -one) == -1.0
+    values_array = np.array(values, dtype=np.float64)
+    assert top_overlap(values_array, values_array, 10) == 1.0
+    assert kendall_tau(values_array, values_array) == 1.0
+    assert kendall_tau(values_array, -values_array) == -1.0
     assert rank_biased_overlap(
-        rank_order(one).tolist(), rank_order(one).tolist()
+        rank_order(values_array).tolist(), rank_order(values_array).tolist()
     ) == pytest.approx(1.0)
-    assert 0.0 <= rank_biased_overlap(rank_order(one).tolist(), rank_order(-one).tolist()) < 1.0
+    assert (
+        0.0
+        <= rank_biased_overlap(
+            rank_order(values_array).tolist(), rank_order(-values_array).tolist()
+        )
+        < 1.0
+    )

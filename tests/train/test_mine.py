@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from secondpass.errors import InputError
 from secondpass.train.data.files import Examples, Group, read_examples
-from secondpass.train.mining.false_negatives import Filter, Known
+from secondpass.train.mining.false_negatives import FalseNegativeFilter, KnownPositives
 from secondpass.train.mining.mine import MineSettings, mine, read_corpus
-from secondpass.train.mining.negative_selection import candidates, choose, nearest_first
+from secondpass.train.mining.negative_selection import (
+    select_negatives,
+    select_retrieved,
+    top_by_cosine,
+)
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
@@ -25,25 +29,25 @@ def sample() -> Examples:
     whole = read_examples(SAMPLE, split="test")
     groups = whole.groups[:20]
     kept = sorted({p for g in groups for p in g.positives} | set(range(150)))
-    place = {old: new for new, old in enumerate(kept)}
+    new_index = {old: new for new, old in enumerate(kept)}
     return Examples(
         [whole.passages[p] for p in kept],
-        [Group(g.query, tuple(place[p] for p in g.positives), ()) for g in groups],
+        [Group(g.query, tuple(new_index[p] for p in g.positives), ()) for g in groups],
     )
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Filter, list[int], MineSettings]:
+def cases(draw: st.DrawFn) -> tuple[FalseNegativeFilter, list[int], MineSettings]:
     """One query over passages of few words, so that many are alike; any cosines."""
     words = st.lists(st.sampled_from("abc"), min_size=1, max_size=7).map(" ".join)
     passages = draw(st.lists(words, min_size=1, max_size=150))
     places = st.integers(0, len(passages) - 1)
     groups = []
     for query in draw(st.lists(st.sampled_from(["q", "Q?", "r"]), min_size=1, max_size=4)):
-        named = draw(st.lists(places, min_size=1, max_size=4, unique=True))
-        cut = draw(st.integers(1, len(named)))
-        groups.append(Group(query, tuple(named[:cut]), tuple(named[cut:])))
-    known = Known(Examples(passages, groups))
+        indices = draw(st.lists(places, min_size=1, max_size=4, unique=True))
+        cut = draw(st.integers(1, len(indices)))
+        groups.append(Group(query, tuple(indices[:cut]), tuple(indices[cut:])))
+    known = KnownPositives(Examples(passages, groups))
     random = np.random.default_rng(draw(st.integers(0, 9)))
     cosines = random.uniform(-1, 1, len(passages)).astype(np.float32).round(2)
     small = st.integers(0, 5)
@@ -57,49 +61,57 @@ def cases(draw: st.DrawFn) -> tuple[Filter, list[int], MineSettings]:
         draw(st.sampled_from([-2.0, 0.0, 0.05, 0.3])),
         draw(small),
     )
-    by_words = draw(st.lists(places, max_size=depth, unique=True))
-    return Filter(groups[0], known, cosines, settings.margin), by_words, settings
+    bm25_ranking = draw(st.lists(places, max_size=depth, unique=True))
+    return (
+        FalseNegativeFilter(groups[0], known, cosines, settings.margin),
+        bm25_ranking,
+        settings,
+    )
 
 
 @given(cases())
 def test_what_is_chosen_keeps_every_rule(
-    case: tuple[Filter, list[int], MineSettings],
+    case: tuple[FalseNegativeFilter, list[int], MineSettings],
 ) -> None:
-    rules, by_words, settings = case
-    chosen = choose(by_words, rules, settings)
-    everything = [*chosen.hard, *chosen.medium, *chosen.random]
+    rules, bm25_ranking, settings = case
+    selected = select_negatives(bm25_ranking, rules, settings)
+    everything = [*selected.hard, *selected.medium, *selected.random]
     group, known = rules.group, rules.known
     assert len(set(everything)) == len(everything) <= settings.total
-    assert not set(everything) & known.answers(group.query)
+    assert not set(everything) & known.of_query(group.query)
     assert not set(everything) & set(group.negatives)
-    assert not any(known.holds(p, q) for p in everything for q in group.positives)
-    assert len(chosen.hard) <= settings.hard
-    assert len(chosen.hard) + len(chosen.medium) <= settings.hard + settings.medium
-    by_meaning = nearest_first(rules.cosines, len(rules.cosines)).tolist()
-    assert set(chosen.hard) <= {*by_words, *by_meaning[: settings.depth]}
-    assert not set(chosen.medium) & set(by_meaning[: settings.depth])
-    assert not set(everything) & {*by_words[: settings.skip], *by_meaning[: settings.skip]}
-    assert all(rules.cosines[p] <= rules.ceiling for p in (*chosen.hard, *chosen.medium))
-    assert all(rules.cosines[p] <= rules.loose_ceiling for p in chosen.random)
-    again = Filter(group, known, rules.cosines, settings.margin)
-    assert choose(by_words, again, settings) == chosen
+    assert not any(known.contains(p, q) for p in everything for q in group.positives)
+    assert len(selected.hard) <= settings.hard
+    assert len(selected.hard) + len(selected.medium) <= settings.hard + settings.medium
+    vector_ranking = top_by_cosine(rules.cosines, len(rules.cosines)).tolist()
+    assert set(selected.hard) <= {*bm25_ranking, *vector_ranking[: settings.depth]}
+    assert not set(selected.medium) & set(vector_ranking[: settings.depth])
+    assert not set(everything) & {
+        *bm25_ranking[: settings.skip],
+        *vector_ranking[: settings.skip],
+    }
+    assert all(rules.cosines[p] <= rules.max_cosine for p in (*selected.hard, *selected.medium))
+    assert all(rules.cosines[p] <= rules.max_random_cosine for p in selected.random)
+    again = FalseNegativeFilter(group, known, rules.cosines, settings.margin)
+    assert select_negatives(bm25_ranking, again, settings) == selected
 
 
 @given(cases())
 def test_candidates_are_what_both_stages_find(
-    case: tuple[Filter, list[int], MineSettings],
+    case: tuple[FalseNegativeFilter, list[int], MineSettings],
 ) -> None:
-    rules, by_words, settings = case
-    positives, negatives = candidates(by_words, rules, settings)
+    rules, bm25_ranking, settings = case
+    positives, negatives = select_retrieved(bm25_ranking, rules, settings)
     group, known = rules.group, rules.known
-    found = {*by_words, *nearest_first(rules.cosines, settings.depth).tolist()}
-    assert positives == [p for p in group.positives if p in found]
-    assert set(negatives) <= found
+    retrieved = {*bm25_ranking, *top_by_cosine(rules.cosines, settings.depth).tolist()}
+    assert positives == [p for p in group.positives if p in retrieved]
+    assert set(negatives) <= retrieved
     assert len(set(negatives)) == len(negatives)
-    assert found - set(negatives) - set(positives) == {
+    assert retrieved - set(negatives) - set(positives) == {
         p
-        for p in found - set(positives)
-        if p in known.answers(group.query) or any(known.holds(p, q) for q in group.positives)
+        for p in retrieved - set(positives)
+        if p in known.of_query(group.query)
+        or any(known.contains(p, q) for q in group.positives)
     }
 
 
@@ -107,22 +119,24 @@ def test_candidates_are_what_both_stages_find(
 def test_the_nearest_are_those_of_a_full_sort(values: list[int], count: int) -> None:
     cosines = np.array(values, dtype=np.float32)
     expected = sorted(range(len(values)), key=lambda i: (-values[i], i))[:count]
-    assert nearest_first(cosines, count).tolist() == expected
+    assert top_by_cosine(cosines, count).tolist() == expected
 
 
 def test_a_positive_that_the_embedder_misses_still_gets_negatives() -> None:
     passages = [f"passage {i}" for i in range(400)]
     cosines = np.linspace(0.9, -0.1, 400, dtype=np.float32)
     group = Group("q", (399,), ())
-    rules = Filter(group, Known(Examples(passages, [group])), cosines, 0.05)
-    chosen = choose([10, 20, 30], rules, MineSettings())
-    assert (chosen.hard, chosen.medium) == ([], [])
-    assert len(chosen.random) == 16
-    assert min(chosen.random) >= 199
+    rules = FalseNegativeFilter(
+        group, KnownPositives(Examples(passages, [group])), cosines, 0.05
+    )
+    selected = select_negatives([10, 20, 30], rules, MineSettings())
+    assert (selected.hard, selected.medium) == ([], [])
+    assert len(selected.random) == 16
+    assert min(selected.random) >= 199
     seen = Group("q", (200,), ())
-    rules = Filter(seen, Known(Examples(passages, [seen])), cosines, 0.05)
-    chosen = choose([10, 250, 390], rules, MineSettings())
-    assert sorted(chosen.hard) == [250, 390]
+    rules = FalseNegativeFilter(seen, KnownPositives(Examples(passages, [seen])), cosines, 0.05)
+    selected = select_negatives([10, 250, 390], rules, MineSettings())
+    assert sorted(selected.hard) == [250, 390]
     assert rules.dropped["margin"] >= {10}
 
 
@@ -138,15 +152,15 @@ def test_a_positive_that_the_embedder_misses_still_gets_negatives() -> None:
     ],
 )
 def test_texts_that_hold_a_positive(passage: str, positive: str, same: bool) -> None:
-    known = Known(Examples([passage, positive], []))
-    assert known.holds(0, 1) is same
+    known = KnownPositives(Examples([passage, positive], []))
+    assert known.contains(0, 1) is same
 
 
 def test_mining_the_sample(sample: Examples) -> None:
-    told: list[tuple[str, int, int]] = []
+    stages: list[tuple[str, int, int]] = []
     settings = MineSettings(hard=4, medium=2, random=2, depth=20)
     mined = mine(
-        sample, settings, lambda *step: told.append(step), embedder=HashedEmbedder(384)
+        sample, settings, lambda *step: stages.append(step), embedder=HashedEmbedder(384)
     )
     report, examples = mined.report, mined.examples
     assert examples.passages == sample.passages
@@ -155,8 +169,8 @@ def test_mining_the_sample(sample: Examples) -> None:
     assert report.hard + report.medium + report.random == 8 * 20
     assert (report.groups, report.passages, report.short) == (20, len(sample.passages), 0)
     assert report.hard > 40
-    assert {stage for stage, _, _ in told} == {"index", "passages", "queries", "mine"}
-    assert all(0 <= done <= total for _, done, total in told)
+    assert {stage for stage, _, _ in stages} == {"index", "passages", "queries", "mine"}
+    assert all(0 <= done <= total for _, done, total in stages)
     again = mine(sample, settings, embedder=HashedEmbedder(384))
     assert again == mined
     # A query's negatives are its own, whatever other queries there are.
@@ -190,18 +204,18 @@ def test_mining_as_found_keeps_what_a_search_finds(sample: Examples) -> None:
     assert far.query not in [group.query for group in mined.examples.groups]
     assert len(mined.examples.groups) == len(with_far.groups) - report.left_out
     given = {group.query: set(group.positives) for group in with_far.groups}
-    kept = 0
+    positive_count = 0
     for group in mined.examples.groups:
         assert set(group.positives) <= given[group.query]
         assert 1 <= len(group.negatives) <= 6
-        kept += len(group.positives)
+        positive_count += len(group.positives)
     left = [
         g for g in with_far.groups if g.query not in {m.query for m in mined.examples.groups}
     ]
-    assert kept + report.unfound == sum(map(len, given.values()))
+    assert positive_count + report.unfound == sum(map(len, given.values()))
     assert report.unfound >= sum(len(group.positives) for group in left)
     nothing = Examples(with_far.passages, [far])
-    with pytest.raises(InputError, match="find no positive of any query"):
+    with pytest.raises(InputError, match="retrieve no positive of any query"):
         mine(nothing, MineSettings(depth=1, as_found=True), embedder=HashedEmbedder(384))
 
 
@@ -223,10 +237,10 @@ def test_given_negatives_stay_first_and_the_corpus_is_added(tmp_path: Path) -> N
         corpus=read_corpus(corpus),
         embedder=HashedEmbedder(64),
     )
-    (found,) = mined.examples.groups
-    assert (found.positives, found.negatives[0], found.source) == ((0,), 1, "s")
-    assert found.scores is None
-    added = [mined.examples.passages[p] for p in found.negatives[1:]]
+    (retrieved,) = mined.examples.groups
+    assert (retrieved.positives, retrieved.negatives[0], retrieved.source) == ((0,), 1, "s")
+    assert retrieved.scores is None
+    added = [mined.examples.passages[p] for p in retrieved.negatives[1:]]
     assert sorted(added) == ["Bake bread.", "Coffee\nGrind it."]
     assert mined.examples.passages[:2] == examples.passages
     assert len(mined.examples.passages) == 4

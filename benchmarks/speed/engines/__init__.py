@@ -10,16 +10,16 @@ from typing import Protocol
 
 
 class Engine(Protocol):
-    """Scores texts for a query: logits in the order of the texts."""
+    """Scores texts for a query."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return one logit a text; called by several threads where clients are several."""
+        """Return one logit for each text; several threads may call it at once."""
         ...
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all engines have in common: prepared files, threads, longest pair in tokens."""
+class EngineSettings:
+    """Settings of all engines: model files, threads, longest pair in tokens."""
 
     models: Path
     threads: int
@@ -27,11 +27,11 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """An engine's module and factory, and what to know when reading its row.
+class EngineEntry:
+    """An engine's module and factory, and the description of its row.
 
-    - `kind`: "ours", "peer", "loop" (no product, a plain loop), "index" (ours, another
-      model that keeps what it read) or "pruned" (ours, does not score all).
+    - `kind`: "ours", "peer", "loop" (a plain loop around a runtime), "index" (ours,
+      another model, with stored document states) or "pruned" (ours, does not score all).
     - `torch`: whether PyTorch is in the process.
     """
 
@@ -52,58 +52,62 @@ OURS, OURS_ORT, OURS_OPENVINO = "secondpass", "secondpass-onnxruntime", "secondp
 PRUNED = "secondpass-cascade"
 KEPT, SEEN, NEW = "index-kept", "index-seen", "index-new"
 _SBERT = "sentence_transformers_engine"
-ENGINES: dict[str, Entry] = {
-    TORCH: Entry(_SBERT, "torch", "peer", "sentence-transformers, torch, fp32", torch=True),
-    "sbert-onnx-o2": Entry(
+ENGINES: dict[str, EngineEntry] = {
+    TORCH: EngineEntry(
+        _SBERT, "torch", "peer", "sentence-transformers, torch, fp32", torch=True
+    ),
+    "sbert-onnx-o2": EngineEntry(
         _SBERT, "onnx_o2", "peer", "sentence-transformers, ONNX O2, fp32", torch=True
     ),
-    "sbert-onnx-int8": Entry(
+    "sbert-onnx-int8": EngineEntry(
         _SBERT, "onnx_int8", "peer", "sentence-transformers, ONNX dynamic int8", torch=True
     ),
-    "sbert-openvino": Entry(
+    "sbert-openvino": EngineEntry(
         _SBERT, "openvino", "peer", "sentence-transformers, OpenVINO, fp32", torch=True
     ),
-    "sbert-openvino-int8": Entry(
+    "sbert-openvino-int8": EngineEntry(
         _SBERT,
         "openvino_int8",
         "peer",
         "sentence-transformers, OpenVINO static int8",
         torch=True,
     ),
-    "flashrank": Entry("flashrank_engine", "build", "peer", "FlashRank, dynamic int8"),
-    "fastembed": Entry("fastembed_engine", "build", "peer", "fastembed, ONNX fp32"),
-    "loop-fp32": Entry("plain_loop", "fp32", "loop", "ONNX Runtime, plain loop, fp32"),
-    "loop-our-int8": Entry(
+    "flashrank": EngineEntry("flashrank_engine", "build", "peer", "FlashRank, dynamic int8"),
+    "fastembed": EngineEntry("fastembed_engine", "build", "peer", "fastembed, ONNX fp32"),
+    "loop-fp32": EngineEntry("plain_loop", "fp32", "loop", "ONNX Runtime, plain loop, fp32"),
+    "loop-our-int8": EngineEntry(
         "plain_loop", "our_int8", "loop", "ONNX Runtime, plain loop, our int8 graph"
     ),
-    "secondpass-fp32": Entry("secondpass_engine", "fp32", "ours", "secondpass, fp32"),
-    OURS: Entry("secondpass_engine", "int8", "ours", "secondpass, static int8"),
-    OURS_ORT: Entry(
+    "secondpass-fp32": EngineEntry("secondpass_engine", "fp32", "ours", "secondpass, fp32"),
+    OURS: EngineEntry("secondpass_engine", "int8", "ours", "secondpass, static int8"),
+    OURS_ORT: EngineEntry(
         "secondpass_engine", "onnxruntime", "ours", "secondpass, static int8 in ONNX Runtime"
     ),
-    OURS_OPENVINO: Entry(
+    OURS_OPENVINO: EngineEntry(
         "secondpass_engine", "openvino", "ours", "secondpass, static int8 on OpenVINO"
     ),
-    PRUNED: Entry(
+    PRUNED: EngineEntry(
         "secondpass_engine", "cascade", "pruned", "secondpass, static int8 after bundled-tiny"
     ),
-    KEPT: Entry("index_engine", "kept", "index", "secondpass reader, states kept in an index"),
-    SEEN: Entry("index_engine", "seen", "index", "secondpass reader, texts seen before"),
-    NEW: Entry("index_engine", "new", "index", "secondpass reader, texts never seen"),
+    KEPT: EngineEntry(
+        "index_engine", "kept", "index", "bundled reranker, states stored in an index"
+    ),
+    SEEN: EngineEntry("index_engine", "seen", "index", "bundled reranker, texts seen before"),
+    NEW: EngineEntry("index_engine", "new", "index", "bundled reranker, texts never seen"),
 }
 
 
 class NotAvailableError(Exception):
-    """An engine cannot take part here; the message says why."""
+    """An engine is not available here; the message says why."""
 
 
-def build(name: str, setting: Setting) -> Engine:
-    """Load an engine; raises `NotAvailableError` where it is not installed."""
+def build(name: str, settings: EngineSettings) -> Engine:
+    """Load an engine; raises `NotAvailableError` if it is not installed."""
     entry = ENGINES[name]
     try:
-        factory: Callable[[Setting], Engine] = getattr(
+        factory: Callable[[EngineSettings], Engine] = getattr(
             import_module(f"speed.engines.{entry.module}"), entry.factory
         )
-        return factory(setting)
+        return factory(settings)
     except ImportError as error:
         raise NotAvailableError(f"not installed: {error}") from error

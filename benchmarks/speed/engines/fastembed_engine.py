@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
-from speed.engines import Setting
+from speed.engines import EngineSettings
 
 NAME = "bench/cross-encoder"
 
@@ -19,15 +19,15 @@ NAME = "bench/cross-encoder"
 class FastEmbed:
     """Calls `rerank` with its defaults."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         TextCrossEncoder.add_custom_model(
             NAME, sources=ModelSource(hf=NAME), model_file="model.onnx"
         )
         self._model = TextCrossEncoder(
             NAME,
-            threads=setting.threads,
+            threads=settings.threads,
             cuda=False,
-            specific_model_path=str(setting.models / "fastembed"),
+            specific_model_path=str(settings.models / "fastembed"),
         )
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -35,5 +35,5 @@ class FastEmbed:
         return list(self._model.rerank(query, list(texts)))
 
 
-def build(setting: Setting) -> FastEmbed:
-    return FastEmbed(setting)
+def build(settings: EngineSettings) -> FastEmbed:
+    return FastEmbed(settings)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import onnxruntime as ort
 from flashrank import Config, Ranker, RerankRequest
 
-from speed.engines import NotAvailableError, Setting
+from speed.engines import EngineSettings, NotAvailableError
 
 FOLDER, FILE = "flashrank", "model.onnx"
 
@@ -20,23 +20,23 @@ FOLDER, FILE = "flashrank", "model.onnx"
 class FlashRank:
     """Its scores are probabilities in single precision; the logits are got back from them."""
 
-    def __init__(self, setting: Setting) -> None:
-        if not (setting.models / FOLDER / FILE).is_file():
+    def __init__(self, settings: EngineSettings) -> None:
+        if not (settings.models / FOLDER / FILE).is_file():
             # It would try to download a model of that name.
             raise NotAvailableError("its model could not be made; see .cache/speed/log.txt")
         # Known to the module that reads the table and to the one that owns it: one object.
         Config.model_file_map[FOLDER] = FILE
         self._ranker = Ranker(
             FOLDER,
-            cache_dir=str(setting.models),
-            max_length=setting.max_length,
+            cache_dir=str(settings.models),
+            max_length=settings.max_length,
             log_level="ERROR",
         )
         options = ort.SessionOptions()
         # Its constructor has no threads; the same file is opened again with as many as others.
-        options.intra_op_num_threads = setting.threads
+        options.intra_op_num_threads = settings.threads
         self._ranker.session = ort.InferenceSession(
-            str(setting.models / FOLDER / FILE), options, providers=["CPUExecutionProvider"]
+            str(settings.models / FOLDER / FILE), options, providers=["CPUExecutionProvider"]
         )
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
@@ -53,5 +53,5 @@ def _logit(probability: float) -> float:
     return math.log(inside / (1 - inside))
 
 
-def build(setting: Setting) -> FlashRank:
-    return FlashRank(setting)
+def build(settings: EngineSettings) -> FlashRank:
+    return FlashRank(settings)

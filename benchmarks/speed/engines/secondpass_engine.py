@@ -1,9 +1,9 @@
-"""secondpass' own CrossEncoder.
+"""secondpass's CrossEncoder.
 
 Batches of 2,048 tokens, padded to one length for ONNX Runtime and OpenVINO and not padded in
-its own machine code; the query is never cut. A document that does not fit is read in several
-windows unless it is told otherwise: here only its first window is read, so that the work is
-that of the others.
+its own machine code; the query is never truncated. A document that does not fit has several
+windows by default: here only its first window is scored, so that the work is that of the
+others.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from importlib.util import find_spec
 from secondpass import BaseReranker, Cascade, Reranker
 from secondpass.inference.runtimes import ENGINES, ENVIRONMENT
 from secondpass.rerank.policies.cascade import Margin
-from speed.engines import NotAvailableError, Setting
+from speed.engines import EngineSettings, NotAvailableError
 from speed.recipes import CHEAP, MARGIN
 
 
-class Secondpass:
-    """Calls `rerank` and puts the results back into the order of the texts."""
+class SecondpassEngine:
+    """Calls `rerank` and restores the order of the texts."""
 
-    def __init__(self, setting: Setting, folder: str, engine: str = ENGINES[0]) -> None:
+    def __init__(self, settings: EngineSettings, folder: str, engine: str = ENGINES[0]) -> None:
         # A worker holds one engine, so nothing else in it is changed by this.
         os.environ[ENVIRONMENT] = engine
-        self._length = setting.max_length
-        self._model: BaseReranker = Reranker(setting.models / folder, threads=setting.threads)
+        self._length = settings.max_length
+        self._model: BaseReranker = Reranker(settings.models / folder, threads=settings.threads)
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return one logit a text, in the order of the texts."""
+        """Return one logit for each text."""
         response = self._model.rerank(
             query, texts, max_length=self._length, passages="first", return_documents=False
         )
@@ -40,33 +40,35 @@ class Secondpass:
         return logits
 
 
-class Cascaded(Secondpass):
-    """Lets a cheap model rule out candidates; those get the lowest logit of the others."""
+class CascadeEngine(SecondpassEngine):
+    """A cheap model rules out candidates; those get the lowest logit of the others."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting, "secondpass-int8")
-        said = json.loads((setting.models / "secondpass-cascade" / MARGIN).read_text("utf-8"))
-        cheap = Reranker(CHEAP, threads=setting.threads)
-        self._model = Cascade(cheap, self._model, Margin(**said))
-
-
-def int8(setting: Setting) -> Secondpass:
-    return Secondpass(setting, "secondpass-int8")
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings, "secondpass-int8")
+        margin = json.loads(
+            (settings.models / "secondpass-cascade" / MARGIN).read_text("utf-8")
+        )
+        cheap = Reranker(CHEAP, threads=settings.threads)
+        self._model = Cascade(cheap, self._model, Margin(**margin))
 
 
-def cascade(setting: Setting) -> Cascaded:
-    return Cascaded(setting)
+def int8(settings: EngineSettings) -> SecondpassEngine:
+    return SecondpassEngine(settings, "secondpass-int8")
 
 
-def onnxruntime(setting: Setting) -> Secondpass:
-    return Secondpass(setting, "secondpass-int8", "onnxruntime")
+def cascade(settings: EngineSettings) -> CascadeEngine:
+    return CascadeEngine(settings)
 
 
-def fp32(setting: Setting) -> Secondpass:
-    return Secondpass(setting, "secondpass-fp32")
+def onnxruntime(settings: EngineSettings) -> SecondpassEngine:
+    return SecondpassEngine(settings, "secondpass-int8", "onnxruntime")
 
 
-def openvino(setting: Setting) -> Secondpass:
+def fp32(settings: EngineSettings) -> SecondpassEngine:
+    return SecondpassEngine(settings, "secondpass-fp32")
+
+
+def openvino(settings: EngineSettings) -> SecondpassEngine:
     if find_spec("openvino") is None:
         raise NotAvailableError("openvino is not installed")
-    return Secondpass(setting, "secondpass-int8", "openvino")
+    return SecondpassEngine(settings, "secondpass-int8", "openvino")

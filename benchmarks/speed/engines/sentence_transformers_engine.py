@@ -1,7 +1,7 @@
 """sentence-transformers' CrossEncoder on each of its CPU backends.
 
-Sorts by the number of characters, batches of 32 padded to their longest, pairs cut at
-`max_length` from whichever of the two is longer.
+Sorts by the number of characters, batches of 32 padded to their longest, pairs truncated at
+`max_length` from the longer of the two.
 """
 
 from __future__ import annotations
@@ -12,65 +12,69 @@ from typing import Any
 import torch as torch_library
 from sentence_transformers import CrossEncoder
 
-from speed.engines import Setting
+from speed.engines import EngineSettings
 
 
 class SentenceTransformers:
-    """Calls `predict` with all its defaults, the logits left as they are."""
+    """Calls `predict` with its defaults, without an activation function."""
 
-    def __init__(self, setting: Setting, folder: str, **how: Any) -> None:
-        torch_library.set_num_threads(setting.threads)
+    def __init__(self, settings: EngineSettings, folder: str, **options: Any) -> None:
+        torch_library.set_num_threads(settings.threads)
         self._identity = torch_library.nn.Identity()
         self._model = CrossEncoder(
-            str(setting.models / folder),
+            str(settings.models / folder),
             device="cpu",
-            max_length=setting.max_length,
+            max_length=settings.max_length,
             local_files_only=True,
-            **how,
+            **options,
         )
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return one logit a text, in the order of the texts."""
+        """Return one logit for each text."""
         pairs = [(query, text) for text in texts]
-        found = self._model.predict(
+        logits = self._model.predict(
             pairs, activation_fn=self._identity, show_progress_bar=False
         )
-        return [float(value) for value in found]
+        return [float(value) for value in logits]
 
 
-def torch(setting: Setting) -> SentenceTransformers:
-    return SentenceTransformers(setting, "weights")
+def torch(settings: EngineSettings) -> SentenceTransformers:
+    return SentenceTransformers(settings, "weights")
 
 
-def _onnx(setting: Setting, file: str) -> SentenceTransformers:
+def _onnx(settings: EngineSettings, file: str) -> SentenceTransformers:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = setting.threads
-    how = {
+    options.intra_op_num_threads = settings.threads
+    model_options = {
         "provider": "CPUExecutionProvider",
         "file_name": f"onnx/{file}",
         "session_options": options,
     }
-    return SentenceTransformers(setting, "sbert-onnx", backend="onnx", model_kwargs=how)
+    return SentenceTransformers(
+        settings, "sbert-onnx", backend="onnx", model_kwargs=model_options
+    )
 
 
-def onnx_o2(setting: Setting) -> SentenceTransformers:
-    return _onnx(setting, "model_O2.onnx")
+def onnx_o2(settings: EngineSettings) -> SentenceTransformers:
+    return _onnx(settings, "model_O2.onnx")
 
 
-def onnx_int8(setting: Setting) -> SentenceTransformers:
-    return _onnx(setting, "model_int8.onnx")
+def onnx_int8(settings: EngineSettings) -> SentenceTransformers:
+    return _onnx(settings, "model_int8.onnx")
 
 
-def _openvino(setting: Setting, folder: str) -> SentenceTransformers:
-    how = {"ov_config": {"INFERENCE_NUM_THREADS": setting.threads}}
-    return SentenceTransformers(setting, folder, backend="openvino", model_kwargs=how)
+def _openvino(settings: EngineSettings, folder: str) -> SentenceTransformers:
+    model_options = {"ov_config": {"INFERENCE_NUM_THREADS": settings.threads}}
+    return SentenceTransformers(
+        settings, folder, backend="openvino", model_kwargs=model_options
+    )
 
 
-def openvino(setting: Setting) -> SentenceTransformers:
-    return _openvino(setting, "sbert-openvino")
+def openvino(settings: EngineSettings) -> SentenceTransformers:
+    return _openvino(settings, "sbert-openvino")
 
 
-def openvino_int8(setting: Setting) -> SentenceTransformers:
-    return _openvino(setting, "sbert-openvino-int8")
+def openvino_int8(settings: EngineSettings) -> SentenceTransformers:
+    return _openvino(settings, "sbert-openvino-int8")

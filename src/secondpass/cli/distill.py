@@ -63,7 +63,7 @@ def distill(
     from secondpass.cli.output import stages
     from secondpass.reranker import Reranker
     from secondpass.train.data.files import read_examples
-    from secondpass.train.data.teacher_scores import taught
+    from secondpass.train.data.teacher_scores import add_teacher_scores
 
     defaults = {
         name: one.default for name, one in inspect.signature(training.train).parameters.items()
@@ -73,7 +73,7 @@ def distill(
     examples = read_examples(data)
     scores = scores_beside(out, cache)
     with stages() as progress:
-        scored = taught(
+        scored = add_teacher_scores(
             examples, Reranker(teacher), scores, size=group, seed=seed, progress=progress
         )
     training.run_training(scored, settings, training.place_of(given), as_json)

@@ -104,9 +104,9 @@ def export(
     Example:  secondpass export my-model --out my-model-int8 --calibrate pairs.jsonl
     """
     from secondpass.cli.output import print_json, stages
-    from secondpass.train.export.export import Settings, export_model
+    from secondpass.train.export.export import ExportSettings, export_model
 
-    settings = Settings(
+    settings = ExportSettings(
         kind=kind.value,
         precision=precision.value,
         calibrate=calibrate,

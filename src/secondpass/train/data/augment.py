@@ -1,4 +1,4 @@
-"""Queries as people type them: careless about case, marks and spelling, or keywords only."""
+"""Query augmentation: lower case, missing punctuation, keyword queries, typing errors."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, fields
 
 from secondpass.errors import InputError
 
-# Words that a keyword query leaves out.
-_SMALL_WORDS = """
+# Stop words that a keyword query leaves out.
+_STOP_WORDS = """
 a an and are as at be been but by can could did do does for from had has have how i if in into
 is it its me my no not of on or our shall should so such than that the their them then there
 these they this to us was we were what when where which who whom whose why will with would you
 your
 """
-_SMALL = frozenset(_SMALL_WORDS.split())
+_STOP = frozenset(_STOP_WORDS.split())
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How likely, 0 to 1, each change of a query is.
+    """The probability, 0 to 1, of each change of a query.
 
-    `typos` is the likelihood of one typing error in the query. Raises InputError for
-    anything that is no likelihood.
+    `no_mark` drops the final punctuation, `keywords` leaves keywords only, `typos` makes one
+    typing error. Raises InputError for a value that is not a probability.
     """
 
     lower_case: float = 0.3
@@ -33,52 +33,55 @@ class Augmentation:
     typos: float = 0.1
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise InputError(f"{one.name} is not from 0 to 1", why=f"it is {value!r}")
+                raise InputError(
+                    f"the probability {field.name} is not between 0 and 1",
+                    why=f"it is {value!r}",
+                )
 
 
-def augmented(query: str, how: Augmentation, chance: random.Random) -> str:
-    """Return the query, changed or not; a query with text never loses all of it."""
-    # Each likelihood is asked for even where it is 0, so that one setting does not change
-    # what the others do.
-    lower, unmarked, short, typo = (chance.random() for _ in range(4))
+def augment(query: str, augmentation: Augmentation, rng: random.Random) -> str:
+    """Return the query, possibly changed; a query with text never becomes empty."""
+    # One draw for each kind of change, even at probability 0, so that one setting does not
+    # change what the others do.
+    lower, unmarked, short, typo = (rng.random() for _ in range(4))
     changed = query
-    if short < how.keywords:
-        changed = keywords(changed)
-    if unmarked < how.no_mark:
+    if short < augmentation.keywords:
+        changed = to_keywords(changed)
+    if unmarked < augmentation.no_mark:
         changed = changed.rstrip().rstrip("?!.").rstrip()
-    if lower < how.lower_case:
+    if lower < augmentation.lower_case:
         changed = changed.lower()
-    if typo < how.typos:
-        changed = mistyped(changed, chance)
+    if typo < augmentation.typos:
+        changed = add_typo(changed, rng)
     return changed if changed.strip() else query
 
 
-def keywords(query: str) -> str:
-    """Return the words that carry meaning, or the query if fewer than two are left."""
-    words = [word for word in _WORD.findall(query) if word.lower() not in _SMALL]
+def to_keywords(query: str) -> str:
+    """Drop stop words; return the query unchanged if fewer than two words are left."""
+    words = [word for word in _WORD.findall(query) if word.lower() not in _STOP]
     return " ".join(words) if len(words) >= 2 else query
 
 
-def mistyped(query: str, chance: random.Random) -> str:
-    """Return the query with one letter of a longer word doubled, dropped or swapped."""
-    words = [found for found in _WORD.finditer(query) if len(found.group()) >= 4]
+def add_typo(query: str, rng: random.Random) -> str:
+    """Double, drop or swap one letter of a word of four letters or more."""
+    words = [match for match in _WORD.finditer(query) if len(match.group()) >= 4]
     if not words:
         return query
-    word = chance.choice(words)
-    # The first letter is the one that people get right.
-    place = chance.randrange(word.start() + 1, word.end() - 1)
-    kind = chance.randrange(3)
-    here, next_ = query[place], query[place + 1]
-    middle = (here + here + next_, next_, next_ + here)[kind]
-    return query[:place] + middle + query[place + 2 :]
+    word = rng.choice(words)
+    # People rarely get the first letter wrong.
+    position = rng.randrange(word.start() + 1, word.end() - 1)
+    kind = rng.randrange(3)
+    letter, following = query[position], query[position + 1]
+    replacement = (letter + letter + following, following, following + letter)[kind]
+    return query[:position] + replacement + query[position + 2 :]
 
 
-def variants(query: str, count: int, how: Augmentation, seed: str) -> list[str]:
-    """Return up to `count` changed forms of a query, none twice and none the query itself."""
-    chance = random.Random(seed)
-    found = dict.fromkeys(augmented(query, how, chance) for _ in range(count))
-    found.pop(query, None)
-    return list(found)
+def query_variants(query: str, count: int, augmentation: Augmentation, seed: str) -> list[str]:
+    """Return up to `count` distinct augmented forms of a query, without the query itself."""
+    rng = random.Random(seed)
+    variants = dict.fromkeys(augment(query, augmentation, rng) for _ in range(count))
+    variants.pop(query, None)
+    return list(variants)

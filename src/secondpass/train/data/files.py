@@ -1,4 +1,4 @@
-"""Examples in and out of files, and some of them held out."""
+"""Reading and writing of training examples, and the split into training and held-out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from secondpass.errors import InputError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.train.data.beir import read_beir
-from secondpass.train.data.examples import Examples, Group, check_places, read_pairs
-from secondpass.train.export.atomic_folder import replacing
-from secondpass.train.mining.false_negatives import wording
+from secondpass.train.data.examples import (
+    Examples,
+    Group,
+    check_indices,
+    normalize_text,
+    read_pairs,
+)
+from secondpass.train.export.atomic_folder import replace_folder
 
 __all__ = ["GROUPS", "Examples", "Group", "read_examples", "split_groups", "write_examples"]
 
@@ -32,9 +37,9 @@ def read_examples(path: str | Path, *, split: str = "train") -> Examples:
       `qrels/`. A grade above 0 makes a positive, any other a negative.
     - A folder with `passages.jsonl` and `groups.jsonl`.
 
-    Of the first two, identical passages are stored once. Raises InputError, with file and
-    line, for a row that cannot be used, and where there is no group at all; ReadError for
-    a file that is damaged or not UTF-8.
+    In the first two, identical passages are stored once. Raises InputError, with file and
+    line, for an invalid row, and if there is no group at all; ReadError for a file that is
+    damaged or not UTF-8.
     """
     path = Path(path)
     if path.is_file():
@@ -47,7 +52,7 @@ def read_examples(path: str | Path, *, split: str = "train") -> Examples:
         raise InputError(
             "there are no examples",
             where=str(path),
-            why="it holds no corpus.jsonl or groups.jsonl"
+            why="the folder has no corpus.jsonl or groups.jsonl"
             if path.is_dir()
             else "there is no such file or folder",
             fix='Give JSON lines like {"query": "…", "positive": "…"}, or a BEIR folder.',
@@ -62,26 +67,28 @@ def read_examples(path: str | Path, *, split: str = "train") -> Examples:
 def write_examples(examples: Examples, folder: str | Path, *, force: bool = False) -> None:
     """Write `passages.jsonl` and `groups.jsonl` to a folder, both or neither.
 
-    Lone surrogates become U+FFFD. Raises InputError where the folder is not empty; with
-    `force`, one that holds examples is replaced.
+    Lone surrogates become U+FFFD. Raises InputError if the folder is not empty; with `force`,
+    a folder of examples is replaced.
     """
-    with replacing(Path(folder), GROUPS, force=force) as made:
-        _write(made / PASSAGES, ({"text": clean(text)} for text in examples.passages))
-        _write(made / GROUPS, (_row(group) for group in examples.groups))
+    with replace_folder(Path(folder), GROUPS, force=force) as temporary:
+        _write_lines(
+            temporary / PASSAGES, ({"text": clean(text)} for text in examples.passages)
+        )
+        _write_lines(temporary / GROUPS, (_group_row(group) for group in examples.groups))
 
 
 def split_groups(examples: Examples, share: float, seed: int) -> tuple[Examples, Examples]:
-    """Return the examples to train on and those held out, about `share` (0 to 1) of them.
+    """Return the examples to train on and the held-out ones, about `share` (0 to 1) of all.
 
     A hash of the query's words and the seed decides, so that a query stays on its side
-    whatever else there is, and near copies (case, punctuation, spacing) go with it. Both
-    sides keep all passages. Raises InputError for a share that is not from 0 to 1.
+    whatever other queries there are, together with its near duplicates (case, punctuation,
+    spacing). Both sides keep all passages. Raises InputError for a share outside 0 to 1.
     """
     if not 0 <= share <= 1:
-        raise InputError("the share to hold out is not from 0 to 1", why=f"it is {share!r}")
+        raise InputError("the share to hold out is not between 0 and 1", why=f"it is {share!r}")
     sides: tuple[list[Group], list[Group]] = ([], [])
     for group in examples.groups:
-        text = f"{seed}\n{wording(clean(group.query))}"
+        text = f"{seed}\n{normalize_text(clean(group.query))}"
         digest = hashlib.sha256(text.encode()).digest()
         sides[int.from_bytes(digest[:8]) < share * 2**64].append(group)
     passages = examples.passages
@@ -103,7 +110,7 @@ def _read_folder(folder: Path) -> Examples:
                 clean(row.optional("source")),
                 row.numbers("scores"),
             )
-            check_places(group, len(passages))
+            check_indices(group, len(passages))
         except InputError as error:
             if error.where == row.where:
                 raise
@@ -112,7 +119,7 @@ def _read_folder(folder: Path) -> Examples:
     return Examples(passages, groups)
 
 
-def _row(group: Group) -> dict[str, Any]:
+def _group_row(group: Group) -> dict[str, Any]:
     row: dict[str, Any] = {
         "query": clean(group.query),
         "positives": group.positives,
@@ -125,7 +132,7 @@ def _row(group: Group) -> dict[str, Any]:
     return row
 
 
-def _write(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
+def _write_lines(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for value in values:
             stream.write(json.dumps(value, ensure_ascii=False) + "\n")

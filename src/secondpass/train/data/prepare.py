@@ -1,4 +1,4 @@
-"""From examples to what a run reads: texts, samples, and the groups that judge."""
+"""Training data of a run: texts, sampling, and the held-out validation groups."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from secondpass.train.data.augment import variants
+from secondpass.train.data.augment import query_variants
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.data.files import split_groups
-from secondpass.train.data.sampling import Sample, Sampler, fill
-from secondpass.train.trainer.interface import QueryBatch, Texts
-from secondpass.train.trainer.settings import Settings
+from secondpass.train.data.sampling import Sample, Sampler, fill_with_random
+from secondpass.train.trainer.interface import PairIndices, Texts
+from secondpass.train.trainer.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A held-out group: its candidates, the positives first, and where it is from."""
+class ValidationGroup:
+    """A held-out group: its candidates, the first `positives` of them relevant."""
 
-    pairs: tuple[QueryBatch, ...]
+    pairs: tuple[PairIndices, ...]
     positives: int
     source: str
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run does.
+class TrainingData:
+    """The data of one run.
 
-    `asked[i]` are the places in `texts.queries` of the wordings of group i, the first its
-    own.
+    `variants[i]` are the indices in `texts.queries` of the query of group i and of its
+    augmented forms; `validation` are the held-out groups.
     """
 
     texts: Texts
     sampler: Sampler
-    asked: Sequence[tuple[int, ...]]
-    judged: Sequence[Judged]
+    variants: Sequence[tuple[int, ...]]
+    validation: Sequence[ValidationGroup]
     seed: int
 
     @property
@@ -43,33 +43,33 @@ class Plan:
         """The groups that are trained on."""
         return self.sampler.groups
 
-    def wording(self, place: int, epoch: int) -> int:
-        """Return which wording of a group's query an epoch uses, a place in the texts."""
-        chance = random.Random(f"wording {self.seed} {epoch} {place}")
-        return chance.choice(self.asked[place])
+    def variant(self, group: int, epoch: int) -> int:
+        """Return the index of the form of a group's query that an epoch uses."""
+        rng = random.Random(f"wording {self.seed} {epoch} {group}")
+        return rng.choice(self.variants[group])
 
-    def pairs(self, sample: Sample, epoch: int) -> list[QueryBatch]:
+    def pairs(self, sample: Sample, epoch: int) -> list[PairIndices]:
         """Return the pairs of a sample, that of the positive first."""
-        query = self.wording(sample.group, epoch)
-        return [QueryBatch(query, passage) for passage in sample.passages]
+        query = self.variant(sample.group, epoch)
+        return [PairIndices(query, passage) for passage in sample.passages]
 
 
-def make_plan(examples: Examples, settings: Settings) -> Plan:
-    """Hold some groups out, word the queries of the others anew, and prepare sampling.
+def prepare_data(examples: Examples, settings: TrainSettings) -> TrainingData:
+    """Hold out validation groups, augment the other queries, and prepare sampling.
 
     Raises InputError as `Sampler` does.
     """
     training, held_out = split_groups(examples, settings.hold_out, settings.seed)
     queries: list[str] = []
-    asked = []
+    variants = []
     for group in training.groups:
         seed = f"variants {settings.seed} {group.query}"
-        wordings = [
+        forms = [
             group.query,
-            *variants(group.query, settings.variants, settings.augmentation, seed),
+            *query_variants(group.query, settings.variants, settings.augmentation, seed),
         ]
-        asked.append(tuple(range(len(queries), len(queries) + len(wordings))))
-        queries += wordings
+        variants.append(tuple(range(len(queries), len(queries) + len(forms))))
+        queries += forms
     sampler = Sampler(
         training.groups,
         len(examples.passages),
@@ -79,34 +79,38 @@ def make_plan(examples: Examples, settings: Settings) -> Plan:
         min(settings.strangers, settings.group - 1),
         settings.caps,
     )
-    judging = held_out.groups
-    if len(judging) > settings.hold_out_most:
-        chance = random.Random(f"judging {settings.seed}")
-        judging = chance.sample(judging, settings.hold_out_most)
-    judged = []
-    for group in judging:
-        judged.append(_judged(group, len(queries), len(examples.passages), settings))
+    validation_groups = held_out.groups
+    if len(validation_groups) > settings.hold_out_most:
+        rng = random.Random(f"judging {settings.seed}")
+        validation_groups = rng.sample(validation_groups, settings.hold_out_most)
+    validation = []
+    for group in validation_groups:
+        validation.append(
+            _validation_group(group, len(queries), len(examples.passages), settings)
+        )
         queries.append(group.query)
     texts = Texts(queries, examples.passages)
-    return Plan(texts, sampler, asked, judged, settings.seed)
+    return TrainingData(texts, sampler, variants, validation, settings.seed)
 
 
-def digest(examples: Examples) -> str:
+def examples_digest(examples: Examples) -> str:
     """Return a hexadecimal SHA-256 of all passages and groups, in order."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for passage in examples.passages:
-        found.update(hashlib.sha256(passage.encode("utf-8", "replace")).digest())
+        digest.update(hashlib.sha256(passage.encode("utf-8", "replace")).digest())
     for group in examples.groups:
-        found.update(repr(group).encode("utf-8", "replace"))
-    return found.hexdigest()
+        digest.update(repr(group).encode("utf-8", "replace"))
+    return digest.hexdigest()
 
 
-def _judged(group: Group, query: int, passages: int, settings: Settings) -> Judged:
-    chance = random.Random(f"judged {settings.seed} {group.query}")
+def _validation_group(
+    group: Group, query: int, passages: int, settings: TrainSettings
+) -> ValidationGroup:
+    rng = random.Random(f"judged {settings.seed} {group.query}")
     positives = group.positives[: settings.candidates - 1]
-    room = settings.candidates - len(positives)
-    # A collection can be smaller than the candidates that are wanted.
-    room = min(room, passages - len(group.positives))
-    negatives = fill(group, group.negatives[:room], room, passages, chance)
-    pairs = tuple(QueryBatch(query, passage) for passage in (*positives, *negatives))
-    return Judged(pairs, len(positives), group.source)
+    missing = settings.candidates - len(positives)
+    # A collection can be smaller than the number of candidates.
+    missing = min(missing, passages - len(group.positives))
+    negatives = fill_with_random(group, group.negatives[:missing], missing, passages, rng)
+    pairs = tuple(PairIndices(query, passage) for passage in (*positives, *negatives))
+    return ValidationGroup(pairs, len(positives), group.source)

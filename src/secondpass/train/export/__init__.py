@@ -1,1 +1,1 @@
-"""Exporting and quantizing models."""
+"""Export of models to ONNX, int8 quantization, and verification of the result."""

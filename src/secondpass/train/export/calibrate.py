@@ -1,4 +1,4 @@
-"""Real pairs, and the ranges that activations take on them."""
+"""Calibration: real pairs, and the ranges of activations on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKENS_AT_ONCE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """What a tensor [.., channels] was like over many tokens.
+    """Statistics of a tensor [.., channels] over many tokens.
 
     `low` and `high` are the extremes of each channel, `products` the sum over tokens of
     the products of every two channels, [channels, channels].
@@ -36,8 +36,8 @@ class Activations:
     high: NDArray[np.float32]
     products: NDArray[np.float64]
 
-    def joined(self, other: Activations) -> Activations:
-        """Return what both saw together."""
+    def merge(self, other: Activations) -> Activations:
+        """Return the statistics of both together."""
         return Activations(
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
@@ -52,7 +52,7 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query with one passage; the title, where there is one, is part of `text`."""
+    """A query with one passage; `text` starts with its title, if it has one."""
 
     query: str
     text: str
@@ -61,7 +61,7 @@ class Pair:
 def read_pairs(file: Path) -> list[Pair]:
     """Read lines of JSON with `query`, `text` and an optional `title`.
 
-    Raises `InputError` naming the line that cannot be used, or if there is no line.
+    Raises `InputError` that names the invalid line, or if there is no line.
     """
     pairs: list[Pair] = []
     try:
@@ -95,75 +95,78 @@ def read_pairs(file: Path) -> list[Pair]:
     return pairs
 
 
-def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs of two questions in three, and those of the third."""
-    turn = {query: i for i, query in enumerate(dict.fromkeys(pair.query for pair in pairs))}
-    used = [pair for pair in pairs if turn[pair.query] % 3 != 2]
-    return used, [pair for pair in pairs if turn[pair.query] % 3 == 2]
+def split_pairs(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs of two questions in three, and the held-out ones of the third."""
+    number = {query: i for i, query in enumerate(dict.fromkeys(pair.query for pair in pairs))}
+    calibration = [pair for pair in pairs if number[pair.query] % 3 != 2]
+    return calibration, [pair for pair in pairs if number[pair.query] % 3 == 2]
 
 
 def pair_sequences(
-    tokeniser: Tokenizer, pairs: Iterable[Pair], max_length: int
+    tokenizer: Tokenizer, pairs: Iterable[Pair], max_length: int
 ) -> list[TokenSequence]:
-    """Return the tokens of each pair, the passage cut so that none exceeds `max_length`."""
+    """Return the tokens of each pair; the passage is truncated to fit `max_length`."""
     sequences = []
     for pair in pairs:
-        query, text = tokeniser.encode([pair.query, pair.text], max_length)
-        first = query.ids[: max_length // 2]
-        room = max(0, max_length - tokeniser.pair.special - len(first))
-        sequences.append(tokeniser.pair.join(first, text.ids[:room]))
+        query, text = tokenizer.encode([pair.query, pair.text], max_length)
+        query_ids = query.ids[: max_length // 2]
+        room = max(0, max_length - tokenizer.pair.special - len(query_ids))
+        sequences.append(tokenizer.pair.join(query_ids, text.ids[:room]))
     return sequences
 
 
 def text_sequences(
-    tokeniser: Tokenizer, texts: Iterable[str], max_length: int
+    tokenizer: Tokenizer, texts: Iterable[str], max_length: int
 ) -> list[TokenSequence]:
-    """Return the tokens of each text, cut to `max_length`."""
-    room = max_length - tokeniser.special
-    encoded = tokeniser.encode(list(texts), max_length)
-    return [tokeniser.single(tokens.ids[:room]) for tokens in encoded]
+    """Return the tokens of each text, truncated to `max_length`."""
+    room = max_length - tokenizer.special
+    encoded = tokenizer.encode(list(texts), max_length)
+    return [tokenizer.single(tokens.ids[:room]) for tokens in encoded]
 
 
-def feeds(sequence: TokenSequence, names: Iterable[str], length: int | None = None) -> Feeds:
-    """Return the inputs of one sequence as a batch of one, padded with 0 up to `length`."""
+def sequence_feeds(
+    sequence: TokenSequence, names: Iterable[str], length: int | None = None
+) -> Feeds:
+    """Return the graph's inputs for a batch of one sequence, padded with 0 up to `length`."""
     ids, segments = sequence
-    width = len(ids) if length is None else length
+    padded_length = len(ids) if length is None else length
     rows = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
-    padded = {}
+    inputs = {}
     for name in names:
-        row = np.zeros((1, width), dtype=np.int64)
+        row = np.zeros((1, padded_length), dtype=np.int64)
         row[0, : len(ids)] = rows[name]
-        padded[name] = row
-    return padded
+        inputs[name] = row
+    return inputs
 
 
-def observe(
+def record_activations(
     model: ir.Model,
     tensors: Sequence[str],
     batches: Sequence[Feeds],
     progress: Progress | None = None,
 ) -> dict[str, Activations]:
-    """Run the graph over all batches and return what each tensor was like."""
+    """Run the graph on all batches and return the statistics of each tensor."""
     session = _session_with(model, tensors)
-    seen: dict[str, Activations] = {}
-    waiting: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
+    activations: dict[str, Activations] = {}
+    pending: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
     tokens = 0
     for done, batch in enumerate(batches, start=1):
         for name, array in zip(tensors, session.run(list(tensors), dict(batch)), strict=True):
-            waiting[name].append(array.reshape(-1, array.shape[-1]))
-        tokens += max(len(arrays[-1]) for arrays in waiting.values())
+            pending[name].append(array.reshape(-1, array.shape[-1]))
+        tokens += max(len(arrays[-1]) for arrays in pending.values())
         if tokens >= TOKENS_AT_ONCE or done == len(batches):
-            for name, arrays in waiting.items():
-                new = _summary(np.concatenate(arrays))
-                seen[name] = seen[name].joined(new) if name in seen else new
+            for name, arrays in pending.items():
+                new = _statistics(np.concatenate(arrays))
+                known = activations.get(name)
+                activations[name] = new if known is None else known.merge(new)
                 arrays.clear()
             tokens = 0
         if progress is not None:
             progress("calibrate", done, len(batches))
-    return seen
+    return activations
 
 
-def _summary(rows: NDArray[np.float32]) -> Activations:
+def _statistics(rows: NDArray[np.float32]) -> Activations:
     return Activations(rows.min(axis=0), rows.max(axis=0), (rows.T @ rows).astype(np.float64))
 
 
@@ -173,8 +176,8 @@ def _session_with(model: ir.Model, tensors: Sequence[str]) -> Any:
     import onnxruntime as ort
 
     proto = ir.to_proto(model)
-    have = {output.name for output in proto.graph.output}
-    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in tensors if n not in have)
+    outputs = {output.name for output in proto.graph.output}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in tensors if n not in outputs)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(

@@ -1,4 +1,4 @@
-"""Make a model folder from transformers weights, in one go or not at all."""
+"""Export of transformers weights, or of a training run, to a model folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError, MissingExtraError, ModelDamagedError
 from secondpass.inference.model_folder import FORMAT, MANIFEST, sha256
-from secondpass.train.export.model_card import versions
-from secondpass.train.export.source import locate, window
+from secondpass.train.export.atomic_folder import check_replaceable, replace_folder
+from secondpass.train.export.model_card import package_versions
+from secondpass.train.export.source import locate_source, window_length
 from secondpass.train.trainer.checkpoints import BEST, RUN, RunFolder
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ FILES = ("model.onnx", "tokenizer.json", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ExportSettings:
     """How to export.
 
-    `calibrate` is a file of real pairs, needed for int8. `max_length` is the tokens of one
-    window. `min_overlap` is the least share of the top 10, 0 to 1, that int8 must keep.
-    `states_layers` lets an embedder give its tokens after these many layers besides, which
-    a reader needs: first those that its queries start from, last those that it matches.
-    `weights` keeps those of a reader beside its graphs, so that it can be trained further.
-    `borrow` leaves out of a reader's encoder the tables that the bundled embedder has too; the
-    folder then works with this version of it only. `blend` are a reader's weights beside the
-    first pass, fitted with `benchmarks/quality.py` or on queries of one's own.
+    - `calibrate`: a file of real pairs, required for int8. `max_length`: tokens of one window.
+      `min_overlap`: the minimum share of the top 10, 0 to 1, that int8 must keep.
+    - `states_layers`: layers after which an embedder also outputs its token states, as a
+      precomputed reranker needs: first those that its query layers start from, last those that
+      it matches.
+    - `weights`: store the weights of a precomputed reranker beside its graphs, so that it can
+      be trained further. `borrow`: leave out of its encoder the tables that the bundled
+      embedder has too; the folder then works with this version of it only. `blend`: its
+      weights beside the first pass, fitted with `benchmarks/quality.py` or on own queries.
     """
 
     kind: Kind = "cross-encoder"
@@ -56,107 +58,93 @@ class Settings:
 
 
 def export_model(
-    source: str, out: Path, settings: Settings, progress: Progress | None = None
+    source: str, out: Path, settings: ExportSettings, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Write a model folder to `out` and return its manifest.
 
     `source` is a transformers folder, `pypi:PACKAGE`, or the folder of a training run.
 
     `progress` is called with a stage, how much of it is done, and its total (0: unknown).
-    Raises `InputError` for settings that cannot be used, `ModelDamagedError` for a source
-    that cannot be read, `ModelError` if the int8 model ranks too differently, and
-    `MissingExtraError` without PyTorch. `out` is untouched unless all went well.
+    Raises `InputError` for invalid settings, `ModelDamagedError` for a source that cannot be
+    read, `ModelError` if the int8 model ranks too differently, and `MissingExtraError` without
+    PyTorch. On an error `out` stays as it was.
     """
-    _check(out, settings)
+    _check_settings(out, settings)
     run = Path(source) if (Path(source) / RUN).is_file() else None
-    folder = None if run is not None else locate(source)
+    source_folder = None if run is not None else locate_source(source)
     for package in ("torch", "transformers", "onnx", "onnxscript"):
-        _need(package)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as temporary:
-        made = Path(temporary) / "model"
-        made.mkdir()
-        told = _silent if progress is None else progress
+        _check_package(package)
+    report_progress = _ignore if progress is None else progress
+    with replace_folder(out, None, force=settings.force) as folder:
         if run is not None:
-            manifest = _from_run(run, made, out.name, settings, told)
-        else:
-            assert folder is not None
-            manifest = _make(folder, made, out.name, settings, told)
-        _replace(made, out)
-    return manifest
+            return _export_run(run, folder, out.name, settings, report_progress)
+        assert source_folder is not None
+        return _export(source_folder, folder, out.name, settings, report_progress)
 
 
-def _from_run(
-    run: Path, made: Path, name: str, settings: Settings, progress: Progress
+def _export_run(
+    run: Path, folder: Path, name: str, settings: ExportSettings, progress: Progress
 ) -> dict[str, Any]:
-    """Export what a training run found best."""
-    folder = RunFolder(run)
-    architecture = folder.about()["architecture"]
+    """Export the best weights of a training run."""
+    run_folder = RunFolder(run)
+    architecture = run_folder.description()["architecture"]
     if architecture == "reader":
-        from secondpass.train.precomputed.export import make_reader
+        from secondpass.train.precomputed.export_folder import write_precomputed
 
-        return make_reader(run, made, name, settings, progress)
+        return write_precomputed(run, folder, name, settings, progress)
     if architecture != "cross-encoder":
         raise InputError(
             f"A run of architecture {architecture!r} cannot be exported",
             where=str(run),
-            fix="Export a reader or a cross-encoder.",
+            fix="Export a run of architecture reader or cross-encoder.",
         )
-    folder.best()
+    run_folder.load_best()
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / run.absolute().name
         shutil.copytree(run / "model", source)
         shutil.copyfile(run / BEST, source / "model.safetensors")
-        return _make(source, made, name, settings, progress)
+        return _export(source, folder, name, settings, progress)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
+def _ignore(stage: str, done: int, total: int) -> None:
     pass
 
 
-def _check(out: Path, settings: Settings) -> None:
+def _check_settings(out: Path, settings: ExportSettings) -> None:
     for file in (settings.calibrate, settings.notes):
         if file is not None and not file.is_file():
             raise InputError("There is no such file", where=str(file))
     if settings.precision == "int8" and settings.calibrate is None:
         raise InputError(
-            "int8 needs real pairs to find the ranges of activations",
+            "int8 needs real pairs to measure the ranges of activations",
             fix="Pass --calibrate PAIRS.jsonl (such as examples/calibration/pairs.jsonl), "
             "or --precision fp32.",
         )
-    if out.is_file():
-        raise InputError(
-            "The model folder cannot be written", where=str(out), why="it is a file"
-        )
-    if out.is_dir() and any(out.iterdir()) and not settings.force:
-        raise InputError(
-            "The model folder is not empty",
-            where=str(out),
-            fix="Pass --force to replace it, or another --out.",
-        )
+    # Before the work, not after it.
+    check_replaceable(out, None, force=settings.force)
 
 
-def _make(
-    folder: Path, made: Path, name: str, settings: Settings, progress: Progress
+def _export(
+    source: Path, folder: Path, name: str, settings: ExportSettings, progress: Progress
 ) -> dict[str, Any]:
     import onnx_ir as ir
 
-    from secondpass.train.export.model_card import card
+    from secondpass.train.export.model_card import model_card
     from secondpass.train.export.onnx_graph import keep_first_token
     from secondpass.train.export.trace import load_model, trace
 
     progress("trace", 0, 0)
-    model = load_model(folder, settings.kind)
-    length = window(folder, model.config, settings.max_length)
-    _save_tokenizer(folder, made)
-    shutil.copyfile(folder / "config.json", made / "config.json")
+    model = load_model(source, settings.kind)
+    length = window_length(source, model.config, settings.max_length)
+    _save_tokenizer(source, folder)
+    shutil.copyfile(source / "config.json", folder / "config.json")
     _check_states(settings, model)
     graph = trace(model, settings.kind, settings.states_layers)
     keep_first_token(graph)
     quality: dict[str, Any] = {}
     if settings.precision == "int8":
-        quality = _to_integers(graph, made, length, settings, progress)
-    ir.save(graph, str(made / "model.onnx"))
+        quality = _quantize(graph, folder, length, settings, progress)
+    ir.save(graph, str(folder / "model.onnx"))
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": name if settings.name is None else settings.name,
@@ -164,13 +152,13 @@ def _make(
         "precision": settings.precision,
         "max_length": length,
         "license": settings.license,
-        "source": folder.name if settings.origin is None else settings.origin,
+        "source": source.name if settings.origin is None else settings.origin,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "created_with": versions(),
+        "created_with": package_versions(),
         "quality": quality,
         "files": {
-            one: {"sha256": sha256(made / one), "bytes": (made / one).stat().st_size}
-            for one in FILES
+            file: {"sha256": sha256(folder / file), "bytes": (folder / file).stat().st_size}
+            for file in FILES
         },
     }
     if settings.kind == "embedder":
@@ -184,20 +172,21 @@ def _make(
         labels = model.config.id2label
         manifest["labels"] = [str(labels[i]) for i in sorted(labels)]
     notes = None if settings.notes is None else settings.notes.read_text(encoding="utf-8")
-    (made / "README.md").write_text(card(manifest, notes), encoding="utf-8")
-    (made / MANIFEST).write_text(
+    (folder / "README.md").write_text(model_card(manifest, notes), encoding="utf-8")
+    (folder / MANIFEST).write_text(
         json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return manifest
 
 
-def _check_states(settings: Settings, model: Any) -> None:
+def _check_states(settings: ExportSettings, model: Any) -> None:
     if not settings.states_layers:
         return
     layers = int(model.config.num_hidden_layers)
     if settings.kind != "embedder":
         raise InputError(
-            "Only an embedder gives states", fix="Pass --kind embedder, or no --states-layers."
+            "Only an embedder outputs token states",
+            fix="Pass --kind embedder, or no --states-layers.",
         )
     for layer in settings.states_layers:
         if not 1 <= layer <= layers:
@@ -207,63 +196,55 @@ def _check_states(settings: Settings, model: Any) -> None:
             )
 
 
-def _to_integers(
-    graph: ir.Model, made: Path, length: int, settings: Settings, progress: Progress
+def _quantize(
+    graph: ir.Model, folder: Path, length: int, settings: ExportSettings, progress: Progress
 ) -> dict[str, Any]:
-    """Quantise the graph in place and return how it compares with the original."""
+    """Quantize the graph in place and return how it compares with the original."""
     from secondpass.inference.tokenizer import Tokenizer
     from secondpass.train.export import calibrate, verify
-    from secondpass.train.export.quantize import inputs_of_linear_layers, quantise
+    from secondpass.train.export.quantize import linear_layer_inputs, quantize
 
     assert settings.calibrate is not None
-    used, held_out = calibrate.split(calibrate.read_pairs(settings.calibrate))
-    tokeniser = Tokenizer(made / "tokenizer.json")
+    used, held_out = calibrate.split_pairs(calibrate.read_pairs(settings.calibrate))
+    tokenizer = Tokenizer(folder / "tokenizer.json")
     if settings.kind == "embedder":
         texts = [text for pair in used for text in (pair.query, pair.text)]
-        sequences = calibrate.text_sequences(tokeniser, dict.fromkeys(texts), length)
+        sequences = calibrate.text_sequences(tokenizer, dict.fromkeys(texts), length)
     else:
-        sequences = calibrate.pair_sequences(tokeniser, used, length)
-    names = [str(one.name) for one in graph.graph.inputs]
-    before = verify.scorer(graph)
-    seen = calibrate.observe(
+        sequences = calibrate.pair_sequences(tokenizer, used, length)
+    names = [str(value.name) for value in graph.graph.inputs]
+    before = verify.make_scorer(graph)
+    activations = calibrate.record_activations(
         graph,
-        inputs_of_linear_layers(graph.graph),
-        [calibrate.feeds(sequence, names) for sequence in sequences],
+        linear_layer_inputs(graph.graph),
+        [calibrate.sequence_feeds(sequence, names) for sequence in sequences],
         progress,
     )
-    quantise(graph, seen, progress)
+    quantize(graph, activations, progress)
     return verify.compare(
         before,
-        verify.scorer(graph),
-        verify.Trial(tokeniser, settings.kind, length, held_out, progress),
+        verify.make_scorer(graph),
+        verify.VerificationSet(tokenizer, settings.kind, length, held_out, progress),
         settings.min_overlap,
     )
 
 
-def _save_tokenizer(folder: Path, made: Path) -> None:
+def _save_tokenizer(source: Path, folder: Path) -> None:
     from tokenizers import Tokenizer as TokenizersTokenizer
 
     try:
-        tokenizer = TokenizersTokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = TokenizersTokenizer.from_file(str(source / "tokenizer.json"))
     # tokenizers raises bare Exception.
     except Exception as error:
         raise ModelDamagedError(
-            "The tokenizer cannot be read", where=str(folder), why=str(error)
+            "The tokenizer cannot be read", where=str(source), why=str(error)
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.save(str(made / "tokenizer.json"), pretty=False)
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
 
 
-def _replace(made: Path, out: Path) -> None:
-    """Put the finished folder in place; what was there goes only after that."""
-    if out.exists():
-        old = made.with_name("old")
-        out.replace(old)
-    made.replace(out)
-
-
-def _need(package: str) -> None:
+def _check_package(package: str) -> None:
     import importlib.util
 
     if importlib.util.find_spec(package) is None:

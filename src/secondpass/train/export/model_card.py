@@ -1,7 +1,4 @@
-"""The model card of an exported folder.
-
-Which versions of which packages made a model.
-"""
+"""Model card of an exported folder, and the package versions that made it."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _MEASURED = {
     "cosine_error_mean": "cosine error, mean",
     "cosine_error_p95": "cosine error, 95th percentile",
     "cosine_error_max": "cosine error, largest",
-    "batch_effect": "largest change of a probability with the rows beside it",
+    "batch_effect": "largest change of a probability with the other rows of a batch",
     "padding_effect": "largest change of a probability with padding",
     "top_10_overlap": "share of the top 10 kept",
     "kendall_tau": "Kendall's tau",
@@ -29,16 +26,16 @@ _MEASURED = {
 }
 
 
-def card(manifest: Mapping[str, Any], notes: str | None) -> str:
-    """Return a model card in Markdown; `notes` tells of data, quality and limits."""
-    shape = _shape(manifest)
+def model_card(manifest: Mapping[str, Any], notes: str | None) -> str:
+    """Return a model card in Markdown; `notes` describes data, quality and limits."""
+    outputs = _outputs(manifest)
     versions = ", ".join(f"{n} {v}" for n, v in manifest["created_with"].items())
     lines = [
         f"# {manifest['name']}",
         "",
-        f"- What: {manifest['architecture']}, {shape}",
+        f"- What: {manifest['architecture']}, {outputs}",
         f"- Weights from: {manifest['source']}",
-        f"- Licence of the weights: {manifest['license'] or 'not stated'}",
+        f"- License of the weights: {manifest['license'] or 'not stated'}",
         f"- Parameters: {manifest['parameters']:,}",
         f"- Window: {manifest['max_length']} tokens, special tokens included",
         f"- Precision: {_PRECISIONS[manifest['precision']]}",
@@ -51,7 +48,7 @@ def card(manifest: Mapping[str, Any], notes: str | None) -> str:
         lines += ["|---|---|"]
         lines += [f"| {_MEASURED[k]} | {v} |" for k, v in manifest["quality"].items()]
     if manifest.get("exit"):
-        lines += ["", "## Exit", "", _EXIT.format(**manifest["exit"])]
+        lines += ["", "## Early exit", "", _EXIT.format(**manifest["exit"])]
     lines += ["", "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
     lines += [
         f"| {name} | {file['bytes']:,} | `{file['sha256']}` |"
@@ -60,13 +57,13 @@ def card(manifest: Mapping[str, Any], notes: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shape(manifest: Mapping[str, Any]) -> str:
+def _outputs(manifest: Mapping[str, Any]) -> str:
     if manifest["architecture"] == "embedder":
         return f"{manifest['dimension']} dimensions, unit length"
     if manifest["architecture"] == "reader":
         encoder = manifest["encoder"]
-        named = encoder.get("model", f"in the folder {encoder.get('folder')}")
-        return f"{manifest['codes']} int8 numbers a token, encoder {named}"
+        encoder_name = encoder.get("model", f"in the folder {encoder.get('folder')}")
+        return f"{manifest['codes']} int8 values a token, encoder {encoder_name}"
     return f"labels: {', '.join(manifest['labels'])}"
 
 
@@ -76,13 +73,13 @@ _PRECISIONS = {
     "scale a column) and embedding tables (one scale a row); everything else single precision",
 }
 _NO_NOTES = (
-    "No one has written down what this model was trained on, how good it is or where it "
-    "fails: pass --notes FILE.md to `secondpass export`."
+    "What this model was trained on, how good it is and where it fails is not documented: "
+    "pass --notes FILE.md to `secondpass export`."
 )
 _EXIT = (
-    "With `exits=True`, candidates are not read whose starting score (start.onnx) is more "
-    "than {margin:.2f} log-odds below that of the last place wanted. The margin is to keep the "
-    "whole top of {confidence:.0%} of lists; it was fitted on {lists}."
+    "With early exit, candidates whose early score (start.onnx) is more than {margin:.2f} "
+    "log-odds below that of the last requested place are not scored in full. The margin is "
+    "meant to keep the whole top of {confidence:.0%} of lists; it was fitted on {lists}."
 )
 _HELD_OUT = "On pairs of questions that were not used for calibration."
 
@@ -90,12 +87,12 @@ _HELD_OUT = "On pairs of questions that were not used for calibration."
 _PACKAGES = ("secondpass", "torch", "transformers", "onnx-ir", "onnxruntime")
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that are installed, by name."""
-    found = {}
+def package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages by name."""
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

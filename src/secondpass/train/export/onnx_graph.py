@@ -1,7 +1,4 @@
-"""Reading and rewriting ONNX graphs: what quantisation and folding both need.
-
-Half precision for what stays in floating point, to make files smaller.
-"""
+"""Reading and rewriting of ONNX graphs: constants, linear layers, half precision."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the array that a value always has, or None if it depends on the input."""
+    """Return the array of a constant value, or None if it depends on the input."""
     if value is None or value.const_value is None:
         return None
     return value.const_value.numpy()
@@ -36,19 +33,18 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
 
 
 def linear_layers(graph: ir.Graph) -> list[ir.Node]:
-    """Return the matrix products with fixed weights: the linear layers over tokens."""
-    found = []
+    """Return the matrix products with constant weights: the linear layers over tokens."""
+    layers = []
     for node in graph:
         if node.op_type != "MatMul":
             continue
         weight = constant(node.inputs[1])
         if weight is not None and weight.ndim == 2 and constant(node.inputs[0]) is None:
-            found.append(node)
-    return found
+            layers.append(node)
+    return layers
 
 
-# Operators that treat each token on its own, so that picking one token before them gives
-# the same as picking it after them.
+# Operators on each token alone: selecting one token before them gives the same as after them.
 _TOKENWISE = {
     "Add",
     "Mul",
@@ -63,35 +59,35 @@ _TOKENWISE = {
 
 
 def keep_first_token(model: ir.Model) -> int:
-    """Compute what follows the last attention for the first token alone, where only it is read.
+    """Compute what follows the last attention for the first token alone, if only it is used.
 
-    A classifier reads one token of the last layer. Its last projection, feed-forward block
-    and normalisations then need not run over the others; every output stays the same.
-    Returns how many operators are spared the other tokens.
+    A classifier uses one token of the last layer. The last projection, feed-forward block and
+    normalizations then need not run over the others; every output stays the same. Returns the
+    number of operators that run over one token now.
     """
     graph = model.graph
-    picks = [_as_slice(graph, node) for node in list(graph) if _picks_one_token(node)]
+    selections = [_as_slice(graph, node) for node in list(graph) if _selects_one_token(node)]
     moved = 0
-    while (producer := next(filter(None, map(_movable, picks)), None)) is not None:
+    while (producer := next(filter(None, map(_movable, selections)), None)) is not None:
         output = producer.outputs[0]
-        done = list(output.consumers())
-        index = done[0].inputs[1]
+        replaced = list(output.consumers())
+        index = replaced[0].inputs[1]
         for position, value in enumerate(producer.inputs):
             if value is not None and constant(value) is None:
                 earlier = _slice(graph, producer, value, index)
                 producer.replace_input_with(position, earlier.outputs[0])
-                picks.append(earlier)
-        output.shape = done[0].outputs[0].shape
-        for pick in done:
-            pick.outputs[0].replace_all_uses_with(output)
-            graph.remove(pick, safe=True)
-            picks.remove(pick)
+                selections.append(earlier)
+        output.shape = replaced[0].outputs[0].shape
+        for selection in replaced:
+            selection.outputs[0].replace_all_uses_with(output)
+            graph.remove(selection, safe=True)
+            selections.remove(selection)
         moved += 1
     return moved
 
 
-def _picks_one_token(node: ir.Node) -> bool:
-    """Gather of a scalar index over tokens: [batch, tokens, width] → [batch, width]."""
+def _selects_one_token(node: ir.Node) -> bool:
+    """Return whether a node gathers one token: [batch, tokens, width] → [batch, width]."""
     if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != 1:
         return False
     index, source = constant(node.inputs[1]), node.inputs[0]
@@ -99,28 +95,28 @@ def _picks_one_token(node: ir.Node) -> bool:
     return index is not None and index.ndim == 0 and rank == 3
 
 
-def _as_slice(graph: ir.Graph, pick: ir.Node) -> ir.Node:
-    """Replace the pick by one that keeps the axis, [batch, 1, width], and a Squeeze.
+def _as_slice(graph: ir.Graph, selection: ir.Node) -> ir.Node:
+    """Replace the selection by one that keeps the axis, [batch, 1, width], and a Squeeze.
 
     With three axes the products after it stay MatMul, which runs in integers; with two,
     ONNX Runtime would turn them into Gemm.
     """
     import onnx_ir as ir
 
-    source, index = pick.inputs[0], constant(pick.inputs[1])
+    source, index = selection.inputs[0], constant(selection.inputs[1])
     assert source is not None
     assert index is not None
-    name = str(pick.outputs[0].name)
+    name = str(selection.outputs[0].name)
     row = add_constant(graph, f"{name}_index", index.reshape(1).astype(np.int64))
     axis = add_constant(graph, f"{name}_axis", np.array([1], dtype=np.int64))
-    kept = _slice(graph, pick, source, row)
-    squeeze = ir.node("Squeeze", [kept.outputs[0], axis])
-    graph.insert_before(pick, squeeze)
-    squeeze.outputs[0].shape = pick.outputs[0].shape
-    squeeze.outputs[0].type = pick.outputs[0].type
-    pick.outputs[0].replace_all_uses_with(squeeze.outputs[0])
-    graph.remove(pick, safe=True)
-    return kept
+    token = _slice(graph, selection, source, row)
+    squeeze = ir.node("Squeeze", [token.outputs[0], axis])
+    graph.insert_before(selection, squeeze)
+    squeeze.outputs[0].shape = selection.outputs[0].shape
+    squeeze.outputs[0].type = selection.outputs[0].type
+    selection.outputs[0].replace_all_uses_with(squeeze.outputs[0])
+    graph.remove(selection, safe=True)
+    return token
 
 
 def _slice(
@@ -136,17 +132,17 @@ def _slice(
     return new
 
 
-def _movable(pick: ir.Node) -> ir.Node | None:
-    """Return the operator before the pick if it can run after the pick instead."""
-    source = pick.inputs[0]
+def _movable(selection: ir.Node) -> ir.Node | None:
+    """Return the operator before the selection if it can run after it instead."""
+    source = selection.inputs[0]
     producer = None if source is None else source.producer()
     if source is None or producer is None or producer.op_type not in _TOKENWISE:
         return None
-    same = (
-        user.op_type == "Gather" and user.inputs[1] is pick.inputs[1]
+    same_index = (
+        user.op_type == "Gather" and user.inputs[1] is selection.inputs[1]
         for user in source.consumers()
     )
-    if source.is_graph_output() or not all(same):
+    if source.is_graph_output() or not all(same_index):
         return None
     if (
         producer.op_type == "LayerNormalization"
@@ -156,9 +152,9 @@ def _movable(pick: ir.Node) -> ir.Node | None:
     for position, value in enumerate(producer.inputs):
         if value is None:
             continue
-        fixed = constant(value)
-        if fixed is not None:
-            if producer.op_type != "MatMul" and fixed.ndim > 1:
+        array = constant(value)
+        if array is not None:
+            if producer.op_type != "MatMul" and array.ndim > 1:
                 return None
             continue
         # A sum that broadcasts, or a product of two activations, mixes tokens.
@@ -174,22 +170,22 @@ def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 # Smaller arrays (biases, scales of columns) are not worth an operator.
-SMALLEST = 1 << 14
+MIN_SIZE = 1 << 14
 
 
-def halve_constants(model: ir.Model) -> int:
+def store_constants_as_float16(model: ir.Model) -> int:
     """Store large arrays of float32 as float16, in place; return the bytes saved.
 
     Each is cast back where it is used, which ONNX Runtime does once, when it loads the
-    graph. Values lose all but 11 bits, about a thousandth part; arrays with numbers too
-    large for that stay as they are.
+    graph. Values keep 11 bits, an error of about one in a thousand; arrays with values out of
+    the range of float16 stay as they are.
     """
     import onnx_ir as ir
 
     graph, saved = model.graph, 0
     for value in list(graph.initializers.values()):
         array = constant(value)
-        if array is None or array.dtype != np.float32 or array.size < SMALLEST:
+        if array is None or array.dtype != np.float32 or array.size < MIN_SIZE:
             continue
         if np.abs(array).max() > np.finfo(np.float16).max:
             continue

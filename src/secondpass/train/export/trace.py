@@ -1,4 +1,4 @@
-"""From a transformers folder to a full-precision ONNX graph."""
+"""Tracing of a transformers model to a full-precision ONNX graph."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 Kind = Literal["cross-encoder", "embedder"]
 
-# Gelu and LayerNormalization are single operators from 20 on; ONNX Runtime reads it
-# since 1.17.
+# Gelu and LayerNormalization are single operators from version 20 on, which ONNX Runtime
+# supports since 1.17.
 OPSET = 20
 
 
 def load_model(source: Path, kind: Kind) -> Any:
-    """Read a transformers folder in full precision, on the CPU, ready for inference.
+    """Load a transformers folder in full precision, on the CPU, in inference mode.
 
     Raises `MissingExtraError` without PyTorch, `ModelDamagedError` if the weights cannot
-    be read or lack a tensor that the model needs.
+    be read or a tensor is missing.
     """
     try:
         import torch
@@ -37,15 +37,15 @@ def load_model(source: Path, kind: Kind) -> Any:
         ) from error
     auto = "AutoModelForSequenceClassification" if kind == "cross-encoder" else "AutoModel"
     try:
-        with quiet():
-            model, found = getattr(transformers, auto).from_pretrained(
+        with silence_libraries():
+            model, loading = getattr(transformers, auto).from_pretrained(
                 str(source),
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
                 # Scaled-dot-product attention is exported with a guard against NaN in every
-                # layer; the plain form gives the same numbers with fewer operators.
+                # layer; the plain form gives the same values with fewer operators.
                 attn_implementation="eager",
                 output_loading_info=True,
             )
@@ -55,9 +55,9 @@ def load_model(source: Path, kind: Kind) -> Any:
             "The source model cannot be read",
             where=str(source),
             why=str(error).splitlines()[0],
-            fix="SOURCE must hold config.json, model.safetensors and tokenizer.json.",
+            fix="SOURCE must have config.json, model.safetensors and tokenizer.json.",
         ) from error
-    missing = [k for k in found["missing_keys"] if not (kind == "embedder" and "pooler" in k)]
+    missing = [k for k in loading["missing_keys"] if not (kind == "embedder" and "pooler" in k)]
     if missing:
         raise ModelDamagedError(
             "The source model lacks weights",
@@ -71,7 +71,7 @@ def load_model(source: Path, kind: Kind) -> Any:
 
 
 def input_names(model: Any, kind: Kind) -> tuple[str, ...]:
-    """Return the inputs of the graph: segment ids only where the model tells pairs apart."""
+    """Return the names of the graph's inputs: segment ids only if the model uses them."""
     accepted = inspect.signature(model.forward).parameters
     segments = int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
     names = ("input_ids", "attention_mask")
@@ -86,7 +86,7 @@ def trace(model: Any, kind: Kind, states_layers: Sequence[int] = ()) -> ir.Model
     Inputs are int64 [batch, tokens]. The output is `logits`, float32 [batch, labels], or
     for an embedder `embeddings`, float32 [batch, dimension]: the mean over the tokens
     that are not masked, at unit length. With `states_layers` an embedder also gives
-    `states`, float32 [batch, tokens, width]: its tokens after these many layers, joined.
+    `states`, float32 [batch, tokens, width]: its tokens after each of these layers, joined.
     """
     import torch
 
@@ -117,11 +117,11 @@ def to_onnx(
     """Return the graph of a module.
 
     `inputs` are example arrays by name, in the order of the module's arguments; `shapes`
-    says which of their axes may have any length, `outputs` names what comes back.
+    names the axes of any length, `outputs` names the outputs.
     """
     import torch
 
-    with quiet(), torch.no_grad():
+    with silence_libraries(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
@@ -135,11 +135,11 @@ def to_onnx(
         )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    return _without_traces(program.model)
+    return _without_metadata(program.model)
 
 
-def _without_traces(model: ir.Model) -> ir.Model:
-    """Take out where in which source file each operator was made, with the paths there."""
+def _without_metadata(model: ir.Model) -> ir.Model:
+    """Remove the source location of each operator, which has paths of this machine."""
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
     for node in model.graph.all_nodes():
@@ -173,19 +173,19 @@ def _wrapper(
 
     class Embedder(Wrapper):
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            found = self.model(
+            outputs = self.model(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
                 output_hidden_states=bool(states_layers),
             )
-            hidden = found[0]
+            hidden = outputs[0]
             weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
             mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
             unit = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12)
             if not states_layers:
                 return unit
-            kept = [found.hidden_states[layer] for layer in states_layers]
-            return unit, kept[0] if len(kept) == 1 else torch.cat(kept, dim=-1)
+            states = [outputs.hidden_states[layer] for layer in states_layers]
+            return unit, states[0] if len(states) == 1 else torch.cat(states, dim=-1)
 
     if kind == "embedder":
         return Embedder()
@@ -193,12 +193,12 @@ def _wrapper(
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back the progress bars, warnings and log lines of the training libraries."""
+def silence_libraries() -> Iterator[None]:
+    """Suppress progress bars, warnings and log lines of torch and transformers."""
     import transformers
 
     transformers_logging: Any = transformers.utils.logging
-    shown = transformers_logging.is_progress_bar_enabled()
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "transformers")}
     transformers_logging.disable_progress_bar()
     for name in levels:
@@ -210,5 +210,5 @@ def quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        if shown:
+        if was_enabled:
             transformers_logging.enable_progress_bar()

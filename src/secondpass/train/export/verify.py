@@ -1,4 +1,4 @@
-"""How far an int8 model is from its full-precision original, on pairs it never saw."""
+"""Verification of an int8 model against its full-precision original, on held-out pairs."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ if TYPE_CHECKING:
     from secondpass.train.export.trace import Kind
 
 Float64 = NDArray[np.float64]
-# Candidates that each held-out question ranks, and how many questions do.
+# Candidates ranked for each held-out question, and the number of questions.
 CANDIDATES = 20
 QUESTIONS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A graph ready to run: the names of its inputs, and a function of them."""
+    """A graph ready to run: the names of its inputs, and a function from inputs to scores."""
 
     names: tuple[str, ...]
     run: Callable[[Feeds], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What two models are compared on."""
+class VerificationSet:
+    """The pairs that two models are compared on, and how to encode them."""
 
-    tokeniser: Tokenizer
+    tokenizer: Tokenizer
     kind: Kind
     max_length: int
     pairs: Sequence[Pair]
     progress: Progress | None = None
 
 
-def scorer(model: ir.Model) -> Scorer:
-    """Return the graph as it is now; later changes to `model` do not touch it."""
+def make_scorer(model: ir.Model) -> Scorer:
+    """Return a scorer of the graph as it is now; later changes to `model` have no effect."""
     session = _session(model)
     return Scorer(
-        tuple(one.name for one in session.get_inputs()),
+        tuple(value.name for value in session.get_inputs()),
         lambda batch: np.asarray(session.run(None, dict(batch))[0], dtype=np.float32),
     )
 
 
-def scorer_outputs(model: ir.Model) -> Callable[[Feeds], Sequence[NDArray[Any]]]:
-    """Return the graph as it is now, as a function from its inputs to all its outputs."""
+def make_graph_runner(model: ir.Model) -> Callable[[Feeds], Sequence[NDArray[Any]]]:
+    """Return the graph as it is now, as a function from inputs to all outputs."""
     session = _session(model)
-    return lambda batch: [np.asarray(one) for one in session.run(None, dict(batch))]
+    return lambda batch: [np.asarray(output) for output in session.run(None, dict(batch))]
 
 
 def _session(model: ir.Model) -> Any:
@@ -81,36 +81,38 @@ def _session(model: ir.Model) -> Any:
     )
 
 
-def compare(before: Scorer, after: Scorer, trial: Trial, min_overlap: float) -> dict[str, Any]:
-    """Return the differences between two models; keys say what is measured.
+def compare(
+    before: Scorer, after: Scorer, trial: VerificationSet, min_overlap: float
+) -> dict[str, Any]:
+    """Return the differences between two models; the keys name what is measured.
 
-    Raises `ModelError` if the mean overlap of the top 10 is under `min_overlap`, or there
-    are too few held-out questions to tell.
+    Raises `ModelError` if the mean overlap of the top 10 is under `min_overlap`, or if there
+    are too few held-out questions.
     """
     questions = list(dict.fromkeys(pair.query for pair in trial.pairs))
     passages = list(dict.fromkeys(pair.text for pair in trial.pairs))
-    check_enough(questions, passages)
+    check_enough_pairs(questions, passages)
     if trial.kind == "embedder":
-        one, other = (_cosines(s, trial, questions, passages) for s in (before, after))
-        report = errors("cosine", one, other)
+        original, changed = (_cosines(s, trial, questions, passages) for s in (before, after))
+        report = error_statistics("cosine", original, changed)
     else:
-        lists = candidates(trial.pairs, questions[:QUESTIONS], passages)
-        pairs = [Pair(q, p) for q, found in lists.items() for p in found]
-        sequences = pair_sequences(trial.tokeniser, pairs, trial.max_length)
-        wide, narrow = (_outputs(s, sequences, trial.progress) for s in (before, after))
-        report = errors("logit", wide, narrow)
-        one, other = (relevance(x) for x in (wide, narrow))
-        report |= errors("probability", probability(one), probability(other))
-        one, other = (x.reshape(len(lists), -1) for x in (one, other))
+        lists = candidate_lists(trial.pairs, questions[:QUESTIONS], passages)
+        pairs = [Pair(query, text) for query, texts in lists.items() for text in texts]
+        sequences = pair_sequences(trial.tokenizer, pairs, trial.max_length)
+        logits = [_outputs(s, sequences, trial.progress) for s in (before, after)]
+        report = error_statistics("logit", *logits)
+        original, changed = (relevance(outputs) for outputs in logits)
+        report |= error_statistics("probability", probability(original), probability(changed))
+        original, changed = (scores.reshape(len(lists), -1) for scores in (original, changed))
         report |= batch_effects(after, sequences[:32])
-    report |= rankings(one, other)
+    report |= ranking_agreement(original, changed)
     if report["top_10_overlap"] < min_overlap:
-        raise too_different(report["top_10_overlap"], min_overlap)
+        raise ranking_error(report["top_10_overlap"], min_overlap)
     return report
 
 
-def check_enough(questions: Sequence[str], passages: Sequence[str]) -> None:
-    """Raise ModelError where there is too little to tell two models apart on."""
+def check_enough_pairs(questions: Sequence[str], passages: Sequence[str]) -> None:
+    """Raise ModelError if there are too few pairs to compare two models on."""
     if len(questions) < 2 or len(passages) < 3:
         raise ModelError(
             "There are too few pairs to verify the int8 model with",
@@ -119,9 +121,9 @@ def check_enough(questions: Sequence[str], passages: Sequence[str]) -> None:
         )
 
 
-def rankings(one: Float64, other: Float64) -> dict[str, Any]:
-    """Return how alike two models rank, from their scores [questions, candidates]."""
-    ranked = list(zip(one, other, strict=True))
+def ranking_agreement(original: Float64, changed: Float64) -> dict[str, Any]:
+    """Return how similarly two models rank, from their scores [questions, candidates]."""
+    ranked = list(zip(original, changed, strict=True))
     return {
         "top_10_overlap": _mean([top_overlap(a, b, 10) for a, b in ranked]),
         "kendall_tau": _mean([kendall_tau(a, b) for a, b in ranked]),
@@ -131,42 +133,44 @@ def rankings(one: Float64, other: Float64) -> dict[str, Any]:
                 for a, b in ranked
             ]
         ),
-        "questions": int(one.shape[0]),
-        "candidates": int(one.shape[1]),
+        "questions": int(original.shape[0]),
+        "candidates": int(original.shape[1]),
     }
 
 
-def too_different(overlap: float, least: float) -> ModelError:
+def ranking_error(overlap: float, min_overlap: float) -> ModelError:
     """Return the error for an int8 model that keeps too little of the top 10."""
     return ModelError(
         "The int8 model ranks too differently from the original",
-        why=f"it keeps {overlap:.3f} of the top 10, less than {least:.3f}",
+        why=f"it keeps {overlap:.3f} of the top 10, less than {min_overlap:.3f}",
         fix="Calibrate with pairs like those it will see, lower --min-overlap, or pass "
         "--precision fp32.",
     )
 
 
 def batch_effects(model: Scorer, sequences: Sequence[TokenSequence]) -> dict[str, float]:
-    """Return how much a pair's probability changes with its neighbours and with padding.
+    """Return how much a pair's probability changes with the other rows and with padding.
 
-    `batch_effect` is the largest change among rows cut to one length, scored alone and
-    together; `padding_effect` the largest between a row alone and padded to the longest.
+    `batch_effect` is the largest change among rows truncated to one length, scored alone and
+    in one batch; `padding_effect` the largest between a row alone and padded to the longest.
     """
     shortest = min(len(ids) for ids, _ in sequences)
     longest = max(len(ids) for ids, _ in sequences)
-    cut = [(ids[:shortest], types[:shortest]) for ids, types in sequences]
+    truncated = [(ids[:shortest], types[:shortest]) for ids, types in sequences]
     effects = {}
-    for name, rows, width in (("batch", cut, shortest), ("padding", list(sequences), longest)):
+    for name, rows, length in (
+        ("batch", truncated, shortest),
+        ("padding", list(sequences), longest),
+    ):
         alone = _outputs(model, rows)
-        together = model.run(_together(rows, model.names, width))
-        other = relevance(together.astype(np.float64))
-        change = np.abs(probability(relevance(alone)) - probability(other))
+        together = model.run(_batch(rows, model.names, length)).astype(np.float64)
+        change = np.abs(probability(relevance(alone)) - probability(relevance(together)))
         effects[f"{name}_effect"] = float(f"{float(change.max()):.2g}")
     return effects
 
 
 def relevance(outputs: Float64) -> Float64:
-    """Return one score for each row: the logit, or what the last label has over the others."""
+    """Return a score for each row: the logit, or the log-odds of the last of several labels."""
     if outputs.shape[1] == 1:
         return outputs[:, 0]
     score: Float64 = outputs[:, -1] - np.log(np.exp(outputs[:, :-1]).sum(axis=1))
@@ -175,8 +179,8 @@ def relevance(outputs: Float64) -> Float64:
 
 def probability(logits: Float64) -> Float64:
     """Return the sigmoid of logits of any shape."""
-    found: Float64 = 1 / (1 + np.exp(-logits))
-    return found
+    probabilities: Float64 = 1 / (1 + np.exp(-logits))
+    return probabilities
 
 
 def _outputs(
@@ -184,14 +188,15 @@ def _outputs(
 ) -> Float64:
     rows = []
     for done, sequence in enumerate(sequences, start=1):
-        rows.append(model.run(_together([sequence], model.names, len(sequence[0]))))
+        rows.append(model.run(_batch([sequence], model.names, len(sequence[0]))))
         if progress is not None:
             progress("verify", done, len(sequences))
     return np.concatenate(rows).astype(np.float64)
 
 
-def _together(rows: Sequence[TokenSequence], names: Sequence[str], width: int) -> Feeds:
-    shape = (len(rows), width)
+def _batch(rows: Sequence[TokenSequence], names: Sequence[str], length: int) -> Feeds:
+    """Return the graph's inputs for a batch of sequences, padded with 0 up to `length`."""
+    shape = (len(rows), length)
     arrays = {name: np.zeros(shape, dtype=np.int64) for name in names}
     for row, (ids, types) in enumerate(rows):
         values: Mapping[str, Any] = {
@@ -205,12 +210,12 @@ def _together(rows: Sequence[TokenSequence], names: Sequence[str], width: int) -
 
 
 def _cosines(
-    model: Scorer, trial: Trial, questions: Sequence[str], passages: Sequence[str]
+    model: Scorer, trial: VerificationSet, questions: Sequence[str], passages: Sequence[str]
 ) -> Float64:
     vectors = [
         _outputs(
             model,
-            text_sequences(trial.tokeniser, texts, trial.max_length),
+            text_sequences(trial.tokenizer, texts, trial.max_length),
             trial.progress,
         )
         for texts in (questions, passages)
@@ -218,23 +223,23 @@ def _cosines(
     return np.asarray(vectors[0] @ vectors[1].T, dtype=np.float64)
 
 
-def candidates(
+def candidate_lists(
     pairs: Sequence[Pair], questions: Sequence[str], passages: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return each question's own passages, filled up with others in a fixed turn."""
-    wanted = min(CANDIDATES, len(passages))
+    """Return each question's own passages, filled up with others in a fixed order."""
+    count = min(CANDIDATES, len(passages))
     lists = {}
-    for turn, question in enumerate(questions):
+    for number, question in enumerate(questions):
         own = [pair.text for pair in pairs if pair.query == question]
-        start = turn * 7 % len(passages)
-        found = dict.fromkeys([*own, *passages[start:], *passages[:start]])
-        lists[question] = list(found)[:wanted]
+        start = number * 7 % len(passages)
+        ordered = dict.fromkeys([*own, *passages[start:], *passages[:start]])
+        lists[question] = list(ordered)[:count]
     return lists
 
 
-def errors(name: str, one: Float64, other: Float64) -> dict[str, Any]:
+def error_statistics(name: str, original: Float64, changed: Float64) -> dict[str, Any]:
     """Return mean, 95th percentile and largest absolute difference."""
-    error = np.abs(one - other)
+    error = np.abs(original - changed)
     return {
         f"{name}_error_mean": round(float(error.mean()), 5),
         f"{name}_error_p95": round(float(np.quantile(error, 0.95)), 5),

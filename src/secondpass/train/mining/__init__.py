@@ -1,1 +1,1 @@
-"""Mining hard negatives from a collection."""
+"""Hard-negative mining from a collection."""

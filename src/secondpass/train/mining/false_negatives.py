@@ -1,12 +1,7 @@
-"""Which passages must not become negatives, because they may answer the query.
-
-The words of a text, without what does not change its meaning.
-"""
+"""False-negative filtering: passages that may answer the query must not become negatives."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,127 +9,124 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.train.data.examples import Examples, Group
-
-_WORD = re.compile(r"\w+")
-
-
-def wording(text: str) -> str:
-    """Return the words in order, one space between: case, punctuation and spacing are gone.
-
-    Texts with the same wording are near copies. A text without a word is returned as it
-    is, without the space around it.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = " ".join(_WORD.findall(folded))
-    return words if words else text.strip()
-
+from secondpass.train.data.examples import Examples, Group, normalize_text
 
 Rule = Literal["same query", "same text", "margin"]
 RULES: tuple[Rule, ...] = ("same query", "same text", "margin")
 
-_LEAST_WORDS = 4
+_MIN_WORDS = 4
 _SAMPLE = 1000
 
 
-class Known:
-    """What the examples themselves say: who answers whom, and in which words."""
+class KnownPositives:
+    """The positives of all queries, and the normalized texts of the passages."""
 
     def __init__(self, examples: Examples) -> None:
         self._passages = examples.passages
-        self._wordings: dict[int, str] = {}
-        self._answers: dict[str, set[int]] = {}
+        self._normalized: dict[int, str] = {}
+        self._positives: dict[str, set[int]] = {}
         for group in examples.groups:
-            self._answers.setdefault(wording(group.query), set()).update(group.positives)
+            query = normalize_text(group.query)
+            self._positives.setdefault(query, set()).update(group.positives)
 
-    def answers(self, query: str) -> set[int]:
-        """Return the positives of this query and of its near copies."""
-        return self._answers.get(wording(query), set())
+    def of_query(self, query: str) -> set[int]:
+        """Return the positives of this query and of its near duplicates."""
+        return self._positives.get(normalize_text(query), set())
 
-    def holds(self, place: int, positive: int) -> bool:
-        """Return whether a passage has the text of a positive, or is most of it.
+    def contains(self, passage: int, positive: int) -> bool:
+        """Return whether a passage contains the text of a positive, or is most of it.
 
-        Compared by wording. A positive of fewer than four words must be the whole passage:
-        it may stand in any text by chance.
+        Texts are compared after `normalize_text`. A positive of fewer than four words must be
+        the whole passage: it may occur in any text by chance.
         """
-        one, other = self._wording(place), self._wording(positive)
-        if one == other:
+        text, positive_text = self._normalize(passage), self._normalize(positive)
+        if text == positive_text:
             return True
-        if other.count(" ") + 1 < _LEAST_WORDS:
+        if positive_text.count(" ") + 1 < _MIN_WORDS:
             return False
         # The second case is a positive without its title.
-        most = 2 * len(one) >= len(other)
-        return f" {other} " in f" {one} " or (most and f" {one} " in f" {other} ")
+        is_most_of_it = 2 * len(text) >= len(positive_text)
+        return f" {positive_text} " in f" {text} " or (
+            is_most_of_it and f" {text} " in f" {positive_text} "
+        )
 
-    def _wording(self, place: int) -> str:
-        found = self._wordings.get(place)
-        if found is None:
-            found = self._wordings[place] = wording(self._passages[place])
-        return found
+    def _normalize(self, passage: int) -> str:
+        text = self._normalized.get(passage)
+        if text is None:
+            text = self._normalized[passage] = normalize_text(self._passages[passage])
+        return text
 
 
 @dataclass(slots=True)
-class Filter:
-    """The rules for one query; `dropped` counts what each refused, a passage once.
+class FalseNegativeFilter:
+    """The rules for one query; `dropped` has the passages that each rule refused.
 
-    `cosines` are those of the query to all passages, shape [passages]. The margin rule
-    takes a passage for an answer that nobody has marked when it is nearer to the query
-    than the nearest positive less `margin`: positive-aware mining, as in NV-Retriever
-    (Moreira et al., 2024, arXiv 2407.15831); what unmarked answers cost is in "Hard
-    Negatives, Hard Lessons" (Thakur et al., Findings of EMNLP 2025, RLHN).
+    `cosines` are those of the query and all passages, shape [passages]. The margin rule takes
+    a passage for an unlabeled answer if its cosine is above that of the nearest positive less
+    `margin`: positive-aware mining, as in NV-Retriever (Moreira et al., 2024, arXiv
+    2407.15831); what unlabeled answers cost is in "Hard Negatives, Hard Lessons" (Thakur et
+    al., Findings of EMNLP 2025, RLHN).
     """
 
     group: Group
-    known: Known
+    known: KnownPositives
     cosines: NDArray[np.float32]
     margin: float
     dropped: dict[Rule, set[int]] = field(default_factory=lambda: {r: set() for r in RULES})
-    _answers: set[int] = field(init=False)
+    _positives: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._answers = self.known.answers(self.group.query)
+        self._positives = self.known.of_query(self.group.query)
 
     @property
-    def ceiling(self) -> float:
+    def max_cosine(self) -> float:
         """The highest cosine that a hard or medium negative may have."""
         return float(self.cosines[list(self.group.positives)].max()) - self.margin
 
     @property
-    def loose_ceiling(self) -> float:
-        """The highest cosine of a random negative: no lower than that of half the corpus.
+    def max_random_cosine(self) -> float:
+        """The highest cosine of a random negative: at least the median over the corpus.
 
-        Where the embedder does not see that the positive answers, its cosine says nothing,
-        and would leave no passage at all.
+        Where the embedder does not see that the positive answers the query, the cosine of the
+        positive means nothing, and would leave no passage at all.
         """
         step = -(-len(self.cosines) // _SAMPLE)
-        return max(self.ceiling, float(np.median(self.cosines[::step])))
+        return max(self.max_cosine, float(np.median(self.cosines[::step])))
 
-    def passing(
-        self, candidates: Iterable[int], count: int, ceiling: float, taken: Mapping[int, object]
+    def select(
+        self,
+        candidates: Iterable[int],
+        count: int,
+        max_cosine: float,
+        excluded: Mapping[int, object],
     ) -> list[int]:
-        """Return the first `count` candidates that no rule refuses and that are not taken."""
-        chosen: dict[int, None] = {}
+        """Return the first `count` candidates that pass every rule and are not excluded."""
+        selected: dict[int, None] = {}
         if count <= 0:
             return []
-        for place in candidates:
-            if place in taken or place in chosen or self._refused(place, ceiling):
+        for passage in candidates:
+            if (
+                passage in excluded
+                or passage in selected
+                or self._is_refused(passage, max_cosine)
+            ):
                 continue
-            chosen[place] = None
-            if len(chosen) == count:
+            selected[passage] = None
+            if len(selected) == count:
                 break
-        return list(chosen)
+        return list(selected)
 
-    def _refused(self, place: int, ceiling: float) -> bool:
+    def _is_refused(self, passage: int, max_cosine: float) -> bool:
         rule: Rule
-        if place in self.group.positives:
+        if passage in self.group.positives:
             return True
-        if place in self._answers:
+        if passage in self._positives:
             rule = "same query"
-        elif self.cosines[place] > ceiling:
+        elif self.cosines[passage] > max_cosine:
             rule = "margin"
-        elif any(self.known.holds(place, p) for p in self.group.positives):
+        elif any(self.known.contains(passage, p) for p in self.group.positives):
             rule = "same text"
         else:
             return False
-        self.dropped[rule].add(place)
+        self.dropped[rule].add(passage)
         return True

@@ -1,4 +1,4 @@
-"""Both first stages over all passages, for many queries at once."""
+"""The first stages of mining, BM25 and vector search, over all passages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ROWS_AT_ONCE = 10_000
 _TEXTS_AT_ONCE = 1024
 
 
-class WordSearch:
-    """BM25 over passages, in an index that lives as long as this object.
+class BM25Search:
+    """BM25 over passages, in a temporary index that is deleted by `close`.
 
-    Raises MissingExtraError where the package lancedb is not installed, InputError for a
+    Raises MissingExtraError if the package lancedb is not installed, InputError for a
     language without a stemmer.
     """
 
@@ -54,7 +54,7 @@ class WordSearch:
         progress("index", len(passages), len(passages))
 
     def rank(self, queries: Sequence[str], depth: int) -> list[list[int]]:
-        """Return for each query the places of the passages found, best first."""
+        """Return the indices of the retrieved passages for each query, best first."""
 
         def search(query: str) -> list[int]:
             return [int(hit.id) for hit in self._store.bm25(query, depth)]
@@ -66,7 +66,7 @@ class WordSearch:
         self._threads.shutdown(cancel_futures=True)
         self._folder.cleanup()
 
-    def __enter__(self) -> WordSearch:
+    def __enter__(self) -> BM25Search:
         return self
 
     def __exit__(
@@ -78,7 +78,7 @@ class WordSearch:
         self.close()
 
 
-def embed(
+def embed_texts(
     embedder: TextEncoder, texts: Sequence[str], stage: str, progress: Progress
 ) -> NDArray[np.float32]:
     """Return unit vectors, shape [texts, dimension]."""

@@ -1,4 +1,4 @@
-"""Hard, medium and random negatives for every query."""
+"""Mining of hard, medium and random negatives for every query."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from secondpass.errors import InputError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.train.data.examples import Examples, Group
-from secondpass.train.mining.false_negatives import Filter, Known
-from secondpass.train.mining.first_stages import Progress, WordSearch, embed
-from secondpass.train.mining.negative_selection import Chosen, MineSettings, candidates, choose
+from secondpass.train.mining.false_negatives import FalseNegativeFilter, KnownPositives
+from secondpass.train.mining.first_stages import BM25Search, Progress, embed_texts
+from secondpass.train.mining.negative_selection import (
+    MineSettings,
+    SelectedNegatives,
+    select_negatives,
+    select_retrieved,
+)
 
-__all__ = ["MineReport", "MineSettings", "Mined", "Progress", "mine", "read_corpus"]
+__all__ = ["MineReport", "MineResult", "MineSettings", "Progress", "mine", "read_corpus"]
 
 _QUERIES_AT_ONCE = 128
 _COSINES_AT_ONCE = 16_000_000
@@ -22,15 +27,15 @@ _COSINES_AT_ONCE = 16_000_000
 
 @dataclass(slots=True)
 class MineReport:
-    """What a mining did.
+    """Counts of one mining run.
 
-    - `groups`, `passages`: how many queries there were, and candidates for each.
+    - `groups`, `passages`: the number of queries, and of candidate passages for each.
     - `given`: negatives that the groups had before; `hard`, `medium`, `random`: those
-      added, by kind; `short`: groups that got fewer than was asked for.
-    - `unfound`: positives that the first stages did not find, with `as_found`; `left_out`:
-      groups of which they found no positive, or nothing else.
+      added, by kind; `short`: groups that got fewer than requested.
+    - `unfound`: positives that the first stages did not retrieve, with `as_found`;
+      `left_out`: groups of which they retrieved no positive, or no negative.
     - `same_query`, `same_text`, `margin`: candidates refused because they answer the same
-      query, have a positive's text, or are about as near to the query as a positive.
+      query, contain a positive's text, or are about as near to the query as a positive.
     """
 
     groups: int = 0
@@ -48,8 +53,8 @@ class MineReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Mined:
-    """The examples with their negatives, and how they came about."""
+class MineResult:
+    """The examples with their negatives, and the counts of the mining."""
 
     examples: Examples
     report: MineReport = field(default_factory=MineReport)
@@ -63,65 +68,68 @@ def mine(
     corpus: Iterable[str] = (),
     embedder: TextEncoder | None = None,
     language: str = "english",
-) -> Mined:
-    """Give every group negatives from all passages and from `corpus`.
+) -> MineResult:
+    """Mine negatives for every group, from all passages and from `corpus`.
 
-    The given negatives of a group stay and come first; then hard, medium and random ones,
-    as `MineSettings` says, without what may answer the query, as `Filter` says. With
-    `as_found`, positives and negatives are what a search finds, and nothing else. Passages
-    keep their places; those of `corpus` that became a negative are added at the end. A
-    teacher's scores are left out, as they do not cover the new negatives.
+    The negatives that a group has stay and come first; then come hard, medium and random
+    ones, as `MineSettings` says, without passages that may answer the query, as
+    `FalseNegativeFilter` says. With `as_found`, positives and negatives are what a search
+    retrieves, and nothing else. Passages keep their indices; those of `corpus` that became a
+    negative are appended. A teacher's scores are dropped, as they do not cover the new
+    negatives.
 
-    BM25 is that of an index in `language`; vectors are compared exactly, with `embedder`,
-    or the bundled one. Memory holds all vectors and a bounded block of cosines. `progress`
-    is called with a stage, how much of it is done, and its total.
+    BM25 is that of an index in `language`; vectors are compared exactly, with `embedder`
+    (default: the bundled one). Memory holds all vectors and a bounded block of cosines.
+    `progress` is called with a stage, how much of it is done, and its total.
 
-    Raises MissingExtraError where the package lancedb is not installed; InputError where
+    Raises MissingExtraError if the package lancedb is not installed; InputError if
     `as_found` leaves no group.
     """
     settings = MineSettings() if settings is None else settings
-    told = _silent if progress is None else progress
+    report_progress = _ignore if progress is None else progress
     texts = [clean(text) for text in examples.passages]
-    there = set(texts)
-    texts += [t for t in dict.fromkeys(map(clean, corpus)) if t.strip() and t not in there]
+    known_texts = set(texts)
+    texts += [
+        t for t in dict.fromkeys(map(clean, corpus)) if t.strip() and t not in known_texts
+    ]
     if embedder is None:
         from secondpass.retrieve.embedder import Embedder
 
         embedder = Embedder()
-    work = _Work(Examples(texts, examples.groups), len(examples.passages), settings)
+    miner = _Miner(Examples(texts, examples.groups), len(examples.passages), settings)
     queries = [clean(group.query) for group in examples.groups]
-    with WordSearch(texts, language, told) as words:
-        vectors = embed(embedder, texts, "passages", told)
-        asked = embed(embedder, queries, "queries", told)
+    with BM25Search(texts, language, report_progress) as bm25:
+        passage_vectors = embed_texts(embedder, texts, "passages", report_progress)
+        query_vectors = embed_texts(embedder, queries, "queries", report_progress)
         step = max(1, min(_QUERIES_AT_ONCE, _COSINES_AT_ONCE // max(1, len(texts))))
         for start in range(0, len(queries), step):
-            told("mine", start, len(queries))
+            report_progress("mine", start, len(queries))
             block = slice(start, start + step)
-            found = words.rank(queries[block], settings.depth)
-            cosines = asked[block] @ vectors.T
-            for group, by_words, row in zip(
-                examples.groups[block], found, cosines, strict=True
+            rankings = bm25.rank(queries[block], settings.depth)
+            cosines = query_vectors[block] @ passage_vectors.T
+            for group, ranking, row in zip(
+                examples.groups[block], rankings, cosines, strict=True
             ):
-                rules = Filter(group, work.known, row, settings.margin)
+                rules = FalseNegativeFilter(group, miner.known, row, settings.margin)
                 if settings.as_found:
-                    work.add_found(rules, *candidates(by_words, rules, settings))
+                    miner.add_retrieved(rules, *select_retrieved(ranking, rules, settings))
                 else:
-                    work.add(rules, choose(by_words, rules, settings))
-        told("mine", len(queries), len(queries))
-    if not work.groups:
+                    miner.add(rules, select_negatives(ranking, rules, settings))
+        report_progress("mine", len(queries), len(queries))
+    if not miner.groups:
         raise InputError(
-            "the first stages find no positive of any query",
+            "the first stages retrieve no positive of any query",
             why=f"among the first {settings.depth} of each",
-            fix="Look deeper, or mine without `as_found`.",
+            fix="Use a larger depth, or mine without `as_found`.",
         )
-    passages = [*examples.passages, *(texts[place] for place in work.used)]
-    return Mined(Examples(passages, work.groups), work.report)
+    passages = [*examples.passages, *(texts[index] for index in miner.corpus_indices)]
+    return MineResult(Examples(passages, miner.groups), miner.report)
 
 
 def read_corpus(path: str | Path) -> list[str]:
-    """Return the passages of a file or folder, as `secondpass index` reads them, uncut.
+    """Return the passages of a file or folder, as `secondpass index` reads them, not chunked.
 
-    Raises ReadError for what cannot be read.
+    Raises ReadError for a file that cannot be read.
     """
     from secondpass.retrieve.loaders import find_files, read_file
 
@@ -129,60 +137,64 @@ def read_corpus(path: str | Path) -> list[str]:
     return [searchable(document.title, document.text) for document in documents]
 
 
-class _Work:
-    """The groups made so far, and the passages of the corpus that they use."""
+class _Miner:
+    """The groups mined so far, and the passages of the corpus that they use."""
 
-    def __init__(self, all_examples: Examples, own: int, settings: MineSettings) -> None:
-        self.known = Known(all_examples)
-        self.own = own
+    def __init__(self, examples: Examples, own_passages: int, settings: MineSettings) -> None:
+        self.known = KnownPositives(examples)
+        self.own_passages = own_passages
         self.total = settings.total
         self.groups: list[Group] = []
-        self.used: dict[int, int] = {}
-        self.report = MineReport(
-            groups=len(all_examples.groups), passages=len(all_examples.passages)
-        )
+        self.corpus_indices: dict[int, int] = {}
+        """The new index of each used passage of the corpus, by its index among all texts."""
+        self.report = MineReport(groups=len(examples.groups), passages=len(examples.passages))
 
-    def add(self, rules: Filter, chosen: Chosen) -> None:
-        """Add the negatives chosen for a group."""
+    def add(self, rules: FalseNegativeFilter, selected: SelectedNegatives) -> None:
+        """Add a group with the negatives selected for it."""
         group, report = rules.group, self.report
-        new = [*chosen.hard, *chosen.medium, *chosen.random]
-        negatives = (*group.negatives, *self._places(new))
+        added = [*selected.hard, *selected.medium, *selected.random]
+        negatives = (*group.negatives, *self._output_indices(added))
         self.groups.append(replace(group, negatives=negatives, scores=None))
         report.given += len(group.negatives)
-        report.hard += len(chosen.hard)
-        report.medium += len(chosen.medium)
-        report.random += len(chosen.random)
-        report.short += len(new) < self.total
-        self._count(rules)
+        report.hard += len(selected.hard)
+        report.medium += len(selected.medium)
+        report.random += len(selected.random)
+        report.short += len(added) < self.total
+        self._count_dropped(rules)
 
-    def add_found(self, rules: Filter, positives: list[int], negatives: list[int]) -> None:
-        """Add what a search finds for a group, if it holds an answer and something else."""
+    def add_retrieved(
+        self, rules: FalseNegativeFilter, positives: list[int], negatives: list[int]
+    ) -> None:
+        """Add a group of retrieved passages, if it has a positive and a negative."""
         report = self.report
         report.unfound += len(rules.group.positives) - len(positives)
-        self._count(rules)
+        self._count_dropped(rules)
         if not positives or not negatives:
             report.left_out += 1
             return
         report.hard += len(negatives)
-        places = tuple(self._places(negatives))
+        indices = tuple(self._output_indices(negatives))
         self.groups.append(
-            replace(rules.group, positives=tuple(positives), negatives=places, scores=None)
+            replace(rules.group, positives=tuple(positives), negatives=indices, scores=None)
         )
 
-    def _count(self, rules: Filter) -> None:
+    def _count_dropped(self, rules: FalseNegativeFilter) -> None:
         report = self.report
         report.same_query += len(rules.dropped["same query"])
         report.same_text += len(rules.dropped["same text"])
         report.margin += len(rules.dropped["margin"])
 
-    def _places(self, chosen: Sequence[int]) -> list[int]:
+    def _output_indices(self, indices: Sequence[int]) -> list[int]:
+        """Number passages of the corpus behind the examples' own, in order of first use."""
         return [
-            place
-            if place < self.own
-            else self.used.setdefault(place, self.own + len(self.used))
-            for place in chosen
+            index
+            if index < self.own_passages
+            else self.corpus_indices.setdefault(
+                index, self.own_passages + len(self.corpus_indices)
+            )
+            for index in indices
         ]
 
 
-def _silent(stage: str, done: int, total: int) -> None:
+def _ignore(stage: str, done: int, total: int) -> None:
     pass

@@ -1,1 +1,1 @@
-"""Training a reader: a few layers that read a document's kept states for one query."""
+"""Training of a precomputed reranker: query layers over the stored states of a document."""

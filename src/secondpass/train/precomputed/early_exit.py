@@ -1,6 +1,7 @@
-"""How far the score that reading starts from may be trusted, fitted on lists of passages.
+"""Early-exit margins: how far below the best early scores a top result may be.
 
-How far below the k-th best early score the true top has been found.
+The early score (start.onnx) comes from stored states alone; candidates whose early score is
+more than the margin below that of the last place of the results are not scored in full.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from secondpass.rerank.policies.cascade import conformal
 from secondpass.train.export import verify
 from secondpass.train.export.calibrate import Pair, Progress
-from secondpass.train.precomputed.export_check import Prepared, feeds_of
+from secondpass.train.precomputed.export_check import EncodedTexts, score_feeds
 
 Float64 = NDArray[np.float64]
 
@@ -23,24 +24,24 @@ CONFIDENCE = 0.95
 
 
 def fit_line(early: Float64, final: Float64) -> tuple[float, float]:
-    """Return scale and shift that bring early scores nearest to final ones, [scores]."""
+    """Return the scale and shift of early scores that fit final ones best, by least squares."""
     columns = np.stack([early, np.ones_like(early)], axis=1)
     scale, shift = np.linalg.lstsq(columns, final, rcond=None)[0].tolist()
     return float(scale), float(shift)
 
 
-def needed(early: Float64, final: Float64, depths: Sequence[int] = DEPTHS) -> float:
-    """Return the least margin that loses nothing of the top of one list, at any depth.
+def required_margin(early: Float64, final: Float64, depths: Sequence[int] = DEPTHS) -> float:
+    """Return the smallest margin that loses none of the top of one list, at any depth.
 
     Both are scores of the same candidates, [candidates]. Candidates within the margin of
     the k-th best early score are kept.
     """
-    found = 0.0
+    margin = 0.0
     for depth in depths:
         if depth < len(final):
             top = final >= np.sort(final)[-depth]
-            found = max(found, float(np.sort(early)[-depth] - early[top].min()))
-    return found
+            margin = max(margin, float(np.sort(early)[-depth] - early[top].min()))
+    return margin
 
 
 def fit_margin(
@@ -51,29 +52,31 @@ def fit_margin(
 ) -> float | None:
     """Return a margin that keeps the whole top of a new list with that probability.
 
-    See `conformal`; None where there are too few lists for it.
+    See `conformal`; None if there are too few lists.
     """
-    return conformal([needed(early, final, depths) for early, final in lists], confidence)
+    return conformal(
+        [required_margin(early, final, depths) for early, final in lists], confidence
+    )
 
 
-# As many candidates as a first stage hands over, and enough lists for the confidence.
+# As many candidates as a first stage returns, and enough lists for the confidence.
 _CANDIDATES, _LISTS = 50, 120
 _AT_ONCE = 10
 
 
-def fit_exit(
+def fit_early_exit(
     start: verify.Scorer,
     score: verify.Scorer,
-    texts: Prepared,
+    texts: EncodedTexts,
     pairs: Sequence[Pair],
     calibration: tuple[float, float],
     progress: Progress | None = None,
 ) -> dict[str, Any] | None:
-    """Return the manifest's `exit`, or None where there are too few questions.
+    """Return the manifest's `exit`, or None if there are too few questions.
 
-    A question's list is the passages that the starting score puts first, of all there
-    are: as hard to tell apart as what a first stage finds. `calibration` is the scale and
-    the shift that make log-odds of `score`.
+    A question's list is the passages with the best early scores of all: as hard to
+    distinguish as the candidates of a first stage. `calibration` is the scale and the shift
+    that make log-odds of `score`.
     """
     questions = list(dict.fromkeys(pair.query for pair in pairs))[:_LISTS]
     passages = sorted(
@@ -83,7 +86,7 @@ def fit_exit(
     lists = []
     for done, question in enumerate(questions, start=1):
         early = _scores(start, texts, question, passages)
-        # In the order of their lengths, so that little is padding.
+        # In order of length, for little padding.
         first = np.sort(np.argsort(-early, kind="stable")[:_CANDIDATES])
         final = _scores(score, texts, question, [passages[i] for i in first])
         lists.append((early[first], calibration[0] * final + calibration[1]))
@@ -91,8 +94,8 @@ def fit_exit(
             progress("exit", done, len(questions))
     if not lists:
         return None
-    both = [np.concatenate(part) for part in zip(*lists, strict=True)]
-    scale, shift = fit_line(both[0], both[1])
+    all_early, all_final = (np.concatenate(scores) for scores in zip(*lists, strict=True))
+    scale, shift = fit_line(all_early, all_final)
     margin = fit_margin([(scale * early + shift, final) for early, final in lists])
     if margin is None or scale <= 0:
         return None
@@ -106,10 +109,10 @@ def fit_exit(
 
 
 def _scores(
-    graph: verify.Scorer, texts: Prepared, question: str, passages: Sequence[str]
+    graph: verify.Scorer, texts: EncodedTexts, question: str, passages: Sequence[str]
 ) -> Float64:
-    found = []
+    batches = []
     for start in range(0, len(passages), _AT_ONCE):
-        feeds = feeds_of(texts, question, passages[start : start + _AT_ONCE])
-        found.append(graph.run({name: feeds[name] for name in graph.names}))
-    return np.concatenate(found).astype(np.float64)
+        feeds = score_feeds(texts, question, passages[start : start + _AT_ONCE])
+        batches.append(graph.run({name: feeds[name] for name in graph.names}))
+    return np.concatenate(batches).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Real queries and passages as a reader's graph takes them, and two graphs compared on them."""
+"""Comparison of two scoring graphs of a precomputed reranker on real queries and passages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ QUERY_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """One text's embedding [dimension], states [tokens, width], codes and scales."""
+class EncodedText:
+    """The embedding [dimension], states [tokens, width], codes and scales of one text."""
 
     embedding: NDArray[np.float32]
     states: NDArray[np.float32]
@@ -28,18 +28,18 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Queries and passages by what they say."""
+class EncodedTexts:
+    """Encoded queries and passages by their text."""
 
-    queries: Mapping[str, Text]
-    passages: Mapping[str, Text]
+    queries: Mapping[str, EncodedText]
+    passages: Mapping[str, EncodedText]
 
 
-def prepare(
+def encode_texts(
     encoder: TokenEncoder, compress: Compress, pairs: Sequence[calibrate.Pair], length: int
-) -> Prepared:
+) -> EncodedTexts:
     """Encode and compress each query and each passage of the pairs once."""
-    return Prepared(
+    return EncodedTexts(
         _texts(encoder, compress, [pair.query for pair in pairs], QUERY_TOKENS),
         _texts(encoder, compress, [pair.text for pair in pairs], length),
     )
@@ -47,94 +47,101 @@ def prepare(
 
 def _texts(
     encoder: TokenEncoder, compress: Compress, texts: Sequence[str], length: int
-) -> dict[str, Text]:
-    once = list(dict.fromkeys(texts))
-    sequences = calibrate.text_sequences(encoder.tokenizer, once, min(length, encoder.longest))
-    found = {}
+) -> dict[str, EncodedText]:
+    unique = list(dict.fromkeys(texts))
+    sequences = calibrate.text_sequences(
+        encoder.tokenizer, unique, min(length, encoder.longest)
+    )
+    encoded = {}
     for batch in encoder.encode(sequences):
         codes, scales = compress({"states": batch.states})
-        for row, (place, tokens) in enumerate(zip(batch.rows, batch.lengths, strict=True)):
-            found[once[place]] = Text(
+        for row, (index, tokens) in enumerate(zip(batch.rows, batch.lengths, strict=True)):
+            encoded[unique[index]] = EncodedText(
                 batch.embeddings[row],
                 batch.states[row, :tokens].copy(),
                 codes[row, :tokens].copy(),
                 scales[row, :tokens].copy(),
             )
-    return found
+    return encoded
 
 
-def feeds_of(texts: Prepared, query: str, passages: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Return the graph's inputs for one query and its passages, padded to the longest."""
-    asked = texts.queries[query]
-    found = [texts.passages[passage] for passage in passages]
-    shape = (len(found), max(len(one.scales) for one in found))
-    codes = np.zeros((*shape, asked.codes.shape[1]), dtype=np.int8)
+def score_feeds(
+    texts: EncodedTexts, query: str, passages: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Return the inputs of the scoring graph for one query, passages padded to the longest."""
+    encoded_query = texts.queries[query]
+    encoded = [texts.passages[passage] for passage in passages]
+    shape = (len(encoded), max(len(passage.scales) for passage in encoded))
+    codes = np.zeros((*shape, encoded_query.codes.shape[1]), dtype=np.int8)
     scales = np.zeros(shape, dtype=np.float32)
     mask = np.zeros(shape, dtype=np.int64)
-    for row, one in enumerate(found):
-        codes[row, : len(one.scales)] = one.codes
-        scales[row, : len(one.scales)] = one.scales
-        mask[row, : len(one.scales)] = 1
+    for row, passage in enumerate(encoded):
+        tokens = len(passage.scales)
+        codes[row, :tokens] = passage.codes
+        scales[row, :tokens] = passage.scales
+        mask[row, :tokens] = 1
     return {
-        "query_states": asked.states[None],
-        "query_embedding": asked.embedding[None],
+        "query_states": encoded_query.states[None],
+        "query_embedding": encoded_query.embedding[None],
         "document_codes": codes,
         "document_scales": scales,
         "document_mask": mask,
-        "document_embeddings": np.stack([one.embedding for one in found]),
+        "document_embeddings": np.stack([passage.embedding for passage in encoded]),
     }
 
 
-def report(
+def compare_graphs(
     before: verify.Scorer,
     after: verify.Scorer,
-    texts: Prepared,
+    texts: EncodedTexts,
     pairs: Sequence[calibrate.Pair],
     min_overlap: float,
     progress: calibrate.Progress | None = None,
 ) -> dict[str, Any]:
-    """Return the differences between two graphs on pairs; keys say what is measured.
+    """Return the differences between two graphs on pairs; the keys name what is measured.
 
     Raises `ModelError` as `verify.compare` does.
     """
     questions = list(dict.fromkeys(pair.query for pair in pairs))
     passages = list(dict.fromkeys(pair.text for pair in pairs))
-    verify.check_enough(questions, passages)
-    lists = verify.candidates(pairs, questions[: verify.QUESTIONS], passages)
-    one = _scores(before, texts, lists, progress)
-    other = _scores(after, texts, lists, progress)
-    found = verify.errors("logit", one, other)
-    found |= verify.errors("probability", verify.probability(one), verify.probability(other))
-    found |= _batch_effects(after, texts, lists)
-    found |= verify.rankings(one, other)
-    if found["top_10_overlap"] < min_overlap:
-        raise verify.too_different(found["top_10_overlap"], min_overlap)
-    return found
+    verify.check_enough_pairs(questions, passages)
+    lists = verify.candidate_lists(pairs, questions[: verify.QUESTIONS], passages)
+    original = _scores(before, texts, lists, progress)
+    changed = _scores(after, texts, lists, progress)
+    report = verify.error_statistics("logit", original, changed)
+    report |= verify.error_statistics(
+        "probability", verify.probability(original), verify.probability(changed)
+    )
+    report |= _batch_effects(after, texts, lists)
+    report |= verify.ranking_agreement(original, changed)
+    if report["top_10_overlap"] < min_overlap:
+        raise verify.ranking_error(report["top_10_overlap"], min_overlap)
+    return report
 
 
 def _scores(
     model: verify.Scorer,
-    texts: Prepared,
+    texts: EncodedTexts,
     lists: Mapping[str, Sequence[str]],
     progress: calibrate.Progress | None,
 ) -> Float64:
     rows = []
     for done, (query, passages) in enumerate(lists.items(), start=1):
-        # One by one, as a passage is scored in use whatever stands beside it.
-        rows.append([float(model.run(feeds_of(texts, query, [one]))[0]) for one in passages])
+        # One by one: in use a passage is scored beside any others.
+        rows.append([float(model.run(score_feeds(texts, query, [p]))[0]) for p in passages])
         if progress is not None:
             progress("verify", done, len(lists))
     return np.array(rows, dtype=np.float64)
 
 
 def _batch_effects(
-    model: verify.Scorer, texts: Prepared, lists: Mapping[str, Sequence[str]]
+    model: verify.Scorer, texts: EncodedTexts, lists: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
-    """How much a probability changes with the rows beside it, and with padding."""
+    """Return how much a probability changes with the rest of a batch, and with padding."""
     query, passages = next(iter(lists.items()))
-    feeds = feeds_of(texts, query, passages)
+    feeds = score_feeds(texts, query, passages)
     alone = _scores(model, texts, {query: passages}, None)[0]
-    shortest = min(len(texts.passages[one].scales) for one in passages)
+    shortest = min(len(texts.passages[passage].scales) for passage in passages)
     cut = {n: a[:, :shortest] if n in _BY_TOKEN else a for n, a in feeds.items()}
     one_by_one = [
         float(model.run({n: a[i : i + 1] if n in _BY_ROW else a for n, a in cut.items()})[0])

@@ -1,1 +1,1 @@
-"""The training loop, its settings, loss and checkpoints."""
+"""The training loop, its settings, loss, validation and checkpoints."""

@@ -1,20 +1,20 @@
-"""What a training run leaves on disk, and how it comes back after an interruption.
+"""The folder of a training run: description, metrics, checkpoint and best weights.
 
 run.json          what was run: command, settings, data, versions
-metrics.jsonl     the curve, one JSON object a line
-checkpoint/       everything that is needed to go on
-best.safetensors  the weights that judged best
+metrics.jsonl     the training curve, one JSON object a line
+checkpoint/       everything that is needed to resume
+best.safetensors  the weights with the best validation result
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, ModelDamagedError
+from secondpass.storage import open_replacement, replace_file
 
 RUN, METRICS, BEST = "run.json", "metrics.jsonl", "best.safetensors"
 CHECKPOINT = "checkpoint"
@@ -23,23 +23,24 @@ _STATE = "state.pt"
 
 
 class RunFolder:
-    """The files of one run; every write is atomic."""
+    """The files of one run; each is replaced atomically, except that metrics are appended."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self, about: Mapping[str, Any]) -> None:
-        """Write run.json into a folder that was made for it."""
+    def create(self, description: Mapping[str, Any]) -> None:
+        """Write run.json into an existing folder, and make the folder of the checkpoint."""
         (self.path / CHECKPOINT).mkdir(parents=True, exist_ok=True)
-        self.describe({"format": FORMAT, **about})
+        self.write_description({"format": FORMAT, **description})
 
-    def describe(self, about: Mapping[str, Any]) -> None:
+    def write_description(self, description: Mapping[str, Any]) -> None:
         """Replace run.json."""
-        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-        _write(self.path / RUN, text.encode("utf-8", "replace"))
+        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        # A lone surrogate can come from the command line.
+        replace_file(self.path / RUN, text.encode("utf-8", "replace"))
 
-    def about(self) -> dict[str, Any]:
-        """Return what run.json says; raises InputError if this is no run."""
+    def description(self) -> dict[str, Any]:
+        """Return the content of run.json; raises InputError if the folder is no run."""
         file = self.path / RUN
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
@@ -52,16 +53,16 @@ class RunFolder:
                 f"{RUN} cannot be read", where=str(file), why=str(error)
             ) from error
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise ModelDamagedError(f"{RUN} is of another format", where=str(file))
+            raise ModelDamagedError(f"{RUN} has another format", where=str(file))
         return value
 
-    def record(self, row: Mapping[str, Any]) -> None:
-        """Add a line to the curve."""
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Append a line to the training curve."""
         with (self.path / METRICS).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the curve; a last line that was not finished is left out."""
+        """Return the training curve; an unfinished last line is skipped."""
         file = self.path / METRICS
         rows = []
         if file.is_file():
@@ -72,24 +73,19 @@ class RunFolder:
                     continue
         return rows
 
-    def forget_after(self, step: int) -> None:
-        """Drop the part of the curve that was not in the checkpoint."""
+    def truncate_metrics(self, step: int) -> None:
+        """Drop the part of the curve after `step`, which the checkpoint does not cover."""
         rows = [json.dumps(row) for row in self.metrics() if row["step"] <= step]
-        _write(self.path / METRICS, "".join(f"{row}\n" for row in rows).encode())
+        replace_file(self.path / METRICS, "".join(f"{row}\n" for row in rows))
 
-    def save(self, state: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint."""
         import torch
 
-        file = self.path / CHECKPOINT / _STATE
-        temporary = file.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
+        with open_replacement(self.path / CHECKPOINT / _STATE) as stream:
             torch.save(dict(state), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
 
-    def restore(self) -> dict[str, Any] | None:
+    def load_checkpoint(self) -> dict[str, Any] | None:
         """Return the checkpoint, or None if none was written yet."""
         import torch
 
@@ -98,7 +94,7 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        # torch raises many kinds, pickle's and zip's among them.
+        # torch raises many types of error, those of pickle and zipfile among them.
         except Exception as error:
             raise ModelDamagedError(
                 "The checkpoint cannot be read", where=str(file), why=str(error).splitlines()[0]
@@ -109,10 +105,10 @@ class RunFolder:
         """Replace the best weights."""
         from safetensors.torch import save
 
-        once = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        _write(self.path / BEST, save(once))
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        replace_file(self.path / BEST, save(tensors))
 
-    def best(self) -> dict[str, Any]:
+    def load_best(self) -> dict[str, Any]:
         """Return the best weights; raises InputError if there are none yet."""
         from safetensors.torch import load
 
@@ -121,7 +117,7 @@ class RunFolder:
             raise InputError(
                 "The training run has no weights yet",
                 where=str(self.path),
-                fix="Go on with it: secondpass train … --resume",
+                fix="Resume it: secondpass train … --resume",
             )
         try:
             return dict(load(file.read_bytes()))
@@ -130,12 +126,3 @@ class RunFolder:
             raise ModelDamagedError(
                 "The weights cannot be read", where=str(file), why=str(error)
             ) from error
-
-
-def _write(file: Path, data: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)

@@ -1,4 +1,4 @@
-"""How to train."""
+"""Training settings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 from secondpass.errors import InputError, nearest
 from secondpass.train.data.augment import Augmentation
 
-Architecture = Literal["reader", "cross-encoder", "gated"]
+Architecture = Literal["reader", "cross-encoder"]
 Decay = Literal["linear", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 
-# The least and the most that each number may be.
+# The minimum and maximum of each number.
 _RANGES: Mapping[str, tuple[float, float]] = {
     "epochs": (1e-9, 1e6),
     "minutes": (1e-9, 1e6),
@@ -59,29 +59,31 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How to train; what is not given is what measured best.
+class TrainSettings:
+    """How to train; the defaults are what measured best. The fields are keys of run.json.
 
-    - `base`: where the weights come from, by default those of the bundled embedder in full
-      precision; `encoder`: what gives a reader its states, by default the bundled one.
-    - `epochs` over the data, or `minutes` instead; `group` passages a query, at least
-      `strangers` of them random; `batch` queries a step.
+    - `base`: the weights to start from, by default those of the bundled embedder in full
+      precision; `encoder`: what encodes texts for a precomputed reranker ("reader"), by
+      default the bundled one.
+    - `epochs` over the data, or `minutes` instead; `group` passages for each query, at least
+      `strangers` of them random; `batch` queries for each step.
     - `learning_rate` of the layers, `gate_rate` of gates and scale, `head_rate` of the
-      head; up for the share `warm_up` of the run, then down by `decay` to the share `floor`.
+      head. They rise during the share `warm_up` of the run, then fall by `decay` to the share
+      `floor`.
     - `soft`: share of the bi-encoder's distribution in the target; `pointwise`: weight of
-      the binary cross-entropy that calibrates; `teacher`: share of the teacher's scores,
-      where there are any, by `distillation`, at `temperature`.
-    - `variants` of a query are made by `augmentation` and drawn as often as the query.
-    - `caps`: most groups of a source in an epoch, "" for all others; `weights`: how much a
-      group of a source counts, else 1.
+      the binary cross-entropy, which calibrates; `teacher`: share of the teacher's scores,
+      where there are any, by the loss `distillation`, at `temperature`.
+    - `variants` of a query are made by `augmentation`; each is drawn as often as the query.
+    - `caps`: the most groups of a source in an epoch, "" for all other sources; `weights`: the
+      weight of a source's groups in the loss, by default 1.
     - `average`: decay of a moving average of the weights, 0 for none; `keep_start`: share
-      of the first weights in the result, 0 for none (see `Average`).
-    - `hold_out`: share of the queries that only judge, at most `hold_out_most`, among
-      `candidates` passages, each `validate_every` steps (None: four times an epoch); after
-      `patience` times without a better result training ends.
-    - `layers`, `codes`, `matching`, `gate`: see `ReaderConfig`.
+      of the first weights in the result, 0 for none (see `WeightAverage`).
+    - `hold_out`: share of the queries held out for validation, at most `hold_out_most`, each
+      among `candidates` passages, every `validate_every` steps (None: four times an epoch);
+      training stops after `patience` validations without a better result.
+    - `layers`, `codes`, `matching`, `gate`: see `PrecomputedConfig`.
 
-    Raises InputError naming the first setting that cannot be used.
+    Raises InputError that names the first invalid setting.
     """
 
     architecture: Architecture = "reader"
@@ -129,44 +131,48 @@ class Settings:
     checkpoint_seconds: float = 120
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
+        for name, (minimum, maximum) in _RANGES.items():
             value = getattr(self, name)
             if value is None and name in ("minutes", "validate_every", "patience", "threads"):
                 continue
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (whole or isinstance(value, float)) or not least <= value <= most:
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            is_number = is_integer or isinstance(value, float)
+            if not is_number or not minimum <= value <= maximum:
                 raise InputError(
-                    f"{name} cannot be {value!r}", why=f"it must be from {least:g} to {most:g}"
+                    f"{name} cannot be {value!r}",
+                    why=f"it must be from {minimum:g} to {maximum:g}",
                 )
-            if not whole and isinstance(_DEFAULTS[name], int) and name != "epochs":
-                raise InputError(f"{name} cannot be {value!r}", why="it must be whole")
+            if not is_integer and isinstance(_DEFAULTS[name], int) and name != "epochs":
+                raise InputError(f"{name} cannot be {value!r}", why="it must be an integer")
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
                 raise InputError(f"there is no {name} {value!r}", fix=nearest(value, choices))
         for source, weight in self.weights.items():
             if not weight > 0:
-                raise InputError(f"the weight of {source!r} cannot be {weight!r}")
+                raise InputError(
+                    f"the weight of {source!r} cannot be {weight!r}", why="it must be above 0"
+                )
 
     def as_object(self) -> dict[str, Any]:
         """Return a JSON object that `from_object` reads."""
         return asdict(self)
 
     @classmethod
-    def from_object(cls, value: Mapping[str, Any]) -> Settings:
-        """Read what `as_object` gave; raises InputError for anything else."""
+    def from_object(cls, value: Mapping[str, Any]) -> TrainSettings:
+        """Read what `as_object` returned; raises InputError for anything else."""
         try:
             return cls(**{**value, "augmentation": Augmentation(**value["augmentation"])})
         except (KeyError, TypeError) as error:
             raise InputError("the settings of a run cannot be read", why=str(error)) from error
 
-    def differences(self, other: Settings) -> list[str]:
-        """Return the names of settings that the two do not share."""
-        names = [one.name for one in fields(self)]
+    def differences(self, other: TrainSettings) -> list[str]:
+        """Return the names of the settings that differ."""
+        names = [item.name for item in fields(self)]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 _DEFAULTS: Mapping[str, Any] = {
-    one.name: one.default if one.name not in ("validate_every", "patience", "threads") else 1
-    for one in fields(Settings)
+    item.name: item.default if item.name not in ("validate_every", "patience", "threads") else 1
+    for item in fields(TrainSettings)
 }

@@ -1,7 +1,7 @@
-"""Means of weights, which often judge better than the last ones.
+"""Weight averaging: averaged weights often validate better than the last ones.
 
-Two kinds: over the latest steps, and with the weights that training began from, which keeps
-what they knew of other domains (WiSE-FT, Wortsman et al., CVPR 2022,
+Two averages: a moving one over the latest steps, and one with the weights that training began
+from, which keeps what they knew of other domains (WiSE-FT, Wortsman et al., CVPR 2022,
 https://arxiv.org/abs/2109.01903).
 """
 
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Keeps the mean of a module's weights, in which older ones fade by `decay` a step.
+    """An exponential moving average of a module's weights, mixed with its first weights.
 
-    `keep`, 0 to 1, is the share of the first weights of all in `weights`. With 0 for both
-    nothing is kept, and the average is the module itself.
+    `decay`, 0 to 1, is that of the moving average; `keep`, 0 to 1, is the share of the first
+    weights in `weights`. With 0 for both nothing is stored, and the average is the module
+    itself.
     """
 
     def __init__(self, module: nn.Module, decay: float, keep: float = 0.0) -> None:
@@ -28,11 +29,11 @@ class WeightAverage:
         self._start: dict[str, Tensor] = _copy(module) if keep > 0 else {}
 
     def update(self, module: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step to the moving average."""
         if not self.decay:
             return
         self.steps += 1
-        # Early on, the first weights would count too much.
+        # A smaller decay at first: the first weights would otherwise count too much.
         decay = min(self.decay, self.steps / (self.steps + 10))
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
@@ -41,15 +42,15 @@ class WeightAverage:
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
         """Return the averaged weights by name."""
-        latest = dict(self._mean) if self.decay else dict(module.state_dict())
+        averaged = dict(self._mean) if self.decay else dict(module.state_dict())
         for name, first in self._start.items():
             if first.is_floating_point():
-                latest[name] = torch.lerp(latest[name], first, self.keep)
-        return latest
+                averaged[name] = torch.lerp(averaged[name], first, self.keep)
+        return averaged
 
     @contextmanager
-    def in_place(self, module: nn.Module) -> Iterator[None]:
-        """Lend the averaged weights to the module inside the block."""
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """Put the averaged weights into the module inside the block, and restore its own."""
         if not self.decay and not self.keep:
             yield
             return
@@ -61,18 +62,18 @@ class WeightAverage:
             module.load_state_dict(own)
 
     def state(self) -> dict[str, object]:
-        """Return what a checkpoint keeps."""
+        """Return what a checkpoint stores."""
         return {"steps": self.steps, "mean": self._mean, "start": self._start}
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Take back what `state` gave."""
+        """Load what `state` returned."""
         steps = state["steps"]
         assert isinstance(steps, int)
         self.steps = steps
-        for kept, saved in ((self._mean, state["mean"]), (self._start, state["start"])):
+        for tensors, saved in ((self._mean, state["mean"]), (self._start, state["start"])):
             assert isinstance(saved, dict)
             for name, tensor in saved.items():
-                kept[name].copy_(tensor)
+                tensors[name].copy_(tensor)
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

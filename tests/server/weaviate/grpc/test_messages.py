@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.protocol import COMPILED, compiled
+from scripts.compile_protobuf import COMPILED, compile_messages
 from secondpass.server.http_errors import HttpError
 from secondpass.server.weaviate.grpc.messages import (
     MAX_PARTS,
@@ -73,6 +73,8 @@ def test_a_message_of_too_many_parts() -> None:
 
 
 def test_the_messages_are_those_of_the_source(tmp_path: Path) -> None:
-    compiled(tmp_path / "again.binpb")
+    compile_messages(tmp_path / "again.binpb")
     again = (tmp_path / "again.binpb").read_bytes()
-    assert again == COMPILED.read_bytes(), "weaviate.proto changed: run scripts/protocol.py"
+    assert again == COMPILED.read_bytes(), (
+        "weaviate.proto changed: run scripts/compile_protobuf.py"
+    )

@@ -1,0 +1,1 @@
+"""The harness of quality.py: candidates, pair scores, fusion weights, targets, tables."""

@@ -1,1 +1,0 @@
-"""What quality.py is made of: candidates, pair scores, fusion weights, tests, tables."""
