@@ -14,7 +14,7 @@ from secondpass.inference.runtimes import Float32
 Int8 = NDArray[np.int8]
 
 LARGEST_WEIGHT = 63
-"""Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantisation.md."""
+"""Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantization.md."""
 
 
 class GraphMismatch(Exception):
