@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.places import ROOT, environment
+from tests.docs.paths import ROOT, environment
 from tests.loopback.dialects import KEY
 from tests.loopback.server import running
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
 PACKAGE = ROOT / "src" / "secondpass"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "environment.md"
 OTHERS = re.compile(r"(OTEL|HF)_")

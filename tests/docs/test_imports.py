@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 
 def test_the_reference_is_current() -> None:
