@@ -29,7 +29,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs quality pays models margins train bench-start bench wheels lock clean
+.PHONY: help demo test lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -37,6 +37,7 @@ help:
 	@echo
 	@echo "make lint         ruff: style and format"
 	@echo "make types        mypy, strict"
+	@echo "make contracts    import-linter: which package may import which"
 	@echo "make docs         run every code block of the documentation, check the generated reference"
 	@echo "make quality      what the reranker is worth on six collections, held out (ARGS=…)"
 	@echo "make pays         publish the report of each collection: does reranking pay (ARGS=…)"
@@ -129,6 +130,10 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	@echo "-- mypy"
 	@$(BIN)/mypy
+
+contracts: $(VENV)/.test
+	@echo "-- import-linter"
+	@$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/.test
 	@echo "-- running the code blocks of README.md and docs/"

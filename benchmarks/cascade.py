@@ -25,7 +25,7 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Embedder, InputError, Reranker
-from secondpass.index.composition import CHEAP
+from secondpass.composition import CHEAP
 from secondpass.models import bundled_path
 from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
 

@@ -20,8 +20,8 @@ from measuring.pairs import PairScores, Scorer
 from measuring.suite import member
 
 from secondpass import Candidate, Embedder
-from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
-from secondpass.evaluate.variants import standardised
+from secondpass.evaluate.blend_weights import standardize_columns
+from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, build_score_matrix, ndcg
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
 from secondpass.rerank.late_interaction import KeptMaxSim
@@ -62,9 +62,11 @@ def late_scores(
     return scores
 
 
-def within_best(there: ScoreMatrix, first: Matrix, then: Matrix, keep: int) -> Matrix:
+def within_best(
+    there: ScoreMatrix, first: FloatArray, then: FloatArray, keep: int
+) -> FloatArray:
     """Return scores that put the best `keep` of `first` on top, in the order of `then`."""
-    masked = np.where(there.there, -first, np.inf)
+    masked = np.where(there.mask, -first, np.inf)
     places = np.argsort(np.argsort(masked, axis=1, kind="stable"), axis=1)
     return np.where(places < keep, then + 1000, first)
 
@@ -86,11 +88,11 @@ def main() -> None:
         entries = {query: stages["hybrid"] for query, stages in found.items()}
         wanted = {query: [e.id for e in some] for query, some in entries.items()}
         late = late_scores(name, collection.queries, wanted)
-        readers = pool(
+        readers = build_score_matrix(
             collection.queries, entries, scorer.score(collection, wanted), collection.qrels
         )
-        lates = pool(collection.queries, entries, late, collection.qrels)
-        z, own = standardised(readers), standardised(lates)["rerank"]
+        lates = build_score_matrix(collection.queries, entries, late, collection.qrels)
+        z, own = standardize_columns(readers), standardize_columns(lates)["rerank"]
         first = DEFAULT_WEIGHTS["vector"] * z["vector"] + DEFAULT_WEIGHTS["bm25"] * z["bm25"]
         blend = first + DEFAULT_WEIGHTS["rerank"] * z["rerank"]
         middle = first + WEIGHT * own

@@ -24,19 +24,28 @@ from measuring.suite import SUITE, member
 from quality import CACHE, gathered
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
-from secondpass.evaluate.cascade_simulation import Chances, Scores
 from secondpass.evaluate.collection import Collection as Judged
-from secondpass.evaluate.experiment import ExperimentData, Latencies, measure_latency
-from secondpass.evaluate.first_stage import Entry, Halves
-from secondpass.evaluate.first_stage import FirstStageRuns as FoundHalves
+from secondpass.evaluate.experiment import ExperimentData
+from secondpass.evaluate.first_stage import (
+    FirstStageCandidate,
+    FirstStageRankings,
+    FirstStageRuns,
+)
+from secondpass.evaluate.latency import Latencies, measure_latency
 from secondpass.evaluate.measures import DEPTHS
+from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.evaluate.report.figures import depth_plot
-from secondpass.evaluate.report.html import page
+from secondpass.evaluate.report.html import html_page
 from secondpass.evaluate.report.json import as_object
-from secondpass.evaluate.report.svg import standalone
-from secondpass.evaluate.study import Study, studied
-from secondpass.evaluate.variant_builders import needed
-from secondpass.evaluate.verdict import headline, plain, probability, signed, told
+from secondpass.evaluate.report.number_format import (
+    format_difference,
+    format_number,
+    format_p_value,
+)
+from secondpass.evaluate.report.svg import standalone_svg
+from secondpass.evaluate.report.text import describe_variant, headline
+from secondpass.evaluate.study import Study, analyze
+from secondpass.evaluate.variant_builders import passages_to_score
 from secondpass.models import bundled_path
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend
@@ -58,12 +67,16 @@ def evidence(
     tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
     key = known_as(embedder, tokenizer, CACHE / "embedders.json")
     found = gathered(collection, how, embedder, key, depth=DEPTH)
-    halves = {
-        query: Halves(stages["bm25"], stages.get("vector") or _by_cosine(stages["bm25"]))
+    rankings = {
+        query: FirstStageRankings(
+            stages["bm25"], stages.get("vector") or _by_cosine(stages["bm25"])
+        )
         for query, stages in found.items()
     }
     mode = "hybrid" if how.given is None else "bm25"
-    wanted = needed(collection.queries, halves, [(mode, depth, "rrf") for depth in DEPTHS])
+    wanted = passages_to_score(
+        collection.queries, rankings, [(mode, depth, "rrf") for depth in DEPTHS]
+    )
     cache = PairScores(CACHE / "scores.sqlite")
     scores = {m: Scorer(m, cache, states=CACHE).score(collection, wanted) for m in models}
     cache.close()
@@ -72,13 +85,13 @@ def evidence(
         latencies = _timed(collection, models, embedder, key)
     return ExperimentData(
         Judged(name, collection.queries, collection.qrels),
-        FoundHalves(halves, {str(d.id): d for d in collection.documents}, DEPTH),
+        FirstStageRuns(rankings, {str(d.id): d for d in collection.documents}, DEPTH),
         DEPTHS,
         scores,
         {m: Blend(Reranker(m)).weights for m in models},
         latencies,
-        chances={m: _chances(found) for m, found in scores.items() if _gives_logits(m)},
-        kinds={m: ScoreKind.LOGIT for m in models if _gives_logits(m)},
+        probabilities={m: _chances(found) for m, found in scores.items() if _gives_logits(m)},
+        score_kinds={m: ScoreKind.LOGIT for m in models if _gives_logits(m)},
     )
 
 
@@ -89,11 +102,11 @@ def _gives_logits(model: str) -> bool:
     return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
 
 
-def _chances(scores: Scores) -> Chances:
+def _chances(scores: ScoresByQuery) -> ProbabilitiesByQuery:
     return {q: {d: sigmoid(s) for d, s in found.items()} for q, found in scores.items()}
 
 
-def _by_cosine(entries: list[Entry]) -> list[Entry]:
+def _by_cosine(entries: list[FirstStageCandidate]) -> list[FirstStageCandidate]:
     return sorted(entries, key=lambda e: -(e.vector or 0.0))
 
 
@@ -123,16 +136,17 @@ def table(studies: dict[str, Study]) -> list[str]:
     ]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for name, study in studies.items():
-        gain, base = study.honest, study.baseline
+        gain, base = study.gain, study.baseline
         lines.append(
             _row(
                 [
-                    f"[{name}]({FOLDER.name}/{name}.html) ({len(study.change)})",
-                    f"{plain(base.mean)} by {told(base).removeprefix('tuned fusion ')}",
-                    signed(gain.mean),
-                    f"{signed(gain.low)} to {signed(gain.high)}",
-                    probability(gain.p).removeprefix("p = ").removeprefix("p "),
-                    plain(study.bounds[-1].perfect),
+                    f"[{name}]({FOLDER.name}/{name}.html) ({len(study.gain_by_query)})",
+                    f"{format_number(base.mean)} by"
+                    f" {describe_variant(base).removeprefix('tuned fusion ')}",
+                    format_difference(gain.mean),
+                    f"{format_difference(gain.low)} to {format_difference(gain.high)}",
+                    format_p_value(gain.p).removeprefix("p = ").removeprefix("p "),
+                    format_number(study.bounds[-1].perfect),
                     headline(study),
                 ]
             )
@@ -144,8 +158,8 @@ def write(studies: dict[str, Study]) -> None:
     FOLDER.mkdir(exist_ok=True)
     parts = [*table(studies), ""]
     for name, study in studies.items():
-        (FOLDER / f"{name}.html").write_text(page(study), "utf-8")
-        (FOLDER / f"{name}.svg").write_text(standalone(depth_plot(study)), "utf-8")
+        (FOLDER / f"{name}.html").write_text(html_page(study), "utf-8")
+        (FOLDER / f"{name}.svg").write_text(standalone_svg(depth_plot(study)), "utf-8")
         parts += [
             f"**{name}**",
             "",
@@ -187,7 +201,7 @@ def main() -> int:
             )
             mode = "hybrid" if member(name).given is None else "bm25"
             with console.status(f"{name}: fitting and testing"):
-                studies[name] = studied(gathered_all, mode=mode)
+                studies[name] = analyze(gathered_all, mode=mode)
             print(f"{name}: {headline(studies[name])}")
     except SecondpassError as error:
         console.print(str(error), markup=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from secondpass import Document, Index
-from secondpass.index.composition import CHEAP
+from secondpass.composition import CHEAP
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from measuring.suite import SETTINGS
 from measuring.values import CONTROL, FIRST, FUSED, Measured, mean, union
-from secondpass.evaluate.significance import randomisation_test
+from secondpass.evaluate.significance import randomization_test
 
 LEAST_GAIN = 0.02
 LARGEST_P = 0.01
@@ -49,7 +49,7 @@ def reranker_bars(measured: Measured) -> Iterator[Bar]:
         gain = mean(ours, names) - mean(first, names)
         yield Bar(f"{title}: mean gain {gain:+.4f}, at least {LEAST_GAIN}", gain >= LEAST_GAIN)
         change = union(ours, names) - union(first, names)
-        p = randomisation_test(change)
+        p = randomization_test(change)
         yield Bar(
             f"{title}: better on the union of questions, p = {p:.5f}, under {LARGEST_P}",
             float(change.mean()) > 0 and p < LARGEST_P,
@@ -62,7 +62,7 @@ def reranker_bars(measured: Measured) -> Iterator[Bar]:
             gains[worst] >= -LARGEST_LOSS,
         )
         alone = mean(control, names) - mean(first, names)
-        p = randomisation_test(union(ours, names) - union(control, names))
+        p = randomization_test(union(ours, names) - union(control, names))
         yield Bar(
             f"{title}: of that gain {alone:+.4f} comes without a reranker;"
             f" the reranker adds {gain - alone:+.4f}, p = {p:.5f}",

@@ -12,11 +12,11 @@ from beir import Collection
 
 from measuring.progress import bar
 from secondpass import Embedder
-from secondpass.evaluate.first_stage import Entry, entry
+from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.retrieve.retriever import Retriever
 from secondpass.retrieve.store_protocol import searchable
 
-Found = Mapping[str, list[Entry]]
+Found = Mapping[str, list[FirstStageCandidate]]
 """By first stage ("bm25", "hybrid", "vector"), the candidates of a question, best first."""
 
 Finder = Callable[[str, str], Found]
@@ -35,7 +35,7 @@ def searching(retriever: Retriever, depth: int) -> Finder:
             got = retriever.retrieve(
                 question, mode=mode, candidates=depth, complete_scores=mode != "vector"
             )
-            found[mode] = [entry(c) for c in got.candidates]
+            found[mode] = [FirstStageCandidate.from_candidate(c) for c in got.candidates]
         return found
 
     return find
@@ -49,7 +49,9 @@ def given(collection: Collection, embedder: Embedder, depth: int) -> Finder:
         run = collection.runs[query][:depth]
         vectors = embedder.encode([question, *(texts[name] for name, _ in run)])
         cosines = (vectors[1:] @ vectors[0]).tolist()
-        entries = [Entry(n, score, c) for (n, score), c in zip(run, cosines, strict=True)]
+        entries = [
+            FirstStageCandidate(n, score, c) for (n, score), c in zip(run, cosines, strict=True)
+        ]
         return {"bm25": entries, "hybrid": entries}
 
     return find
@@ -95,7 +97,7 @@ def _read(file: Path, questions: Mapping[str, str]) -> dict[str, Found]:
             continue
         if questions.get(row["query"]) == row["question"]:
             known[row["query"]] = {
-                stage: [Entry(*entry) for entry in entries]
+                stage: [FirstStageCandidate(*fields) for fields in entries]
                 for stage, entries in row["found"].items()
             }
     return known

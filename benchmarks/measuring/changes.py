@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from measuring.bars import Bar
-from secondpass.evaluate.score_matrix import CUT, Matrix
+from secondpass.evaluate.score_matrix import CUTOFF, FloatArray
 
 ONE_SIDED = 1.645
 """Standard errors below the mean that 95 in 100 normal values are above."""
@@ -23,8 +23,8 @@ class Change:
     """
 
     name: str
-    one: Matrix
-    other: Matrix
+    one: FloatArray
+    other: FloatArray
     kept: float
 
     @property
@@ -48,7 +48,7 @@ Ranked = Mapping[str, Sequence[str]]
 def shared(one: Ranked, other: Ranked) -> float:
     """Return the mean share of the top 10 in common, of questions that have candidates."""
     shares = [
-        len(set(ids[:CUT]) & set(other[query][:CUT])) / min(CUT, len(ids))
+        len(set(ids[:CUTOFF]) & set(other[query][:CUTOFF])) / min(CUTOFF, len(ids))
         for query, ids in one.items()
         if ids
     ]

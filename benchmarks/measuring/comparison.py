@@ -12,10 +12,10 @@ from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, FUSED, Values, mean, union
 from measuring.weighing import Fit, Weights
+from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.rank_correlation import rank_biased_overlap
-from secondpass.evaluate.score_matrix import CUT, Matrix, ScoreMatrix, ranked_ids
-from secondpass.evaluate.significance import randomisation_test
-from secondpass.evaluate.variants import fused, standardised
+from secondpass.evaluate.score_matrix import CUTOFF, FloatArray, ScoreMatrix, ranked_ids
+from secondpass.evaluate.significance import randomization_test
 
 SYSTEMS = (ALONE, FUSED)
 
@@ -42,8 +42,8 @@ def compare(
     differences = []
     for setting in SETTINGS:
         for system in SYSTEMS:
-            values: tuple[dict[str, Matrix], dict[str, Matrix]] = ({}, {})
-            overlaps: dict[str, Matrix] = {}
+            values: tuple[dict[str, FloatArray], dict[str, FloatArray]] = ({}, {})
+            overlaps: dict[str, FloatArray] = {}
             for one, other in zip(ones, others, strict=True):
                 pairs = [
                     ranked_ids(p, _scores(p, system, weights.held[one.name]))
@@ -53,7 +53,7 @@ def compare(
                     judged[one.name] = one.judge.ndcg(ranked)
                 overlaps[one.name] = np.array(
                     [
-                        rank_biased_overlap(ids[:CUT], pairs[1][q][:CUT])
+                        rank_biased_overlap(ids[:CUTOFF], pairs[1][q][:CUTOFF])
                         for q, ids in pairs[0].items()
                     ]
                 )
@@ -78,10 +78,10 @@ def comparison_bars(
             )
 
 
-def _scores(pool: ScoreMatrix, system: str, weights: Weights) -> Matrix:
+def _scores(pool: ScoreMatrix, system: str, weights: Weights) -> FloatArray:
     if system == ALONE:
         return pool.columns["rerank"]
-    return fused(standardised(pool), weights)
+    return weighted_sum(standardize_columns(pool), weights)
 
 
 def _difference(
@@ -93,6 +93,6 @@ def _difference(
         system,
         mean(one, names),
         mean(other, names),
-        randomisation_test(union(other, names) - union(one, names)),
+        randomization_test(union(other, names) - union(one, names)),
         mean(overlaps, names),
     )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from secondpass.evaluate.blend_weights import Columns, standardize_columns
 from secondpass.evaluate.score_matrix import ScoreMatrix
-from secondpass.evaluate.variants import Columns, standardised
 
 Scales = Mapping[str, float]
 
@@ -16,7 +16,7 @@ STANDARD = "z-scores"
 
 def by_terms(pool: ScoreMatrix) -> Columns:
     """Return the scores as they are, BM25 divided by the question's number of words."""
-    return {**pool.columns, "bm25": pool.columns["bm25"] / pool.terms[:, None]}
+    return {**pool.columns, "bm25": pool.columns["bm25"] / pool.query_lengths[:, None]}
 
 
 def by_maximum(pool: ScoreMatrix) -> Columns:
@@ -29,7 +29,7 @@ def by_maximum(pool: ScoreMatrix) -> Columns:
 
 
 FUSIONS: Mapping[str, Callable[[ScoreMatrix], Columns]] = {
-    STANDARD: standardised,
+    STANDARD: standardize_columns,
     "raw, BM25 by the question's words": by_terms,
     "raw, BM25 by the list's maximum": by_maximum,
 }
@@ -42,10 +42,10 @@ def spreads(pools: Sequence[ScoreMatrix], prepare: Callable[[ScoreMatrix], Colum
     """
     found: dict[str, list[float]] = {}
     for pool in pools:
-        n = np.maximum(pool.there.sum(axis=1), 1)
+        n = np.maximum(pool.mask.sum(axis=1), 1)
         for name, values in prepare(pool).items():
-            mean = np.where(pool.there, values, 0.0).sum(axis=1) / n
-            squares = np.where(pool.there, values - mean[:, None], 0.0) ** 2
+            mean = np.where(pool.mask, values, 0.0).sum(axis=1) / n
+            squares = np.where(pool.mask, values - mean[:, None], 0.0) ** 2
             deviation = np.sqrt(squares.sum(axis=1) / n)
             found.setdefault(name, []).append(float(deviation.mean()))
     return {name: max(float(np.mean(values)), 1e-12) for name, values in found.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.qrels import Grades
-from secondpass.evaluate.score_matrix import CUT, Matrix
+from secondpass.evaluate.score_matrix import CUTOFF, FloatArray
 
 
 class Judge:
@@ -17,13 +17,13 @@ class Judge:
         self._relevant = relevant
         self._qrels = qrels
 
-    def ndcg(self, ranked: Mapping[str, Sequence[str]]) -> Matrix:
+    def ndcg(self, ranked: Mapping[str, Sequence[str]]) -> FloatArray:
         """Return nDCG@10 of each question's ranked ids, [questions]."""
-        return self._values(f"nDCG@{CUT}", {q: ids[:CUT] for q, ids in ranked.items()})
+        return self._values(f"nDCG@{CUTOFF}", {q: ids[:CUTOFF] for q, ids in ranked.items()})
 
     def recall(self, ranked: Mapping[str, Sequence[str]], depth: int) -> float:
         """Return mean recall at `depth`."""
         return float(self._values(f"R(rel={self._relevant})@{depth}", ranked).mean())
 
-    def _values(self, measure: str, ranked: Mapping[str, Sequence[str]]) -> Matrix:
+    def _values(self, measure: str, ranked: Mapping[str, Sequence[str]]) -> FloatArray:
         return ranked_values(ranked, self._qrels, [measure])[measure]

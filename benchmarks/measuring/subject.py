@@ -11,7 +11,7 @@ from measuring.candidates import Found
 from measuring.judging import Judge
 from measuring.pairs import Scorer
 from measuring.suite import SETTINGS, Member
-from secondpass.evaluate.score_matrix import ScoreMatrix, pool
+from secondpass.evaluate.score_matrix import ScoreMatrix, build_score_matrix
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def subject(
             pools[setting] = next(iter(pools.values()))
             continue
         entries = {query: stages[setting] for query, stages in found.items()}
-        pools[setting] = pool(collection.queries, entries, scores, collection.qrels)
+        pools[setting] = build_score_matrix(
+            collection.queries, entries, scores, collection.qrels
+        )
     by_vector = {
         q: [e.id for e in stages["vector"]] for q, stages in found.items() if "vector" in stages
     }

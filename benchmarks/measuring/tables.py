@@ -12,7 +12,7 @@ from measuring.fusions import STANDARD
 from measuring.suite import SETTINGS
 from measuring.values import ALONE, CONTROL, DEFAULT, FIRST, FUSED, Measured, mean, union
 from secondpass.evaluate.score_matrix import COLUMNS
-from secondpass.evaluate.significance import holm, randomisation_test, record
+from secondpass.evaluate.significance import holm_correction, randomization_test, win_tie_loss
 
 ANCHORS = (
     "For scale, not measured here: ms-marco-MiniLM-L6-v2, of the same size and trained on MS"
@@ -32,7 +32,9 @@ def quality_table(measured: Measured, setting: str) -> list[str]:
     for other in others:
         header += [f"over {other}", "p", "won/tied/lost"]
     corrected = {
-        other: holm([randomisation_test(values[subject][n] - values[other][n]) for n in names])
+        other: holm_correction(
+            [randomization_test(values[subject][n] - values[other][n]) for n in names]
+        )
         for other in others
     }
     lines = [_row(header), _row(["---"] * len(header))]
@@ -54,7 +56,7 @@ def quality_table(measured: Measured, setting: str) -> list[str]:
         for other in others:
             gain = mean(values[subject], group) - mean(values[other], group)
             change = union(values[subject], group) - union(values[other], group)
-            cells += [f"{gain:+.3f}", shown(randomisation_test(change)), _record(change)]
+            cells += [f"{gain:+.3f}", shown(randomization_test(change)), _record(change)]
         lines.append(_row(cells))
     return lines
 
@@ -162,11 +164,11 @@ def _against_standard(measured: Measured, way: str) -> float:
         for s in SETTINGS
     ]
     # One difference a question: the two settings of a question are not independent.
-    return randomisation_test(np.mean(changes, axis=0))
+    return randomization_test(np.mean(changes, axis=0))
 
 
 def _record(change: np.ndarray) -> str:
-    return "/".join(str(n) for n in record(change))
+    return "/".join(str(n) for n in win_tie_loss(change))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -11,8 +11,8 @@ from measuring.fusions import FUSIONS, STANDARD
 from measuring.subject import Subject
 from measuring.suite import SETTINGS
 from measuring.weighing import Fit, Weights, fit
-from secondpass.evaluate.score_matrix import COLUMNS, Matrix, ScoreMatrix, ranked_ids
-from secondpass.evaluate.variants import fused, standardised
+from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
+from secondpass.evaluate.score_matrix import COLUMNS, FloatArray, ScoreMatrix, ranked_ids
 
 FIRST = "first stage"
 ALONE = "reranker alone"
@@ -20,7 +20,7 @@ FUSED = "fused"
 CONTROL = "no reranker"
 DEFAULT = "fused, default weights"
 
-Values = Mapping[str, Matrix]
+Values = Mapping[str, FloatArray]
 """By collection, nDCG@10 of each question."""
 
 
@@ -103,20 +103,20 @@ def mean(values: Values, names: Sequence[str]) -> float:
     return float(np.mean([values[name].mean() for name in names])) if names else float("nan")
 
 
-def union(values: Values, names: Sequence[str]) -> Matrix:
+def union(values: Values, names: Sequence[str]) -> FloatArray:
     """Return the values of all questions of the named collections."""
     return np.concatenate([values[name] for name in names]) if names else np.zeros(0)
 
 
 def _judged(
     subject: Subject, pool: ScoreMatrix, system: str, fits: Mapping[str, Fit], default: Weights
-) -> Matrix:
+) -> FloatArray:
     if system == FIRST:
         return subject.judge.ndcg(_as_found(pool))
     if system == ALONE:
         scores = pool.columns["rerank"]
     elif system == DEFAULT:
-        scores = fused(standardised(pool), default)
+        scores = weighted_sum(standardize_columns(pool), default)
     else:
         scores = fits[system].scores(subject.name, pool)
     return subject.judge.ndcg(ranked_ids(pool, scores))

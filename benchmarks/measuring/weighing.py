@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from measuring.fusions import FUSIONS, STANDARD, spreads
-from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg
-from secondpass.evaluate.variants import UNITS, Columns, Point, fused, leave_one_out
+from secondpass.evaluate.blend_weights import UNITS, Columns, Point, leave_one_out, weighted_sum
+from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, ndcg
 
 Weights = Mapping[str, float]
 Pools = Mapping[str, Mapping[str, ScoreMatrix]]
@@ -26,9 +26,9 @@ class Fit:
     held: Mapping[str, Weights]
     everywhere: Weights
 
-    def scores(self, collection: str, pool: ScoreMatrix) -> Matrix:
+    def scores(self, collection: str, pool: ScoreMatrix) -> FloatArray:
         """Return the fused scores of a collection by weights that never saw it."""
-        return fused(FUSIONS[self.fusion](pool), self.held[collection])
+        return weighted_sum(FUSIONS[self.fusion](pool), self.held[collection])
 
 
 def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
@@ -53,7 +53,9 @@ def fit(pools: Pools, names: Sequence[str], fusion: str = STANDARD) -> Fit:
         prepared: list[tuple[ScoreMatrix, Columns]] = [(pool, prepare(pool)) for pool in once]
 
         def mean(point: Point) -> float:
-            values = [ndcg(p, fused(columns, weights(point))).mean() for p, columns in prepared]
+            values = [
+                ndcg(p, weighted_sum(columns, weights(point))).mean() for p, columns in prepared
+            ]
             return float(sum(values) / len(values))
 
         return mean

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from secondpass.options import OnFailure, RerankOptions
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import BaseReranker, RerankOptions, Scored, ScoringJob
+from secondpass.rerank.base import BaseReranker, Scored, ScoringJob
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.rerank.policies.fallback import (
-    Fallback,
-    OnFailure,
     check_chain,
     check_on_failure,
+    with_fallback,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, RerankResponse
@@ -72,7 +72,11 @@ class Reranker(BaseReranker):
             timeout=timeout,
             partial=on_failure == "fallback" and not chain,
         )
-        self.backend = with_chain(first, chain, on_failure=on_failure, timeout=timeout)
+        rest = [
+            one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
+            for one in chain
+        ]
+        self.backend = with_fallback(first, rest, on_failure=on_failure, timeout=timeout)
 
     @property
     def model(self) -> str:
@@ -110,24 +114,3 @@ class Reranker(BaseReranker):
     def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
         """Score with the model's backend."""
         return self.backend.score_together(asked)
-
-
-def with_chain(
-    first: BaseReranker,
-    chain: Sequence[str | Path | BaseReranker],
-    *,
-    on_failure: OnFailure,
-    timeout: float | None,
-) -> BaseReranker:
-    """Return the reranker under a `Fallback`, or as it is where nothing asks for one."""
-    from secondpass.rerank.hosted.model import HostedReranker
-
-    rest = [
-        one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
-        for one in chain
-    ]
-    # A provider's own deadline keeps what was answered by then; another would lose it.
-    times = [None if isinstance(one, HostedReranker) else timeout for one in (first, *rest)]
-    if not rest and on_failure == "raise" and times == [None]:
-        return first
-    return Fallback(first, chain=rest, on_failure=on_failure, timeout=times)

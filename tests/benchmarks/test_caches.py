@@ -12,7 +12,7 @@ from measuring.embedders import known_as
 from measuring.pairs import PairScores, Scorer
 
 from secondpass import Document
-from secondpass.evaluate.first_stage import Entry
+from secondpass.evaluate.first_stage import FirstStageCandidate
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.tiny_models import tiny_reader
 
@@ -35,7 +35,10 @@ class Asked:
         if query == self._stop:
             raise KeyboardInterrupt
         self.asked.append(query)
-        return {"bm25": [Entry("a", 1.5, 0.25)], "hybrid": [Entry("a", 1.5, 0.25)]}
+        return {
+            "bm25": [FirstStageCandidate("a", 1.5, 0.25)],
+            "hybrid": [FirstStageCandidate("a", 1.5, 0.25)],
+        }
 
     @contextmanager
     def open(self) -> Iterator[Finder]:
@@ -50,7 +53,7 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path) -> None:
     again = Asked()
     found = gather(COLLECTION, file, again.open)
     assert again.asked == ["2"]
-    assert found["1"]["bm25"] == [Entry("a", 1.5, 0.25)]
+    assert found["1"]["bm25"] == [FirstStageCandidate("a", 1.5, 0.25)]
     unused = Asked()
     assert gather(COLLECTION, file, unused.open) == found
     assert unused.asked == []

@@ -5,9 +5,9 @@ import pytest
 from measuring.fusions import FUSIONS
 from measuring.weighing import fit
 
+from secondpass.evaluate.blend_weights import weighted_sum
 from secondpass.evaluate.score_matrix import COLUMNS, ndcg
-from secondpass.evaluate.variants import fused
-from tests.evaluate.random_pools import random_pool
+from tests.evaluate.random_score_matrix import random_pool
 
 
 def test_the_weights_that_made_the_grades_are_recovered() -> None:
@@ -37,7 +37,7 @@ def test_both_settings_have_the_same_say() -> None:
     def value(weights: dict[str, float]) -> float:
         columns = [FUSIONS["z-scores"](p) for p in (left, right)]
         pairs = zip((left, right), columns, strict=True)
-        return float(np.mean([ndcg(p, fused(c, weights)).mean() for p, c in pairs]))
+        return float(np.mean([ndcg(p, weighted_sum(c, weights)).mean() for p, c in pairs]))
 
     for other in ({"rerank": 1.0}, {"vector": 1.0}, {"bm25": 1.0}):
         assert value(dict(weights)) >= value(other)

@@ -17,7 +17,7 @@ from measuring.tables import comparison_table, document, fusion_verdict
 from measuring.values import ALONE, CONTROL, FIRST, FUSED, Measured, measure
 
 from secondpass.evaluate.score_matrix import ScoreMatrix
-from tests.evaluate.random_pools import random_pool
+from tests.evaluate.random_score_matrix import random_pool
 
 DEFAULT = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
 

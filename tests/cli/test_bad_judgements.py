@@ -25,9 +25,9 @@ def files(folder: Path, qrels: str, queries: dict[str, str] = QUERIES) -> tuple[
 @pytest.mark.parametrize(
     ("qrels", "parts"),
     [
-        ("", ["there are no judgements"]),
+        ("", ["there are no judgments"]),
         ("q0 0 d1\n", ["line 1", "neither 4 columns nor 3"]),
-        ("q0 0 d1 nan\n", ["'nan' is no whole number"]),
+        ("q0 0 d1 nan\n", ["'nan' is not a whole number"]),
         ("q0 0 d1 1\nq0 0 d1 0\n", ["'d1' has two grades for query 'q0'", "line 2"]),
         ("q0 0 d1 -1\nq1 0 d1 0\n", ["none of the 2 queries has a relevant document"]),
         (
@@ -92,13 +92,13 @@ def test_rules_are_told_where_they_were_used(run: Run, tmp_path: Path) -> None:
     ran = run("eval", "--runs", trec, *given, "--measures", "RR", "--json")
     assert ran.code == 0
     for said in (
-        "3 queries without judgements left out: 'q2', 'q3', 'q4'",
-        "judgements of 1 query without a text left out: 'q9'",
-        "1 judgements stood twice and count once",
+        "3 queries without judgments left out: 'q2', 'q3', 'q4'",
+        "judgments of 1 query without a text left out: 'q9'",
+        "1 repeated judgments count once",
         "1 grades below 0 count as judged and not relevant",
         "1 queries without results count as 0: 'q1'",
-        "1 queries that are not judged were passed over: 'q7'",
-        "ties stand by falling id",
+        "1 queries that are not judged were ignored: 'q7'",
+        "ties are ordered by falling id",
     ):
         assert said in ran.err
     assert ran.json["runs"][0]["by_query"]["RR"] == {"q0": 0.5, "q1": 0.0}

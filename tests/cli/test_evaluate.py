@@ -11,7 +11,7 @@ import pytest
 from secondpass import Index
 from secondpass.evaluate import Collection, Run, search_all
 from secondpass.evaluate import Run as TrecRun
-from secondpass.evaluate.first_stage import find
+from secondpass.evaluate.first_stage import run_first_stage
 from secondpass.retrieve.retriever import Retriever
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand
@@ -41,14 +41,14 @@ def test_a_shallow_list_is_what_search_hands_over(
     collection = Collection.read(SAMPLE, judged).first(6)
     with Index.open(sample_index, create=False) as index:
         retriever = Retriever(index.store, index.embedder)
-        found = find(retriever, collection.queries, 25)
+        runs = run_first_stage(retriever, collection.queries, 25)
         retriever.close()
         for query, text in collection.queries.items():
             results = index.search(
                 text, mode=mode, candidates=depth, rerank=False, top_k=None
             ).results
-            entries = found.halves[query].first(mode, depth)
-            assert [e.id for e in entries] == [r.id for r in results]
+            candidates = runs.rankings[query].candidates(mode, depth)
+            assert [c.id for c in candidates] == [r.id for r in results]
 
 
 def test_searches_and_runs_side_by_side(

@@ -129,7 +129,10 @@ def test_a_threshold_is_of_the_probabilities_it_was_chosen_for(
         (("--top-k", 0), "top_k"),
         (("--cascade", "--depths", 10), "a cascade does nothing with 10 candidates"),
         (("--cascade", "--models", "bundled-tiny"), "No margin is known"),
-        (("--calibration", "x.json", "--models", "bundled", "bundled-tiny"), "of one model"),
+        (
+            ("--calibration", "x.json", "--models", "bundled", "bundled-tiny"),
+            "is for one model",
+        ),
         (("--calibration", "x.json"), "no calibration file"),
     ],
 )

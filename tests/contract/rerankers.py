@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from secondpass import BaseReranker, Reranker
-from secondpass.index.composition import compose
+from secondpass.composition import Composer
 from secondpass.policies import (
     Blend,
     Budgeted,
@@ -62,13 +62,8 @@ def _hosted(folder: Path, *, name: str) -> BaseReranker:
 
 
 def _composed(folder: Path) -> BaseReranker:
-    return compose(
-        Reranker(),
-        cheap=Reranker("bundled-tiny"),
-        margin=ALL,
-        budget_ms=600_000,
-        cache=folder / "scores.sqlite",
-    )
+    options = {"cascade": True, "budget_ms": 600_000, "cache": folder / "scores.sqlite"}
+    return Composer().compose("bundled", options, margin=ALL)
 
 
 # Policies that leave candidates out are held to the contract where they leave out none;

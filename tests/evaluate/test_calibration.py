@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
-from secondpass.evaluate.calibration import calibrate, check_enough, write_calibration
-from secondpass.evaluate.calibrators import fit, pool_adjacent
+from secondpass.evaluate.calibration import calibrate, check_label_counts, write_calibration
+from secondpass.evaluate.calibrators import fit_calibration, pool_adjacent
 from secondpass.evaluate.qrels import LabelledQuery, read_pairs
-from secondpass.evaluate.reliability import reliability, wilson
+from secondpass.evaluate.reliability import measure_reliability, wilson_interval
 from secondpass.policies import Calibrated
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration
@@ -91,7 +91,9 @@ def test_pooling_gives_the_nearest_rising_sequence(rows: list[tuple[float, int]]
     st.sampled_from(METHODS),
 )
 def test_a_fit_is_usable_or_none(rows: list[tuple[float, bool]], method: str) -> None:
-    found = fit(method, np.array([s for s, _ in rows]), np.array([y for _, y in rows]))
+    found = fit_calibration(
+        method, np.array([s for s, _ in rows]), np.array([y for _, y in rows])
+    )
     if found is not None:
         assert found.scale > 0
         assert np.isfinite([found.scale, found.shift]).all()
@@ -112,26 +114,26 @@ def test_too_few_labels_say_how_many_are_needed(
     counts: tuple[int, int, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        check_enough("platt", *counts)
+        check_label_counts("platt", *counts)
 
 
 @given(st.integers(1, 400), st.integers(1, 4000))
 def test_the_number_said_is_enough(hits: int, others: int) -> None:
     if 1 / hits + 1 / others <= (0.5 / 1.96) ** 2:
-        check_enough("platt", hits, others, 10)
+        check_label_counts("platt", hits, others, 10)
         return
     with pytest.raises(InputError) as raised:
-        check_enough("platt", hits, others, 10)
+        check_label_counts("platt", hits, others, 10)
     words = str(raised.value.fix).split()
     need = int(words[6]), int(words[9])
     assert need >= (hits, others)
-    check_enough("platt", *need, 10)
+    check_label_counts("platt", *need, 10)
 
 
 def test_isotonic_needs_more() -> None:
-    check_enough("platt", 31, 32, 10)
+    check_label_counts("platt", 31, 32, 10)
     with pytest.raises(InputError, match="isotonic"):
-        check_enough("isotonic", 31, 32, 10)
+        check_label_counts("isotonic", 31, 32, 10)
 
 
 def test_labels_that_say_the_opposite_are_refused() -> None:
@@ -158,7 +160,7 @@ def test_scores_of_one_list_are_refused() -> None:
 def test_a_reliability_diagram_counts_every_pair() -> None:
     chances = np.array([0.0, 0.05, 0.55, 0.5, 1.0])
     relevant = np.array([False, True, True, False, True])
-    found = reliability(chances, relevant, np.array([0, 0, 1, 1, 2]))
+    found = measure_reliability(chances, relevant, np.array([0, 0, 1, 1, 2]))
     assert [b.pairs for b in found.bins] == [2, 2, 1]
     assert [b.share for b in found.bins] == [0.5, 0.5, 1.0]
     expected = (2 * abs(0.025 - 0.5) + 2 * abs(0.525 - 0.5) + 0) / 5
@@ -168,8 +170,8 @@ def test_a_reliability_diagram_counts_every_pair() -> None:
 
 
 def test_wilsons_interval() -> None:
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
 def test_pairs_from_a_file(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_pairs_from_a_file(tmp_path: Path) -> None:
         {"query": "a", "text": "z", "grade": 3},
     ]
     file.write_text("\n".join(map(json.dumps, rows)) + "\n\n", "utf-8")
-    first, second = read_pairs(file, least_grade=2)
+    first, second = read_pairs(file, min_grade=2)
     assert (first.query, first.relevant) == ("a", (True, True))
     assert second.candidates[0].document.title == "t"
     assert second.relevant == (False,)

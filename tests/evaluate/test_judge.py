@@ -16,9 +16,9 @@ from secondpass.evaluate.judge import (
     agreement,
     chat_judge,
     cohen_kappa,
-    grade_of,
     judge_all,
-    prompt,
+    judge_prompt,
+    parse_grade,
 )
 from secondpass.evaluate.labelling import GradeFile, Labelling
 
@@ -109,11 +109,11 @@ def test_an_answer_without_a_grade_is_skipped(tmp_path: Path) -> None:
     ],
 )
 def test_grades_in_answers(answer: str, grade: int | None) -> None:
-    assert grade_of(answer) == grade
+    assert parse_grade(answer) == grade
 
 
 def test_the_prompt_has_query_title_and_text() -> None:
-    said = prompt("why {x}?", Document("y" * 9000, title="T"))
+    said = judge_prompt("why {x}?", Document("y" * 9000, title="T"))
     assert "why {x}?" in said
     assert "Passage: T\ny" in said
     assert len(said) < 8000

@@ -17,7 +17,7 @@ from secondpass.evaluate.qrels import Grades, read_qrels
 QUERIES = {"q1": "first", "q2": "second", "q3": "third"}
 
 
-def pooled(name: str, text: str) -> list[Document]:
+def pool(name: str, text: str) -> list[Document]:
     return [] if name == "q2" else [Document(f"text {i}", f"{name}-{i}") for i in range(3)]
 
 
@@ -25,63 +25,63 @@ def grades(file: Path) -> Grades:
     return read_qrels(file, may_be_empty=True).grades
 
 
-def answer(file: Path, keys: str) -> Labelling:
-    labelling = Labelling(QUERIES, pooled, GradeFile(file))
+def label(file: Path, keys: str) -> Labelling:
+    labelling = Labelling(QUERIES, pool, GradeFile(file))
     stream = Keys(io.BytesIO(keys.encode()))
     ask(labelling, stream.next, stderr_console())
     return labelling
 
 
-def test_a_session_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_session_continues_where_it_stopped(tmp_path: Path) -> None:
     file = tmp_path / "new" / "qrels.tsv"
-    assert answer(file, "3\n0").judged == 2
+    assert label(file, "3\n0").judged == 2
     assert file.read_text() == f"{HEADER}\nq1\tq1-0\t3\nq1\tq1-1\t0\n"
-    done = answer(file, "?x1sq")
+    done = label(file, "?x1sq")
     assert (done.judged, done.skipped) == (1, 1)
     assert grades(file) == {"q1": {"q1-0": 3, "q1-1": 0, "q1-2": 1}}
-    answer(file, "222")
+    label(file, "222")
     assert grades(file)["q3"] == {"q3-0": 2, "q3-1": 2, "q3-2": 2}
-    assert answer(file, "333").judged == 0
+    assert label(file, "333").judged == 0
 
 
-def test_undo_takes_back_grades_and_skips(tmp_path: Path) -> None:
+def test_undo_of_grades_and_skips(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
-    done = answer(file, "u3s0uuu1")
+    done = label(file, "u3s0uuu1")
     assert (done.judged, done.skipped) == (1, 0)
     assert grades(file) == {"q1": {"q1-0": 1}}
 
 
 def test_a_whole_query_can_be_skipped(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
-    done = answer(file, "3n1")
+    done = label(file, "3n1")
     assert done.skipped == 2
     assert grades(file) == {"q1": {"q1-0": 3}, "q3": {"q3-0": 1}}
-    assert answer(tmp_path / "other.tsv", "nn").asked() is None
+    assert label(tmp_path / "other.tsv", "nn").current() is None
 
 
 @settings(max_examples=25)
 @given(st.text(alphabet="0123snuq\n", max_size=40))
-def test_the_file_says_what_the_session_says(tmp_path_factory: object, keys: str) -> None:
+def test_the_file_has_the_grades_of_the_session(tmp_path_factory: object, keys: str) -> None:
     file = tmp_path_factory.mktemp("x") / "qrels.tsv"  # type: ignore[attr-defined]
-    done = answer(file, keys)
+    done = label(file, keys)
     assert grades(file) == {q: g for q, g in done.file.grades.items() if g}
     assert sum(map(len, grades(file).values())) == done.judged == len(done.file)
 
 
 @pytest.mark.parametrize("cut", ["q1\tq1-1", "q1\tq1-1\t", "q", "q1\t"])
-def test_a_line_cut_off_by_a_crash_goes(tmp_path: Path, cut: str) -> None:
+def test_an_incomplete_line_of_a_crash_is_removed(tmp_path: Path, cut: str) -> None:
     file = tmp_path / "qrels.tsv"
-    answer(file, "3")
+    label(file, "3")
     whole = file.read_bytes()
     file.write_bytes(whole + cut.encode())
     assert GradeFile(file).grades == {"q1": {"q1-0": 3}}
     assert file.read_bytes() == whole
 
 
-def test_a_file_of_ones_own_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_existing_file_is_continued(tmp_path: Path) -> None:
     file = tmp_path / "qrels.tsv"
     file.write_text("q1 0 q1-0 2\nq1 0 q1-1 1")
-    answer(file, "0q")
+    label(file, "0q")
     assert grades(file) == {"q1": {"q1-0": 2, "q1-1": 1, "q1-2": 0}}
     file.write_text("this is no file of grades at all\n")
     with pytest.raises(InputError, match="line 1"):
@@ -90,7 +90,7 @@ def test_a_file_of_ones_own_is_gone_on_with(tmp_path: Path) -> None:
         GradeFile(tmp_path)
 
 
-def test_ids_that_a_column_cannot_hold(tmp_path: Path) -> None:
+def test_ids_with_tabs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="tab or a line break"):
         GradeFile(tmp_path / "q.tsv").add("q", "a\tb", 1)
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from secondpass import InputError
 from secondpass.evaluate.threshold import (
     check_keep,
-    least_probability,
-    rounded_down,
-    trimmed,
+    conformal_threshold,
+    filter_results,
+    round_down,
 )
-from secondpass.evaluate.tuning import Tuned, tuned
+from secondpass.evaluate.tuning import Tuned, choose_settings
 from secondpass.rerank.policies.cascade import fewest
-from tests.evaluate.evidence import made
+from tests.evaluate.experiment_data import make_experiment_data
 
 chances = st.floats(0, 1)
 # As people write them: in decimals.
@@ -28,7 +28,7 @@ shares = st.integers(1, 99).map(lambda percent: percent / 100)
 def test_what_chose_it_is_kept_and_no_higher_one_would_do(
     found: list[float], keep: float
 ) -> None:
-    least = least_probability(found, keep)
+    least = conformal_threshold(found, keep)
     if len(found) < fewest(keep):
         assert least is None
         return
@@ -41,7 +41,7 @@ def test_what_chose_it_is_kept_and_no_higher_one_would_do(
 @given(st.lists(chances, min_size=1, max_size=60), shares, shares)
 def test_to_keep_more_the_threshold_falls(found: list[float], one: float, other: float) -> None:
     low, high = sorted((one, other))
-    strict, loose = least_probability(found, high), least_probability(found, low)
+    strict, loose = conformal_threshold(found, high), conformal_threshold(found, low)
     if strict is not None:
         assert loose is not None
         assert strict <= loose
@@ -49,7 +49,7 @@ def test_to_keep_more_the_threshold_falls(found: list[float], one: float, other:
 
 @given(st.lists(chances, min_size=25, max_size=60), st.integers(1, 40))
 def test_what_was_not_scored_counts_as_lost(found: list[float], lost: int) -> None:
-    least = least_probability([*found, *[None] * lost], 0.9)
+    least = conformal_threshold([*found, *[None] * lost], 0.9)
     wanted = math.ceil((len(found) + lost + 1) * 9 / 10)
     if wanted > len(found):
         assert least is None
@@ -59,7 +59,7 @@ def test_what_was_not_scored_counts_as_lost(found: list[float], lost: int) -> No
 
 @given(chances)
 def test_a_rounded_threshold_is_never_higher(chance: float) -> None:
-    rounded = rounded_down(chance)
+    rounded = round_down(chance)
     assert 0 <= rounded <= chance
     # Nearer to 0 than that, a float has fewer digits itself.
     if chance > 1e-300:
@@ -71,7 +71,7 @@ def test_a_rounded_threshold_is_never_higher(chance: float) -> None:
 def test_trimming_keeps_the_order(
     results: list[tuple[str, float | None]], least: float | None
 ) -> None:
-    left = trimmed(results, least)
+    left = filter_results(results, least)
     if least is None:
         assert left == results
         return
@@ -89,7 +89,9 @@ def test_a_share_that_cannot_be_kept() -> None:
 
 @pytest.fixture(scope="module")
 def wise() -> Tuned:
-    return tuned(made(knows=1.0, chances=True), keep=0.9, top_k=5)
+    return choose_settings(
+        make_experiment_data(knows=1.0, probabilities=True), keep=0.9, top_k=5
+    )
 
 
 def test_tuning_chooses_a_threshold_and_tells_what_it_does(wise: Tuned) -> None:
@@ -110,7 +112,7 @@ def test_tuning_chooses_a_threshold_and_tells_what_it_does(wise: Tuned) -> None:
 
 
 def test_a_model_that_knows_nothing_removes_little_more_than_asked() -> None:
-    found = tuned(made(knows=0.0, chances=True), keep=0.9)
+    found = choose_settings(make_experiment_data(knows=0.0, probabilities=True), keep=0.9)
     if found.threshold is None:
         assert found.no_threshold is not None
         assert "no second pass" in found.no_threshold
@@ -120,10 +122,10 @@ def test_a_model_that_knows_nothing_removes_little_more_than_asked() -> None:
 
 
 def test_without_probabilities_there_is_a_reason() -> None:
-    found = tuned(made(knows=1.0), keep=0.9)
+    found = choose_settings(make_experiment_data(knows=1.0), keep=0.9)
     assert found.threshold is None
     assert found.no_threshold is not None
     assert "gives no probabilities" in found.no_threshold
     assert "min_probability" not in found.settings
     with pytest.raises(InputError, match=r"too few to keep 0\.999"):
-        tuned(made(knows=1.0, chances=True), keep=0.999)
+        choose_settings(make_experiment_data(knows=1.0, probabilities=True), keep=0.999)

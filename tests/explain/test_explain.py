@@ -12,7 +12,6 @@ from rich.console import Console
 from secondpass import BaseReranker, Candidate, Document, Index, InputError, ScoreKind
 from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.html import html_page
-from secondpass.explain.phrases import ordinal
 from secondpass.explain.terminal import print_explanation
 from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
@@ -143,7 +142,7 @@ def test_pages_and_terminals_show_it(found: Explanation) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
     print_explanation(found, console)
     shown = console.export_text()
-    for word in ("Where each stage puts it", "crisis", "would", "random others", "sum"):
+    for word in ("Rank by stage", "crisis", "would", "random others", "sum"):
         assert word in shown
     assert json.loads(json.dumps(found.as_object()))["places"]["final"] == 1
 
@@ -208,8 +207,3 @@ def test_surrogates_do_not_break_a_page() -> None:
     page = html_page(explain_text(Words(), "a \ud800", "b \udfff <i>"))
     assert page.encode("utf-8")
     assert "<i>" not in page
-
-
-def test_ordinals() -> None:
-    said = [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)]
-    assert " ".join(said) == "1st 2nd 3rd 4th 11th 12th 13th 21st 102nd 111th"

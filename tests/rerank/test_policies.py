@@ -20,7 +20,7 @@ from secondpass import (
     ScoreKind,
     Status,
 )
-from secondpass.index.composition import compose, default_cache
+from secondpass.composition import Composer, compose, default_cache
 from secondpass.policies import Blend, Budgeted, Cached, Cascade, EarlyStopping
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.precomputed import PrecomputedReranker
@@ -128,9 +128,8 @@ def test_a_field_may_be_missing_from_a_whole_batch(name: str) -> None:
 
 def test_one_clock_for_all_that_is_composed(tmp_path: Path) -> None:
     cheap, full = Numbers(identity="a"), Numbers(identity="b", times=2.0)
-    policy = compose(
-        full, cheap=cheap, margin=Margin(0.5, k=2), budget_ms=600_000, cache=tmp_path / "c"
-    )
+    options = {"cascade": True, "budget_ms": 600_000, "cache": tmp_path / "c"}
+    policy = Composer().compose(full, options, cheap=cheap, margin=Margin(0.5, k=2))
     values = [float(-i) for i in range(40)]
     response = policy.rerank("q", numbered(values))
     assert (cheap.read, full.read) == (40, 2)
@@ -164,9 +163,8 @@ def test_a_store_goes_to_the_model_it_belongs_to_only(tmp_path: Path) -> None:
         codes=full.base.codes,
         dimension=full.base.encoder.dimension,
     )
-    policy = compose(
-        full, cheap=cheap, margin=Margin(99.0, k=1), budget_ms=600_000, cache=tmp_path / "c"
-    )
+    options = {"cascade": True, "budget_ms": 600_000, "cache": tmp_path / "c"}
+    policy = Composer().compose(full, options, cheap=cheap, margin=Margin(99.0, k=1))
     texts = ["the blue sea", "a slow river", "the storm"]
     policy = Blend(EarlyStopping(policy)).with_states(store)
     # Records of the cheap model under these keys would give the full one other scores.

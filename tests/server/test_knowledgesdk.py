@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from secondpass.server.http_errors import HttpError
+from secondpass.server.http_errors import HttpError, default_error
 from secondpass.server.http_json import Body
-from secondpass.server.knowledgesdk import SearchForm, routes, told_apart
+from secondpass.server.knowledgesdk import choose_dialect, routes
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects.responses import message
+from secondpass.server.request_handler import Operation, RequestHandler
+from secondpass.server.state import ServerState
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 sdk: Any = pytest.importorskip("knowledgesdk", reason="the group sdk is not installed")
 
@@ -146,20 +146,22 @@ def test_a_busy_server(tmp_path_factory: pytest.TempPathFactory) -> None:
     ],
 )
 def test_whose_request_it_is(body: dict[str, Any], headers: dict[str, str], whose: str) -> None:
-    assert told_apart(Body(body), headers) == whose
+    assert choose_dialect(Body(body), headers) == whose
 
 
 async def test_another_form_can_be_served_beside_it(served: Library) -> None:
     from starlette.applications import Starlette
 
-    async def other(context: RequestContext, body: Mapping[str, Any]) -> Any:
-        if body.get("query") == QUESTION:
+    def search(state: ServerState, context: RequestContext, body: Body) -> Any:
+        if body.found.get("query") == QUESTION:
             raise HttpError(404, "not found", "no such endpoint")
         return {"form": context.dialect}
 
+    other = Operation(dialect="other", fail=default_error, scope=None, keyless=True, run=search)
+
     state = served.running.state
     handler = RequestHandler(state, None)
-    app = Starlette(routes=routes(handler, public=SearchForm("other", other, message)))
+    app = Starlette(routes=routes(handler, public=other))
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://local") as http:
         theirs = await http.post("/v1/search", json={"query": "q"})

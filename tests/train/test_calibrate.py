@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from secondpass.errors import InputError
 from secondpass.evaluate.rank_correlation import (
     kendall_tau,
-    order,
     rank_biased_overlap,
+    rank_order,
     top_overlap,
 )
 from secondpass.inference.tokenizer import Tokenizer
@@ -84,5 +84,7 @@ def test_a_ranking_agrees_with_itself_and_not_with_its_reverse(values: list[int]
     assert top_overlap(one, one, 10) == 1.0
     assert kendall_tau(one, one) == 1.0
     assert kendall_tau(one, -one) == -1.0
-    assert rank_biased_overlap(order(one).tolist(), order(one).tolist()) == pytest.approx(1.0)
-    assert 0.0 <= rank_biased_overlap(order(one).tolist(), order(-one).tolist()) < 1.0
+    assert rank_biased_overlap(
+        rank_order(one).tolist(), rank_order(one).tolist()
+    ) == pytest.approx(1.0)
+    assert 0.0 <= rank_biased_overlap(rank_order(one).tolist(), rank_order(-one).tolist()) < 1.0

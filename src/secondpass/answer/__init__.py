@@ -1,4 +1,4 @@
-"""The last step: an answer from the passages that were found, with citations."""
+"""Answers from search results: generated or extracted, with checked citations."""
 
 from __future__ import annotations
 

@@ -1,16 +1,18 @@
-"""From a question to an answer: rewrite, search, choose passages, write or extract."""
+"""Answers to questions: rewrite, search, select passages, then generate or extract."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
-from secondpass.answer.citations import CitationFilter, citations
-from secondpass.answer.extractive import extract, highlighted
-from secondpass.answer.prompt import GroundedPrompt, assemble
-from secondpass.answer.query_rewriting import ANSWER, NOT_FOUND, rewritten
+from secondpass.answer.citations import CitationFilter, find_citations
+from secondpass.answer.extractive import extract_answer
+from secondpass.answer.passages import select_passages
+from secondpass.answer.prompt import ANSWER_TEMPLATE, NOT_FOUND, GroundedPrompt
+from secondpass.answer.query_rewriting import rewrite_query
 from secondpass.answer.types import Answer, AnswerStatus, Passage, Turn
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Completion, Stop, load_llm
@@ -23,15 +25,14 @@ MIN_PROBABILITY = 0.03
 """Below this the bundled reranker has found nothing; see docs/how-to/answer-questions.md."""
 
 _NO_ANSWER = "The documents do not hold an answer to this."
-_EXTRACTED = 3
 
 
 class Searcher(Protocol):
-    """What is asked for passages, such as an `Index`."""
+    """Anything that is searched for passages, such as an `Index`."""
 
     @property
     def search(self) -> Callable[..., RerankResponse]:
-        """Find passages for a query: takes `top_k` and what `Index.search` takes."""
+        """Search for a query; takes `top_k` and the options of `Index.search`."""
         ...
 
 
@@ -51,29 +52,33 @@ class AnswerOptions(TypedDict, total=False):
     instructions: str
 
 
-_Piece = str | tuple[Passage, ...] | Answer
+_Event = str | tuple[Passage, ...] | Answer
 
 
 class AnswerStream:
-    """An answer that arrives in pieces: iterate over it once.
+    """A streaming answer: iterate over it once for pieces of text.
 
-    `passages` are those that it can cite, from the first piece on. `answer` is the whole,
-    as soon as the last piece has been taken; None before.
+    `passages` are those that it can cite, from the first piece on. `answer` is the whole
+    answer once the last piece has been taken, None before.
     """
 
-    def __init__(self, pieces: Iterator[_Piece]) -> None:
-        self._pieces = pieces
+    def __init__(self, events: Generator[_Event, None, None]) -> None:
+        self._events = events
         self.passages: tuple[Passage, ...] = ()
         self.answer: Answer | None = None
 
     def __iter__(self) -> Iterator[str]:
-        for piece in self._pieces:
-            if isinstance(piece, Answer):
-                self.answer = piece
-            elif isinstance(piece, tuple):
-                self.passages = piece
-            elif piece:
-                yield piece
+        for event in self._events:
+            if isinstance(event, Answer):
+                self.answer = event
+            elif isinstance(event, tuple):
+                self.passages = event
+            elif event:
+                yield event
+
+    def close(self) -> None:
+        """Stop before the end and close the connection to the language model."""
+        self._events.close()
 
 
 def answer(index: Searcher, query: str, **options: Unpack[AnswerOptions]) -> Answer:
@@ -95,27 +100,29 @@ def stream_answer(
     context_tokens: int = 1500,
     max_tokens: int = 500,
     min_probability: float | None = MIN_PROBABILITY,
-    prompt: PromptTemplate = ANSWER,
+    prompt: PromptTemplate = ANSWER_TEMPLATE,
     reranker: BaseReranker | None = None,
     search: Mapping[str, Any] | None = None,
     history: Sequence[Turn] = (),
     instructions: str = "",
 ) -> AnswerStream:
-    """Answer a question from what an index finds, with citations that are checked.
+    """Answer a question from search results, with citations that are checked.
 
-    - `llm`: a language model or its name; None answers with sentences of the passages,
+    - `llm`: a language model, which the caller closes, or the name of one, which is loaded
+      for this answer and closed after it. None answers with sentences of the passages,
       chosen by `reranker` (the bundled one by default), without any network.
     - `rewrite`: whether the model first turns the question into a query to search for.
-    - `passages`: how many results are read, at least 1, `context_tokens` of them in all;
-      `max_tokens`: of the answer.
-    - `min_probability`: if no passage found is more likely relevant than this, the answer is
-      that there is none, and no model is asked to write one. None does not look.
+    - `passages`: how many results are read, at least 1; `context_tokens`: their limit in
+      all; `max_tokens`: the limit of the answer.
+    - `min_probability`: if no passage has at least this probability of relevance, the
+      answer is that there is none, and no model is called to write one. None skips this
+      check.
     - `search`: further arguments for `index.search`.
-    - `history`: what was said before the question, of which a model reads the last 10 turns;
-      `instructions`: what it is told besides the prompt, such as a language or a tone.
+    - `history`: the conversation before the question, of which a model gets the last 10
+      turns; `instructions`: added to the system prompt, such as a language or a tone.
 
-    Raises `InputError` for arguments that cannot be used and `LLMError` if the model fails;
-    what had been streamed by then stays with the caller.
+    Raises `InputError` for invalid arguments and `LLMError` if the model fails; text that
+    was streamed before stays with the caller.
     """
     query = check_query(query)
     for name, value in (
@@ -130,132 +137,135 @@ def stream_answer(
     if rewrite and model is None:
         raise InputError("Rewriting needs a language model", fix="Name one with llm=….")
 
-    def pieces() -> Iterator[_Piece]:
-        clock = _Clock()
-        asked, tokens, trouble = query, 0, None
+    def run() -> Iterator[_Event]:
+        stopwatch = _Stopwatch()
+        search_query, tokens, problem = query, 0, None
         if rewrite and model is not None:
-            asked, tokens, trouble = rewritten(model, query, history)
-            clock.lap("rewrite")
-        found = index.search(asked, top_k=passages, **dict(search or {}))
-        clock.lap("search")
-        chosen = assemble(found.results, tokens=context_tokens, count=count_tokens)
-        chances = [r.probability for r in found.results if r.probability is not None]
+            search_query, tokens, problem = rewrite_query(model, query, history)
+            stopwatch.lap("rewrite")
+        response = index.search(search_query, top_k=passages, **dict(search or {}))
+        stopwatch.lap("search")
+        selected = select_passages(
+            response.results, max_tokens=context_tokens, count_tokens=count_tokens
+        )
+        probabilities = [r.probability for r in response.results if r.probability is not None]
         draft = Answer(
             query,
             _NO_ANSWER,
             AnswerStatus.NOT_FOUND,
-            passages=chosen,
+            passages=selected,
             model=None if model is None else model.name,
-            searched=asked if asked != query else None,
-            probability=max(chances, default=None),
+            searched=search_query if search_query != query else None,
+            probability=max(probabilities, default=None),
             tokens=tokens,
-            reason=trouble,
+            reason=problem,
         )
-        yield chosen
-        why = _nothing(found, chosen, draft.probability, min_probability)
-        if why is not None:
+        yield selected
+        no_answer_reason = _no_answer_reason(response, draft, min_probability)
+        if no_answer_reason is not None:
             yield _NO_ANSWER
-            yield replace(draft, timings=clock.times, reason=_both(trouble, why))
+            reason = _join_reasons(problem, no_answer_reason)
+            yield replace(draft, timings=stopwatch.timings, reason=reason)
             return
         if model is None:
-            yield from _extracted(draft, reranker, clock)
+            extracted = extract_answer(draft, reranker)
+            stopwatch.lap("extract")
+            yield extracted.text
+            yield replace(extracted, timings=stopwatch.timings)
         else:
-            asking = GroundedPrompt(model, prompt, max_tokens, tuple(history), instructions)
-            yield from _generated(draft, asking, clock)
+            grounded = GroundedPrompt(prompt, max_tokens, tuple(history), instructions)
+            yield from _generate(draft, model, grounded, stopwatch)
 
-    return AnswerStream(pieces())
+    def events() -> Generator[_Event, None, None]:
+        # A model connects when it is first called, so one that is never used needs no close.
+        try:
+            yield from run()
+        finally:
+            if isinstance(llm, str) and model is not None:
+                model.close()
+
+    return AnswerStream(events())
 
 
-def _extracted(
-    draft: Answer, reranker: BaseReranker | None, clock: _Clock
+def _generate(
+    draft: Answer, llm: LLM, prompt: GroundedPrompt, stopwatch: _Stopwatch
 ) -> Iterator[str | Answer]:
-    if reranker is None:
-        from secondpass.reranker import Reranker
-
-        reranker = Reranker()
-    marked, scores = highlighted(draft.query, draft.passages, reranker)
-    text = extract(marked, scores, most=_EXTRACTED)
-    clock.lap("extract")
-    yield text
+    citation_filter = CitationFilter([p.number for p in draft.passages])
+    generated, text, held_back = "", "", True
+    with closing(llm.stream(prompt.build(draft.query, draft.passages))) as stream:
+        for piece in stream:
+            generated += piece
+            # Nothing is shown while it may still become the marker for "no answer".
+            if held_back and NOT_FOUND.startswith(generated.strip()[: len(NOT_FOUND)]):
+                continue
+            shown = citation_filter.feed(generated if held_back else piece)
+            held_back = False
+            text += shown
+            yield shown
+        completion: Completion | None = stream.completion
+    rest = citation_filter.flush()
+    text += rest
+    yield rest
+    stopwatch.lap("generate")
+    draft = replace(
+        draft,
+        tokens=draft.tokens + (0 if completion is None else completion.tokens),
+        timings=stopwatch.timings,
+        removed=tuple(citation_filter.removed),
+    )
+    if held_back:
+        yield _NO_ANSWER
+        empty = (
+            "the model found no answer in the passages"
+            if generated.strip()
+            else "the model returned no text"
+        )
+        yield replace(draft, reason=_join_reasons(draft.reason, empty))
+        return
+    stop = Stop.END if completion is None else completion.stop
+    problem = None if stop in (Stop.END, Stop.OTHER) else f"the answer ended by {stop}"
     yield replace(
         draft,
         text=text,
-        status=AnswerStatus.EXTRACTIVE,
-        citations=tuple(citations(text, marked)),
-        passages=tuple(marked),
-        model=reranker.model,
-        timings=clock.times,
-    )
-
-
-def _generated(draft: Answer, asking: GroundedPrompt, clock: _Clock) -> Iterator[str | Answer]:
-    stream = asking.llm.stream(asking.prompt(draft.query, draft.passages))
-    numbers = CitationFilter([p.number for p in draft.passages])
-    said, kept, first = "", "", True
-    for piece in stream:
-        said += piece
-        if first and NOT_FOUND.startswith(said.strip()[: len(NOT_FOUND)]):
-            continue
-        kept_now = numbers.feed(said if first else piece)
-        first = False
-        kept += kept_now
-        yield kept_now
-    rest = numbers.end()
-    kept += rest
-    yield rest
-    whole: Completion | None = stream.completion
-    clock.lap("generate")
-    tokens = draft.tokens + (0 if whole is None else whole.tokens)
-    draft = replace(draft, tokens=tokens, timings=clock.times, removed=tuple(numbers.removed))
-    if first:
-        yield _NO_ANSWER
-        empty = (
-            "the model found no answer in them" if said.strip() else "the model said nothing"
-        )
-        yield replace(draft, reason=_both(draft.reason, empty))
-        return
-    stop = Stop.END if whole is None else whole.stop
-    trouble = None if stop in (Stop.END, Stop.OTHER) else f"the answer ended by {stop}"
-    yield replace(
-        draft,
-        text=kept,
         status=AnswerStatus.GENERATED,
-        citations=tuple(citations(kept, draft.passages)),
-        reason=_both(draft.reason, trouble),
+        citations=tuple(find_citations(text, draft.passages)),
+        reason=_join_reasons(draft.reason, problem),
     )
 
 
-def _nothing(
-    found: RerankResponse,
-    chosen: tuple[Passage, ...],
-    probability: float | None,
-    least: float | None,
+def _no_answer_reason(
+    response: RerankResponse, draft: Answer, min_probability: float | None
 ) -> str | None:
     """Return why there is nothing to answer from, or None."""
-    if not chosen:
-        return found.reason if found.reason is not None else "nothing was found"
-    # A fallback's or a skipped pass's numbers are no model's: they must refuse nothing.
-    judged = found.status in (Status.RERANKED, Status.PARTIALLY_RERANKED)
-    if judged and least is not None and probability is not None and probability < least:
+    if not draft.passages:
+        return response.reason if response.reason is not None else "nothing was found"
+    # Probabilities of a fallback or a skipped second pass are no model's: they must not
+    # refuse an answer.
+    reranked = response.status in (Status.RERANKED, Status.PARTIALLY_RERANKED)
+    best = draft.probability
+    if reranked and min_probability is not None and best is not None and best < min_probability:
         return (
-            f"the best passage is relevant with probability {probability:.3f}, below {least:g}"
+            f"the best passage is relevant with probability {best:.3f},"
+            f" below {min_probability:g}"
         )
     return None
 
 
-def _both(one: str | None, other: str | None) -> str | None:
-    return "; ".join(part for part in (one, other) if part is not None) or None
+def _join_reasons(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason is not None) or None
 
 
-class _Clock:
+class _Stopwatch:
+    """Milliseconds by stage, and in total."""
+
     def __init__(self) -> None:
         self._start = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, name: str) -> None:
+    def lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self._laps[name], self._last = (now - self._last) * 1000, now
+        self._laps[stage], self._last = (now - self._last) * 1000, now
 
     @property
-    def times(self) -> dict[str, float]:
+    def timings(self) -> dict[str, float]:
         return {**self._laps, "total": (time.perf_counter() - self._start) * 1000}

@@ -1,79 +1,71 @@
-"""An answer without a language model: the sentences that answer best, as they stand.
-
-Texts cut into sentences, by rules that need no model.
-"""
+"""Extractive answers: the best sentences of the passages, without a language model."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from secondpass.answer.types import Passage
+from secondpass.answer.citations import find_citations
+from secondpass.answer.types import Answer, AnswerStatus, Passage
 from secondpass.rerank.base import BaseReranker
+from secondpass.sentences import split_sentences
 from secondpass.types import Document
 
-# After an end mark and a blank, or a line break; CJK marks need no blank.
-_END = re.compile(
-    "(?<=[.!?\u2026])[\"'\u201d\u2019)\\]]*\\s+(?=[\"'\u201c\u2018(\\[]?[^\\Wa-z_])"
-    "|(?<=[\u3002\uff01\uff1f])|\\n+"
-)
-_SHORT = re.compile(
-    r"(?:\b(?:[A-Z]|Dr|Mr|Mrs|Ms|Prof|St|vs|etc|e\.g|i\.e|cf|al|No|Fig|approx|c|ca)\.)$"
-)
+_MAX_SENTENCES_READ = 40
+_MAX_SENTENCES_QUOTED = 3
 
 
-def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield [start, end) of each sentence that holds a letter or a digit, in order."""
-    start = 0
-    for found in _END.finditer(text):
-        if "\n" not in found[0] and _SHORT.search(text[start : found.start()]):
-            continue
-        yield from _trimmed(text, start, found.end())
-        start = found.end()
-    yield from _trimmed(text, start, len(text))
+def extract_answer(draft: Answer, reranker: BaseReranker | None = None) -> Answer:
+    """Return an answer with the best sentences of its passages as its text.
+
+    The reranker (the bundled one by default) scores the sentences for the query. The
+    passages of the answer have their best sentence as `highlight`.
+    """
+    if reranker is None:
+        from secondpass.reranker import Reranker
+
+        reranker = Reranker()
+    passages, scores = highlight_passages(draft.query, draft.passages, reranker)
+    text = quote_highlights(passages, scores, max_sentences=_MAX_SENTENCES_QUOTED)
+    return replace(
+        draft,
+        text=text,
+        status=AnswerStatus.EXTRACTIVE,
+        citations=tuple(find_citations(text, passages)),
+        passages=tuple(passages),
+        model=reranker.model,
+    )
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    inside = text[start:end]
-    if any(c.isalnum() for c in inside):
-        yield (
-            start + len(inside) - len(inside.lstrip()),
-            end - len(inside) + len(inside.rstrip()),
-        )
-
-
-_MOST_SENTENCES = 40
-
-
-def highlighted(
+def highlight_passages(
     query: str, passages: Sequence[Passage], reranker: BaseReranker
 ) -> tuple[list[Passage], list[float]]:
-    """Return the passages with their best sentence marked, and its score for each.
+    """Return the passages with their best sentence as `highlight`, and each one's score.
 
-    Every sentence (the first 40 of a passage) is scored by the reranker for the query, with
-    the passage's title, all of them in one list.
+    The reranker scores the first 40 sentences of each passage, with the passage's title,
+    all in one list.
     """
-    spans = [list(sentences(p.text))[:_MOST_SENTENCES] for p in passages]
-    spans = [s if s else [(0, len(p.text))] for s, p in zip(spans, passages, strict=True)]
+    spans_by_passage = [_sentence_spans(passage.text) for passage in passages]
     documents = [
-        Document(p.text[start:end], title=p.title)
-        for p, some in zip(passages, spans, strict=True)
-        for start, end in some
+        Document(passage.text[start:end], title=passage.title)
+        for passage, spans in zip(passages, spans_by_passage, strict=True)
+        for start, end in spans
     ]
-    scored = {r.index: r.score for r in reranker.rerank(query, documents).results}
-    marked, scores, first = [], [], 0
-    for passage, some in zip(passages, spans, strict=True):
-        best = max(range(len(some)), key=lambda i: (scored[first + i], -i))
-        marked.append(replace(passage, highlight=some[best]))
-        scores.append(scored[first + best])
-        first += len(some)
-    return marked, scores
+    score_by_index = {r.index: r.score for r in reranker.rerank(query, documents).results}
+    highlighted, scores, first = [], [], 0
+    for passage, spans in zip(passages, spans_by_passage, strict=True):
+        best = max(range(len(spans)), key=lambda i: (score_by_index[first + i], -i))
+        highlighted.append(replace(passage, highlight=spans[best]))
+        scores.append(score_by_index[first + best])
+        first += len(spans)
+    return highlighted, scores
 
 
-def extract(passages: Sequence[Passage], scores: Sequence[float], *, most: int) -> str:
-    """Return the best sentences, best first, each with the number of its passage."""
-    order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))[:most]
+def quote_highlights(
+    passages: Sequence[Passage], scores: Sequence[float], *, max_sentences: int
+) -> str:
+    """Return the highlighted sentences, best first, each with the number of its passage."""
+    order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))[:max_sentences]
     lines = []
     for i in order:
         passage = passages[i]
@@ -81,3 +73,13 @@ def extract(passages: Sequence[Passage], scores: Sequence[float], *, most: int) 
         start, end = passage.highlight
         lines.append(f"{' '.join(passage.text[start:end].split())} [{passage.number}]")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return the sentences that hold a letter or a digit, or the whole text if none does."""
+    spans = [
+        (start, end)
+        for start, end in split_sentences(text)
+        if any(character.isalnum() for character in text[start:end])
+    ]
+    return spans[:_MAX_SENTENCES_READ] if spans else [(0, len(text))]

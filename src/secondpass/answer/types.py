@@ -1,4 +1,4 @@
-"""What an answer is made of: frozen, without input or output."""
+"""Types of answers: the answer, its passages and its citations."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from enum import StrEnum
 
 
 class AnswerStatus(StrEnum):
-    """How an answer came about."""
+    """How an answer was made."""
 
     GENERATED = "generated"
     """A language model wrote it."""
     EXTRACTIVE = "extractive"
-    """It is sentences of the passages, as they stand."""
+    """It is verbatim sentences of the passages."""
     NOT_FOUND = "not_found"
-    """The documents do not hold one."""
+    """The documents do not hold an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What was said before a question: `role` is "user" or "assistant"."""
+    """A turn of a conversation; `role` is "user" or "assistant"."""
 
     role: str
     text: str
@@ -30,8 +30,8 @@ class Turn:
 class Passage:
     """A text that an answer may cite, by its `number` from 1.
 
-    - `ids`: those of the passages that it was merged from; `rank`: the best of theirs.
-    - `probability`: the highest of theirs, or None where the reranker gives none.
+    - `ids`: the search results that it was merged from; `rank`: their best rank.
+    - `probability`: their highest one, or None where the reranker gives none.
     - `highlight`: [start, end) in characters of the sentence that answers best, where
       sentences were scored.
     """
@@ -47,10 +47,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A number in an answer: it stands for `passage`, at `start` in the answer's text.
+    """A citation of `passage`, at character `start` of the answer's text.
 
-    `supported` is whether the words of the sentence before it stand in the passage (see
-    `citing`); False is a reason to read the passage, not a proof of anything.
+    `supported` is whether the words of the sentence before it occur in the passage (see
+    `answer.citations`); False is a reason to read the passage, not a proof of an error.
     """
 
     number: int
@@ -61,14 +61,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, and what it rests on.
+    """An answer with its passages and citations.
 
     - `text`: with numbers in brackets; `citations`: those numbers, in order.
     - `passages`: all that the answer could cite, by number.
-    - `removed`: numbers that the model cited and that are no passage's.
+    - `removed`: numbers that the model cited and that belong to no passage.
     - `searched`: the query that was searched for, if it was rewritten.
-    - `probability`: the highest of all passages found, or None.
-    - `tokens`: those of the language model; `timings`: milliseconds by stage.
+    - `probability`: the highest of all results, or None.
+    - `tokens`: used by the language model; `timings`: milliseconds by stage.
     - `reason`: what went wrong, or why there is no answer.
     """
 

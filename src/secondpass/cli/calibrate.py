@@ -105,7 +105,7 @@ def calibrate(
             Reranker(model) if opened is None else opened.reranker(model),
             labelled,
             method=method.value,
-            reading=reading,
+            options=reading,
             seed=seed,
             progress=progress,
         )
@@ -138,19 +138,19 @@ def _opened(pairs: Path | None, asked: Asked) -> Index | None:
 def _labelled(
     pairs: Path | None, opened: Index | None, asked: Asked, progress: Stages
 ) -> list[LabelledQuery]:
-    from secondpass.evaluate.qrels import from_index, read_pairs
+    from secondpass.evaluate.qrels import label_candidates, read_pairs
 
     if pairs is not None:
-        return read_pairs(pairs, least_grade=asked.least_grade)
+        return read_pairs(pairs, min_grade=asked.least_grade)
     assert opened is not None
     assert asked.queries is not None
     collection = options.read(asked.queries, asked.qrels, asked.split, asked.limit)
-    return from_index(
+    return label_candidates(
         opened,
         collection.queries,
         collection.qrels,
         candidates=asked.candidates,
-        least_grade=asked.least_grade,
+        min_grade=asked.least_grade,
         judged_only=asked.judged_only,
         progress=progress,
     )

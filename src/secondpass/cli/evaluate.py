@@ -168,21 +168,27 @@ def _print(found: list[Evaluation], drift: Comparison | None, judged: str) -> No
     from rich.console import Console
     from rich.table import Table
 
-    from secondpass.evaluate.verdict import plain, probability, signed
+    from secondpass.evaluate.report.number_format import (
+        format_difference,
+        format_number,
+        format_p_value,
+    )
 
     table = Table(header_style="bold", box=None)
     table.add_column("")
     for name in found[0].means:
         table.add_column(name, justify="right")
     for one in found:
-        table.add_row(one.name, *(plain(value) for value in one.means.values()))
+        table.add_row(one.name, *(format_number(value) for value in one.means.values()))
     Console(markup=False, highlight=False, width=None).print(table)
     if drift is None:
         return
     change = drift.effect
     word = "FELL" if drift.fell else "did not fall" if change.mean < 0 else "held"
     typer.echo(
-        f"{judged}: {drift.measure} {word}: {plain(drift.before)} to {plain(drift.now)},"
-        f" {signed(change.mean)} ({signed(change.low)} to {signed(change.high)}),"
-        f" {probability(change.p)}; {change.won} won, {change.tied} tied, {change.lost} lost"
+        f"{judged}: {drift.measure} {word}: {format_number(drift.before)} to"
+        f" {format_number(drift.now)},"
+        f" {format_difference(change.mean)}"
+        f" ({format_difference(change.low)} to {format_difference(change.high)}),"
+        f" {format_p_value(change.p)}; {change.won} won, {change.tied} tied, {change.lost} lost"
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from secondpass.evaluate.judge import Agreement
-    from secondpass.evaluate.labelling import Asked, Labelling
+    from secondpass.evaluate.labelling import Labelling, PairToJudge
 
 KEY = "SECONDPASS_JUDGE_KEY"
 HELP = "3 answers 2 in part 1 on the subject 0 unrelated | s skip n next u undo q quit"
@@ -102,7 +102,7 @@ def label(
 
 def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
     """Show pairs and take keys until all are judged or somebody stops."""
-    while (asked := labelling.asked()) is not None:
+    while (asked := labelling.current()) is not None:
         _show(asked, len(labelling.file), console)
         while True:
             key = next_key()
@@ -120,17 +120,20 @@ def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
             break
 
 
-def _show(asked: Asked, judged: int, console: Console) -> None:
+def _show(asked: PairToJudge, judged: int, console: Console) -> None:
     from rich.text import Text
 
     from secondpass.inference.tokenizer import clean
 
-    at = f"query {asked.query} of {asked.queries}, passage {asked.place} of {asked.pooled}"
+    at = (
+        f"query {asked.query_number} of {asked.queries},"
+        f" passage {asked.document_number} of {asked.pool_size}"
+    )
     document = asked.document
     text = document.text
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
     console.rule(Text(f"{at}, {judged} judged"), style="dim")
-    console.print(Text(clean(asked.text), style="bold"))
+    console.print(Text(clean(asked.query), style="bold"))
     if document.title is not None:
         console.print(Text(clean(document.title), style="cyan"))
     console.print(Text(clean(shown)))

@@ -38,13 +38,16 @@ def configured(path: Path | None, context: typer.Context) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    from secondpass.index.config_file import SECOND_PASS, Configuration
+    from secondpass.index.config_file import Configuration
+    from secondpass.option_types import declared
+    from secondpass.options import SearchOptions
 
     found = dict(Configuration.read(path).search)
     kept = {name: value for name, value in found.items() if not _typed(context, name)}
     if _typed(context, "rerank"):
         if not context.params["rerank"]:
-            return {name: value for name, value in kept.items() if name not in SECOND_PASS}
+            idle = {n for n, option in declared(SearchOptions).items() if option.second_pass}
+            return {name: value for name, value in kept.items() if name not in idle}
         if found.get("rerank", False) is not False:
             kept["rerank"] = found["rerank"]
     if _typed(context, "model"):

@@ -39,16 +39,16 @@ def report(
     """
     from secondpass.cli.output import print_json, stages
     from secondpass.errors import InputError
-    from secondpass.evaluate.report.html import page
+    from secondpass.evaluate.report.html import html_page
     from secondpass.evaluate.report.json import as_object
-    from secondpass.evaluate.study import study
+    from secondpass.evaluate.study import run_study
     from secondpass.index.index import Index
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
     collection = options.read(queries, qrels, split, limit)
     with Index.open(index, create=False) as opened, stages() as progress:
-        found = study(
+        found = run_study(
             opened,
             collection,
             models=models,
@@ -58,7 +58,7 @@ def report(
             progress=progress,
         )
     if out is not None:
-        out.write_text(page(found), "utf-8")
+        out.write_text(html_page(found), "utf-8")
     if as_json:
         print_json({"page": None if out is None else str(out), **as_object(found)})
         return
@@ -72,36 +72,37 @@ def summarise(study: Study) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from secondpass.evaluate.verdict import (
-        headline,
-        plain,
-        probability,
-        sentences,
-        signed,
-        told,
+    from secondpass.evaluate.report.number_format import (
+        format_difference,
+        format_number,
+        format_p_value,
     )
+    from secondpass.evaluate.report.text import describe_variant, headline, summary_sentences
 
     typer.echo(headline(study))
     typer.echo("")
-    for line in sentences(study):
+    for line in summary_sentences(study):
         typer.echo(f"  {line}")
     table = Table(header_style="bold", box=None)
     names = ("", study.measure, "gain", "95 %", "p (Holm)", "ms")
     for place, name in enumerate(names if study.timed else names[:-1]):
         table.add_column(name, justify="right" if place else "left")
-    rows = [*study.firsts, study.baseline]
+    rows = [*study.first_stages, study.baseline]
     rows += [r for model in study.models for r in study.curve(model)]
     for result in rows:
         gain = result.effect
         own = result is study.baseline
-        cells = [told(result) if own else result.family.label, plain(result.mean)]
+        cells = [
+            describe_variant(result) if own else result.variant.label,
+            format_number(result.mean),
+        ]
         cells += (
             ["", "", ""]
             if own
             else [
-                signed(gain.mean),
-                f"{signed(gain.low)} to {signed(gain.high)}",
-                probability(result.p).removeprefix("p = ").removeprefix("p "),
+                format_difference(gain.mean),
+                f"{format_difference(gain.low)} to {format_difference(gain.high)}",
+                format_p_value(result.p_holm).removeprefix("p = ").removeprefix("p "),
             ]
         )
         chosen = result is study.choice

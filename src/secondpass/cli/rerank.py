@@ -5,37 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.search_options import chosen_options, takes_options
 from secondpass.errors import InputError, ReadError
+from secondpass.option_types import declared
+from secondpass.options import PolicyOptions, RerankOptions
+
+if TYPE_CHECKING:
+    from secondpass.rerank.base import BaseReranker
 
 
+class _Options(RerankOptions, PolicyOptions, total=False):
+    """What `secondpass rerank` takes besides its own options."""
+
+
+@takes_options(_Options)
 def rerank(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     file: Annotated[
         str, typer.Argument(help="One document a line, or JSONL; - is standard input.")
     ] = "-",
-    top_k: options.TopK = None,
-    min_score: options.MinScore = None,
-    calibration: options.CalibrationFile = None,
-    min_probability: options.MinProbability = None,
     model: options.Model = "bundled",
-    fields: options.Fields = None,
-    template: options.Template = None,
-    max_length: options.MaxLength = None,
-    passages: options.PassagesOption = "max",
     base_url: options.BaseUrl = None,
-    chain: options.Chain = None,
-    fallback: options.FallbackFlag = False,
-    timeout: options.Timeout = None,
-    budget_ms: options.BudgetMs = None,
-    cascade: options.CascadeOption = False,
-    cache: options.CacheOption = False,
-    exits: options.ExitsOption = False,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Order documents by their relevance to a query.
 
@@ -43,33 +40,17 @@ def rerank(
               secondpass rerank "How do I change my password?" --top-k 1
     """
     from secondpass.cli.output import print_json, print_response, response_object, working
-    from secondpass.index.composition import second_pass
+    from secondpass.composition import compose
+    from secondpass.registry import load_reranker
 
+    chosen = chosen_options(_Options, typed)
+    policies: Any = {name: chosen.pop(name) for name in declared(PolicyOptions)}
     documents = read_documents(file)
     with working(f"Reranking {len(documents)} documents"):
-        reranker = second_pass(
-            model,
-            base_url=base_url,
-            chain=options.split_names(chain) or (),
-            fallback=fallback,
-            timeout=timeout,
-            budget_ms=budget_ms,
-            cascade=cascade,
-            cache=cache,
-            exits=exits,
-            calibration=calibration,
-        )
-        response = reranker.rerank(
-            query,
-            documents,
-            top_k=top_k,
-            min_score=min_score,
-            min_probability=min_probability,
-            fields=options.split_names(fields),
-            template=template,
-            max_length=max_length,
-            passages=passages,
-        )
+        loaded: str | BaseReranker = model
+        if base_url is not None:
+            loaded = load_reranker(model, base_url=base_url, timeout=policies["timeout"])
+        response = compose(loaded, **policies).rerank(query, documents, **chosen)
     if as_json:
         print_json(response_object(response))
     else:

@@ -66,13 +66,16 @@ def sample_queries(
 
 
 def _from_log(log: Path, count: int, seed: int) -> list[dict[str, Any]]:
-    from secondpass.evaluate.query_sampling import read_log, sample_log
+    from secondpass.evaluate.query_sampling import read_query_log, sample_query_log
 
-    return [asdict(one) for one in sample_log(read_log(log), count, seed=seed)]
+    return [asdict(one) for one in sample_query_log(read_query_log(log), count, seed=seed)]
 
 
 def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
-    from secondpass.evaluate.query_sampling import WEAK, sample_documents
+    from secondpass.evaluate.query_sampling import (
+        DOCUMENT_QUERIES_WARNING,
+        sample_document_queries,
+    )
     from secondpass.retrieve.lance.open import open_index
 
     assert folder is not None
@@ -81,5 +84,5 @@ def _made(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
         documents = [document for batch in store.each_document() for document in batch]
     finally:
         store.close()
-    typer.echo(WEAK, err=True)
-    return [asdict(one) for one in sample_documents(documents, count, seed=seed)]
+    typer.echo(DOCUMENT_QUERIES_WARNING, err=True)
+    return [asdict(one) for one in sample_document_queries(documents, count, seed=seed)]

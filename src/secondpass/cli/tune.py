@@ -75,7 +75,7 @@ def tune(
             opened,
             collection,
             max_latency_ms=max_latency_ms,
-            maximise=maximise,
+            maximize=maximise,
             models=models,
             depths=depths,
             cascade=cascade,
@@ -131,20 +131,28 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _print(found: Tuned, out: Path) -> None:
-    from secondpass.evaluate.verdict import plain, probability, signed
+    from secondpass.evaluate.report.number_format import (
+        format_difference,
+        format_number,
+        format_p_value,
+    )
 
     over = found.over
-    typer.echo(f"{found.label}: {plain(found.promised)} {found.measure}, {found.ms:.0f} ms")
     typer.echo(
-        f"  promised   {plain(found.promised)} ({plain(found.low)} to {plain(found.high)}), on"
-        " queries that chose and fitted nothing"
+        f"{found.label}: {format_number(found.promised)} {found.measure}, {found.ms:.0f} ms"
     )
     typer.echo(
-        f"  chosen by  {plain(found.inner)}, the best of {found.tried} settings: too high"
+        f"  promised   {format_number(found.promised)}"
+        f" ({format_number(found.low)} to {format_number(found.high)}),"
+        " on queries that chose and fitted nothing"
     )
     typer.echo(
-        f"  default    {plain(found.default)}; over it {signed(over.mean)} ±"
-        f" {plain(over.margin)}, {probability(over.p)}"
+        f"  chosen by  {format_number(found.inner)}, the best of {found.tried} settings:"
+        " too high"
+    )
+    typer.echo(
+        f"  default    {format_number(found.default)}; over it {format_difference(over.mean)} ±"
+        f" {format_number(over.margin)}, {format_p_value(over.p)}"
     )
     different = sorted(set(found.picks))
     agreed = "all folds chose the same" if len(different) == 1 else "folds chose: "
@@ -154,7 +162,7 @@ def _print(found: Tuned, out: Path) -> None:
 
 
 def _print_threshold(found: Tuned) -> None:
-    from secondpass.evaluate.verdict import plain
+    from secondpass.evaluate.report.number_format import format_number
 
     one = found.threshold
     if one is None:
@@ -176,7 +184,7 @@ def _print_threshold(found: Tuned) -> None:
     )
     typer.echo(
         f"             {one.silent} of {found.queries} queries get no result, {one.hidden} of"
-        f" them had a relevant one; {found.measure} {plain(one.value)}"
+        f" them had a relevant one; {found.measure} {format_number(one.value)}"
     )
     folds = len(found.picks)
     if one.folds < folds:

@@ -1,7 +1,4 @@
-"""Queries with judgements: what a search is measured on.
-
-Collections by their name in the catalogue of ir_datasets.
-"""
+"""Test collections: queries with judgments, from files, BEIR folders or ir_datasets."""
 
 from __future__ import annotations
 
@@ -14,17 +11,17 @@ from typing import Any
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.evaluate.qrels import Grades, Qrels, read_qrels
 from secondpass.evaluate.queries import read_queries
-from secondpass.evaluate.text_files import some
+from secondpass.evaluate.text_files import abbreviate
 
 IR_DATASETS = "ir_datasets:"
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Queries and their judgements, the same ids in both.
+    """Queries and their judgments (qrels), the same ids in both.
 
     - `queries`: text by id; `qrels`: by query id, the grade of each judged document.
-    - `notes`: in words, what was left out or read by a rule.
+    - `notes`: in words, what was left out, and which rules applied.
     """
 
     name: str
@@ -43,32 +40,34 @@ class Collection:
     ) -> Collection:
         """Read a collection from files, a BEIR folder or `ir_datasets:NAME`.
 
-        Without `qrels`, they are looked for where the queries are. `split` names the file
-        `qrels/SPLIT.tsv` of a BEIR folder. See `read_queries` and `read_qrels` for what is
-        read. Only queries that have judgements are kept; those left out are counted in
-        `notes`, with three of them, and so are judgements of unknown queries. Raises
+        Without `qrels`, they are read from where the queries are. `split` names the file
+        `qrels/SPLIT.tsv` of a BEIR folder. See `read_queries` and `read_qrels` for the
+        formats. Only queries with judgments are kept; those left out are counted in
+        `notes`, with three of them, and so are judgments of unknown queries. Raises
         InputError where nothing is left.
         """
         if str(queries).startswith(IR_DATASETS):
-            known = str(queries).removeprefix(IR_DATASETS)
-            texts, judged = read_dataset(known)
+            dataset = str(queries).removeprefix(IR_DATASETS)
+            texts, judged = read_dataset(dataset)
             if qrels is not None:
-                judged = _qrels(qrels, split)
-            return join(known if name is None else name, texts, judged)
+                judged = _read_qrels(qrels, split)
+            return build_collection(dataset if name is None else name, texts, judged)
         path = Path(queries)
         if qrels is None and not path.is_dir():
             raise InputError(
-                "there are no judgements",
+                "there are no judgments",
                 where=str(path),
-                why="the queries are a file, so the judgements must be named too",
+                why="the queries are a file, so the judgments must be named too",
                 fix="Name a qrels file, or a BEIR folder for both.",
             )
-        found = _qrels(path if qrels is None else qrels, split)
-        default = path.resolve().name if path.is_dir() else path.resolve().parent.name
-        return join(default if name is None else name, read_queries(path), found)
+        judged = _read_qrels(path if qrels is None else qrels, split)
+        folder = path.resolve() if path.is_dir() else path.resolve().parent
+        return build_collection(
+            folder.name if name is None else name, read_queries(path), judged
+        )
 
     def first(self, n: int | None) -> Collection:
-        """Return the first `n` queries with their judgements; None keeps all."""
+        """Return the first `n` queries with their judgments; None keeps all."""
         kept = list(self.queries)[:n]
         return replace(
             self,
@@ -80,31 +79,32 @@ class Collection:
         """Return the collection with a note on judged documents that are not among `known`.
 
         Raises InputError where none of the relevant documents is, since then nothing can
-        be measured.
+        be measured. `where` is what lacks them, for messages, such as "the index".
         """
         present = set(known)
         judged = list(dict.fromkeys(d for grades in self.qrels.values() for d in grades))
-        absent = [d for d in judged if d not in present]
+        missing = [d for d in judged if d not in present]
         relevant = {d for grades in self.qrels.values() for d, g in grades.items() if g > 0}
         if relevant and not relevant & present:
             raise InputError(
                 f"none of the {len(relevant)} relevant documents is there",
                 where=where,
-                why=f"the judgements name {some(absent)}",
-                fix="Check that the ids of the judgements are those of the index.",
+                why=f"the judgments name {abbreviate(missing)}",
+                fix="Check that the judgments use the document ids of the index.",
             )
-        if not absent:
+        if not missing:
             return self
-        lost = sum(d in relevant for d in absent)
+        missing_relevant = sum(d in relevant for d in missing)
         note = (
-            f"{len(absent)} of {len(judged)} judged documents are not in {where} ({lost} of"
-            f" them relevant, which nothing can find): {some(absent)}"
+            f"{len(missing)} of {len(judged)} judged documents are not in {where}"
+            f" ({missing_relevant} of them relevant, which no search can find):"
+            f" {abbreviate(missing)}"
         )
         return replace(self, notes=(*self.notes, note))
 
 
-def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
-    """Return the queries that have both a text and judgements, and say what was left out."""
+def build_collection(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
+    """Return the queries that have both a text and judgments, with notes on the others."""
     grades = judged.grades
     kept = [q for q in queries if q in grades]
     unjudged = [q for q in queries if q not in grades]
@@ -113,7 +113,8 @@ def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
         raise InputError(
             f"none of the {len(grades)} judged queries has a text",
             where=name,
-            why=f"judgements are for {some(unknown)}; queries are {some(list(queries))}",
+            why=f"judgments are for {abbreviate(unknown)};"
+            f" queries are {abbreviate(list(queries))}",
             fix="Check that both files use the same query ids.",
         )
     empty = [q for q in kept if not any(grades[q].values())]
@@ -125,15 +126,17 @@ def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
         )
     notes = []
     if unjudged:
-        notes.append(f"{_queries(unjudged)} without judgements left out: {some(unjudged)}")
+        notes.append(f"{_count(unjudged)} without judgments left out: {abbreviate(unjudged)}")
     if unknown:
         notes.append(
-            f"judgements of {_queries(unknown)} without a text left out: {some(unknown)}"
+            f"judgments of {_count(unknown)} without a text left out: {abbreviate(unknown)}"
         )
     if empty:
-        notes.append(f"{_queries(empty)} without a relevant document count as 0: {some(empty)}")
+        notes.append(
+            f"{_count(empty)} without a relevant document count as 0: {abbreviate(empty)}"
+        )
     if judged.repeated:
-        notes.append(f"{judged.repeated} judgements stood twice and count once")
+        notes.append(f"{judged.repeated} repeated judgments count once")
     if judged.negative:
         notes.append(f"{judged.negative} grades below 0 count as judged and not relevant")
     return Collection(
@@ -141,21 +144,21 @@ def join(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
     )
 
 
-def _qrels(qrels: str | Path, split: str) -> Qrels:
+def _read_qrels(qrels: str | Path, split: str) -> Qrels:
     if str(qrels).startswith(IR_DATASETS):
         return read_dataset(str(qrels).removeprefix(IR_DATASETS))[1]
     return read_qrels(Path(qrels), split)
 
 
-def _queries(names: list[str]) -> str:
+def _count(names: list[str]) -> str:
     return f"{len(names)} quer{'y' if len(names) == 1 else 'ies'}"
 
 
 def read_dataset(name: str) -> tuple[dict[str, str], Qrels]:
-    """Return queries and judgements of a data set, such as "beir/scifact/test".
+    """Return queries and judgments of a data set, such as "beir/scifact/test".
 
-    ir_datasets fetches what it does not have yet. Raises MissingExtraError without the
-    package, InputError for an unknown name or a set without queries or judgements.
+    ir_datasets downloads what it does not have yet. Raises MissingExtraError without the
+    package, InputError for an unknown name or a data set without queries or judgments.
     """
     try:
         ir_datasets: Any = import_module("ir_datasets")
@@ -167,10 +170,10 @@ def read_dataset(name: str) -> tuple[dict[str, str], Qrels]:
         dataset = ir_datasets.load(name)
     except KeyError as error:
         raise InputError(
-            f"ir_datasets has no {name!r}", fix="Its catalogue lists the names: ir-datasets.com"
+            f"ir_datasets has no {name!r}", fix="Its catalog lists the names: ir-datasets.com"
         ) from error
     if not dataset.has_queries() or not dataset.has_qrels():
-        raise InputError(f"{name!r} has no queries with judgements")
+        raise InputError(f"{name!r} has no queries with judgments")
     queries = {q.query_id: q.default_text() for q in dataset.queries_iter()}
     grades: dict[str, dict[str, int]] = {}
     negative = 0

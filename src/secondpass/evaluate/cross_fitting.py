@@ -1,4 +1,4 @@
-"""Fitting on some queries and judging on others, so that no query judges its own fit."""
+"""Cross-fitting: settings are fitted on some queries and evaluated on others."""
 
 from __future__ import annotations
 
@@ -7,107 +7,116 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secondpass.evaluate.score_matrix import Matrix
-from secondpass.evaluate.variants import Ranked, Rows, SearchVariant
+from secondpass.evaluate.score_matrix import FloatArray
+from secondpass.evaluate.variants import QueryMask, RankedIds, SearchVariant
 
 REPEATS = 10
 
 
 @dataclass(frozen=True)
 class NestedCrossFit:
-    """What each fold was judged by: `values` [queries], and the way and setting it got."""
+    """The result of a nested cross-fit.
 
-    values: Matrix
-    picks: Sequence[tuple[SearchVariant, int]]
-    folds: Sequence[Rows]
+    `values` [queries] are held out; `choices` are the variant and setting that each of
+    `folds` was evaluated with.
+    """
 
-    def ranked(self) -> Ranked:
-        """Return each query's ranked ids under what its fold was judged by."""
-        ranked: Ranked = {}
-        for (family, setting), fold in zip(self.picks, self.folds, strict=True):
-            under = family.ranked(setting)
-            ranked |= {q: ids for i, (q, ids) in enumerate(under.items()) if fold[i]}
+    values: FloatArray
+    choices: Sequence[tuple[SearchVariant, int]]
+    folds: Sequence[QueryMask]
+
+    def ranked_ids(self) -> RankedIds:
+        """Return each query's ranked ids under the choice of its fold."""
+        ranked: RankedIds = {}
+        for (variant, setting), fold in zip(self.choices, self.folds, strict=True):
+            ranked |= {
+                query: ids
+                for i, (query, ids) in enumerate(variant.ranked_ids(setting).items())
+                if fold[i]
+            }
         return ranked
 
 
-def split(n: int, parts: int, *, seed: int = 0) -> list[Rows]:
-    """Return `parts` disjoint masks over `n` queries, of equal size up to one, seeded."""
+def make_folds(n: int, folds: int, *, seed: int = 0) -> list[QueryMask]:
+    """Return disjoint random masks over `n` queries, of equal size up to one."""
     order = np.random.default_rng(seed).permutation(n)
     masks = []
-    for part in range(parts):
+    for fold in range(folds):
         mask = np.zeros(n, dtype=np.bool_)
-        mask[order[part::parts]] = True
+        mask[order[fold::folds]] = True
         masks.append(mask)
     return masks
 
 
-def within(rows: Rows, parts: int) -> list[Rows]:
-    """Return `parts` disjoint masks that together are `rows`."""
-    places = np.flatnonzero(rows)
+def split_mask(queries: QueryMask, folds: int) -> list[QueryMask]:
+    """Return disjoint masks that together are `queries`."""
+    positions = np.flatnonzero(queries)
     masks = []
-    for inner in split(len(places), parts):
-        mask = np.zeros_like(rows)
-        mask[places[inner]] = True
+    for inner in make_folds(len(positions), folds):
+        mask = np.zeros_like(queries)
+        mask[positions[inner]] = True
         masks.append(mask)
     return masks
 
 
-def halves(n: int, times: int = REPEATS) -> list[list[Rows]]:
-    """Return `times` ways to cut `n` queries into two halves.
+def random_halves(n: int, repeats: int = REPEATS) -> list[list[QueryMask]]:
+    """Return several random splits of `n` queries into two halves.
 
-    One cut alone is luck: what is measured over several is averaged for each query.
+    One split alone is luck: values are averaged over several of them.
     """
-    return [split(n, 2, seed=seed) for seed in range(times)]
+    return [make_folds(n, 2, seed=seed) for seed in range(repeats)]
 
 
-def averaged(family: SearchVariant, splits: Sequence[Sequence[Rows]]) -> Matrix:
-    """Return each query's cross-fitted value, the mean over several ways to split."""
-    if len(family.settings) == 1:
-        only: Matrix = family.values[0]
+def mean_cross_fit(variant: SearchVariant, splits: Sequence[Sequence[QueryMask]]) -> FloatArray:
+    """Return each query's cross-fitted value, averaged over several splits, [queries]."""
+    if len(variant.settings) == 1:
+        only: FloatArray = variant.values[0]
         return only
-    values: Matrix = np.mean([cross_fitted(family, folds) for folds in splits], axis=0)
+    values: FloatArray = np.mean([cross_fit(variant, folds) for folds in splits], axis=0)
     return values
 
 
-def cross_fitted(family: SearchVariant, folds: Sequence[Rows]) -> Matrix:
+def cross_fit(variant: SearchVariant, folds: Sequence[QueryMask]) -> FloatArray:
     """Return each query's value under the setting fitted on the other folds, [queries].
 
-    Queries of no fold have 0 and no say.
+    Queries of no fold have 0 and are not fitted on.
     """
-    every = np.logical_or.reduce(folds)
-    values: Matrix = np.zeros(family.values.shape[1])
+    all_folds = np.logical_or.reduce(folds)
+    values: FloatArray = np.zeros(variant.values.shape[1])
     for fold in folds:
-        values[fold] = family.values[family.best(every & ~fold)][fold]
+        values[fold] = variant.values[variant.best_setting(all_folds & ~fold)][fold]
     return values
 
 
-def choose(families: Sequence[SearchVariant], rows: Rows, *, parts: int = 5) -> int:
-    """Return which family is best by its cross-fitted mean over some queries.
+def choose_variant(
+    variants: Sequence[SearchVariant], queries: QueryMask, *, folds: int = 5
+) -> int:
+    """Return the position of the variant with the best cross-fitted mean over some queries.
 
-    Of equal ones the one of the least cost is taken, then the shallowest.
+    Of equal ones the fastest is taken, then the shallowest.
     """
-    folds = within(rows, parts)
-    means = [round(float(cross_fitted(f, folds)[rows].mean()), 12) for f in families]
+    masks = split_mask(queries, folds)
+    means = [round(float(cross_fit(v, masks)[queries].mean()), 12) for v in variants]
 
-    def order(i: int) -> tuple[float, float, int, int]:
-        return -means[i], families[i].cost, families[i].depth, i
+    def key(i: int) -> tuple[float, float, int, int]:
+        return -means[i], variants[i].latency_ms, variants[i].depth, i
 
-    return min(range(len(families)), key=order)
+    return min(range(len(variants)), key=key)
 
 
-def nested(
-    families: Sequence[SearchVariant], folds: Sequence[Rows], *, parts: int = 5
+def nested_cross_fit(
+    variants: Sequence[SearchVariant], outer_folds: Sequence[QueryMask], *, folds: int = 5
 ) -> NestedCrossFit:
-    """Choose and fit on all folds but one, judge on that one, for each in turn.
+    """Choose and fit on all outer folds but one, evaluate on that one, for each in turn.
 
-    An honest estimate of what choosing and fitting reach. Source: Varma and Simon, BMC
+    An unbiased estimate of what choosing and fitting reach. Source: Varma and Simon, BMC
     Bioinformatics 7:91, 2006.
     """
-    values: Matrix = np.zeros(families[0].values.shape[1])
-    picks: list[tuple[SearchVariant, int]] = []
-    for fold in folds:
-        family = families[choose(families, ~fold, parts=parts)]
-        setting = family.best(~fold)
-        values[fold] = family.values[setting][fold]
-        picks.append((family, setting))
-    return NestedCrossFit(values, picks, folds)
+    values: FloatArray = np.zeros(variants[0].values.shape[1])
+    choices: list[tuple[SearchVariant, int]] = []
+    for fold in outer_folds:
+        variant = variants[choose_variant(variants, ~fold, folds=folds)]
+        setting = variant.best_setting(~fold)
+        values[fold] = variant.values[setting][fold]
+        choices.append((variant, setting))
+    return NestedCrossFit(values, choices, outer_folds)

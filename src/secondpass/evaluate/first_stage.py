@@ -1,4 +1,4 @@
-"""What each half of a first stage finds for a query, and what fusing them hands over."""
+"""First-stage runs: the BM25 and vector rankings of each query, and their fusion."""
 
 from __future__ import annotations
 
@@ -6,123 +6,136 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
+from secondpass.options import MODES
 from secondpass.retrieve.fusion import fuse
-from secondpass.retrieve.retriever import MODES, Retriever
+from secondpass.retrieve.retriever import Retriever
 from secondpass.types import Candidate, Document
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One candidate, with the scores that `Index.search` would hand to its reranker.
+class FirstStageCandidate:
+    """A candidate with the scores that `Index.search` would hand to its reranker.
 
-    `document` is the id that is judged, where that is not its own: a passage counts as
+    `document_id` is the id in the qrels, where that is not its own: a passage counts as
     the document that it was cut from.
     """
 
     id: str
     bm25: float | None
     vector: float | None
-    document: str | None = None
+    document_id: str | None = None
+
+    @classmethod
+    def from_candidate(cls, candidate: Candidate) -> FirstStageCandidate:
+        """Return a candidate without its text."""
+        own_id, document_id = str(candidate.document.id), judged_id(candidate.document)
+        return cls(
+            own_id,
+            candidate.bm25,
+            candidate.vector,
+            None if document_id == own_id else document_id,
+        )
 
     @property
-    def judged(self) -> str:
-        """The id that judgements name."""
-        return self.id if self.document is None else self.document
+    def judged_id(self) -> str:
+        """The id that qrels name."""
+        return self.id if self.document_id is None else self.document_id
 
 
 @dataclass(frozen=True)
-class Halves:
-    """What BM25 and the vectors find for one query, best first, to the same depth."""
+class FirstStageRankings:
+    """The BM25 and the vector ranking of one query, best first, to the same depth."""
 
-    bm25: Sequence[Entry]
-    vector: Sequence[Entry]
+    bm25: Sequence[FirstStageCandidate]
+    vector: Sequence[FirstStageCandidate]
 
-    def first(
+    def candidates(
         self,
         mode: str,
         depth: int,
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
-    ) -> list[Entry]:
-        """Return what `search` hands over in a mode with `depth` candidates.
+    ) -> list[FirstStageCandidate]:
+        """Return the candidates that a search in this mode hands to its reranker.
 
-        `depth` is at most that of the halves. In hybrid mode each half gives its first
-        `depth`, which are fused and cut, so the result is no prefix of a deeper one.
+        `depth` is at most that of the rankings. In hybrid mode the first `depth` of each
+        are fused and cut, so the result is not a prefix of a deeper one.
         """
         check_mode(mode)
         if mode != "hybrid":
             return list((self.bm25 if mode == "bm25" else self.vector)[:depth])
-        cut = Halves(self.bm25[:depth], self.vector[:depth])
-        entries = self.entries
-        return [entries[name] for name, _ in fuse(cut.rankings, fusion, weights)[:depth]]
+        cut = self.cut(depth)
+        by_id = self.by_id
+        return [by_id[name] for name, _ in fuse(cut.scored_ids, fusion, weights)[:depth]]
+
+    def cut(self, depth: int) -> FirstStageRankings:
+        """Return both rankings to a depth."""
+        return FirstStageRankings(self.bm25[:depth], self.vector[:depth])
 
     @property
-    def rankings(self) -> list[list[tuple[str, float]]]:
-        """Both halves as (id, score), as they are fused."""
-        words = [(e.id, 0.0 if e.bm25 is None else e.bm25) for e in self.bm25]
-        return [words, [(e.id, 0.0 if e.vector is None else e.vector) for e in self.vector]]
+    def scored_ids(self) -> list[list[tuple[str, float]]]:
+        """Both rankings as (id, score), for fusion."""
+        return [
+            [(c.id, 0.0 if c.bm25 is None else c.bm25) for c in self.bm25],
+            [(c.id, 0.0 if c.vector is None else c.vector) for c in self.vector],
+        ]
 
     @property
-    def entries(self) -> dict[str, Entry]:
-        """All candidates of both halves, by id."""
-        return {e.id: e for e in (*self.vector, *self.bm25)}
-
-
-def check_mode(mode: str) -> None:
-    """Raise InputError where `mode` is none of MODES."""
-    if mode not in MODES:
-        raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
+    def by_id(self) -> dict[str, FirstStageCandidate]:
+        """The candidates of both rankings, by id."""
+        return {c.id: c for c in (*self.vector, *self.bm25)}
 
 
 @dataclass(frozen=True)
 class FirstStageRuns:
-    """What was found for every query, and the documents by the id of their passage."""
+    """The rankings of every query by its id, and the passages by theirs."""
 
-    halves: Mapping[str, Halves]
-    documents: Mapping[str, Document]
+    rankings: Mapping[str, FirstStageRankings]
+    passages: Mapping[str, Document]
     depth: int
 
 
-def find(
+def run_first_stage(
     retriever: Retriever,
     queries: Mapping[str, str],
     depth: int,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> FirstStageRuns:
-    """Search both halves of a first stage for every query, to a depth of at least 1.
+    """Retrieve by BM25 and by vectors for every query, to a depth of at least 1.
 
     Every candidate has both scores. `progress` is called with (done, total).
     """
-    halves: dict[str, Halves] = {}
-    documents: dict[str, Document] = {}
+    rankings: dict[str, FirstStageRankings] = {}
+    passages: dict[str, Document] = {}
     for done, (query, text) in enumerate(queries.items(), 1):
-        lists: list[list[Entry]] = []
+        lists: list[list[FirstStageCandidate]] = []
         for mode in ("bm25", "vector"):
             if mode == "vector" and not retriever.store.dimension:
                 lists.append([])
                 continue
-            got = retriever.retrieve(text, mode=mode, candidates=depth).candidates
-            documents |= {str(c.document.id): c.document for c in got}
-            lists.append([entry(c) for c in got])
-        halves[query] = Halves(*lists)
+            retrieved = retriever.retrieve(text, mode=mode, candidates=depth).candidates
+            passages |= {str(c.document.id): c.document for c in retrieved}
+            lists.append([FirstStageCandidate.from_candidate(c) for c in retrieved])
+        rankings[query] = FirstStageRankings(*lists)
         if progress is not None:
             progress(done, len(queries))
-    return FirstStageRuns(halves, documents, depth)
+    return FirstStageRuns(rankings, passages, depth)
 
 
-def entry(candidate: Candidate) -> Entry:
-    """Return a candidate as an entry."""
-    name = str(candidate.document.id)
-    whole = judged_id(candidate.document)
-    return Entry(name, candidate.bm25, candidate.vector, None if whole == name else whole)
+def check_mode(mode: str) -> None:
+    """Raise InputError for an unknown first-stage mode."""
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
 
 
 def judged_id(document: Document) -> str:
-    """Return the id that judgements name: that of the document a passage was cut from."""
-    name = str(document.id)
+    """Return the id that qrels name: for a passage, that of the document it was cut from."""
+    own_id = str(document.id)
     if "chunk" not in document.metadata:
-        return name
-    whole = document.metadata.get("document_id")
-    # A user's own field of that name is no sign of a passage: its id would not fit.
-    return whole if isinstance(whole, str) and name.startswith(f"{whole}#") else name
+        return own_id
+    source = document.metadata.get("document_id")
+    # Without the prefix, `document_id` is a user's own field and the document no passage.
+    if isinstance(source, str) and own_id.startswith(f"{source}#"):
+        return source
+    return own_id

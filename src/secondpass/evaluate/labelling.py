@@ -1,7 +1,4 @@
-"""A session of judging: what is asked next, and what an answer does.
-
-A file of grades that loses nothing: each is on disk before the next is asked for.
-"""
+"""Labeling sessions: pairs to judge, one after another, and a crash-safe file of grades."""
 
 from __future__ import annotations
 
@@ -18,11 +15,10 @@ HEADER = "query-id\tcorpus-id\tscore"
 
 
 class GradeFile:
-    """Grades by query and document, in BEIR's three columns, written one by one.
+    """A file of grades in BEIR's three columns, where each grade is flushed to the disk.
 
-    A file that is there is gone on with; a last line that was cut off by a crash goes.
-
-    Raises `InputError` for a file that cannot be written, or holds something else, and
+    An existing file is continued; an incomplete last line, left by a crash, is removed.
+    Raises `InputError` for a file that cannot be written, or has other content, and
     `ReadError` for one that cannot be read.
     """
 
@@ -30,14 +26,14 @@ class GradeFile:
         self.file = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._mend()
-            found = read_qrels(file, may_be_empty=True).grades
+            self._repair()
+            judged = read_qrels(file, may_be_empty=True).grades
         except OSError as error:
             raise InputError(
-                "The judgements cannot be kept", where=str(file), why=error.strerror
+                "The judgments cannot be kept", where=str(file), why=error.strerror
             ) from error
-        self.grades = {query: dict(judged) for query, judged in found.items()}
-        self._ends: list[tuple[str, str, int]] = []
+        self.grades = {query: dict(grades) for query, grades in judged.items()}
+        self._written: list[tuple[str, str, int]] = []
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         query, document = pair
@@ -47,10 +43,10 @@ class GradeFile:
         return sum(map(len, self.grades.values()))
 
     def add(self, query: str, document: str, grade: int) -> None:
-        """Write a judgement, through to the disk."""
+        """Write a grade and flush it to the disk."""
         if any(c in name for name in (query, document) for c in "\t\r\n"):
             raise InputError(
-                f"The id {document!r} cannot stand in a file of columns",
+                f"The id {document!r} cannot be written to a file of columns",
                 why="it has a tab or a line break",
             )
         with self.file.open("ab") as stream:
@@ -58,57 +54,62 @@ class GradeFile:
             stream.write(f"{query}\t{document}\t{grade}\n".encode("utf-8", "replace"))
             stream.flush()
             os.fsync(stream.fileno())
-        self._ends.append((query, document, start))
+        self._written.append((query, document, start))
         self.grades.setdefault(query, {})[document] = grade
 
     def undo(self) -> tuple[str, str] | None:
-        """Take back the last judgement of this session; return whose it was, or None."""
-        if not self._ends:
+        """Delete the last grade of this session; return its pair, or None."""
+        if not self._written:
             return None
-        query, document, start = self._ends.pop()
+        query, document, start = self._written.pop()
         with self.file.open("r+b") as stream:
             stream.truncate(start)
             os.fsync(stream.fileno())
         del self.grades[query][document]
         return query, document
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         data = self.file.read_bytes() if self.file.is_file() else b""
         if not data:
             self.file.write_bytes(f"{HEADER}\n".encode())
             return
-        last = data[data.rfind(b"\n") + 1 :]
-        if not last:
+        last_line = data[data.rfind(b"\n") + 1 :]
+        if not last_line:
             return
+        columns = last_line.split()
         with self.file.open("r+b") as stream:
-            if len(last.split()) in (3, 4) and last.split()[-1].isdigit():
+            if len(columns) in (3, 4) and columns[-1].isdigit():
                 stream.seek(0, os.SEEK_END)
                 stream.write(b"\n")
             else:
-                stream.truncate(len(data) - len(last))
+                stream.truncate(len(data) - len(last_line))
 
 
 Pool = Callable[[str, str], list[Document]]
-"""The documents to judge for a query, by its id and text."""
+"""Returns the documents to judge for a query, by its id and text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A pair to be judged; `query` and `document` count from 1 within all and the pool."""
+class PairToJudge:
+    """A query and a document to judge, with their positions, from 1, for display.
 
-    name: str
-    text: str
+    - `query_id`, `query`: id and text of the query, which is `query_number` of `queries`.
+    - `document`: number `document_number` of the `pool_size` documents of the query.
+    """
+
+    query_id: str
+    query: str
     document: Document
-    query: int
+    query_number: int
     queries: int
-    place: int
-    pooled: int
+    document_number: int
+    pool_size: int
 
 
 class Labelling:
-    """Goes through the pools of all queries, and leaves out what was judged before.
+    """A labeling session over the pools of all queries, without pairs judged before.
 
-    What is skipped is not written, and asked again in another session.
+    A skipped pair is not written, and asked for again in another session.
     """
 
     def __init__(self, queries: Mapping[str, str], pool: Pool, file: GradeFile) -> None:
@@ -117,53 +118,60 @@ class Labelling:
         self.judged = self.skipped = 0
         self._pool = pool
         self._pools: dict[str, list[Document]] = {}
-        self._at = (0, 0)
+        self._position = (0, 0)
         self._history: list[tuple[tuple[int, int], bool]] = []
 
-    def asked(self) -> Asked | None:
-        """Return the pair to be judged now, or None at the end."""
-        query, place = self._at
+    def current(self) -> PairToJudge | None:
+        """Return the pair to judge now, or None at the end."""
+        query, document = self._position
         while query < len(self.queries):
-            name, text = self.queries[query]
-            documents = self._documents(name, text)
-            while place < len(documents):
-                document = documents[place]
-                if (name, document.id or "") not in self.file:
-                    self._at = (query, place)
-                    counts = query + 1, len(self.queries), place + 1, len(documents)
-                    return Asked(name, text, document, *counts)
-                place += 1
-            query, place = query + 1, 0
-        self._at = (query, 0)
+            query_id, text = self.queries[query]
+            documents = self._documents(query_id, text)
+            while document < len(documents):
+                candidate = documents[document]
+                if (query_id, candidate.id or "") not in self.file:
+                    self._position = (query, document)
+                    return PairToJudge(
+                        query_id,
+                        text,
+                        candidate,
+                        query + 1,
+                        len(self.queries),
+                        document + 1,
+                        len(documents),
+                    )
+                document += 1
+            query, document = query + 1, 0
+        self._position = (query, 0)
         return None
 
     def grade(self, grade: int) -> None:
-        """Write the grade of the pair that was asked for, and go on."""
-        asked = self.asked()
-        if asked is not None:
-            self.file.add(asked.name, asked.document.id or "", grade)
+        """Write the grade of the current pair, and advance."""
+        pair = self.current()
+        if pair is not None:
+            self.file.add(pair.query_id, pair.document.id or "", grade)
             self.judged += 1
-            self._go_on(written=True)
+            self._advance(written=True)
 
     def skip(self) -> None:
-        """Go on without a judgement."""
-        if self.asked() is not None:
+        """Advance without a grade."""
+        if self.current() is not None:
             self.skipped += 1
-            self._go_on(written=False)
+            self._advance(written=False)
 
     def skip_query(self) -> None:
-        """Go on with the next query."""
-        while (asked := self.asked()) is not None:
+        """Advance to the next query."""
+        while (pair := self.current()) is not None:
             self.skip()
-            following = self.asked()
-            if following is None or following.query != asked.query:
+            following = self.current()
+            if following is None or following.query_number != pair.query_number:
                 return
 
     def undo(self) -> bool:
-        """Take back the last answer of this session; return whether there was one."""
+        """Undo the last grade or skip of this session; return whether there was one."""
         if not self._history:
             return False
-        self._at, written = self._history.pop()
+        self._position, written = self._history.pop()
         if written:
             self.file.undo()
             self.judged -= 1
@@ -171,12 +179,12 @@ class Labelling:
             self.skipped -= 1
         return True
 
-    def _go_on(self, *, written: bool) -> None:
-        query, place = self._at
-        self._history.append((self._at, written))
-        self._at = (query, place + 1)
+    def _advance(self, *, written: bool) -> None:
+        query, document = self._position
+        self._history.append((self._position, written))
+        self._position = (query, document + 1)
 
-    def _documents(self, name: str, text: str) -> list[Document]:
-        if name not in self._pools:
-            self._pools[name] = self._pool(name, text)
-        return self._pools[name]
+    def _documents(self, query_id: str, text: str) -> list[Document]:
+        if query_id not in self._pools:
+            self._pools[query_id] = self._pool(query_id, text)
+        return self._pools[query_id]

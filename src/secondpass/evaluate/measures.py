@@ -1,9 +1,4 @@
-"""Measures by the names of ir-measures, with the numbers of trec_eval.
-
-What is measured and tried where nothing else is asked for.
-
-Measures of a run, query by query and on the mean.
-"""
+"""Measures of runs by the names of ir-measures, with the values of trec_eval."""
 
 from __future__ import annotations
 
@@ -19,13 +14,14 @@ from secondpass.errors import InputError, MissingExtraError, nearest
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.run import Run
-from secondpass.evaluate.text_files import some
+from secondpass.evaluate.text_files import abbreviate
 
 MEASURES = ("nDCG@10", "RR@10", "R@100", "Judged@10")
+"""Computed by default."""
 DEPTHS = (5, 10, 20, 50, 100)
+"""Numbers of candidates that are compared by default."""
 TOP_K = 10
 """How many results of a search a threshold is chosen for."""
-
 
 Values = NDArray[np.float64]
 
@@ -58,8 +54,8 @@ def parse_measure(text: str) -> Any:
 def per_query(run: Run, qrels: Grades, measures: Sequence[str]) -> dict[str, Values]:
     """Return each measure's value of each query, [queries] in the order of `qrels`.
 
-    A query that the run lacks has 0, as trec_eval's option -c counts it. Queries that are
-    not judged are passed over.
+    A query that the run lacks has 0, as with trec_eval's option -c. Queries that are not
+    judged are ignored.
     """
     return ranked_values(
         {query: run.ranking(query) for query in qrels if run.scores.get(query)}, qrels, measures
@@ -78,17 +74,17 @@ def ranked_values(
         for document, grade in grades.items()
     ]
     # Falling scores without ties, so that every provider reads the same order.
-    found = [
+    retrieved = [
         ir_measures.ScoredDoc(query, document, -float(rank))
         for query, ids in ranked.items()
         if query in qrels
         for rank, document in enumerate(ids)
     ]
-    if not found:
+    if not retrieved:
         return {name: np.zeros(len(qrels)) for name in measures}
     values: dict[tuple[Any, str], float] = {
         (m.measure, m.query_id): float(m.value)
-        for m in ir_measures.iter_calc(list(parsed.values()), judged, found)
+        for m in ir_measures.iter_calc(list(parsed.values()), judged, retrieved)
     }
     return {
         name: np.array([values.get((measure, query), 0.0) for query in qrels])
@@ -105,9 +101,9 @@ def _ir_measures() -> Any:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run reaches: `means` by measure, `values` [queries] in the order of `queries`.
+    """The measures of a run: `means`, and `values` [queries] in the order of `queries`.
 
-    `notes` say by which rules the run was read.
+    `notes` describe queries and documents that needed a rule, such as ties.
     """
 
     name: str
@@ -123,7 +119,7 @@ def evaluate(
     """Measure a run on a collection.
 
     `measures` are names of ir-measures, such as "nDCG@10" or "P(rel=2)@5". A query without
-    results counts as 0; queries that are not of the collection are passed over. Raises
+    results counts as 0; queries that are not in the collection are ignored. Raises
     InputError for an unknown measure, or a run that has none of the queries.
     """
     if not measures:
@@ -132,25 +128,27 @@ def evaluate(
     if len(missing) == len(collection.queries):
         raise InputError(
             f"run {run.name!r} has none of the {len(missing)} queries",
-            why=f"it has {some(list(run.scores))}; asked for are {some(missing)}",
-            fix="Check that the run and the judgements use the same query ids.",
+            why=f"its queries are {abbreviate(list(run.scores))};"
+            f" judged are {abbreviate(missing)}",
+            fix="Check that the run and the judgments use the same query ids.",
         )
     values = per_query(run, collection.qrels, measures)
     notes = []
     if missing:
         notes.append(
-            f"{run.name}: {len(missing)} queries without results count as 0: {some(missing)}"
+            f"{run.name}: {len(missing)} queries without results count as 0:"
+            f" {abbreviate(missing)}"
         )
-    foreign = [q for q in run.scores if q not in collection.queries]
-    if foreign:
+    unjudged = [q for q in run.scores if q not in collection.queries]
+    if unjudged:
         notes.append(
-            f"{run.name}: {len(foreign)} queries that are not judged were passed over:"
-            f" {some(foreign)}"
+            f"{run.name}: {len(unjudged)} queries that are not judged were ignored:"
+            f" {abbreviate(unjudged)}"
         )
     if run.ties:
         notes.append(
             f"{run.name}: {run.ties} documents share a score with another one; ties"
-            " stand by falling id, as trec_eval orders them"
+            " are ordered by falling id, as in trec_eval"
         )
     return Evaluation(
         run.name,

@@ -1,4 +1,4 @@
-"""The candidates of several systems, mixed so that nobody can tell whose they are."""
+"""Pooling: the best passages of several systems, shuffled for unbiased judgments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYSTEMS = ("bm25", "vector", "hybrid", "reranked")
 
 
 def check_systems(systems: Sequence[str]) -> tuple[str, ...]:
-    """Return the systems, or raise `InputError` if one is none of `SYSTEMS` or none is left."""
+    """Return the distinct systems; raises `InputError` for an unknown one, or none."""
     for name in systems:
         if name not in SYSTEMS:
             raise InputError(f"There is no system {name!r}", fix=nearest(name, SYSTEMS))
@@ -40,9 +40,9 @@ def pool(
     """Return the best `depth` passages of each system, each once, shuffled.
 
     The order depends on `seed` and the query's id `name` alone, not on ranks, so that it
-    is the same after a break.
+    is the same in the next session.
     """
-    found: dict[str, Document] = {}
+    passages: dict[str, Document] = {}
     for system in check_systems(systems):
         reranked = system == "reranked"
         response = index.search(
@@ -54,7 +54,7 @@ def pool(
         )
         for result in response.results:
             if result.document is not None and result.id is not None:
-                found[result.id] = result.document
-    mixed = [found[key] for key in sorted(found)]
-    random.Random(f"{seed}:{name}").shuffle(mixed)
-    return mixed
+                passages[result.id] = result.document
+    shuffled = [passages[key] for key in sorted(passages)]
+    random.Random(f"{seed}:{name}").shuffle(shuffled)
+    return shuffled

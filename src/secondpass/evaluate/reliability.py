@@ -1,4 +1,4 @@
-"""Whether probabilities hold: a reliability diagram, and the expected calibration error."""
+"""Reliability of probabilities: the reliability diagram and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.calibrators import calibration_error
-
 BINS = 10
-_ROUNDS = 1000
-_Z = 1.959964
+_BOOTSTRAP_ROUNDS = 1000
+_Z_95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """The pairs whose probability is in [low, high): how many, promised and true share.
+class ReliabilityBin:
+    """The pairs with a probability in [low, high), `promised` and `share` on average.
 
-    `share_low` and `share_high` are Wilson's 95% interval of the share that was relevant,
-    as if the pairs were independent.
+    `promised` is the mean probability, `share` the share that is relevant, `share_low` and
+    `share_high` its Wilson 95% interval, as if the pairs were independent.
     """
 
     low: float
@@ -34,16 +32,16 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How far probabilities are from what came true, 0 (never off) to 1.
+    """How far probabilities are from relevance, 0 (never off) to 1.
 
-    - `bins`: those of ten equally wide ones that hold any pair, the data of the diagram.
+    - `bins`: the nonempty ones of ten equally wide bins, the data of the diagram.
     - `error`: the expected calibration error over these bins; `error_low` and `error_high`
-      are its 95% interval over queries, by the bootstrap, widened to hold the error
-      itself. The error of few pairs is mostly chance: it shrinks with more labels.
+      are its 95% bootstrap interval over queries, widened to hold the error itself. The
+      error of few pairs is mostly chance: it shrinks with more labels.
     - `log_loss`: in nats a pair; `brier`: the mean squared error.
     """
 
-    bins: tuple[Bin, ...]
+    bins: tuple[ReliabilityBin, ...]
     error: float
     error_low: float
     error_high: float
@@ -53,21 +51,21 @@ class Reliability:
     queries: int
 
 
-def reliability(
+def measure_reliability(
     probabilities: NDArray[np.float64],
     relevant: NDArray[np.bool_],
     queries: NDArray[np.int64],
     *,
     seed: int = 0,
 ) -> Reliability:
-    """Return how well probabilities hold; `queries` numbers the query of each pair.
+    """Measure how well probabilities hold; `queries` numbers the query of each pair.
 
     The three arrays have one length, at least 1.
     """
-    error = float(calibration_error(probabilities, relevant, BINS))
-    low, high = _interval(probabilities, relevant, queries, seed)
-    safe = np.clip(probabilities, 1e-12, 1 - 1e-12)
-    loss = -np.where(relevant, np.log(safe), np.log1p(-safe)).mean()
+    error = expected_calibration_error(probabilities, relevant, BINS)
+    low, high = _bootstrap_interval(probabilities, relevant, queries, seed)
+    clipped = np.clip(probabilities, 1e-12, 1 - 1e-12)
+    loss = -np.where(relevant, np.log(clipped), np.log1p(-clipped)).mean()
     return Reliability(
         bins=_bins(probabilities, relevant),
         error=error,
@@ -81,32 +79,52 @@ def reliability(
     )
 
 
-def wilson(hits: int, count: int) -> tuple[float, float]:
+def expected_calibration_error(
+    probabilities: NDArray[np.float64], relevant: NDArray[np.bool_], bins: int = BINS
+) -> float:
+    """Return the expected calibration error, 0 to 1, over equally wide bins."""
+    bin_numbers = _bin_numbers(probabilities, bins)
+    error = 0.0
+    for number in range(bins):
+        in_bin = bin_numbers == number
+        if in_bin.any():
+            gap = abs(probabilities[in_bin].mean() - relevant[in_bin].mean())
+            error += float(gap) * float(in_bin.mean())
+    return error
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
     """Return the 95% interval of a share (Wilson, 1927); `count` is at least 1."""
-    share, z2 = hits / count, _Z * _Z
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z / (1 + z2 / count)
+    share, z2 = hits / count, _Z_95 * _Z_95
+    center = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z_95 / (1 + z2 / count)
     half *= math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
-def _bins(probabilities: NDArray[np.float64], relevant: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    place = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    found = []
-    for one in range(BINS):
-        inside = place == one
-        count = int(inside.sum())
+def _bins(
+    probabilities: NDArray[np.float64], relevant: NDArray[np.bool_]
+) -> tuple[ReliabilityBin, ...]:
+    bin_numbers = _bin_numbers(probabilities, BINS)
+    bins = []
+    for number in range(BINS):
+        in_bin = bin_numbers == number
+        count = int(in_bin.sum())
         if not count:
             continue
-        hits = int(relevant[inside].sum())
-        low, high = wilson(hits, count)
-        promised = float(probabilities[inside].mean())
-        edges = one / BINS, (one + 1) / BINS
-        found.append(Bin(*edges, count, promised, hits / count, low, high))
-    return tuple(found)
+        hits = int(relevant[in_bin].sum())
+        promised = float(probabilities[in_bin].mean())
+        edges = number / BINS, (number + 1) / BINS
+        interval = wilson_interval(hits, count)
+        bins.append(ReliabilityBin(*edges, count, promised, hits / count, *interval))
+    return tuple(bins)
 
 
-def _interval(
+def _bin_numbers(probabilities: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    return np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+
+
+def _bootstrap_interval(
     probabilities: NDArray[np.float64],
     relevant: NDArray[np.bool_],
     queries: NDArray[np.int64],
@@ -115,12 +133,12 @@ def _interval(
     # The error of a resample depends only on sums by query and bin, so no pair is copied.
     _, query = np.unique(queries, return_inverse=True)
     count = int(query.max()) + 1
-    place = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    bin_numbers = _bin_numbers(probabilities, BINS)
     pairs, gaps = np.zeros((count, BINS)), np.zeros((count, BINS))
-    np.add.at(pairs, (query, place), 1.0)
-    np.add.at(gaps, (query, place), probabilities - relevant)
-    chance = np.random.default_rng(seed)
-    drawn = chance.multinomial(count, np.full(count, 1 / count), size=_ROUNDS)
-    errors = np.abs(drawn @ gaps).sum(axis=1) / (drawn @ pairs).sum(axis=1)
+    np.add.at(pairs, (query, bin_numbers), 1.0)
+    np.add.at(gaps, (query, bin_numbers), probabilities - relevant)
+    generator = np.random.default_rng(seed)
+    resamples = generator.multinomial(count, np.full(count, 1 / count), size=_BOOTSTRAP_ROUNDS)
+    errors = np.abs(resamples @ gaps).sum(axis=1) / (resamples @ pairs).sum(axis=1)
     low, high = np.quantile(errors, [0.025, 0.975])
     return float(low), float(high)

@@ -1,7 +1,4 @@
-"""Runs: what a system found for each query, with scores; TREC files and JSON lines.
-
-All queries of a collection through an index, as a run.
-"""
+"""Runs: the documents that a system retrieved for each query; TREC files and JSON lines."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.evaluate.first_stage import judged_id
-from secondpass.evaluate.text_files import check_cells, is_json, split_lines, write_lines
+from secondpass.evaluate.text_files import check_trec_ids, is_json, split_lines, write_lines
 from secondpass.inference.tokenizer import clean
 from secondpass.retrieve.loaders.jsonl import rows
 from secondpass.types import Document
@@ -30,19 +27,19 @@ _FIX = "Each line must be: query id, Q0, document id, rank, score, name of the r
 
 @dataclass(frozen=True)
 class Run:
-    """The documents that a system found for each query, with their scores.
+    """The documents that a system retrieved for each query, with their scores.
 
-    Documents stand by falling score, ties by falling id, as trec_eval orders them; scores
-    count as it reads them, in single precision. Ranks that a file states are not used.
-    Raises InputError for a score that is not finite.
+    Documents are ordered by falling score, ties by falling id, as in trec_eval; scores are
+    compared in single precision, as it reads them. Ranks in a file are not used. Raises
+    InputError for a score that is not finite.
     """
 
     name: str
     scores: Mapping[str, Mapping[str, float]] = field(repr=False)
 
     def __post_init__(self) -> None:
-        for query, found in self.scores.items():
-            for document, score in found.items():
+        for query, scores in self.scores.items():
+            for document, score in scores.items():
                 if not math.isfinite(score):
                     raise InputError(
                         f"run {self.name!r}: document {document!r} of query {query!r} has"
@@ -52,7 +49,7 @@ class Run:
 
     @classmethod
     def from_rankings(cls, name: str, rankings: Mapping[str, Sequence[str]]) -> Run:
-        """Return a run of ranked ids, best first; a document that stands twice counts once."""
+        """Return a run of ranked ids, best first; a repeated document counts once."""
         return cls(
             name,
             {
@@ -63,31 +60,35 @@ class Run:
 
     @classmethod
     def read(cls, path: str | Path, *, name: str | None = None) -> Run:
-        """Read a TREC run or JSON lines with `query_id`, `doc_id` and `score`, or gzipped.
+        """Read a TREC run or JSON lines with `query_id`, `doc_id` and `score`.
 
-        The name is that of the file unless it is given. Raises InputError naming the line
-        for a document that stands twice or a score that is no finite number, and for a
-        file without lines; ReadError for a damaged file.
+        The file may be gzipped; its name is that of the run unless `name` is given. Raises
+        InputError with the line for a repeated document or a score that is not a finite
+        number, and for an empty file; ReadError for a damaged file.
         """
         path = Path(path)
-        found: dict[str, dict[str, float]] = {}
-        for where, query, document, score in _from_json(path) if is_json(path) else _trec(path):
-            ranked = found.setdefault(query, {})
-            if document in ranked:
+        scores: dict[str, dict[str, float]] = {}
+        rows = _read_json(path) if is_json(path) else _read_trec(path)
+        for where, query, document, score in rows:
+            query_scores = scores.setdefault(query, {})
+            if document in query_scores:
                 raise InputError(
-                    f"document {document!r} stands twice for query {query!r}", where=where
+                    f"document {document!r} is repeated for query {query!r}", where=where
                 )
-            ranked[document] = score
-        if not found:
+            query_scores[document] = score
+        if not scores:
             raise InputError("the run is empty", where=str(path), fix=_FIX)
-        stem = path.name.removesuffix(".gz").rpartition(".")
-        return cls((stem[0] if stem[0] else stem[2]) if name is None else name, found)
+        if name is None:
+            file_name = path.name.removesuffix(".gz")
+            stem = file_name.rpartition(".")[0]
+            name = stem if stem else file_name
+        return cls(name, scores)
 
     def write(self, path: str | Path) -> None:
         """Write JSON lines to a name that ends in `.jsonl`, else TREC; `.gz` is compressed.
 
-        Scores are written in full, so that a run that is read again is the same. Raises
-        InputError for an id or a name with white space in a TREC file.
+        Scores are written in full, so that reading the file gives the same run. Raises
+        InputError for an id with white space in a TREC file.
         """
         path = Path(path)
         ranked = [
@@ -97,41 +98,41 @@ class Run:
         ]
         if is_json(path):
             objects = ({"query_id": q, "doc_id": d, "score": s} for q, d, _, s in ranked)
-            write_lines(path, (json.dumps(one, ensure_ascii=False) for one in objects))
+            write_lines(path, (json.dumps(row, ensure_ascii=False) for row in objects))
             return
         name = "-".join(self.name.split()) or "run"
         for query, document, _, _ in ranked:
-            check_cells("run", query, document)
+            check_trec_ids("run", query, document)
         write_lines(path, (f"{q} Q0 {d} {rank} {s!r} {name}" for q, d, rank, s in ranked))
 
     def ranking(self, query: str) -> list[str]:
-        """Return the ids found for a query, best first; empty for an unknown query."""
-        found = self.scores.get(query, {})
-        order = sorted(found, reverse=True)
-        return sorted(order, key=lambda document: -_single(found[document]))
+        """Return the ids retrieved for a query, best first; empty for an unknown query."""
+        scores = self.scores.get(query, {})
+        by_falling_id = sorted(scores, reverse=True)
+        return sorted(by_falling_id, key=lambda document: -_single(scores[document]))
 
     @property
     def ties(self) -> int:
         """How many documents share their score with another one of the same query."""
         total = 0
-        for found in self.scores.values():
-            values = [_single(score) for score in found.values()]
+        for scores in self.scores.values():
+            values = [_single(score) for score in scores.values()]
             total += len(values) - len(set(values))
         return total
 
 
-def apart(scores: Sequence[float]) -> list[float]:
-    """Return falling scores of an order, moved apart as little as single precision needs.
+def separate_ties(scores: Sequence[float]) -> list[float]:
+    """Return strictly falling scores, changed as little as single precision needs.
 
-    So a run keeps the order that a response had, ties included.
+    So a run keeps the order of a response, where ties would be reordered by id.
     """
-    moved: list[float] = []
+    separated: list[float] = []
     for score in scores:
         value = np.float32(score)
-        if moved and value >= moved[-1]:
-            value = np.nextafter(np.float32(moved[-1]), np.float32(-np.inf))
-        moved.append(float(value))
-    return moved
+        if separated and value >= separated[-1]:
+            value = np.nextafter(np.float32(separated[-1]), np.float32(-np.inf))
+        separated.append(float(value))
+    return separated
 
 
 def _single(score: float) -> float:
@@ -139,7 +140,7 @@ def _single(score: float) -> float:
         return float(np.float32(score))
 
 
-def _from_json(path: Path) -> Iterator[tuple[str, str, str, float]]:
+def _read_json(path: Path) -> Iterator[tuple[str, str, str, float]]:
     for row in rows(path):
         score: Any = row.values.get("score")
         number = isinstance(score, int | float) and not isinstance(score, bool)
@@ -148,17 +149,17 @@ def _from_json(path: Path) -> Iterator[tuple[str, str, str, float]]:
         yield row.where, clean(row.name("query_id")), clean(row.name("doc_id")), float(score)
 
 
-def _trec(path: Path) -> Iterator[tuple[str, str, str, float]]:
+def _read_trec(path: Path) -> Iterator[tuple[str, str, str, float]]:
     for line in split_lines(path, None):
         if len(line.cells) != 6:
-            raise line.wrong(f"it has {len(line.cells)} columns, not 6", _FIX)
+            raise line.error(f"it has {len(line.cells)} columns, not 6", _FIX)
         query, _, document, _, text, _ = line.cells
         try:
             score = float(text)
         except ValueError:
-            raise line.wrong(f"the score {text!r} is no number", _FIX) from None
+            raise line.error(f"the score {text!r} is not a number", _FIX) from None
         if not math.isfinite(score):
-            raise line.wrong(f"the score is {text}, and must be finite", _FIX)
+            raise line.error(f"the score is {text}, and must be finite", _FIX)
         yield line.where, query, document, score
 
 
@@ -170,24 +171,24 @@ def search_all(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[SearchOptions],
 ) -> Run:
-    """Return what `Index.search` finds for every query with these options.
+    """Search an index for every query, with the options of `Index.search`.
 
-    All candidates are kept unless `top_k` is given. A document stands once, where its best
-    passage is; scores that tie are moved apart so that the order of the search stays.
-    `progress` is called with (done, total).
+    All candidates are kept unless `top_k` is given. A document has the rank of its best
+    passage; tied scores are separated so that the order of the search stays. `progress` is
+    called with (done, total).
     """
     scores: dict[str, dict[str, float]] = {}
-    wanted: SearchOptions = {"top_k": None, **options}
+    search_options: SearchOptions = {"top_k": None, **options}
     for done, (query, text) in enumerate(queries.items(), 1):
-        response = index.search(text, **wanted)
-        found: dict[str, float] = {}
+        response = index.search(text, **search_options)
+        document_scores: dict[str, float] = {}
         for result in response.results:
             document = (
                 Document("", id=result.id) if result.document is None else result.document
             )
-            found.setdefault(judged_id(document), result.score)
-        moved = apart(list(found.values()))
-        scores[query] = dict(zip(found, moved, strict=True))
+            document_scores.setdefault(judged_id(document), result.score)
+        separated = separate_ties(list(document_scores.values()))
+        scores[query] = dict(zip(document_scores, separated, strict=True))
         if progress is not None:
             progress(done, len(queries))
     return Run(name, scores)

@@ -1,7 +1,4 @@
-"""The candidates of all queries as arrays, and nDCG of an order of them.
-
-The one measure that is maximised, of any order of a pool.
-"""
+"""Score matrices: the candidates of all queries as arrays, and measures of their order."""
 
 from __future__ import annotations
 
@@ -11,167 +8,179 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.first_stage import Entry
+from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.evaluate.measures import parse_measure, ranked_values
 from secondpass.evaluate.qrels import Grades
 
-Matrix = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 COLUMNS = ("rerank", "vector", "bm25")
-"""The scores that can be fused, in the order in which `Blend` adds them up."""
+"""The scores that can be blended, in the order in which `Blend` adds them up."""
 
-CUT = 10
+CUTOFF = 10
 
 
 @dataclass(frozen=True)
 class ScoreMatrix:
     """Candidates in first-stage order, one row a query.
 
-    - `ids`: of each row, as judgements name them: passages of a document share its id.
-    - `there`: [queries, longest], where a row has a candidate.
-    - `columns`: [queries, longest] of each score, 0 where there is no candidate.
-    - `terms`: [queries], how many distinct words a query has.
-    - `grades`: [queries, longest]; `ideal`: [queries], the best possible DCG@10.
-    - `same`: [queries, longest], a number for each document of a row; None where no
-      document stands twice.
+    - `ids`: the ids of each row as in the qrels: passages of a document share its id.
+    - `mask`: [queries, longest row], whether there is a candidate.
+    - `columns`: [queries, longest row] of each score, 0 where there is no candidate.
+    - `query_lengths`: [queries], the number of distinct words.
+    - `grades`: [queries, longest row]; `ideal_dcg`: [queries], the best possible DCG@10.
+    - `document_numbers`: [queries, longest row], a number for each document of a row; None
+      where no document occurs twice.
     """
 
     queries: list[str]
     ids: list[list[str]]
-    there: NDArray[np.bool_]
-    columns: Mapping[str, Matrix]
-    terms: Matrix
-    grades: Matrix
-    ideal: Matrix
-    same: NDArray[np.int64] | None = None
+    mask: NDArray[np.bool_]
+    columns: Mapping[str, FloatArray]
+    query_lengths: FloatArray
+    grades: FloatArray
+    ideal_dcg: FloatArray
+    document_numbers: NDArray[np.int64] | None = None
 
 
-def pool(
-    questions: Mapping[str, str],
-    found: Mapping[str, Sequence[Entry]],
+def build_score_matrix(
+    query_texts: Mapping[str, str],
+    candidates: Mapping[str, Sequence[FirstStageCandidate]],
     scores: Mapping[str, Mapping[str, float]] | None,
     qrels: Grades,
 ) -> ScoreMatrix:
-    """Return the arrays of one collection; without `scores` there is no reranker's column.
+    """Build the matrix of a collection; without `scores` it has no reranker's column.
 
     A score that a candidate lacks counts as the lowest of its kind in its list.
     """
-    queries = list(questions)
-    shape = (len(queries), max([1, *(len(found[q]) for q in queries)]))
+    queries = list(query_texts)
+    shape = (len(queries), max([1, *(len(candidates[q]) for q in queries)]))
     names = COLUMNS if scores is not None else COLUMNS[1:]
     columns = {name: np.zeros(shape) for name in names}
-    there, grades = np.zeros(shape, dtype=np.bool_), np.zeros(shape)
-    ideal, terms = np.zeros(len(queries)), np.ones(len(queries))
-    same = np.tile(np.arange(shape[1]), (shape[0], 1))
+    mask, grades = np.zeros(shape, dtype=np.bool_), np.zeros(shape)
+    ideal_dcg, query_lengths = np.zeros(len(queries)), np.ones(len(queries))
+    document_numbers = np.tile(np.arange(shape[1]), (shape[0], 1))
     for row, query in enumerate(queries):
-        entries = found[query]
-        n = len(entries)
-        there[row, :n] = True
-        grades[row, :n] = [max(0, qrels[query].get(e.judged, 0)) for e in entries]
-        best = sorted((max(0, g) for g in qrels[query].values()), reverse=True)[:CUT]
-        ideal[row] = (np.array(best) * discounts(len(best))).sum()
-        terms[row] = max(1, len(set(questions[query].casefold().split())))
-        columns["vector"][row, :n] = _filled([e.vector for e in entries])
-        columns["bm25"][row, :n] = _filled([e.bm25 for e in entries])
+        listed = candidates[query]
+        n = len(listed)
+        mask[row, :n] = True
+        grades[row, :n] = [max(0, qrels[query].get(c.judged_id, 0)) for c in listed]
+        ideal = sorted((max(0, g) for g in qrels[query].values()), reverse=True)[:CUTOFF]
+        ideal_dcg[row] = (np.array(ideal) * dcg_discounts(len(ideal))).sum()
+        query_lengths[row] = max(1, len(set(query_texts[query].casefold().split())))
+        columns["vector"][row, :n] = _fill_missing([c.vector for c in listed])
+        columns["bm25"][row, :n] = _fill_missing([c.bm25 for c in listed])
         if scores is not None:
-            columns["rerank"][row, :n] = [scores[query][e.id] for e in entries]
-        firsts: dict[str, int] = {}
-        same[row, :n] = [firsts.setdefault(e.judged, i) for i, e in enumerate(entries)]
-    ids = [[e.judged for e in found[query]] for query in queries]
-    twice = any(len(set(row)) < len(row) for row in ids)
+            columns["rerank"][row, :n] = [scores[query][c.id] for c in listed]
+        first_position: dict[str, int] = {}
+        document_numbers[row, :n] = [
+            first_position.setdefault(c.judged_id, i) for i, c in enumerate(listed)
+        ]
+    ids = [[c.judged_id for c in candidates[query]] for query in queries]
+    repeated = any(len(set(row)) < len(row) for row in ids)
     return ScoreMatrix(
-        queries, ids, there, columns, terms, grades, ideal, same if twice else None
+        queries,
+        ids,
+        mask,
+        columns,
+        query_lengths,
+        grades,
+        ideal_dcg,
+        document_numbers if repeated else None,
     )
 
 
-def ranking(pool: ScoreMatrix, scores: Matrix) -> NDArray[np.int64]:
-    """Return the positions of each row by falling score; ties stand in first-stage order."""
+def rank_positions(matrix: ScoreMatrix, scores: FloatArray) -> NDArray[np.int64]:
+    """Return the positions of each row by falling score; ties keep first-stage order."""
     order: NDArray[np.int64] = np.argsort(
-        np.where(pool.there, -scores, np.inf), axis=1, kind="stable"
+        np.where(matrix.mask, -scores, np.inf), axis=1, kind="stable"
     )
     return order
 
 
-def ranked_ids(pool: ScoreMatrix, scores: Matrix) -> dict[str, list[str]]:
+def ranked_ids(matrix: ScoreMatrix, scores: FloatArray) -> dict[str, list[str]]:
     """Return the ids of each query by falling score; a document counts where it is first."""
-    order = ranking(pool, scores)
+    order = rank_positions(matrix, scores)
     return {
-        query: list(dict.fromkeys(names[i] for i in row[: len(names)]))
-        for query, names, row in zip(pool.queries, pool.ids, order.tolist(), strict=True)
+        query: list(dict.fromkeys(ids[i] for i in row[: len(ids)]))
+        for query, ids, row in zip(matrix.queries, matrix.ids, order.tolist(), strict=True)
     }
 
 
-def listed(
-    pool: ScoreMatrix, scores: Matrix, chances: Sequence[Sequence[float | None]]
+def ranked_probabilities(
+    matrix: ScoreMatrix, scores: FloatArray, probabilities: Sequence[Sequence[float | None]]
 ) -> dict[str, list[tuple[str, float | None]]]:
-    """Return each query's (judged id, chance) by falling score, every passage for itself.
+    """Return each query's (judged id, probability) by falling score, one for each passage.
 
-    `chances` are in the order of the pool.
+    `probabilities` are in the order of the matrix.
     """
-    order = ranking(pool, scores)
+    order = rank_positions(matrix, scores)
     return {
-        query: [(names[i], row[i]) for i in places[: len(names)]]
-        for query, names, row, places in zip(
-            pool.queries, pool.ids, chances, order.tolist(), strict=True
+        query: [(ids[i], row_probabilities[i]) for i in row[: len(ids)]]
+        for query, ids, row_probabilities, row in zip(
+            matrix.queries, matrix.ids, probabilities, order.tolist(), strict=True
         )
     }
 
 
-def ndcg(pool: ScoreMatrix, scores: Matrix) -> Matrix:
+def ndcg(matrix: ScoreMatrix, scores: FloatArray) -> FloatArray:
     """Return nDCG@10 of each query, [queries], as trec_eval defines it.
 
     Gains are the grades; a query without a relevant document has 0.
     """
-    order = ranking(pool, scores)
-    if pool.same is not None:
-        gained = _without_repeats(pool, order)
+    order = rank_positions(matrix, scores)
+    if matrix.document_numbers is not None:
+        gains = _gains_without_repeats(matrix, matrix.document_numbers, order)
     else:
-        top = order[:, :CUT]
-        # Places without a candidate have grade 0, wherever they are put.
-        gained = np.take_along_axis(pool.grades, top, axis=1) * discounts(top.shape[1])
-    value: Matrix = gained.sum(axis=1) / np.where(pool.ideal > 0, pool.ideal, 1.0)
+        top = order[:, :CUTOFF]
+        # Positions without a candidate have grade 0, whatever their rank.
+        gains = np.take_along_axis(matrix.grades, top, axis=1) * dcg_discounts(top.shape[1])
+    value: FloatArray = gains.sum(axis=1) / np.where(
+        matrix.ideal_dcg > 0, matrix.ideal_dcg, 1.0
+    )
     return value
 
 
-def discounts(n: int) -> Matrix:
-    """Return what a grade counts at each of the first `n` ranks."""
-    weights: Matrix = 1.0 / np.log2(np.arange(n, dtype=np.float64) + 2.0)
-    return weights
+def dcg_discounts(n: int) -> FloatArray:
+    """Return the DCG discounts of the first `n` ranks."""
+    discounts: FloatArray = 1.0 / np.log2(np.arange(n, dtype=np.float64) + 2.0)
+    return discounts
 
 
-def _without_repeats(pool: ScoreMatrix, order: NDArray[np.int64]) -> Matrix:
-    assert pool.same is not None
-    documents = np.take_along_axis(pool.same, order, axis=1)
-    first = np.zeros_like(documents, dtype=np.bool_)
-    for row, names in enumerate(documents):
-        first[row, np.unique(names, return_index=True)[1]] = True
-    place = np.cumsum(first, axis=1) - 1
-    weights = np.concatenate([discounts(CUT), [0.0]])[np.minimum(place, CUT)]
-    gained: Matrix = np.take_along_axis(pool.grades, order, axis=1) * weights * first
-    return gained
+def _gains_without_repeats(
+    matrix: ScoreMatrix, document_numbers: NDArray[np.int64], order: NDArray[np.int64]
+) -> FloatArray:
+    documents = np.take_along_axis(document_numbers, order, axis=1)
+    is_first = np.zeros_like(documents, dtype=np.bool_)
+    for row, numbers in enumerate(documents):
+        is_first[row, np.unique(numbers, return_index=True)[1]] = True
+    rank = np.cumsum(is_first, axis=1) - 1
+    discounts = np.concatenate([dcg_discounts(CUTOFF), [0.0]])[np.minimum(rank, CUTOFF)]
+    gains: FloatArray = np.take_along_axis(matrix.grades, order, axis=1) * discounts * is_first
+    return gains
 
 
-def _filled(values: Sequence[float | None]) -> list[float]:
+def _fill_missing(values: Sequence[float | None]) -> list[float]:
     lowest = min((v for v in values if v is not None), default=0.0)
     return [lowest if v is None else v for v in values]
 
 
 class Objective:
-    """A measure by its name in ir-measures; nDCG@10, which is the default, is quicker.
+    """A measure to maximize, by its name in ir-measures; nDCG@10 takes a faster path.
 
     Raises InputError for a name that is unknown or cannot be computed.
     """
 
-    def __init__(self, qrels: Grades, measure: str = f"nDCG@{CUT}") -> None:
+    def __init__(self, qrels: Grades, measure: str = f"nDCG@{CUTOFF}") -> None:
         self.measure = str(parse_measure(measure))
         self._qrels = qrels
 
-    def __call__(self, pool: ScoreMatrix, scores: Matrix) -> Matrix:
+    def __call__(self, matrix: ScoreMatrix, scores: FloatArray) -> FloatArray:
         """Return the measure of each query, [queries], candidates by falling score."""
-        if self.measure == f"nDCG@{CUT}":
-            return ndcg(pool, scores)
-        return self.of(ranked_ids(pool, scores))
+        if self.measure == f"nDCG@{CUTOFF}":
+            return ndcg(matrix, scores)
+        return self.of_rankings(ranked_ids(matrix, scores))
 
-    def of(self, ranked: dict[str, list[str]]) -> Matrix:
+    def of_rankings(self, ranked: Mapping[str, Sequence[str]]) -> FloatArray:
         """Return the measure of each query's ranked ids, [queries]."""
         return ranked_values(ranked, self._qrels, [self.measure])[self.measure]

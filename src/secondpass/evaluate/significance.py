@@ -1,9 +1,4 @@
-"""Whether a difference in quality could be chance: paired tests, corrected for number.
-
-How large a difference is, how surely it is known, and what could have been seen.
-
-Two runs over the same queries: the difference in one measure.
-"""
+"""Significance of differences between systems: effect sizes, intervals and paired tests."""
 
 from __future__ import annotations
 
@@ -21,66 +16,12 @@ from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.measures import per_query
 from secondpass.evaluate.run import Run
 
-ROUNDS = 20_000
-
-
-def randomisation_test(differences: NDArray[np.float64], rounds: int = ROUNDS) -> float:
-    """Return the two-sided p-value of paired differences, by flipping their signs.
-
-    Fisher's randomisation test as in Smucker et al., CIKM 2007; seeded, never 0.
-    """
-    if not len(differences):
-        return 1.0
-    chooser = np.random.default_rng(0)
-    seen = abs(differences.sum())
-    beyond = done = 0
-    while done < rounds:
-        n = min(1000, rounds - done)
-        signs = chooser.integers(0, 2, size=(n, len(differences)), dtype=np.int8) * 2 - 1
-        beyond += int((abs(signs @ differences) >= seen - 1e-9).sum())
-        done += n
-    return (beyond + 1) / (rounds + 1)
-
-
-def t_test(differences: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of Student's paired t-test.
-
-    1 for fewer than two differences or where all are 0; 0 where all are equal and not 0.
-    Raises MissingExtraError without scipy.
-    """
-    if len(differences) < 2:
-        return 1.0
-    if float(np.ptp(differences)) == 0.0:
-        return 1.0 if differences[0] == 0 else 0.0
-    return float(stats().ttest_1samp(differences, 0.0).pvalue)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in the same order (Holm, 1979)."""
-    corrected, highest = [0.0] * len(ps), 0.0
-    for i, position in enumerate(sorted(range(len(ps)), key=lambda k: ps[k])):
-        highest = max(highest, min(1.0, (len(ps) - i) * ps[position]))
-        corrected[position] = highest
-    return corrected
-
-
-def record(differences: NDArray[np.float64]) -> tuple[int, int, int]:
-    """Return how many questions were won, tied and lost."""
-    won, lost = int((differences > 1e-9).sum()), int((differences < -1e-9).sum())
-    return won, len(differences) - won - lost, lost
-
-
-def stats() -> Any:
-    """Return scipy's module of statistics, or raise MissingExtraError."""
-    try:
-        return import_module("scipy.stats")
-    except ImportError as error:
-        raise MissingExtraError("testing", package="scipy", extra="eval") from error
-
-
-RESAMPLES = 10_000
+ALPHA = 0.05
 LEVEL = 0.95
 POWER = 0.8
+RESAMPLES = 10_000
+RANDOMIZATION_ROUNDS = 20_000
+_MIN_DIFFERENCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +31,10 @@ class Effect:
     - `mean`: of the differences; `low`, `high`: its 95 % bootstrap interval.
     - `size`: Cohen's d of the differences, mean over standard deviation; None where they
       do not vary.
-    - `t`, `p`: two-sided p-values of the paired t-test and of the randomisation test.
+    - `t`, `p`: two-sided p-values of the paired t-test and of the randomization test.
     - `detectable`: the smallest true mean that a t-test at 5 % with this many queries
-      would have seen with a chance of 80 %; None for fewer than two queries.
-    - `won`, `tied`, `lost`: queries.
+      detects with a power of 80 %; None for fewer than two queries.
+    - `won`, `tied`, `lost`: numbers of queries.
     """
 
     mean: float
@@ -113,72 +54,9 @@ class Effect:
         return (self.high - self.low) / 2
 
 
-def effect(differences: NDArray[np.float64]) -> Effect:
-    """Return what paired differences, [queries], say; the same every time."""
-    n = len(differences)
-    mean = float(differences.mean()) if n else 0.0
-    low, high = interval(differences)
-    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
-    won, tied, lost = record(differences)
-    return Effect(
-        mean=mean,
-        low=low,
-        high=high,
-        size=mean / deviation if deviation > 0 else None,
-        t=t_test(differences),
-        p=randomisation_test(differences),
-        detectable=detectable(deviation, n),
-        won=won,
-        tied=tied,
-        lost=lost,
-    )
-
-
-def interval(differences: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean, seeded.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. With
-    a single query both ends are its value, which says nothing.
-    """
-    n = len(differences)
-    if not n:
-        return 0.0, 0.0
-    chooser = np.random.default_rng(0)
-    means = np.empty(RESAMPLES)
-    step = max(1, 2_000_000 // n)
-    for start in range(0, RESAMPLES, step):
-        stop = min(RESAMPLES, start + step)
-        drawn = chooser.integers(0, n, size=(stop - start, n))
-        means[start:stop] = differences[drawn].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def detectable(deviation: float, n: int) -> float | None:
-    """Return the smallest mean difference that `n` queries can show, at 5 % and 80 %.
-
-    `deviation` is that of the differences between queries (n - 1).
-    """
-    if n < 2:
-        return None
-    t = stats().t
-    factor = float(t.ppf(0.5 + LEVEL / 2, n - 1) + t.ppf(POWER, n - 1))
-    return factor * deviation / math.sqrt(n)
-
-
-def queries_needed(difference: float, deviation: float) -> int | None:
-    """Return about how many queries would show a difference; None for no difference."""
-    if difference == 0:
-        return None
-    return max(2, math.ceil((2.802 * deviation / abs(difference)) ** 2))
-
-
-ALPHA = 0.05
-
-
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a run differs from an earlier one; `now` and `before` are means of the measure."""
+    """The difference of a run from an earlier one; `now` and `before` are mean values."""
 
     measure: str
     before: float
@@ -188,7 +66,7 @@ class Comparison:
 
     @property
     def fell(self) -> bool:
-        """Whether the measure fell and chance hardly explains it."""
+        """Whether the measure fell significantly."""
         return self.effect.mean < 0 and self.effect.p < self.alpha
 
 
@@ -202,11 +80,135 @@ def compare(
 ) -> Comparison:
     """Compare a run with an earlier one, query by query.
 
-    `fell` is True where the mean is lower and Fisher's randomisation test (two-sided) has
+    `fell` is True where the mean is lower and Fisher's randomization test (two-sided) has
     p below `alpha`, 0 to 1. A query that a run lacks counts as 0.
     """
     now = per_query(run, collection.qrels, [measure])[measure]
     before = per_query(against, collection.qrels, [measure])[measure]
     return Comparison(
-        measure, float(before.mean()), float(now.mean()), effect(now - before), alpha
+        measure,
+        float(before.mean()),
+        float(now.mean()),
+        estimate_effect(now - before),
+        alpha,
     )
+
+
+def estimate_effect(differences: NDArray[np.float64]) -> Effect:
+    """Return the effect of paired differences, [queries]; seeded, so reproducible."""
+    n = len(differences)
+    mean = float(differences.mean()) if n else 0.0
+    low, high = bootstrap_interval(differences)
+    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
+    won, tied, lost = win_tie_loss(differences)
+    return Effect(
+        mean=mean,
+        low=low,
+        high=high,
+        size=mean / deviation if deviation > 0 else None,
+        t=t_test(differences),
+        p=randomization_test(differences),
+        detectable=detectable_difference(deviation, n),
+        won=won,
+        tied=tied,
+        lost=lost,
+    )
+
+
+def randomization_test(
+    differences: NDArray[np.float64], rounds: int = RANDOMIZATION_ROUNDS
+) -> float:
+    """Return the two-sided p-value of paired differences, by flipping their signs.
+
+    Fisher's randomization test as in Smucker et al., CIKM 2007; seeded, never 0.
+    """
+    if not len(differences):
+        return 1.0
+    generator = np.random.default_rng(0)
+    observed = abs(differences.sum())
+    as_extreme = done = 0
+    while done < rounds:
+        n = min(1000, rounds - done)
+        signs = generator.integers(0, 2, size=(n, len(differences)), dtype=np.int8) * 2 - 1
+        sums = abs(signs @ differences)
+        as_extreme += int((sums >= observed - _MIN_DIFFERENCE).sum())
+        done += n
+    return (as_extreme + 1) / (rounds + 1)
+
+
+def t_test(differences: NDArray[np.float64]) -> float:
+    """Return the two-sided p-value of Student's paired t-test.
+
+    1 for fewer than two differences or where all are 0; 0 where all are equal and not 0.
+    Raises MissingExtraError without scipy.
+    """
+    if len(differences) < 2:
+        return 1.0
+    if float(np.ptp(differences)) == 0.0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(scipy_stats().ttest_1samp(differences, 0.0).pvalue)
+
+
+def holm_correction(ps: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, in the same order (Holm, 1979)."""
+    corrected, highest = [0.0] * len(ps), 0.0
+    for i, position in enumerate(sorted(range(len(ps)), key=lambda k: ps[k])):
+        highest = max(highest, min(1.0, (len(ps) - i) * ps[position]))
+        corrected[position] = highest
+    return corrected
+
+
+def win_tie_loss(differences: NDArray[np.float64]) -> tuple[int, int, int]:
+    """Return how many queries were won, tied and lost."""
+    won = int((differences > _MIN_DIFFERENCE).sum())
+    lost = int((differences < -_MIN_DIFFERENCE).sum())
+    return won, len(differences) - won - lost, lost
+
+
+def bootstrap_interval(
+    differences: NDArray[np.float64], level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean, seeded.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. With
+    a single query both ends are its value, which says nothing.
+    """
+    n = len(differences)
+    if not n:
+        return 0.0, 0.0
+    generator = np.random.default_rng(0)
+    means = np.empty(RESAMPLES)
+    step = max(1, 2_000_000 // n)
+    for start in range(0, RESAMPLES, step):
+        stop = min(RESAMPLES, start + step)
+        resamples = generator.integers(0, n, size=(stop - start, n))
+        means[start:stop] = differences[resamples].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def detectable_difference(deviation: float, n: int) -> float | None:
+    """Return the smallest mean difference that `n` queries can show, at 5 % and 80 %.
+
+    `deviation` is that of the differences between queries (n - 1).
+    """
+    if n < 2:
+        return None
+    t = scipy_stats().t
+    factor = float(t.ppf(0.5 + LEVEL / 2, n - 1) + t.ppf(POWER, n - 1))
+    return factor * deviation / math.sqrt(n)
+
+
+def queries_needed(difference: float, deviation: float) -> int | None:
+    """Return about how many queries would show a difference; None for no difference."""
+    if difference == 0:
+        return None
+    return max(2, math.ceil((2.802 * deviation / abs(difference)) ** 2))
+
+
+def scipy_stats() -> Any:
+    """Return `scipy.stats`, or raise MissingExtraError."""
+    try:
+        return import_module("scipy.stats")
+    except ImportError as error:
+        raise MissingExtraError("testing", package="scipy", extra="eval") from error

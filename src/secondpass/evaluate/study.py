@@ -1,56 +1,76 @@
-"""Does reranking pay? Every way to search against tuned fusion, on one collection."""
+"""Studies of whether reranking pays: every search variant against tuned fusion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secondpass.evaluate.calibration_check import CalibrationCheck, check_calibration
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.cross_fitting import averaged, choose, halves, nested
-from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
+from secondpass.evaluate.cross_fitting import (
+    choose_variant,
+    mean_cross_fit,
+    nested_cross_fit,
+    random_halves,
+)
+from secondpass.evaluate.experiment import (
+    ExperimentData,
+    Progress,
+    check_query_count,
+    collect,
+)
 from secondpass.evaluate.first_stage import check_mode, judged_id
-from secondpass.evaluate.harm import Harm, most_harmed
+from secondpass.evaluate.harmed_queries import HarmedQuery, find_harmed_queries
 from secondpass.evaluate.measures import DEPTHS, ranked_values
-from secondpass.evaluate.probabilities import Probabilities, check_probabilities
-from secondpass.evaluate.score_matrix import Matrix, Objective
-from secondpass.evaluate.significance import Effect, effect, holm
-from secondpass.evaluate.variant_builders import as_found, oracle, reranked, tuned_fusion
-from secondpass.evaluate.variants import Ranked, SearchVariant, Settings
+from secondpass.evaluate.score_matrix import FloatArray, Objective
+from secondpass.evaluate.significance import ALPHA, Effect, estimate_effect, holm_correction
+from secondpass.evaluate.variant_builders import (
+    first_stage_variant,
+    fusion_variant,
+    oracle_values,
+    reranked_variants,
+)
+from secondpass.evaluate.variants import RankedIds, SearchVariant, Settings
 
 if TYPE_CHECKING:
     from secondpass.index.index import Index, Rerank
 
+MIN_USEFUL_GAIN = 0.01
+"""A gain that is surely smaller than this is not worth a second pass."""
+
 
 @dataclass(frozen=True)
-class Result:
-    """What one way to search reaches, cross-fitted, against tuned fusion.
+class VariantResult:
+    """What one search variant reaches, cross-fitted, against tuned fusion.
 
-    - `settings`: fitted on all queries; `mean`, `values` [queries]: by those that were
-      fitted on the half without the query, averaged over ten ways to cut into halves.
-    - `effect`: the difference from tuned fusion; `p`, `t`: its two tests, corrected by
-      Holm for the number of ways.
-    - `judged`: the share of the first ten that anybody judged, 0 to 1.
-    - `ms`: the median of a search; `added`: what of it the second pass takes.
+    - `settings`: fitted on all queries.
+    - `mean`, `values` [queries]: with settings fitted on the half without the query,
+      averaged over ten random splits into halves.
+    - `effect`: the difference from tuned fusion; `p_holm`, `t_holm`: the p-values of its
+      two tests, corrected by Holm for the number of variants.
+    - `judged_at_10`: the share of the first ten that is judged, 0 to 1.
+    - `ms`: the median milliseconds of a search; `added_ms`: those of the second pass.
     """
 
-    family: SearchVariant
+    variant: SearchVariant
     settings: Settings
     mean: float
-    values: Matrix
+    values: FloatArray
     effect: Effect
-    p: float
-    t: float
-    judged: float
+    p_holm: float
+    t_holm: float
+    judged_at_10: float
     ms: float
-    added: float
+    added_ms: float
 
 
 @dataclass(frozen=True)
-class Bound:
-    """What a perfect second pass would reach at a depth, and how much there is to find."""
+class OracleBound:
+    """The measure of a perfect second pass at a depth, and the recall at that depth."""
 
     depth: int
     perfect: float
@@ -59,13 +79,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report says; `results[chosen]` is the way that is taken.
+    """The results of a study; `results[chosen]` is the best variant.
 
-    - `honest`: the difference of choosing and fitting on one half and judging on the other
-      from tuned fusion (so fitted and judged), and `change` [queries] what it is made of.
-    - `harmed`: the queries that fall most in the first of the ten cuts.
-    - `timed`: whether milliseconds were measured.
-    - `probabilities`: by model, of as many candidates as the choice has.
+    - `gain`: the unbiased difference from tuned fusion (chosen and fitted on one half of
+      the queries, evaluated on the other); `gain_by_query` [queries] is what it averages.
+    - `harmed`: the queries whose measure falls most, in the first of the ten splits.
+    - `timed`: whether latency was measured.
+    - `probabilities`: by model, for as many candidates as the chosen variant has.
     """
 
     collection: Collection
@@ -73,33 +93,56 @@ class Study:
     mode: str
     depths: Sequence[int]
     models: Sequence[str]
-    baseline: Result
-    firsts: Sequence[Result]
-    results: Sequence[Result]
+    baseline: VariantResult
+    first_stages: Sequence[VariantResult]
+    results: Sequence[VariantResult]
     chosen: int
-    honest: Effect
-    change: Matrix
-    bounds: Sequence[Bound]
-    harmed: Sequence[Harm]
-    blends: Mapping[str, Mapping[str, float]]
+    gain: Effect
+    gain_by_query: FloatArray
+    bounds: Sequence[OracleBound]
+    harmed: Sequence[HarmedQuery]
+    blend_weights: Mapping[str, Mapping[str, float]]
     timed: bool
-    probabilities: Mapping[str, Probabilities]
+    probabilities: Mapping[str, CalibrationCheck]
 
     @property
-    def choice(self) -> Result:
-        """The way that is taken if reranking pays."""
+    def choice(self) -> VariantResult:
+        """The variant to use if reranking pays."""
         return self.results[self.chosen]
 
-    def curve(self, model: str) -> list[Result]:
-        """Return a model's results by depth, ordered as the choice is."""
+    def curve(self, model: str) -> list[VariantResult]:
+        """Return a model's results by depth, in the order (blend or alone) of the choice."""
         return [
             r
             for r in self.results
-            if r.family.model == model and r.family.order == self.choice.family.order
+            if r.variant.model == model and r.variant.order == self.choice.variant.order
         ]
 
 
-def study(
+class Verdict(StrEnum):
+    """Whether reranking pays."""
+
+    RERANK = "rerank"
+    DO_NOT = "do not rerank"
+    UNDECIDED = "undecided"
+
+
+def verdict(study: Study) -> Verdict:
+    """Return what the unbiased difference from tuned fusion says.
+
+    Reranking pays if the gain is significant at 5 % (randomization test); it does not if
+    the whole interval lies below .01 or the mean is not above 0; else the queries are too
+    few to tell.
+    """
+    gain = study.gain
+    if gain.mean > 0 and gain.p < ALPHA:
+        return Verdict.RERANK
+    if gain.mean <= 0 or gain.high < MIN_USEFUL_GAIN:
+        return Verdict.DO_NOT
+    return Verdict.UNDECIDED
+
+
+def run_study(
     index: Index,
     collection: Collection,
     *,
@@ -109,146 +152,164 @@ def study(
     measure: str = "nDCG@10",
     progress: Progress | None = None,
 ) -> Study:
-    """Study on an index whether reranking pays; see `collect` for what is done and raised.
+    """Study on an index whether reranking pays.
 
-    `mode` is the first pass whose candidates are reranked; `measure` a name of ir-measures.
+    `mode` is the first pass whose candidates are reranked; `measure` a name of
+    ir-measures. Every pair of query and candidate is scored once by each model. Raises
+    InputError for fewer than 10 queries, no depth, or ids of which none is in the index.
     """
+    # An unknown measure fails before the long work.
     Objective(collection.qrels, measure)
-    evidence = collect(
+    data = collect(
         index,
         collection,
         models=models,
         depths=depths,
-        passes=[(mode, "rrf")],
+        first_stages=[(mode, "rrf")],
         progress=progress,
     )
-    return studied(evidence, mode=mode, measure=measure, progress=progress)
+    return analyze(data, mode=mode, measure=measure, progress=progress)
 
 
-def studied(
-    evidence: ExperimentData,
+study = run_study
+"""The name of `run_study` in `secondpass.evaluate`."""
+
+
+def analyze(
+    data: ExperimentData,
     *,
     mode: str = "hybrid",
     measure: str = "nDCG@10",
     progress: Progress | None = None,
 ) -> Study:
-    """Return the study of what was gathered."""
-    collection, found = evidence.collection, evidence.found.halves
-    check_enough(collection)
-    queries, qrels = collection.queries, collection.qrels
-    objective = Objective(qrels, measure)
+    """Return the study of collected data."""
+    check_query_count(data.collection)
+    objective = Objective(data.collection.qrels, measure)
     check_mode(mode)
-    if mode not in evidence.modes:
-        # An index without vectors hands over what BM25 finds, whatever is asked for.
-        mode = evidence.modes[0]
-    deepest = evidence.depths[-1]
-    splits = halves(len(queries))
-    firsts = [
-        as_found(queries, found, objective, qrels, mode=m, depth=deepest, cost=evidence.cost(m))
-        for m in evidence.modes
+    if mode not in data.modes:
+        # An index without vectors retrieves by BM25 whatever mode is asked for.
+        mode = data.modes[0]
+    queries, qrels = data.collection.queries, data.collection.qrels
+    rankings, max_depth = data.first_stage.rankings, data.depths[-1]
+    splits = random_halves(len(queries))
+    all_queries = np.ones(len(queries), dtype=np.bool_)
+    first_stages = [
+        first_stage_variant(
+            queries,
+            rankings,
+            objective,
+            qrels,
+            mode=each_mode,
+            depth=max_depth,
+            latency_ms=data.latency_ms(each_mode),
+        )
+        for each_mode in data.modes
     ]
-    fusion = firsts[0]
-    if len(evidence.modes) > 1:
-        cost = evidence.cost("hybrid")
-        fusion = tuned_fusion(queries, found, objective, qrels, depth=deepest, cost=cost)
-    families: list[SearchVariant] = []
-    for model in evidence.scores:
-        for depth in evidence.depths:
-            families += reranked(
-                queries,
-                found,
-                objective,
-                qrels,
-                model=model,
-                scores=evidence.scores[model],
-                default=evidence.blends[model],
-                mode=mode,
-                depth=depth,
-                cost=evidence.cost(mode, model, depth),
-            )
-    every = np.ones(len(queries), dtype=np.bool_)
-    base = averaged(fusion, splits)
+    baseline = first_stages[0]
+    if len(data.modes) > 1:
+        baseline = fusion_variant(
+            queries,
+            rankings,
+            objective,
+            qrels,
+            depth=max_depth,
+            latency_ms=data.latency_ms("hybrid"),
+        )
+    variants = _reranked_variants(data, objective, mode)
+    baseline_values = mean_cross_fit(baseline, splits)
 
-    def result(family: SearchVariant) -> Result:
-        values, setting = averaged(family, splits), family.best(every)
-        ranked = _top(family.ranked(setting))
-        judged = ranked_values(ranked, qrels, ["Judged@10"])["Judged@10"]
-        change = effect(values - base)
-        return Result(
-            family,
-            family.settings[setting],
+    def evaluate_variant(variant: SearchVariant) -> VariantResult:
+        values, setting = mean_cross_fit(variant, splits), variant.best_setting(all_queries)
+        top_ids = {query: ids[:10] for query, ids in variant.ranked_ids(setting).items()}
+        judged = ranked_values(top_ids, qrels, ["Judged@10"])["Judged@10"]
+        effect = estimate_effect(values - baseline_values)
+        return VariantResult(
+            variant,
+            variant.settings[setting],
             float(values.mean()),
             values,
-            change,
-            change.p,
-            change.t,
+            effect,
+            effect.p,
+            effect.t,
             float(judged.mean()),
-            family.cost,
-            family.cost - evidence.cost(family.mode),
+            variant.latency_ms,
+            variant.latency_ms - data.latency_ms(variant.mode),
         )
 
     results = []
-    for done, family in enumerate(families, 1):
-        results.append(result(family))
+    for done, variant in enumerate(variants, 1):
+        results.append(evaluate_variant(variant))
         if progress is not None:
-            progress("testing", done, len(families))
-    outer = [nested(families, folds) for folds in splits]
-    values = np.mean([one.values for one in outer], axis=0)
-    # One cut has an order to show, where the mean over all of them has none.
-    before = nested([fusion], splits[0])
-    documents = {judged_id(d): d for d in evidence.found.documents.values()}
-    chosen = choose(families, every)
-    depth = families[chosen].depth
+            progress("testing", done, len(variants))
+    outer_fits = [nested_cross_fit(variants, folds) for folds in splits]
+    gain_by_query = np.mean([fit.values for fit in outer_fits], axis=0) - baseline_values
+    # A single split has rankings to show; the mean over all of them has none.
+    before = nested_cross_fit([baseline], splits[0])
+    chosen = choose_variant(variants, all_queries)
+    depth = variants[chosen].depth
     return Study(
-        collection,
+        data.collection,
         objective.measure,
         mode,
-        evidence.depths,
-        list(evidence.scores),
-        result(fusion),
-        [result(family) for family in firsts],
-        _corrected(results),
+        data.depths,
+        list(data.scores),
+        evaluate_variant(baseline),
+        [evaluate_variant(variant) for variant in first_stages],
+        _correct_p_values(results),
         chosen,
-        effect(values - base),
-        values - base,
-        [_bound(queries, evidence, objective, mode, d, qrels) for d in evidence.depths],
-        most_harmed(
+        estimate_effect(gain_by_query),
+        gain_by_query,
+        [_oracle_bound(data, objective, mode, each_depth) for each_depth in data.depths],
+        find_harmed_queries(
             queries,
             qrels,
-            documents,
-            (before.values, before.ranked()),
-            (outer[0].values, outer[0].ranked()),
+            {judged_id(passage): passage for passage in data.first_stage.passages.values()},
+            (before.values, before.ranked_ids()),
+            (outer_fits[0].values, outer_fits[0].ranked_ids()),
         ),
-        evidence.blends,
-        evidence.latencies is not None,
-        {m: check_probabilities(evidence, m, mode=mode, depth=depth) for m in evidence.kinds},
+        data.blend_weights,
+        data.latencies is not None,
+        {m: check_calibration(data, m, mode=mode, depth=depth) for m in data.score_kinds},
     )
 
 
-def _corrected(results: Sequence[Result]) -> list[Result]:
-    from dataclasses import replace
+def _reranked_variants(
+    data: ExperimentData, objective: Objective, mode: str
+) -> list[SearchVariant]:
+    variants: list[SearchVariant] = []
+    for model in data.scores:
+        for depth in data.depths:
+            variants += reranked_variants(
+                data.collection.queries,
+                data.first_stage.rankings,
+                objective,
+                data.collection.qrels,
+                model=model,
+                scores=data.scores[model],
+                default_weights=data.blend_weights[model],
+                mode=mode,
+                depth=depth,
+                latency_ms=data.latency_ms(mode, model, depth),
+            )
+    return variants
 
-    ps, ts = holm([r.p for r in results]), holm([r.t for r in results])
-    return [replace(r, p=p, t=t) for r, p, t in zip(results, ps, ts, strict=True)]
+
+def _correct_p_values(results: Sequence[VariantResult]) -> list[VariantResult]:
+    ps = holm_correction([r.p_holm for r in results])
+    ts = holm_correction([r.t_holm for r in results])
+    return [replace(r, p_holm=p, t_holm=t) for r, p, t in zip(results, ps, ts, strict=True)]
 
 
-def _bound(
-    queries: Mapping[str, str],
-    evidence: ExperimentData,
-    objective: Objective,
-    mode: str,
-    depth: int,
-    qrels: Mapping[str, Mapping[str, int]],
-) -> Bound:
-    found = evidence.found.halves
-    perfect = oracle(queries, found, objective, qrels, mode=mode, depth=depth)
-    handed = {
-        q: list(dict.fromkeys(e.judged for e in found[q].first(mode, depth))) for q in queries
+def _oracle_bound(
+    data: ExperimentData, objective: Objective, mode: str, depth: int
+) -> OracleBound:
+    queries, qrels = data.collection.queries, data.collection.qrels
+    rankings = data.first_stage.rankings
+    perfect = oracle_values(queries, rankings, objective, qrels, mode=mode, depth=depth)
+    retrieved: RankedIds = {
+        q: list(dict.fromkeys(c.judged_id for c in rankings[q].candidates(mode, depth)))
+        for q in queries
     }
     name = f"R@{depth}"
-    recall = ranked_values(handed, qrels, [name])[name]
-    return Bound(depth, float(perfect.mean()), float(recall.mean()))
-
-
-def _top(ranked: Ranked) -> Ranked:
-    return {query: ids[:10] for query, ids in ranked.items()}
+    recall = ranked_values(retrieved, qrels, [name])[name]
+    return OracleBound(depth, float(perfect.mean()), float(recall.mean()))

@@ -1,4 +1,4 @@
-"""The least probability a result needs, and what it does to queries that did not choose it."""
+"""Probability thresholds: a `min_probability`, and its effect on held-out queries."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from secondpass.evaluate.cross_fitting import NestedCrossFit
 from secondpass.evaluate.measures import TOP_K
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import Objective
-from secondpass.evaluate.variants import Listed, Rows, SearchVariant
+from secondpass.evaluate.variants import QueryMask, RankedProbabilities, SearchVariant
 from secondpass.rerank.policies.cascade import conformal, fewest
 
-_DIGITS = 4
+_SIGNIFICANT_DIGITS = 4
 
-Result = tuple[str, float | None]
-"""The id that is judged, and the probability; None where the model did not score it."""
+RankedResult = tuple[str, float | None]
+"""The judged id, and the probability; None where the model did not score it."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A `min_probability`, and what such a one does on queries that did not choose it.
+    """A `min_probability`, and what thresholds chosen like it do on held-out queries.
 
-    - `least`: chosen on all queries, so that a relevant result among the first `top_k`
-      keeps its place with a chance of at least `keep`.
+    - `least`: the threshold, chosen on all queries, so that a relevant result among the
+      first `top_k` stays with a probability of at least `keep`.
     - `kept`, `removed`: of the relevant results among the first `top_k`, the share that
-      stays; of the others, the share that goes. 0 to 1, None where there were none.
+      stays; of the others, the share that is removed. 0 to 1, None where there were none.
     - `shown`, `shown_before`: results a query, at most `top_k`; `relevant` and
-      `relevant_before`: the share of them that is.
-    - `silent`: queries that have no result any more; `hidden`: those of them whose first
+      `relevant_before`: the share of them that is relevant.
+    - `silent`: queries without any result left; `hidden`: those of them whose first
       `top_k` had a relevant one.
     - `value`: the mean of the measure over what is left.
     - `folds`: how many of the five had enough relevant results to choose a threshold; the
-      queries of the others are counted as they were.
+      queries of the others are counted without one.
     """
 
     least: float
@@ -55,7 +55,7 @@ class Threshold:
 
 
 def check_keep(keep: float, relevant: int) -> None:
-    """Raise InputError for a share that cannot be kept by so few relevant documents."""
+    """Raise InputError for a share that so few relevant documents cannot guarantee."""
     if not 0 < keep < 1:
         raise InputError(f"keep must lie between 0 and 1, and is {keep}")
     if relevant < fewest(keep):
@@ -65,127 +65,146 @@ def check_keep(keep: float, relevant: int) -> None:
         )
 
 
-def least_probability(chances: Sequence[float | None], keep: float) -> float | None:
-    """Return the highest threshold that keeps a further relevant result with that chance.
+def conformal_threshold(probabilities: Sequence[float | None], keep: float) -> float | None:
+    """Return the highest threshold that keeps a new relevant result with probability `keep`.
 
-    `chances` are the probabilities of relevant results, None for those that no threshold
+    `probabilities` are those of relevant results, None for a result that no threshold
     keeps; `keep` is above 0 and below 1. Of n, the ceil((n + 1) · keep)-th highest is
     returned (see `conformal`), so at least the share `keep` of these is kept too. None
     where they are too few, or too many of them cannot be kept.
     """
-    found = conformal([float("inf") if c is None else -c for c in chances], keep)
-    return None if found is None or found == float("inf") else -found
+    bound = conformal([float("inf") if p is None else -p for p in probabilities], keep)
+    return None if bound is None or bound == float("inf") else -bound
 
 
-def trimmed(results: Sequence[Result], least: float | None) -> list[Result]:
-    """Return the results that a search with this `min_probability` shows; None keeps all."""
-    if least is None:
+def filter_results(
+    results: Sequence[RankedResult], min_probability: float | None
+) -> list[RankedResult]:
+    """Return the results of a search with this `min_probability`; None keeps all."""
+    if min_probability is None:
         return list(results)
     return [
-        (name, chance) for name, chance in results if chance is not None and chance >= least
+        (name, probability)
+        for name, probability in results
+        if probability is not None and probability >= min_probability
     ]
 
 
 def choose_threshold(
-    best: tuple[SearchVariant, int],
-    outer: NestedCrossFit,
+    chosen: tuple[SearchVariant, int],
+    outer_fit: NestedCrossFit,
     objective: Objective,
     qrels: Grades,
     *,
     keep: float,
     top_k: int = TOP_K,
 ) -> tuple[Threshold | None, str | None]:
-    """Return the threshold for the way that was chosen, or why there is none.
+    """Return the threshold for the chosen variant and setting, or why there is none.
 
-    Each fold is judged by the way and the threshold that the other folds choose.
+    Each fold is evaluated with the variant and the threshold that the other folds choose.
     """
-    family, setting = best
-    if family.listed is None:
-        return None, "the way that was chosen has no second pass, so it has no probabilities"
-    every = np.ones(len(qrels), dtype=np.bool_)
-    results = family.listed(setting)
-    if not any(chance is not None for row in results.values() for _, chance in row):
-        return None, f"{family.model} gives no probabilities: secondpass calibrate fits some"
-    least = _least(results, qrels, every, keep, top_k)
-    if least is None:
-        found = len(_relevant(results, qrels, every, top_k))
+    variant, setting = chosen
+    if variant.ranked_probabilities is None:
+        return None, "the chosen settings have no second pass, so there are no probabilities"
+    all_queries = np.ones(len(qrels), dtype=np.bool_)
+    results = variant.ranked_probabilities(setting)
+    if not any(probability is not None for row in results.values() for _, probability in row):
+        return None, f"{variant.model} gives no probabilities: secondpass calibrate fits some"
+    threshold = _choose(results, qrels, all_queries, keep, top_k)
+    if threshold is None:
+        relevant = len(_relevant_probabilities(results, qrels, all_queries, top_k))
         return None, (
-            f"{found} relevant results among the first {top_k} are too few to keep"
+            f"{relevant} relevant results among the first {top_k} are too few to keep"
             f" {keep:.4g} of such, or a cascade ruled too many of them out"
         )
-    before: Listed = {}
-    bounds: dict[str, float | None] = {}
-    folds = 0
-    for (other, number), fold in zip(outer.picks, outer.folds, strict=True):
-        rows, bound = _unscored(other, number), None
-        if other.listed is not None:
-            rows = other.listed(number)
-            bound = _least(rows, qrels, ~fold, keep, top_k)
-        folds += bound is not None
-        for query, inside in zip(qrels, fold, strict=True):
-            if inside:
-                before[query], bounds[query] = rows[query], bound
-    after = {q: trimmed(before[q], bounds[q]) for q in qrels}
-    names = {q: list(dict.fromkeys(name for name, _ in row)) for q, row in after.items()}
-    first = {q: before[q][:top_k] for q in qrels}
-    stay = {q: trimmed(first[q], bounds[q]) for q in qrels}
-    shown = {q: row[:top_k] for q, row in after.items()}
-    hits, others = _count(first, qrels)
-    hits_left, others_left = _count(stay, qrels)
-    hits_shown, others_shown = _count(shown, qrels)
-    silent = [q for q in qrels if first[q] and not after[q]]
+    before, thresholds, folds = _held_out_thresholds(outer_fit, qrels, keep, top_k)
+    after = {q: filter_results(before[q], thresholds[q]) for q in qrels}
+    ranked_ids = {q: list(dict.fromkeys(name for name, _ in row)) for q, row in after.items()}
+    top_before = {q: before[q][:top_k] for q in qrels}
+    top_kept = {q: filter_results(top_before[q], thresholds[q]) for q in qrels}
+    top_after = {q: row[:top_k] for q, row in after.items()}
+    relevant_before, others_before = _count(top_before, qrels)
+    relevant_kept, others_kept = _count(top_kept, qrels)
+    relevant_after, others_after = _count(top_after, qrels)
+    silent = [q for q in qrels if top_before[q] and not after[q]]
     return Threshold(
-        least,
+        threshold,
         keep,
         top_k,
-        _share(hits_left, hits),
-        _share(others - others_left, others),
-        (hits_shown + others_shown) / len(qrels),
-        (hits + others) / len(qrels),
-        _share(hits_shown, hits_shown + others_shown),
-        _share(hits, hits + others),
+        _share(relevant_kept, relevant_before),
+        _share(others_before - others_kept, others_before),
+        (relevant_after + others_after) / len(qrels),
+        (relevant_before + others_before) / len(qrels),
+        _share(relevant_after, relevant_after + others_after),
+        _share(relevant_before, relevant_before + others_before),
         len(silent),
-        sum(_hits(first[q], qrels[q]) > 0 for q in silent),
-        float(objective.of(names).mean()),
+        sum(_count_relevant(top_before[q], qrels[q]) > 0 for q in silent),
+        float(objective.of_rankings(ranked_ids).mean()),
         folds,
     ), None
 
 
-def _least(results: Listed, qrels: Grades, rows: Rows, keep: float, top_k: int) -> float | None:
-    found = least_probability(_relevant(results, qrels, rows, top_k), keep)
-    return None if found is None else rounded_down(found)
+def _held_out_thresholds(
+    outer_fit: NestedCrossFit, qrels: Grades, keep: float, top_k: int
+) -> tuple[RankedProbabilities, dict[str, float | None], int]:
+    """Return each query's results and threshold by the other folds, and how many had one."""
+    results: RankedProbabilities = {}
+    thresholds: dict[str, float | None] = {}
+    folds = 0
+    for (variant, setting), fold in zip(outer_fit.choices, outer_fit.folds, strict=True):
+        if variant.ranked_probabilities is None:
+            fold_results, threshold = _without_probabilities(variant, setting), None
+        else:
+            fold_results = variant.ranked_probabilities(setting)
+            threshold = _choose(fold_results, qrels, ~fold, keep, top_k)
+        folds += threshold is not None
+        for query, in_fold in zip(qrels, fold, strict=True):
+            if in_fold:
+                results[query], thresholds[query] = fold_results[query], threshold
+    return results, thresholds, folds
 
 
-def rounded_down(chance: float) -> float:
-    """Return a probability with four digits that count, never a higher one."""
-    exact = Decimal(repr(chance))
+def _choose(
+    results: RankedProbabilities, qrels: Grades, queries: QueryMask, keep: float, top_k: int
+) -> float | None:
+    probabilities = _relevant_probabilities(results, qrels, queries, top_k)
+    threshold = conformal_threshold(probabilities, keep)
+    return None if threshold is None else round_down(threshold)
+
+
+def round_down(probability: float) -> float:
+    """Return a probability with four significant digits, never a higher one."""
+    exact = Decimal(repr(probability))
     if exact <= 0:
         return 0.0
-    step = Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1)
+    step = Decimal(1).scaleb(exact.adjusted() - _SIGNIFICANT_DIGITS + 1)
     return float(exact.quantize(step, rounding=ROUND_FLOOR))
 
 
-def _relevant(results: Listed, qrels: Grades, rows: Rows, top_k: int) -> list[float | None]:
+def _relevant_probabilities(
+    results: RankedProbabilities, qrels: Grades, queries: QueryMask, top_k: int
+) -> list[float | None]:
     return [
-        chance
-        for (query, row), inside in zip(results.items(), rows, strict=True)
-        if inside
-        for name, chance in row[:top_k]
+        probability
+        for (query, row), selected in zip(results.items(), queries, strict=True)
+        if selected
+        for name, probability in row[:top_k]
         if qrels[query].get(name, 0) > 0
     ]
 
 
-def _unscored(family: SearchVariant, setting: int) -> Listed:
-    return {q: [(name, None) for name in ids] for q, ids in family.ranked(setting).items()}
+def _without_probabilities(variant: SearchVariant, setting: int) -> RankedProbabilities:
+    ranked = variant.ranked_ids(setting)
+    return {q: [(name, None) for name in ids] for q, ids in ranked.items()}
 
 
-def _count(results: Listed, qrels: Grades) -> tuple[int, int]:
+def _count(results: RankedProbabilities, qrels: Grades) -> tuple[int, int]:
     """Return how many results are relevant, and how many are not."""
-    hits = sum(_hits(row, qrels[q]) for q, row in results.items())
-    return hits, sum(map(len, results.values())) - hits
+    relevant = sum(_count_relevant(row, qrels[q]) for q, row in results.items())
+    return relevant, sum(map(len, results.values())) - relevant
 
 
-def _hits(results: Sequence[Result], grades: Mapping[str, int]) -> int:
+def _count_relevant(results: Sequence[RankedResult], grades: Mapping[str, int]) -> int:
     return sum(grades.get(name, 0) > 0 for name, _ in results)
 
 

@@ -1,7 +1,8 @@
-"""The best way to search under a limit of time, and an honest estimate of what it reaches."""
+"""Tuning: the best search settings under a latency limit, and an unbiased estimate of them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,13 +12,27 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
-from secondpass.evaluate.cross_fitting import choose, cross_fitted, nested, split
-from secondpass.evaluate.experiment import ExperimentData, Progress, check_enough, collect
+from secondpass.evaluate.cross_fitting import (
+    choose_variant,
+    cross_fit,
+    make_folds,
+    nested_cross_fit,
+)
+from secondpass.evaluate.experiment import (
+    ExperimentData,
+    Progress,
+    check_query_count,
+    collect,
+)
 from secondpass.evaluate.measures import DEPTHS, TOP_K
 from secondpass.evaluate.score_matrix import Objective
-from secondpass.evaluate.significance import Effect, effect, interval
+from secondpass.evaluate.significance import Effect, bootstrap_interval, estimate_effect
 from secondpass.evaluate.threshold import Threshold, check_keep, choose_threshold
-from secondpass.evaluate.variant_builders import as_found, reranked, tuned_fusion
+from secondpass.evaluate.variant_builders import (
+    first_stage_variant,
+    fusion_variant,
+    reranked_variants,
+)
 from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.calibration import Calibrated
@@ -28,24 +43,25 @@ if TYPE_CHECKING:
     from secondpass.index.index import Index, Rerank
     from secondpass.rerank.calibration import Calibration
 
-PARTS = 5
-PASSES = (("hybrid", "rrf"), ("hybrid", "weighted-z-score"), ("bm25", "rrf"))
-"""The modes and fusions whose candidates a second pass may get."""
+FOLDS = 5
+FIRST_STAGES = (("hybrid", "rrf"), ("hybrid", "weighted-z-score"), ("bm25", "rrf"))
+"""The modes and fusions whose candidates may be reranked."""
+_DEFAULT_CANDIDATES = 50
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was chosen, and what may be promised.
+    """The chosen settings, and the quality to expect of them.
 
     - `settings`: the arguments of `Index.search`.
-    - `promised`: the mean of the measure on queries that neither chose nor fitted (nested
-      cross-validation), with its 95 % interval `low` to `high`.
-    - `inner`: the mean by which it was chosen, which is too high; the difference is what
-      choosing the best of `tried` ways flatters.
-    - `over`: the honest difference from searching by default.
-    - `ms`: the median of a search; `picks`: what each of the folds chose.
-    - `threshold`: of the probabilities, where one was asked for; `no_threshold`: why there
-      is none. It is in `settings`, and not in what is promised.
+    - `promised`: the mean of the measure on held-out queries, which neither chose nor
+      fitted (nested cross-validation), with its 95 % interval `low` to `high`.
+    - `inner`: the mean by which the settings were chosen, which is too high; the
+      difference is the bias of choosing the best of `tried` settings.
+    - `over`: the unbiased difference from the default settings; `default`: their mean.
+    - `ms`: the median milliseconds of a search; `picks`: what each fold chose.
+    - `threshold`: the probability threshold, if one was asked for; `no_threshold`: why
+      there is none. It is in `settings`, and not in what is promised.
     """
 
     measure: str
@@ -70,7 +86,7 @@ def tune(
     collection: Collection,
     *,
     max_latency_ms: float | None = None,
-    maximise: str = "nDCG@10",
+    maximize: str = "nDCG@10",
     models: Sequence[Rerank] = ("bundled",),
     depths: Sequence[int] = DEPTHS,
     cascade: bool = False,
@@ -78,148 +94,169 @@ def tune(
     top_k: int = TOP_K,
     calibration: str | Path | Calibration | None = None,
     progress: Progress | None = None,
+    maximise: str | None = None,
 ) -> Tuned:
     """Choose mode, fusion, weights, model, blend, number of candidates and threshold.
 
-    - `max_latency_ms` bounds the median of a search, measured here and now; `maximise` is
-      a name of ir-measures.
+    - `max_latency_ms` limits the median of a search, measured on this machine; `maximize`
+      is a name of ir-measures (`maximise` is the deprecated spelling).
     - `cascade`: whether the cheap bundled model before each model is tried too.
     - `keep`: choose the highest `min_probability` that keeps this share of the relevant
       results among the first `top_k`, above 0 and below 1; None for no threshold.
-    - `calibration`: of the only one of `models`, whose probabilities it makes.
+    - `calibration`: for the only one of `models`, whose probabilities it computes.
 
-    Raises InputError where no way to search is quick enough or too few documents are
-    relevant for `keep`, and as `collect` does.
+    Raises InputError where no settings are fast enough, too few documents are relevant for
+    `keep`, there are fewer than 10 queries, no depth, or ids of which none is in the index.
     """
+    if maximise is not None:
+        warnings.warn("use maximize, not maximise", DeprecationWarning, stacklevel=2)
+        maximize = maximise
     if max_latency_ms is not None and not max_latency_ms > 0:
         raise InputError(f"max_latency_ms must be above 0, and is {max_latency_ms}")
-    Objective(collection.qrels, maximise)
+    # An unknown measure fails before the long work.
+    Objective(collection.qrels, maximize)
     require_count("top_k", top_k)
     if keep is not None:
-        check_keep(keep, relevant(collection))
+        check_keep(keep, count_relevant(collection))
     if calibration is not None:
         if len(models) != 1:
-            raise InputError(f"a calibration is of one model, and {len(models)} are compared")
+            raise InputError(
+                f"a calibration is for one model, and {len(models)} are compared",
+                fix="Give one model, or no calibration.",
+            )
         models = [Calibrated(index.reranker(models[0]), calibration)]
-    evidence = collect(
+    data = collect(
         index,
         collection,
         models=models,
         depths=depths,
-        passes=PASSES,
+        first_stages=FIRST_STAGES,
         cascade=cascade,
         progress=progress,
     )
-    return tuned(
-        evidence, max_latency_ms=max_latency_ms, maximise=maximise, keep=keep, top_k=top_k
+    return choose_settings(
+        data, max_latency_ms=max_latency_ms, maximize=maximize, keep=keep, top_k=top_k
     )
 
 
-def relevant(collection: Collection) -> int:
-    """Return how many judgements say that a document is relevant."""
+def count_relevant(collection: Collection) -> int:
+    """Return how many judgments say that a document is relevant."""
     return sum(g > 0 for grades in collection.qrels.values() for g in grades.values())
 
 
-def tuned(
-    evidence: ExperimentData,
+def choose_settings(
+    data: ExperimentData,
     *,
     max_latency_ms: float | None = None,
-    maximise: str = "nDCG@10",
+    maximize: str = "nDCG@10",
     keep: float | None = None,
     top_k: int = TOP_K,
 ) -> Tuned:
-    """Return the choice from what was gathered for all of `PASSES`."""
-    collection = evidence.collection
+    """Choose settings from data collected for all of `FIRST_STAGES`; see `tune`."""
+    collection = data.collection
     if keep is not None:
-        check_keep(keep, relevant(collection))
-    check_enough(collection)
-    objective = Objective(collection.qrels, maximise)
-    families = ways(evidence, objective)
-    quick = [f for f in families if max_latency_ms is None or f.cost <= max_latency_ms]
-    if not quick:
-        fastest = min(families, key=lambda f: f.cost)
+        check_keep(keep, count_relevant(collection))
+    check_query_count(collection)
+    objective = Objective(collection.qrels, maximize)
+    variants = list_variants(data, objective)
+    fast = [v for v in variants if max_latency_ms is None or v.latency_ms <= max_latency_ms]
+    if not fast:
+        fastest = min(variants, key=lambda v: v.latency_ms)
         raise InputError(
-            f"nothing is as quick as {max_latency_ms:g} ms",
-            why=f"the quickest is {fastest.label} with {fastest.cost:.0f} ms on this machine",
+            f"no settings are as fast as {max_latency_ms:g} ms",
+            why=f"the fastest is {fastest.label} with {fastest.latency_ms:.0f} ms on this"
+            " machine",
             fix="Give a higher --max-latency-ms.",
         )
     n = len(collection.queries)
-    folds, every = split(n, PARTS), np.ones(n, dtype=np.bool_)
-    outer = nested(quick, folds, parts=PARTS)
-    values = outer.values
-    best = quick[choose(quick, every, parts=PARTS)]
-    inner = float(cross_fitted(best, folds).mean())
-    plain = _default(families, evidence)
-    settings = dict(best.settings[best.best(every)])
-    threshold, missing = None, None
+    folds, all_queries = make_folds(n, FOLDS), np.ones(n, dtype=np.bool_)
+    outer_fit = nested_cross_fit(fast, folds, folds=FOLDS)
+    best = fast[choose_variant(fast, all_queries, folds=FOLDS)]
+    best_setting = best.best_setting(all_queries)
+    settings = dict(best.settings[best_setting])
+    threshold, no_threshold = None, None
     if keep is not None:
-        way = (best, best.best(every))
-        threshold, missing = choose_threshold(
-            way, outer, objective, collection.qrels, keep=keep, top_k=top_k
+        threshold, no_threshold = choose_threshold(
+            (best, best_setting), outer_fit, objective, collection.qrels, keep=keep, top_k=top_k
         )
     if threshold is not None:
         settings["min_probability"] = threshold.least
-    low, high = interval(values)
+    low, high = bootstrap_interval(outer_fit.values)
+    default_values = _default_variant(variants, data).values[0]
     return Tuned(
         objective.measure,
         best.label,
         settings,
-        float(values.mean()),
+        float(outer_fit.values.mean()),
         low,
         high,
-        inner,
-        effect(values - plain.values[0]),
-        float(plain.values[0].mean()),
-        best.cost,
-        sum(len(f.settings) for f in quick),
+        float(cross_fit(best, folds).mean()),
+        estimate_effect(outer_fit.values - default_values),
+        float(default_values.mean()),
+        best.latency_ms,
+        sum(len(v.settings) for v in fast),
         n,
-        [family.label for family, _ in outer.picks],
+        [variant.label for variant, _ in outer_fit.choices],
         threshold,
-        missing,
+        no_threshold,
     )
 
 
-def ways(evidence: ExperimentData, objective: Objective) -> list[SearchVariant]:
-    """Return every way to search that may be chosen, without a second pass first."""
-    queries, qrels = evidence.collection.queries, evidence.collection.qrels
-    found, deepest = evidence.found.halves, evidence.depths[-1]
-    families = [
-        as_found(queries, found, objective, qrels, mode=m, depth=deepest, cost=evidence.cost(m))
-        for m in evidence.modes
-    ]
-    if "hybrid" in evidence.modes:
-        cost = evidence.cost("hybrid")
-        families.append(
-            tuned_fusion(queries, found, objective, qrels, depth=deepest, cost=cost)
+def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVariant]:
+    """Return every search variant that may be chosen, those without a second pass first."""
+    queries, qrels = data.collection.queries, data.collection.qrels
+    rankings, max_depth = data.first_stage.rankings, data.depths[-1]
+    variants = [
+        first_stage_variant(
+            queries,
+            rankings,
+            objective,
+            qrels,
+            mode=mode,
+            depth=max_depth,
+            latency_ms=data.latency_ms(mode),
         )
-    for model, scores in evidence.scores.items():
-        behind = evidence.sieves.get(model)
-        sieves = [None] if behind is None else [None, behind]
-        passes = [one for one in PASSES if one[0] in evidence.modes]
-        for (mode, fusion), depth, sieve in product(passes, evidence.depths, sieves):
-            if sieve is not None and not sieve.works(depth):
-                continue
-            timed = model if sieve is None else sieve.before(model)
-            families += reranked(
+        for mode in data.modes
+    ]
+    if "hybrid" in data.modes:
+        variants.append(
+            fusion_variant(
                 queries,
-                found,
+                rankings,
+                objective,
+                qrels,
+                depth=max_depth,
+                latency_ms=data.latency_ms("hybrid"),
+            )
+        )
+    first_stages = [stage for stage in FIRST_STAGES if stage[0] in data.modes]
+    for model, scores in data.scores.items():
+        known_cascade = data.cascades.get(model)
+        cascades = [None] if known_cascade is None else [None, known_cascade]
+        for (mode, fusion), depth, cascade in product(first_stages, data.depths, cascades):
+            if cascade is not None and not cascade.applies_to(depth):
+                continue
+            timed = model if cascade is None else cascade.name(model)
+            variants += reranked_variants(
+                queries,
+                rankings,
                 objective,
                 qrels,
                 model=model,
                 scores=scores,
-                default=evidence.blends[model],
+                default_weights=data.blend_weights[model],
                 mode=mode,
                 depth=depth,
-                cost=evidence.cost(mode, timed, depth),
+                latency_ms=data.latency_ms(mode, timed, depth),
                 fusion=fusion,
-                chances=evidence.chances.get(model),
-                sieve=sieve,
+                probabilities=data.probabilities.get(model),
+                cascade=cascade,
             )
-    return families
+    return variants
 
 
-def _default(families: Sequence[SearchVariant], evidence: ExperimentData) -> SearchVariant:
-    """Return what comes nearest to a search without arguments: a blend of 50 candidates."""
-    depth = min(evidence.depths, key=lambda d: (abs(d - 50), d))
-    blends = [f for f in families if f.order == "blend" and f.depth == depth]
-    return blends[0] if blends else families[0]
+def _default_variant(variants: Sequence[SearchVariant], data: ExperimentData) -> SearchVariant:
+    """Return the variant nearest to a search without arguments: a blend of 50 candidates."""
+    depth = min(data.depths, key=lambda d: (abs(d - _DEFAULT_CANDIDATES), d))
+    blends = [v for v in variants if v.order == "blend" and v.depth == depth]
+    return blends[0] if blends else variants[0]

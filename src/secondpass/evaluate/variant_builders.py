@@ -1,4 +1,4 @@
-"""The ways to search that are compared, each as a family of settings."""
+"""Builders of search variants: the first stage, tuned fusion, and rerankers at a depth."""
 
 from __future__ import annotations
 
@@ -6,223 +6,240 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from secondpass.evaluate.cascade_simulation import CascadeSimulation, Chances, Scores, sieved
-from secondpass.evaluate.first_stage import Entry, Halves
+from secondpass.evaluate.blend_weights import standardize_columns, weight_grid, weighted_sum
+from secondpass.evaluate.cascade_simulation import CascadeSimulation, apply_cascade
+from secondpass.evaluate.first_stage import FirstStageCandidate, FirstStageRankings
+from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
+from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import (
     COLUMNS,
-    Matrix,
+    FloatArray,
     Objective,
     ScoreMatrix,
-    listed,
-    pool,
+    build_score_matrix,
     ranked_ids,
+    ranked_probabilities,
 )
-from secondpass.evaluate.variants import SearchVariant, Settings, fused, grid, standardised
+from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.retrieve.fusion import METHODS, fuse
 
-SHARES = tuple(i / 20 for i in range(21))
-"""What BM25 weighs of 1 in a fusion; the rest is the vectors'."""
+BM25_SHARES = tuple(i / 20 for i in range(21))
+"""The weight of BM25 in a fusion, of 1 in all; the rest is the vectors'."""
 BLEND_STEP = 4
 
-Found = Mapping[str, Halves]
+Rankings = Mapping[str, FirstStageRankings]
+"""By query id."""
 
 
-def as_found(
+def first_stage_variant(
     queries: Mapping[str, str],
-    found: Found,
+    rankings: Rankings,
     objective: Objective,
-    qrels: Mapping[str, Mapping[str, int]],
+    qrels: Grades,
     *,
     mode: str,
     depth: int,
-    cost: float,
+    latency_ms: float,
 ) -> SearchVariant:
-    """Return the first pass in a mode, as it is without any argument."""
-    entries = {q: found[q].first(mode, depth) for q in queries}
-    made = pool(queries, entries, None, qrels)
-    scores = _falling(made)
+    """Return the first stage in a mode, with default arguments."""
+    candidates = {q: rankings[q].candidates(mode, depth) for q in queries}
+    matrix = build_score_matrix(queries, candidates, None, qrels)
+    scores = _first_stage_order(matrix)
     settings = {"mode": mode, "candidates": depth, "rerank": False}
     label = {"bm25": "BM25", "vector": "vectors", "hybrid": "hybrid, default fusion"}[mode]
     return SearchVariant(
         label,
         [settings],
-        objective(made, scores)[None, :],
-        cost,
+        objective(matrix, scores)[None, :],
+        latency_ms,
         "as found",
-        lambda _: ranked_ids(made, scores),
+        lambda _: ranked_ids(matrix, scores),
         mode=mode,
         depth=depth,
     )
 
 
-def tuned_fusion(
+def fusion_variant(
     queries: Mapping[str, str],
-    found: Found,
+    rankings: Rankings,
     objective: Objective,
-    qrels: Mapping[str, Mapping[str, int]],
+    qrels: Grades,
     *,
     depth: int,
-    cost: float,
+    latency_ms: float,
 ) -> SearchVariant:
-    """Return hybrid search with every fusion and share of BM25, the default one first."""
-    # By id, which is how fusing orders ties.
-    entries: dict[str, Sequence[Entry]] = {
-        q: sorted(_cut(found[q], depth).entries.values(), key=lambda e: e.id) for q in queries
+    """Return hybrid search with every fusion and weight of BM25, the default one first."""
+    # By id, which is how fusion orders ties.
+    candidates: dict[str, Sequence[FirstStageCandidate]] = {
+        q: sorted(rankings[q].cut(depth).by_id.values(), key=lambda c: c.id) for q in queries
     }
-    made = pool(queries, entries, None, qrels)
+    matrix = build_score_matrix(queries, candidates, None, qrels)
     settings: list[Settings] = []
-    orders: list[tuple[str, float]] = []
+    methods_and_shares: list[tuple[str, float]] = []
     for method in METHODS:
-        for share in sorted(SHARES, key=lambda s: abs(s - 0.5)):
-            weights = [share, round(1 - share, 3)]
+        for share in sorted(BM25_SHARES, key=lambda s: abs(s - 0.5)):
             settings.append(
                 {
                     "mode": "hybrid",
                     "candidates": depth,
                     "fusion": method,
-                    "weights": weights,
+                    "weights": [share, round(1 - share, 3)],
                     "rerank": False,
                 }
             )
-            orders.append((method, share))
-    parts = {m: _fusion_parts(queries, found, entries, m, depth, made) for m in METHODS}
+            methods_and_shares.append((method, share))
+    parts = {m: _fusion_parts(queries, rankings, candidates, m, depth, matrix) for m in METHODS}
 
-    def scores(setting: int) -> Matrix:
-        method, share = orders[setting]
-        words, meaning = parts[method]
-        total: Matrix = share * words + (1 - share) * meaning
+    def fused_scores(setting: int) -> FloatArray:
+        method, share = methods_and_shares[setting]
+        bm25, vector = parts[method]
+        total: FloatArray = share * bm25 + (1 - share) * vector
         return total
 
-    values = np.array([objective(made, scores(i)) for i in range(len(settings))])
+    values = np.array([objective(matrix, fused_scores(i)) for i in range(len(settings))])
     return SearchVariant(
         "tuned fusion",
         settings,
         values,
-        cost,
+        latency_ms,
         "fusion",
-        lambda i: ranked_ids(made, scores(i)),
+        lambda i: ranked_ids(matrix, fused_scores(i)),
         depth=depth,
     )
 
 
-def reranked(
+def reranked_variants(
     queries: Mapping[str, str],
-    found: Found,
+    rankings: Rankings,
     objective: Objective,
-    qrels: Mapping[str, Mapping[str, int]],
+    qrels: Grades,
     *,
     model: str,
-    scores: Scores,
-    default: Mapping[str, float],
+    scores: ScoresByQuery,
+    default_weights: Mapping[str, float],
     mode: str,
     depth: int,
-    cost: float,
+    latency_ms: float,
     fusion: str = "rrf",
-    chances: Chances | None = None,
-    sieve: CascadeSimulation | None = None,
+    probabilities: ProbabilitiesByQuery | None = None,
+    cascade: CascadeSimulation | None = None,
 ) -> list[SearchVariant]:
-    """Return a reranker at one depth: blended as `search` does, alone, and blended anew.
+    """Return a reranker at one depth: with the default blend, alone, with a tuned blend.
 
-    `default` are the weights that `search` would blend by; `sieve` is what makes it the
-    second half of a cascade.
+    `default_weights` are those that `search` would blend by; with `cascade` the reranker is
+    the full model behind a cheap one.
     """
-    entries = {q: found[q].first(mode, depth, fusion) for q in queries}
-    seen = {q: {e.id for e in entries[q]} for q in queries}
-    if sieve is not None:
-        seen = {q: sieve.kept(q, entries[q]) for q in queries}
-        through = {q: sieved(entries[q], scores[q], seen[q]) for q in queries}
-        entries = {q: ordered for q, (ordered, _) in through.items()}
-        scores = {q: values for q, (_, values) in through.items()}
-    made = pool(queries, entries, scores, qrels)
-    known = {} if chances is None else chances
-    likely = [
-        [known.get(q, {}).get(e.id) if e.id in seen[q] else None for e in entries[q]]
+    candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
+    scored_ids = {q: {c.id for c in candidates[q]} for q in queries}
+    if cascade is not None:
+        scored_ids = {q: cascade.survivor_ids(q, candidates[q]) for q in queries}
+        cut = {q: apply_cascade(candidates[q], scores[q], scored_ids[q]) for q in queries}
+        candidates = {q: ordered for q, (ordered, _) in cut.items()}
+        scores = {q: values for q, (_, values) in cut.items()}
+    matrix = build_score_matrix(queries, candidates, scores, qrels)
+    known = {} if probabilities is None else probabilities
+    candidate_probabilities = [
+        [known.get(q, {}).get(c.id) if c.id in scored_ids[q] else None for c in candidates[q]]
         for q in queries
     ]
-    columns = standardised(made)
-    points = [
+    columns = standardize_columns(matrix)
+    tuned_weights = [
         {name: round(x / max(point), 3) for name, x in zip(COLUMNS, point, strict=True)}
-        for point in grid(len(COLUMNS), BLEND_STEP)
+        for point in weight_grid(len(COLUMNS), BLEND_STEP)
         if point[0] > 0
     ]
     base: Settings = {"mode": mode, "candidates": depth, "rerank": model}
     if mode == "hybrid" and fusion != "rrf":
         base = {**base, "fusion": fusion}
-    if sieve is not None:
+    if cascade is not None:
         base = {**base, "cascade": True}
-    ways: dict[str, list[tuple[object, Mapping[str, float]]]] = {
-        "blend": [(True, default)],
+    # By order: the `blend` argument of `Index.search`, and the weights that it means.
+    blends: dict[str, list[tuple[object, Mapping[str, float]]]] = {
+        "blend": [(True, default_weights)],
         "alone": [(False, {"rerank": 1.0})],
-        "tuned blend": [(dict(default), default), *((p, p) for p in points)],
+        "tuned blend": [
+            (dict(default_weights), default_weights),
+            *((weights, weights) for weights in tuned_weights),
+        ],
     }
-    title = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
-    reader = model if sieve is None else sieve.before(model)
+    first_stage = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
+    reranker = model if cascade is None else cascade.name(model)
 
-    def family(order: str) -> SearchVariant:
-        blends = ways[order]
+    def variant(order: str) -> SearchVariant:
+        options = blends[order]
+
+        def blended_scores(setting: int) -> FloatArray:
+            return weighted_sum(columns, options[setting][1])
+
         return SearchVariant(
-            f"{reader}, {title}, {order}",
-            [{**base, "blend": blend} for blend, _ in blends],
-            np.array([objective(made, fused(columns, weights)) for _, weights in blends]),
-            cost,
+            f"{reranker}, {first_stage}, {order}",
+            [{**base, "blend": blend} for blend, _ in options],
+            np.array([objective(matrix, blended_scores(i)) for i in range(len(options))]),
+            latency_ms,
             order,
-            lambda i: ranked_ids(made, fused(columns, blends[i][1])),
+            lambda i: ranked_ids(matrix, blended_scores(i)),
             model=model,
             mode=mode,
             depth=depth,
-            listed=lambda i: listed(made, fused(columns, blends[i][1]), likely),
+            ranked_probabilities=lambda i: ranked_probabilities(
+                matrix, blended_scores(i), candidate_probabilities
+            ),
         )
 
-    return [family(order) for order in ways]
+    return [variant(order) for order in blends]
 
 
-def oracle(
+def oracle_values(
     queries: Mapping[str, str],
-    found: Found,
+    rankings: Rankings,
     objective: Objective,
-    qrels: Mapping[str, Mapping[str, int]],
+    qrels: Grades,
     *,
     mode: str,
     depth: int,
-) -> Matrix:
+) -> FloatArray:
     """Return what a perfect second pass would reach at a depth, [queries]."""
-    made = pool(queries, {q: found[q].first(mode, depth) for q in queries}, None, qrels)
-    return objective(made, made.grades)
+    candidates = {q: rankings[q].candidates(mode, depth) for q in queries}
+    matrix = build_score_matrix(queries, candidates, None, qrels)
+    return objective(matrix, matrix.grades)
 
 
-def needed(
-    queries: Iterable[str], found: Found, handed: Iterable[tuple[str, int, str]]
+def passages_to_score(
+    queries: Iterable[str], rankings: Rankings, first_stages: Iterable[tuple[str, int, str]]
 ) -> dict[str, list[str]]:
-    """Return the passages that are handed over, each once, by (mode, depth, fusion)."""
-    lists = list(handed)
+    """Return the ids of each query's candidates, each once, by (mode, depth, fusion)."""
+    combinations = list(first_stages)
     return {
-        q: list(dict.fromkeys(e.id for how in lists for e in found[q].first(*how)))
+        q: list(
+            dict.fromkeys(
+                candidate.id
+                for mode, depth, fusion in combinations
+                for candidate in rankings[q].candidates(mode, depth, fusion)
+            )
+        )
         for q in queries
     }
 
 
-def _cut(halves: Halves, depth: int) -> Halves:
-    return Halves(halves.bm25[:depth], halves.vector[:depth])
-
-
-def _falling(made: ScoreMatrix) -> Matrix:
-    places: Matrix = -np.arange(made.there.shape[1], dtype=np.float64)
-    return np.broadcast_to(places, made.there.shape)
+def _first_stage_order(matrix: ScoreMatrix) -> FloatArray:
+    """Return scores that keep the order of the candidates."""
+    falling: FloatArray = -np.arange(matrix.mask.shape[1], dtype=np.float64)
+    return np.broadcast_to(falling, matrix.mask.shape)
 
 
 def _fusion_parts(
     queries: Mapping[str, str],
-    found: Found,
-    entries: Mapping[str, Sequence[Entry]],
+    rankings: Rankings,
+    candidates: Mapping[str, Sequence[FirstStageCandidate]],
     method: str,
     depth: int,
-    made: ScoreMatrix,
-) -> tuple[Matrix, Matrix]:
-    """Return what each half adds to a fused score, with a weight of 1."""
-    parts = (np.zeros(made.there.shape), np.zeros(made.there.shape))
+    matrix: ScoreMatrix,
+) -> tuple[FloatArray, FloatArray]:
+    """Return what BM25 and the vectors add to a fused score, with a weight of 1."""
+    parts = (np.zeros(matrix.mask.shape), np.zeros(matrix.mask.shape))
     for row, query in enumerate(queries):
-        rankings = _cut(found[query], depth).rankings
+        scored_ids = rankings[query].cut(depth).scored_ids
         for part, weights in zip(parts, ((1.0, 0.0), (0.0, 1.0)), strict=True):
-            scores = dict(fuse(rankings, method, weights))
-            part[row, : len(entries[query])] = [scores[e.id] for e in entries[query]]
+            scores = dict(fuse(scored_ids, method, weights))
+            part[row, : len(candidates[query])] = [scores[c.id] for c in candidates[query]]
     return parts

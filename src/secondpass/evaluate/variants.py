@@ -1,131 +1,51 @@
-"""Weights that maximise a mean, and what they are worth on a collection left out.
-
-Scores of different kinds on one scale, and their weighted sum, for all queries at once.
-
-Ways to search that differ by settings which can be fitted to judgements.
-"""
+"""Search variants: ways to search, with the settings that can be fitted to judgments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix
+from secondpass.evaluate.score_matrix import FloatArray
 
-Columns = Mapping[str, Matrix]
-
-
-def standardised(pool: ScoreMatrix) -> Columns:
-    """Return every column with mean 0 and deviation 1 within each query, as `Blend` does."""
-    n = np.maximum(pool.there.sum(axis=1, keepdims=True), 1)
-    columns = {}
-    for name, values in pool.columns.items():
-        mean = np.where(pool.there, values, 0.0).sum(axis=1, keepdims=True) / n
-        centred = np.where(pool.there, values - mean, 0.0)
-        deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / n)
-        flat = deviation < 1e-12
-        columns[name] = np.where(flat, 0.0, centred / np.where(flat, 1.0, deviation))
-    return columns
-
-
-def fused(columns: Columns, weights: Mapping[str, float]) -> Matrix:
-    """Return the weighted sum of the columns, [queries, longest]."""
-    total: Matrix = np.zeros_like(next(iter(columns.values())))
-    for name, values in columns.items():
-        if weights.get(name, 0.0):
-            total = total + weights[name] * values
-    return total
-
-
-Rows = NDArray[np.bool_]
-"""[queries], which of them are meant."""
+QueryMask = NDArray[np.bool_]
+"""[queries], which of them are selected."""
 Settings = Mapping[str, Any]
-Ranked = dict[str, list[str]]
-Listed = dict[str, list[tuple[str, float | None]]]
-"""By query, best first: the id that is judged, and the model's probability of each result."""
+RankedIds = dict[str, list[str]]
+"""By query, best first."""
+RankedProbabilities = dict[str, list[tuple[str, float | None]]]
+"""By query, best first: the judged id and the model's probability of each result."""
 
 
 @dataclass(frozen=True)
 class SearchVariant:
-    """One way to search, with every setting that may be chosen for it.
+    """A way to search, with every setting that may be chosen for it.
 
-    - `values`: [settings, queries], what each setting reaches on each query.
+    - `values`: [settings, queries], the measure under each setting.
     - `settings`: the arguments of `Index.search` for each; the first is the default.
-    - `cost`: milliseconds of a search, the first pass included.
+    - `latency_ms`: milliseconds of a search, the first pass included.
     - `order`: "as found", "fusion", "blend", "alone" or "tuned blend".
-    - `ranked`: gives the ranked ids of every query under a setting.
-    - `listed`: gives the results with their probabilities; None without a second pass.
+    - `ranked_ids`: returns the ranked ids of every query under a setting.
+    - `ranked_probabilities`: returns the results with their probabilities; None without a
+      second pass.
     """
 
     label: str
     settings: Sequence[Settings]
-    values: Matrix
-    cost: float
+    values: FloatArray
+    latency_ms: float
     order: str
-    ranked: Callable[[int], Ranked] = field(repr=False)
+    ranked_ids: Callable[[int], RankedIds] = field(repr=False)
     model: str | None = None
     mode: str = "hybrid"
     depth: int = 0
-    listed: Callable[[int], Listed] | None = field(default=None, repr=False)
+    ranked_probabilities: Callable[[int], RankedProbabilities] | None = field(
+        default=None, repr=False
+    )
 
-    def best(self, rows: Rows) -> int:
+    def best_setting(self, queries: QueryMask) -> int:
         """Return the setting with the highest mean over some queries; the first of equals."""
-        return int(np.argmax(np.round(self.values[:, rows].mean(axis=1), 12)))
-
-
-UNITS = 40
-"""A weight is a whole number of fortieths of the sum of all."""
-STEPS = (4, 2, 1)
-
-Point = tuple[int, ...]
-Value = Callable[[Point], float]
-
-
-def grid(size: int, step: int) -> Iterator[Point]:
-    """Return all points of `size` weights that are multiples of `step` and sum to UNITS."""
-    for head in product(range(0, UNITS + 1, step), repeat=size - 1):
-        if sum(head) <= UNITS:
-            yield (*head, UNITS - sum(head))
-
-
-def around(point: Point, step: int) -> Iterator[Point]:
-    """Return the points up to two steps away in each weight."""
-    moves = (-2 * step, -step, 0, step, 2 * step)
-    for move in product(moves, repeat=len(point) - 1):
-        head = tuple(p + m for p, m in zip(point, move, strict=False))
-        moved = (*head, UNITS - sum(head))
-        if all(p >= 0 for p in moved):
-            yield moved
-
-
-def best(value: Value, size: int) -> Point:
-    """Return the point of the highest value, by a grid that becomes finer around the best.
-
-    Of equal values the first in order wins, so that the result is the same every time.
-    """
-    points = list(grid(size, STEPS[0]))
-    chosen = max(points, key=lambda p: (value(p), [-x for x in p]))
-    for step in STEPS[1:]:
-        chosen = max(around(chosen, step), key=lambda p: (value(p), [-x for x in p]))
-    return chosen
-
-
-def leave_one_out(values: Mapping[str, Value], size: int) -> tuple[dict[str, Point], Point]:
-    """Return each collection's weights, fitted on the others, and those fitted on all.
-
-    `values` gives each collection's mean for a point; all collections count alike.
-    """
-    remembered = {name: cache(value) for name, value in values.items()}
-
-    def mean(without: str | None) -> Value:
-        kept = [value for name, value in remembered.items() if name != without]
-        return lambda point: sum(value(point) for value in kept) / len(kept)
-
-    held = {name: best(mean(name), size) for name in values} if len(values) > 1 else {}
-    return held, best(mean(None), size)
+        return int(np.argmax(np.round(self.values[:, queries].mean(axis=1), 12)))

@@ -1,4 +1,4 @@
-"""Why a document is where it is: what each stage made of it, and what would change that."""
+"""Explanations: why a document has its rank, stage by stage, and what would change it."""
 
 from secondpass.explain.explain import explain, explain_text
 from secondpass.explain.types import Explanation

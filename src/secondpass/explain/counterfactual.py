@@ -1,6 +1,6 @@
-"""Where a document would stand after a change, all else being equal.
+"""Counterfactuals: the rank a document would have after a change, all else being equal.
 
-The order that known scores make, so that a change needs no second reading of the rest.
+The scores of the other candidates are known, so only the changed document is scored again.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from secondpass.explain.occlusion import Cut, Scores
-from secondpass.explain.types import Counterfactual, Places, Span
+from secondpass.explain.occlusion import Deletion, ScoreVariants
+from secondpass.explain.types import Counterfactual, Span, StageRanks
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
@@ -19,23 +20,27 @@ from secondpass.retrieve.bm25 import BM25Model
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.types import Candidate, Document, RankedDocument
 
-Weights = bool | Mapping[str, float]
+BlendOption = bool | Mapping[str, float]
+"""The `blend` option of `Index.search`."""
+
+_MAX_SENTENCES = 3
+_MAX_QUOTED_CHARACTERS = 60
 
 
 class KnownScores(BaseReranker):
-    """Gives scores that were computed before, in the order of the candidates."""
+    """A reranker that returns scores computed before, in the order of the candidates."""
 
     def __init__(self, reranker: BaseReranker, scored: Scored) -> None:
         self.reranker, self.scored = reranker, scored
 
     @property
     def model(self) -> str:
-        """The name of the reranker that gave the scores."""
+        """The name of the reranker that computed the scores."""
         return self.reranker.model
 
     @property
     def base(self) -> BaseReranker:
-        """The backend that gave the scores."""
+        """The backend that computed the scores."""
         return self.reranker.base
 
     def score(
@@ -45,113 +50,112 @@ class KnownScores(BaseReranker):
         return self.scored
 
 
-def order(
-    query: str, candidates: Sequence[Candidate], known: KnownScores, blend: Weights
+def rank_known_scores(
+    query: str, candidates: Sequence[Candidate], known: KnownScores, blend: BlendOption
 ) -> list[RankedDocument]:
-    """Return the results, best first, as a search would show them."""
+    """Return the results, best first, as a search would rank them."""
     weights = None if isinstance(blend, bool) else blend
     policy = known if blend is False else Blend(known, weights)
     return list(policy.rerank(query, candidates).results)
 
 
-def places(
+def stage_ranks(
     candidates: Sequence[Candidate], scored: Scored, target: int, final: int, found: bool
-) -> Places:
-    """Return where the candidate at position `target` stands by each stage alone."""
-    return Places(
+) -> StageRanks:
+    """Return the ranks that each stage alone gives the candidate at position `target`."""
+    return StageRanks(
         candidates=len(candidates),
-        bm25=_place([c.bm25 for c in candidates], target),
-        vector=_place([c.vector for c in candidates], target),
+        bm25=_rank([c.bm25 for c in candidates], target),
+        vector=_rank([c.vector for c in candidates], target),
         first=candidates[target].rank if found else None,
-        reranker=_place([s.value for s in scored.scores], target) or 1,
+        reranker=_rank([s.value for s in scored.scores], target) or 1,
         final=final,
     )
 
 
-def _place(values: Sequence[float | None], target: int) -> int | None:
+def _rank(values: Sequence[float | None], target: int) -> int | None:
     own = values[target]
     if own is None:
         return None
-    return 1 + sum(v is not None and v > own for v in values)
-
-
-_SENTENCES = 3
-_SHOWN = 60
+    return 1 + sum(value is not None and value > own for value in values)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A document among its candidates, and all that is needed to place a change of it."""
+class ScoredCandidates:
+    """A query's candidates with their scores, of which the one at `target` is explained."""
 
     query: str
     candidates: Sequence[Candidate]
     target: int
     reranker: BaseReranker
     scored: Scored
-    blend: Weights
+    blend: BlendOption
     embedder: TextEncoder
     bm25: BM25Model | None
 
-    def after(self, change: str, document: Document, score: float) -> Counterfactual:
-        """Return where the document would stand if it were this one, with this score."""
-        before = self.candidates[self.target]
+    def replace_target(self, change: str, document: Document, score: float) -> Counterfactual:
+        """Return the rank that the target would have as this document with this score."""
+        original = self.candidates[self.target]
         text = searchable(document.title, document.text)
         bm25 = None if self.bm25 is None else self.bm25.score(text)
-        vector = before.vector
+        vector = original.vector
         if vector is not None:
-            question, here = self.embedder.encode([self.query, text]).astype(np.float64)
-            lengths = float(np.linalg.norm(question) * np.linalg.norm(here))
-            vector = float(question @ here) / lengths if lengths else 0.0
-        changed = replace(
-            before,
+            vector = cosine(*self.embedder.encode([self.query, text]).astype(np.float64))
+        candidates, scores = list(self.candidates), list(self.scored.scores)
+        candidates[self.target] = replace(
+            original,
             document=document,
-            bm25=before.bm25 if bm25 is None else bm25,
+            bm25=original.bm25 if bm25 is None else bm25,
             vector=vector,
         )
-        candidates, scores = list(self.candidates), list(self.scored.scores)
-        candidates[self.target] = changed
         scores[self.target] = replace(scores[self.target], value=score)
         known = KnownScores(self.reranker, replace(self.scored, scores=scores))
-        (result,) = (
-            r
-            for r in order(self.query, candidates, known, self.blend)
-            if r.index == self.target
-        )
+        results = rank_known_scores(self.query, candidates, known, self.blend)
+        (result,) = (r for r in results if r.index == self.target)
         return Counterfactual(change, result.rank, result.score, bm25, vector)
 
 
-def counterfactuals(
-    standing: Standing,
+def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Return the cosine of two vectors, 0 if one of them is all zeros."""
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / length if length else 0.0
+
+
+def find_counterfactuals(
+    ranking: ScoredCandidates,
     spans: Sequence[Span],
-    scores: Scores,
+    score_variants: ScoreVariants,
     fields: Sequence[str] | None = None,
 ) -> list[Counterfactual]:
-    """Return where it would stand without its title, and without each of its best sentences.
+    """Return the ranks without the title, and without each of the best sentences.
 
     The best are the three that add most, if they add anything; a text of one sentence is
-    not taken away. With `fields`, each of those that the document has is left out in turn,
-    where another one is left to read.
+    not deleted. With `fields`, each of those that the document has is deleted in turn, if
+    another one is left to read.
     """
-    document = standing.candidates[standing.target].document
-    had = [n for n in dict.fromkeys(fields or ()) if field_text(document, n)]
-    bare = [(f"without its {n}", without_field(document, n)) for n in had if len(had) > 1]
-    whole = [s for s in spans if s.level == "sentence"]
-    inside = [s for s in whole if s.where == "text"]
-    best = sorted(inside, key=lambda s: -s.contribution)[:_SENTENCES]
-    chosen = [s for s in whole if s.where == "title" and fields is None]
-    chosen += [s for s in best if s.contribution > 0] if len(inside) > 1 else []
-    cut = [(_named(s), Cut(**{s.where: ((s.start, s.end),)}).of(document)) for s in chosen]
-    changes = [*bare, *cut]
+    document = ranking.candidates[ranking.target].document
+    present = [name for name in dict.fromkeys(fields or ()) if field_text(document, name)]
+    changes: list[tuple[str, Document]] = []
+    if len(present) > 1:
+        changes += [(f"without its {name}", without_field(document, name)) for name in present]
+    sentences = [s for s in spans if s.level == "sentence"]
+    in_text = [s for s in sentences if s.where == "text"]
+    selected = [s for s in sentences if s.where == "title" and fields is None]
+    if len(in_text) > 1:
+        best = sorted(in_text, key=lambda s: -s.contribution)[:_MAX_SENTENCES]
+        selected += [s for s in best if s.contribution > 0]
+    for span in selected:
+        deletion = Deletion(**{span.where: ((span.start, span.end),)})
+        changes.append((_describe_deletion(span), deletion.apply(document)))
+    scores = score_variants([variant for _, variant in changes])
     return [
-        standing.after(named, variant, score)
-        for (named, variant), score in zip(
-            changes, scores([d for _, d in changes]), strict=True
-        )
+        ranking.replace_target(change, variant, score)
+        for (change, variant), score in zip(changes, scores, strict=True)
     ]
 
 
 def without_field(document: Document, name: str) -> Document:
-    """Return the document without its text, title or id, or one of its metadata."""
+    """Return the document without its text, title or id, or one field of its metadata."""
     if name == "text":
         return replace(document, text="")
     return replace(
@@ -162,9 +166,10 @@ def without_field(document: Document, name: str) -> Document:
     )
 
 
-def _named(span: Span) -> str:
+def _describe_deletion(span: Span) -> str:
     if span.where == "title":
         return "without its title"
     text = " ".join(span.text.split())
-    shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    return f"without “{shown}”"
+    if len(text) > _MAX_QUOTED_CHARACTERS:
+        text = text[: _MAX_QUOTED_CHARACTERS - 1] + "…"
+    return f"without “{text}”"

@@ -1,12 +1,21 @@
-"""An explanation as one page that needs nothing else."""
+"""Explanations as a self-contained HTML page."""
 
 from __future__ import annotations
 
 from html import escape
 
-from secondpass.explain.phrases import headline, ordinal, shades, trust, what_if
+from secondpass.explain.phrases import (
+    describe_counterfactual,
+    describe_faithfulness,
+    headline,
+    highlight_spans,
+    stage_rows,
+    term_label,
+    term_note,
+)
 from secondpass.explain.types import Explanation
 
+_MIN_STRENGTH = 0.05
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --soft: #6b6b70; --line: #e3e3e6;
   --paper: #fff; --bar: #3f7d58; }
@@ -26,114 +35,105 @@ ul { padding-left: 1.2rem; }
 """
 
 
-def html_page(one: Explanation) -> str:
-    """Return a self-contained HTML page: no script, nothing from the network."""
-    name = " · ".join(escape(n) for n in (one.document.id, one.document.title) if n)
+def html_page(explanation: Explanation) -> str:
+    """Return an HTML page without scripts that loads nothing from the network."""
+    document = explanation.document
+    name = " · ".join(escape(part) for part in (document.id, document.title) if part)
     blocks = [
-        f"<h1>“{escape(one.query)}”</h1>",
+        f"<h1>“{escape(explanation.query)}”</h1>",
         f'<p class="name">{name}</p>' if name else "",
-        f'<p class="lead">{escape(headline(one))}</p>',
-        _stages(one),
-        _terms(one),
-        _windows(one),
-        _text(one),
-        _changes(one),
-        "".join(f'<p class="note">{escape(note)}</p>' for note in one.notes),
-        f'<p class="note">Reranker: {escape(one.model)}</p>',
+        f'<p class="lead">{escape(headline(explanation))}</p>',
+        _stages(explanation),
+        _terms(explanation),
+        _windows(explanation),
+        _highlights(explanation),
+        _counterfactuals(explanation),
+        "".join(f'<p class="note">{escape(note)}</p>' for note in explanation.notes),
+        f'<p class="note">Reranker: {escape(explanation.model)}</p>',
     ]
     body = "\n".join(block for block in blocks if block)
-    # A lone surrogate cannot be written as UTF-8.
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Why: {escape(one.query)}</title>\n<style>{_STYLE}</style></head>\n"
+        f"<title>Why: {escape(explanation.query)}</title>\n<style>{_STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
+    # A lone surrogate cannot be written as UTF-8.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _stages(one: Explanation) -> str:
-    places = one.places
-    if places is None:
+def _stages(explanation: Explanation) -> str:
+    ranks = explanation.places
+    if ranks is None:
         return ""
-    rows = []
-    for name, place, value, part in (
-        ("BM25", places.bm25, one.bm25, "bm25"),
-        ("Cosine", places.vector, one.vector, "vector"),
-        ("First pass", places.first, None, ""),
-        ("Reranker", places.reranker, one.score, "rerank"),
-        ("Result", places.final, one.final_score, ""),
-    ):
-        at = "not handed over" if place is None else ordinal(place)
-        score = "" if value is None else f"{value:.3f}"
-        added = f"{one.parts[part]:+.2f} in the sum" if part in one.parts else ""
-        rows.append(
-            f'<tr><th>{name}</th><td>{at}</td><td class="n">{score}</td><td>{added}</td></tr>'
-        )
-    heading = f"Where each stage puts it among {places.candidates} candidates"
-    return f"<h2>{heading}</h2>\n<table>{''.join(rows)}</table>"
+    rows = "".join(
+        f"<tr><th>{row.name[0].upper()}{row.name[1:]}</th><td>{row.rank}</td>"
+        f'<td class="n">{row.score}</td><td>{row.added}</td></tr>'
+        for row in stage_rows(explanation)
+    )
+    heading = f"Rank by stage, among {ranks.candidates} candidates"
+    return f"<h2>{heading}</h2>\n<table>{rows}</table>"
 
 
-def _terms(one: Explanation) -> str:
-    if not one.terms:
+def _terms(explanation: Explanation) -> str:
+    terms = explanation.terms
+    if not terms:
         return ""
-    largest = max(t.score for t in one.terms)
+    largest = max(term.score for term in terms)
     rows = []
-    for term in one.terms:
+    for term in terms:
         width = 100 * term.score / largest if largest > 0 else 0.0
-        why = "" if term.score > 0 else "not in this text"
-        said = why if term.indexed else "a stop word, or in no text"
-        bar = (
-            f'<span class="bar" style="width:{width:.1f}%"></span>' if term.score > 0 else said
-        )
-        times = f" \u00d7{term.count}" if term.count > 1 else ""
+        bar = f'<span class="bar" style="width:{width:.1f}%"></span>'
         rows.append(
-            f'<tr><th>{escape(term.word)}{times}</th><td class="n">{term.score:.3f}</td>'
-            f'<td style="width:60%">{bar}</td></tr>'
+            f'<tr><th>{escape(term_label(term))}</th><td class="n">{term.score:.3f}</td>'
+            f'<td style="width:60%">{bar if term.score > 0 else term_note(term)}</td></tr>'
         )
-    total = sum(t.score for t in one.terms)
+    total = sum(term.score for term in terms)
     rows.append(f'<tr><th>sum</th><td class="n">{total:.3f}</td><td></td></tr>')
-    return f"<h2>Words of the query, in BM25</h2>\n<table>{''.join(rows)}</table>"
+    return f"<h2>BM25 score by query term</h2>\n<table>{''.join(rows)}</table>"
 
 
-def _windows(one: Explanation) -> str:
-    if len(one.windows) < 2:
+def _windows(explanation: Explanation) -> str:
+    if len(explanation.windows) < 2:
         return ""
     rows = "".join(
         f'<tr><th>characters {w.start} to {w.end}</th><td class="n">{w.score:.2f}</td></tr>'
-        for w in one.windows
+        for w in explanation.windows
     )
-    return f"<h2>What the reranker read</h2>\n<table>{rows}</table>"
+    return f"<h2>Windows that the reranker read</h2>\n<table>{rows}</table>"
 
 
-def _text(one: Explanation) -> str:
-    if not one.spans:
+def _highlights(explanation: Explanation) -> str:
+    if not explanation.spans:
         return ""
-    blocks = [_coloured(one, "query", one.query)]
-    if one.document.title:
-        blocks.append(_coloured(one, "title", one.document.title))
-    blocks.append(_coloured(one, "text", one.document.text))
-    found = one.faithfulness
-    said = "" if found is None else f"<p>{escape(trust(found))}</p>"
+    document, check = explanation.document, explanation.faithfulness
+    blocks = [_colored(explanation, "query", explanation.query)]
+    if document.title:
+        blocks.append(_colored(explanation, "title", document.title))
+    blocks.append(_colored(explanation, "text", document.text))
+    faithfulness = "" if check is None else f"<p>{escape(describe_faithfulness(check))}</p>"
     legend = '<p class="note">Green adds to the score, red takes away.</p>'
-    return "\n".join(["<h2>What matters to the reranker</h2>", *blocks, legend, said])
+    return "\n".join(["<h2>What matters to the reranker</h2>", *blocks, legend, faithfulness])
 
 
-def _coloured(one: Explanation, where: str, text: str) -> str:
+def _colored(explanation: Explanation, field: str, text: str) -> str:
     pieces = []
-    for piece, strength in shades(text, where, one.spans):
-        if abs(strength) < 0.05:
+    for piece, strength in highlight_spans(text, field, explanation.spans):
+        if abs(strength) < _MIN_STRENGTH:
             pieces.append(escape(piece))
             continue
-        colour = "40,150,80" if strength > 0 else "205,60,60"
-        shade = f"background:rgba({colour},{0.75 * abs(strength):.2f})"
-        pieces.append(f'<span style="{shade}">{escape(piece)}</span>')
+        color = "40,150,80" if strength > 0 else "205,60,60"
+        style = f"background:rgba({color},{0.75 * abs(strength):.2f})"
+        pieces.append(f'<span style="{style}">{escape(piece)}</span>')
     return f'<p class="text">{"".join(pieces)}</p>'
 
 
-def _changes(one: Explanation) -> str:
-    if not one.counterfactuals or one.places is None:
+def _counterfactuals(explanation: Explanation) -> str:
+    ranks = explanation.places
+    if not explanation.counterfactuals or ranks is None:
         return ""
-    before = one.places.final
-    items = "".join(f"<li>{escape(what_if(c, before))}</li>" for c in one.counterfactuals)
-    return f"<h2>What would change its place</h2>\n<ul>{items}</ul>"
+    items = "".join(
+        f"<li>{escape(describe_counterfactual(counterfactual, ranks.final))}</li>"
+        for counterfactual in explanation.counterfactuals
+    )
+    return f"<h2>What would change its rank</h2>\n<ul>{items}</ul>"

@@ -1,8 +1,7 @@
-"""What each piece of query and document adds to a score: leave it out and see.
+"""Occlusion: what each span of the query and the document adds to a score.
 
-Where a text's sentences and words are.
-
-Whether the spans that are said to matter really do.
+A span's contribution is the score with it less the score without it. `check_faithfulness`
+tests whether the spans with the largest contributions matter more than random ones.
 """
 
 from __future__ import annotations
@@ -18,224 +17,214 @@ import numpy as np
 from secondpass.explain.types import Faithfulness, Span
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.sentences import split_sentences
 from secondpass.types import Candidate, Document
 
-Place = tuple[int, int]
+Offsets = tuple[int, int]
+"""[start, end) in characters of a text."""
 
-_BREAK = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[。！？])|\n+")  # noqa: RUF001 - CJK ends
+ScoreVariants = Callable[[Sequence[Document]], list[float]]
+"""Returns the reranker's scores of variants of one document, for one query."""
+
+MAX_SENTENCES = 40
+MAX_WORDS = 80
+_SENTENCES_WITH_WORDS = 3
+
+ROUNDS = 20
+_TOP_SHARE = 0.2
+_MAX_TOP_SHARE = 0.4
+_MIN_WORDS = 8
+_UNLIMITED = 1 << 30
+
 _WORD = re.compile(r"\S+")
 
 
-def sentences(text: str, most: int) -> list[Place]:
-    """Return [start, end) of each sentence or line, at most `most`; short ones are joined.
-
-    White space around them belongs to none.
-    """
-    edges = [0, *(m.end() for m in _BREAK.finditer(text)), len(text)]
-    found = [_trimmed(text, start, end) for start, end in pairwise(edges)]
-    return joined([place for place in found if place[0] < place[1]], most)
+def find_words(text: str, within: Offsets, limit: int) -> list[Offsets]:
+    """Return the words of a part of a text, joined into at most `limit` spans."""
+    spans = [(match.start(), match.end()) for match in _WORD.finditer(text, *within)]
+    return join_spans(spans, limit)
 
 
-def words(text: str, place: Place, most: int) -> list[Place]:
-    """Return [start, end) of each word within a place, at most `most`, else joined."""
-    found = [(m.start(), m.end()) for m in _WORD.finditer(text, *place)]
-    return joined(found, most)
+def join_spans(spans: Sequence[Offsets], limit: int) -> list[Offsets]:
+    """Return at most `limit` spans; neighbors are joined, about equally many into each."""
+    if len(spans) <= limit:
+        return list(spans)
+    edges = [i * len(spans) // limit for i in range(limit + 1)]
+    return [(spans[first][0], spans[last - 1][1]) for first, last in pairwise(edges)]
 
 
-def joined(places: Sequence[Place], most: int) -> list[Place]:
-    """Return the places in at most `most` runs of neighbours, about equally many in each."""
-    if len(places) <= most:
-        return list(places)
-    edges = [i * len(places) // most for i in range(most + 1)]
-    pairs = pairwise(edges)
-    return [(places[start][0], places[end - 1][1]) for start, end in pairs]
-
-
-def without(text: str, places: Sequence[Place]) -> str:
-    """Return the text without some places, which do not overlap."""
-    kept, position = [], 0
-    for start, end in sorted(places):
-        kept.append(text[position:start])
+def delete_spans(text: str, spans: Sequence[Offsets]) -> str:
+    """Return the text without some spans, which must not overlap."""
+    pieces, position = [], 0
+    for start, end in sorted(spans):
+        pieces.append(text[position:start])
         position = end
-    return "".join([*kept, text[position:]])
-
-
-def _trimmed(text: str, start: int, end: int) -> Place:
-    piece = text[start:end]
-    lead = len(piece) - len(piece.lstrip())
-    return start + lead, max(start + lead, start + len(piece.rstrip()))
-
-
-SENTENCES = 40
-WORDS = 80
-_REFINED = 3
-
-Scores = Callable[[Sequence[Document]], list[float]]
-"""The reranker's scores of variants of one document, for one query."""
+    return "".join([*pieces, text[position:]])
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Pieces to leave out of a document: characters of its title and of its text."""
+class Deletion:
+    """Spans to delete from the title and from the text of a document."""
 
-    title: tuple[Place, ...] = ()
-    text: tuple[Place, ...] = ()
+    title: tuple[Offsets, ...] = ()
+    text: tuple[Offsets, ...] = ()
 
-    def of(self, document: Document) -> Document:
-        """Return the document without these pieces."""
+    def apply(self, document: Document) -> Document:
+        """Return the document without these spans; an empty title becomes None."""
         title = document.title
         if title is not None and self.title:
-            title = without(title, self.title).strip()
+            title = delete_spans(title, self.title).strip()
             title = title if title else None
-        return replace(document, title=title, text=without(document.text, self.text))
+        return replace(document, title=title, text=delete_spans(document.text, self.text))
 
 
-def scorer(reranker: BaseReranker, query: str, reading: ScoringOptions) -> Scores:
-    """Return what scores variants of a document, all in one batch."""
+def variant_scorer(
+    reranker: BaseReranker, query: str, options: ScoringOptions
+) -> ScoreVariants:
+    """Return a function that scores variants of a document in one batch."""
 
-    def scores(documents: Sequence[Document]) -> list[float]:
+    def score_variants(documents: Sequence[Document]) -> list[float]:
         if not documents:
             return []
-        scored = reranker.score(query, [Candidate(d) for d in documents], reading)
-        return [s.value for s in scored.scores]
+        scored = reranker.score(query, [Candidate(d) for d in documents], options)
+        return [score.value for score in scored.scores]
 
-    return scores
+    return score_variants
 
 
 def document_spans(
     document: Document,
-    whole: float,
-    scores: Scores,
-    names: Sequence[str] = ("title", "text"),
+    full_score: float,
+    score_variants: ScoreVariants,
+    fields: Sequence[str] = ("title", "text"),
 ) -> list[Span]:
-    """Return what title and sentences add to the score `whole`, and the words of the best.
+    """Return what the title and each sentence add to `full_score`, and the words of some.
 
-    Words are told of the title and of the three sentences that matter most; nothing of what
-    is not among `names`, the fields that are read.
+    Words are those of the three spans that matter most. Title and text are skipped if they
+    are not among `fields`, the fields that are read.
     """
-    places = []
-    if "text" in names:
-        places = [("text", place) for place in sentences(document.text, SENTENCES)]
-    if "title" in names and document.title is not None and document.title.strip():
-        places.insert(0, ("title", (0, len(document.title))))
-    coarse = _spans(document, "sentence", places, whole, scores)
-    chosen = sorted(coarse, key=lambda s: -abs(s.contribution))[:_REFINED]
-    share = WORDS // max(1, len(chosen))
-    fine = [
-        (span.where, place)
-        for span in sorted(chosen, key=lambda s: (s.where != "title", s.start))
-        for place in words(_field(document, span.where), (span.start, span.end), share)
+    located: list[tuple[str, Offsets]] = []
+    if "title" in fields and document.title is not None and document.title.strip():
+        located.append(("title", (0, len(document.title))))
+    if "text" in fields:
+        sentences = join_spans(split_sentences(document.text), MAX_SENTENCES)
+        located += [("text", sentence) for sentence in sentences]
+    coarse = _contributions(document, "sentence", located, full_score, score_variants)
+    refined = sorted(coarse, key=lambda s: -abs(s.contribution))[:_SENTENCES_WITH_WORDS]
+    limit = MAX_WORDS // max(1, len(refined))
+    words = [
+        (span.where, word)
+        for span in sorted(refined, key=lambda s: (s.where != "title", s.start))
+        for word in find_words(_field(document, span.where), (span.start, span.end), limit)
     ]
-    return [*coarse, *_spans(document, "word", fine, whole, scores)]
+    return [*coarse, *_contributions(document, "word", words, full_score, score_variants)]
 
 
 def query_spans(
     reranker: BaseReranker,
     query: str,
     document: Document,
-    whole: float,
-    reading: ScoringOptions,
+    full_score: float,
+    options: ScoringOptions,
 ) -> list[Span]:
     """Return what each word of the query adds; none for a query of one word."""
-    found = []
-    places = words(query, (0, len(query)), WORDS)
-    for start, end in places if len(places) > 1 else ():
-        rest = " ".join(without(query, [(start, end)]).split())
-        (value,) = scorer(reranker, rest, reading)([document])
-        found.append(Span("query", "word", start, end, query[start:end], whole - value))
-    return found
+    words = find_words(query, (0, len(query)), MAX_WORDS)
+    if len(words) < 2:
+        return []
+    spans = []
+    for start, end in words:
+        shorter_query = " ".join(delete_spans(query, [(start, end)]).split())
+        (score,) = variant_scorer(reranker, shorter_query, options)([document])
+        spans.append(Span("query", "word", start, end, query[start:end], full_score - score))
+    return spans
 
 
-def _spans(
+def _contributions(
     document: Document,
     level: str,
-    places: Sequence[tuple[str, Place]],
-    whole: float,
-    scores: Scores,
+    located: Sequence[tuple[str, Offsets]],
+    full_score: float,
+    score_variants: ScoreVariants,
 ) -> list[Span]:
-    cuts = [Cut(**{where: (place,)}) for where, place in places]
-    values = scores([cut.of(document) for cut in cuts])
+    deletions = [Deletion(**{field: (offsets,)}) for field, offsets in located]
+    scores = score_variants([deletion.apply(document) for deletion in deletions])
     return [
-        Span(where, level, *place, _field(document, where)[slice(*place)], whole - value)
-        for (where, place), value in zip(places, values, strict=True)
+        Span(field, level, start, end, _field(document, field)[start:end], full_score - score)
+        for (field, (start, end)), score in zip(located, scores, strict=True)
     ]
 
 
-def _field(document: Document, where: str) -> str:
-    return document.text if where == "text" or document.title is None else document.title
+def _field(document: Document, name: str) -> str:
+    return document.text if name == "text" or document.title is None else document.title
 
 
-ROUNDS = 20
-_SHARE = 0.2
-_MOST = 0.4
-_FEWEST_WORDS = 8
-_EVERY = 1 << 30
-
-Words = list[tuple[str, Place]]
+_LocatedWords = list[tuple[str, Offsets]]
 
 
-def faithfulness(
+def check_faithfulness(
     document: Document,
     spans: Sequence[Span],
-    whole: float,
-    scores: Scores,
+    full_score: float,
+    score_variants: ScoreVariants,
     *,
-    names: Sequence[str] = ("title", "text"),
+    fields: Sequence[str] = ("title", "text"),
     seed: int = 0,
 ) -> Faithfulness | None:
     """Delete the top spans, and twenty times a random run of as many other words.
 
     Of the sentences, those that add most are deleted until a fifth of the words is gone;
     where that takes over two fifths, words are deleted instead. Of title and text, those
-    among `names` count; None for fewer than eight words.
+    among `fields` count. None for fewer than eight words.
     """
-    every = _words("title", document.title or "", None) if "title" in names else []
-    every += _words("text", document.text, None) if "text" in names else []
-    if len(every) < _FEWEST_WORDS:
+    all_words = _located_words("title", document.title or "") if "title" in fields else []
+    all_words += _located_words("text", document.text) if "text" in fields else []
+    if len(all_words) < _MIN_WORDS:
         return None
-    top = _top(document, spans, "sentence", len(every))
-    if len(top) > _MOST * len(every):
-        top = _top(document, spans, "word", len(every))
-    gone = set(top)
-    rest = [word for word in every if word not in gone]
-    chance = random.Random(seed)
-    others = []
+    top = _top_words(document, spans, "sentence", len(all_words))
+    if len(top) > _MAX_TOP_SHARE * len(all_words):
+        top = _top_words(document, spans, "word", len(all_words))
+    deleted = set(top)
+    other_words = [word for word in all_words if word not in deleted]
+    generator = random.Random(seed)
+    random_runs = []
     for _ in range(ROUNDS):
-        start = chance.randrange(len(rest))
-        others.append([*rest[start:], *rest[:start]][: len(top)])
-    first, *found = scores([_cut(chosen).of(document) for chosen in (top, *others)])
-    drops = whole - np.array(found)
-    low, high = np.quantile(drops, [0.05, 0.95])
+        start = generator.randrange(len(other_words))
+        random_runs.append([*other_words[start:], *other_words[:start]][: len(top)])
+    variants = [_deletion(words).apply(document) for words in (top, *random_runs)]
+    top_score, *random_scores = score_variants(variants)
+    top_drop, random_drops = full_score - top_score, full_score - np.array(random_scores)
+    low, high = np.quantile(random_drops, [0.05, 0.95])
     return Faithfulness(
-        drop=whole - first,
-        random=float(drops.mean()),
+        drop=top_drop,
+        random=float(random_drops.mean()),
         random_low=float(low),
         random_high=float(high),
-        beaten=float((drops >= whole - first).mean()),
+        beaten=float((random_drops >= top_drop).mean()),
         removed=len(top),
-        words=len(every),
+        words=len(all_words),
         rounds=ROUNDS,
     )
 
 
-def _top(document: Document, spans: Sequence[Span], level: str, total: int) -> Words:
-    top: Words = []
+def _top_words(
+    document: Document, spans: Sequence[Span], level: str, total: int
+) -> _LocatedWords:
+    top: _LocatedWords = []
     for span in sorted((s for s in spans if s.level == level), key=lambda s: -s.contribution):
-        if len(top) >= _SHARE * total:
+        if len(top) >= _TOP_SHARE * total:
             break
         text = document.text if span.where == "text" else document.title or ""
-        top += _words(span.where, text, (span.start, span.end))
+        top += _located_words(span.where, text, (span.start, span.end))
     return top
 
 
-def _words(where: str, text: str, place: Place | None) -> Words:
-    inside = (0, len(text)) if place is None else place
-    return [(where, one) for one in words(text, inside, _EVERY)]
+def _located_words(field: str, text: str, within: Offsets | None = None) -> _LocatedWords:
+    part = (0, len(text)) if within is None else within
+    return [(field, word) for word in find_words(text, part, _UNLIMITED)]
 
 
-def _cut(chosen: Words) -> Cut:
-    by_field = {
-        name: tuple(place for where, place in chosen if where == name)
-        for name in ("title", "text")
-    }
-    return Cut(**by_field)
+def _deletion(words: _LocatedWords) -> Deletion:
+    return Deletion(
+        title=tuple(word for field, word in words if field == "title"),
+        text=tuple(word for field, word in words if field == "text"),
+    )

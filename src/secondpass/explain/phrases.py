@@ -1,98 +1,151 @@
-"""An explanation in words, for the terminal and the page alike.
-
-A text cut into pieces with how much each adds, for colouring.
-"""
+"""Sentences and highlighted spans of an explanation, for the terminal and HTML alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from secondpass.explain.types import Counterfactual, Explanation, Faithfulness, Places, Span
+from secondpass.explain.types import (
+    Counterfactual,
+    Explanation,
+    Faithfulness,
+    Span,
+    StageRanks,
+)
+from secondpass.retrieve.bm25 import TermScore
 
 
-def headline(one: Explanation) -> str:
-    """Return in one sentence where the document stands, and which stage moved it most."""
-    places = one.places
-    if places is None:
-        return f"{one.model} scores it {one.score:.2f}{_chance(one)}."
-    here = f"{ordinal(places.final)} of {places.candidates}{_chance(one)}"
-    if not one.found:
+def headline(explanation: Explanation) -> str:
+    """Return in one sentence the document's rank and which stage changed it most."""
+    ranks = explanation.places
+    probability = _probability(explanation)
+    if ranks is None:
+        return f"{explanation.model} scores it {explanation.score:.2f}{probability}."
+    rank = f"{ordinal(ranks.final)} of {ranks.candidates}{probability}"
+    if not explanation.found:
         return (
-            f"The first pass did not hand it over. Had it, it would stand {here}: "
-            f"{moved(places)}."
+            f"The first pass did not retrieve it. If it had, it would rank {rank}: "
+            f"{describe_rank_change(ranks)}."
         )
-    return f"It stands {here}: {moved(places)}."
+    return f"It ranks {rank}: {describe_rank_change(ranks)}."
 
 
-def moved(places: Places) -> str:
-    """Return by which stage a document moved."""
-    alone = f"{ordinal(places.reranker)} by the reranker alone"
-    if places.first is None:
-        return alone
-    change = places.first - places.final
+def describe_rank_change(ranks: StageRanks) -> str:
+    """Return how the second pass changed a document's rank."""
+    by_reranker = f"{ordinal(ranks.reranker)} by the reranker alone"
+    if ranks.first is None:
+        return by_reranker
+    change = ranks.first - ranks.final
     if change == 0:
-        return f"where the first pass had put it, {alone}"
-    verb = "lifted" if change > 0 else "lowered"
-    return f"{verb} from {ordinal(places.first)} of the first pass, {alone}"
+        return f"unchanged from the first pass, {by_reranker}"
+    verb = "raised" if change > 0 else "lowered"
+    return f"{verb} from {ordinal(ranks.first)} in the first pass, {by_reranker}"
 
 
-def trust(found: Faithfulness) -> str:
-    """Return whether the spans that are said to matter really do."""
-    share = f"{found.removed} of {found.words} words"
-    verdict = "the contributions hold" if found.holds else "do not rely on the contributions"
+def describe_faithfulness(check: Faithfulness) -> str:
+    """Return whether the spans with the largest contributions really matter."""
+    share = f"{check.removed} of {check.words} words"
+    verdict = "the contributions hold" if check.holds else "do not rely on the contributions"
     return (
-        f"Without the top spans ({share}) the score falls by {found.drop:.2f}, without random "
-        f"others of the same size by {found.random:.2f} on average ({found.random_low:.2f} to "
-        f"{found.random_high:.2f}): {verdict}."
+        f"Without the top spans ({share}) the score falls by {check.drop:.2f}, without random "
+        f"others of the same size by {check.random:.2f} on average ({check.random_low:.2f} to "
+        f"{check.random_high:.2f}): {verdict}."
     )
 
 
-def what_if(one: Counterfactual, before: int) -> str:
-    """Return where the document would stand after a change."""
-    if one.rank == before:
-        return f"would still be {ordinal(one.rank)} {one.change}"
-    return f"would be {ordinal(one.rank)} {one.change}"
+def describe_counterfactual(counterfactual: Counterfactual, current_rank: int) -> str:
+    """Return the rank that the document would have after a change."""
+    still = "still " if counterfactual.rank == current_rank else ""
+    return f"would {still}be {ordinal(counterfactual.rank)} {counterfactual.change}"
 
 
 def ordinal(rank: int) -> str:
-    """Return a rank as people say it: 1st, 2nd, 11th."""
-    ends = {1: "st", 2: "nd", 3: "rd"}
-    return f"{rank}{'th' if rank % 100 in (11, 12, 13) else ends.get(rank % 10, 'th')}"
+    """Return a rank as an English ordinal: 1st, 2nd, 11th."""
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{rank}{'th' if rank % 100 in (11, 12, 13) else endings.get(rank % 10, 'th')}"
 
 
-def _chance(one: Explanation) -> str:
-    return "" if one.probability is None else f", with a probability of {one.probability:.2f}"
+class StageRow(NamedTuple):
+    """The rank and the score that a stage gives, and what it adds to the final score."""
+
+    name: str
+    rank: str
+    score: str
+    added: str
+
+
+def stage_rows(explanation: Explanation) -> list[StageRow]:
+    """Return the rows of the table of stages; none without an index."""
+    ranks = explanation.places
+    if ranks is None:
+        return []
+    rows = []
+    for name, rank, score, part in (
+        ("BM25", ranks.bm25, explanation.bm25, "bm25"),
+        ("cosine", ranks.vector, explanation.vector, "vector"),
+        ("first pass", ranks.first, None, ""),
+        ("reranker", ranks.reranker, explanation.score, "rerank"),
+        ("result", ranks.final, explanation.final_score, ""),
+    ):
+        added = explanation.parts.get(part)
+        rows.append(
+            StageRow(
+                name,
+                "not retrieved" if rank is None else ordinal(rank),
+                "" if score is None else f"{score:.3f}",
+                "" if added is None else f"{added:+.2f} in the sum",
+            )
+        )
+    return rows
+
+
+def term_label(term: TermScore) -> str:
+    """Return a query term, with how often it occurs if that is more than once."""
+    return f"{term.word} \u00d7{term.count}" if term.count > 1 else term.word
+
+
+def term_note(term: TermScore) -> str:
+    """Return why a query term adds nothing to BM25, or ""."""
+    if not term.indexed:
+        return "a stop word, or in no text"
+    return "" if term.score > 0 else "not in this text"
+
+
+def _probability(explanation: Explanation) -> str:
+    if explanation.probability is None:
+        return ""
+    return f", with a probability of {explanation.probability:.2f}"
 
 
 class HighlightedSpan(NamedTuple):
-    """A piece of a text; `strength` is -1 (takes most away) to 1 (adds most)."""
+    """A piece of a text; `strength` is -1 (lowers the score most) to 1 (raises it most)."""
 
     text: str
     strength: float
 
 
-def shades(text: str, where: str, spans: Sequence[Span]) -> list[HighlightedSpan]:
+def highlight_spans(text: str, field: str, spans: Sequence[Span]) -> list[HighlightedSpan]:
     """Return the whole text in pieces: words where they are known, else sentences.
 
-    Words and sentences have scales of their own: a sentence adds more than any of its words.
+    Words and sentences have scales of their own, since a sentence adds more than any of
+    its words.
     """
-    here = [s for s in spans if s.where == where]
-    fine = [s for s in here if s.level == "word"]
-    covered = [(s.start, s.end) for s in fine]
-    coarse = [
+    in_field = [s for s in spans if s.where == field]
+    words = [s for s in in_field if s.level == "word"]
+    sentences = [
         s
-        for s in here
-        if s.level == "sentence" and not any(s.start <= a and b <= s.end for a, b in covered)
+        for s in in_field
+        if s.level == "sentence"
+        and not any(s.start <= word.start and word.end <= s.end for word in words)
     ]
-    found, position = [], 0
-    for span in sorted([*fine, *coarse], key=lambda s: s.start):
+    pieces, position = [], 0
+    for span in sorted([*words, *sentences], key=lambda s: s.start):
         if span.start > position:
-            found.append(HighlightedSpan(text[position : span.start], 0.0))
+            pieces.append(HighlightedSpan(text[position : span.start], 0.0))
         largest = max(abs(s.contribution) for s in spans if s.level == span.level)
         strength = span.contribution / largest if largest > 0 else 0.0
-        found.append(HighlightedSpan(text[span.start : span.end], strength))
+        pieces.append(HighlightedSpan(text[span.start : span.end], strength))
         position = span.end
     if position < len(text):
-        found.append(HighlightedSpan(text[position:], 0.0))
-    return found
+        pieces.append(HighlightedSpan(text[position:], 0.0))
+    return pieces

@@ -1,4 +1,4 @@
-"""An explanation for the terminal."""
+"""Explanations printed to the terminal."""
 
 from __future__ import annotations
 
@@ -11,126 +11,124 @@ from rich.text import Text
 
 from secondpass.explain.phrases import (
     HighlightedSpan,
+    describe_counterfactual,
+    describe_faithfulness,
     headline,
-    ordinal,
-    shades,
-    trust,
-    what_if,
+    highlight_spans,
+    stage_rows,
+    term_label,
+    term_note,
 )
 from secondpass.explain.types import Explanation
 
-_WEAKEST = 0.12
+_MIN_STRENGTH = 0.12
+_BAR_WIDTH = 20
 
 
-def print_explanation(one: Explanation, console: Console | None = None) -> None:
-    """Print an explanation to standard output, in colours where the terminal has any."""
+def print_explanation(explanation: Explanation, console: Console | None = None) -> None:
+    """Print an explanation to standard output, in color where the terminal has it."""
     console = Console(highlight=False) if console is None else console
-    for block in _blocks(one):
+    for block in _blocks(explanation):
         console.print(block)
 
 
-def _blocks(one: Explanation) -> list[RenderableType]:
-    title = Text(f"“{one.query}”", style="bold")
-    name = " · ".join(n for n in (one.document.id, one.document.title) if n)
-    blocks: list[RenderableType] = [title]
+def _blocks(explanation: Explanation) -> list[RenderableType]:
+    document = explanation.document
+    blocks: list[RenderableType] = [Text(f"“{explanation.query}”", style="bold")]
+    name = " · ".join(part for part in (document.id, document.title) if part)
     if name:
         blocks.append(Text(name, style="cyan"))
-    blocks += [Text(headline(one)), Text("")]
+    blocks += [Text(headline(explanation)), Text("")]
     for heading, block in (
-        ("Where each stage puts it", _stages(one)),
-        ("Words of the query, in BM25", _terms(one)),
-        ("What the reranker read", _windows(one)),
-        ("What matters to the reranker", _text(one)),
-        ("What would change its place", _changes(one)),
-        ("Notes", _lines(one.notes)),
+        ("Rank by stage", _stages(explanation)),
+        ("BM25 score by query term", _terms(explanation)),
+        ("Windows that the reranker read", _windows(explanation)),
+        ("What matters to the reranker", _highlights(explanation)),
+        ("What would change its rank", _counterfactuals(explanation)),
+        ("Notes", _lines(explanation.notes)),
     ):
         if block is not None:
             blocks += [Text(heading, style="bold"), Padding(block, (0, 0, 1, 2))]
     return blocks
 
 
-def _stages(one: Explanation) -> Table | None:
-    places = one.places
-    if places is None:
+def _stages(explanation: Explanation) -> Table | None:
+    rows = stage_rows(explanation)
+    if not rows:
         return None
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(justify="left")
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
-    for name, place, value, part in (
-        ("BM25", places.bm25, one.bm25, "bm25"),
-        ("cosine", places.vector, one.vector, "vector"),
-        ("first pass", places.first, None, ""),
-        ("reranker", places.reranker, one.score, "rerank"),
-        ("result", places.final, one.final_score, ""),
-    ):
-        added = f"{one.parts[part]:+.2f} in the sum" if part in one.parts else ""
+    for justify in ("left", "right", "right", "left"):
+        table.add_column(justify=justify)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _terms(explanation: Explanation) -> Table | None:
+    terms = explanation.terms
+    if not terms:
+        return None
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    largest = max(term.score for term in terms)
+    for term in terms:
+        bar = "█" * round(_BAR_WIDTH * term.score / largest) if largest > 0 else ""
         table.add_row(
-            name,
-            "not handed over" if place is None else ordinal(place),
-            "" if value is None else f"{value:.3f}",
-            added,
+            term_label(term), f"{term.score:.3f}", Text(bar, "green"), term_note(term)
         )
+    table.add_row("sum", f"{sum(term.score for term in terms):.3f}")
     return table
 
 
-def _terms(one: Explanation) -> Table | None:
-    if not one.terms:
+def _windows(explanation: Explanation) -> RenderableType | None:
+    windows = explanation.windows
+    if len(windows) < 2:
         return None
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    largest = max((t.score for t in one.terms), default=0.0)
-    for term in one.terms:
-        bar = "█" * round(20 * term.score / largest) if largest > 0 else ""
-        why = "" if term.score > 0 else "not in this text"
-        said = why if term.indexed else "a stop word, or in no text"
-        times = f" \u00d7{term.count}" if term.count > 1 else ""
-        table.add_row(f"{term.word}{times}", f"{term.score:.3f}", Text(bar, "green"), said)
-    table.add_row("sum", f"{sum(t.score for t in one.terms):.3f}")
-    return table
-
-
-def _windows(one: Explanation) -> RenderableType | None:
-    if len(one.windows) < 2:
-        return None
-    best = max(w.score for w in one.windows)
+    best = max(window.score for window in windows)
     return _lines(
         f"characters {w.start} to {w.end}: {w.score:.2f}{'  ← best' if w.score == best else ''}"
-        for w in one.windows
+        for w in windows
     )
 
 
-def _text(one: Explanation) -> RenderableType | None:
-    if not one.spans:
+def _highlights(explanation: Explanation) -> RenderableType | None:
+    spans, document = explanation.spans, explanation.document
+    if not spans:
         return None
-    parts: list[RenderableType] = [_coloured(shades(one.query, "query", one.spans)), Text("")]
-    if one.document.title:
-        parts.append(_coloured(shades(one.document.title, "title", one.spans)))
-    parts.append(_coloured(shades(one.document.text, "text", one.spans)))
+    parts: list[RenderableType] = [
+        _colored(highlight_spans(explanation.query, "query", spans)),
+        Text(""),
+    ]
+    if document.title:
+        parts.append(_colored(highlight_spans(document.title, "title", spans)))
+    parts.append(_colored(highlight_spans(document.text, "text", spans)))
     parts.append(Text("green adds to the score, red takes away", style="dim"))
-    if one.faithfulness is not None:
-        parts.append(Text(trust(one.faithfulness)))
+    if explanation.faithfulness is not None:
+        parts.append(Text(describe_faithfulness(explanation.faithfulness)))
     return Group(*parts)
 
 
-def _coloured(pieces: Sequence[HighlightedSpan]) -> Text:
+def _colored(pieces: Sequence[HighlightedSpan]) -> Text:
     text = Text()
     for piece, strength in pieces:
-        if abs(strength) < _WEAKEST:
+        if abs(strength) < _MIN_STRENGTH:
             text.append(piece)
             continue
         level = int(60 + 120 * abs(strength))
-        colour = f"rgb(0,{level},0)" if strength > 0 else f"rgb({level},0,0)"
-        text.append(piece, style=f"white on {colour}")
+        color = f"rgb(0,{level},0)" if strength > 0 else f"rgb({level},0,0)"
+        text.append(piece, style=f"white on {color}")
     return text
 
 
-def _changes(one: Explanation) -> RenderableType | None:
-    if not one.counterfactuals or one.places is None:
+def _counterfactuals(explanation: Explanation) -> RenderableType | None:
+    ranks = explanation.places
+    if not explanation.counterfactuals or ranks is None:
         return None
-    return _lines(what_if(c, one.places.final) for c in one.counterfactuals)
+    return _lines(
+        describe_counterfactual(counterfactual, ranks.final)
+        for counterfactual in explanation.counterfactuals
+    )
 
 
-def _lines(said: Iterable[str]) -> Text | None:
-    lines = list(said)
-    return Text("\n".join(lines)) if lines else None
+def _lines(lines: Iterable[str]) -> Text | None:
+    text = "\n".join(lines)
+    return Text(text) if text else None

@@ -1,4 +1,4 @@
-"""What an explanation says."""
+"""Types of explanations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from secondpass.types import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where a document stands among the candidates by each stage alone, from 1.
+class StageRanks:
+    """The rank of a document among the candidates by each stage alone, from 1.
 
-    None where a stage says nothing. `first` is the first pass's order, `final` the one
-    that a search shows.
+    None where a stage has no score. `first` is the rank in the first pass, `final` the one
+    in the results of a search.
     """
 
     candidates: int
@@ -27,8 +27,8 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadWindow:
-    """A window that the reranker read: characters [start, end) of the text, and its score."""
+class ScoredWindow:
+    """A window that the reranker scored: characters [start, end) of the text."""
 
     start: int
     end: int
@@ -37,11 +37,11 @@ class ReadWindow:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of the query, the title or the text, and what it adds to the score.
+    """A span of the query, the title or the text, and what it adds to the score.
 
-    `contribution` is the score of the whole less the score without the span; `where` is
-    "query", "title" or "text", `level` "sentence" or "word"; `start` and `end` are
-    characters of that field.
+    `contribution` is the score with the span less the score without it; `where` is "query",
+    "title" or "text", `level` "sentence" or "word"; `start` and `end` are characters of
+    that field.
     """
 
     where: str
@@ -54,7 +54,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
-    """Whether the spans that are said to matter really do.
+    """Whether the spans with the largest contributions matter more than random ones.
 
     `drop` is what the score loses without the top spans (`removed` of `words` words),
     `random` what it loses on average without random other spans of as many words, with the
@@ -72,15 +72,16 @@ class Faithfulness:
 
     @property
     def holds(self) -> bool:
-        """Whether the top spans matter more than nineteen in twenty random ones."""
+        """Whether the top spans lose more than 95 % of random removals do."""
         return self.drop > self.random_high
 
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """Where the document would stand after a change, all else being equal.
+    """The rank that the document would have after a change, all else being equal.
 
-    `bm25` is None where the change's effect on it is not known, and it was left as it was.
+    `bm25` is None where the effect of the change on it is not known; the ranking then uses
+    the old one.
     """
 
     change: str
@@ -92,13 +93,14 @@ class Counterfactual:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a document is where it is.
+    """Why a document has its rank.
 
-    - `found`: whether the first pass handed it over; if not, the rest says what would be if
-      it had. None without an index, where only the reranker speaks.
-    - `terms` sum to `bm25`; `parts` sum to `final_score`, where a blend made it.
+    - `found`: whether the first pass retrieved it; if not, the rest is what would be if it
+      had. None without an index, where only the reranker is explained.
+    - `places`: the rank by each stage.
+    - `terms` sum to `bm25`; `parts` sum to `final_score`, where a blend computed it.
     - `score`: the reranker's, of which `spans` are the contributions.
-    - `notes`: what was not possible, and why.
+    - `notes`: what could not be explained, and why.
     """
 
     query: str
@@ -109,12 +111,12 @@ class Explanation:
     score_kind: str
     probability: float | None
     final_score: float
-    places: Places | None = None
+    places: StageRanks | None = None
     bm25: float | None = None
     vector: float | None = None
     terms: tuple[TermScore, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
-    windows: tuple[ReadWindow, ...] = ()
+    windows: tuple[ScoredWindow, ...] = ()
     spans: tuple[Span, ...] = ()
     faithfulness: Faithfulness | None = None
     counterfactuals: tuple[Counterfactual, ...] = ()

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from secondpass.errors import InputError
-from secondpass.index.composition import Rerank, SecondPass, unranked
-from secondpass.rerank.base import BaseReranker, RerankOptions
+from secondpass.option_types import check_second_pass, declared, takes, with_defaults
+from secondpass.options import Rerank, RerankOptions, SearchOptions
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -20,39 +21,27 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.policies.fallback import OnFailure, check_chain
-from secondpass.rerank.windowing import PassageAggregation
-from secondpass.types import Candidate, RerankResponse, ScoreKind
+from secondpass.rerank.policies.fallback import check_chain, check_on_failure
+from secondpass.types import (
+    Candidate,
+    FirstStageScores,
+    RankedDocument,
+    RerankResponse,
+    ScoreKind,
+    Status,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from secondpass.answer import Answer
     from secondpass.answer.answer import AnswerOptions
-    from secondpass.rerank.calibration import Calibration
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.lance.store import LanceStore
     from secondpass.retrieve.store_protocol import TextEncoder
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
-
-
-class SearchOptions(RerankOptions, total=False):
-    """The keyword arguments of `Index.search`."""
-
-    mode: str
-    candidates: int
-    rerank: Rerank
-    filter: str | None
-    fusion: str
-    weights: Sequence[float] | None
-    blend: bool | Mapping[str, float]
-    cascade: bool
-    calibration: str | Path | Calibration | None
-    version: int | None
-    chain: Sequence[str | Path | BaseReranker]
-    on_failure: OnFailure
-    timeout: float | None
 
 
 class Index:
@@ -67,15 +56,16 @@ class Index:
         self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
     ) -> None:
         from secondpass.index.precompute import PrecomputedStates
+        from secondpass.index.rerankers import IndexRerankers
         from secondpass.retrieve.retriever import Retriever
 
         self.store = store
         self.embedder = embedder
         self._retriever = Retriever(store, embedder)
-        self._keeper = PrecomputedStates(
+        self._states = PrecomputedStates(
             store.folder, embedder, enabled=store.settings.keep_states
         )
-        self._second = SecondPass(self._keeper, reranker)
+        self._rerankers = IndexRerankers(self._states, reranker)
 
     @classmethod
     def open(
@@ -147,7 +137,7 @@ class Index:
 
         That of the index itself, where its reranker is no reader over it.
         """
-        return self._keeper.embedding(self._second.own())
+        return self._states.embedding(self._rerankers.own())
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -165,102 +155,52 @@ class Index:
         Also removes what a reader kept of passages that are gone.
         """
         self.store.optimize()
-        self._keeper.tidy(self._second.own(), self.store.each_document())
+        self._states.tidy(self._rerankers.own(), self.store.each_document())
 
-    def search(
-        self,
-        query: str,
-        *,
-        mode: str = "hybrid",
-        candidates: int = 50,
-        top_k: int | None = 5,
-        rerank: Rerank = True,
-        filter: str | None = None,  # noqa: A002 - the word that users know
-        fusion: str = "rrf",
-        weights: Sequence[float] | None = None,
-        blend: bool | Mapping[str, float] = True,
-        cascade: bool = False,
-        calibration: str | Path | Calibration | None = None,
-        version: int | None = None,
-        chain: Sequence[str | Path | BaseReranker] = (),
-        on_failure: OnFailure = "raise",
-        timeout: float | None = None,
-        min_score: float | None = None,
-        min_probability: float | None = None,
-        return_documents: bool = True,
-        fields: Sequence[str] | None = None,
-        template: str | None = None,
-        max_length: int | None = None,
-        passages: str | PassageAggregation | None = None,
-    ) -> RerankResponse:
-        """Find documents in two passes.
+    @takes(SearchOptions)
+    def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+        """Find documents in two passes: many candidates first, the best on top then.
 
-        - `mode`: "hybrid" (BM25 and vectors, merged by `fusion` and `weights`), "bm25" or
-          "vector"; `filter`: an SQL condition on metadata, such as `"year >= 2015"`.
-        - `candidates`: how many the first pass hands over, at least 1.
-        - `rerank`: False gives the first pass's order with status "skipped".
-        - `blend`: True orders by the reranker's score, cosine and BM25 together (see
-          `Blend`), a mapping sets their weights, False leaves the reranker alone.
-        - `cascade`: True lets the cheap bundled model rule out what cannot reach the top of
-          the reranker, see `Cascade`.
-        - `calibration`: what `secondpass calibrate` wrote for this reranker: `probability`
-          is then the chance of relevance by your labels.
-        - `version`: search the index as it was after an earlier write.
-        - `chain`, `on_failure`, `timeout`: what happens if the reranker fails, as in
-          `Reranker`; a fallback gives the first pass's order with status "fallback".
-
-        The other arguments are those of `BaseReranker.rerank`. Raises `InputError` for
-        arguments that cannot be used, among them `FilterError`.
+        Raises `InputError` for arguments that cannot be used (among them `FilterError`),
+        `ModelError` if the reranker fails and `on_failure` is "raise". The options:
         """
         started = time.perf_counter()
         query = check_query(query)
-        top_k = check_count("top_k", top_k)
-        min_score = check_number("min_score", min_score)
-        check_count("candidates", candidates)
-        check_probability("min_probability", min_probability)
-        check_chain(chain)
-        if rerank is False and (
-            cascade or calibration is not None or min_probability is not None
-        ):
-            raise InputError(
-                "cascade, calibration and min_probability are for the second pass",
-                why="rerank=False leaves it out",
-            )
-        second = self._second.composed(
-            rerank, blend, cascade, calibration, tuple(chain), on_failure, timeout
-        )
+        chosen = _checked(options)
+        if chosen["rerank"] is False:
+            check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
+            reranker = None
+        else:
+            reranker = self._rerankers.composed(chosen)
         found = self._retriever.retrieve(
             query,
-            mode=mode,
-            candidates=candidates,
-            filter=filter,
-            fusion=fusion,
-            weights=weights,
-            version=version,
-            complete_scores=second is not None,
+            mode=chosen["mode"],
+            candidates=chosen["candidates"],
+            filter=chosen["filter"],
+            fusion=chosen["fusion"],
+            weights=chosen["weights"],
+            version=chosen["version"],
+            complete_scores=reranker is not None,
         )
-        if second is None:
-            kinds = {"vector": ScoreKind.SIMILARITY}
-            response = unranked(
-                query, found.candidates, kinds.get(mode, ScoreKind.RANK), return_documents
-            )
-            kept = [r for r in response.results if min_score is None or r.score >= min_score]
-            response = replace(response, results=tuple(kept[:top_k]))
-        else:
-            response = second.rerank(
+        if reranker is None:
+            vector = chosen["mode"] == "vector"
+            response = skipped_response(
                 query,
                 found.candidates,
-                top_k=top_k,
-                min_score=min_score,
-                min_probability=min_probability,
-                fields=fields,
-                template=template,
-                max_length=max_length,
-                passages=passages,
-                return_documents=return_documents,
+                ScoreKind.SIMILARITY if vector else ScoreKind.RANK,
+                return_documents=chosen["return_documents"],
+            )
+            least = chosen["min_score"]
+            kept = [r for r in response.results if least is None or r.score >= least]
+            response = replace(response, results=tuple(kept[: chosen["top_k"]]))
+        else:
+            response = reranker.rerank(
+                query,
+                found.candidates,
+                **{name: chosen[name] for name in declared(RerankOptions)},
             )
         timings = {name: ms for name, ms in found.timings.items() if name != "total"}
-        if second is not None:
+        if reranker is not None:
             timings["rerank"] = response.timings["rerank"]
         timings["total"] = (time.perf_counter() - started) * 1000
         reason = response.reason if found.candidates else "the first pass found nothing"
@@ -294,7 +234,7 @@ class Index:
         """
         if rerank is False:
             raise InputError("False names no reranker")
-        return self._keeper.reading(self._second.named(rerank))
+        return self._states.reading(self._rerankers.named(rerank))
 
     def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Answer a question from what `search` finds, with numbered citations.
@@ -305,7 +245,7 @@ class Index:
         """
         from secondpass.answer import answer
 
-        chosen: AnswerOptions = {"reranker": self._second.named("bundled"), **options}
+        chosen: AnswerOptions = {"reranker": self._rerankers.named(True), **options}
         return answer(self, query, **chosen)
 
     async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
@@ -340,7 +280,8 @@ class Index:
     def close(self) -> None:
         """Let go of files and threads; the index can be opened again."""
         self._retriever.close()
-        self._keeper.close()
+        self._rerankers.close()
+        self._states.close()
         self.store.close()
 
     def __enter__(self) -> Index:
@@ -353,3 +294,48 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a value for every option of a search; raises `InputError`."""
+    chosen = with_defaults(SearchOptions, options)
+    chosen["top_k"] = check_count("top_k", chosen["top_k"])
+    chosen["min_score"] = check_number("min_score", chosen["min_score"])
+    check_count("candidates", chosen["candidates"])
+    check_probability("min_probability", chosen["min_probability"])
+    check_chain(chosen["chain"])
+    check_on_failure(chosen["on_failure"])
+    return chosen
+
+
+def skipped_response(
+    query: str,
+    candidates: Sequence[Candidate],
+    kind: ScoreKind,
+    *,
+    return_documents: bool = True,
+) -> RerankResponse:
+    """Return candidates in the first pass's order, with status "skipped"."""
+    results = tuple(
+        RankedDocument(
+            index=i,
+            rank=i + 1,
+            score=0.0 if c.score is None else c.score,
+            score_kind=kind,
+            first_stage=FirstStageScores(i + 1, c.score, c.bm25, c.vector),
+            id=c.document.id,
+            document=c.document if return_documents else None,
+            windows=0,
+            scored=False,
+        )
+        for i, c in enumerate(candidates)
+    )
+    return RerankResponse(
+        query=query,
+        model=None,
+        status=Status.SKIPPED,
+        results=results,
+        timings={},
+        usage=Usage(documents=len(candidates)),
+        reason="reranking was switched off",
+    )

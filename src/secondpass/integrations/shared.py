@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.base import BaseReranker, RerankOptions
+from secondpass.options import RerankOptions
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.reranker import Reranker
 from secondpass.types import RankedDocument, RerankResponse

@@ -13,10 +13,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from secondpass.errors import InputError, ModelError
 from secondpass.observe import stage
+from secondpass.options import RerankOptions
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -187,19 +188,6 @@ class ScoringJob(NamedTuple):
     query: str
     candidates: Sequence[Candidate]
     reading: ScoringOptions
-
-
-class RerankOptions(TypedDict, total=False):
-    """The keyword arguments of `BaseReranker.rerank`."""
-
-    top_k: int | None
-    min_score: float | None
-    min_probability: float | None
-    fields: Sequence[str] | None
-    template: str | None
-    max_length: int | None
-    passages: str | PassageAggregation | None
-    return_documents: bool
 
 
 class BaseReranker(ABC):

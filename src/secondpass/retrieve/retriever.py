@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
 from secondpass.observe import stage
+from secondpass.options import MODES
 from secondpass.retrieve.fusion import check_method, fuse
 from secondpass.retrieve.store_protocol import FirstStage, Hit, TextEncoder
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
-
-MODES = ("hybrid", "bm25", "vector")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,33 +21,17 @@ except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
 
 import secondpass
-from secondpass.server import knowledgesdk, openai
+from secondpass.server import knowledgesdk
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
-from secondpass.server.api_v1 import native
-from secondpass.server.cloudflare import AISearch, responses
+from secondpass.server.api_v1.routes import routers as api_v1_routers
+from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
 from secondpass.server.mcp.routes import McpHttpRoutes
+from secondpass.server.openai.routes import routes as openai_routes
 from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects import (
-    cohere,
-    infinity,
-    jina,
-    mixedbread,
-    tei,
-    vllm,
-    voyage,
-    weaviate_container,
-)
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.routes import (
-    Choose,
-    endpoint,
-    on_rerank,
-    on_v1_rerank,
-    score_endpoint,
-)
+from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
@@ -107,7 +91,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
         redoc_url=None,
     )
     app.state.server, app.state.grpc, app.state.failed = state, grpc, None
-    for router in native(handler):
+    for router in api_v1_routers(handler):
         app.include_router(router)
     about = HealthRoutes(handler, metrics)
     probes = _probes(about)
@@ -137,42 +121,16 @@ def _over_grpc(handler: RequestHandler, classes: Classes) -> GrpcBridge:
 
 
 def _routes(handler: RequestHandler, about: HealthRoutes, classes: Classes) -> list[Route]:
-    posted: dict[str, Dialect | Choose] = {
-        "/v1/rerank": on_v1_rerank,
-        "/v1/v1/rerank": on_v1_rerank,
-        "/v2/rerank": cohere.V2,
-        "/v1/v2/rerank": cohere.V2,
-        "/v1/reranking": mixedbread.MIXEDBREAD,
-        "/rerank": on_rerank,
-        "/cohere/v1/rerank": cohere.V1,
-        "/cohere/v2/rerank": cohere.V2,
-        "/jina/v1/rerank": jina.JINA,
-        "/voyage/v1/rerank": voyage.VOYAGE,
-        "/mixedbread/v1/reranking": mixedbread.MIXEDBREAD,
-        "/tei/rerank": tei.TEI,
-        "/infinity/rerank": infinity.INFINITY,
-        "/vllm/rerank": vllm.VLLM,
-        "/vllm/v1/rerank": vllm.VLLM,
-        "/vllm/v2/rerank": vllm.VLLM,
-        "/weaviate-reranker/rerank": weaviate_container.WEAVIATE,
-    }
-    routes = [
-        Route(path, endpoint(handler, choice), methods=["POST"])
-        for path, choice in posted.items()
-    ]
-    for prefix in ("", "/vllm"):
-        for path in ("/score", "/v1/score"):
-            routes.append(Route(prefix + path, score_endpoint(handler), methods=["POST"]))
+    routes: list[Route] = rerank_routes(handler)
     for prefix in ("", "/tei"):
         routes.append(Route(f"{prefix}/info", about.info))
     for prefix in ("", "/weaviate-reranker"):
         routes.append(Route(f"{prefix}/meta", about.meta))
     cloudflare = AISearch(handler)
-    public = knowledgesdk.SearchForm("cloudflare", cloudflare.public.search, responses.fail)
     return [
         *routes,
-        *openai.routes(handler),
-        *knowledgesdk.routes(handler, public=public),
+        *openai_routes(handler),
+        *knowledgesdk.routes(handler, public=cloudflare.public.search_operation),
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from secondpass.errors import InputError, ModelNotFoundError, ProviderError, SecondpassError
 from secondpass.server.scheduler.queue import (
@@ -35,6 +36,11 @@ class HttpError(Exception):
         if self.retry_after is None:
             return {}
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+
+
+def default_error(error: HttpError, request_id: str) -> dict[str, Any]:
+    """Return an error body that the clients of Cohere, Jina and Voyage all understand."""
+    return {"id": request_id, "message": error.message, "detail": error.message}
 
 
 def invalid(message: str) -> HttpError:

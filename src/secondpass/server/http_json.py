@@ -1,24 +1,19 @@
 """The JSON of a request, read with limits and checked field by field.
 
-JSON that can carry any text that a request brought.
-
-What clients are told of a passage besides its text: its address and its metadata.
+Responses can carry any text that a request brought.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import HttpError, invalid
 
 # Possessive, and a string may end with the body: a string that is never closed is read once,
@@ -169,30 +164,3 @@ class Reply(JSONResponse):
             return super().render(content)
         except UnicodeEncodeError:
             return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-_ADDRESSES = ("url", "source_url", "sourceUrl", "link", "source")
-
-
-def source_url(metadata: Mapping[str, Any]) -> str | None:
-    """Return the web address that a document's metadata has, if it has one."""
-    for name in _ADDRESSES:
-        value = metadata.get(name)
-        if isinstance(value, str) and value.startswith(("http://", "https://")):
-            return clean(value)
-    return None
-
-
-def json_value(value: Any) -> Any:
-    """Return metadata as JSON has it: dates as ISO 8601, numbers that are none as null."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {clean(str(name)): json_value(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(inner) for inner in value]
-    return clean(str(value))

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry
-from secondpass.server.http_errors import HttpError
-from secondpass.server.rerank_dialects.responses import message
+from secondpass.server.http_errors import HttpError, default_error
 
 if TYPE_CHECKING:
     from secondpass.server.access.api_keys import KeyEntry
@@ -73,7 +73,14 @@ REQUEST_ID = "x-request-id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Fail = Callable[[HttpError, str], Any]
-"""Makes JSON of a problem and a request's id, as a dialect has it."""
+"""Returns the JSON content of an error in a dialect's shape; the text is the request's id."""
+Finish = Callable[["RequestContext", Response], Response]
+"""Adds headers to a response, also to that of an error."""
+
+
+def unchanged(context: RequestContext, response: Response) -> Response:
+    """Return the response as it is."""
+    return response
 
 
 def request_id(request: Request) -> str:
@@ -84,11 +91,12 @@ def request_id(request: Request) -> str:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: who asks whom, by which id, and how much."""
+    """One request: its dialect, its caller, how many documents it asks to score, and its id."""
 
     request: Request
     dialect: str = "unknown"
-    fail: Fail = message
+    fail: Fail = default_error
+    finish: Finish = unchanged
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""

@@ -1,11 +1,46 @@
-"""From an HTTP request to an answer: key, limits, work in a thread, and the way back."""
+"""Request handling: one declared operation a path, one pipeline for every dialect.
+
+A dialect declares each path as an `Operation` and lets the handler serve it:
+
+    SEARCH = Operation(
+        dialect="example",          # for logs, metrics and traces
+        fail=error_body,            # (HttpError, request id) -> JSON in the dialect's shape
+        scope="search",             # what the API key must allow; None: any key will do
+        parse=parse_search,         # (context, Body) -> query; on the event loop, not blocking
+        documents=lambda query: query.top_k,    # counted against the limits
+        run=run_search,             # (state, context, query) -> result; in a worker thread
+        respond=write_results,      # (context, query, result) -> JSON content or a Response
+    )
+    Route("/example/search", handler.serve(SEARCH), methods=["POST"])
+
+The steps, always in this order; no step calls the handler back:
+
+1. authorize: key, scope and rate limit, unless the operation is `keyless`;
+2. `check`: what else must hold before the body is read, such as that an endpoint exists;
+   in a worker thread;
+3. `read`: the body, within the limits of server and key;
+4. `parse`, then the number of `documents` against the limits;
+5. admission (429 where the queue is too long), then `run` in a worker thread within
+   `timeout`; its queued work is cancelled when the client disconnects. Where `wants_stream`
+   says so, `stream` in the place of `run`: its first frame decides the status;
+6. `wait`, where something slow is awaited without holding a thread;
+7. `respond`, and `finish` for headers that errors have too.
+
+What any step raises is sent by `fail`: an `HttpError` as it is, other errors of the package by
+their kind, anything else as 500.
+
+A path that several dialects share is a `SharedPath`: the operation is chosen by the body and
+the headers. Only there may a request without a key have its body read before it is refused,
+and only where one of the operations is keyless.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,119 +48,327 @@ from starlette.responses import Response
 from secondpass.errors import SecondpassError
 from secondpass.server.access.api_keys import ANYBODY, KeyEntry, KeyFile, key_in
 from secondpass.server.access.rate_limit import RateLimits
-from secondpass.server.http_errors import HttpError, failure_of, problem_of
-from secondpass.server.http_json import Body, Reply, read_body
-from secondpass.server.request_context import Fail, RequestContext, current
-from secondpass.server.rerank_dialects.schemas import RerankRequest
+from secondpass.server.http_errors import HttpError, default_error, failure_of, problem_of
+from secondpass.server.http_json import Body, Reply, read_body, read_bytes, read_content
+from secondpass.server.request_context import Fail, Finish, RequestContext, current, unchanged
 from secondpass.server.state import ServerState
+from secondpass.server.streaming import EventStream, event_stream, pieces
 from secondpass.server.telemetry.middleware import refused
-from secondpass.types import RerankResponse
 
 T = TypeVar("T")
+Query = TypeVar("Query")
+Result = TypeVar("Result")
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 Work = Callable[[RequestContext], Awaitable[Any]]
-"""Answers an exchange: with what becomes JSON, or with a Response of its own."""
+"""Answers a request with JSON content or a Response; only for dialects without operations."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How long a body may be, in bytes, and how deep its JSON may be nested."""
+
+    max_bytes: int
+    max_depth: int
+
+
+BodyReader = Callable[[Request, BodyLimits], Awaitable[Any]]
+
+
+async def json_object(request: Request, limits: BodyLimits) -> Body:
+    """Read a JSON object; raises HttpError 413 or 400."""
+    return await read_body(request, most=limits.max_bytes, depth=limits.max_depth)
+
+
+async def json_bytes(request: Request, limits: BodyLimits) -> bytes:
+    """Read the bytes of JSON, or of nothing, checked for size and nesting only."""
+    return await read_bytes(request, most=limits.max_bytes, depth=limits.max_depth)
+
+
+async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
+    """Read the bytes of any body; raises HttpError 413."""
+    return await read_content(request, most=limits.max_bytes)
+
+
+def _body_as_query(context: RequestContext, body: Any) -> Any:
+    return body
+
+
+def _result_as_content(context: RequestContext, query: Any, result: Any) -> Any:
+    return result
+
+
+def _never(query: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[Query, Result]):
+    """What one path of one dialect does; see the module for the order of the steps.
+
+    - `scope`: one of `api_keys.SCOPES`; None for one that every key has. `keyless`: no key is
+      asked for at all.
+    - `check`: blocks; raises HttpError. It may keep what it finds in `context.request.state`.
+    - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
+      are allowed than by the server.
+    - `parse`, `respond`, `finish`: on the event loop: they must not block.
+    - `documents`: how many documents the query asks to score; None where it asks for none.
+    - `run`: blocks. `run_async`: in its place, on the event loop, for what limits its own
+      blocking work by `RequestHandler.run`, such as an application of another framework.
+    - `timeout`: seconds for `run`; None for the server's.
+    - `stream`: blocks, and so does the iterator that it returns; the server's timeout holds
+      for the first frame.
+    """
+
+    dialect: str
+    fail: Fail
+    scope: str | None
+    keyless: bool = False
+    check: Callable[[ServerState, RequestContext], None] | None = None
+    read: BodyReader | None = json_object
+    max_body: int | None = None
+    parse: Callable[[RequestContext, Any], Query] = _body_as_query
+    documents: Callable[[Query], int] | None = None
+    run: Callable[[ServerState, RequestContext, Query], Result] | None = None
+    run_async: Callable[[RequestContext, Query], Awaitable[Result]] | None = None
+    timeout: float | None = None
+    wants_stream: Callable[[Query], bool] = _never
+    stream: Callable[[ServerState, RequestContext, Query], EventStream] | None = None
+    wait: Callable[[RequestContext, Query, Result], Awaitable[Result]] | None = None
+    respond: Callable[[RequestContext, Query, Result], Any] = _result_as_content
+    finish: Finish = unchanged
+
+
+Choose = Callable[[Body, Mapping[str, str]], Sequence[Operation[Any, Any]]]
+"""Returns the operations that a body and headers may mean, the likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPath:
+    """A path of several dialects; all take a JSON object.
+
+    - `choose`: its first operation answers; where that raises 404, the next one does. With a
+      key in the headers it must not return a keyless one.
+    - `scope`: what a key must allow; that of all operations.
+    - `keyless`: whether one of the operations is; then a request without a key is read before
+      it is refused.
+    - `dialect`, `fail`: the name and the error writer as long as the dialect is not known.
+    """
+
+    choose: Choose
+    scope: str | None
+    keyless: bool = False
+    dialect: str = "unknown"
+    fail: Fail = default_error
 
 
 class RequestHandler:
-    """Answers requests of any dialect; `keys` is None where anybody may ask."""
+    """Serves operations of any dialect; `keys` is None where no key is needed."""
 
     def __init__(self, state: ServerState, keys: KeyFile | None) -> None:
         self.state, self.keys = state, keys
         self._rates = RateLimits()
 
-    def endpoint(
-        self, dialect: str, fail: Fail, scope: str | None, work: Work
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """Return what answers a path, for callers with this scope; None for any key."""
+    def serve(self, operation: Operation[Any, Any]) -> Endpoint:
+        """Build the endpoint of an operation."""
 
-        async def checked(context: RequestContext) -> Any:
-            context.caller = self.check(context.request, scope)
-            return await work(context)
+        async def handle(request: Request) -> Response:
+            context = RequestContext(request, operation.dialect, operation.fail)
+            return await self._respond(context, self._process(context, operation))
 
-        async def answer(request: Request) -> Response:
-            return await self.answer(RequestContext(request, dialect, fail), checked)
+        return handle
 
-        return answer
+    def serve_shared(self, path: SharedPath) -> Endpoint:
+        """Build the endpoint of a path that several dialects share."""
+
+        async def handle(request: Request) -> Response:
+            context = RequestContext(request, path.dialect, path.fail)
+            return await self._respond(context, self._process_shared(context, path))
+
+        return handle
+
+    async def _process(self, context: RequestContext, operation: Operation[Any, Any]) -> Any:
+        self._begin(context, operation)
+        if not operation.keyless:
+            self._authorize(context, operation.scope)
+        await self._check(context, operation)
+        body = None
+        if operation.read is not None:
+            limits = self._body_limits(context, operation.max_body)
+            body = await operation.read(context.request, limits)
+        return await self._process_body(context, operation, body)
+
+    async def _process_shared(self, context: RequestContext, path: SharedPath) -> Any:
+        undecided = path.keyless and key_in(context.request.headers) is None
+        if not undecided:
+            self._authorize(context, path.scope)
+        body = await json_object(context.request, self._body_limits(context))
+        operations = path.choose(body, context.request.headers)
+        for position, operation in enumerate(operations):
+            self._begin(context, operation)
+            if undecided and not operation.keyless:
+                self._authorize(context, path.scope)
+                undecided = False
+            try:
+                await self._check(context, operation)
+                return await self._process_body(context, operation, body)
+            except HttpError as error:
+                if error.status != 404 or position + 1 == len(operations):
+                    raise
+        raise HttpError(404, "not found", "no dialect has this request")
+
+    async def _process_body(
+        self, context: RequestContext, operation: Operation[Any, Any], body: Any
+    ) -> Any:
+        query = operation.parse(context, body)
+        if operation.documents is not None:
+            self.count(context, operation.documents(query))
+        if operation.stream is not None and operation.wants_stream(query):
+            return await self._stream(context, operation.stream, query)
+        if operation.run is not None:
+            run = operation.run
+            result = await self.run(
+                context, lambda: run(self.state, context, query), timeout=operation.timeout
+            )
+        elif operation.run_async is not None:
+            result = await operation.run_async(context, query)
+        else:
+            result = None
+        if operation.wait is not None:
+            result = await operation.wait(context, query, result)
+        return operation.respond(context, query, result)
+
+    async def _check(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
+        check = operation.check
+        if check is not None:
+            # Not by `run`: its watch for a disconnect would consume the messages of the body.
+            ticket = self.state.ticket()
+            self.state.admit(ticket)
+            await self.state.run(ticket, lambda: check(self.state, context))
+
+    async def _stream(
+        self,
+        context: RequestContext,
+        stream: Callable[[ServerState, RequestContext, Any], EventStream],
+        query: Any,
+    ) -> Response:
+        opened: list[EventStream] = []
+
+        def begin() -> Iterator[str]:
+            opened.append(stream(self.state, context, query))
+            return opened[0].frames
+
+        frames = await pieces(self, context, begin)
+        response = event_stream(frames, opened[0].fail)
+        response.headers.update(opened[0].headers)
+        return response
+
+    def _begin(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
+        context.dialect = operation.dialect
+        context.fail, context.finish = operation.fail, operation.finish
+
+    def _authorize(self, context: RequestContext, scope: str | None) -> None:
+        context.caller = self.check(context.request, scope)
+
+    def _body_limits(self, context: RequestContext, max_body: int | None = None) -> BodyLimits:
+        most = self.most_bytes(context)
+        most = most if max_body is None else min(most, max_body)
+        return BodyLimits(most, self.state.settings.max_depth)
+
+    async def run(
+        self,
+        context: RequestContext,
+        function: Callable[[], T],
+        *,
+        timeout: float | None = None,
+    ) -> T:
+        """Run what blocks in a worker thread, within one deadline.
+
+        Its queued work is cancelled when the client disconnects. The body must have been
+        read, as far as anybody will. Raises HttpError, among others 429 where the queue is
+        too long.
+        """
+        ticket = self.state.ticket(timeout)
+        self.state.admit(ticket)
+        work = asyncio.create_task(self.state.run(ticket, function))
+        disconnected = asyncio.create_task(_disconnected(context.request))
+        try:
+            await asyncio.wait({work, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                ticket.cancel()
+            return await work
+        finally:
+            disconnected.cancel()
+
+    def count(self, context: RequestContext, documents: int) -> None:
+        """Record how many documents a request has; raises HttpError (400) for too many."""
+        context.documents = documents
+        self.state.check_count(documents, context.caller.max_documents)
 
     def check(self, request: Request, scope: str | None = "rerank") -> KeyEntry:
-        """Return who asks; raises Problem without a key, or beyond what the key may.
+        """Return the owner of the request's key.
 
-        A scope of None is one that every key has.
+        Raises HttpError: 401 without a valid key, 403 where the key does not have the scope,
+        429 beyond its rate limit. A scope of None is one that every key has.
         """
         caller = ANYBODY if self.keys is None else self.keys.find(key_in(request.headers))
-        seen = current()
-        if seen is not None:
-            seen.caller = caller
+        record = current()
+        if record is not None:
+            record.caller = caller
         if scope is not None:
             caller.allow(scope)
         if caller.per_minute is not None:
             self._rates.take(caller.id, caller.per_minute)
         return caller
 
-    async def body(self, context: RequestContext) -> Body:
-        """Return the JSON object of a request, within the limits; raises Problem."""
-        settings = self.state.settings
-        return await read_body(
-            context.request, most=self.most_bytes(context), depth=settings.max_depth
-        )
-
     def most_bytes(self, context: RequestContext) -> int:
         """Return how long the body of a request may be."""
         most, own = self.state.settings.max_body, context.caller.max_body
         return most if own is None else min(most, own)
 
-    async def done(
-        self, context: RequestContext, do: Callable[[], T], *, timeout: float | None = None
-    ) -> T:
-        """Do what blocks in a thread, within one deadline.
-
-        Its place in the queue goes when the client hangs up. Raises Problem for what cannot
-        be answered.
-        """
-        ticket = self.state.ticket(timeout)
-        self.state.admit(ticket)
-        work = asyncio.create_task(self.state.run(ticket, do))
-        gone = asyncio.create_task(_gone(context.request))
+    async def _respond(self, context: RequestContext, content: Awaitable[Any]) -> Response:
+        """Return the response, whatever happens."""
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                ticket.cancel()
-            return await work
-        finally:
-            gone.cancel()
+            found = await content
+            response = found if isinstance(found, Response) else Reply(found)
+        except HttpError as error:
+            response = self._error(context, error)
+        except SecondpassError as error:
+            response = self._error(context, problem_of(error))
+        except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
+            response = self._error(context, failure_of(error))
+        return context.finish(context, response)
 
-    def counting(self, context: RequestContext, documents: int) -> None:
-        """Note how many documents a request has; raises Problem for too many."""
-        context.documents = documents
-        self.state.check_count(documents, context.caller.max_documents)
+    def _error(self, context: RequestContext, error: HttpError) -> Response:
+        refused(error)
+        return Reply(context.fail(error, context.id), error.status, headers=error.headers)
 
-    async def reranked(
-        self, context: RequestContext, asks: Sequence[RerankRequest]
-    ) -> list[RerankResponse]:
-        """Rerank within one deadline; raises Problem for what cannot be answered."""
-        self.counting(context, sum(len(ask.documents) for ask in asks))
-        return await self.done(context, lambda: [self.state.rerank(ask) for ask in asks])
+    # Below: for dialects that hand in a coroutine, until they declare operations.
+
+    def endpoint(self, dialect: str, fail: Fail, scope: str | None, work: Work) -> Endpoint:
+        """Build the endpoint of a coroutine, for callers with this scope."""
+
+        async def authorized(context: RequestContext) -> Any:
+            self._authorize(context, scope)
+            return await work(context)
+
+        async def handle(request: Request) -> Response:
+            return await self.answer(RequestContext(request, dialect, fail), authorized)
+
+        return handle
 
     async def answer(self, context: RequestContext, work: Work) -> Response:
-        """Return the answer, whatever happens."""
-        try:
-            found = await work(context)
-            return found if isinstance(found, Response) else Reply(found)
-        except HttpError as problem:
-            return self.failed(context, problem)
-        except SecondpassError as error:
-            return self.failed(context, problem_of(error))
-        except Exception as error:  # noqa: BLE001 - a dialect's client gets its dialect's error
-            return self.failed(context, failure_of(error))
+        """Return the response of a coroutine, whatever happens."""
+        return await self._respond(context, work(context))
 
-    def failed(self, context: RequestContext, problem: HttpError) -> Response:
-        """Return the answer to a request that gets none, as its dialect has it."""
-        refused(problem)
-        content = context.fail(problem, context.id)
-        return Reply(content, problem.status, headers=problem.headers)
+    async def body(self, context: RequestContext) -> Body:
+        """Return the JSON object of a request, within the limits; raises HttpError."""
+        return await json_object(context.request, self._body_limits(context))
+
+    done = run
+    counting = count
 
 
-async def _gone(request: Request) -> None:
-    with suppress(HttpError):  # A body that nobody asked for, and that never came.
+async def _disconnected(request: Request) -> None:
+    with suppress(HttpError):  # A body that was never read, and did not arrive in time.
         while (await request.receive())["type"] != "http.disconnect":
             pass

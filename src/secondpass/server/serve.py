@@ -37,10 +37,10 @@ def run(
         import uvicorn  # noqa: F401 - missing is better told before models are loaded
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
-    from secondpass.server.telemetry.tracing import traces_wanted
+    from secondpass.server.telemetry.tracing_settings import make_traces
 
     with logging_as(log, log_level):
-        app = create_app(settings, traces=traces_wanted(otel))
+        app = create_app(settings, traces=make_traces(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
         app.state.server.load()
         server = server_of(app, settings)

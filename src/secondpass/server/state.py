@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -20,7 +20,6 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.rerank_dialects.schemas import RerankRequest
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
@@ -124,15 +123,14 @@ class ServerState:
             one.start()
 
     @property
-    def has_collections(self) -> bool:
+    def has_catalog(self) -> bool:
         """Whether this server has indexes, or may get some."""
         return self._catalog is not None
 
     @property
     def catalog(self) -> IndexCatalog:
-        """The indexes; raises Problem: 503 while they are opened, 404 where there are none."""
-        if not self.ready:
-            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
+        """The indexes; raises HttpError: 503 while they are loaded, 404 if there are none."""
+        self.check_ready()
         if self._catalog is None:
             raise HttpError(
                 404, "no index", "this server was started without --index and --data"
@@ -213,25 +211,40 @@ class ServerState:
 
         return self._readers.submit(contextvars.copy_context().run, turn)
 
-    def rerank(self, ask: RerankRequest) -> RerankResponse:
-        """Return the response; blocks. Raises Problem for a model that is not there."""
-        model = self.model(ask.model)
-        return model.rerank(ask.query, ask.documents, top_k=ask.top, return_documents=False)
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+    ) -> RerankResponse:
+        """Rerank texts; blocks. Raises HttpError for a model that is not served."""
+        reranker = self.model(model)
+        return reranker.rerank(query, documents, top_k=top_k, return_documents=False)
+
+    def max_documents(self, of_key: int | None = None) -> int:
+        """Return how many documents a request may have, with a key that has a limit or None."""
+        limit = self.settings.max_documents
+        return limit if of_key is None else min(limit, of_key)
 
     def check_count(self, documents: int, of_key: int | None = None) -> None:
-        """Raise Problem for more documents than a request, or its key, may have."""
-        most = self.settings.max_documents
-        most = most if of_key is None else min(most, of_key)
-        if documents > most:
-            raise HttpError(400, "invalid", f"there are {documents} documents, at most {most}")
+        """Raise HttpError (400) for more documents than a request, or its key, may have."""
+        limit = self.max_documents(of_key)
+        if documents > limit:
+            raise HttpError(400, "invalid", f"there are {documents} documents, at most {limit}")
+
+    def check_ready(self) -> None:
+        """Raise HttpError (503) while models are loaded, and while the server stops."""
+        if not self.ready:
+            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
 
     def model(self, name: str | None = None) -> BaseReranker:
         """Return the model of a name, or the one that stands for it.
 
         Raises Problem: 503 while models are loaded, 404 where models are `strict`.
         """
-        if not self.ready:
-            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
+        self.check_ready()
         if name is not None and name in self._models:
             return self._models[name]
         if name is not None and self.settings.strict:

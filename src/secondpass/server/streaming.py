@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import StreamingResponse
 
 from secondpass.errors import SecondpassError
 from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
 from secondpass.server.telemetry.middleware import refused
+
+if TYPE_CHECKING:
+    from secondpass.server.request_context import RequestContext
+    from secondpass.server.request_handler import RequestHandler
 
 T = TypeVar("T")
 _END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """Server-sent events of one response.
+
+    - `frames`: taken one by one in worker threads, as each may block.
+    - `fail`: makes the last frame where something goes wrong after the first.
+    """
+
+    frames: Iterator[str]
+    fail: Callable[[HttpError], str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def pieces(
@@ -33,7 +49,7 @@ async def pieces(
         iterator = start()
         return next(iterator, _END)
 
-    first = await handler.done(context, begin)
+    first = await handler.run(context, begin)
 
     async def rest() -> AsyncIterator[T]:
         piece, ticket = first, handler.state.ticket()

@@ -1,4 +1,4 @@
-"""A server with a folder for instances, and the official client for it."""
+"""A server with a data folder, and helpers to upload and search."""
 
 from __future__ import annotations
 

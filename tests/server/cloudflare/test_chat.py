@@ -1,4 +1,4 @@
-"""Answers: with a language model and without, whole and streamed, kept and new."""
+"""Chat completions: with and without a language model, whole, streamed and cached."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_model_reads_the_chunks_and_the_conversation(
     assert keys(found["chunks"])[0] == "a.md"
 
 
-def test_citations_are_places_among_the_chunks(llm: Loopback, http: httpx2.Client) -> None:
+def test_citations_are_positions_among_the_chunks(llm: Loopback, http: httpx2.Client) -> None:
     llm.answer = lambda system, user: "See [1] and [2]. [9]"
     found = chat(http, ("user", "Whales in the sea, or bread?")).json()
     assert found["choices"][0]["message"]["content"] == "See [1] and [2]."
@@ -117,7 +117,7 @@ def test_a_stream_begins_with_the_chunks(llm: Loopback, http: httpx2.Client) -> 
     assert parsed[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-def test_what_was_asked_before_is_not_asked_again(llm: Loopback, http: httpx2.Client) -> None:
+def test_a_similar_query_is_answered_from_the_cache(llm: Loopback, http: httpx2.Client) -> None:
     first = chat(http, ("user", "Where do the whales breathe?"))
     again = chat(http, ("user", "where do whales breathe"))
     streamed = chat(http, ("user", "Where do the whales breathe"), stream=True)
@@ -133,7 +133,7 @@ def test_what_was_asked_before_is_not_asked_again(llm: Loopback, http: httpx2.Cl
     assert "cf-aig-cache-status" not in unkept.headers
 
 
-def test_a_change_of_the_content_drops_what_was_kept(
+def test_a_change_of_the_content_invalidates_the_cache(
     llm: Loopback, http: httpx2.Client
 ) -> None:
     def ask() -> httpx2.Response:
@@ -182,7 +182,7 @@ def test_a_follow_up_is_rewritten(llm: Loopback, http: httpx2.Client) -> None:
     assert found["search_query"] == "And how do they sleep?"
 
 
-def test_a_model_that_fails_is_502_before_the_first_word_and_a_frame_after_it(
+def test_a_model_that_fails_is_502_before_the_first_piece_and_an_event_after_it(
     llm: Loopback, http: httpx2.Client
 ) -> None:
     llm.faults[:] = [Fault("status", 400, "no")]
@@ -216,13 +216,13 @@ def test_an_instance_has_its_own_prompt(llm: Loopback, http: httpx2.Client) -> N
     http.put(PATH, json={"system_prompt_ai_search": None})
 
 
-def test_messages_are_needed(http: httpx2.Client) -> None:
+def test_messages_are_required(http: httpx2.Client) -> None:
     wrong = http.post(f"{PATH}/chat/completions", json={"query": "x"})
     assert wrong.status_code == 400
     assert "messages is missing" in wrong.json()["errors"][0]["message"]
 
 
-def test_the_older_interface(llm: Loopback, http: httpx2.Client) -> None:
+def test_autorag(llm: Loopback, http: httpx2.Client) -> None:
     base = "/autorag/rags/docs"
     found = http.post(
         f"{base}/search",

@@ -1,8 +1,7 @@
-"""Filters: what they let through, in SQL and in Python alike, and what they refuse."""
+"""Metadata fields and the filters that name them, in both syntaxes of the API."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,22 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secondpass.retrieve.json_filter import matches, to_sql
 from secondpass.retrieve.lance.open import open_index
 from secondpass.retrieve.lance.store import LanceStore
 from secondpass.retrieve.store_protocol import Passage
+from secondpass.server.cloudflare.autorag import parse_typed_filter
 from secondpass.server.cloudflare.filters import (
     Field,
-    columns,
-    fields_of,
+    filterable_fields,
     folder_of,
-    holds,
-    kept,
-    read_filter,
-    read_legacy_filter,
-    sql,
+    index_columns,
+    parse_filter,
+    to_column_value,
 )
 from secondpass.server.cloudflare.schemas import CustomField
-from secondpass.server.cloudflare.uploads import read_metadata, warnings
 from secondpass.server.http_errors import HttpError
 
 CUSTOM: list[CustomField] = [
@@ -36,7 +33,7 @@ CUSTOM: list[CustomField] = [
     {"field_name": "größe 'x'; --", "data_type": "number"},
     {"field_name": "due", "data_type": "datetime"},
 ]
-FIELDS = fields_of(CUSTOM)
+FIELDS = filterable_fields(CUSTOM)
 ROWS: list[tuple[str, int, dict[str, Any]]] = [
     ("a.md", 1_735_689_600_123, {"lang": "en", "page-count": 3, "draft": True}),
     ("docs/b.md", 1_735_689_601_000, {"Lang": "de", "page-count": -2.5, "due": "2026-01-31"}),
@@ -44,7 +41,7 @@ ROWS: list[tuple[str, int, dict[str, Any]]] = [
     ("docs0/d.md", 0, {"lang": "", "größe 'x'; --": "1e3", "due": 1_767_139_200}),
     ("日本/e.md", 5, {"lang": "日本", "page-count": "7"}),
 ]
-KEPT = [columns(FIELDS, key, moment, given) for key, moment, given in ROWS]
+COLUMNS = [index_columns(FIELDS, key, moment, given) for key, moment, given in ROWS]
 NAMES = [key for key, _, _ in ROWS]
 
 
@@ -52,24 +49,29 @@ NAMES = [key for key, _, _ in ROWS]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanceStore]:
     found = open_index(tmp_path_factory.mktemp("index") / "i")
     found.upsert(
-        [Passage(key, key, "text", metadata=row) for key, row in zip(NAMES, KEPT, strict=True)]
+        [
+            Passage(key, key, "text", metadata=row)
+            for key, row in zip(NAMES, COLUMNS, strict=True)
+        ]
     )
     yield found
     found.close()
 
 
-def passing(store: LanceStore, found: Any, *, legacy: bool = False) -> list[str]:
-    """Return what passes, which SQL and Python must agree on."""
-    conditions = (read_legacy_filter if legacy else read_filter)(found, FIELDS)
-    condition = sql(conditions, store.fields)
-    by_sql = sorted(d.id or "" for some in store.each_document(filter=condition) for d in some)
-    by_hand = [k for k, row in zip(NAMES, KEPT, strict=True) if holds(conditions, row)]
-    assert by_sql == sorted(by_hand), condition
-    return by_hand
+def select(store: LanceStore, filters: Any, *, typed: bool = False) -> list[str]:
+    """Return the rows that match, after checking that SQL and Python agree."""
+    conditions = (parse_typed_filter if typed else parse_filter)(filters, FIELDS)
+    condition = to_sql(conditions, store.fields)
+    by_sql = sorted(
+        d.id or "" for batch in store.each_document(filter=condition) for d in batch
+    )
+    by_python = [k for k, row in zip(NAMES, COLUMNS, strict=True) if matches(conditions, row)]
+    assert by_sql == sorted(by_python), condition
+    return by_python
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("filters", "expected"),
     [
         ({}, NAMES),
         ({"folder": "docs/"}, ["docs/b.md"]),
@@ -97,12 +99,12 @@ def passing(store: LanceStore, found: Any, *, legacy: bool = False) -> list[str]
         ({"due": {"$lte": "2026-01-31T00:00:00+00:00"}}, ["docs/b.md", "docs0/d.md"]),
     ],
 )
-def test_what_passes(store: LanceStore, found: Any, expected: list[str]) -> None:
-    assert passing(store, found) == expected
+def test_filters(store: LanceStore, filters: Any, expected: list[str]) -> None:
+    assert select(store, filters) == expected
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("filters", "expected"),
     [
         ({"type": "eq", "key": "folder", "value": "docs/"}, ["docs/b.md"]),
         ({"type": "gt", "key": "timestamp", "value": "1735689600999"},
@@ -115,8 +117,8 @@ def test_what_passes(store: LanceStore, found: Any, expected: list[str]) -> None
          ["a.md", "docs/b.md"]),
     ],
 )  # fmt: skip
-def test_the_older_form(store: LanceStore, found: Any, expected: list[str]) -> None:
-    assert passing(store, found, legacy=True) == expected
+def test_typed_filters(store: LanceStore, filters: Any, expected: list[str]) -> None:
+    assert select(store, filters, typed=True) == expected
 
 
 OPERATORS = ["$eq", "$ne", "$in", "$nin", "$lt", "$gte"]
@@ -136,25 +138,25 @@ _values = {
 def _filters(draw: st.DrawFn) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(list(FIELDS)), max_size=3, unique=True)):
-        values = st.none() | _values[FIELDS[name].kind]
+        values = st.none() | _values[FIELDS[name].type]
         operators = draw(st.lists(st.sampled_from(OPERATORS), min_size=1))
-        asked: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         for operator in operators:
             if operator in ("$in", "$nin"):
-                asked[operator] = draw(st.lists(values, max_size=3))
+                conditions[operator] = draw(st.lists(values, max_size=3))
             elif operator in ("$eq", "$ne"):
-                asked[operator] = draw(values)
-            elif FIELDS[name].kind != "boolean":
-                asked[operator] = draw(_values[FIELDS[name].kind])
-        if asked:
-            found[name] = asked
+                conditions[operator] = draw(values)
+            elif FIELDS[name].type != "boolean":
+                conditions[operator] = draw(_values[FIELDS[name].type])
+        if conditions:
+            found[name] = conditions
     return found
 
 
 @settings(max_examples=150)
-@given(found=_filters())
-def test_sql_and_python_agree(store: LanceStore, found: dict[str, Any]) -> None:
-    passing(store, found)
+@given(filters=_filters())
+def test_sql_and_python_agree(store: LanceStore, filters: dict[str, Any]) -> None:
+    select(store, filters)
 
 
 _json = st.recursive(
@@ -169,15 +171,15 @@ _named = st.dictionaries(
 
 
 @settings(max_examples=300)
-@given(found=_json | _named)
-def test_whatever_is_sent_is_a_filter_or_refused(store: LanceStore, found: Any) -> None:
-    for legacy in (False, True):
+@given(filters=_json | _named)
+def test_any_json_is_a_filter_or_refused(store: LanceStore, filters: Any) -> None:
+    for typed in (False, True):
         with suppress(HttpError):
-            passing(store, found, legacy=legacy)
+            select(store, filters, typed=typed)
 
 
 @pytest.mark.parametrize(
-    "found",
+    "filters",
     [
         [], "x", {"no": 1}, {"folder": {}}, {"folder": {"$like": "x"}}, {"folder": {"eq": 1}},
         {"folder": {"$in": "docs/"}}, {"folder": 3}, {"page-count": "many"}, {"draft": "maybe"},
@@ -186,15 +188,15 @@ def test_whatever_is_sent_is_a_filter_or_refused(store: LanceStore, found: Any) 
         {"timestamp": 10**400}, {"folder": {"$gt": {"a": 1}}},
     ],
 )  # fmt: skip
-def test_what_is_refused(found: Any) -> None:
+def test_invalid_filters(filters: Any) -> None:
     with pytest.raises(HttpError) as caught:
-        read_filter(found, FIELDS)
+        parse_filter(filters, FIELDS)
     assert caught.value.status == 400
     assert "filter" in caught.value.message or "field" in caught.value.message
 
 
 @pytest.mark.parametrize(
-    "found",
+    "filters",
     [
         None, [], {}, {"type": "eq"}, {"type": "eq", "key": "folder"},
         {"type": "in", "key": "folder", "value": []}, {"type": "eq", "key": 1, "value": 1},
@@ -205,14 +207,14 @@ def test_what_is_refused(found: Any) -> None:
                                    {"type": "eq", "key": "filename", "value": "a"}]},
     ],
 )  # fmt: skip
-def test_what_the_older_form_refuses(found: Any) -> None:
+def test_invalid_typed_filters(filters: Any) -> None:
     with pytest.raises(HttpError):
-        read_legacy_filter(found, FIELDS)
+        parse_typed_filter(filters, FIELDS)
 
 
 def test_a_column_keeps_its_type_when_a_field_changes_its_own() -> None:
-    one = fields_of([{"field_name": "v", "data_type": "text"}])["v"]
-    other = fields_of([{"field_name": "v", "data_type": "number"}])["v"]
+    one = filterable_fields([{"field_name": "v", "data_type": "text"}])["v"]
+    other = filterable_fields([{"field_name": "v", "data_type": "number"}])["v"]
     assert one.column != other.column
     names = {f.column for f in FIELDS.values()}
     assert all(name.isascii() and name.replace("_", "").isalnum() for name in names)
@@ -220,7 +222,7 @@ def test_a_column_keeps_its_type_when_a_field_changes_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "expected"),
+    ("field_type", "value", "expected"),
     [
         ("text", "x" * 501, "x" * 500), ("text", 3, None), ("text", "", ""),
         ("number", 0, 0.0), ("number", "-1.5e2", -150.0), ("number", True, None),
@@ -232,8 +234,8 @@ def test_a_column_keeps_its_type_when_a_field_changes_its_own() -> None:
         ("timestamp", 1_769_860_800_999, 1_769_860_800), ("timestamp", 0, 0),
     ],
 )  # fmt: skip
-def test_values(kind: Any, value: Any, expected: Any) -> None:
-    found = kept(kind, value)
+def test_column_values(field_type: Any, value: Any, expected: Any) -> None:
+    found = to_column_value(field_type, value)
     assert found == expected
     assert type(found) is type(expected)
 
@@ -246,28 +248,6 @@ def test_folders(key: str) -> None:
     assert folder == "" or folder.endswith("/")
 
 
-def test_warnings_name_what_filters_do_not_see() -> None:
-    given = {"lang": 3, "page-count": "7", "colour": "red", "folder": "x", "DRAFT": "maybe"}
-    assert warnings(FIELDS, given) == [
-        {"code": "custom_metadata_value_not_indexed", "field": "lang", "expected_type": "text"},
-        {"code": "custom_metadata_field_not_filterable", "field": "colour"},
-        {"code": "custom_metadata_field_not_filterable", "field": "folder"},
-        {
-            "code": "custom_metadata_value_not_indexed",
-            "field": "DRAFT",
-            "expected_type": "boolean",
-        },
-    ]
-
-
-@settings(max_examples=200)
-@given(st.text(max_size=60) | _json.map(lambda value: json.dumps(value)))
-def test_metadata_is_read_or_refused(text: str) -> None:
-    with suppress(HttpError):
-        found = read_metadata(text)
-        assert all(isinstance(v, str | int | float | bool) for v in found.values())
-
-
 def test_fields_are_found_without_regard_to_case() -> None:
     assert FIELDS["lang"] == Field("lang", "text", "text_lang")
-    assert columns(FIELDS, "a", 0, {"LANG": "x"})["text_lang"] == "x"
+    assert index_columns(FIELDS, "a", 0, {"LANG": "x"})["text_lang"] == "x"

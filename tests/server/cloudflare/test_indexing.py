@@ -1,4 +1,4 @@
-"""From an upload to chunks: what is read, what is refused, and what a change brings."""
+"""Indexing: file types, unreadable files, and changes of items and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.server.cloudflare.conftest import (
     search,
 )
 from tests.server.conftest import running
-from tests.server.test_life import until
+from tests.server.load import until
 
 Make = Callable[..., str]
 
@@ -51,7 +51,7 @@ def item(http: httpx2.Client, path: str, number: str) -> dict[str, Any]:
         ("ü/日本.txt", FRANCE.encode("utf-16"), "text/plain", 1),
     ],
 )
-def test_what_is_read(
+def test_file_types(
     http: httpx2.Client, make: Make, key: str, content: str | bytes, kind: str, found: int
 ) -> None:
     path = make()
@@ -85,7 +85,7 @@ def _bomb() -> bytes:
         ("rows.csv", "text\n" + "x\n" * 20_001, "more than 20,000 rows"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_says_why(
+def test_unreadable_files_have_an_error_message(
     http: httpx2.Client, make: Make, key: str, content: str | bytes, told: str
 ) -> None:
     path = make()
@@ -104,7 +104,7 @@ def test_an_empty_file_is_skipped(http: httpx2.Client, make: Make) -> None:
     assert (up["status"], up["error"]) == ("skipped", "the file holds no text")
 
 
-def test_a_new_upload_takes_the_place_of_the_old(http: httpx2.Client, make: Make) -> None:
+def test_an_upload_replaces_the_item_with_its_key(http: httpx2.Client, make: Make) -> None:
     path = make()
     rows = "id,text\n" + "".join(f"{n},whales number {n} swim\n" for n in range(5))
     first = put(http, path, "a.csv", rows)
@@ -120,7 +120,9 @@ def test_a_new_upload_takes_the_place_of_the_old(http: httpx2.Client, make: Make
     assert (again["status"], again["chunks_count"]) == ("completed", 5)
 
 
-def test_deleted_is_gone_at_once_and_the_key_is_free(http: httpx2.Client, make: Make) -> None:
+def test_a_deleted_item_is_gone_at_once_and_its_key_is_free(
+    http: httpx2.Client, make: Make
+) -> None:
     path = make()
     first = put(http, path, "a.md", FRANCE)
     assert http.delete(f"{path}/items/{first['id']}").json()["result"] == {"key": "a.md"}
@@ -133,7 +135,9 @@ def test_deleted_is_gone_at_once_and_the_key_is_free(http: httpx2.Client, make: 
     assert stats["engine"]["vectorize"]["vectorsCount"] == 1
 
 
-def test_other_cuts_index_everything_again_in_a_job(http: httpx2.Client, make: Make) -> None:
+def test_a_change_of_chunking_starts_a_job_for_all_items(
+    http: httpx2.Client, make: Make
+) -> None:
     path = make(chunk_size=64, chunk_overlap=0)
     text = "\n\n".join(f"{FRANCE} {WHALES} {BREAD} Number {n}." for n in range(8))
     small = put(http, path, "a.md", text)
@@ -155,7 +159,9 @@ def test_other_cuts_index_everything_again_in_a_job(http: httpx2.Client, make: M
     assert len(http.get(f"{path}/jobs").json()["result"]) == 1
 
 
-def test_a_field_that_changes_its_type_is_indexed_anew(http: httpx2.Client, make: Make) -> None:
+def test_a_field_that_changes_its_type_is_indexed_again(
+    http: httpx2.Client, make: Make
+) -> None:
     path = make(custom_metadata=[{"field_name": "Version", "data_type": "text"}])
     up = put(http, path, "a.md", FRANCE, version="2")
     assert "warnings" not in up
@@ -181,9 +187,7 @@ def test_a_paused_instance_waits(http: httpx2.Client, make: Make) -> None:
     assert http.get(path).json()["result"]["status"] == "ready"
 
 
-def test_a_cancelled_job_leaves_outdated_what_it_had_not_begun(
-    http: httpx2.Client, make: Make
-) -> None:
+def test_a_cancelled_job_leaves_queued_items_outdated(http: httpx2.Client, make: Make) -> None:
     path = make()
     up = put(http, path, "a.md", FRANCE)
     http.put(path, json={"paused": True})
@@ -201,7 +205,7 @@ def test_a_cancelled_job_leaves_outdated_what_it_had_not_begun(
     assert (ended["description"], ended["source"]) == ("go on", "user")
 
 
-def test_an_instance_that_is_removed_while_it_is_indexed_stays_removed(
+def test_an_instance_deleted_during_indexing_stays_deleted(
     http: httpx2.Client, make: Make
 ) -> None:
     path = make()
@@ -221,7 +225,7 @@ def test_a_word_file_is_read(http: httpx2.Client, make: Make) -> None:
     assert (up["status"], up.get("error")) == ("completed", None)
 
 
-def test_a_file_that_is_read_for_ever_holds_up_nobody(
+def test_a_file_that_never_finishes_loading_blocks_no_request(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("markitdown")

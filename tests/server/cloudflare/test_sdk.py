@@ -1,4 +1,4 @@
-"""Every call of the official client, and each of its exceptions."""
+"""The official Python client: all its calls and exceptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.cloudflare.conftest import BREAD, FRANCE, WHALES
 from tests.server.conftest import Running, running
-from tests.server.test_life import busy
+from tests.server.load import busy
 
 cloudflare = pytest.importorskip("cloudflare", reason="the group sdk is not installed")
 pytest.importorskip("python_multipart", reason="the extra server is not installed")
@@ -66,7 +66,7 @@ def uploaded(instances: Any, name: str, key: str, text: str, **more: Any) -> Any
     return instances.items.upload(name, **AT, file=file)
 
 
-def test_from_nothing_to_an_answer(cf: Any) -> None:
+def test_create_upload_search_and_chat(cf: Any) -> None:
     inst = cf.aisearch.namespaces.instances
     method = {"vector": True, "keyword": True}
     made = inst.create(
@@ -186,7 +186,7 @@ def test_jobs_and_tokens(cf: Any) -> None:
         cf.aisearch.tokens.create(account_id="acc", cf_api_id="a", cf_api_key="b", name="c")
 
 
-def test_the_older_paths_mean_the_default_namespace(cf: Any) -> None:
+def test_paths_without_a_namespace_mean_the_default_one(cf: Any) -> None:
     old, new = cf.aisearch.instances, cf.aisearch.namespaces.instances
     old.create(account_id="acc", id="old", max_num_results=3)
     assert new.read("old", **AT).max_num_results == 3
@@ -301,7 +301,7 @@ def test_a_busy_server_is_a_rate_limit(keyed: tuple[Running, Client], cf: Any) -
     assert caught.value.errors[0].code == 7007
 
 
-def test_nobody_reaches_another_tenants_instances(
+def test_tenants_cannot_reach_each_others_instances(
     keyed: tuple[Running, Client], cf: Any
 ) -> None:
     inst = cf.aisearch.namespaces.instances

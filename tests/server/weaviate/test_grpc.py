@@ -35,7 +35,7 @@ from secondpass.server.weaviate.grpc.messages import (
     SearchRequest,
 )
 from tests.server.conftest import QUERY, TEXTS, Running, running
-from tests.server.test_life import busy, sending, until
+from tests.server.load import busy, sending, until
 from tests.server.weaviate.conftest import settings
 
 _REPLIES = {

@@ -15,7 +15,7 @@ import pytest
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import running, serving
-from tests.server.test_life import busy, until
+from tests.server.load import busy, until
 from tests.server.weaviate.conftest import Database, settings, text_property
 
 RERANK = '_additional{rerank(property: "text", query: "river"){score}}'

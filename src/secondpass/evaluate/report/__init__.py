@@ -1,1 +1,1 @@
-"""A study as one HTML page without network, as text, and as JSON."""
+"""Reports of a study: an HTML page with figures, text, and JSON."""

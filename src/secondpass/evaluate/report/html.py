@@ -1,4 +1,4 @@
-"""A study as one HTML page: nothing is loaded, no script runs."""
+"""A study as one HTML page without scripts and network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from secondpass._version import __version__
-from secondpass.evaluate.harm import Harm, Move
-from secondpass.evaluate.probabilities import Probabilities
+from secondpass.evaluate.calibration_check import CalibrationCheck
+from secondpass.evaluate.harmed_queries import HarmedQuery, RankChange
 from secondpass.evaluate.report.figures import (
     bound_plot,
     depth_plot,
@@ -15,28 +15,30 @@ from secondpass.evaluate.report.figures import (
     record_plot,
     reliability_plot,
 )
-from secondpass.evaluate.report.svg import style
-from secondpass.evaluate.study import Result, Study
-from secondpass.evaluate.verdict import (
-    agreement,
-    headline,
-    plain,
-    probability,
-    promises,
-    sentences,
-    signed,
+from secondpass.evaluate.report.number_format import (
+    format_difference,
+    format_number,
+    format_p_value,
 )
+from secondpass.evaluate.report.svg import style_sheet
+from secondpass.evaluate.report.text import (
+    describe_calibration,
+    describe_test_agreement,
+    headline,
+    summary_sentences,
+)
+from secondpass.evaluate.study import Study, VariantResult
 
 
-def page(study: Study) -> str:
-    """Return the whole page."""
+def html_page(study: Study) -> str:
+    """Return a self-contained HTML page."""
     title = escape(f"Does reranking pay? {study.collection.name}")
     body = [
         _head(study),
         _section(
             "How deep",
             f"Gain in {study.measure} over tuned fusion, and the band that holds the true mean"
-            f" with 95 %. Order: {study.choice.family.order}.",
+            f" with 95 %. Order: {study.choice.variant.order}.",
             depth_plot(study),
         ),
         _section(
@@ -51,7 +53,7 @@ def page(study: Study) -> str:
             _section(
                 "What it costs",
                 "Quality against the time of one search on this machine. Numbers at the marks"
-                " are candidates; the broad line is the frontier that nothing beats in both.",
+                " are numbers of candidates; the broad line is the Pareto frontier.",
                 latency_plot(study),
             )
         )
@@ -69,74 +71,81 @@ def page(study: Study) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>\n{style()}</style></head>\n<body>"
+        f"<title>{title}</title><style>\n{style_sheet()}</style></head>\n<body>"
         + "\n".join(body)
         + "</body></html>\n"
     )
 
 
 def _head(study: Study) -> str:
-    gain, best = study.honest, study.choice
+    gain, best = study.gain, study.choice
     facts = [
         (
             "gain over tuned fusion",
-            signed(gain.mean),
-            f"95 %: {signed(gain.low)} to {signed(gain.high)}",
+            format_difference(gain.mean),
+            f"95 %: {format_difference(gain.low)} to {format_difference(gain.high)}",
         ),
-        ("chance", probability(gain.p), f"t-test {probability(gain.t)}; {agreement(gain)}"),
+        (
+            "significance",
+            format_p_value(gain.p),
+            f"t-test {format_p_value(gain.t)}; {describe_test_agreement(gain)}",
+        ),
         (
             "effect size",
             "\N{EN DASH}" if gain.size is None else f"{gain.size:.2f}",
             "Cohen's d",
         ),
         (
-            "smallest gain to be seen",
-            "\N{EN DASH}" if gain.detectable is None else plain(gain.detectable),
-            f"with {len(study.change)} queries",
+            "smallest detectable gain",
+            "\N{EN DASH}" if gain.detectable is None else format_number(gain.detectable),
+            f"with {len(study.gain_by_query)} queries",
         ),
     ]
     if study.timed:
-        facts.append(("second pass", f"{best.added:.0f} ms", f"of {best.ms:.0f} ms a search"))
+        facts.append(
+            ("second pass", f"{best.added_ms:.0f} ms", f"of {best.ms:.0f} ms a search")
+        )
     cards = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
-        for name, value, more in facts
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        for name, value, note in facts
     )
-    said = "".join(f"<li>{escape(line)}</li>" for line in sentences(study))
+    sentences = "".join(f"<li>{escape(line)}</li>" for line in summary_sentences(study))
     notes = "".join(f"<li>{escape(note)}.</li>" for note in study.collection.notes)
     return (
         f'<header><p class="kind">Does reranking pay? {escape(study.collection.name)},'
-        f" {len(study.change)} queries</p><h1>{_unbroken(headline(study))}</h1></header>"
-        f'<dl class="facts">{cards}</dl><ul class="said">{said}{notes}</ul>'
+        f" {len(study.gain_by_query)} queries</p>"
+        f"<h1>{_without_line_breaks(headline(study))}</h1></header>"
+        f'<dl class="facts">{cards}</dl><ul class="said">{sentences}{notes}</ul>'
     )
 
 
-def _unbroken(text: str) -> str:
-    """Return text in which "p = .013" and "+.041 nDCG@10" stay on one line."""
-    kept = text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-    return escape(kept.replace(" ms", "\N{NO-BREAK SPACE}ms"))
+def _without_line_breaks(text: str) -> str:
+    """Return text in which "p = .013" and "12 ms" stay on one line."""
+    text = text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return escape(text.replace(" ms", "\N{NO-BREAK SPACE}ms"))
 
 
-def _section(title: str, words: str, drawing: str) -> str:
+def _section(title: str, text: str, figure: str) -> str:
     return (
-        f"<section><h2>{escape(title)}</h2><p>{escape(words)}</p>"
-        f"<figure>{drawing}</figure></section>"
+        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>"
+        f"<figure>{figure}</figure></section>"
     )
 
 
 def _probabilities(study: Study) -> list[str]:
-    found = study.probabilities.get(str(study.choice.family.model))
-    if found is None:
+    check = study.probabilities.get(str(study.choice.variant.model))
+    if check is None:
         return []
-    title, said = "Whether its probabilities hold", promises(found)
-    if found.shipped is None and found.calibrated is None:
-        return [f"<section><h2>{title}</h2><p>{escape(said)}</p></section>"]
-    return [_section(title, f"{said} {_labels(found)}", reliability_plot(found))]
+    title, sentence = "Whether its probabilities hold", describe_calibration(check)
+    if check.shipped is None and check.calibrated is None:
+        return [f"<section><h2>{title}</h2><p>{escape(sentence)}</p></section>"]
+    return [_section(title, f"{sentence} {_legend(check)}", reliability_plot(check))]
 
 
-def _labels(found: Probabilities) -> str:
+def _legend(check: CalibrationCheck) -> str:
     return (
-        f"The first {found.depth} candidates of {found.queries} queries; {found.unjudged} that"
-        " nobody judged count as not relevant. Lines up and down are 95 % intervals (Wilson)."
+        f"The first {check.depth} candidates of {check.queries} queries; {check.unjudged} that"
+        " nobody judged count as not relevant. Vertical lines are 95 % intervals (Wilson)."
         " A threshold (--min-probability) means what it says where the marks are on the"
         " broken line."
     )
@@ -145,71 +154,75 @@ def _labels(found: Probabilities) -> str:
 def _harmed(study: Study) -> str:
     if not study.harmed:
         return "<section><h2>Queries it harms</h2><p>None.</p></section>"
-    shown = "".join(_harm(harm, opened=i == 0) for i, harm in enumerate(study.harmed))
+    details = "".join(_harmed_query(q, opened=i == 0) for i, q in enumerate(study.harmed))
     return (
         f"<section><h2>Queries it harms most: {len(study.harmed)}</h2><p>The first five of"
         f" either order and every relevant document, with the rank before and after, under"
         " weights fitted without the query.</p>"
-        f"{shown}</section>"
+        f"{details}</section>"
     )
 
 
-def _harm(harm: Harm, *, opened: bool) -> str:
-    moves = "".join(_move(move) for move in harm.moves)
-    change = f"{plain(harm.before)} → {plain(harm.after)}"
+def _harmed_query(query: HarmedQuery, *, opened: bool) -> str:
+    rank_changes = "".join(_rank_change(change) for change in query.moves)
+    values = f"{format_number(query.before)} → {format_number(query.after)}"
     state = " open" if opened else ""
     return (
-        f"<details{state}><summary><b>{change}</b>{escape(harm.text)}</summary>"
-        f'<ol class="moves">{moves}</ol></details>'
+        f"<details{state}><summary><b>{values}</b>{escape(query.text)}</summary>"
+        f'<ol class="moves">{rank_changes}</ol></details>'
     )
 
 
-def _move(move: Move) -> str:
-    relevant = move.grade is not None and move.grade > 0
-    grade = "not judged" if move.grade is None else f"grade {move.grade}"
+def _rank_change(change: RankChange) -> str:
+    relevant = change.grade is not None and change.grade > 0
+    grade = "not judged" if change.grade is None else f"grade {change.grade}"
     ranks = " → ".join(
-        "\N{EN DASH}" if r is None else str(r) for r in (move.before, move.after)
+        "\N{EN DASH}" if rank is None else str(rank) for rank in (change.before, change.after)
     )
-    name = move.title if move.title else move.document
+    name = change.title if change.title else change.document
     return (
         f'<li class="{"relevant" if relevant else "other"}"><span class="rank">{ranks}<br>'
         f'<span class="tag">{grade}</span></span><span><strong>{escape(name)}</strong>'
-        f' <span class="tag">{escape(move.document)}</span><br>{escape(move.text)}</span></li>'
+        f' <span class="tag">{escape(change.document)}</span><br>{escape(change.text)}</span>'
+        "</li>"
     )
 
 
 def _table(study: Study) -> str:
-    heads = ["way to search", study.measure, "gain", "95 %", "p", "t", "d", "won/tied/lost"]
-    heads += ["judged", *(["ms"] if study.timed else [])]
-    top = "".join(f'<th class="{"n" if i else ""}">{h}</th>' for i, h in enumerate(heads))
-    firsts = [r for r in study.firsts if r.family.label != study.baseline.family.label]
-    rows = [_row(study, r) for r in (*firsts, study.baseline, *study.results)]
+    headers = ["variant", study.measure, "gain", "95 %", "p", "t", "d", "won/tied/lost"]
+    headers += ["judged", *(["ms"] if study.timed else [])]
+    header = "".join(f'<th class="{"n" if i else ""}">{h}</th>' for i, h in enumerate(headers))
+    baseline = study.baseline
+    first_stages = [r for r in study.first_stages if r.variant.label != baseline.variant.label]
+    rows = [_row(study, r) for r in (*first_stages, baseline, *study.results)]
     return (
-        "<section><h2>Every way that was tried</h2><p>Gains are over tuned fusion, cross-fitted"
-        " on two halves. p is of the randomisation test and t of the paired t-test, both"
+        "<section><h2>All search variants</h2><p>Gains are over tuned fusion, cross-fitted"
+        " on two halves. p is of the randomization test and t of the paired t-test, both"
         f" corrected by Holm for {len(study.results)} second passes; d is Cohen's.</p>"
-        f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}'
+        f'<div class="wide"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}'
         "</tbody></table></div></section>"
     )
 
 
-def _row(study: Study, result: Result) -> str:
+def _row(study: Study, result: VariantResult) -> str:
     gain = result.effect
-    own = result is study.baseline
-    cells = [result.family.label, plain(result.mean)]
+    is_baseline = result is study.baseline
+    cells = [result.variant.label, format_number(result.mean)]
     cells += [
-        "" if own else signed(gain.mean),
-        "" if own else f"{signed(gain.low)} to {signed(gain.high)}",
-        "" if own else _p(result.p),
-        "" if own else _p(result.t),
-        "" if own or gain.size is None else f"{gain.size:.2f}",
-        "" if own else f"{gain.won}/{gain.tied}/{gain.lost}",
-        f"{result.judged:.0%}",
+        "" if is_baseline else format_difference(gain.mean),
+        ""
+        if is_baseline
+        else f"{format_difference(gain.low)} to {format_difference(gain.high)}",
+        "" if is_baseline else _p_value(result.p_holm),
+        "" if is_baseline else _p_value(result.t_holm),
+        "" if is_baseline or gain.size is None else f"{gain.size:.2f}",
+        "" if is_baseline else f"{gain.won}/{gain.tied}/{gain.lost}",
+        f"{result.judged_at_10:.0%}",
     ]
     if study.timed:
         cells.append(f"{result.ms:.0f}")
-    kind = ' class="chosen"' if result is study.choice else ""
-    return f"<tr{kind}>{''.join(_cells(cells))}</tr>"
+    css_class = ' class="chosen"' if result is study.choice else ""
+    return f"<tr{css_class}>{''.join(_cells(cells))}</tr>"
 
 
 def _cells(cells: Sequence[str]) -> list[str]:
@@ -218,17 +231,17 @@ def _cells(cells: Sequence[str]) -> list[str]:
     ]
 
 
-def _p(p: float) -> str:
-    return probability(p).removeprefix("p = ").removeprefix("p ")
+def _p_value(p: float) -> str:
+    return format_p_value(p).removeprefix("p = ").removeprefix("p ")
 
 
 def _foot(study: Study) -> str:
     judged = sum(len(grades) for grades in study.collection.qrels.values())
-    made = f"secondpass {__version__}. {judged} judgements; first pass: {study.mode}."
+    summary = f"secondpass {__version__}. {judged} judgments; first pass: {study.mode}."
     return (
-        f"<footer>{escape(made)}"
-        " Weights are fitted on one half of the queries and judged on the other, ten times"
+        f"<footer>{escape(summary)}"
+        " Weights are fitted on one half of the queries and evaluated on the other, ten times"
         " over, and so is the choice of model, depth and order that the first line states."
         " Intervals: percentile bootstrap, 10,000 resamples. Documents that nobody"
-        " judged count as wrong.</footer>"
+        " judged count as not relevant.</footer>"
     )

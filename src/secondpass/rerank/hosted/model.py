@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from secondpass.errors import InputError, ModelNotFoundError
 from secondpass.inference.tokenizer import clean
+from secondpass.options import RerankOptions
 from secondpass.remote.client import find_base_url, find_key, shown
 from secondpass.remote.retry import RetryPolicy
-from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.hosted.fan_out import ProviderAnswer, ask
 from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider, prepare
 from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name

@@ -24,7 +24,8 @@ from secondpass.errors import (
     ProviderTimeoutError,
     nearest,
 )
-from secondpass.rerank.base import BaseReranker, RerankOptions, Score, Scored
+from secondpass.options import OnFailure, RerankOptions
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.inputs import DocumentLike, check_count, check_number
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.worker_threads import in_waiting_thread
@@ -168,9 +169,6 @@ class DeadlineRunner(Generic[T]):
             self._behind -= 1
 
 
-OnFailure = Literal["raise", "fallback"]
-
-
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One reranker of a chain, with the breaker that watches it and the time it has."""
@@ -303,6 +301,24 @@ class Fallback(BaseReranker):
         if self.on_failure == "raise":
             raise problems[-1]
         return first_stage_order(candidates, _reason(problems))
+
+
+def with_fallback(
+    reranker: BaseReranker,
+    chain: Sequence[BaseReranker],
+    *,
+    on_failure: OnFailure,
+    timeout: float | None,
+) -> BaseReranker:
+    """Return the reranker under a `Fallback`, or as it is where nothing asks for one."""
+    from secondpass.rerank.hosted.model import HostedReranker
+
+    # A provider's own deadline keeps what was answered by then; another would lose it.
+    rerankers = (reranker, *chain)
+    times = [None if isinstance(one.base, HostedReranker) else timeout for one in rerankers]
+    if not chain and on_failure == "raise" and times == [None]:
+        return reranker
+    return Fallback(reranker, chain=chain, on_failure=on_failure, timeout=times)
 
 
 def check_chain(chain: object) -> None:

@@ -1,4 +1,4 @@
-"""`/api/v1/indexes`: making and filling what is searched."""
+"""`/api/v1/indexes`: creating, filling and deleting indexes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from secondpass.server.api_v1.router import Asking, router
+from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
 from secondpass.server.index_catalog import SERVED, IndexKey, ServedIndex
 from secondpass.server.request_handler import RequestHandler
@@ -18,8 +18,8 @@ from secondpass.server.request_handler import RequestHandler
 class IndexBody:
     """A new index.
 
-    `language` is that of stemming; documents longer than `chunk_tokens` are cut into passages
-    that share `overlap` tokens, null keeps them whole.
+    `language` is that of stemming; documents longer than `chunk_tokens` are split into
+    passages that share `overlap` tokens, null keeps them whole.
     """
 
     __pydantic_config__ = STRICT
@@ -40,14 +40,14 @@ class IndexAbout:
 
 @dataclass
 class IndexList:
-    """The indexes of the caller's tenant, but for those that clients of other dialects made."""
+    """The indexes of the caller's tenant, except those that other dialects created."""
 
     indexes: list[IndexAbout]
 
 
 @dataclass
 class DocumentsBody:
-    """Documents to store; those whose ids are there already are replaced."""
+    """Documents to store; existing documents with the same ids are replaced."""
 
     __pydantic_config__ = STRICT
 
@@ -56,7 +56,7 @@ class DocumentsBody:
 
 @dataclass
 class Stored:
-    """What became of the documents: `empty` ones have no text and are not stored."""
+    """How many documents were stored: `empty` ones have no text and are not stored."""
 
     added: int
     updated: int
@@ -67,106 +67,103 @@ class Stored:
 
 @dataclass
 class Deleted:
-    """How many documents there were."""
+    """How many documents were deleted."""
 
     deleted: int
 
 
-def reading(handler: RequestHandler) -> APIRouter:
-    """Return the routes that change nothing."""
-    routes = router(handler, "indexes", "search")
+def read_router(handler: RequestHandler) -> APIRouter:
+    """Return the routes that only read."""
+    routes = make_router(handler, "indexes", "search")
+    state = handler.state
 
     @routes.get("/indexes", response_model=IndexList)
-    async def listed(asking: Asking) -> object:
+    async def list_indexes(context: Context) -> object:
         """List the indexes."""
-        tenant = asking.caller.tenant
 
-        def do() -> IndexList:
-            found = handler.state.catalog.listed(tenant, SERVED)
-            return IndexList(indexes=[_about(one) for one in found])
+        def run() -> IndexList:
+            served = state.catalog.listed(context.caller.tenant, SERVED)
+            return IndexList(indexes=[_about(index) for index in served])
 
-        return await handler.done(asking, do)
+        return await handler.run(context, run)
 
     @routes.get("/indexes/{name}", response_model=IndexAbout)
-    async def one(name: str, asking: Asking) -> object:
+    async def get_index(name: str, context: Context) -> object:
         """Return one index."""
-        return await handler.done(
-            asking,
-            lambda: _about(handler.state.catalog.find(asking.caller.tenant, name)),
+        return await handler.run(
+            context, lambda: _about(state.catalog.find(context.caller.tenant, name))
         )
 
     return routes
 
 
-def writing(handler: RequestHandler) -> APIRouter:
-    """Return the routes that make, fill, empty and remove."""
-    routes = router(handler, "indexes", "write")
-    patience = handler.state.settings.write_timeout
+def write_router(handler: RequestHandler) -> APIRouter:
+    """Return the routes that create, fill, empty and delete indexes."""
+    routes = make_router(handler, "indexes", "write")
+    state = handler.state
+    write_timeout = state.settings.write_timeout
 
     @routes.post("/indexes", response_model=IndexAbout, status_code=201)
-    async def create(body: IndexBody, asking: Asking) -> object:
-        """Make an index."""
-        place = IndexKey(asking.caller.tenant, SERVED, body.name)
-        made = {
+    async def create_index(body: IndexBody, context: Context) -> object:
+        """Create an index."""
+        key = IndexKey(context.caller.tenant, SERVED, body.name)
+        options = {
             "language": body.language,
             "chunk_tokens": body.chunk_tokens,
             "overlap": body.overlap,
         }
 
-        def do() -> IndexAbout:
-            known = handler.state.catalog
-            found = known.create(place, {"index": made})
+        def run() -> IndexAbout:
+            served = state.catalog.create(key, {"index": options})
             try:
-                return _about(found)
+                return _about(served)
             except Exception:
-                # What cannot be opened is not left behind.
-                known.delete(place)
+                # An index that cannot be opened is not left behind.
+                state.catalog.delete(key)
                 raise
 
-        return await handler.done(asking, do)
+        return await handler.run(context, run)
 
     @routes.delete("/indexes/{name}", response_model=IndexAbout)
-    async def delete(name: str, asking: Asking) -> object:
-        """Remove an index with all that is in it."""
+    async def delete_index(name: str, context: Context) -> object:
+        """Delete an index with everything in it."""
 
-        def do() -> IndexAbout:
-            known = handler.state.catalog
-            found = known.find(asking.caller.tenant, name)
-            about = _about(found)
-            known.delete(found.place)
+        def run() -> IndexAbout:
+            served = state.catalog.find(context.caller.tenant, name)
+            about = _about(served)
+            state.catalog.delete(served.place)
             return about
 
-        return await handler.done(asking, do)
+        return await handler.run(context, run)
 
     @routes.post("/indexes/{name}/documents", response_model=Stored)
-    async def add(name: str, body: DocumentsBody, asking: Asking) -> object:
-        """Store documents; when this answers, they are stored and found."""
-        handler.counting(asking, len(body.documents))
+    async def add_documents(name: str, body: DocumentsBody, context: Context) -> object:
+        """Store documents; they can be searched as soon as the response has come."""
+        handler.count(context, len(body.documents))
 
-        def do() -> Stored:
-            found = handler.state.catalog.find(asking.caller.tenant, name)
-            report = found.add(document.document() for document in body.documents)
+        def run() -> Stored:
+            served = state.catalog.find(context.caller.tenant, name)
+            report = served.add(document.document() for document in body.documents)
             return Stored(
                 report.added, report.updated, report.unchanged, report.empty, report.passages
             )
 
-        return await handler.done(asking, do, timeout=patience)
+        return await handler.run(context, run, timeout=write_timeout)
 
     @routes.delete("/indexes/{name}/documents", response_model=Deleted)
-    async def remove(
-        name: str, ids: Annotated[list[str], Query(alias="id", min_length=1)], asking: Asking
+    async def delete_documents(
+        name: str, ids: Annotated[list[str], Query(alias="id", min_length=1)], context: Context
     ) -> object:
-        """Remove documents by id; the parameter `id` may be given several times."""
-        return await handler.done(
-            asking,
-            lambda: Deleted(
-                handler.state.catalog.find(asking.caller.tenant, name).index.delete(ids)
-            ),
-            timeout=patience,
-        )
+        """Delete documents by id; the parameter `id` may be repeated."""
+
+        def run() -> Deleted:
+            served = state.catalog.find(context.caller.tenant, name)
+            return Deleted(served.index.delete(ids))
+
+        return await handler.run(context, run, timeout=write_timeout)
 
     return routes
 
 
-def _about(collection: ServedIndex) -> IndexAbout:
-    return IndexAbout(collection.place.label, collection.index.count())
+def _about(served: ServedIndex) -> IndexAbout:
+    return IndexAbout(served.place.label, served.index.count())

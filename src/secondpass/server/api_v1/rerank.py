@@ -8,17 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from secondpass.server.api_v1.router import Asking, router
-from secondpass.server.api_v1.schemas import (
-    STRICT,
-    Count,
-    DocumentBody,
-    Flag,
-    Query,
-    Ranking,
-    Share,
-    ranking,
-)
+from secondpass.server.api_v1.responses import Ranking, write_ranking
+from secondpass.server.api_v1.router import Context, make_router
+from secondpass.server.api_v1.schemas import STRICT, Count, DocumentBody, Flag, Query, Share
 from secondpass.server.request_handler import RequestHandler
 
 
@@ -27,8 +19,8 @@ class RerankBody:
     """A query and documents to put in order.
 
     `max_length` bounds what the model reads at once, in tokens; `passages` says how longer
-    documents are read: "max", "mean", "first" or "top-N-mean" of their windows. What is less
-    likely to be relevant than `min_probability` is left out.
+    documents are scored: "max", "mean", "first" or "top-N-mean" of their windows. Results
+    less likely to be relevant than `min_probability` are left out.
     """
 
     __pydantic_config__ = STRICT
@@ -50,17 +42,17 @@ class ModelList:
     models: list[str]
 
 
-def reranking(handler: RequestHandler) -> APIRouter:
+def router(handler: RequestHandler) -> APIRouter:
     """Return the routes."""
-    routes = router(handler, "rerank", "rerank")
+    routes = make_router(handler, "rerank", "rerank")
 
     @routes.post("/rerank", response_model=Ranking)
-    async def rerank(body: RerankBody, asking: Asking) -> object:
+    async def rerank(body: RerankBody, context: Context) -> object:
         """Put documents in the order of their relevance to the query."""
-        handler.counting(asking, len(body.documents))
+        handler.count(context, len(body.documents))
         documents = [d if isinstance(d, str) else d.document() for d in body.documents]
-        response = await handler.done(
-            asking,
+        response = await handler.run(
+            context,
             lambda: handler.state.model(body.model).rerank(
                 body.query,
                 documents,
@@ -71,7 +63,7 @@ def reranking(handler: RequestHandler) -> APIRouter:
                 return_documents=body.return_documents,
             ),
         )
-        return ranking(response, asking.id)
+        return write_ranking(response, context.id)
 
     @routes.get("/models", response_model=ModelList)
     async def models() -> object:

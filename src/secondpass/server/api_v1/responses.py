@@ -1,14 +1,108 @@
-"""Why there is no answer, as the own interface says it."""
+"""Responses that more than one route has: rankings, and errors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from secondpass.server.api_v1.schemas import DocumentBody
+from secondpass.server.http_errors import HttpError
+from secondpass.types import RankedDocument, RerankResponse
 
 
 @dataclass
 class Failure:
-    """Why there is no answer: a short name, a sentence, and the request's id."""
+    """Why a request failed: a short name, a sentence, and the request's id."""
 
     error: str
     message: str
     id: str
+
+
+def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
+    """Return an error as JSON content."""
+    return asdict(Failure(error.kind, error.message, request_id))
+
+
+@dataclass
+class FirstStage:
+    """Where a document stood before the second pass: `rank` from 1, and by which scores."""
+
+    rank: int
+    score: float | None
+    bm25: float | None
+    vector: float | None
+
+
+@dataclass
+class Result:
+    """A document, its rank and its scores.
+
+    `index` is the position in the request's list; `score` is what the results are
+    ordered by, and `score_kind` says how to read it: "logit", "probability", "similarity",
+    or "rank", of which only the order within one response means anything. `probability` is
+    the chance of relevance. `unread` counts characters that the model did not read; `parts`
+    is what each stage added to the score.
+    """
+
+    index: int
+    rank: int
+    id: str | None
+    score: float
+    score_kind: str
+    probability: float | None
+    scored: bool
+    unread: int
+    first_stage: FirstStage
+    parts: dict[str, float]
+    document: DocumentBody | None
+
+
+@dataclass
+class Ranking:
+    """The results, best first, and how they came about.
+
+    `status` is "reranked", "partially_reranked", "fallback" or "skipped", and `reason` why;
+    `timings` is in milliseconds.
+    """
+
+    id: str
+    query: str
+    model: str | None
+    status: str
+    reason: str | None
+    results: list[Result]
+    timings: dict[str, float]
+
+
+def write_ranking(response: RerankResponse, request_id: str) -> Ranking:
+    """Return a response under a request's id."""
+    return Ranking(
+        id=request_id,
+        query=response.query,
+        model=response.model,
+        status=response.status.value,
+        reason=response.reason,
+        results=[_result(result) for result in response.results],
+        timings={name: round(ms, 3) for name, ms in response.timings.items()},
+    )
+
+
+def _result(result: RankedDocument) -> Result:
+    first, document = result.first_stage, None
+    if result.document is not None:
+        source = result.document
+        document = DocumentBody(source.text, source.id, source.title, dict(source.metadata))
+    return Result(
+        index=result.index,
+        rank=result.rank,
+        id=result.id,
+        score=result.score,
+        score_kind=result.score_kind.value,
+        probability=result.probability,
+        scored=result.scored,
+        unread=result.unread,
+        first_stage=FirstStage(first.rank, first.score, first.bm25, first.vector),
+        parts=dict(result.parts),
+        document=document,
+    )

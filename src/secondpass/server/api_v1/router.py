@@ -1,9 +1,11 @@
-"""How a route of the own interface is answered: as all others, and described by OpenAPI."""
+"""FastAPI routers whose requests go through the `RequestHandler` like all others.
+
+The handler authorizes and reads the body; FastAPI then validates it and calls the route, which
+gets the request's `RequestContext` as an argument.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -15,64 +17,52 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from secondpass.server.api_v1.responses import Failure
+from secondpass.server.api_v1.responses import Failure, error_body
 from secondpass.server.http_errors import HttpError, invalid
-from secondpass.server.http_json import Reply, as_json, read_bytes
+from secondpass.server.http_json import Reply, as_json
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.request_handler import Endpoint, Operation, RequestHandler, json_bytes
 
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
 
-def router(handler: RequestHandler, tag: str, scope: str) -> APIRouter:
-    """Return a router whose routes are for callers with this scope."""
+def make_router(handler: RequestHandler, tag: str, scope: str) -> APIRouter:
+    """Build a router whose routes are for callers with this scope."""
 
-    class Route(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            return _handler(handler, super().get_route_handler(), scope)
+    class HandledRoute(APIRoute):
+        def get_route_handler(self) -> Endpoint:
+            return handler.serve(_operation(super().get_route_handler(), scope))
 
     return APIRouter(
         prefix="/api/v1",
         tags=[tag],
-        route_class=Route,
+        route_class=HandledRoute,
         default_response_class=Reply,
-        # For the document; keys are checked before a body is looked at.
+        # For the OpenAPI document only: the handler has checked the key before.
         dependencies=[Depends(_KEY)],
         responses={"default": {"model": Failure, "description": "No answer, and why"}},
     )
 
 
-def _handler(
-    handler: RequestHandler,
-    inner: Callable[[Request], Coroutine[Any, Any, Response]],
-    scope: str,
-) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def work(context: RequestContext) -> Response:
+def _operation(route: Endpoint, scope: str) -> Operation[bytes, Response]:
+    async def call_route(context: RequestContext, content: bytes) -> Response:
         request = context.request
-        # Before anything is said of the body.
-        context.caller = handler.check(request, scope)
-        content = await read_bytes(
-            request,
-            most=handler.most_bytes(context),
-            depth=handler.state.settings.max_depth,
-        )
-        again = Request(as_json(request.scope), _again(content, request.receive))
-        again.state.context = context
+        replayed = Request(as_json(request.scope), _replay(content, request.receive))
+        replayed.state.context = context
         try:
-            return await inner(again)
+            return await route(replayed)
         except RequestValidationError as error:
-            raise invalid(_told(error)) from error
+            raise invalid(_validation_message(error)) from error
         except HTTPException as error:
             raise HttpError(error.status_code, "invalid", "the body is not JSON") from error
 
-    async def handle(request: Request) -> Response:
-        return await handler.answer(RequestContext(request, "native", _fail), work)
+    return Operation(
+        dialect="native", fail=error_body, scope=scope, read=json_bytes, run_async=call_route
+    )
 
-    return handle
 
-
-def _again(content: bytes, receive: Receive) -> Receive:
-    """Give a body that was read already once more, then what comes after it."""
+def _replay(content: bytes, receive: Receive) -> Receive:
+    """Return a body that was read already once more, then the messages after it."""
     messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def replayed() -> Message:
@@ -81,17 +71,13 @@ def _again(content: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _fail(problem: HttpError, request: str) -> dict[str, Any]:
-    return asdict(Failure(problem.kind, problem.message, request))
-
-
-def _told(error: RequestValidationError) -> str:
-    lines = (f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()[:10])
+def _validation_message(error: RequestValidationError) -> str:
+    lines = (f"{_location(one['loc'])}: {one['msg']}" for one in error.errors()[:10])
     return "; ".join(lines)[:1000]
 
 
-def _where(location: tuple[Any, ...]) -> str:
-    # The first says only that it is the body, or the path.
+def _location(location: tuple[Any, ...]) -> str:
+    # The first part says only whether it is the body, the path or the query string.
     return ".".join(map(str, location[1:])) or "the body"
 
 
@@ -100,5 +86,5 @@ def _context(request: Request) -> RequestContext:
     return found
 
 
-Asking = Annotated[RequestContext, Depends(_context)]
-"""The exchange, as an argument of a route."""
+Context = Annotated[RequestContext, Depends(_context)]
+"""The context of the request, as an argument of a route."""

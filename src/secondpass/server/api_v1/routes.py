@@ -1,20 +1,18 @@
-"""All routes of the own interface."""
+"""All routes of `/api/v1`."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from secondpass.server.api_v1 import indexes
-from secondpass.server.api_v1.rerank import reranking
-from secondpass.server.api_v1.search import searching
+from secondpass.server.api_v1 import indexes, rerank, search
 from secondpass.server.request_handler import RequestHandler
 
 
-def native(handler: RequestHandler) -> list[APIRouter]:
+def routers(handler: RequestHandler) -> list[APIRouter]:
     """Return the routers."""
     return [
-        reranking(handler),
-        searching(handler),
-        indexes.reading(handler),
-        indexes.writing(handler),
+        rerank.router(handler),
+        search.router(handler),
+        indexes.read_router(handler),
+        indexes.write_router(handler),
     ]

@@ -8,24 +8,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from secondpass.answer import Answer, answer
+from secondpass.answer import Answer
+from secondpass.answer import answer as answer_question
 from secondpass.answer.answer import MIN_PROBABILITY
-from secondpass.server.api_v1.router import Asking, router
-from secondpass.server.api_v1.schemas import (
-    STRICT,
-    Count,
-    Flag,
-    Query,
-    Ranking,
-    Share,
-    ranking,
-)
+from secondpass.server.api_v1.responses import Ranking, write_ranking
+from secondpass.server.api_v1.router import Context, make_router
+from secondpass.server.api_v1.schemas import STRICT, Count, Flag, Query, Share
 from secondpass.server.request_handler import RequestHandler
 
 
 @dataclass
 class SearchBody:
-    """A query, and how it is searched for.
+    """A query, and how to search for it.
 
     `candidates` is how many the first pass hands over. `rerank` is true, false for the first
     pass's order, or the name of a model that is served. `filter` is a condition on metadata,
@@ -51,11 +45,11 @@ class SearchBody:
 
 @dataclass
 class AnswerBody:
-    """A question, and what may be read to answer it.
+    """A question, and how much may be read to answer it.
 
     `passages` are read, `context_tokens` of them in all. Where none is relevant with
-    `min_probability`, the answer is that there is none; null does not look. `rewrite` lets
-    the language model, where the server has one, first turn the question into a query.
+    `min_probability`, the answer is that there is none; null turns that check off. `rewrite`
+    lets the language model, where the server has one, first turn the question into a query.
     """
 
     __pydantic_config__ = STRICT
@@ -97,22 +91,22 @@ class FullAnswer:
     timings: dict[str, float]
 
 
-def searching(handler: RequestHandler) -> APIRouter:
+def router(handler: RequestHandler) -> APIRouter:
     """Return the routes."""
-    routes = router(handler, "search", "search")
+    routes = make_router(handler, "search", "search")
 
     @routes.post("/indexes/{name}/search", response_model=Ranking)
-    async def search(name: str, body: SearchBody, asking: Asking) -> object:
+    async def search(name: str, body: SearchBody, context: Context) -> object:
         """Find documents in two passes."""
         # As many candidates as a rerank request may have documents.
-        handler.counting(asking, body.candidates)
+        handler.count(context, body.candidates)
         rerank: Any = body.rerank
         if isinstance(rerank, str):
             rerank = handler.state.model(rerank)
 
-        def do() -> Ranking:
-            found = handler.state.catalog.find(asking.caller.tenant, name)
-            response = found.index.search(
+        def run() -> Ranking:
+            served = handler.state.catalog.find(context.caller.tenant, name)
+            response = served.index.search(
                 body.query,
                 mode=body.mode,
                 candidates=body.candidates,
@@ -126,38 +120,38 @@ def searching(handler: RequestHandler) -> APIRouter:
                 min_probability=body.min_probability,
                 return_documents=body.return_documents,
             )
-            return ranking(response, asking.id)
+            return write_ranking(response, context.id)
 
-        return await handler.done(asking, do)
+        return await handler.run(context, run)
 
     @routes.post("/indexes/{name}/answer", response_model=FullAnswer)
-    async def answered(name: str, body: AnswerBody, asking: Asking) -> object:
+    async def answer(name: str, body: AnswerBody, context: Context) -> object:
         """Answer a question from what a search finds, with citations."""
-        settings = handler.state.settings
+        state = handler.state
 
-        def do() -> FullAnswer:
-            found = handler.state.catalog.find(asking.caller.tenant, name)
-            result = answer(
-                found.index,
+        def run() -> FullAnswer:
+            served = state.catalog.find(context.caller.tenant, name)
+            result = answer_question(
+                served.index,
                 body.query,
-                llm=settings.llm,
-                rewrite=body.rewrite and settings.llm is not None,
+                llm=state.llm,
+                rewrite=body.rewrite and state.llm is not None,
                 passages=body.passages,
                 context_tokens=body.context_tokens,
                 max_tokens=body.max_tokens,
                 min_probability=body.min_probability,
-                reranker=handler.state.model(),
+                reranker=state.model(),
             )
-            return _shown(result, asking.id)
+            return _write_answer(result, context.id)
 
-        return await handler.done(asking, do)
+        return await handler.run(context, run)
 
     return routes
 
 
-def _shown(answer: Answer, number: str) -> FullAnswer:
+def _write_answer(answer: Answer, request_id: str) -> FullAnswer:
     return FullAnswer(
-        id=number,
+        id=request_id,
         query=answer.query,
         text=answer.text,
         status=answer.status.value,

@@ -1,4 +1,4 @@
-"""Cloudflare AI Search: instances that files are uploaded to, searched and asked."""
+"""Cloudflare AI Search: instances with uploaded files, searches and chat completions."""
 
 from __future__ import annotations
 

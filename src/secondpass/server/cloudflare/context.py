@@ -1,202 +1,127 @@
-"""The instances of a server: found, made, changed and removed.
-
-A request to this dialect: what its path, its query and its body say.
-"""
+"""Shared state of this dialect's endpoints, and one request to them."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from secondpass.errors import SecondpassError
 from secondpass.inference.tokenizer import clean
-from secondpass.llm import LLM, load_llm
-from secondpass.server.cloudflare.indexing import Worker
-from secondpass.server.cloudflare.instance import Instance, check_there
+from secondpass.llm import LLM
+from secondpass.rerank.base import BaseReranker
+from secondpass.server.cloudflare.indexing import IndexingWorker
+from secondpass.server.cloudflare.instance import Instance, is_instance
 from secondpass.server.cloudflare.instance_settings import (
-    changed,
     chunking,
-    created,
-    cuts_anew,
+    new_settings,
+    requires_reindexing,
+    updated_settings,
 )
 from secondpass.server.cloudflare.items import Item
 from secondpass.server.cloudflare.namespaces import (
-    DEFAULT,
-    RECORD,
+    DEFAULT_NAMESPACE,
+    RECORD_KEY,
     NamespaceRegistry,
     check_name,
+    index_key,
     namespace_of,
-    new_endpoint,
-    place,
+    new_endpoint_id,
 )
-from secondpass.server.cloudflare.public_access import Endpoints, Rates
-from secondpass.server.cloudflare.responses import exists, listed, missing, now
-from secondpass.server.cloudflare.schemas import InstanceForm, whole
+from secondpass.server.cloudflare.public_access import EndpointRateLimits, PublicEndpoints
+from secondpass.server.cloudflare.responses import (
+    already_exists,
+    list_page,
+    not_found,
+    now_ms,
+)
+from secondpass.server.cloudflare.schemas import InstanceSettings, query_int
 from secondpass.server.cloudflare.search_cache import SimilarityCache
 from secondpass.server.http_errors import HttpError
 from secondpass.server.index_catalog import IndexCatalog, IndexKey
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler, Work
+from secondpass.server.state import ServerState
 
 _log = logging.getLogger("secondpass.server")
 
 
 class AppContext:
-    """What all endpoints of this dialect share. Safe to use from several threads at once."""
+    """Namespaces, instances, the indexing worker and caches of a server. Thread-safe."""
 
-    def __init__(self, handler: RequestHandler) -> None:
-        self.handler = handler
-        self.book = NamespaceRegistry(handler.state.settings.data)
-        self.worker = Worker()
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self.namespaces = NamespaceRegistry(state.settings.data)
+        self.worker = IndexingWorker()
         self.cache = SimilarityCache()
-        self.rates = Rates()
-        self.endpoints = Endpoints(self.book, self.everywhere)
-        self._known: dict[IndexKey, Instance] = {}
+        self.rate_limits = EndpointRateLimits()
+        self.public_endpoints = PublicEndpoints(self.namespaces, self.all_instances)
+        self._instances: dict[IndexKey, Instance] = {}
         self._lock = threading.RLock()
 
     @property
     def catalog(self) -> IndexCatalog:
-        """The server's collections; raises Problem where there are none."""
-        return self.handler.state.catalog
+        """The server's indexes; raises HttpError (503 while loading, 404 without --data)."""
+        return self._state.catalog
 
-    @cached_property
+    @property
+    def write_timeout(self) -> float:
+        """Seconds for a request that writes or generates an answer."""
+        return self._state.settings.write_timeout
+
+    @property
     def llm(self) -> LLM | None:
-        """What writes answers, if anything does."""
-        name = self.handler.state.settings.llm
-        return None if name is None else load_llm(name)
+        """The language model that writes answers, loaded once for the whole server."""
+        return self._state.llm
+
+    def reranker(self, name: str | None = None) -> BaseReranker:
+        """Return a model of the server, the default without a name; raises HttpError (404)."""
+        return self._state.model(name)
 
     def start(self) -> None:
-        """Begin to index what waits from last time."""
-        if self.handler.state.settings.data is not None:
-            self.worker.start(self._waiting)
+        """Start indexing what was not finished at the last stop."""
+        if self._state.settings.data is not None:
+            self.worker.start(self._unfinished_instances)
 
     def stop(self) -> None:
-        """Leave off indexing and close what is open."""
+        """Stop indexing and close the instances."""
         self.worker.stop()
         with self._lock:
-            for instance in self._known.values():
+            for instance in self._instances.values():
                 instance.close()
-            self._known.clear()
-        llm = self.__dict__.pop("llm", None)
-        if llm is not None:
-            llm.close()
+            self._instances.clear()
 
     def instance(self, tenant: str, namespace: str, name: str) -> Instance:
-        """Return an instance; raises Problem (404)."""
-        where = place(tenant, namespace, name)
+        """Return an instance; raises HttpError (404)."""
+        key = index_key(tenant, namespace, name)
         with self._lock:
-            if where in self._known:
-                return self._known[where]
+            if key in self._instances:
+                return self._instances[key]
             try:
-                collection = self.catalog.get(where)
-            except HttpError as problem:
-                if problem.status == 404 and problem.kind == "not found":
-                    raise missing(f"instance {name!r}") from None
+                served_index = self.catalog.get(key)
+            except HttpError as error:
+                if error.status == 404 and error.kind == "not found":
+                    raise not_found(f"instance {name!r}") from None
                 raise
-            check_there(collection)
-            self._known[where] = Instance(collection, namespace)
-            return self._known[where]
+            if not is_instance(served_index):
+                raise not_found(f"instance {name!r}")
+            self._instances[key] = Instance(served_index, namespace)
+            return self._instances[key]
 
-    def listed(self, tenant: str, namespace: str) -> list[Instance]:
+    def list_instances(self, tenant: str, namespace: str) -> list[Instance]:
         """Return the instances of a namespace, by name."""
-        folder = place(tenant, namespace, "").namespace
+        catalog_namespace = index_key(tenant, namespace, "").namespace
         return [
-            self.instance(tenant, namespace, found.place.name)
-            for found in self.catalog.listed(tenant, folder)
-            if isinstance(found.about.get(RECORD), dict)
+            self.instance(tenant, namespace, served_index.place.name)
+            for served_index in self.catalog.listed(tenant, catalog_namespace)
+            if is_instance(served_index)
         ]
 
-    def create(
-        self, context: RequestContext, namespace: str, found: Mapping[str, Any]
-    ) -> Instance:
-        """Make an instance; raises Problem: 400, 404 without the namespace, or 409."""
-        caller = context.caller
-        self.book.get(caller.tenant, namespace)
-        if not isinstance(found.get("id"), str):
-            raise HttpError(400, "invalid", "id is missing, or is no string")
-        name = check_name("id", found["id"])
-        settings = created(found)
-        settings.pop("id", None)
-        who, moment = caller.name, now()
-        record = {
-            "settings": settings,
-            "created_at": moment,
-            "modified_at": moment,
-            "created_by": who,
-            "modified_by": who,
-            "public_endpoint_id": _endpoint(None, settings),
-        }
-        where = place(caller.tenant, namespace, name)
-        with self._lock:
-            try:
-                self.catalog.create(where, {"index": _index(settings), RECORD: record})
-            except HttpError as problem:
-                if problem.status == 409:
-                    raise exists(f"instance {name!r}") from None
-                raise
-            made = self.instance(caller.tenant, namespace, name)
-        self.endpoints.note(made)
-        return made
-
-    def update(
-        self, context: RequestContext, instance: Instance, found: Mapping[str, Any]
-    ) -> None:
-        """Change the settings of an instance; raises Problem (400).
-
-        Where they say how files are cut, all are indexed again; until then the old chunks
-        are found.
-        """
-        with self._lock:
-            if instance.gone:
-                raise missing(f"instance {instance.name!r}")
-            before = instance.settings
-            settings = changed(before, found)
-            record = {
-                **instance.record,
-                "settings": settings,
-                "modified_at": now(),
-                "modified_by": context.caller.name,
-                "public_endpoint_id": _endpoint(
-                    instance.record["public_endpoint_id"], settings
-                ),
-            }
-            instance.save(record, _index(settings))
-        if cuts_anew(before, settings):
-            instance.jobs.create("the settings have changed", everything=True)
-        self.endpoints.note(instance)
-        self.worker.wake(instance)
-
-    def delete(self, instance: Instance) -> None:
-        """Remove an instance with all its files; what is under way for it is given up."""
-        instance.leaving, where = True, instance.collection.place
-        self.worker.give_up(instance)
-        try:
-            with instance.writing, self._lock:
-                if instance.gone:
-                    raise missing(f"instance {instance.name!r}")
-                instance.end()
-                self._known.pop(where, None)
-                self.catalog.delete(where)
-        finally:
-            instance.leaving = instance.gone
-        self._allow_no_more(where.tenant, instance)
-
-    def _allow_no_more(self, tenant: str, instance: Instance) -> None:
-        """Take an instance out of what its namespace shows to the public."""
-        params = self.book.get(tenant, instance.namespace)["public_endpoint_params"] or {}
-        allowed = params.get("instances_allowed", [])
-        if instance.name in allowed:
-            rest = [name for name in allowed if name != instance.name]
-            params = {**params, "instances_allowed": rest}
-            self.book.update(tenant, instance.namespace, public_endpoint_params=params)
-
-    def everywhere(self) -> Iterator[Instance]:
-        """Yield the instances of all tenants; those that cannot be read are passed over."""
-        data = self.handler.state.settings.data
+    def all_instances(self) -> Iterator[Instance]:
+        """Yield the instances of all tenants, without those that cannot be opened."""
+        data = self._state.settings.data
         if data is None or not data.is_dir():
             return
         for folder in sorted(path for path in data.glob("*/*/*") if path.is_dir()):
@@ -210,111 +135,179 @@ class AppContext:
             except SecondpassError as error:
                 _log.error("instance %s cannot be opened: %s", folder.name, error)
 
-    def _waiting(self) -> Iterator[Instance]:
-        for instance in self.everywhere():
-            if instance.work.waits() or instance.jobs.under_way():
+    def create_instance(
+        self, context: RequestContext, namespace: str, body: Mapping[str, Any]
+    ) -> Instance:
+        """Create an instance; raises HttpError: 400, 404 without the namespace, or 409."""
+        caller = context.caller
+        self.namespaces.get(caller.tenant, namespace)
+        if not isinstance(body.get("id"), str):
+            raise HttpError(400, "invalid", "id is missing, or is not a string")
+        name = check_name("id", body["id"])
+        settings = new_settings(body)
+        settings.pop("id", None)
+        created_at = now_ms()
+        record = {
+            "settings": settings,
+            "created_at": created_at,
+            "modified_at": created_at,
+            "created_by": caller.name,
+            "modified_by": caller.name,
+            "public_endpoint_id": _endpoint_id(None, settings),
+        }
+        key = index_key(caller.tenant, namespace, name)
+        with self._lock:
+            try:
+                self.catalog.create(
+                    key, {"index": _index_options(settings), RECORD_KEY: record}
+                )
+            except HttpError as error:
+                if error.status == 409:
+                    raise already_exists(f"instance {name!r}") from None
+                raise
+            instance = self.instance(caller.tenant, namespace, name)
+        self.public_endpoints.update(instance)
+        return instance
+
+    def update_instance(
+        self, context: RequestContext, instance: Instance, body: Mapping[str, Any]
+    ) -> None:
+        """Change the settings of an instance; raises HttpError (400).
+
+        A change of chunking or of fields starts a job that indexes all items again; searches
+        return the old chunks until then.
+        """
+        with self._lock:
+            if instance.is_deleted:
+                raise not_found(f"instance {instance.name!r}")
+            before = instance.settings
+            settings = updated_settings(before, body)
+            record = {
+                **instance.record,
+                "settings": settings,
+                "modified_at": now_ms(),
+                "modified_by": context.caller.name,
+                "public_endpoint_id": _endpoint_id(
+                    instance.record["public_endpoint_id"], settings
+                ),
+            }
+            instance.save(record, _index_options(settings))
+        if requires_reindexing(before, settings):
+            instance.jobs.create("the settings have changed", everything=True)
+        self.public_endpoints.update(instance)
+        self.worker.schedule(instance)
+
+    def delete_instance(self, instance: Instance) -> None:
+        """Delete an instance with all its files, and cancel its indexing."""
+        instance.deleting = True
+        self.worker.cancel(instance)
+        try:
+            with instance.write_lock, self._lock:
+                if instance.is_deleted:
+                    raise not_found(f"instance {instance.name!r}")
+                instance.mark_deleted()
+                self._instances.pop(instance.key, None)
+                self.catalog.delete(instance.key)
+        finally:
+            instance.deleting = instance.is_deleted
+        self._disallow_instance(instance)
+
+    def _disallow_instance(self, instance: Instance) -> None:
+        """Remove an instance from the public endpoint of its namespace."""
+        tenant, namespace = instance.key.tenant, instance.namespace
+        params = self.namespaces.get(tenant, namespace)["public_endpoint_params"] or {}
+        allowed = params.get("instances_allowed", [])
+        if instance.name in allowed:
+            remaining = [name for name in allowed if name != instance.name]
+            params = {**params, "instances_allowed": remaining}
+            self.namespaces.update(tenant, namespace, public_endpoint_params=params)
+
+    def _unfinished_instances(self) -> Iterator[Instance]:
+        for instance in self.all_instances():
+            if instance.queue.has_pending() or instance.jobs.any_active():
                 yield instance
 
 
-def _index(settings: InstanceForm) -> dict[str, Any]:
+def _index_options(settings: InstanceSettings) -> dict[str, Any]:
     size, overlap = chunking(settings)
     return {"chunk_tokens": size, "overlap": overlap}
 
 
-def _endpoint(before: str | None, settings: InstanceForm) -> str | None:
+def _endpoint_id(current: str | None, settings: InstanceSettings) -> str | None:
     enabled = settings["public_endpoint_params"].get("enabled", False)
-    return new_endpoint() if enabled and before is None else before
+    return new_endpoint_id() if enabled and current is None else current
 
 
-Answer = Callable[["CloudflareCall"], Any]
-"""What answers a call, in a thread: it may block."""
 DIALECT = "cloudflare"
 _PER_PAGE = 20
-_MOST_PER_PAGE = 100
+_MAX_PER_PAGE = 100
 
 
 @dataclass(slots=True)
-class CloudflareCall:
-    """One request; what its properties look up blocks, and raises Problem (404)."""
+class ApiRequest:
+    """A request to this API; its lookups block and raise HttpError (404)."""
 
-    hub: AppContext
+    app: AppContext
     context: RequestContext
     body: Mapping[str, Any] = field(default_factory=dict)
     _instance: Instance | None = None
 
     @property
     def tenant(self) -> str:
-        """Whose instances are meant; the account in the path tells nothing."""
+        """The caller's tenant; the account id in the path is ignored."""
         return self.context.caller.tenant
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query string."""
+        """The query parameters."""
         return {k: clean(v) for k, v in self.context.request.query_params.items()}
 
-    def named(self, part: str) -> str | None:
-        """Return a part of the path, or None where the path has none of that name."""
-        found: str | None = self.context.request.path_params.get(part)
-        return None if found is None else clean(found)
+    def path_param(self, name: str) -> str | None:
+        """Return a path parameter, or None if the path has no such parameter."""
+        value: str | None = self.context.request.path_params.get(name)
+        return None if value is None else clean(value)
 
     @property
     def namespace(self) -> str:
-        """The namespace in the path, which must be there; the default one without any."""
-        name = self.named("namespace")
+        """The namespace in the path, which must exist; the default one if there is none."""
+        name = self.path_param("namespace")
         if name is None:
-            return DEFAULT
-        return str(self.hub.book.get(self.tenant, name)["name"])
+            return DEFAULT_NAMESPACE
+        return str(self.app.namespaces.get(self.tenant, name)["name"])
 
     @property
     def instance(self) -> Instance:
         """The instance in the path."""
         if self._instance is None:
-            name = self.named("instance") or ""
-            self._instance = self.hub.instance(self.tenant, self.namespace, name)
+            name = self.path_param("instance") or ""
+            self._instance = self.app.instance(self.tenant, self.namespace, name)
         return self._instance
 
-    def answered(self, answer: Answer) -> Any:
-        """Return the answer; what fails as the instance is being removed is a 404."""
+    @contextmanager
+    def not_found_if_deleted(self) -> Iterator[None]:
+        """Turn an error inside the block into a 404 if the instance was deleted meanwhile."""
         try:
-            return answer(self)
+            yield
         except SecondpassError:
-            if self._instance is not None and self._instance.gone:
-                raise missing(f"instance {self._instance.name!r}") from None
+            if self._instance is not None and self._instance.is_deleted:
+                raise not_found(f"instance {self._instance.name!r}") from None
             raise
 
-    def item(self, instance: Instance) -> Item:
-        """Return the file in the path."""
-        number = self.named("item") or ""
-        found = instance.items.get(number)
-        if found is None:
-            raise missing(f"item {number!r}")
-        return found
+    def find_item(self) -> Item:
+        """Return the item in the path."""
+        item_id = self.path_param("item") or ""
+        item = self.instance.items.get(item_id)
+        if item is None:
+            raise not_found(f"item {item_id!r}")
+        return item
 
-    def page(self, *, most: int = _MOST_PER_PAGE) -> tuple[int, int]:
-        """Return which page of a list is wanted, from 1, and how long pages are."""
-        page = whole(self.query, "page", 1, most=10**9)
-        return page, whole(self.query, "per_page", _PER_PAGE, most=most)
+    def page(self, *, max_per_page: int = _MAX_PER_PAGE) -> tuple[int, int]:
+        """Return the number of the page, from 1, and the rows per page."""
+        page = query_int(self.query, "page", 1, maximum=10**9)
+        return page, query_int(self.query, "per_page", _PER_PAGE, maximum=max_per_page)
 
-    def paged(self, rows: list[Any]) -> dict[str, Any]:
-        """Return the page of a list that is wanted; beyond the last one it is empty."""
+    def paginate(self, rows: list[Any]) -> dict[str, Any]:
+        """Return the envelope of the requested page, empty beyond the last one."""
         page, size = self.page()
-        some = rows[(page - 1) * size : page * size]
-        return listed(some, page=page, per_page=size, total=len(rows))
-
-
-def work_of(
-    handler: RequestHandler, hub: AppContext, answer: Answer, *, reads: bool, writes: bool
-) -> Work:
-    """Return what answers exchanges by a function that blocks.
-
-    `reads`: whether the body is one of JSON; `writes`: whether it may take long.
-    """
-
-    async def work(context: RequestContext) -> Any:
-        call = CloudflareCall(hub, context)
-        if reads:
-            call.body = (await handler.body(context)).found
-        timeout = handler.state.settings.write_timeout if writes else None
-        return await handler.done(context, lambda: call.answered(answer), timeout=timeout)
-
-    return work
+        page_rows = rows[(page - 1) * size : page * size]
+        return list_page(page_rows, page=page, per_page=size, total=len(rows))

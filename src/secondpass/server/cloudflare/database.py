@@ -1,7 +1,4 @@
-"""The SQLite file in which an instance keeps what it knows of its files and jobs.
-
-The tables of an instance's files and jobs.
-"""
+"""The SQLite database of an instance: the tables of its items, its jobs and their logs."""
 
 from __future__ import annotations
 
@@ -42,8 +39,8 @@ CREATE INDEX logs_of_job ON job_logs (job);
 """
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty file; raises sqlite3.DatabaseError for another version."""
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables in a new file; raises sqlite3.DatabaseError for another version."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -52,38 +49,38 @@ def prepare(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}, not {_VERSION}")
+            raise sqlite3.DatabaseError(f"its schema has version {version}, not {_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
 
-FILE = "items.sqlite"
-_MOST_OPEN = 64
+FILE_NAME = "items.sqlite"
+_MAX_OPEN = 64
 _open: OrderedDict[int, Database] = OrderedDict()
 _open_lock = threading.Lock()
 
 
 class Database:
-    """One connection, used by one thread at a time; what is written is on the disk.
+    """One SQLite connection, used by one thread at a time; commits are durable (fsync).
 
-    Of all databases a bounded number is open at once; others open again when they are used.
-    Raises IndexStoreError where the file cannot be read or written.
+    A bounded number of databases is open at once; others reopen when they are used. Raises
+    IndexStoreError if the file cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
+        self._file = folder / FILE_NAME
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
-        with self._using():
+        with self._connected():
             pass
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Do all or nothing; when this is left, it is kept even if the power fails."""
-        with self._using() as connection:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit when the block ends, durably, or roll back if it raises."""
+        with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -92,18 +89,18 @@ class Database:
                 raise
             connection.execute("COMMIT")
 
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        """Return what a query finds."""
-        with self._using() as connection:
+    def fetch_all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """Return the rows of a query."""
+        with self._connected() as connection:
             return connection.execute(query, values).fetchall()
 
-    def one(self, query: str, *values: Any) -> sqlite3.Row | None:
-        """Return the first row that a query finds, or None."""
-        found = self.rows(query, *values)
-        return found[0] if found else None
+    def fetch_one(self, query: str, *values: Any) -> sqlite3.Row | None:
+        """Return the first row of a query, or None."""
+        rows = self.fetch_all(query, *values)
+        return rows[0] if rows else None
 
     def close(self) -> None:
-        """Let go of the file for good."""
+        """Close the file for good."""
         with self._lock:
             self._closed = True
             self._disconnect()
@@ -111,7 +108,7 @@ class Database:
             _open.pop(id(self), None)
 
     @contextmanager
-    def _using(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 if self._connection is None:
@@ -120,9 +117,9 @@ class Database:
             except (*FAILURES, OSError) as error:
                 why = str(error) if isinstance(error, OSError) else reason(error)
                 raise IndexStoreError(
-                    "what is known of the files cannot be used", where=FILE, why=why
+                    "the database of items cannot be used", where=FILE_NAME, why=why
                 ) from error
-        _used(self)
+        _mark_used(self)
 
     def _connect(self) -> sqlite3.Connection:
         if self._closed:
@@ -134,7 +131,7 @@ class Database:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            prepare(connection)
+            create_tables(connection)
         except BaseException:
             connection.close()
             raise
@@ -145,8 +142,8 @@ class Database:
             self._connection.close()
             self._connection = None
 
-    def rest(self) -> None:
-        """Let go of the file until it is used again, unless it is used just now."""
+    def release(self) -> None:
+        """Close the file until the next use, unless a thread is using it now."""
         if self._lock.acquire(blocking=False):
             try:
                 self._disconnect()
@@ -154,11 +151,11 @@ class Database:
                 self._lock.release()
 
 
-def _used(database: Database) -> None:
-    """Note that a database is open, and let the one rest that was used longest ago."""
+def _mark_used(database: Database) -> None:
+    """Record the use of a database, and release the least recently used one."""
     with _open_lock:
         _open[id(database)] = database
         _open.move_to_end(id(database))
-        oldest = _open.popitem(last=False)[1] if len(_open) > _MOST_OPEN else None
+        oldest = _open.popitem(last=False)[1] if len(_open) > _MAX_OPEN else None
     if oldest is not None:
-        oldest.rest()
+        oldest.release()

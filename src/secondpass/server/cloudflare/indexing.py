@@ -1,9 +1,4 @@
-"""What is done with one file: read, cut, embedded and stored, or taken out.
-
-From an uploaded file to the documents that the index stores.
-
-The thread that indexes what was uploaded, beside the requests.
-"""
+"""Indexing of uploaded files: loading, chunking, storing, and the worker thread."""
 
 from __future__ import annotations
 
@@ -19,301 +14,305 @@ from pathlib import Path
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
 from secondpass.retrieve.loaders import SourceFile, office, read_file, sandbox, text
 from secondpass.retrieve.loaders.files import suffix_of
-from secondpass.server.cloudflare.filters import ITEM, Value
+from secondpass.server.cloudflare.filters import ITEM_COLUMN, ColumnValue
+from secondpass.server.cloudflare.indexing_queue import MAX_ATTEMPTS
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.instance_settings import chunking
-from secondpass.server.cloudflare.items import Item, is_packed
-from secondpass.server.cloudflare.jobs import MOST_ATTEMPTS
+from secondpass.server.cloudflare.items import Item, is_compressed
 from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import ClientDisconnectedError, OverloadedError
 from secondpass.server.scheduler.scheduled_models import Ticket, while_wanted, with_ticket
 from secondpass.types import Document
 
-_MOST_ROWS = 20_000
-_MOST_UNPACKED = 100_000_000
-_ROWS = (".csv", ".tsv", ".jsonl")
-_ZIPPED = (".docx", ".pptx")
+_log = logging.getLogger("secondpass.server")
+_MAX_ROWS = 20_000
+_MAX_UNPACKED_BYTES = 100_000_000
+_TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
+_ZIP_SUFFIXES = (".docx", ".pptx")
 _NO_TEXT_FIELD = "no text field was found"
 
 
-def read_item(item: Item, path: Path, columns: Mapping[str, Value]) -> list[Document]:
-    """Return the documents of a file, with the ids and the metadata that the index gets.
+def load_documents(
+    item: Item, path: Path, columns: Mapping[str, ColumnValue]
+) -> list[Document]:
+    """Return the documents of an uploaded file, with their ids and metadata in the index.
 
-    A table without a column of text is read as plain text. Raises ReadError for a file that
-    cannot be read, MissingExtraError where reading it needs a package, GoneError when the
-    worker is told to leave off.
+    A table without a text column is read as plain text. Raises ReadError for a file that
+    cannot be read, MissingExtraError if its loader needs a package, ClientDisconnectedError
+    when the worker is stopped.
     """
     try:
-        found = _read(path)
+        documents = _load(path)
     except ReadError as error:
-        if suffix_of(path) not in _ROWS or error.what != _NO_TEXT_FIELD:
+        if suffix_of(path) not in _TABLE_SUFFIXES or error.what != _NO_TEXT_FIELD:
             raise
-        found = list(text.read(path, item.key))
-    metadata = {ITEM: item.id, **columns}
+        documents = list(text.read(path, item.key))
+    metadata = {ITEM_COLUMN: item.id, **columns}
     return [
-        replace(document, id=item.document(number), metadata=metadata)
-        for number, document in enumerate(d for d in found if d.text.strip())
+        replace(document, id=item.document_id(number), metadata=metadata)
+        for number, document in enumerate(d for d in documents if d.text.strip())
     ]
 
 
-def told(error: SecondpassError, item: Item, path: Path) -> str:
-    """Return what to tell a client of an error: the file by its key, no path of this server."""
-    if isinstance(error, MissingExtraError):
-        return str(error)
-    why = "" if error.why is None else f": {error.why}"
-    fix = "" if error.fix is None else f". {error.fix}"
-    text = f"{error.what}{why}{fix}"
-    return text.replace(str(path), item.key).replace(path.name, item.key)
-
-
-def _read(path: Path) -> list[Document]:
+def _load(path: Path) -> list[Document]:
     suffix = suffix_of(path)
-    if is_packed(suffix):
+    if is_compressed(suffix):
         raise ReadError(f"files that end in {suffix} are not read", fix="Unpack it first.")
-    if suffix in _ZIPPED:
-        _check_unpacked(path)
-    left_off = threading.Event()
+    if suffix in _ZIP_SUFFIXES:
+        _check_unpacked_size(path)
+    cancelled = threading.Event()
 
-    def read() -> list[Document]:
-        with sandbox.until(left_off):
-            return list(_bounded(read_file(SourceFile(path, path.parent))))
+    def load() -> list[Document]:
+        with sandbox.until(cancelled):
+            return list(_limit_rows(read_file(SourceFile(path, path.parent))))
 
     try:
-        return while_wanted(read)
+        return while_wanted(load)
     except ClientDisconnectedError:
-        left_off.set()
+        cancelled.set()
         office.leave_off()
         raise
 
 
-def _bounded(documents: Iterator[Document]) -> Iterator[Document]:
+def _limit_rows(documents: Iterator[Document]) -> Iterator[Document]:
     for number, document in enumerate(documents):
-        if number >= _MOST_ROWS:
+        if number >= _MAX_ROWS:
             raise ReadError(
-                f"the file has more than {_MOST_ROWS:,} rows", fix="Upload it in parts."
+                f"the file has more than {_MAX_ROWS:,} rows", fix="Upload it in parts."
             )
         yield document
 
 
-def _check_unpacked(path: Path) -> None:
+def _check_unpacked_size(path: Path) -> None:
     try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(one.file_size for one in packed.infolist())
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ReadError("the file cannot be read", why=str(error)) from error
-    if size > _MOST_UNPACKED:
+    if size > _MAX_UNPACKED_BYTES:
         raise ReadError(
             "the file cannot be read",
-            why=f"it unpacks to more than {_MOST_UNPACKED:,} bytes",
+            why=f"it unpacks to more than {_MAX_UNPACKED_BYTES:,} bytes",
         )
 
 
-_log = logging.getLogger("secondpass.server")
+def _client_message(error: SecondpassError, item: Item, path: Path) -> str:
+    """Return an error message with the key of the file instead of paths of this server."""
+    if isinstance(error, MissingExtraError):
+        return str(error)
+    why = "" if error.why is None else f": {error.why}"
+    fix = "" if error.fix is None else f". {error.fix}"
+    message = f"{error.what}{why}{fix}"
+    return message.replace(str(path), item.key).replace(path.name, item.key)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
+    """The result of indexing an item; counts are None if they are unknown."""
+
     status: str
     documents: int | None
     chunks: int | None
     error: str | None = None
-    kind: str | None = None
+    error_type: str | None = None
 
 
-def index_item(instance: Instance, item: Item) -> None:
-    """Do with a file what it waits for, and record what came of it.
+def process_item(instance: Instance, item: Item) -> None:
+    """Index an item or remove it from the index, and record the outcome.
 
-    Raises OverloadedError and GoneError, after the file was put back; whatever else goes
-    wrong is the file's, and recorded.
+    Raises OverloadedError and ClientDisconnectedError, after putting the item back into the
+    queue; any other error is recorded as the item's.
     """
     started = time.perf_counter()
     try:
-        if item.deleted:
-            _take_out(instance, item)
+        if item.is_deleted:
+            _remove_item(instance, item)
             return
-        outcome = _outcome(instance, item)
+        outcome = _try_index(instance, item)
     except (OverloadedError, ClientDisconnectedError):
-        instance.work.give_back(item)
+        instance.queue.put_back(item)
         raise
     milliseconds = round((time.perf_counter() - started) * 1000)
-    ended = instance.work.end(
+    unchanged = instance.queue.finish(
         item,
         outcome.status,
         documents=outcome.documents,
         chunks=outcome.chunks,
         error=outcome.error,
     )
-    instance.has_changed()
-    if not ended:
+    instance.mark_changed()
+    if not unchanged:
         return
-    instance.log.add(
+    instance.item_log.add(
         item,
         outcome.status,
         outcome.error,
         chunks=outcome.chunks,
-        error=outcome.kind,
+        error=outcome.error_type,
         milliseconds=milliseconds,
     )
     if item.job is not None:
-        said = f"{item.key}: {outcome.status}"
-        said = said if outcome.error is None else f"{said}, {outcome.error}"
-        instance.jobs.note(item.job, said, bad=outcome.status == "error")
-    instance.settled(item.id)
+        message = f"{item.key}: {outcome.status}"
+        message = message if outcome.error is None else f"{message}, {outcome.error}"
+        instance.jobs.add_log(item.job, message, is_error=outcome.status == "error")
+    instance.notify_item(item.id)
 
 
-def chunks_of(instance: Instance, item: Item) -> list[Document]:
-    """Return all chunks of a file that the index holds, in the order of its text."""
+def item_chunks(instance: Instance, item: Item) -> list[Document]:
+    """Return the chunks of an item in the index, in the order of its text."""
     index = instance.index()
-    if ITEM not in index.store.fields:
+    if ITEM_COLUMN not in index.store.fields:
         return []
-    # The id is made here, of hexadecimal digits.
-    found = index.store.each_document(filter=f"{ITEM} = '{item.id}'")
-    return sorted((d for some in found for d in some), key=_place)
+    # The id is hexadecimal and needs no quoting.
+    batches = index.store.each_document(filter=f"{ITEM_COLUMN} = '{item.id}'")
+    return sorted((chunk for batch in batches for chunk in batch), key=_chunk_position)
 
 
-def _place(chunk: Document) -> tuple[int, int]:
-    name, _, part = str(chunk.id).partition("#")
-    return int(name.rpartition(".")[2]), int(part or 0)
+def _chunk_position(chunk: Document) -> tuple[int, int]:
+    document_id, _, number = str(chunk.id).partition("#")
+    return int(document_id.rpartition(".")[2]), int(number or 0)
 
 
-def _outcome(instance: Instance, item: Item) -> _Outcome:
+def _try_index(instance: Instance, item: Item) -> _Outcome:
     path = instance.items.raw.path(item.file)
-    if item.attempts >= MOST_ATTEMPTS:
-        why = f"indexing it was begun {MOST_ATTEMPTS} times and never came to its end"
+    if item.attempts >= MAX_ATTEMPTS:
+        why = f"its indexing was started {MAX_ATTEMPTS} times and never finished"
         return _Outcome("error", None, item.chunks, why, "interrupted")
     try:
-        return _indexed(instance, item)
+        return _index_item(instance, item)
     except (OverloadedError, ClientDisconnectedError):
         raise
     except (ReadError, MissingExtraError) as error:
-        # What the index holds is of the file that was there before.
-        _remove(instance, item, range(item.documents))
-        return _Outcome("error", 0, 0, told(error, item, path), "unreadable")
+        # The index holds the previous version of the file.
+        _remove_documents(instance, item, range(item.documents))
+        return _Outcome("error", 0, 0, _client_message(error, item, path), "unreadable")
     except SecondpassError as error:
-        return _Outcome("error", None, item.chunks, told(error, item, path), "failed")
-    except Exception:  # noqa: BLE001 - one file must not end the indexing of all others
-        if not instance.gone:
+        message = _client_message(error, item, path)
+        return _Outcome("error", None, item.chunks, message, "failed")
+    except Exception:  # noqa: BLE001 - one file must not stop the indexing of all others
+        if not instance.is_deleted:
             _log.exception("item %s was not indexed", item.id)
-        return _Outcome("error", None, item.chunks, "something went wrong", "failed")
+        return _Outcome("error", None, item.chunks, "internal error", "failed")
 
 
-def _indexed(instance: Instance, item: Item) -> _Outcome:
+def _index_item(instance: Instance, item: Item) -> _Outcome:
     settings = instance.settings
     path = instance.items.raw.path(item.file)
-    documents = read_item(item, path, item.columns(instance.fields))
+    documents = load_documents(item, path, item.index_columns(instance.fields))
     before, now = item.documents, len(documents)
-    instance.work.note_documents(item, now)
+    instance.queue.record_documents(item, now)
     size, overlap = chunking(settings)
     instance.index()
-    instance.collection.add(documents, chunk_tokens=size, overlap=overlap)
-    _remove(instance, item, range(now, before))
+    instance.served_index.add(documents, chunk_tokens=size, overlap=overlap)
+    _remove_documents(instance, item, range(now, before))
     if not documents:
         return _Outcome("skipped", 0, 0, "the file holds no text", "empty")
-    return _Outcome("completed", now, len(chunks_of(instance, item)))
+    return _Outcome("completed", now, len(item_chunks(instance, item)))
 
 
-def _take_out(instance: Instance, item: Item) -> None:
-    _remove(instance, item, range(item.documents))
+def _remove_item(instance: Instance, item: Item) -> None:
+    _remove_documents(instance, item, range(item.documents))
     instance.items.raw.remove(item.file)
-    instance.work.forget(item)
-    instance.has_changed()
-    instance.settled(item.id)
+    instance.queue.remove(item)
+    instance.mark_changed()
+    instance.notify_item(item.id)
 
 
-def _remove(instance: Instance, item: Item, numbers: Iterable[int]) -> None:
-    ids = [item.document(number) for number in numbers]
+def _remove_documents(instance: Instance, item: Item, numbers: Iterable[int]) -> None:
+    ids = [item.document_id(number) for number in numbers]
     if ids:
         instance.index().delete(ids)
 
 
-_LONGEST_PAUSE = 5.0
+_MAX_PAUSE = 5.0
 
 
-class Worker:
-    """Indexes one file at a time, the instances in turn, behind all requests in the queue.
+class IndexingWorker:
+    """A thread that indexes one item at a time, taking turns between instances.
 
-    What it is at when the process ends, it begins again at the next start.
+    Requests go before it in the work queue. An item that is interrupted by the end of the
+    process is indexed after the next start.
     """
 
     def __init__(self) -> None:
-        self._turns: deque[Instance] = deque()
-        self._changed = threading.Condition()
+        self._instances: deque[Instance] = deque()
+        self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._current: Instance | None = None
         self._ticket = Ticket()
         self._stopping = False
 
-    def start(self, waiting: Callable[[], Iterable[Instance]]) -> None:
-        """Begin, with the instances of which something waits from last time."""
+    def start(self, unfinished: Callable[[], Iterable[Instance]]) -> None:
+        """Start the thread, with the instances that were not finished at the last stop."""
         self._stopping = False
         self._thread = threading.Thread(
-            target=self._run, args=(waiting,), name="secondpass-indexing", daemon=True
+            target=self._run, args=(unfinished,), name="secondpass-indexing", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Leave off; what is under way is put back."""
-        with self._changed:
+        """Stop the thread; the current item is put back."""
+        with self._condition:
             self._stopping = True
-            self._turns.clear()
+            self._instances.clear()
             self._ticket.cancel()
-            self._changed.notify_all()
+            self._condition.notify_all()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
-    def wake(self, instance: Instance) -> None:
-        """Say that something of an instance waits."""
-        with self._changed:
-            if not self._stopping and instance not in self._turns:
-                self._turns.append(instance)
-                self._changed.notify_all()
+    def schedule(self, instance: Instance) -> None:
+        """Add an instance with waiting items."""
+        with self._condition:
+            if not self._stopping and instance not in self._instances:
+                self._instances.append(instance)
+                self._condition.notify_all()
 
-    def give_up(self, instance: Instance) -> None:
-        """Leave off what is under way for an instance, which is about to be removed."""
-        with self._changed:
+    def cancel(self, instance: Instance) -> None:
+        """Interrupt the item of an instance that is about to be deleted."""
+        with self._condition:
             if self._current is instance:
                 self._ticket.cancel()
 
-    def _run(self, waiting: Callable[[], Iterable[Instance]]) -> None:
-        for instance in waiting():
-            self.wake(instance)
+    def _run(self, unfinished: Callable[[], Iterable[Instance]]) -> None:
+        for instance in unfinished():
+            self.schedule(instance)
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._turns or self._stopping)
+            with self._condition:
+                self._condition.wait_for(lambda: self._instances or self._stopping)
                 if self._stopping:
                     return
-                instance = self._current = self._turns.popleft()
+                instance = self._current = self._instances.popleft()
                 self._ticket = Ticket()
             try:
-                if self._next(instance):
-                    self.wake(instance)
+                if self._process_next(instance):
+                    self.schedule(instance)
             except OverloadedError as error:
                 self._pause(error.retry_after)
-                self.wake(instance)
+                self.schedule(instance)
             except ClientDisconnectedError:
-                self.wake(instance)
+                self.schedule(instance)
             except (SecondpassError, HttpError) as error:
-                if not instance.gone:
-                    _log.error("instance %s is not indexed: %s", instance.name, error)
+                if not instance.is_deleted:
+                    _log.error("instance %s cannot be indexed: %s", instance.name, error)
             except Exception:  # noqa: BLE001 - the other instances must go on
-                _log.exception("instance %s is not indexed", instance.name)
+                _log.exception("instance %s cannot be indexed", instance.name)
             finally:
                 self._current = None
 
-    def _next(self, instance: Instance) -> bool:
-        """Do the next thing; return whether there may be more."""
-        with instance.writing:
-            if instance.gone or instance.leaving or instance.settings["paused"]:
+    def _process_next(self, instance: Instance) -> bool:
+        """Process one item; return whether there may be more."""
+        with instance.write_lock:
+            if instance.is_deleted or instance.deleting or instance.settings["paused"]:
                 return False
-            item = instance.work.take()
+            item = instance.queue.take()
             if item is None:
-                instance.jobs.settle_all()
+                instance.jobs.complete_all_done()
                 return False
             with with_ticket(self._ticket):
-                index_item(instance, item)
+                process_item(instance, item)
             return True
 
     def _pause(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping, min(seconds, _LONGEST_PAUSE))
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping, min(seconds, _MAX_PAUSE))

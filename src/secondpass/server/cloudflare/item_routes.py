@@ -1,7 +1,4 @@
-"""The endpoints for the files of an instance, but for putting them in.
-
-Which files a list shows, and in which order.
-"""
+"""Endpoints that list, read, download and delete items."""
 
 from __future__ import annotations
 
@@ -13,95 +10,51 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from secondpass.server.cloudflare.context import CloudflareCall
+from secondpass.retrieve.json_filter import Condition, matches
+from secondpass.server.cloudflare.context import ApiRequest
 from secondpass.server.cloudflare.database import Database
-from secondpass.server.cloudflare.filters import Condition, Field, holds, read_filter
-from secondpass.server.cloudflare.indexing import chunks_of
-from secondpass.server.cloudflare.items import BUILT_IN, STATUSES, Item
-from secondpass.server.cloudflare.responses import listed, missing, ok
-from secondpass.server.cloudflare.schemas import whole
+from secondpass.server.cloudflare.filters import Field, parse_filter
+from secondpass.server.cloudflare.indexing import item_chunks
+from secondpass.server.cloudflare.items import STATUSES, UPLOAD_SOURCE, Item
+from secondpass.server.cloudflare.responses import list_page, not_found, ok
+from secondpass.server.cloudflare.schemas import query_int
 from secondpass.server.http_errors import invalid
 
-_BY_STATUS = " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(STATUSES))
-_ORDERS = {
-    "status": f"CASE status {_BY_STATUS} END, seen_at DESC, id",
+_STATUS_ORDER = " ".join(f"WHEN '{name}' THEN {n}" for n, name in enumerate(STATUSES))
+_ORDER_BY = {
+    "status": f"CASE status {_STATUS_ORDER} END, seen_at DESC, id",
     "modified_at": "modified_at DESC, id",
 }
-SORTS = tuple(_ORDERS)
+_MAX_PER_PAGE = 50
+_MAX_CHUNKS = 1000
+_MAX_LOG_ENTRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a list shall hold; None and no conditions let everything through."""
+class ItemQuery:
+    """Which items to list, and in which order; None and no conditions match every item."""
 
     status: str | None = None
     key: str | None = None
-    item: str | None = None
-    part_of_key: str | None = None
+    id: str | None = None
+    key_contains: str | None = None
     conditions: Sequence[Condition] = ()
-    sort: str = "status"
+    sort_by: str = "status"
 
 
-def list_items(
-    database: Database, wanted: Wanted, fields: dict[str, Field], *, start: int, count: int
-) -> tuple[list[Item], int]:
-    """Return the items from place `start` on, and how many there are in all."""
-    where, values = ["next_action IS NOT 'DELETE'"], list[Any]()
-    for column, value in (
-        ("status", wanted.status),
-        ("key", wanted.key),
-        ("id", wanted.item),
-    ):
-        if value is not None:
-            where.append(f"{column} = ?")
-            values.append(value)
-    if wanted.part_of_key is not None:
-        where.append("INSTR(LOWER(key), LOWER(?)) > 0")
-        values.append(wanted.part_of_key)
-    chosen = f"FROM items WHERE {' AND '.join(where)}"
-    ordered = f"SELECT * {chosen} ORDER BY {_ORDERS[wanted.sort]}"
-    if wanted.conditions:
-        items = [Item.of(row) for row in database.rows(ordered, *values)]
-        passed = [i for i in items if holds(wanted.conditions, i.columns(fields))]
-        return passed[start : start + count], len(passed)
-    total = database.one(f"SELECT COUNT(*) AS n {chosen}", *values)
-    assert total is not None
-    rows = database.rows(f"{ordered} LIMIT ? OFFSET ?", *values, count, start)
-    return [Item.of(row) for row in rows], total["n"]
-
-
-_MOST_PER_PAGE = 50
-_MOST_CHUNKS = 1000
-_MOST_ENTRIES = 100
-
-
-def list_them(call: CloudflareCall) -> Any:
-    """Return a page of the files of an instance."""
-    instance = call.instance
-    fields, query = instance.fields, call.query
-    page, size = call.page(most=_MOST_PER_PAGE)
-    if query.get("source", BUILT_IN) != BUILT_IN:
-        return listed([], page=page, per_page=size, total=0)
-    wanted = _wanted(query, fields)
-    items, total = list_items(
-        instance.database, wanted, fields, start=(page - 1) * size, count=size
-    )
-    rows = [item.shown(instance.namespace) for item in items]
-    return listed(rows, page=page, per_page=size, total=total)
-
-
-def _wanted(query: Mapping[str, str], fields: dict[str, Field]) -> Wanted:
-    for name, known in (("status", STATUSES), ("sort_by", SORTS)):
-        if query.get(name) and query[name] not in known:
-            raise invalid(f"{name} must be one of {', '.join(known)}")
+def parse_item_query(query: Mapping[str, str], fields: dict[str, Field]) -> ItemQuery:
+    """Return the items that query parameters select; raises HttpError (400)."""
+    for name, allowed in (("status", STATUSES), ("sort_by", tuple(_ORDER_BY))):
+        if query.get(name) and query[name] not in allowed:
+            raise invalid(f"{name} must be one of {', '.join(allowed)}")
     conditions = []
     if query.get("metadata_filter"):
         try:
-            found = json.loads(query["metadata_filter"])
+            filters = json.loads(query["metadata_filter"])
         except (ValueError, RecursionError):
             raise invalid("metadata_filter is not JSON") from None
-        conditions = read_filter(found, fields)
-    return Wanted(
+        conditions = parse_filter(filters, fields)
+    return ItemQuery(
         query.get("status") or None,
         query.get("key"),
         query.get("item_id"),
@@ -111,74 +64,108 @@ def _wanted(query: Mapping[str, str], fields: dict[str, Field]) -> Wanted:
     )
 
 
-def get(call: CloudflareCall) -> Any:
-    """Return one file."""
-    return ok(call.item(call.instance).shown(call.namespace))
+def select_items(
+    database: Database, query: ItemQuery, fields: dict[str, Field], *, start: int, count: int
+) -> tuple[list[Item], int]:
+    """Return up to `count` matching items from position `start` on, and their total number."""
+    where, values = ["next_action IS NOT 'DELETE'"], list[Any]()
+    for column, value in (("status", query.status), ("key", query.key), ("id", query.id)):
+        if value is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    if query.key_contains is not None:
+        where.append("INSTR(LOWER(key), LOWER(?)) > 0")
+        values.append(query.key_contains)
+    selected = f"FROM items WHERE {' AND '.join(where)}"
+    ordered = f"SELECT * {selected} ORDER BY {_ORDER_BY[query.sort_by]}"
+    if query.conditions:
+        items = [Item.from_row(row) for row in database.fetch_all(ordered, *values)]
+        matching = [i for i in items if matches(query.conditions, i.index_columns(fields))]
+        return matching[start : start + count], len(matching)
+    total = database.fetch_one(f"SELECT COUNT(*) AS n {selected}", *values)
+    assert total is not None
+    rows = database.fetch_all(f"{ordered} LIMIT ? OFFSET ?", *values, count, start)
+    return [Item.from_row(row) for row in rows], total["n"]
 
 
-def delete(call: CloudflareCall) -> Any:
-    """Take a file out; from now on no search finds it."""
-    instance = call.instance
-    item = call.item(instance)
+def list_items(request: ApiRequest) -> Any:
+    """Return a page of the items of an instance."""
+    instance = request.instance
+    fields, query = instance.fields, request.query
+    page, size = request.page(max_per_page=_MAX_PER_PAGE)
+    if query.get("source", UPLOAD_SOURCE) != UPLOAD_SOURCE:
+        return list_page([], page=page, per_page=size, total=0)
+    item_query = parse_item_query(query, fields)
+    items, total = select_items(
+        instance.database, item_query, fields, start=(page - 1) * size, count=size
+    )
+    rows = [item.to_json(instance.namespace) for item in items]
+    return list_page(rows, page=page, per_page=size, total=total)
+
+
+def get_item(request: ApiRequest) -> Any:
+    """Return one item."""
+    return ok(request.find_item().to_json(request.namespace))
+
+
+def delete_item(request: ApiRequest) -> Any:
+    """Delete an item; no search returns it from now on."""
+    instance, item = request.instance, request.find_item()
     instance.items.delete(item.id)
-    instance.has_changed()
-    call.hub.worker.wake(instance)
+    instance.mark_changed()
+    request.app.worker.schedule(instance)
     return ok({"key": item.key})
 
 
-def chunks(call: CloudflareCall) -> Any:
-    """Return the chunks of a file that the index holds."""
-    instance = call.instance
-    item = call.item(instance)
-    start = whole(call.query, "offset", 0, least=0, most=10**9)
-    count = whole(call.query, "limit", 20, most=_MOST_CHUNKS)
-    with instance.present():
-        found = chunks_of(instance, item)[start : start + count]
-    shown = {
+def list_chunks(request: ApiRequest) -> Any:
+    """Return chunks of an item in the index."""
+    instance, item = request.instance, request.find_item()
+    start = query_int(request.query, "offset", 0, minimum=0, maximum=10**9)
+    count = query_int(request.query, "limit", 20, maximum=_MAX_CHUNKS)
+    with instance.not_found_if_deleted():
+        chunks = item_chunks(instance, item)[start : start + count]
+    item_json = {
         "key": item.key,
         "timestamp": item.modified_at,
-        "metadata": item.shown_metadata(),
+        "metadata": item.metadata_json(),
     }
-    return ok([{"id": chunk.id, "text": chunk.text, "item": shown} for chunk in found])
+    return ok([{"id": chunk.id, "text": chunk.text, "item": item_json} for chunk in chunks])
 
 
-def logs(call: CloudflareCall) -> Any:
-    """Return what happened to a file, the latest first; the cursor leads to what was before."""
-    instance = call.instance
-    item = call.item(instance)
-    cursor = call.query.get("cursor")
-    before = whole(call.query, "cursor", 1, most=10**9) if cursor else None
-    count = whole(call.query, "limit", 20, most=_MOST_ENTRIES)
-    found = instance.log.read(item, before=before, count=count)
-    following = found[-1]["number"] if len(found) == count else None
-    rows = [{k: v for k, v in entry.items() if k != "number"} for entry in found]
-    info = {"count": len(rows), "cursor": None if following is None else str(following)}
-    return {**ok(rows), "result_info": info}
+def list_item_logs(request: ApiRequest) -> Any:
+    """Return the log of an item, newest first; the cursor leads to older entries."""
+    instance, item = request.instance, request.find_item()
+    has_cursor = bool(request.query.get("cursor"))
+    before = query_int(request.query, "cursor", 1, maximum=10**9) if has_cursor else None
+    count = query_int(request.query, "limit", 20, maximum=_MAX_LOG_ENTRIES)
+    entries = instance.item_log.read(item, before=before, count=count)
+    cursor = str(entries[-1]["number"]) if len(entries) == count else None
+    rows = [{k: v for k, v in entry.items() if k != "number"} for entry in entries]
+    return {**ok(rows), "result_info": {"count": len(rows), "cursor": cursor}}
 
 
-def download(call: CloudflareCall) -> Any:
+def download_item(request: ApiRequest) -> Any:
     """Return the file as it was uploaded."""
-    instance = call.instance
-    item = call.item(instance)
+    instance, item = request.instance, request.find_item()
     try:
-        data = instance.items.raw.path(item.file).read_bytes()
+        content = instance.items.raw.path(item.file).read_bytes()
     except FileNotFoundError:
-        # Replaced just now.
-        item = call.item(instance)
+        # A concurrent upload has replaced it.
+        item = request.find_item()
         try:
-            data = instance.items.raw.path(item.file).read_bytes()
+            content = instance.items.raw.path(item.file).read_bytes()
         except FileNotFoundError:
-            raise missing(f"file of {item.key!r}") from None
+            raise not_found(f"file of {item.key!r}") from None
     name = quote(item.key.rpartition("/")[2], safe="")
     headers = {
         "content-disposition": f"attachment; filename*=UTF-8''{name}",
-        # What strangers uploaded must not run as a page of this server.
+        # An uploaded page must not run scripts in the origin of this server.
         "x-content-type-options": "nosniff",
         "content-security-policy": "sandbox",
     }
-    return Response(data, media_type=_media_type(item.content_type), headers=headers)
+    return Response(content, media_type=_media_type(item.content_type), headers=headers)
 
 
-def _media_type(said: str) -> str:
-    plain = said.isascii() and said.isprintable() and "/" in said
-    return said if plain else "application/octet-stream"
+def _media_type(content_type: str) -> str:
+    valid = content_type.isascii() and content_type.isprintable() and "/" in content_type
+    return content_type if valid else "application/octet-stream"

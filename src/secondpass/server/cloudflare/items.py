@@ -1,36 +1,27 @@
-"""The files of an instance: put in, taken out, and handed to who indexes them.
-
-Which reader an uploaded file is for.
-
-One file of an instance, as it is recorded and as clients see it.
-
-What happened to files.
-
-The files as they were uploaded.
-"""
+"""Items of an instance: the uploaded files, their records in the database, and their log."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from secondpass.errors import IndexStoreError
 from secondpass.retrieve.loaders import READERS
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.server.cloudflare.database import Database
-from secondpass.server.cloudflare.filters import Field, Value, columns, folder_of
-from secondpass.server.cloudflare.responses import iso, now
+from secondpass.server.cloudflare.filters import ColumnValue, Field, folder_of, index_columns
+from secondpass.server.cloudflare.responses import now_ms, to_iso
+from secondpass.storage import replace_file, sync_folder
 
-_PLAIN = ".txt"
-_BY_TYPE = {
+_TEXT_SUFFIX = ".txt"
+_SUFFIX_BY_TYPE = {
     "text/html": ".html",
     "text/markdown": ".md",
     "text/csv": ".csv",
@@ -40,41 +31,41 @@ _BY_TYPE = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
 }
 # A few megabytes of these can unpack to as many gigabytes.
-_NOT_READ = (".parquet", ".gz")
+_COMPRESSED_SUFFIXES = (".parquet", ".gz")
 
 
-def suffix_for(key: str, content_type: str) -> str:
-    """Return the suffix under which a file is stored, which chooses its reader.
+def storage_suffix(key: str, content_type: str) -> str:
+    """Return the suffix under which a file is stored, which selects its loader.
 
-    What has no suffix goes by its content type; any other file is tried as plain text.
+    A key without a suffix goes by the content type; unknown suffixes are read as plain text.
     """
     suffix = suffix_of(Path(key))
-    if suffix.endswith(_NOT_READ):
+    if is_compressed(suffix):
         return suffix
     if suffix in READERS:
         return suffix
-    kind = content_type.partition(";")[0].strip().lower()
-    return _PLAIN if suffix else _BY_TYPE.get(kind, _PLAIN)
+    media_type = content_type.partition(";")[0].strip().lower()
+    return _TEXT_SUFFIX if suffix else _SUFFIX_BY_TYPE.get(media_type, _TEXT_SUFFIX)
 
 
-def is_packed(suffix: str) -> bool:
-    """Return whether files that end so are not read."""
-    return suffix.endswith(_NOT_READ)
+def is_compressed(suffix: str) -> bool:
+    """Return whether files with this suffix are rejected because of what they may unpack to."""
+    return suffix.endswith(_COMPRESSED_SUFFIXES)
 
 
 STATUSES = ("queued", "running", "completed", "error", "skipped", "outdated")
-SETTLED = ("completed", "error", "skipped")
-BUILT_IN = "builtin"
-"""What the source of an uploaded file is called."""
+FINAL_STATUSES = ("completed", "error", "skipped")
+UPLOAD_SOURCE = "builtin"
+"""The source id of uploaded files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file: moments are in milliseconds, `documents` counts what it is in the index.
+    """An uploaded file; times are in milliseconds.
 
-    - `file`: its name among the raw files; `metadata`: as it was given.
-    - `revision`: goes up with each upload and each change; `attempts`: how often its
-      indexing was begun and not ended.
+    - `file`: its name among the raw files; `metadata`: as the client sent it.
+    - `revision` grows with each upload and each change; `attempts`: how often its indexing
+      was started and not finished; `documents`: how many documents the index may hold of it.
     """
 
     id: str
@@ -97,52 +88,52 @@ class Item:
     chunks: int | None
 
     @staticmethod
-    def of(row: sqlite3.Row) -> Item:
-        """Return the item of a row."""
+    def from_row(row: sqlite3.Row) -> Item:
+        """Return the item of a database row."""
         return Item(**{**dict(row), "metadata": json.loads(row["metadata"])})
 
     @property
-    def deleted(self) -> bool:
-        """Whether it only waits for its chunks to be taken out."""
+    def is_deleted(self) -> bool:
+        """Whether it was deleted and its chunks are still to be removed from the index."""
         return self.next_action == "DELETE"
 
-    def document(self, number: int) -> str:
-        """Return the id in the index of the file's document of this number, from 0."""
+    def document_id(self, number: int) -> str:
+        """Return the id in the index of one of its documents, counted from 0."""
         return f"{self.id}.{number}"
 
-    def columns(self, fields: Mapping[str, Field]) -> dict[str, Value]:
-        """Return what the index keeps of its metadata."""
-        return columns(fields, self.key, self.modified_at, self.metadata)
+    def index_columns(self, fields: Mapping[str, Field]) -> dict[str, ColumnValue]:
+        """Return its metadata as the index stores it."""
+        return index_columns(fields, self.key, self.modified_at, self.metadata)
 
-    def shown_metadata(self) -> dict[str, Any]:
-        """Return the metadata as clients see it."""
-        own = {"filename": self.key, "folder": folder_of(self.key)}
-        return {**self.metadata, **own, "timestamp": self.modified_at}
+    def metadata_json(self) -> dict[str, Any]:
+        """Return its metadata as clients see it."""
+        built_in = {"filename": self.key, "folder": folder_of(self.key)}
+        return {**self.metadata, **built_in, "timestamp": self.modified_at}
 
-    def shown(self, namespace: str) -> dict[str, Any]:
+    def to_json(self, namespace: str) -> dict[str, Any]:
         """Return the item as clients see it."""
-        found: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": self.id,
             "key": self.key,
             "checksum": self.checksum,
             "status": self.status,
-            "created_at": iso(self.created_at),
-            "last_seen_at": iso(self.seen_at),
+            "created_at": to_iso(self.created_at),
+            "last_seen_at": to_iso(self.seen_at),
             "namespace": namespace,
             "next_action": self.next_action,
             "chunks_count": self.chunks,
             "file_size": self.size,
-            "source_id": BUILT_IN,
-            "metadata": self.shown_metadata(),
+            "source_id": UPLOAD_SOURCE,
+            "metadata": self.metadata_json(),
         }
-        return found if self.error is None else {**found, "error": self.error}
+        return body if self.error is None else {**body, "error": self.error}
 
 
-_KEPT = 100
+_MAX_LOG_ENTRIES = 100
 
 
 class ItemLog:
-    """The last things that happened to each file of an instance."""
+    """The last hundred log entries of each item."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -157,229 +148,210 @@ class ItemLog:
         error: str | None = None,
         milliseconds: int | None = None,
     ) -> None:
-        """Note something; the oldest of more than a hundred goes."""
-        with self._database.writing() as connection:
+        """Add an entry and drop the oldest beyond the limit."""
+        with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO item_logs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-                (item.id, now(), action, message, chunks, error, milliseconds),
+                (item.id, now_ms(), action, message, chunks, error, milliseconds),
             )
             connection.execute(
                 "DELETE FROM item_logs WHERE item = ?1 AND number <= (SELECT number FROM "
                 "item_logs WHERE item = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-                (item.id, _KEPT),
+                (item.id, _MAX_LOG_ENTRIES),
             )
 
     def read(self, item: Item, *, before: int | None, count: int) -> list[dict[str, Any]]:
-        """Return the newest entries, of those older than entry `before`, as clients see them.
+        """Return the newest entries older than entry `before`, as clients see them.
 
-        The key `number` is what the next page begins before.
+        `number` of the last one is the `before` of the next page.
         """
-        rows = self._database.rows(
+        rows = self._database.fetch_all(
             "SELECT * FROM item_logs WHERE item = ? AND number < ? "
             "ORDER BY number DESC LIMIT ?",
             item.id,
             2**62 if before is None else before,
             count,
         )
-        return [_shown(row, item.key) for row in rows]
+        return [_log_entry(row, item.key) for row in rows]
 
 
-def _shown(row: sqlite3.Row, key: str) -> dict[str, Any]:
+def _log_entry(row: sqlite3.Row, key: str) -> dict[str, Any]:
     optional = {
         "message": row["message"],
         "chunkCount": row["chunks"],
         "errorType": row["error"],
         "processingTimeMs": row["milliseconds"],
     }
-    known = {name: value for name, value in optional.items() if value is not None}
-    always = {"action": row["action"], "fileKey": key, "timestamp": iso(row["at"])}
-    return {"number": row["number"], **always, **known}
+    present = {name: value for name, value in optional.items() if value is not None}
+    required = {"action": row["action"], "fileKey": key, "timestamp": to_iso(row["at"])}
+    return {"number": row["number"], **required, **present}
 
 
 _FOLDER = "files"
-_ABANDONED_SECONDS = 3600.0
+_ORPHAN_AGE_SECONDS = 3600.0
 
 
 class RawFiles:
-    """A folder of files that are written once and never changed."""
+    """A folder of uploaded files, each written once and never changed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / _FOLDER
 
-    def write(self, item: str, data: bytes, suffix: str) -> tuple[str, str]:
-        """Store a file; return its name here and its SHA-256, once it is on the disk."""
+    def write(self, item_id: str, data: bytes, suffix: str) -> tuple[str, str]:
+        """Store a file durably; return its name in the folder and its SHA-256."""
         checksum = hashlib.sha256(data).hexdigest()
-        name = f"{item}-{checksum[:32]}{suffix}"
-        path = self.folder / name
+        name = f"{item_id}-{checksum[:32]}{suffix}"
         self.folder.mkdir(exist_ok=True)
-        beside = path.with_name(f".{name}.{time.monotonic_ns()}.tmp")
-        try:
-            with beside.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        for folder in (self.folder, self.folder.parent):
-            _sync(folder)
+        replace_file(self.folder / name, data)
+        sync_folder(self.folder.parent)
         return name, checksum
 
     def path(self, name: str) -> Path:
-        """Return where a file is."""
+        """Return the path of a file."""
         return self.folder / name
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         self.path(name).unlink(missing_ok=True)
 
-    def tidy(self, known: Container[str]) -> None:
-        """Remove what a crash has left: old files that nothing knows of."""
+    def remove_orphans(self, known: Container[str]) -> None:
+        """Remove old files without a record, which a crash has left."""
         if not self.folder.is_dir():
             return
-        oldest = time.time() - _ABANDONED_SECONDS
+        oldest = time.time() - _ORPHAN_AGE_SECONDS
         for path in self.folder.iterdir():
-            # A young one may be on its way into the database.
+            # The record of a recent one may not be in the database yet.
             if path.name not in known and path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    """Make the names in a folder last; not every system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class ItemTotals(NamedTuple):
+    """Sums over the items of an instance; `last_seen` is in milliseconds."""
+
+    files: int
+    bytes: int
+    metadata_bytes: int
+    last_seen: int | None
 
 
 _LIVE = "next_action IS NOT 'DELETE'"
-_CHOSEN = f"SELECT * FROM items WHERE {_LIVE}"
-_CHANGED = "revision = revision + 1, attempts = 0, error = NULL"
-_PARAMETERS = 500
+_SELECT_LIVE = f"SELECT * FROM items WHERE {_LIVE}"
+_RESET = "revision = revision + 1, attempts = 0, error = NULL"
+_MAX_PARAMETERS = 500
 
 
-class Items:
-    """The record of an instance's files.
-
-    Every change is on the disk when its method returns. Safe to use from several threads.
-    """
+class ItemStore:
+    """The items of an instance. Changes are durable when a method returns. Thread-safe."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self._database, self.raw = database, RawFiles(folder)
-        with database.writing() as connection:
-            # Nobody else indexes: what was under way when a process ended begins again.
+        with database.transaction() as connection:
+            # What a crash interrupted starts again: no other process indexes this instance.
             connection.execute(
                 "UPDATE items SET status = 'queued', next_action = 'INDEX' "
                 f"WHERE status = 'running' AND {_LIVE}"
             )
             connection.execute("UPDATE items SET attempts = 0 WHERE next_action = 'DELETE'")
-        self.raw.tidy({row["file"] for row in database.rows("SELECT file FROM items")})
+        rows = database.fetch_all("SELECT file FROM items")
+        self.raw.remove_orphans({row["file"] for row in rows})
 
     def put(
         self, key: str, data: bytes, suffix: str, content_type: str, metadata: Mapping[str, Any]
     ) -> Item:
-        """Store a file, in the place of one with the same key, and queue it."""
-        before = self.by_key(key)
-        number = uuid.uuid4().hex if before is None else before.id
+        """Store and queue a file; it replaces the one with the same key."""
+        previous = self.get_by_key(key)
+        item_id = uuid.uuid4().hex if previous is None else previous.id
         try:
-            name, checksum = self.raw.write(number, data, suffix)
+            name, checksum = self.raw.write(item_id, data, suffix)
         except OSError as error:
             raise IndexStoreError("the file was not stored", why=error.strerror) from error
-        values = (name, content_type, checksum, len(data), json.dumps(dict(metadata)), now())
-        with self._database.writing() as connection:
-            # Looked up again: another upload of the key may have come first.
-            row = connection.execute(f"{_CHOSEN} AND key = ?", (key,)).fetchone()
+        values = (name, content_type, checksum, len(data), json.dumps(dict(metadata)), now_ms())
+        with self._database.transaction() as connection:
+            # Looked up again: a concurrent upload of the same key may have come first.
+            row = connection.execute(f"{_SELECT_LIVE} AND key = ?", (key,)).fetchone()
             if row is None:
                 connection.execute(
                     "INSERT INTO items VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', 'INDEX', "
                     "NULL, NULL, ?8, ?8, ?8, 0, 0, 0, NULL)",
-                    (number, key, *values),
+                    (item_id, key, *values),
                 )
             else:
-                number = row["id"]
+                item_id = row["id"]
                 connection.execute(
                     "UPDATE items SET file = ?2, content_type = ?3, checksum = ?4, size = ?5, "
                     "metadata = ?6, modified_at = ?7, seen_at = ?7, status = 'queued', "
-                    f"next_action = 'INDEX', job = NULL, {_CHANGED} WHERE id = ?1",
-                    (number, *values),
+                    f"next_action = 'INDEX', job = NULL, {_RESET} WHERE id = ?1",
+                    (item_id, *values),
                 )
         if row is not None and row["file"] != name:
             self.raw.remove(row["file"])
-        return self._found(number)
+        stored = self._database.fetch_one("SELECT * FROM items WHERE id = ?", item_id)
+        assert stored is not None
+        return Item.from_row(stored)
 
-    def get(self, number: str) -> Item | None:
-        """Return a file by its id, or None."""
-        row = self._database.one(f"{_CHOSEN} AND id = ?", number)
-        return None if row is None else Item.of(row)
+    def get(self, item_id: str) -> Item | None:
+        """Return an item by its id, or None."""
+        row = self._database.fetch_one(f"{_SELECT_LIVE} AND id = ?", item_id)
+        return None if row is None else Item.from_row(row)
 
-    def by_key(self, key: str) -> Item | None:
-        """Return a file by its key, or None."""
-        row = self._database.one(f"{_CHOSEN} AND key = ?", key)
-        return None if row is None else Item.of(row)
+    def get_by_key(self, key: str) -> Item | None:
+        """Return an item by its key, or None."""
+        row = self._database.fetch_one(f"{_SELECT_LIVE} AND key = ?", key)
+        return None if row is None else Item.from_row(row)
 
-    def by_ids(self, numbers: Sequence[str]) -> dict[str, Item]:
-        """Return those files that are there."""
-        found: dict[str, Item] = {}
-        for start in range(0, len(numbers), _PARAMETERS):
-            some = numbers[start : start + _PARAMETERS]
-            marks = ", ".join("?" * len(some))
-            for row in self._database.rows(f"{_CHOSEN} AND id IN ({marks})", *some):
-                found[row["id"]] = Item.of(row)
-        return found
+    def get_many(self, item_ids: Sequence[str]) -> dict[str, Item]:
+        """Return the existing items of these ids."""
+        items: dict[str, Item] = {}
+        for start in range(0, len(item_ids), _MAX_PARAMETERS):
+            batch = item_ids[start : start + _MAX_PARAMETERS]
+            marks = ", ".join("?" * len(batch))
+            for row in self._database.fetch_all(f"{_SELECT_LIVE} AND id IN ({marks})", *batch):
+                items[row["id"]] = Item.from_row(row)
+        return items
 
-    def queue(self, number: str) -> Item | None:
-        """Let a file be indexed again; return it, or None where there is none."""
-        with self._database.writing() as connection:
+    def requeue(self, item_id: str) -> Item | None:
+        """Queue an item to be indexed again and return it; None if it does not exist."""
+        with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE items SET status = 'queued', next_action = 'INDEX', job = NULL, "
-                f"seen_at = ?, {_CHANGED} WHERE id = ? AND {_LIVE}",
-                (now(), number),
+                f"seen_at = ?, {_RESET} WHERE id = ? AND {_LIVE}",
+                (now_ms(), item_id),
             )
-        return self.get(number)
+        return self.get(item_id)
 
-    def delete(self, number: str) -> Item | None:
-        """Take a file out, from this moment on; what is left of it goes in its turn."""
-        found = self.get(number)
-        if found is not None:
-            with self._database.writing() as connection:
+    def delete(self, item_id: str) -> Item | None:
+        """Delete an item: no search returns it from now on; its chunks are removed later."""
+        item = self.get(item_id)
+        if item is not None:
+            with self._database.transaction() as connection:
                 connection.execute(
                     "UPDATE items SET next_action = 'DELETE', attempts = 0, "
                     "revision = revision + 1 WHERE id = ?",
-                    (number,),
+                    (item_id,),
                 )
-        return found
+        return item
 
-    def counts(self) -> dict[str, int]:
-        """Return how many files have each status."""
-        rows = self._database.rows(
+    def status_counts(self) -> dict[str, int]:
+        """Return how many items have each status."""
+        rows = self._database.fetch_all(
             f"SELECT status, COUNT(*) AS n FROM items WHERE {_LIVE} GROUP BY status"
         )
         return {row["status"]: row["n"] for row in rows}
 
-    def totals(self) -> tuple[int, int, int, int | None]:
-        """Return how many files there are, their bytes, those of their metadata, and when
-        one was last touched.
-        """
-        row = self._database.one(
+    def totals(self) -> ItemTotals:
+        """Return the number of items, their sizes, and when one was last changed."""
+        row = self._database.fetch_one(
             "SELECT COUNT(*) AS n, COALESCE(SUM(size), 0) AS bytes, "
-            f"COALESCE(SUM(LENGTH(metadata)), 0) AS more, MAX(seen_at) AS at FROM items "
+            f"COALESCE(SUM(LENGTH(metadata)), 0) AS metadata, MAX(seen_at) AS at FROM items "
             f"WHERE {_LIVE}"
         )
         assert row is not None
-        return row["n"], row["bytes"], row["more"], row["at"]
+        return ItemTotals(row["n"], row["bytes"], row["metadata"], row["at"])
 
-    def errors(self) -> dict[str, int]:
-        """Return how many files have each error."""
-        rows = self._database.rows(
+    def error_counts(self) -> dict[str, int]:
+        """Return how many items have each error message, the hundred most frequent."""
+        rows = self._database.fetch_all(
             "SELECT error, COUNT(*) AS n FROM items WHERE status = 'error' AND error NOT NULL "
             f"AND {_LIVE} GROUP BY error ORDER BY n DESC LIMIT 100"
         )
         return {row["error"]: row["n"] for row in rows}
-
-    def _found(self, number: str) -> Item:
-        row = self._database.one("SELECT * FROM items WHERE id = ?", number)
-        assert row is not None
-        return Item.of(row)

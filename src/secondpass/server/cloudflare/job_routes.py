@@ -1,4 +1,4 @@
-"""The endpoints for jobs, and the list of tokens that nobody needs here."""
+"""Endpoints of indexing jobs."""
 
 from __future__ import annotations
 
@@ -7,78 +7,64 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from secondpass.server.cloudflare.context import CloudflareCall
-from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.responses import listed, missing, ok
-from secondpass.server.cloudflare.schemas import Form
-from secondpass.server.http_errors import HttpError, invalid
+from secondpass.server.cloudflare.context import ApiRequest
+from secondpass.server.cloudflare.responses import list_page, not_found, ok
+from secondpass.server.cloudflare.schemas import Schema
+from secondpass.server.http_errors import invalid
 
 
-class _New(TypedDict, total=False):
+class _CreateBody(TypedDict, total=False):
     description: Annotated[str, Field(max_length=1000)]
 
 
-class _Change(TypedDict, total=False):
+class _UpdateBody(TypedDict, total=False):
     action: Literal["cancel"]
 
 
-_NEW, _CHANGE = Form(_New), Form(_Change)
+_CREATE, _UPDATE = Schema(_CreateBody), Schema(_UpdateBody)
 
 
-def create(call: CloudflareCall) -> Any:
-    """Begin a job: files that failed or are outdated are indexed again."""
-    instance = call.instance
-    number = instance.jobs.create(_NEW.read(call.body).get("description"), everything=False)
-    call.hub.worker.wake(instance)
-    return ok(_job(instance, number))
+def create_job(request: ApiRequest) -> Any:
+    """Start a job that indexes the failed and outdated items again."""
+    instance = request.instance
+    description = _CREATE.parse(request.body).get("description")
+    job_id = instance.jobs.create(description, everything=False)
+    request.app.worker.schedule(instance)
+    return ok(instance.jobs.get(job_id))
 
 
-def list_them(call: CloudflareCall) -> Any:
-    """Return a page of the jobs, the newest first."""
-    page, size = call.page()
-    rows, total = call.instance.jobs.listed(start=(page - 1) * size, count=size)
-    return listed(rows, page=page, per_page=size, total=total)
+def list_jobs(request: ApiRequest) -> Any:
+    """Return a page of the jobs, newest first."""
+    page, size = request.page()
+    rows, total = request.instance.jobs.list_jobs(start=(page - 1) * size, count=size)
+    return list_page(rows, page=page, per_page=size, total=total)
 
 
-def get(call: CloudflareCall) -> Any:
+def get_job(request: ApiRequest) -> Any:
     """Return one job."""
-    return ok(_job(call.instance, call.named("job") or ""))
+    return ok(_find_job(request))
 
 
-def update(call: CloudflareCall) -> Any:
-    """End a job; the file that is under way is finished."""
-    if "action" not in _CHANGE.read(call.body):
+def update_job(request: ApiRequest) -> Any:
+    """Cancel a job; the item that is being indexed is finished."""
+    if "action" not in _UPDATE.parse(request.body):
         raise invalid("action is missing: it must be cancel")
-    instance, number = call.instance, call.named("job") or ""
-    _job(instance, number)
-    instance.jobs.cancel(number)
-    return ok(_job(instance, number))
+    job = _find_job(request)
+    request.instance.jobs.cancel(job["id"])
+    return ok(_find_job(request))
 
 
-def logs(call: CloudflareCall) -> Any:
-    """Return a page of what a job has noted."""
-    instance, number = call.instance, call.named("job") or ""
-    _job(instance, number)
-    page, size = call.page()
-    rows = instance.jobs.log(number, start=(page - 1) * size, count=size)
-    return ok(rows)
+def list_job_logs(request: ApiRequest) -> Any:
+    """Return a page of the log of a job."""
+    job = _find_job(request)
+    page, size = request.page()
+    return ok(request.instance.jobs.read_log(job["id"], start=(page - 1) * size, count=size))
 
 
-def _job(instance: Instance, number: str) -> dict[str, Any]:
-    found = instance.jobs.get(number)
-    if found is None:
-        raise missing(f"job {number!r}")
-    return found
-
-
-def list_tokens(call: CloudflareCall) -> Any:
-    """Return no tokens: nothing here needs one to read its data."""
-    return call.paged([])
-
-
-def refuse_token(call: CloudflareCall) -> Any:
-    """Raise Problem: 404 for a token, 400 for making one."""
-    name = call.named("token")
-    if name is not None:
-        raise missing(f"token {name!r}")
-    raise HttpError(400, "invalid", "service tokens are not needed here, so none are made")
+def _find_job(request: ApiRequest) -> dict[str, Any]:
+    """Return the job in the path; raises HttpError (404)."""
+    job_id = request.path_param("job") or ""
+    job = request.instance.jobs.get(job_id)
+    if job is None:
+        raise not_found(f"job {job_id!r}")
+    return job

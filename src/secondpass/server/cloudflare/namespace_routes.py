@@ -1,76 +1,97 @@
-"""The endpoints for namespaces."""
+"""Endpoints of namespaces, and of service tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.server.cloudflare.context import CloudflareCall
-from secondpass.server.cloudflare.namespaces import DEFAULT, check_name, shown
-from secondpass.server.cloudflare.responses import ErrorCode, Final, ok
-from secondpass.server.cloudflare.schemas import Form, NamespaceForm
+from secondpass.server.cloudflare.context import ApiRequest
+from secondpass.server.cloudflare.namespaces import (
+    DEFAULT_NAMESPACE,
+    check_name,
+    namespace_json,
+)
+from secondpass.server.cloudflare.responses import CodedError, NotRetryableError, not_found, ok
+from secondpass.server.cloudflare.schemas import NamespaceBody, Schema
 from secondpass.server.http_errors import HttpError, invalid
 
-_FORM = Form(NamespaceForm)
+_SCHEMA = Schema(NamespaceBody)
 _UNKNOWN_INSTANCES = 7097
+_PROPERTIES = ("description", "public_endpoint_params")
 
 
-def create(call: CloudflareCall) -> Any:
-    """Make a namespace."""
-    sent = _FORM.read(call.body)
-    if "name" not in sent:
+def create_namespace(request: ApiRequest) -> Any:
+    """Create a namespace."""
+    body = _SCHEMA.parse(request.body)
+    if "name" not in body:
         raise invalid("name is missing")
-    name = check_name("name", sent["name"])
-    return ok(shown(call.hub.book.create(call.tenant, name, **_said(call, sent, name))))
+    name = check_name("name", body["name"])
+    properties = _parse_properties(request, body, name)
+    return ok(namespace_json(request.app.namespaces.create(request.tenant, name, **properties)))
 
 
-def list_them(call: CloudflareCall) -> Any:
+def list_namespaces(request: ApiRequest) -> Any:
     """Return a page of the namespaces."""
-    part = call.query.get("search", "").lower()
-    found = [
-        shown(record)
-        for record in call.hub.book.listed(call.tenant)
-        if part in record["name"] or part in (record["description"] or "").lower()
+    text = request.query.get("search", "").lower()
+    rows = [
+        namespace_json(record)
+        for record in request.app.namespaces.list_namespaces(request.tenant)
+        if text in record["name"] or text in (record["description"] or "").lower()
     ]
-    return call.paged(found)
+    return request.paginate(rows)
 
 
-def get(call: CloudflareCall) -> Any:
+def get_namespace(request: ApiRequest) -> Any:
     """Return one namespace."""
-    return ok(shown(call.hub.book.get(call.tenant, call.namespace)))
+    return ok(namespace_json(request.app.namespaces.get(request.tenant, request.namespace)))
 
 
-def update(call: CloudflareCall) -> Any:
-    """Change what is said of a namespace: null takes it away."""
-    name = call.namespace
-    said: dict[str, Any] = _said(call, _FORM.read(call.body), name)
-    for key in ("description", "public_endpoint_params"):
-        if key in call.body and call.body[key] is None:
-            said[key] = None
-    return ok(shown(call.hub.book.update(call.tenant, name, **said)))
+def update_namespace(request: ApiRequest) -> Any:
+    """Change the properties in the body; null removes one."""
+    name = request.namespace
+    properties = _parse_properties(request, _SCHEMA.parse(request.body), name)
+    for key in _PROPERTIES:
+        if key in request.body and request.body[key] is None:
+            properties[key] = None
+    return ok(namespace_json(request.app.namespaces.update(request.tenant, name, **properties)))
 
 
-def delete(call: CloudflareCall) -> Any:
-    """Remove a namespace without instances."""
-    name = call.namespace
-    if name == DEFAULT:
-        raise HttpError(400, "invalid", f"the namespace {DEFAULT!r} is always there")
-    if call.hub.listed(call.tenant, name):
-        raise Final(409, "exists", f"the namespace {name!r} has instances: remove them first")
-    return ok(shown(call.hub.book.delete(call.tenant, name)))
+def delete_namespace(request: ApiRequest) -> Any:
+    """Delete a namespace without instances."""
+    name = request.namespace
+    if name == DEFAULT_NAMESPACE:
+        raise HttpError(400, "invalid", f"the namespace {name!r} cannot be deleted")
+    if request.app.list_instances(request.tenant, name):
+        raise NotRetryableError(
+            409, "exists", f"the namespace {name!r} has instances: delete them first"
+        )
+    return ok(namespace_json(request.app.namespaces.delete(request.tenant, name)))
 
 
-def _said(call: CloudflareCall, sent: NamespaceForm, name: str) -> dict[str, Any]:
-    said: Mapping[str, Any] = sent
-    found = {k: said[k] for k in ("description", "public_endpoint_params") if k in said}
-    allowed = sent.get("public_endpoint_params", {}).get("instances_allowed", [])
+def _parse_properties(request: ApiRequest, body: NamespaceBody, name: str) -> dict[str, Any]:
+    sent: Mapping[str, Any] = body
+    properties = {key: sent[key] for key in _PROPERTIES if key in sent}
+    allowed = body.get("public_endpoint_params", {}).get("instances_allowed", [])
     if allowed:
-        there = {instance.name for instance in call.hub.listed(call.tenant, name)}
-        unknown = [one for one in allowed if one not in there]
+        existing = {i.name for i in request.app.list_instances(request.tenant, name)}
+        unknown = [instance for instance in allowed if instance not in existing]
         if unknown:
-            raise ErrorCode(
+            raise CodedError(
                 400,
                 _UNKNOWN_INSTANCES,
                 f"instances_allowed_contains_unknown_instances: {', '.join(unknown)[:200]}",
             )
-    return found
+    return properties
+
+
+def list_tokens(request: ApiRequest) -> Any:
+    """Return an empty page: this server needs no service tokens to read its data."""
+    return request.paginate([])
+
+
+def reject_token(request: ApiRequest) -> Any:
+    """Raise HttpError: 404 for the token in the path, 400 for creating one."""
+    name = request.path_param("token")
+    if name is not None:
+        raise not_found(f"token {name!r}")
+    raise HttpError(400, "invalid", "this server needs no service tokens and creates none")

@@ -1,7 +1,4 @@
-"""Which endpoints need no key, and whose they are.
-
-How often a public endpoint may be asked.
-"""
+"""Public endpoints, which need no API key, and their rate limits."""
 
 from __future__ import annotations
 
@@ -14,114 +11,122 @@ from typing import cast
 
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.namespaces import NamespaceRegistry
-from secondpass.server.cloudflare.responses import ErrorCode
-from secondpass.server.cloudflare.schemas import PublicEndpoint, RateLimit
+from secondpass.server.cloudflare.responses import CodedError
+from secondpass.server.cloudflare.schemas import PublicEndpointSettings, RateLimit
 from secondpass.server.http_errors import HttpError
 
 _NOT_FOUND = 60013
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An endpoint of an instance, or of several of a namespace; `id` is its address."""
+class PublicEndpoint:
+    """A public endpoint of one instance, or of several of a namespace."""
 
     id: str
     tenant: str
     namespace: str
     instances: tuple[str, ...]
     several: bool
-    params: PublicEndpoint
+    settings: PublicEndpointSettings
 
 
-class Endpoints:
-    """The endpoints that were switched on; safe to use from several threads at once.
+class PublicEndpoints:
+    """The enabled public endpoints. Thread-safe.
 
-    Instances are looked through once; from then on those that change are noted.
+    `all_instances` is called once; later changes come through `update`.
     """
 
     def __init__(
-        self, book: NamespaceRegistry, everywhere: Callable[[], Iterator[Instance]]
+        self, namespaces: NamespaceRegistry, all_instances: Callable[[], Iterator[Instance]]
     ) -> None:
-        self._book, self._everywhere = book, everywhere
+        self._namespaces, self._all_instances = namespaces, all_instances
         self._instances: dict[str, Instance] | None = None
         self._lock = threading.RLock()
 
-    def note(self, instance: Instance) -> None:
-        """Take note of an instance that was made or changed."""
-        number = instance.record["public_endpoint_id"]
+    def update(self, instance: Instance) -> None:
+        """Register the endpoint of an instance that was created or changed."""
+        endpoint_id = instance.record["public_endpoint_id"]
         with self._lock:
-            if self._instances is not None and number is not None:
-                self._instances[number] = instance
+            if self._instances is not None and endpoint_id is not None:
+                self._instances[endpoint_id] = instance
 
-    def find(self, number: str) -> Endpoint:
-        """Return the endpoint with this id; raises Problem (404)."""
-        return _only([one for one in self._all() if one.id == number])
+    def find(self, endpoint_id: str) -> PublicEndpoint:
+        """Return the endpoint with this id; raises HttpError (404)."""
+        return _only([endpoint for endpoint in self._enabled() if endpoint.id == endpoint_id])
 
-    def of_host(self, host: str) -> Endpoint:
-        """Return the endpoint of a host: by its first label, by its own domains, or the only
-        one that there is; raises Problem (404).
+    def find_by_host(self, host: str) -> PublicEndpoint:
+        """Return the endpoint of a Host header; raises HttpError (404).
+
+        By its first label, by its custom domains, or the only endpoint that is enabled.
         """
         name = host.partition(":")[0].lower()
-        everything = list(self._all())
-        by_label = [one for one in everything if one.id == name.partition(".")[0]]
+        enabled = list(self._enabled())
+        by_label = [endpoint for endpoint in enabled if endpoint.id == name.partition(".")[0]]
         by_domain = [
-            one
-            for one in everything
-            if name in (domain.lower() for domain in one.params.get("custom_domains", []))
+            endpoint
+            for endpoint in enabled
+            if name
+            in (domain.lower() for domain in endpoint.settings.get("custom_domains", []))
         ]
-        return _only(by_label or by_domain or everything)
+        return _only(by_label or by_domain or enabled)
 
-    def _all(self) -> Iterator[Endpoint]:
-        for tenant in self._book.tenants():
-            for record in self._book.listed(tenant):
-                params = cast(PublicEndpoint, record["public_endpoint_params"] or {})
-                number = record["public_endpoint_id"]
-                if params.get("enabled", False) and number is not None:
-                    allowed = tuple(params.get("instances_allowed", ()))
-                    yield Endpoint(number, tenant, record["name"], allowed, True, params)
-        for number, instance in self._known().items():
-            params = instance.settings["public_endpoint_params"]
-            if params.get("enabled", False):
-                tenant, names = instance.collection.place.tenant, (instance.name,)
-                yield Endpoint(number, tenant, instance.namespace, names, False, params)
+    def _enabled(self) -> Iterator[PublicEndpoint]:
+        for tenant in self._namespaces.tenants():
+            for record in self._namespaces.list_namespaces(tenant):
+                settings = cast(PublicEndpointSettings, record["public_endpoint_params"] or {})
+                endpoint_id = record["public_endpoint_id"]
+                if settings.get("enabled", False) and endpoint_id is not None:
+                    allowed = tuple(settings.get("instances_allowed", ()))
+                    yield PublicEndpoint(
+                        endpoint_id, tenant, record["name"], allowed, True, settings
+                    )
+        for endpoint_id, instance in self._known_instances().items():
+            settings = instance.settings["public_endpoint_params"]
+            if settings.get("enabled", False):
+                tenant, names = instance.key.tenant, (instance.name,)
+                yield PublicEndpoint(
+                    endpoint_id, tenant, instance.namespace, names, False, settings
+                )
 
-    def _known(self) -> dict[str, Instance]:
+    def _known_instances(self) -> dict[str, Instance]:
         with self._lock:
             if self._instances is None:
                 self._instances = {}
-                for instance in self._everywhere():
-                    self.note(instance)
-            gone = [n for n, instance in self._instances.items() if instance.gone]
-            for number in gone:
-                del self._instances[number]
+                for instance in self._all_instances():
+                    self.update(instance)
+            deleted = [i for i, instance in self._instances.items() if instance.is_deleted]
+            for endpoint_id in deleted:
+                del self._instances[endpoint_id]
             return dict(self._instances)
 
 
-def not_found() -> ErrorCode:
-    """Return the same problem whatever is not there, so that nobody learns what is."""
-    return ErrorCode(404, _NOT_FOUND, "ai_search_not_found")
+def endpoint_not_found() -> CodedError:
+    """Return the 404 error, the same whatever is missing, so that nothing can be probed."""
+    return CodedError(404, _NOT_FOUND, "ai_search_not_found")
 
 
-def _only(found: list[Endpoint]) -> Endpoint:
-    if len(found) != 1:
-        raise not_found()
-    return found[0]
+def _only(endpoints: list[PublicEndpoint]) -> PublicEndpoint:
+    if len(endpoints) != 1:
+        raise endpoint_not_found()
+    return endpoints[0]
 
 
-_REQUESTS, _PERIOD = 120, 60_000
+_DEFAULT_REQUESTS, _DEFAULT_PERIOD_MS = 120, 60_000
 
 
 @dataclass(slots=True)
 class _Window:
+    """Request times of one endpoint, in seconds."""
+
     start: float = 0.0
     count: int = 0
-    moments: deque[float] = field(default_factory=deque)
+    times: deque[float] = field(default_factory=deque)
 
 
-class Rates:
-    """Requests a period, for each endpoint apart; `clock` is in seconds. Thread-safe.
+class EndpointRateLimits:
+    """Counts requests per period for each endpoint; `clock` is in seconds. Thread-safe.
 
-    A fixed period begins with its first request; a sliding one ends at every moment.
+    A fixed window begins with its first request; a sliding one ends now.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -129,30 +134,33 @@ class Rates:
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
-    def take(self, endpoint: str, limit: RateLimit) -> None:
-        """Count a request; raises Problem 429, with when to come back, for one too many."""
-        most = limit.get("requests", _REQUESTS)
-        period = limit.get("period_ms", _PERIOD) / 1000
-        sliding = limit.get("technique") == "sliding"
+    def take(self, endpoint_id: str, limit: RateLimit) -> None:
+        """Count a request; raises HttpError (429) with `retry_after` beyond the limit."""
+        maximum = limit.get("requests", _DEFAULT_REQUESTS)
+        period = limit.get("period_ms", _DEFAULT_PERIOD_MS) / 1000
+        take = _take_sliding if limit.get("technique") == "sliding" else _take_fixed
         with self._lock:
-            now, window = self._clock(), self._windows.setdefault(endpoint, _Window())
-            wait = self._slid(window, now, most, period) if sliding else None
-            wait = wait if sliding else self._fixed(window, now, most, period)
+            window = self._windows.setdefault(endpoint_id, _Window())
+            wait = take(window, self._clock(), maximum, period)
         if wait is not None:
             raise HttpError(429, "rate", "too many requests", retry_after=wait)
 
-    def _fixed(self, window: _Window, now: float, most: int, period: float) -> float | None:
-        if not window.count or now >= window.start + period:
-            window.start, window.count = now, 0
-        if window.count >= most:
-            return window.start + period - now
-        window.count += 1
-        return None
 
-    def _slid(self, window: _Window, now: float, most: int, period: float) -> float | None:
-        while window.moments and window.moments[0] <= now - period:
-            window.moments.popleft()
-        if len(window.moments) >= most:
-            return window.moments[0] + period - now
-        window.moments.append(now)
-        return None
+def _take_fixed(window: _Window, now: float, maximum: int, period: float) -> float | None:
+    """Count a request, or return the seconds to wait."""
+    if not window.count or now >= window.start + period:
+        window.start, window.count = now, 0
+    if window.count >= maximum:
+        return window.start + period - now
+    window.count += 1
+    return None
+
+
+def _take_sliding(window: _Window, now: float, maximum: int, period: float) -> float | None:
+    """Count a request, or return the seconds to wait."""
+    while window.times and window.times[0] <= now - period:
+        window.times.popleft()
+    if len(window.times) >= maximum:
+        return window.times[0] + period - now
+    window.times.append(now)
+    return None

@@ -1,129 +1,196 @@
-"""Endpoints that need no key, of instances and namespaces that say so."""
+"""Public endpoints: searches and chat completions without an API key."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import Response
 
-from secondpass.server.cloudflare.chat import Chat
 from secondpass.server.cloudflare.context import DIALECT, AppContext
-from secondpass.server.cloudflare.public_access import Endpoint, not_found
+from secondpass.server.cloudflare.conversation import parse_conversation
+from secondpass.server.cloudflare.public_access import PublicEndpoint, endpoint_not_found
 from secondpass.server.cloudflare.responses import fail
-from secondpass.server.cloudflare.search_plan import question_of
-from secondpass.server.cloudflare.search_request import SearchCall
-from secondpass.server.cloudflare.search_routes import answer_chat, read, search, several
+from secondpass.server.cloudflare.search_request import (
+    SearchRequest,
+    parse_body,
+    search_of_instance,
+    search_of_instances,
+)
+from secondpass.server.cloudflare.search_routes import (
+    chat_response,
+    search_response,
+    stream_chat,
+)
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.request_handler import Operation
+from secondpass.server.state import ServerState
+from secondpass.server.streaming import EventStream
 
-Kind = Literal["search", "chat_completions"]
-_ENDPOINT = "cloudflare_endpoint"
+EndpointKind = Literal["search", "chat_completions"]
+_STATE_KEY = "cloudflare_endpoint"
 
 
-class Public:
-    """Answers searches and chats without a key.
+@dataclass(frozen=True, slots=True)
+class PublicRequest:
+    """A request to a public endpoint, with its JSON body."""
 
-    Whose endpoint is meant: the one whose id stands in the path as `endpoint`, or else the
-    one of the host in the request, see `Endpoints.of_host`.
+    endpoint: PublicEndpoint
+    body: Mapping[str, Any]
+
+
+class PublicApi:
+    """The operations of public endpoints, also for paths that other dialects share.
+
+    The endpoint is the one whose id is in the path as `endpoint`, or else the one of the Host
+    header, see `PublicEndpoints.find_by_host`.
     """
 
-    def __init__(self, handler: RequestHandler, hub: AppContext) -> None:
-        self._handler, self._hub = handler, hub
+    def __init__(self, app: AppContext) -> None:
+        self._app = app
 
-    async def search(self, context: RequestContext, body: Mapping[str, Any]) -> Response:
-        """Return the chunks for a question; `body` is the JSON object that was sent."""
-        endpoint = await self._endpoint(context, "search")
-
-        def found() -> Response:
-            return search(self._hub, self._request(endpoint, body, chat=False))
-
-        return _open(await self._handler.done(context, found), endpoint, context.request)
-
-    async def chat(self, context: RequestContext, body: Mapping[str, Any]) -> Response:
-        """Return an answer to a question, whole or as a stream."""
-        endpoint = await self._endpoint(context, "chat_completions")
-
-        def begin() -> Chat:
-            return Chat(self._hub, self._request(endpoint, body, chat=True))
-
-        stream = body.get("stream") is True
-        response = await answer_chat(self._handler, context, stream, begin)
-        return _open(response, endpoint, context.request)
-
-    def endpoint(self, kind: Kind) -> Callable[[HttpRequest], Awaitable[Response]]:
-        """Return what answers a path of this dialect's own."""
-        answer = self.search if kind == "search" else self.chat
-
-        async def work(context: RequestContext) -> Any:
-            if context.request.method == "OPTIONS":
-                return await self._preflight(context, kind)
-            return await answer(context, (await self._handler.body(context)).found)
-
-        async def handle(request: HttpRequest) -> Response:
-            response = await self._handler.answer(RequestContext(request, DIALECT, fail), work)
-            endpoint = getattr(request.state, _ENDPOINT, None)
-            # A page must be able to read why it got no answer.
-            return response if endpoint is None else _open(response, endpoint, request)
-
-        return handle
-
-    async def _preflight(self, context: RequestContext, kind: Kind) -> Response:
-        endpoint = await self._endpoint(context, kind, count=False)
-        response = _open(Response(status_code=204), endpoint, context.request)
-        response.headers["access-control-allow-methods"] = "POST, OPTIONS"
-        response.headers["access-control-allow-headers"] = "content-type"
-        response.headers["access-control-max-age"] = "3600"
-        return response
-
-    async def _endpoint(
-        self, context: RequestContext, kind: Kind, *, count: bool = True
-    ) -> Endpoint:
-        number = context.request.path_params.get("endpoint")
-        host = context.request.headers.get("host", "")
-        endpoints = self._hub.endpoints
-        _ = self._hub.catalog
-        found = await self._handler.done(
-            context,
-            lambda: endpoints.of_host(host) if number is None else endpoints.find(number),
+    @property
+    def search_operation(self) -> Operation[PublicRequest, Response]:
+        """The operation that searches; its `check` raises 404 if no endpoint is enabled."""
+        return Operation(
+            dialect=DIALECT,
+            fail=fail,
+            scope=None,
+            keyless=True,
+            check=partial(self._check, "search"),
+            parse=_parse_request,
+            run=self._search,
+            finish=add_cors_headers,
         )
-        setattr(context.request.state, _ENDPOINT, found)
-        searches = found.params.get("search_endpoint", {})
-        chats = found.params.get("chat_completions_endpoint", {})
-        if (searches if kind == "search" else chats).get("disabled", False):
-            raise not_found()
-        if count:
-            self._hub.rates.take(found.id, found.params.get("rate_limit", {}))
-        return found
 
-    def _request(
-        self, endpoint: Endpoint, body: Mapping[str, Any], *, chat: bool
-    ) -> SearchCall:
-        sent = read(body)
+    @property
+    def chat_operation(self) -> Operation[PublicRequest, Response]:
+        """The operation that answers, as one body or as a stream."""
+        return Operation(
+            dialect=DIALECT,
+            fail=fail,
+            scope=None,
+            keyless=True,
+            check=partial(self._check, "chat_completions"),
+            parse=_parse_request,
+            run=self._chat,
+            timeout=self._app.write_timeout,
+            wants_stream=lambda request: request.body.get("stream") is True,
+            stream=self._stream_chat,
+            finish=add_cors_headers,
+        )
+
+    def preflight_operation(self, kind: EndpointKind) -> Operation[None, None]:
+        """Build the operation that tells browsers whether their page may call an endpoint."""
+        return Operation(
+            dialect=DIALECT,
+            fail=fail,
+            scope=None,
+            keyless=True,
+            check=partial(self._check_exists, kind),
+            read=None,
+            respond=lambda context, query, result: _preflight_response(),
+            finish=add_cors_headers,
+        )
+
+    def _check(self, kind: EndpointKind, state: ServerState, context: RequestContext) -> None:
+        """Find the endpoint and count the request; raises HttpError (404 or 429)."""
+        endpoint = self._find_endpoint(kind, state, context)
+        self._app.rate_limits.take(endpoint.id, endpoint.settings.get("rate_limit", {}))
+
+    def _check_exists(
+        self, kind: EndpointKind, state: ServerState, context: RequestContext
+    ) -> None:
+        """Find the endpoint; raises HttpError (404)."""
+        self._find_endpoint(kind, state, context)
+
+    def _find_endpoint(
+        self, kind: EndpointKind, state: ServerState, context: RequestContext
+    ) -> PublicEndpoint:
+        """Find the endpoint of a request and attach it; raises HttpError (404 or 503)."""
+        # Raises the error of a server that is loading, or has no folder for instances.
+        _ = state.catalog
+        endpoints, request = self._app.public_endpoints, context.request
+        endpoint_id = request.path_params.get("endpoint")
+        if endpoint_id is None:
+            endpoint = endpoints.find_by_host(request.headers.get("host", ""))
+        else:
+            endpoint = endpoints.find(endpoint_id)
+        setattr(request.state, _STATE_KEY, endpoint)
+        searches = endpoint.settings.get("search_endpoint", {})
+        chats = endpoint.settings.get("chat_completions_endpoint", {})
+        if (searches if kind == "search" else chats).get("disabled", False):
+            raise endpoint_not_found()
+        return endpoint
+
+    def _search(
+        self, state: ServerState, context: RequestContext, request: PublicRequest
+    ) -> Response:
+        return search_response(self._app, self._parse_search(request, chat=False))
+
+    def _chat(
+        self, state: ServerState, context: RequestContext, request: PublicRequest
+    ) -> Response:
+        return chat_response(self._app, self._parse_search(request, chat=True))
+
+    def _stream_chat(
+        self, state: ServerState, context: RequestContext, request: PublicRequest
+    ) -> EventStream:
+        return stream_chat(self._app, self._parse_search(request, chat=True))
+
+    def _parse_search(self, request: PublicRequest, *, chat: bool) -> SearchRequest:
+        body = parse_body(request.body)
+        endpoint = request.endpoint
         tenant, namespace = endpoint.tenant, endpoint.namespace
         if not endpoint.several:
-            instance = self._hub.instance(tenant, namespace, endpoint.instances[0])
-            question = question_of(sent, messages_needed=chat)
-            options = sent.get("ai_search_options", {})
-            return SearchCall([instance], question, options, model=sent.get("model", ""))
-        names = sent.get("ai_search_options", {}).get("instance_ids", endpoint.instances)
+            instance = self._app.instance(tenant, namespace, endpoint.instances[0])
+            conversation = parse_conversation(body, require_messages=chat)
+            return search_of_instance(instance, conversation, body)
+        names = body.get("ai_search_options", {}).get("instance_ids", endpoint.instances)
         if not names or not set(names) <= set(endpoint.instances):
-            raise not_found()
-        return several(self._hub, tenant, namespace, list(names), sent, chat=chat)
+            raise endpoint_not_found()
+        conversation = parse_conversation(body, require_messages=chat)
+        return search_of_instances(self._app, tenant, namespace, names, conversation, body)
 
 
-def _open(response: Response, endpoint: Endpoint, request: HttpRequest) -> Response:
-    """Let pages of other origins read the answer, those that the endpoint names."""
-    origin = request.headers.get("origin")
-    hosts = [host.lower() for host in endpoint.params.get("authorized_hosts", [])]
+def _parse_request(context: RequestContext, body: Body) -> PublicRequest:
+    endpoint = _attached_endpoint(context.request)
+    assert endpoint is not None
+    return PublicRequest(endpoint, body.found)
+
+
+def _attached_endpoint(request: Request) -> PublicEndpoint | None:
+    endpoint: PublicEndpoint | None = getattr(request.state, _STATE_KEY, None)
+    return endpoint
+
+
+def _preflight_response() -> Response:
+    headers = {
+        "access-control-allow-methods": "POST, OPTIONS",
+        "access-control-allow-headers": "content-type",
+        "access-control-max-age": "3600",
+    }
+    return Response(status_code=204, headers=headers)
+
+
+def add_cors_headers(context: RequestContext, response: Response) -> Response:
+    """Let pages of the endpoint's authorized hosts read a response, errors included."""
+    endpoint = _attached_endpoint(context.request)
+    if endpoint is None:
+        return response
+    origin = context.request.headers.get("origin")
+    hosts = [host.lower() for host in endpoint.settings.get("authorized_hosts", [])]
     response.headers["vary"] = "Origin"
     if not hosts:
         response.headers["access-control-allow-origin"] = "*"
-    elif origin is not None and _host(origin) in hosts:
+    elif origin is not None and _host_of(origin) in hosts:
         response.headers["access-control-allow-origin"] = origin
     return response
 
 
-def _host(origin: str) -> str:
+def _host_of(origin: str) -> str:
     return origin.rpartition("//")[2].partition(":")[0].lower()

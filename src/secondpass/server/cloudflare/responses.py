@@ -1,7 +1,4 @@
-"""What this dialect wraps its answers in, and how it says that there is none.
-
-Moments in milliseconds since 1970, and how they are written.
-"""
+"""Response envelopes, error responses, and timestamps of the Cloudflare AI Search API."""
 
 from __future__ import annotations
 
@@ -27,20 +24,20 @@ _CODES: Mapping[str, int] = {
     "no key": 10000,
     "scope": 10001,
 }
-"""Own numbers, where the service has not published its own."""
-_OTHER = 7000
+"""Error codes by kind of error; Cloudflare has not published all of its own."""
+_OTHER_CODE = 7000
 
 
-class ErrorCode(HttpError):
-    """A problem whose number the service has published."""
+class CodedError(HttpError):
+    """An error whose code Cloudflare has published."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(status, "coded", message)
         self.code = code
 
 
-class Final(HttpError):
-    """A problem that sending the request again does not mend, and that says so."""
+class NotRetryableError(HttpError):
+    """An error that tells clients not to retry."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -48,56 +45,56 @@ class Final(HttpError):
         return {**super().headers, "x-should-retry": "false"}
 
 
-def exists(what: str) -> HttpError:
-    """Return the problem of a name that is taken."""
-    return Final(409, "exists", f"{what} is there already")
+def already_exists(what: str) -> HttpError:
+    """Return the 409 error for a name that is taken, such as "instance 'docs'"."""
+    return NotRetryableError(409, "exists", f"{what} already exists")
 
 
-def missing(what: str) -> HttpError:
-    """Return the problem of a name that nothing has."""
+def not_found(what: str) -> HttpError:
+    """Return the 404 error for something that does not exist, such as "instance 'docs'"."""
     return HttpError(404, "not found", f"there is no {what}")
 
 
 def ok(result: Any) -> dict[str, Any]:
-    """Return an answer."""
+    """Return the envelope of a successful response."""
     return {"success": True, "result": result, "errors": [], "messages": []}
 
 
-def listed(rows: Sequence[Any], *, page: int, per_page: int, total: int) -> dict[str, Any]:
-    """Return one page of a list."""
+def list_page(rows: Sequence[Any], *, page: int, per_page: int, total: int) -> dict[str, Any]:
+    """Return the envelope of one page of a list; pages count from 1."""
     counts = {"count": len(rows), "page": page, "per_page": per_page, "total_count": total}
     return {**ok(list(rows)), "result_info": counts}
 
 
-def fail(problem: HttpError, request: str) -> dict[str, Any]:
-    """Return what a request without an answer gets; `request` is its id."""
-    code = problem.code if isinstance(problem, ErrorCode) else _CODES.get(problem.kind, _OTHER)
-    error = {"code": code, "message": clean(problem.message)}
-    return {"success": False, "errors": [error], "messages": [], "result": None}
+def fail(error: HttpError, request_id: str) -> dict[str, Any]:
+    """Return the envelope of a failed response."""
+    code = error.code if isinstance(error, CodedError) else _CODES.get(error.kind, _OTHER_CODE)
+    body = {"code": code, "message": clean(error.message)}
+    return {"success": False, "errors": [body], "messages": [], "result": None}
 
 
-def now() -> int:
-    """Return this moment."""
+def now_ms() -> int:
+    """Return the current time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
-def iso(moment: int | None) -> str | None:
-    """Return a moment as in "2026-01-31T12:00:00.000Z"."""
-    if moment is None:
+def to_iso(milliseconds: int | None) -> str | None:
+    """Return a time in the form "2026-01-31T12:00:00.000Z"."""
+    if milliseconds is None:
         return None
-    found = datetime.fromtimestamp(moment / 1000, UTC)
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_iso(text: str) -> int | None:
-    """Return the moment that a text names, in UTC where it names no zone, or None."""
+    """Return the milliseconds of an ISO 8601 time, in UTC by default; None if it is none."""
     try:
-        found = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
     try:
-        return round(found.timestamp() * 1000)
+        return round(moment.timestamp() * 1000)
     except (OverflowError, ValueError):
         return None

@@ -1,9 +1,4 @@
-"""What an instance has for a question, by meaning and by words.
-
-A chunk on its way through a search.
-
-One order of what was found by meaning and by words.
-"""
+"""First-stage retrieval from an instance, by vectors and keywords, and its fusion."""
 
 from __future__ import annotations
 
@@ -13,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import IndexStoreError, ModelError
 from secondpass.retrieve.fusion import rrf
+from secondpass.retrieve.json_filter import to_sql
 from secondpass.retrieve.store_protocol import Hit
-from secondpass.server.cloudflare.filters import ITEM, sql
+from secondpass.server.cloudflare.filters import ITEM_COLUMN
 from secondpass.server.cloudflare.items import Item
-from secondpass.server.cloudflare.schemas import FusionName
-from secondpass.server.cloudflare.search_plan import Target
+from secondpass.server.cloudflare.schemas import FusionMethod
+from secondpass.server.cloudflare.search_request import SearchTarget
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -27,134 +23,134 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RetrievedChunk:
-    """A chunk with what it was found by; `score` is from 0 to 1.
+    """A chunk with its scores; `score`, the one that counts at this stage, is 0 to 1.
 
-    `vector` is a similarity from 0 to 1, `keyword` a BM25 sum; ranks count from 1. What one
-    half did not find has no rank of it.
+    `vector_score` is a cosine similarity from 0 to 1, `keyword_score` a BM25 score; ranks
+    count from 1 and are None where vectors or keywords did not retrieve the chunk.
     """
 
-    target: Target
+    target: SearchTarget
     document: Document
     item: Item
-    vector: float | None = None
-    keyword: float | None = None
+    vector_score: float | None = None
+    keyword_score: float | None = None
     vector_rank: int | None = None
     keyword_rank: int | None = None
     score: float = 0.0
-    fusion: FusionName | None = None
-    reranked: float | None = None
+    fusion: FusionMethod | None = None
+    reranking_score: float | None = None
 
     @property
     def id(self) -> str:
-        """The chunk's id, which no chunk of another instance has."""
+        """The chunk's id, unique over all instances."""
         return str(self.document.id)
 
-    def shown(self, *, text: str | None = None, with_instance: bool = False) -> dict[str, Any]:
-        """Return the chunk as clients see it, with another text if one is given."""
+    def to_json(self, *, text: str, with_instance: bool) -> dict[str, Any]:
+        """Return the chunk as clients see it, with this text."""
         details = {
-            "vector_score": self.vector,
-            "keyword_score": self.keyword,
+            "vector_score": self.vector_score,
+            "keyword_score": self.keyword_score,
             "vector_rank": self.vector_rank,
             "keyword_rank": self.keyword_rank,
             "fusion_method": self.fusion,
-            "reranking_score": self.reranked,
+            "reranking_score": self.reranking_score,
         }
-        found: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": self.id,
             "type": "text",
             "score": self.score,
-            "text": self.document.text if text is None else text,
+            "text": text,
             "item": {
                 "key": self.item.key,
                 "timestamp": self.item.modified_at,
-                "metadata": self.item.shown_metadata(),
+                "metadata": self.item.metadata_json(),
             },
             "scoring_details": {k: v for k, v in details.items() if v is not None},
         }
         if with_instance:
-            found["instance_id"] = self.target.instance.name
-        return found
+            body["instance_id"] = self.target.instance.name
+        return body
 
 
-CANDIDATES = 50
+DEPTH = 50
+"""How many chunks each of vectors and keywords retrieves, and how many fusion returns."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Halves:
-    near: list[Hit]
-    worded: list[Hit]
+class _Hits:
+    """Hits by vectors and by keywords, and the embedding of the query if there is one."""
+
+    vector: list[Hit]
+    keyword: list[Hit]
     embedding: Embedding | None
 
 
-def retrieve(target: Target, query: str, *, partial: bool) -> list[RetrievedChunk]:
-    """Return up to 50 chunks of each half, in no order, without those of deleted files.
+def retrieve(target: SearchTarget, query: str, *, allow_partial: bool) -> list[RetrievedChunk]:
+    """Return up to 50 chunks by vectors and by keywords, unordered, none of deleted items.
 
-    With `partial`, one half will do where the other fails.
+    With `allow_partial`, one of the two is enough where the other fails. Raises what the
+    index and the embedder raise.
     """
     instance = target.instance
-    with instance.present():
+    with instance.not_found_if_deleted():
         index = instance.index()
-        halves = _halves(target, index, query, partial)
-        found: dict[str, RetrievedChunk] = {}
-        items = instance.items.by_ids(
-            list({str(h.document.metadata[ITEM]) for h in (*halves.near, *halves.worded)})
+        hits = _search_index(target, index, query, allow_partial)
+        items = instance.items.get_many(
+            list({str(h.document.metadata[ITEM_COLUMN]) for h in (*hits.vector, *hits.keyword)})
         )
-    for hit, rank in _ranked(halves.near, items):
-        item = items[hit.document.metadata[ITEM]]
-        found[hit.id] = RetrievedChunk(
-            target, hit.document, item, vector=max(0.0, hit.score), vector_rank=rank
+    chunks: dict[str, RetrievedChunk] = {}
+    for hit, rank in _rank_existing(hits.vector, items):
+        item = items[hit.document.metadata[ITEM_COLUMN]]
+        chunks[hit.id] = RetrievedChunk(
+            target, hit.document, item, vector_score=max(0.0, hit.score), vector_rank=rank
         )
-    for hit, rank in _ranked(halves.worded, items):
-        one = found.get(hit.id)
-        if one is None:
-            item = items[hit.document.metadata[ITEM]]
-            similarity = _similarity(halves.embedding, hit)
-            one = RetrievedChunk(target, hit.document, item, vector=similarity)
-        found[hit.id] = replace(one, keyword=hit.score, keyword_rank=rank)
-    return list(found.values())
+    for hit, rank in _rank_existing(hits.keyword, items):
+        chunk = chunks.get(hit.id)
+        if chunk is None:
+            item = items[hit.document.metadata[ITEM_COLUMN]]
+            similarity = _cosine_similarity(hits.embedding, hit)
+            chunk = RetrievedChunk(target, hit.document, item, vector_score=similarity)
+        chunks[hit.id] = replace(chunk, keyword_score=hit.score, keyword_rank=rank)
+    return list(chunks.values())
 
 
-def _halves(target: Target, index: Index, query: str, partial: bool) -> _Halves:
-    condition = sql(target.conditions, index.store.fields)
-    store, embedding = index.store, None
-    near: list[Hit] = []
-    worded: list[Hit] = []
-    failed: Exception | None = None
-    hybrid = target.kind == "hybrid"
-
-    def tried(half: Callable[[], list[Hit]]) -> list[Hit]:
-        nonlocal failed
+def _search_index(target: SearchTarget, index: Index, query: str, allow_partial: bool) -> _Hits:
+    store = index.store
+    condition = to_sql(target.conditions, store.fields)
+    vector_hits: list[Hit] = []
+    keyword_hits: list[Hit] = []
+    embedding: Embedding | None = None
+    may_fail = allow_partial and target.retrieval_type == "hybrid"
+    failure: Exception | None = None
+    if target.retrieval_type != "keyword":
         try:
-            return half()
+            embedding = index.embedder.encode([query])[0]
+            vector_hits = store.vector(embedding, DEPTH, condition)
         except (ModelError, IndexStoreError) as error:
-            if not (partial and hybrid) or failed is not None:
+            if not may_fail:
                 raise
-            failed = error
-            return []
-
-    def by_meaning() -> list[Hit]:
-        nonlocal embedding
-        embedding = index.embedder.encode([query])[0]
-        return store.vector(embedding, CANDIDATES, condition)
-
-    def by_words() -> list[Hit]:
-        return store.bm25(
-            query, CANDIDATES, condition, embeddings=embedding is not None, every=target.every
-        )
-
-    if target.kind != "keyword":
-        near = tried(by_meaning)
-    if target.kind != "vector":
-        worded = tried(by_words)
-    return _Halves(near, worded, embedding)
+            failure = error
+    if target.retrieval_type != "vector":
+        try:
+            keyword_hits = store.bm25(
+                query,
+                DEPTH,
+                condition,
+                embeddings=embedding is not None,
+                every=target.match_all,
+            )
+        except (ModelError, IndexStoreError):
+            if not may_fail or failure is not None:
+                raise
+    return _Hits(vector_hits, keyword_hits, embedding)
 
 
-def _ranked(hits: list[Hit], items: Mapping[str, Item]) -> list[tuple[Hit, int]]:
-    there = [hit for hit in hits if hit.document.metadata[ITEM] in items]
-    return [(hit, rank) for rank, hit in enumerate(there, 1)]
+def _rank_existing(hits: list[Hit], items: Mapping[str, Item]) -> list[tuple[Hit, int]]:
+    existing = [hit for hit in hits if hit.document.metadata[ITEM_COLUMN] in items]
+    return [(hit, rank) for rank, hit in enumerate(existing, 1)]
 
 
-def _similarity(embedding: Embedding | None, hit: Hit) -> float | None:
+def _cosine_similarity(embedding: Embedding | None, hit: Hit) -> float | None:
     if embedding is None or hit.embedding is None:
         return None
     # Both are of unit length.
@@ -164,52 +160,52 @@ def _similarity(embedding: Embedding | None, hit: Hit) -> float | None:
 _RRF_K = 60
 
 
-def fused(found: Sequence[RetrievedChunk], method: FusionName) -> list[RetrievedChunk]:
-    """Return the best 50, best first, with scores from 0 to 1.
+def fuse(chunks: Sequence[RetrievedChunk], method: FusionMethod) -> list[RetrievedChunk]:
+    """Return the best 50 chunks, best first, with scores from 0 to 1.
 
-    - "rrf": reciprocal ranks, 1 for the first of both halves.
-    - "max": the higher of both scores, each as a share of the best of its half.
+    - "rrf": reciprocal rank fusion, 1 for a chunk that is first by vectors and keywords.
+    - "max": the higher of both scores, each divided by the best of its kind.
 
-    What was searched in one way only has the similarity, or the share of the best BM25.
-    Ranks are over all that is given, which may be of several instances.
+    Without hybrid retrieval the score is the similarity, or the BM25 score divided by the
+    best. Ranks count over all chunks, which may be of several instances.
     """
-    near = [f for f in found if f.vector_rank is not None]
-    worded = [f for f in found if f.keyword_rank is not None]
-    hybrid = any(f.target.kind == "hybrid" for f in found)
-    if not hybrid and not (near and worded):
-        scores = {f.id: f.vector or 0.0 for f in near} | _shares(worded, _keyword)
-        ranked = [replace(f, score=scores[f.id]) for f in found]
+    by_vector = [chunk for chunk in chunks if chunk.vector_rank is not None]
+    by_keyword = [chunk for chunk in chunks if chunk.keyword_rank is not None]
+    hybrid = any(chunk.target.retrieval_type == "hybrid" for chunk in chunks)
+    if not hybrid and not (by_vector and by_keyword):
+        scores = {c.id: c.vector_score or 0.0 for c in by_vector}
+        scores |= _normalize_scores(by_keyword, _keyword_score)
+        scored = [replace(chunk, score=scores[chunk.id]) for chunk in chunks]
     else:
-        lists = (_pairs(near, _vector), _pairs(worded, _keyword))
         if method == "rrf":
-            best = len(lists) / (_RRF_K + 1)
-            scores = {name: score / best for name, score in rrf(lists, k=_RRF_K)}
+            rankings = [
+                [(chunk.id, _vector_score(chunk)) for chunk in by_vector],
+                [(chunk.id, _keyword_score(chunk)) for chunk in by_keyword],
+            ]
+            best = len(rankings) / (_RRF_K + 1)
+            scores = {chunk_id: score / best for chunk_id, score in rrf(rankings, k=_RRF_K)}
         else:
-            scores = _highest(_shares(near, _vector), _shares(worded, _keyword))
-        ranked = [replace(f, score=min(1.0, scores[f.id]), fusion=method) for f in found]
-    return sorted(ranked, key=lambda f: (-f.score, f.id))[:CANDIDATES]
+            vector = _normalize_scores(by_vector, _vector_score)
+            keyword = _normalize_scores(by_keyword, _keyword_score)
+            scores = {
+                chunk_id: max(vector.get(chunk_id, 0.0), keyword.get(chunk_id, 0.0))
+                for chunk_id in {**vector, **keyword}
+            }
+        scored = [replace(c, score=min(1.0, scores[c.id]), fusion=method) for c in chunks]
+    return sorted(scored, key=lambda chunk: (-chunk.score, chunk.id))[:DEPTH]
 
 
-def _vector(found: RetrievedChunk) -> float:
-    return found.vector or 0.0
+def _vector_score(chunk: RetrievedChunk) -> float:
+    return chunk.vector_score or 0.0
 
 
-def _keyword(found: RetrievedChunk) -> float:
-    return found.keyword or 0.0
+def _keyword_score(chunk: RetrievedChunk) -> float:
+    return chunk.keyword_score or 0.0
 
 
-def _pairs(
-    found: Sequence[RetrievedChunk], score: Callable[[RetrievedChunk], float]
-) -> list[tuple[str, float]]:
-    return [(f.id, score(f)) for f in found]
-
-
-def _shares(
-    found: Sequence[RetrievedChunk], score: Callable[[RetrievedChunk], float]
+def _normalize_scores(
+    chunks: Sequence[RetrievedChunk], score: Callable[[RetrievedChunk], float]
 ) -> dict[str, float]:
-    best = max(map(score, found), default=0.0)
-    return {f.id: score(f) / best if best > 0 else 0.0 for f in found}
-
-
-def _highest(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
-    return {name: max(one.get(name, 0.0), other.get(name, 0.0)) for name in {**one, **other}}
+    """Return scores divided by the best one, by chunk id."""
+    best = max(map(score, chunks), default=0.0)
+    return {chunk.id: score(chunk) / best if best > 0 else 0.0 for chunk in chunks}

@@ -1,11 +1,9 @@
-"""The paths of this dialect."""
+"""Paths of the Cloudflare AI Search API."""
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any, NoReturn
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from secondpass.server.cloudflare import (
@@ -17,154 +15,182 @@ from secondpass.server.cloudflare import (
     search_routes,
     uploads,
 )
-from secondpass.server.cloudflare.context import DIALECT, Answer, AppContext, work_of
-from secondpass.server.cloudflare.public_routes import Public
-from secondpass.server.cloudflare.responses import fail, missing
+from secondpass.server.cloudflare.context import DIALECT, AppContext
+from secondpass.server.cloudflare.operation import Endpoint, StreamEndpoint, api_operation
+from secondpass.server.cloudflare.public_routes import PublicApi
+from secondpass.server.cloudflare.responses import fail, not_found
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler, Work
+from secondpass.server.request_handler import Operation, RequestHandler
 
 _ACCOUNT = "/client/v4/accounts/{account}"
-_BASES = ("/client/v4", "/cloudflare")
-_ALL = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_BODY_METHODS = ("POST", "PUT", "PATCH")
 _NAMESPACES = "/ai-search/namespaces"
-_OF_NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
+_NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
 # The second is the older form, for the namespace "default".
-_INSTANCES = (f"{_OF_NAMESPACE}/instances", "/ai-search/instances")
-_LEGACY = "/autorag/rags/{instance}"
+_INSTANCES = (f"{_NAMESPACE}/instances", "/ai-search/instances")
+_TOKENS = "/ai-search/tokens"
+_AUTORAG = "/autorag/rags/{instance}"
+_PUBLIC = "/cloudflare/{endpoint}"
+_UNKNOWN_PATHS = ("/client/v4/{rest:path}", "/cloudflare/{rest:path}")
 
 
 class AISearch:
     """Cloudflare AI Search on this server.
 
-    - `routes`: its paths; `public`: what answers without a key, also for paths that other
-      dialects share.
+    - `routes`: all its paths; `public`: the operations that need no API key, also for paths
+      that other dialects share.
     """
 
     def __init__(self, handler: RequestHandler) -> None:
-        self._handler, self._hub = handler, AppContext(handler)
-        self.public = Public(handler, self._hub)
-        handler.state.background.append(self._hub)
+        self._handler, self._app = handler, AppContext(handler.state)
+        self.public = PublicApi(self._app)
+        handler.state.background.append(self._app)
 
     @property
     def routes(self) -> list[Route]:
         """All paths of this dialect."""
+        unknown = self._handler.serve(UNKNOWN_PATH)
         return [
             *self._namespaces(),
             *(route for base in _INSTANCES for route in self._instances(base)),
-            *self._legacy(),
+            *self._tokens(),
+            *self._autorag(),
             *self._public(),
-            *(Route(f"{base}/{{rest:path}}", self._nothing, methods=_ALL) for base in _BASES),
+            *(Route(path, unknown, methods=_ALL_METHODS) for path in _UNKNOWN_PATHS),
         ]
 
     def _namespaces(self) -> list[Route]:
-        on, ask = namespace_routes, partial(search_routes.of_namespace, chat=False)
-        chat = partial(search_routes.of_namespace, chat=True)
-        one = _OF_NAMESPACE
-        tokens = "/ai-search/tokens"
         return [
-            self._route("POST", _NAMESPACES, on.create, "write"),
-            self._route("GET", _NAMESPACES, on.list_them),
-            self._route("GET", one, on.get),
-            self._route("PUT", one, on.update, "write"),
-            self._route("DELETE", one, on.delete, "write"),
-            self._route("POST", f"{one}/search", self._search(ask)),
-            self._work("POST", f"{one}/chat/completions", self._chat(chat)),
-            self._route("GET", tokens, job_routes.list_tokens),
-            self._route("POST", tokens, job_routes.refuse_token, "write"),
+            self._route("POST", _NAMESPACES, namespace_routes.create_namespace, "write"),
+            self._route("GET", _NAMESPACES, namespace_routes.list_namespaces),
+            self._route("GET", _NAMESPACE, namespace_routes.get_namespace),
+            self._route("PUT", _NAMESPACE, namespace_routes.update_namespace, "write"),
+            self._route("DELETE", _NAMESPACE, namespace_routes.delete_namespace, "write"),
+            self._route("POST", f"{_NAMESPACE}/search", search_routes.search_namespace),
+            self._route(
+                "POST",
+                f"{_NAMESPACE}/chat/completions",
+                search_routes.chat_namespace,
+                stream=search_routes.stream_chat_namespace,
+            ),
+        ]
+
+    def _instances(self, instances: str) -> list[Route]:
+        instance = f"{instances}/{{instance}}"
+        return [
+            self._route("POST", instances, instance_routes.create_instance, "write"),
+            self._route("GET", instances, instance_routes.list_instances),
+            self._route("GET", instance, instance_routes.get_instance),
+            self._route("PUT", instance, instance_routes.update_instance, "write"),
+            self._route("DELETE", instance, instance_routes.delete_instance, "write"),
+            self._route("GET", f"{instance}/stats", instance_routes.get_stats),
+            self._route("POST", f"{instance}/search", search_routes.search_instance),
+            self._route(
+                "POST",
+                f"{instance}/chat/completions",
+                search_routes.chat_instance,
+                stream=search_routes.stream_chat_instance,
+            ),
+            *self._items(f"{instance}/items"),
+            *self._jobs(f"{instance}/jobs"),
+        ]
+
+    def _items(self, items: str) -> list[Route]:
+        item, app = f"{items}/{{item}}", self._app
+        return [
+            self._serve("POST", items, uploads.upload_operation(app)),
+            self._serve("PUT", items, uploads.sync_operation(app, by_key=True)),
+            self._serve("PATCH", item, uploads.sync_operation(app, by_key=False)),
+            self._route("GET", items, item_routes.list_items),
+            self._route("GET", item, item_routes.get_item),
+            self._route("DELETE", item, item_routes.delete_item, "write"),
+            self._route("GET", f"{item}/chunks", item_routes.list_chunks),
+            self._route("GET", f"{item}/logs", item_routes.list_item_logs),
+            self._route("GET", f"{item}/download", item_routes.download_item),
+        ]
+
+    def _jobs(self, jobs: str) -> list[Route]:
+        job = f"{jobs}/{{job}}"
+        return [
+            self._route("POST", jobs, job_routes.create_job, "write"),
+            self._route("GET", jobs, job_routes.list_jobs),
+            self._route("GET", job, job_routes.get_job),
+            self._route("PATCH", job, job_routes.update_job, "write"),
+            self._route("GET", f"{job}/logs", job_routes.list_job_logs),
+        ]
+
+    def _tokens(self) -> list[Route]:
+        reject = namespace_routes.reject_token
+        return [
+            self._route("GET", _TOKENS, namespace_routes.list_tokens),
+            self._route("POST", _TOKENS, reject, "write"),
             *(
-                self._route(method, f"{tokens}/{{token}}", job_routes.refuse_token, "write")
+                self._route(method, f"{_TOKENS}/{{token}}", reject, "write")
                 for method in ("GET", "PUT", "DELETE")
             ),
         ]
 
-    def _instances(self, base: str) -> list[Route]:
-        on, ask = instance_routes, partial(search_routes.of_instance, chat=False)
-        chat = partial(search_routes.of_instance, chat=True)
-        one = f"{base}/{{instance}}"
+    def _autorag(self) -> list[Route]:
         return [
-            self._route("POST", base, on.create, "write"),
-            self._route("GET", base, on.list_them),
-            self._route("GET", one, on.get),
-            self._route("PUT", one, on.update, "write"),
-            self._route("DELETE", one, on.delete, "write"),
-            self._route("GET", f"{one}/stats", on.stats),
-            self._route("POST", f"{one}/search", self._search(ask)),
-            self._work("POST", f"{one}/chat/completions", self._chat(chat)),
-            *self._items(f"{one}/items"),
-            *self._jobs(f"{one}/jobs"),
-        ]
-
-    def _items(self, base: str) -> list[Route]:
-        on, one = item_routes, f"{base}/{{item}}"
-        upload = uploads.upload(self._handler, self._hub)
-        by_key = uploads.sync(self._handler, self._hub, by_key=True)
-        by_id = uploads.sync(self._handler, self._hub, by_key=False)
-        return [
-            self._work("POST", base, upload, "write"),
-            self._work("PUT", base, by_key, "write"),
-            self._work("PATCH", one, by_id, "write"),
-            self._route("GET", base, on.list_them),
-            self._route("GET", one, on.get),
-            self._route("DELETE", one, on.delete, "write"),
-            self._route("GET", f"{one}/chunks", on.chunks),
-            self._route("GET", f"{one}/logs", on.logs),
-            self._route("GET", f"{one}/download", on.download),
-        ]
-
-    def _jobs(self, base: str) -> list[Route]:
-        on, one = job_routes, f"{base}/{{job}}"
-        return [
-            self._route("POST", base, on.create, "write"),
-            self._route("GET", base, on.list_them),
-            self._route("GET", one, on.get),
-            self._route("PATCH", one, on.update, "write"),
-            self._route("GET", f"{one}/logs", on.logs),
-        ]
-
-    def _legacy(self) -> list[Route]:
-        answer = autorag.answer_work(self._handler, self._hub)
-        return [
-            self._route("POST", f"{_LEGACY}/search", autorag.search),
-            self._work("POST", f"{_LEGACY}/ai-search", answer),
-            self._route("PATCH", f"{_LEGACY}/sync", autorag.sync, "write", reads=False),
+            self._route("POST", f"{_AUTORAG}/search", autorag.search),
+            self._route(
+                "POST",
+                f"{_AUTORAG}/ai-search",
+                autorag.ai_search,
+                stream=autorag.stream_ai_search,
+            ),
+            self._route("PATCH", f"{_AUTORAG}/sync", autorag.sync, "write", reads_body=False),
         ]
 
     def _public(self) -> list[Route]:
-        base, methods = "/cloudflare/{endpoint}", ["POST", "OPTIONS"]
-        search = self.public.endpoint("search")
-        chat = self.public.endpoint("chat_completions")
+        operations = (
+            ("POST", "search", self.public.search_operation),
+            ("OPTIONS", "search", self.public.preflight_operation("search")),
+            ("POST", "chat/completions", self.public.chat_operation),
+            (
+                "OPTIONS",
+                "chat/completions",
+                self.public.preflight_operation("chat_completions"),
+            ),
+        )
         return [
-            Route(f"{base}/search", search, methods=methods),
-            Route(f"{base}/chat/completions", chat, methods=methods),
+            Route(f"{_PUBLIC}/{path}", self._handler.serve(operation), methods=[method])
+            for method, path, operation in operations
         ]
-
-    def _search(self, ask: search_routes.Ask) -> Answer:
-        return lambda call: search_routes.search(self._hub, ask(call))
-
-    def _chat(self, ask: search_routes.Ask) -> Work:
-        return search_routes.chat_work(self._handler, self._hub, ask)
 
     def _route(
         self,
         method: str,
         path: str,
-        answer: Answer,
+        endpoint: Endpoint,
         scope: str = "search",
         *,
-        reads: bool | None = None,
+        stream: StreamEndpoint | None = None,
+        reads_body: bool | None = None,
     ) -> Route:
-        """Return a route whose answer blocks; it reads a body where its method brings one."""
-        brings = method in ("POST", "PUT", "PATCH") if reads is None else reads
-        work = work_of(self._handler, self._hub, answer, reads=brings, writes=scope == "write")
-        return self._work(method, path, work, scope)
+        """Return the route of an endpoint; by default its method says whether it has a body."""
+        if reads_body is None:
+            reads_body = method in _BODY_METHODS
+        operation = api_operation(
+            self._app, endpoint, scope, stream=stream, reads_body=reads_body
+        )
+        return self._serve(method, path, operation)
 
-    def _work(self, method: str, path: str, work: Work, scope: str = "search") -> Route:
-        answer = self._handler.endpoint(DIALECT, fail, scope, work)
-        return Route(_ACCOUNT + path, answer, methods=[method])
+    def _serve(self, method: str, path: str, operation: Operation[Any, Any]) -> Route:
+        return Route(_ACCOUNT + path, self._handler.serve(operation), methods=[method])
 
-    async def _nothing(self, request: Request) -> Response:
-        async def work(context: RequestContext) -> None:
-            path = context.request.url.path[:200]
-            raise missing(f"path {path!r} for {context.request.method}")
 
-        return await self._handler.answer(RequestContext(request, DIALECT, fail), work)
+def _reject_unknown_path(context: RequestContext, body: None) -> NoReturn:
+    path = context.request.url.path[:200]
+    raise not_found(f"path {path!r} for {context.request.method}")
+
+
+UNKNOWN_PATH: Operation[None, None] = Operation(
+    dialect=DIALECT,
+    fail=fail,
+    scope=None,
+    keyless=True,
+    read=None,
+    parse=_reject_unknown_path,
+)

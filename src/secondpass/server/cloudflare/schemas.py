@@ -1,11 +1,4 @@
-"""The settings of an instance, as clients send them.
-
-Bodies and queries checked against typed descriptions of what may stand in them.
-
-What may be said of an endpoint that needs no key.
-
-What clients may say of a search.
-"""
+"""Schemas of request bodies and query parameters."""
 
 from __future__ import annotations
 
@@ -19,143 +12,147 @@ from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import invalid
 
 T = TypeVar("T")
-_LONGEST = 1000
+_MAX_MESSAGE = 1000
 
 
-class Form(Generic[T]):
-    """What a JSON object may hold: a TypedDict whose keys are all optional.
+class Schema(Generic[T]):
+    """Validates a JSON object against a TypedDict whose keys are all optional.
 
-    Nothing is converted: "5" is no number. Unknown keys are left out, and so is null.
+    Nothing is converted: "5" is not a number. Unknown keys and nulls are dropped.
     """
 
     def __init__(self, kind: type[T]) -> None:
         self._adapter: Any = TypeAdapter(kind)
         self._names = tuple(kind.__annotations__)
 
-    def read(self, found: Mapping[str, Any]) -> T:
-        """Return what was sent; raises Problem (400), naming what cannot be used."""
-        known = {name: found[name] for name in self._names if name in found}
+    def parse(self, body: Mapping[str, Any]) -> T:
+        """Return the known keys of a body; raises HttpError (400) that names invalid ones."""
+        known = {name: body[name] for name in self._names if name in body}
         try:
-            read: T = self._adapter.validate_python(_plain(known), strict=True)
+            parsed: T = self._adapter.validate_python(_normalize(known), strict=True)
         except ValidationError as error:
-            told = "; ".join(f"{_place(one['loc'])}: {one['msg']}" for one in error.errors())
-            raise invalid(clean(told)[:_LONGEST]) from None
-        return read
+            message = "; ".join(
+                f"{_location(detail['loc'])}: {detail['msg']}" for detail in error.errors()
+            )
+            raise invalid(clean(message)[:_MAX_MESSAGE]) from None
+        return parsed
 
 
-def _plain(value: Any) -> Any:
-    """Return the value without nulls in objects and without halves of characters."""
+def _normalize(value: Any) -> Any:
+    """Return the value without nulls in objects and without lone surrogates in text."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_normalize(element) for element in value]
     if isinstance(value, Mapping):
-        return {clean(k): _plain(v) for k, v in value.items() if v is not None}
+        return {clean(k): _normalize(v) for k, v in value.items() if v is not None}
     return value
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) if location else "the body"
+def _location(path: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in path) if path else "the body"
 
 
-def whole(
-    query: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int
+def query_int(
+    query: Mapping[str, str], name: str, default: int, *, minimum: int = 1, maximum: int
 ) -> int:
-    """Return a number of a query string, at most `most`; raises Problem (400)."""
-    given = query.get(name)
-    if given is None or given == "":
+    """Return an integer query parameter, at most `maximum`; raises HttpError (400)."""
+    text = query.get(name)
+    if text is None or text == "":
         return default
-    if not (given.isascii() and given.isdigit()) or len(given) > 9 or int(given) < least:
-        raise invalid(f"{name} must be a whole number from {least} up, not {given[:50]!r}")
-    return min(int(given), most)
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < minimum:
+        raise invalid(f"{name} must be a whole number, {minimum} or more, but is {text[:50]!r}")
+    return min(int(text), maximum)
 
 
+UnitFloat = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, Field(max_length=100_000)]
+Prompt = Annotated[str, Field(max_length=20_000)]
+FieldName = Annotated[str, Field(min_length=1, max_length=64)]
 Host = Annotated[str, Field(min_length=1, max_length=253)]
 Hosts = Annotated[list[Host], Field(max_length=50)]
+ResultCount = Annotated[int, Field(ge=1, le=50)]
+FusionMethod = Literal["rrf", "max"]
+MatchMode = Literal["and", "or"]
+RetrievalType = Literal["vector", "keyword", "hybrid"]
+CacheThreshold = Literal[
+    "super_strict_match", "close_enough", "flexible_friend", "anything_goes"
+]
+CacheTtl = Literal[600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 259200, 518400]
+SyncInterval = Literal[900, 1800, 3600, 7200, 14400, 21600, 43200, 86400]
 
 
-class Mcp(TypedDict, total=False):
-    """The endpoint for agents."""
+class McpSettings(TypedDict, total=False):
+    """The public MCP endpoint."""
 
     disabled: bool
     description: Annotated[str, Field(max_length=2000)]
 
 
-class Switch(TypedDict, total=False):
-    """One of the endpoints, which can be switched off by itself."""
+class EndpointSwitch(TypedDict, total=False):
+    """Whether one public endpoint is disabled."""
 
     disabled: bool
 
 
 class RateLimit(TypedDict, total=False):
-    """How many requests a period may have; `period_ms` in milliseconds."""
+    """How many requests are allowed in a period of `period_ms` milliseconds."""
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
     period_ms: Annotated[int, Field(ge=1000, le=86_400_000)]
     technique: Literal["fixed", "sliding"]
 
 
-class PublicEndpoint(TypedDict, total=False):
-    """The endpoints of an instance or a namespace.
+class PublicEndpointSettings(TypedDict, total=False):
+    """The public endpoints of an instance or a namespace.
 
-    `authorized_hosts`: whose pages browsers may ask from, all if there are none;
-    `instances_allowed`: of a namespace only.
+    `authorized_hosts`: the hosts whose pages may call it from a browser, any if empty;
+    `instances_allowed`: the instances that a namespace shows.
     """
 
     enabled: bool
     authorized_hosts: Hosts
     custom_domains: Hosts
     default_domain_enabled: bool
-    search_endpoint: Switch
-    chat_completions_endpoint: Switch
-    mcp: Mcp
+    search_endpoint: EndpointSwitch
+    chat_completions_endpoint: EndpointSwitch
+    mcp: McpSettings
     rate_limit: RateLimit
     instances_allowed: Annotated[list[str], Field(max_length=10)]
 
 
-class NamespaceForm(TypedDict, total=False):
-    """What may be said of a namespace."""
+class NamespaceBody(TypedDict, total=False):
+    """The body that creates or updates a namespace."""
 
     name: str
     description: Annotated[str, Field(max_length=256)]
-    public_endpoint_params: PublicEndpoint
-
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Name = Annotated[str, Field(max_length=200)]
-Prompt = Annotated[str, Field(max_length=20_000)]
-FieldName = Annotated[str, Field(min_length=1, max_length=64)]
-FusionName = Literal["rrf", "max"]
-MatchMode = Literal["and", "or"]
-Likeness = Literal["super_strict_match", "close_enough", "flexible_friend", "anything_goes"]
-Lifetime = Literal[600, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 259200, 518400]
-Interval = Literal[900, 1800, 3600, 7200, 14400, 21600, 43200, 86400]
-Results = Annotated[int, Field(ge=1, le=50)]
+    public_endpoint_params: PublicEndpointSettings
 
 
 class CustomField(TypedDict):
-    """A field of metadata that filters and boosts can name."""
+    """A metadata field that filters and boosts can name."""
 
     field_name: FieldName
     data_type: Literal["text", "number", "boolean", "datetime"]
 
 
 class IndexMethod(TypedDict):
-    """Which halves of the index are searched."""
+    """Whether vectors and keywords are searched."""
 
     vector: bool
     keyword: bool
 
 
 class IndexingOptions(TypedDict, total=False):
-    """How files are read and cut into words."""
+    """How files are read and tokenized."""
 
     keyword_tokenizer: Literal["porter", "trigram"]
     use_ocr: bool
 
 
 class BoostRule(TypedDict, total=False):
-    """A field whose values let chunks stand higher."""
+    """A metadata field that raises the scores of chunks."""
 
     field: FieldName
     direction: Literal["asc", "desc", "exists", "not_exists"]
@@ -164,14 +161,14 @@ class BoostRule(TypedDict, total=False):
 Boosts = Annotated[list[BoostRule], Field(max_length=3)]
 
 
-class RetrievalOptions(TypedDict, total=False):
-    """What searches do that say nothing else."""
+class RetrievalDefaults(TypedDict, total=False):
+    """Retrieval options of an instance, for searches that do not set them."""
 
     keyword_match_mode: MatchMode
     boost_by: Boosts
 
 
-class InstanceForm(TypedDict, total=False):
+class InstanceSettings(TypedDict, total=False):
     """All settings of an instance."""
 
     id: str
@@ -179,9 +176,9 @@ class InstanceForm(TypedDict, total=False):
     source: str
     source_params: dict[str, Any]
     index_method: IndexMethod
-    fusion_method: FusionName
+    fusion_method: FusionMethod
     indexing_options: IndexingOptions
-    retrieval_options: RetrievalOptions
+    retrieval_options: RetrievalDefaults
     embedding_model: Name
     ai_search_model: Name
     rewrite_model: Name
@@ -191,14 +188,14 @@ class InstanceForm(TypedDict, total=False):
     chunk: bool
     chunk_size: Annotated[int, Field(ge=64, le=8192)]
     chunk_overlap: Annotated[int, Field(ge=0, le=30)]
-    max_num_results: Results
-    score_threshold: Share
+    max_num_results: ResultCount
+    score_threshold: UnitFloat
     cache: bool
-    cache_threshold: Likeness
-    cache_ttl: Lifetime
+    cache_threshold: CacheThreshold
+    cache_ttl: CacheTtl
     custom_metadata: Annotated[list[CustomField], Field(max_length=5)]
-    sync_interval: Interval
-    public_endpoint_params: PublicEndpoint
+    sync_interval: SyncInterval
+    public_endpoint_params: PublicEndpointSettings
     metadata: dict[str, Any]
     token_id: Name
     ai_gateway_id: Name
@@ -211,7 +208,7 @@ class InstanceForm(TypedDict, total=False):
     system_prompt_index_summarization: Prompt
 
 
-NEW: InstanceForm = {
+DEFAULT_SETTINGS: InstanceSettings = {
     "index_method": {"vector": True, "keyword": True},
     "fusion_method": "rrf",
     "indexing_options": {"keyword_tokenizer": "porter", "use_ocr": False},
@@ -232,21 +229,17 @@ NEW: InstanceForm = {
     "metadata": {},
     "paused": False,
 }
-"""What holds where nothing is said; settings that are not here are null."""
+"""The settings of a new instance; those that are not here are null."""
 
 
-Text = Annotated[str, Field(max_length=100_000)]
-RetrievalType = Literal["vector", "keyword", "hybrid"]
-
-
-class RetrievalForm(TypedDict, total=False):
-    """What is found, before it is reranked."""
+class RetrievalOptions(TypedDict, total=False):
+    """The first stage of a search."""
 
     retrieval_type: RetrievalType
-    max_num_results: Results
-    match_threshold: Share
+    max_num_results: ResultCount
+    match_threshold: UnitFloat
     filters: dict[str, Any]
-    fusion_method: FusionName
+    fusion_method: FusionMethod
     keyword_match_mode: MatchMode
     context_expansion: Annotated[int, Field(ge=0, le=3)]
     boost_by: Boosts
@@ -254,52 +247,52 @@ class RetrievalForm(TypedDict, total=False):
     metadata_only: bool
 
 
-class RerankingForm(TypedDict, total=False):
-    """Whether and with what is reranked."""
+class RerankingOptions(TypedDict, total=False):
+    """The second stage of a search."""
 
     enabled: bool
     model: Name
-    match_threshold: Share
+    match_threshold: UnitFloat
 
 
-class RewriteForm(TypedDict, total=False):
-    """Whether and how the question is rewritten first."""
+class QueryRewriteOptions(TypedDict, total=False):
+    """Whether and how a follow-up query is rewritten before the search."""
 
     enabled: bool
     model: Name
     rewrite_prompt: Prompt
 
 
-class CacheForm(TypedDict, total=False):
-    """Whether an answer to a question like this one will do."""
+class CacheOptions(TypedDict, total=False):
+    """Whether a cached answer to a similar query may be returned."""
 
     enabled: bool
-    cache_threshold: Likeness
+    cache_threshold: CacheThreshold
 
 
-class OptionsForm(TypedDict, total=False):
-    """All options of a search; `instance_ids` is for namespaces."""
+class SearchOptions(TypedDict, total=False):
+    """All options of a search; `instance_ids` is for searches of a namespace."""
 
-    retrieval: RetrievalForm
-    reranking: RerankingForm
-    query_rewrite: RewriteForm
-    cache: CacheForm
+    retrieval: RetrievalOptions
+    reranking: RerankingOptions
+    query_rewrite: QueryRewriteOptions
+    cache: CacheOptions
     custom_metadata: Annotated[dict[str, str | float | bool], Field(max_length=2)]
     instance_ids: Annotated[list[str], Field(min_length=1, max_length=10)]
 
 
-class MessageForm(TypedDict, total=False):
-    """A message of a conversation; `content` is a text or a list of parts."""
+class Message(TypedDict, total=False):
+    """A message of a conversation; `content` is text or a list of content parts."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[dict[str, Any]]
 
 
-class SearchForm(TypedDict, total=False):
-    """A question, or a conversation whose last message of the user is one."""
+class SearchBody(TypedDict, total=False):
+    """The body of a search or a chat completion: a query, or the messages of a conversation."""
 
     query: Text
-    messages: Annotated[list[MessageForm], Field(max_length=500)]
+    messages: Annotated[list[Message], Field(max_length=500)]
     model: Name
     stream: bool
-    ai_search_options: OptionsForm
+    ai_search_options: SearchOptions

@@ -1,23 +1,20 @@
-"""A search from the question to the chunks, in the order of its steps.
-
-Chunks with what stands around them.
-
-The second pass over what was found.
-"""
+"""The stages of a search: retrieve, fuse, boost, apply thresholds, rerank, expand context."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from secondpass.errors import ModelError, SecondpassError
+from secondpass.server.cloudflare.boosts import boost_scores
 from secondpass.server.cloudflare.context import AppContext
-from secondpass.server.cloudflare.retrieval import RetrievedChunk, fused, retrieve
-from secondpass.server.cloudflare.search_plan import Plan, Target, boosted
+from secondpass.server.cloudflare.conversation import rewrite_query
+from secondpass.server.cloudflare.retrieval import RetrievedChunk, fuse, retrieve
+from secondpass.server.cloudflare.search_request import SearchPlan, SearchRequest
 from secondpass.server.http_errors import HttpError, problem_of
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.result_fields import relevance_score
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
     OverloadedError,
@@ -26,137 +23,179 @@ from secondpass.server.scheduler.queue import (
 from secondpass.types import Candidate, Document
 
 
-def expanded(found: Sequence[RetrievedChunk], neighbours: int) -> list[str]:
-    """Return the text of each chunk with so many neighbours on both sides.
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The result of a search.
 
-    Neighbours are chunks of the same document; what two of them share stands there once.
+    - `query`: the query that was searched for; `chunks`: best first; `texts`: the text of
+      each chunk with its context; `rows`: the chunks as clients see them.
+    - `errors`: (instance, message) of instances that could not be searched.
+    - `complete`: whether no stage failed.
     """
-    known: dict[tuple[int, str], list[Document]] = {}
-    texts = []
-    for one in found:
-        chunk = _number(one.document)
-        if neighbours == 0 or chunk == 0:
-            texts.append(one.document.text)
-            continue
-        owner = str(one.document.metadata["document_id"])
-        instance = one.target.instance
-        key = (id(instance), owner)
-        if key not in known:
-            with instance.present():
-                hits = instance.index().store.passages(owner)
-            known[key] = sorted((h.document for h in hits), key=_number)
-        near = [d for d in known[key] if abs(_number(d) - chunk) <= neighbours]
-        texts.append(joined(near) if near else one.document.text)
-    return texts
+
+    query: str
+    chunks: list[RetrievedChunk]
+    texts: list[str]
+    rows: list[dict[str, Any]]
+    errors: list[tuple[str, str]]
+    complete: bool
+
+    def errors_json(self) -> list[dict[str, str]]:
+        """Return the errors as clients see them."""
+        return [{"instance_id": name, "message": message} for name, message in self.errors]
 
 
-def joined(chunks: Sequence[Document]) -> str:
-    """Return chunks of one document, in order, as one text; gaps were white space."""
-    text, end = "", 0
-    for number, chunk in enumerate(chunks):
-        start = int(chunk.metadata["start"])
-        if number:
-            text += " " * max(0, min(1, start - end))
-        text += chunk.text[max(0, end - start) if number else 0 :]
-        end = max(end, int(chunk.metadata["end"]))
-    return text
+def run_search(app: AppContext, request: SearchRequest) -> SearchResult:
+    """Run a search; blocks.
+
+    Raises HttpError, and what the work queue raises. Of several instances, one that fails is
+    left out, unless all fail or the client does not accept partial results.
+    """
+    plan, query = request.plan, _search_query(app, request)
+    chunks, errors = _retrieve_all(request, query)
+    chunks = _boost(fuse(chunks, plan.fusion))
+    chunks = [chunk for chunk in chunks if _is_similar(chunk)]
+    if plan.rerank:
+        chunks = rerank_chunks(app, query, chunks, plan)
+    chunks = chunks[: plan.max_results]
+    texts = expand_context(chunks, plan.context_expansion)
+    errors = [*request.missing, *errors]
+    reranked = not plan.rerank or all(chunk.reranking_score is not None for chunk in chunks)
+    rows = [
+        chunk.to_json(text="" if plan.metadata_only else text, with_instance=request.several)
+        for chunk, text in zip(chunks, texts, strict=True)
+    ]
+    return SearchResult(query, chunks, texts, rows, errors, reranked and not errors)
 
 
-def _number(document: Document) -> int:
-    chunk: Any = document.metadata.get("chunk", 0)
-    return chunk if isinstance(chunk, int) else 0
+def _search_query(app: AppContext, request: SearchRequest) -> str:
+    """Return the query to search for, rewritten if it follows up on earlier messages."""
+    conversation, settings = request.conversation, request.settings
+    options = request.options.get("query_rewrite", {})
+    enabled = options.get("enabled", settings["rewrite_query"])
+    if not enabled or not conversation.history:
+        return conversation.query
+    prompt = options.get("rewrite_prompt", settings.get("system_prompt_rewrite_query"))
+    return rewrite_query(app.llm, conversation, prompt)
 
 
-def reranked(
-    hub: AppContext, query: str, found: Sequence[RetrievedChunk], plan: Plan
+def _retrieve_all(
+    request: SearchRequest, query: str
+) -> tuple[list[RetrievedChunk], list[tuple[str, str]]]:
+    """Return the chunks of all instances, and the (name, message) of those that failed."""
+    chunks: list[RetrievedChunk] = []
+    errors: list[tuple[str, str]] = []
+    allow_partial = request.plan.allow_partial
+    for target in request.targets:
+        try:
+            chunks += retrieve(target, query, allow_partial=allow_partial)
+        except (OverloadedError, QueueTimeoutError, ClientDisconnectedError):
+            raise
+        except (HttpError, SecondpassError) as error:
+            http_error = error if isinstance(error, HttpError) else problem_of(error)
+            errors.append((target.instance.name, http_error.message))
+            if len(errors) == len(request.targets) or not allow_partial:
+                raise
+    return chunks, errors
+
+
+def _boost(chunks: Sequence[RetrievedChunk]) -> list[RetrievedChunk]:
+    """Return chunks boosted by the metadata of their own instance, best first."""
+    by_target: dict[int, list[RetrievedChunk]] = defaultdict(list)
+    for chunk in chunks:
+        by_target[id(chunk.target)].append(chunk)
+    boosted: list[RetrievedChunk] = []
+    for group in by_target.values():
+        target = group[0].target
+        rows = [chunk.item.index_columns(target.fields) for chunk in group]
+        before = [chunk.score for chunk in group]
+        scores = boost_scores(before, rows, target.boosts, target.fields)
+        boosted += [replace(c, score=score) for c, score in zip(group, scores, strict=True)]
+    return sorted(boosted, key=lambda chunk: (-chunk.score, chunk.id))
+
+
+def _is_similar(chunk: RetrievedChunk) -> bool:
+    """Return whether a chunk passes `match_threshold`; so does one without a vector score."""
+    return chunk.vector_score is None or chunk.vector_score >= chunk.target.threshold
+
+
+def rerank_chunks(
+    app: AppContext, query: str, chunks: Sequence[RetrievedChunk], plan: SearchPlan
 ) -> list[RetrievedChunk]:
-    """Return chunks in the order of the reranker, scored by it, without those below `least`.
+    """Return chunks in the order of the reranker, with its scores from 0 to 1.
 
-    Scores are shares from 0 to 1. Where the reranker fails and part of a search will do, the
-    chunks come back as they were. Raises Problem for a model that is not served, and what
-    the queue raises.
+    Those below `plan.min_score` are dropped. If the reranker fails and partial results are
+    accepted, the chunks are returned unchanged. Raises HttpError for an unknown model, and
+    what the work queue raises.
     """
-    if not found:
+    if not chunks:
         return []
-    model = hub.handler.state.model(plan.model)
-    instances = {id(f.target.instance): f.target.instance for f in found}
+    model = app.reranker(plan.model)
+    instances = {id(chunk.target.instance): chunk.target.instance for chunk in chunks}
     if len(instances) == 1:
         (instance,) = instances.values()
-        # It has kept what this model makes of its chunks.
+        # The index stores what a precomputed model needs of its chunks.
         model = instance.index().reranker(model)
     candidates = [
-        Candidate(f.document, score=f.score, rank=n, bm25=f.keyword, vector=f.vector)
-        for n, f in enumerate(found, 1)
+        Candidate(
+            chunk.document,
+            score=chunk.score,
+            rank=rank,
+            bm25=chunk.keyword_score,
+            vector=chunk.vector_score,
+        )
+        for rank, chunk in enumerate(chunks, 1)
     ]
     try:
         response = model.rerank(query, candidates, return_documents=False)
     except ModelError:
-        if not plan.partial:
+        if not plan.allow_partial:
             raise
-        return list(found)
-    share = RerankReply(RerankRequest(query, (), ()), response, "").score
-    ordered = [
-        replace(found[r.index], score=share(r), reranked=share(r)) for r in response.results
+        return list(chunks)
+    scores = [(result.index, relevance_score(result)) for result in response.results]
+    return [
+        replace(chunks[index], score=score, reranking_score=score)
+        for index, score in scores
+        if score >= plan.min_score
     ]
-    return [f for f in ordered if f.score >= plan.least]
 
 
-@dataclass(slots=True)
-class Results:
-    """What a search has: chunks, best first, each with the text to show.
+def expand_context(chunks: Sequence[RetrievedChunk], neighbors: int) -> list[str]:
+    """Return the text of each chunk with this many neighboring chunks on both sides.
 
-    `errors`: (instance, message) of those that could not be searched.
+    Neighbors are of the same document; the text that two of them share is not repeated.
     """
-
-    chunks: list[RetrievedChunk] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    errors: list[tuple[str, str]] = field(default_factory=list)
-
-    def shown(self, *, with_instance: bool, without_text: bool) -> list[dict[str, Any]]:
-        """Return the chunks as clients see them."""
-        pairs = zip(self.chunks, self.texts, strict=True)
-        return [
-            one.shown(text="" if without_text else text, with_instance=with_instance)
-            for one, text in pairs
-        ]
-
-
-def search(hub: AppContext, query: str, targets: Sequence[Target], plan: Plan) -> Results:
-    """Retrieve, fuse, boost, drop what is unlike, rerank, cut, and widen.
-
-    Over several instances one that fails is left out, unless all of them do or the request
-    wants all or nothing. Raises Problem and what the queue raises.
-    """
-    results = Results()
-    found: list[RetrievedChunk] = []
-    for target in targets:
-        try:
-            found += retrieve(target, query, partial=plan.partial)
-        except (OverloadedError, QueueTimeoutError, ClientDisconnectedError):
-            raise
-        except (HttpError, SecondpassError) as error:
-            problem = error if isinstance(error, HttpError) else problem_of(error)
-            results.errors.append((target.instance.name, problem.message))
-            if len(results.errors) == len(targets) or not plan.partial:
-                raise
-    chunks = _boosted(fused(found, plan.fusion))
-    chunks = [f for f in chunks if f.vector is None or f.vector >= f.target.threshold]
-    if plan.rerank:
-        chunks = reranked(hub, query, chunks, plan)
-    results.chunks = chunks[: plan.results]
-    results.texts = expanded(results.chunks, plan.expansion)
-    return results
+    siblings: dict[tuple[int, str], list[Document]] = {}
+    texts = []
+    for chunk in chunks:
+        number = _chunk_number(chunk.document)
+        if neighbors == 0 or number == 0:
+            texts.append(chunk.document.text)
+            continue
+        document_id = str(chunk.document.metadata["document_id"])
+        instance = chunk.target.instance
+        key = (id(instance), document_id)
+        if key not in siblings:
+            with instance.not_found_if_deleted():
+                hits = instance.index().store.passages(document_id)
+            siblings[key] = sorted((hit.document for hit in hits), key=_chunk_number)
+        near = [d for d in siblings[key] if abs(_chunk_number(d) - number) <= neighbors]
+        texts.append(join_chunks(near) if near else chunk.document.text)
+    return texts
 
 
-def _boosted(found: Sequence[RetrievedChunk]) -> list[RetrievedChunk]:
-    """Boost the chunks of each instance by its own fields."""
-    groups: dict[int, list[RetrievedChunk]] = defaultdict(list)
-    for one in found:
-        groups[id(one.target)].append(one)
-    done: list[RetrievedChunk] = []
-    for group in groups.values():
-        target = group[0].target
-        rows = [one.item.columns(target.fields) for one in group]
-        scores = boosted([one.score for one in group], rows, target.boosts, target.fields)
-        done += [replace(one, score=score) for one, score in zip(group, scores, strict=True)]
-    return sorted(done, key=lambda f: (-f.score, f.id))
+def join_chunks(chunks: Sequence[Document]) -> str:
+    """Return successive chunks of a document as one text; gaps were white space."""
+    text, end = "", 0
+    for i, chunk in enumerate(chunks):
+        start = int(chunk.metadata["start"])
+        if i:
+            text += " " * max(0, min(1, start - end))
+        text += chunk.text[max(0, end - start) if i else 0 :]
+        end = max(end, int(chunk.metadata["end"]))
+    return text
+
+
+def _chunk_number(document: Document) -> int:
+    number: Any = document.metadata.get("chunk", 0)
+    return number if isinstance(number, int) else 0

@@ -1,7 +1,4 @@
-"""Answers to questions that were asked before in about the same words.
-
-How alike two questions are, by their words.
-"""
+"""A cache of search results and answers, looked up by similar queries."""
 
 from __future__ import annotations
 
@@ -17,119 +14,121 @@ from itertools import pairwise
 from typing import Any
 
 from secondpass.retrieve.lance.table import ENGLISH
-from secondpass.server.cloudflare.schemas import Likeness
+from secondpass.server.cloudflare.schemas import CacheThreshold
 
 _WORD = re.compile(r"[^\W_]+")
-_LONGEST = 2000
-_ASKING = ("what", "who", "how", "which", "do", "does", "s", "m", "re", "please", "me", "like")
-_LIGHT = frozenset({*ENGLISH, *_ASKING} - {"no", "not"})
+_MAX_CHARACTERS = 2000
+_QUESTION_WORDS = (
+    "what", "who", "how", "which", "do", "does", "s", "m", "re", "please", "me", "like"
+)  # fmt: skip
+_STOP_WORDS = frozenset({*ENGLISH, *_QUESTION_WORDS} - {"no", "not"})
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A question as the cache sees it.
+    """What of a query is compared.
 
-    - `shingles`: its words and its pairs of neighbours; `heavy`: the words that are neither
-      stop words nor those of any question, in order; `numbers`: those with a digit.
+    - `shingles`: its words and its word pairs; `content_words`: the words that are no stop
+      words, in order; `numbers`: the words with a digit.
     """
 
     shingles: frozenset[str]
-    heavy: tuple[str, ...]
+    content_words: tuple[str, ...]
     numbers: frozenset[str]
 
 
-class _Heavy(Enum):
-    SAME = "the same, in the same order"
-    PART = "one question has no other ones than the other has"
-    ANY = "whatever they are"
+class _ContentWords(Enum):
+    """How the content words of two queries must agree."""
+
+    EQUAL = "the same, in the same order"
+    SUBSET = "those of one query are among those of the other"
+    ANY = "not compared"
 
 
-# From strict to loose; what is alike on one level is so on those after it.
-_LEVELS: Mapping[Likeness, tuple[float, _Heavy]] = {
-    "super_strict_match": (1.0, _Heavy.SAME),
-    "close_enough": (0.4, _Heavy.SAME),
-    "flexible_friend": (0.5, _Heavy.PART),
-    "anything_goes": (0.4, _Heavy.ANY),
+# The minimum Jaccard index, from strict to loose; a match at one level is one at the next.
+_LEVELS: Mapping[CacheThreshold, tuple[float, _ContentWords]] = {
+    "super_strict_match": (1.0, _ContentWords.EQUAL),
+    "close_enough": (0.4, _ContentWords.EQUAL),
+    "flexible_friend": (0.5, _ContentWords.SUBSET),
+    "anything_goes": (0.4, _ContentWords.ANY),
 }
 
 
 def fingerprint(text: str) -> Fingerprint:
-    """Return what of a text is compared; case and punctuation are not."""
-    words = _WORD.findall(text.lower()[:_LONGEST])
+    """Return the fingerprint of a query, without regard to case and punctuation."""
+    words = _WORD.findall(text.lower()[:_MAX_CHARACTERS])
     pairs = (f"{a} {b}" for a, b in pairwise(words))
     numbers = frozenset(w for w in words if any(c.isdigit() for c in w))
-    heavy = tuple(w for w in words if w not in _LIGHT)
-    return Fingerprint(frozenset([*words, *pairs]), heavy, numbers)
+    content_words = tuple(w for w in words if w not in _STOP_WORDS)
+    return Fingerprint(frozenset([*words, *pairs]), content_words, numbers)
 
 
-def alike(one: Fingerprint, other: Fingerprint, level: Likeness) -> bool:
-    """Return whether an answer to one question serves for the other.
+def is_similar(a: Fingerprint, b: Fingerprint, threshold: CacheThreshold) -> bool:
+    """Return whether the answer to one query serves for the other.
 
-    By the Jaccard index of their shingles. Long questions that differ in one name are alike
-    by that alone, so all levels but the last look at the words that carry meaning as well,
-    and all at the numbers.
+    By the Jaccard index of their shingles. Long queries that differ in one name have a high
+    one, so all levels but the last compare the content words too, and all the numbers.
     """
-    if one.numbers != other.numbers:
+    if a.numbers != b.numbers:
         return False
-    found = jaccard(one.shingles, other.shingles)
-    for name, (least, wanted) in _LEVELS.items():
-        if found >= least and _fits(one.heavy, other.heavy, wanted):
+    similarity = jaccard(a.shingles, b.shingles)
+    for name, (minimum, agreement) in _LEVELS.items():
+        if similarity >= minimum and _agree(a.content_words, b.content_words, agreement):
             return True
-        if name == level:
+        if name == threshold:
             break
     return False
 
 
-def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Return the share of all elements that both sets have, 0 to 1; 1 for two empty sets."""
-    both = len(one | other)
-    return len(one & other) / both if both else 1.0
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """Return the Jaccard index of two sets, 0 to 1; 1 for two empty ones."""
+    union = len(a | b)
+    return len(a & b) / union if union else 1.0
 
 
-def _fits(one: tuple[str, ...], other: tuple[str, ...], wanted: _Heavy) -> bool:
-    if wanted is _Heavy.SAME:
-        return one == other
-    if wanted is _Heavy.PART:
-        return set(one) <= set(other) or set(other) <= set(one)
+def _agree(a: tuple[str, ...], b: tuple[str, ...], agreement: _ContentWords) -> bool:
+    if agreement is _ContentWords.EQUAL:
+        return a == b
+    if agreement is _ContentWords.SUBSET:
+        return set(a) <= set(b) or set(b) <= set(a)
     return True
 
 
-_MOST_BYTES = 64_000_000
-_MOST_OF_ONE = 1_000_000
-_MOST_ALIKE = 500
-_OVERHEAD = 500
-_SHINGLE = 100
+_MAX_BYTES = 64_000_000
+_MAX_ANSWER_BYTES = 1_000_000
+_MAX_ENTRIES_PER_SCOPE = 500
+_ENTRY_OVERHEAD = 500
+_SHINGLE_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class CacheQuery:
-    """A question, and all that an answer depends on beside its words.
+class CacheLookup:
+    """A query, and everything else that its answer depends on.
 
-    - `scope`: who asks what with which options: only answers of the same are looked at.
-    - `stamp`: the state of the instances; an answer from another state is dropped.
-    - `lifetime`: in seconds; `level`: how alike the question of an answer must be.
+    - `scope`: a hash of the instances and options; entries of other scopes are not compared.
+    - `version`: the versions of the instances; entries of another version are dropped.
+    - `ttl`: in seconds; `threshold`: how similar the query of an entry must be.
     """
 
-    text: str
+    query: str
     scope: str
-    stamp: tuple[Any, ...]
-    lifetime: float
-    level: Likeness
+    version: tuple[Any, ...]
+    ttl: float
+    threshold: CacheThreshold
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    print: Fingerprint
-    stamp: tuple[Any, ...]
-    made: float
+    fingerprint: Fingerprint
+    version: tuple[Any, ...]
+    created: float
     answer: str
 
 
 class SimilarityCache:
-    """Keeps answers in memory, the latest used of them, for all instances of a server.
+    """An in-memory LRU cache of JSON answers for all instances of a server. Thread-safe.
 
-    `clock` is in seconds. Answers are kept as JSON, so that nobody changes a kept one.
-    Thread-safe.
+    `clock` is in seconds. Answers are stored as text, so that no caller can change them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -138,35 +137,35 @@ class SimilarityCache:
         self._scopes: OrderedDict[str, list[_Entry]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, asked: CacheQuery) -> Any | None:
-        """Return the latest answer to a question that is like this one, or None."""
-        wanted = fingerprint(asked.text)
+    def get(self, lookup: CacheLookup) -> Any | None:
+        """Return the latest answer to a similar query, or None."""
+        query = fingerprint(lookup.query)
         with self._lock:
-            entries = self._fresh(asked)
+            entries = self._drop_stale(lookup)
         for entry in reversed(entries):
-            if alike(wanted, entry.print, asked.level):
+            if is_similar(query, entry.fingerprint, lookup.threshold):
                 return json.loads(entry.answer)
         return None
 
-    def put(self, asked: CacheQuery, answer: Any) -> None:
-        """Keep an answer; one that is very long is not kept."""
+    def put(self, lookup: CacheLookup, answer: Any) -> None:
+        """Store an answer, unless it is too long."""
         text = json.dumps(answer)
-        if len(text) > _MOST_OF_ONE:
+        if len(text) > _MAX_ANSWER_BYTES:
             return
-        entry = _Entry(fingerprint(asked.text), asked.stamp, self._clock(), text)
+        entry = _Entry(fingerprint(lookup.query), lookup.version, self._clock(), text)
         with self._lock:
-            entries = self._fresh(asked)[1 - _MOST_ALIKE :]
-            self._replace(asked.scope, [*entries, entry])
-            while self._bytes > _MOST_BYTES:
+            entries = self._drop_stale(lookup)[1 - _MAX_ENTRIES_PER_SCOPE :]
+            self._replace(lookup.scope, [*entries, entry])
+            while self._bytes > _MAX_BYTES:
                 self._replace(next(iter(self._scopes)), [])
 
-    def _fresh(self, asked: CacheQuery) -> list[_Entry]:
-        """Return the answers that still hold; the others go."""
-        entries = self._scopes.get(asked.scope, [])
-        oldest = self._clock() - asked.lifetime
-        kept = [e for e in entries if e.stamp == asked.stamp and e.made > oldest]
-        self._replace(asked.scope, kept)
-        return kept
+    def _drop_stale(self, lookup: CacheLookup) -> list[_Entry]:
+        """Return the valid entries of a scope, and drop the others."""
+        entries = self._scopes.get(lookup.scope, [])
+        oldest = self._clock() - lookup.ttl
+        valid = [e for e in entries if e.version == lookup.version and e.created > oldest]
+        self._replace(lookup.scope, valid)
+        return valid
 
     def _replace(self, scope: str, entries: list[_Entry]) -> None:
         self._bytes -= sum(map(_size, self._scopes.pop(scope, [])))
@@ -176,4 +175,6 @@ class SimilarityCache:
 
 
 def _size(entry: _Entry) -> int:
-    return len(entry.answer) + _SHINGLE * len(entry.print.shingles) + _OVERHEAD
+    return (
+        len(entry.answer) + _SHINGLE_BYTES * len(entry.fingerprint.shingles) + _ENTRY_OVERHEAD
+    )

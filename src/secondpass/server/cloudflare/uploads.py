@@ -1,17 +1,13 @@
-"""The endpoints that put files into an instance, and wait until they can be found.
-
-The metadata that comes with a file: read, and told what of it cannot be filtered on.
-
-A file in a multipart body, read within limits.
-"""
+"""Endpoints that upload a file or index an item again, and wait until it can be searched."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from starlette.datastructures import FormData, UploadFile
@@ -21,89 +17,43 @@ from typing_extensions import TypedDict
 
 from secondpass.errors import MissingExtraError
 from secondpass.inference.tokenizer import clean
-from secondpass.server.cloudflare.context import AppContext, CloudflareCall
-from secondpass.server.cloudflare.filters import RESERVED, Field, kept
+from secondpass.server.cloudflare.context import DIALECT, ApiRequest, AppContext
+from secondpass.server.cloudflare.filters import RESERVED_FIELDS, Field, to_column_value
 from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.items import SETTLED, Item, suffix_for
-from secondpass.server.cloudflare.responses import missing, ok
-from secondpass.server.cloudflare.schemas import Form
+from secondpass.server.cloudflare.items import FINAL_STATUSES, Item, storage_suffix
+from secondpass.server.cloudflare.operation import parse_request
+from secondpass.server.cloudflare.responses import fail, not_found, ok
+from secondpass.server.cloudflare.schemas import Schema
 from secondpass.server.http_errors import HttpError, invalid
+from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler, Work
+from secondpass.server.request_handler import BodyLimits, Operation
+from secondpass.server.state import ServerState
 
-_LONGEST = 10_000
-
-
-def read_metadata(text: str) -> dict[str, str | float | bool]:
-    """Return the object in a JSON text; raises Problem (400).
-
-    Values are texts, finite numbers and booleans; null counts as absent.
-    """
-    if len(text) > _LONGEST:
-        raise invalid(f"metadata is longer than {_LONGEST:,} characters")
-    try:
-        found = json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
-        raise invalid("metadata is not JSON") from None
-    if not isinstance(found, dict):
-        raise invalid("metadata is not a JSON object")
-    for name, value in found.items():
-        if not isinstance(value, str | int | float | bool | None):
-            raise invalid(f"metadata.{name[:100]} must be a string, a number or a boolean")
-        if isinstance(value, int | float) and abs(value) > 1e300:
-            raise invalid(f"metadata.{name[:100]} is too large a number")
-    return {
-        clean(name): clean(value) if isinstance(value, str) else value
-        for name, value in found.items()
-        if value is not None
-    }
-
-
-def _refused(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
-
-
-def warnings(fields: Mapping[str, Field], given: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return which of the values filters will not see."""
-    found: list[dict[str, str]] = []
-    for name, value in given.items():
-        field = fields.get(name.lower())
-        if field is None or field.name in RESERVED:
-            found.append({"code": "custom_metadata_field_not_filterable", "field": name})
-        elif kept(field.kind, value) is None:
-            found.append(
-                {
-                    "code": "custom_metadata_value_not_indexed",
-                    "field": name,
-                    "expected_type": field.kind,
-                }
-            )
-    return found
-
-
-MOST_BYTES = 4 * 1024 * 1024
-"""How long a file may be."""
-LONGEST_KEY = 128
-_AROUND = 64 * 1024
-_FIELDS = 20
+MAX_FILE_BYTES = 4 * 1024 * 1024
+MAX_KEY_LENGTH = 128
+MAX_WAIT_SECONDS = 40.0
+_MAX_METADATA = 10_000
+_MAX_PART_BYTES = 64 * 1024
+_MAX_PARTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was sent: its key, its bytes, and what came with it."""
+    """An uploaded file: its key, content and metadata; `wait`: until it is indexed."""
 
     key: str
-    data: bytes
+    content: bytes
     content_type: str
     metadata: dict[str, Any]
     wait: bool
 
 
-async def read_upload(request: Request, most: int) -> Upload:
-    """Return the file in a request of at most `most` bytes.
+async def read_upload(request: Request, limits: BodyLimits) -> Upload:
+    """Read the file of a multipart/form-data body.
 
-    Raises Problem: 413 for what is too long, 400 for what is no such body, MissingExtraError
-    without the package that reads them.
+    Raises HttpError: 413 for too long a body, 400 for an invalid one; MissingExtraError
+    without python-multipart.
     """
     try:
         from python_multipart.exceptions import FormParserError
@@ -111,170 +61,268 @@ async def read_upload(request: Request, most: int) -> Upload:
         raise MissingExtraError(
             "An upload", package="python-multipart", extra="server"
         ) from error
-    kind = request.headers.get("content-type", "")
-    if not kind.lower().startswith("multipart/form-data"):
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
         raise invalid("an upload must be multipart/form-data, with the parts file and metadata")
     parser = MultiPartParser(
         request.headers,
-        _bounded(request, min(most, MOST_BYTES + _AROUND)),
+        _limit_stream(request, min(limits.max_bytes, MAX_FILE_BYTES + _MAX_PART_BYTES)),
         max_files=1,
-        max_fields=_FIELDS,
-        max_part_size=_AROUND,
+        max_fields=_MAX_PARTS,
+        max_part_size=_MAX_PART_BYTES,
     )
     try:
-        return await _read(await parser.parse())
+        return await _parse_form(await parser.parse())
     except MultiPartException as error:
         raise invalid(f"the body cannot be read: {error.message}") from None
     except (LookupError, UnicodeError, FormParserError):
-        raise invalid("the body cannot be read: it is no multipart/form-data") from None
+        raise invalid("the body cannot be read: it is not valid multipart/form-data") from None
     finally:
-        # The parser closes them only after errors of its own.
+        # The parser closes them only after its own errors.
         for file in getattr(parser, "_files_to_close_on_error", ()):
             file.close()
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    got = 0
-    async for some in request.stream():
-        got += len(some)
-        if got > most:
-            raise _too_long()
-        yield some
+async def _limit_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > max_bytes:
+            raise _too_large()
+        yield chunk
 
 
-async def _read(form: FormData) -> Upload:
+async def _parse_form(form: FormData) -> Upload:
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise invalid("the part file is missing, or has no filename")
-    data = await file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise _too_long()
+    content = await file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise _too_large()
     return Upload(
         check_key(file.filename or ""),
-        data,
+        content,
         (file.content_type or "application/octet-stream")[:200],
-        read_metadata(_text(form, "metadata") or "{}"),
-        _flag(_text(form, "wait_for_completion")),
+        parse_metadata(_text_part(form, "metadata") or "{}"),
+        _parse_wait(_text_part(form, "wait_for_completion")),
     )
 
 
 def check_key(key: str) -> str:
-    """Return the key of a file; raises Problem (400) for one that cannot be."""
+    """Return the key of a file; raises HttpError (400) if it is invalid."""
     key = clean(key)
-    if not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
-        raise invalid(f"the filename must have 1 to {LONGEST_KEY} characters that can be seen")
+    if not key.strip() or len(key) > MAX_KEY_LENGTH or not key.isprintable():
+        raise invalid(f"the filename must have 1 to {MAX_KEY_LENGTH} printable characters")
     return key
 
 
-def _text(form: FormData, name: str) -> str | None:
+def _text_part(form: FormData, name: str) -> str | None:
     value = form.get(name)
     if isinstance(value, UploadFile):
-        raise invalid(f"the part {name} must be a text")
+        raise invalid(f"the part {name} must be text, not a file")
     return value
 
 
-def _flag(text: str | None) -> bool:
+def _parse_wait(text: str | None) -> bool:
     word = (text or "false").strip().lower()
     if word not in ("true", "false"):
         raise invalid(f"wait_for_completion must be true or false, not {word[:50]!r}")
     return word == "true"
 
 
-def _too_long() -> HttpError:
-    return HttpError(413, "too large", f"a file may have {MOST_BYTES:,} bytes at most")
+def _too_large() -> HttpError:
+    return HttpError(413, "too large", f"a file may have {MAX_FILE_BYTES:,} bytes at most")
 
 
-LONGEST_WAIT = 40.0
-"""Seconds that a client may wait for a file to be indexed."""
-_Placed = tuple[Instance, Item, list[dict[str, str]]]
+def parse_metadata(text: str) -> dict[str, str | float | bool]:
+    """Return the metadata of a file from JSON; raises HttpError (400).
+
+    Values are strings, finite numbers and booleans; nulls are dropped.
+    """
+    if len(text) > _MAX_METADATA:
+        raise invalid(f"metadata is longer than {_MAX_METADATA:,} characters")
+    try:
+        metadata = json.loads(text, parse_constant=_reject_constant)
+    except (ValueError, RecursionError):
+        raise invalid("metadata is not JSON") from None
+    if not isinstance(metadata, dict):
+        raise invalid("metadata is not a JSON object")
+    for name, value in metadata.items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise invalid(f"metadata.{name[:100]} must be a string, a number or a boolean")
+        if isinstance(value, int | float) and abs(value) > 1e300:
+            raise invalid(f"metadata.{name[:100]} is too large a number")
+    return {
+        clean(name): clean(value) if isinstance(value, str) else value
+        for name, value in metadata.items()
+        if value is not None
+    }
 
 
-class _Sync(TypedDict, total=False):
+def _reject_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def metadata_warnings(
+    fields: Mapping[str, Field], metadata: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    """Return a warning for each value that filters cannot find."""
+    warnings: list[dict[str, str]] = []
+    for name, value in metadata.items():
+        field = fields.get(name.lower())
+        if field is None or field.name in RESERVED_FIELDS:
+            warnings.append({"code": "custom_metadata_field_not_filterable", "field": name})
+        elif to_column_value(field.type, value) is None:
+            warnings.append(
+                {
+                    "code": "custom_metadata_value_not_indexed",
+                    "field": name,
+                    "expected_type": field.type,
+                }
+            )
+    return warnings
+
+
+class _SyncBody(TypedDict, total=False):
     key: str
     next_action: Literal["INDEX"]
     wait_for_completion: bool
 
 
-_SYNC = Form(_Sync)
+_SYNC_SCHEMA = Schema(_SyncBody)
 
 
-def upload(handler: RequestHandler, hub: AppContext) -> Work:
-    """Return what takes a file, in the place of one with the same key."""
+@dataclass(frozen=True, slots=True)
+class IndexRequest:
+    """A request to index an upload, the item with a key, or the item in the path."""
 
-    async def work(context: RequestContext) -> Any:
-        sent = await read_upload(context.request, handler.most_bytes(context))
-        call = CloudflareCall(hub, context)
-        return await _placed(handler, call, sent.wait, lambda: _put(call, sent))
-
-    return work
-
-
-def sync(handler: RequestHandler, hub: AppContext, *, by_key: bool) -> Work:
-    """Return what lets a file be indexed again: the one in the path, or the one of a key."""
-
-    async def work(context: RequestContext) -> Any:
-        call = CloudflareCall(hub, context, (await handler.body(context)).found)
-        sent = _SYNC.read(call.body)
-        if "next_action" not in sent:
-            raise invalid("next_action is missing: it must be INDEX")
-        wait = sent.get("wait_for_completion", False)
-        key = sent.get("key") if by_key else None
-        if by_key and key is None:
-            raise invalid("key is missing")
-        return await _placed(handler, call, wait, lambda: _queue(call, key))
-
-    return work
+    request: ApiRequest
+    wait: bool
+    upload: Upload | None = None
+    key: str | None = None
 
 
-def _put(call: CloudflareCall, sent: Upload) -> _Placed:
-    instance = call.instance
-    suffix = suffix_for(sent.key, sent.content_type)
-    item = instance.items.put(sent.key, sent.data, suffix, sent.content_type, sent.metadata)
-    return instance, item, warnings(instance.fields, sent.metadata)
+@dataclass(frozen=True, slots=True)
+class QueuedItem:
+    """A queued item; `indexed` is done when it has a final status, None if nobody waits."""
+
+    instance: Instance
+    item: Item
+    warnings: list[dict[str, str]]
+    indexed: Future[None] | None = None
 
 
-def _queue(call: CloudflareCall, key: str | None) -> _Placed:
-    instance = call.instance
-    if key is None:
-        known: Item | None = call.item(instance)
-    else:
-        known = instance.items.by_key(check_key(key))
-    item = None if known is None else instance.items.queue(known.id)
-    if item is None:
-        raise missing(f"item {key!r}: files are put in by upload")
-    return instance, item, []
-
-
-async def _placed(
-    handler: RequestHandler, call: CloudflareCall, wait: bool, place: Callable[[], _Placed]
-) -> Any:
-    """Put or queue a file, and wait for it where that was asked for."""
-    watched: list[Future[None]] = []
-
-    def placed() -> _Placed:
-        instance, item, warned = place()
-        instance.log.add(item, "queued")
-        if wait:
-            future = instance.watch(item.id)
-            # It may be done already; from here on, who ends it tells.
-            now = instance.items.get(item.id)
-            if now is not None and now.status not in SETTLED:
-                watched.append(future)
-        call.hub.worker.wake(instance)
-        return instance, item, warned
-
-    timeout = handler.state.settings.write_timeout
-    instance, item, warned = await handler.done(
-        call.context, lambda: call.answered(lambda _: placed()), timeout=timeout
+def upload_operation(app: AppContext) -> Operation[IndexRequest, QueuedItem]:
+    """Build the operation that uploads a file, and replaces the one with the same key."""
+    return Operation(
+        dialect=DIALECT,
+        fail=fail,
+        scope="write",
+        read=read_upload,
+        parse=partial(_parse_upload, app),
+        run=queue_item,
+        timeout=app.write_timeout,
+        wait=wait_until_indexed,
+        respond=item_response,
     )
-    if watched:
-        waiting = asyncio.wrap_future(watched[0])
-        await asyncio.wait({waiting}, timeout=LONGEST_WAIT)
-        waiting.cancel()
-    if wait:
-        item = await handler.done(
-            call.context, lambda: call.answered(lambda _: instance.items.get(item.id))
-        )
-        if item is None:
-            raise missing("item of this key any more")
-    return ok(item.shown(instance.namespace) | ({"warnings": warned} if warned else {}))
+
+
+def sync_operation(app: AppContext, *, by_key: bool) -> Operation[IndexRequest, QueuedItem]:
+    """Build the operation that indexes an item again: by the key in the body, or the path."""
+    return Operation(
+        dialect=DIALECT,
+        fail=fail,
+        scope="write",
+        parse=partial(_parse_sync, app, by_key),
+        run=queue_item,
+        timeout=app.write_timeout,
+        wait=wait_until_indexed,
+        respond=item_response,
+    )
+
+
+def _parse_upload(app: AppContext, context: RequestContext, upload: Upload) -> IndexRequest:
+    return IndexRequest(ApiRequest(app, context), upload.wait, upload=upload)
+
+
+def _parse_sync(
+    app: AppContext, by_key: bool, context: RequestContext, body: Body
+) -> IndexRequest:
+    request = parse_request(app, context, body)
+    sync = _SYNC_SCHEMA.parse(request.body)
+    if "next_action" not in sync:
+        raise invalid("next_action is missing: it must be INDEX")
+    key = sync.get("key") if by_key else None
+    if by_key and key is None:
+        raise invalid("key is missing")
+    return IndexRequest(request, sync.get("wait_for_completion", False), key=key)
+
+
+def queue_item(
+    state: ServerState, context: RequestContext, index_request: IndexRequest
+) -> QueuedItem:
+    """Store and queue the item of a request; blocks. Raises HttpError (404)."""
+    request = index_request.request
+    with request.not_found_if_deleted():
+        upload = index_request.upload
+        queued = _requeue(index_request) if upload is None else _put(request, upload)
+        instance, item = queued.instance, queued.item
+        instance.item_log.add(item, "queued")
+        if index_request.wait:
+            future = instance.watch_item(item.id)
+            # Looked up after `watch_item`, as the worker may have finished it before.
+            current = instance.items.get(item.id)
+            if current is not None and current.status not in FINAL_STATUSES:
+                queued = replace(queued, indexed=future)
+        request.app.worker.schedule(instance)
+        return queued
+
+
+def _put(request: ApiRequest, upload: Upload) -> QueuedItem:
+    instance = request.instance
+    suffix = storage_suffix(upload.key, upload.content_type)
+    item = instance.items.put(
+        upload.key, upload.content, suffix, upload.content_type, upload.metadata
+    )
+    return QueuedItem(instance, item, metadata_warnings(instance.fields, upload.metadata))
+
+
+def _requeue(index_request: IndexRequest) -> QueuedItem:
+    instance, key = index_request.request.instance, index_request.key
+    if key is None:
+        known: Item | None = index_request.request.find_item()
+    else:
+        known = instance.items.get_by_key(check_key(key))
+    item = None if known is None else instance.items.requeue(known.id)
+    if item is None:
+        raise not_found(f"item {key!r}: upload it first")
+    return QueuedItem(instance, item, [])
+
+
+async def wait_until_indexed(
+    context: RequestContext, index_request: IndexRequest, queued: QueuedItem
+) -> QueuedItem:
+    """Wait for the item if the client asked to, 40 seconds at most, and read it again."""
+    if queued.indexed is not None:
+        indexed = asyncio.wrap_future(queued.indexed)
+        await asyncio.wait({indexed}, timeout=MAX_WAIT_SECONDS)
+        indexed.cancel()
+    if not index_request.wait:
+        return queued
+    return await asyncio.to_thread(_reload, index_request, queued)
+
+
+def _reload(index_request: IndexRequest, queued: QueuedItem) -> QueuedItem:
+    with index_request.request.not_found_if_deleted():
+        item = queued.instance.items.get(queued.item.id)
+    if item is None:
+        raise not_found(f"item {queued.item.key!r}: it was deleted meanwhile")
+    return replace(queued, item=item)
+
+
+def item_response(
+    context: RequestContext, index_request: IndexRequest, queued: QueuedItem
+) -> Any:
+    """Return the item as clients see it, with the warnings for its metadata."""
+    body = queued.item.to_json(queued.instance.namespace)
+    return ok({**body, "warnings": queued.warnings} if queued.warnings else body)

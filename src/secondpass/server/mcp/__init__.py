@@ -1,1 +1,1 @@
-"""The Model Context Protocol: search, rerank and explain as tools for agents."""
+"""Model Context Protocol (MCP): search, rerank and explain as tools for agents."""

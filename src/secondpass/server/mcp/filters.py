@@ -1,4 +1,4 @@
-"""Filters that an agent can write: fields with values, as an SQL condition."""
+"""Metadata filters of tool calls, translated to SQL."""
 
 from __future__ import annotations
 
@@ -9,70 +9,73 @@ from typing import Any
 
 from secondpass.errors import FilterError, nearest
 from secondpass.inference.tokenizer import clean
-from secondpass.retrieve.metadata import quoted
+from secondpass.retrieve.json_filter import (
+    Condition,
+    Operator,
+    Value,
+    parse_operator,
+    split_operators,
+    to_sql,
+)
 
-_OPERATORS = {
-    "$eq": "=",
-    "$ne": "!=",
-    "$gt": ">",
-    "$gte": ">=",
-    "$lt": "<",
-    "$lte": "<=",
-}
+_OPERATORS: tuple[Operator, ...] = ("eq", "ne", "gt", "gte", "lt", "lte")
 
 
-def condition(filters: Mapping[str, Any] | None, fields: Mapping[str, str]) -> str | None:
-    """Return the condition that all fields have their value, or one of a list of values.
+def filter_condition(
+    filters: Mapping[str, Any] | None, fields: Mapping[str, str]
+) -> str | None:
+    """Return the SQL condition that every field has its value, or one of a list of values.
 
     A value may also be an object with operators, as in `{"year": {"$gte": 2015}}`. `fields`
-    are those of the index, with their types. Raises FilterError for other fields, operators
-    and types of values.
+    maps the fields of the index to their types. Raises FilterError for an unknown field or
+    operator, and for a value of another type.
     """
     columns = {name.lower(): name for name in fields}
-    parts = []
-    for name, wanted in (filters or {}).items():
+    conditions: list[Condition] = []
+    for name, value in (filters or {}).items():
         column = columns.get(name.lower())
         if column is None:
             raise FilterError(
                 f"no document has {clean(name)!r} as metadata that can be filtered on",
                 fix=nearest(name, fields),
             )
-        parts += _of_field(column, fields[column], wanted)
-    return " AND ".join(parts) if parts else None
+        conditions += _parse_field(column, fields[column], value)
+    return to_sql(conditions, fields)
 
 
-def _of_field(column: str, kind: str, wanted: Any) -> list[str]:
-    # Within backticks no name is taken for a word of SQL.
-    named = f"`{column}`"
-    if isinstance(wanted, list):
-        values = ", ".join(_literal(column, kind, value) for value in wanted)
-        return [f"{named} IN ({values})" if values else "false"]
-    if not isinstance(wanted, Mapping):
-        return [f"{named} = {_literal(column, kind, wanted)}"]
-    found = []
-    for operator, value in wanted.items():
-        if operator not in _OPERATORS:
-            raise FilterError(
-                f"there is no operator {clean(operator)!r}",
-                where=column,
-                fix=nearest(operator, _OPERATORS),
-            )
-        found.append(f"{named} {_OPERATORS[operator]} {_literal(column, kind, value)}")
-    return found
+def _parse_field(column: str, kind: str, value: Any) -> list[Condition]:
+    if isinstance(value, list):
+        values = tuple(_parse_value(column, kind, element) for element in value)
+        return [Condition(column, "in", values)]
+    return [_compare(column, kind, key, operand) for key, operand in split_operators(value)]
 
 
-def _literal(column: str, kind: str, value: Any) -> str:
+def _compare(column: str, kind: str, key: str, operand: Any) -> Condition:
+    operator = parse_operator(key, _OPERATORS)
+    if operator is None:
+        raise FilterError(
+            f"there is no operator {clean(key)!r}",
+            where=column,
+            fix=nearest(key, [f"${known}" for known in _OPERATORS]),
+        )
+    value = _parse_value(column, kind, operand)
+    if operator == "ne":
+        # As in SQL, a document without the field does not match.
+        return Condition(column, "nin", (value, None))
+    return Condition(column, operator, (value,))
+
+
+def _parse_value(column: str, kind: str, value: Any) -> Value:
     if kind == "text" and isinstance(value, str):
-        return quoted(clean(value))
+        return clean(value)
     if kind == "boolean" and isinstance(value, bool):
-        return str(value).lower()
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind in ("integer", "number") and number and math.isfinite(value):
-        return repr(value)
+        return value
+    if kind in ("integer", "number") and _is_finite_number(value):
+        return float(value) if isinstance(value, float) else int(value)
     if kind in ("date", "datetime") and isinstance(value, str):
-        made = _time(kind, value)
-        if made is not None:
-            return made
+        moment = _parse_date(kind, value)
+        if moment is not None:
+            return moment
     raise FilterError(
         f"the value {clean(str(value))[:80]!r} does not fit",
         where=column,
@@ -81,13 +84,20 @@ def _literal(column: str, kind: str, value: Any) -> str:
     )
 
 
-def _time(kind: str, value: str) -> str | None:
+def _is_finite_number(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _parse_date(kind: str, value: str) -> date | None:
     try:
         if kind == "date":
-            return f"date {quoted(date.fromisoformat(value).isoformat())}"
-        when = datetime.fromisoformat(value)
-    except ValueError:
+            return date.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if when.tzinfo is not None:
-        when = when.astimezone(UTC).replace(tzinfo=None)
-    return f"timestamp {quoted(when.isoformat(sep=' '))}"

@@ -1,4 +1,4 @@
-"""For whom a tool works, and within which deadline."""
+"""Hosts of the tools: who the caller is, and where blocking work runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from secondpass.server.request_handler import RequestHandler
 
 T = TypeVar("T")
-CONTEXT = "secondpass.exchange"
-"""Where a request's ASGI scope has its exchange."""
+CONTEXT = "secondpass.request_context"
+"""The key of an ASGI scope under which a request has its `RequestContext`."""
 
 
 class Host(Protocol):
@@ -25,41 +25,41 @@ class Host(Protocol):
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
         """Return who calls the tool."""
 
-    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
-        """Do what blocks in a thread; raises Problem for what cannot be answered."""
+    async def run(self, context: Context[Any, Any], function: Callable[[], T]) -> T:
+        """Run a blocking function in a worker thread; raises HttpError."""
 
 
 class HttpHost:
-    """Callers have keys, and may hang up."""
+    """A server: callers have keys, and may disconnect."""
 
     def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
         """Return the owner of the request's key."""
-        return _context(context).caller
+        return _request_context(context).caller
 
-    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
-        """Do it for as long as the client listens."""
-        return await self._handler.done(_context(context), do)
+    async def run(self, context: Context[Any, Any], function: Callable[[], T]) -> T:
+        """Run a function for as long as the client is connected."""
+        return await self._handler.run(_request_context(context), function)
 
 
 class LocalHost:
-    """The one caller has started this process."""
+    """A process over standard input and output, for the one who started it."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
 
     def caller(self, context: Context[Any, Any]) -> KeyEntry:
-        """Return anybody."""
+        """Return the caller of a server without keys."""
         return ANYBODY
 
-    async def done(self, context: Context[Any, Any], do: Callable[[], T]) -> T:
-        """Do it within the time of a request."""
-        return await self._state.run(self._state.ticket(), do)
+    async def run(self, context: Context[Any, Any], function: Callable[[], T]) -> T:
+        """Run a function within the timeout of a request."""
+        return await self._state.run(self._state.ticket(), function)
 
 
-def _context(context: Context[Any, Any]) -> RequestContext:
+def _request_context(context: Context[Any, Any]) -> RequestContext:
     request = context.request_context.request
     assert request is not None
     found: RequestContext = request.scope[CONTEXT]

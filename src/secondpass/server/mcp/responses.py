@@ -1,4 +1,4 @@
-"""What the tools return: agents get it as JSON that follows these types."""
+"""Results of the tools: agents get them as JSON that follows these types."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from secondpass.explain import Explanation
-from secondpass.explain.phrases import headline, trust, what_if
-from secondpass.server.http_json import json_value, source_url
-from secondpass.server.rerank_dialects.schemas import share
+from secondpass.explain.phrases import describe_counterfactual, describe_faithfulness, headline
+from secondpass.server.http_errors import HttpError
+from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.types import RankedDocument
+
+# The code of JSON-RPC for errors of a server's own.
+_SERVER_ERROR = -32000
 
 
 @dataclass
 class Passage:
-    """A passage that was found; `score` is from 0 to 1."""
+    """A passage of an index; `score` is from 0 to 1."""
 
     id: str | None
     score: float
@@ -36,7 +39,7 @@ class Found:
 
 @dataclass
 class Placed:
-    """A document by its place in the list that was given, from 0; the score is from 0 to 1."""
+    """A document by its position in the request's list, from 0; the score is from 0 to 1."""
 
     index: int
     relevance_score: float
@@ -52,7 +55,7 @@ class Reranked:
 
 @dataclass
 class Explained:
-    """Why a document is where it is.
+    """Why a document ranks where it does.
 
     `places` has its rank by each stage, `words` what each word of the query adds to its
     BM25, `parts` what each stage adds to its score.
@@ -71,13 +74,13 @@ class Explained:
     notes: list[str]
 
 
-def passage(result: RankedDocument) -> Passage:
-    """Return a result of a search."""
+def write_passage(result: RankedDocument) -> Passage:
+    """Return a search result as a passage."""
     document = result.document
     assert document is not None
     return Passage(
         id=result.id,
-        score=min(1.0, max(0.0, share(result))),
+        score=min(1.0, max(0.0, relevance_score(result))),
         text=document.text,
         title=document.title,
         source=source_url(document.metadata),
@@ -85,32 +88,43 @@ def passage(result: RankedDocument) -> Passage:
     )
 
 
-def explained(one: Explanation) -> Explained:
-    """Return an explanation in words and in the numbers that they are made of."""
-    places: Mapping[str, int | None] = {}
+def write_explanation(explanation: Explanation) -> Explained:
+    """Return an explanation in words, with the numbers behind them."""
+    ranks: Mapping[str, int | None] = {}
     changes: list[str] = []
-    if one.places is not None:
-        p = one.places
-        places = {
-            "candidates": p.candidates,
-            "bm25": p.bm25,
-            "vector": p.vector,
-            "first_pass": p.first,
-            "reranker": p.reranker,
-            "final": p.final,
+    if explanation.places is not None:
+        places = explanation.places
+        ranks = {
+            "candidates": places.candidates,
+            "bm25": places.bm25,
+            "vector": places.vector,
+            "first_pass": places.first,
+            "reranker": places.reranker,
+            "final": places.final,
         }
-        changes = [f"It {what_if(change, p.final)}." for change in one.counterfactuals]
-    said = [headline(one), *([] if one.faithfulness is None else [trust(one.faithfulness)])]
+        changes = [
+            f"It {describe_counterfactual(change, places.final)}."
+            for change in explanation.counterfactuals
+        ]
+    sentences = [headline(explanation)]
+    if explanation.faithfulness is not None:
+        sentences.append(describe_faithfulness(explanation.faithfulness))
     return Explained(
-        query=one.query,
-        id=one.document.id,
-        title=one.document.title,
-        summary=" ".join(said),
-        score=one.final_score,
-        probability=one.probability,
-        places=dict(places),
-        words={term.word: term.score for term in one.terms},
-        parts=dict(one.parts),
+        query=explanation.query,
+        id=explanation.document.id,
+        title=explanation.document.title,
+        summary=" ".join(sentences),
+        score=explanation.final_score,
+        probability=explanation.probability,
+        places=dict(ranks),
+        words={term.word: term.score for term in explanation.terms},
+        parts=dict(explanation.parts),
         changes=changes,
-        notes=list(one.notes),
+        notes=list(explanation.notes),
     )
+
+
+def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
+    """Return the JSON-RPC error of a request that was not parsed."""
+    content = {"code": _SERVER_ERROR, "message": error.message}
+    return {"jsonrpc": "2.0", "id": None, "error": content}

@@ -1,4 +1,4 @@
-"""The tools over streamable HTTP: one request, one JSON answer, no sessions."""
+"""The route `/mcp`: the tools over streamable HTTP, with one JSON response and no sessions."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import contextvars
 from typing import Any
 
 import anyio.to_thread
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
 from secondpass.server.http_errors import HttpError
-from secondpass.server.http_json import as_json, read_bytes
+from secondpass.server.http_json import as_json
+from secondpass.server.mcp.responses import error_body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
+from secondpass.server.request_handler import Operation, RequestHandler, json_bytes
 
 _PATH = "/mcp"
-# The code of JSON-RPC for errors of the server's own.
-_CODE = -32000
 
 
 class McpHttpRoutes:
@@ -36,31 +34,32 @@ class McpHttpRoutes:
         self._stop = asyncio.Event()
 
     def routes(self) -> list[Route]:
-        """Return the route; other methods than POST are for sessions."""
-        endpoint = self._handler.endpoint("mcp", fail, None, self._answer)
-        return [Route(_PATH, endpoint, methods=["POST"])]
+        """Return the route; methods other than POST are for sessions."""
+        operation = Operation(
+            dialect="mcp",
+            fail=error_body,
+            # Each tool checks the scope that it needs.
+            scope=None,
+            read=json_bytes,
+            run_async=self._dispatch,
+        )
+        return [Route(_PATH, self._handler.serve(operation), methods=["POST"])]
 
     async def close(self) -> None:
-        """Leave off, if anybody has begun."""
+        """Stop the application of the package `mcp`, where it was started."""
         self._stop.set()
         if self._starting is not None:
             await asyncio.wait({self._starting})
         if self._running is not None:
             await self._running
 
-    async def _answer(self, context: RequestContext) -> Response:
-        if not self._handler.state.ready:
-            raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
-        content = await read_bytes(
-            context.request,
-            most=self._handler.most_bytes(context),
-            depth=self._handler.state.settings.max_depth,
-        )
-        return await _answered(await self._started(), context, content)
+    async def _dispatch(self, context: RequestContext, content: bytes) -> Response:
+        self._handler.state.check_ready()
+        return await _forward(await self._application(), context, content)
 
-    async def _started(self) -> ASGIApp:
+    async def _application(self) -> ASGIApp:
         if self._starting is None:
-            # Its life is the server's, not that of the request that was the first.
+            # In a context of its own: it outlives the request that was the first.
             self._starting = asyncio.create_task(self._start(), context=contextvars.Context())
         starting = self._starting
         try:
@@ -70,28 +69,22 @@ class McpHttpRoutes:
             raise HttpError(501, "missing", str(error)) from error
 
     async def _start(self) -> ASGIApp:
-        server = await anyio.to_thread.run_sync(_made, self._handler)
-        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running = asyncio.create_task(self._live(server, began))
-        await asyncio.wait({began, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        server = await anyio.to_thread.run_sync(_build_server, self._handler)
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running = asyncio.create_task(self._run(server, started))
+        await asyncio.wait({started, self._running}, return_when=asyncio.FIRST_COMPLETED)
         if self._running.done():
             await self._running
         app: ASGIApp = server.session_manager.handle_request
         return app
 
-    async def _live(self, server: Any, began: asyncio.Future[None]) -> None:
+    async def _run(self, server: Any, started: asyncio.Future[None]) -> None:
         async with server.session_manager.run():
-            began.set_result(None)
+            started.set_result(None)
             await self._stop.wait()
 
 
-def fail(problem: HttpError, request: str) -> dict[str, Any]:
-    """Return an error as JSON-RPC has it, of a request that was not read."""
-    error = {"code": _CODE, "message": problem.message}
-    return {"jsonrpc": "2.0", "id": None, "error": error}
-
-
-def _made(handler: RequestHandler) -> Any:
+def _build_server(handler: RequestHandler) -> Any:
     try:
         from mcp.server.transport_security import TransportSecuritySettings
     except ImportError as error:
@@ -99,26 +92,23 @@ def _made(handler: RequestHandler) -> Any:
     from secondpass.server.mcp.hosts import HttpHost
     from secondpass.server.mcp.tools import make_server
 
-    settings = handler.state.settings
     server = make_server(handler.state, HttpHost(handler))
     server.streamable_http_app(
         stateless_http=True,
         json_response=True,
-        max_request_body_size=settings.max_body,
-        # Who may come in was decided before, as for every path.
+        max_request_body_size=handler.state.settings.max_body,
+        # Origins and keys were checked before, as on every path.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     return server
 
 
-async def _answered(app: ASGIApp, context: RequestContext, content: bytes) -> Response:
-    """Return what an application answers to a body that was read already."""
-    request: Request = context.request
-    sent = False
+async def _forward(app: ASGIApp, context: RequestContext, content: bytes) -> Response:
+    """Return an application's response to a request whose body was read already."""
     from secondpass.server.mcp.hosts import CONTEXT
 
-    response = Response()
-    body = bytearray()
+    request, sent = context.request, False
+    response, body = Response(), bytearray()
 
     async def receive() -> Message:
         nonlocal sent

@@ -1,14 +1,9 @@
-"""What a client of OpenAI's chat completions asks for.
-
-A conversation as OpenAI's clients send it: a question, and what was said before.
-
-How a chat request searches: settings that clients send as `ai_search_options`.
-"""
+"""OpenAI's requests: conversations, retrieval and sampling options, texts to embed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,77 +12,32 @@ from secondpass.inference.tokenizer import clean
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 
-_INSTRUCTING = ("system", "developer")
-_TALKING = ("user", "assistant")
-# What tools said is not read: there are none here.
-_SKIPPED = ("tool", "function")
+_INSTRUCTION_ROLES = ("system", "developer")
+_TURN_ROLES = ("user", "assistant")
+# Results of tools are not used: this server calls none.
+_IGNORED_ROLES = ("tool", "function")
+_MODES = {"vector": "vector", "keyword": "bm25", "hybrid": "hybrid"}
+_MAX_PASSAGES = 50
+_MAX_STOPS = 4
+_FORMATS = ("float", "base64")
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The last question, the turns before it, and what the application tells the model."""
+    """The last question, the turns before it, and the application's instructions."""
 
     question: str
     history: tuple[Turn, ...]
     instructions: str
 
 
-def read_messages(body: Body) -> Conversation:
-    """Read `messages`: the last of the user is the question, what follows it is left out.
-
-    Raises `Problem` (400) for a message that is no text, and where no user says anything.
-    """
-    told: list[str] = []
-    turns: list[Turn] = []
-    for place, message in enumerate(body.items("messages")):
-        where = f"messages[{place}]"
-        if not isinstance(message, Mapping):
-            raise invalid(f"{where} must be an object")
-        role = message.get("role")
-        if role not in (*_INSTRUCTING, *_TALKING, *_SKIPPED):
-            raise invalid(f"{where}.role must be one of system, user and assistant")
-        if role in _SKIPPED:
-            continue
-        text = clean(_text(message.get("content"), f"{where}.content"))
-        if role in _INSTRUCTING:
-            told.append(text)
-        elif text.strip():
-            turns.append(Turn(str(role), text))
-    asked = [place for place, turn in enumerate(turns) if turn.role == "user"]
-    if not asked:
-        raise invalid("messages has no text of a user")
-    last = asked[-1]
-    return Conversation(turns[last].text, tuple(turns[:last]), "\n\n".join(told))
-
-
-def _text(content: Any, where: str) -> str:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise invalid(f"{where} must be a string or a list of parts")
-    found = []
-    for place, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        text = part.get("text") if isinstance(part, Mapping) else None
-        if kind != "text" or not isinstance(text, str):
-            raise invalid(f"{where}[{place}] is no text, and nothing else can be read")
-        found.append(text)
-    return "\n".join(found)
-
-
-_MODES = {"vector": "vector", "keyword": "bm25", "hybrid": "hybrid"}
-_MOST = 50
-
-
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How passages are found: None where the client leaves it to the server.
+    """How passages are retrieved: None where the client leaves it to the server.
 
     - `passages`: how many are read, 1 to 50; `mode`: that of `Index.search`.
     - `rerank`: whether the second pass runs, by `model` where one is named; `rewrite`:
-      whether a language model words the search.
+      whether a language model rewrites the query.
     """
 
     passages: int | None = None
@@ -97,39 +47,9 @@ class Retrieval:
     rewrite: bool | None = None
 
 
-def read_retrieval(options: Body) -> Retrieval:
-    """Read the settings in the names that Cloudflare's AI Search gave them.
-
-    Raises `Problem` (400) for values that cannot be, and for filters, since an answer
-    without them would be from documents that were not to be read.
-    """
-    retrieval, reranking, rewriting = (
-        options.part(name) for name in ("retrieval", "reranking", "query_rewrite")
-    )
-    if retrieval.found.get("filters"):
-        raise invalid("filters are not read on this path")
-    passages = retrieval.count("max_num_results")
-    if passages is not None and passages > _MOST:
-        raise invalid(f"max_num_results can be {_MOST} at most")
-    kind = retrieval.maybe_text("retrieval_type")
-    if kind is not None and kind not in _MODES:
-        raise invalid(f"retrieval_type must be one of {', '.join(_MODES)}")
-    rewrites = rewriting.found.get("enabled") is not None
-    return Retrieval(
-        passages=passages,
-        mode=None if kind is None else _MODES[kind],
-        rerank=reranking.flag("enabled", True),
-        model=reranking.maybe_text("model"),
-        rewrite=rewriting.flag("enabled") if rewrites else None,
-    )
-
-
-_MOST_STOPS = 4
-
-
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the text is written: None where the client leaves it to the server.
+    """How the text is generated: None where the client leaves it to the server.
 
     `temperature` is from 0 to 2, `top_p` from 0 to 1, `max_tokens` at least 1.
     """
@@ -143,7 +63,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request; `model` names an index, and `include_usage` is for a stream."""
+    """A chat request; `model` names an index, and `include_usage` is for a stream."""
 
     model: str | None
     conversation: Conversation
@@ -153,8 +73,18 @@ class ChatRequest:
     include_usage: bool
 
 
-def read_chat(body: Body) -> ChatRequest:
-    """Read a request; raises `Problem` (400) for what cannot be done, or cannot be."""
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to embed; `format` is "float" or "base64", `model` None for the only one."""
+
+    texts: tuple[str, ...]
+    model: str | None
+    format: str
+    dimensions: int | None
+
+
+def parse_chat(body: Body) -> ChatRequest:
+    """Parse a chat request; raises HttpError (400) for values that are not supported."""
     if body.count("n") not in (None, 1):
         raise invalid("n can only be 1: there is one answer")
     _check_format(body.found.get("response_format"))
@@ -162,25 +92,97 @@ def read_chat(body: Body) -> ChatRequest:
     name = body.maybe_text("model")
     return ChatRequest(
         model=None if name is None else clean(name),
-        conversation=read_messages(body),
-        sampling=_sampling(body),
-        retrieval=read_retrieval(body.part("ai_search_options")),
+        conversation=parse_messages(body),
+        sampling=_parse_sampling(body),
+        retrieval=parse_retrieval(body.part("ai_search_options")),
         stream=body.flag("stream"),
         include_usage=options.flag("include_usage"),
     )
 
 
-def _sampling(body: Body) -> Sampling:
-    newest, older = body.count("max_completion_tokens"), body.count("max_tokens")
+def parse_messages(body: Body) -> Conversation:
+    """Parse `messages`: the last one of the user is the question, any after it are dropped.
+
+    Raises HttpError (400) for a message that is not text, and where there is none of a user.
+    """
+    instructions: list[str] = []
+    turns: list[Turn] = []
+    for position, message in enumerate(body.items("messages")):
+        where = f"messages[{position}]"
+        if not isinstance(message, Mapping):
+            raise invalid(f"{where} must be an object")
+        role = message.get("role")
+        if role not in (*_INSTRUCTION_ROLES, *_TURN_ROLES, *_IGNORED_ROLES):
+            raise invalid(f"{where}.role must be one of system, user and assistant")
+        if role in _IGNORED_ROLES:
+            continue
+        text = clean(_message_text(message.get("content"), f"{where}.content"))
+        if role in _INSTRUCTION_ROLES:
+            instructions.append(text)
+        elif text.strip():
+            turns.append(Turn(str(role), text))
+    user_turns = [position for position, turn in enumerate(turns) if turn.role == "user"]
+    if not user_turns:
+        raise invalid("messages has no text of a user")
+    last = user_turns[-1]
+    return Conversation(turns[last].text, tuple(turns[:last]), "\n\n".join(instructions))
+
+
+def _message_text(content: Any, where: str) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise invalid(f"{where} must be a string or a list of parts")
+    texts = []
+    for position, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        text = part.get("text") if isinstance(part, Mapping) else None
+        if kind != "text" or not isinstance(text, str):
+            raise invalid(f"{where}[{position}] is not text, which is all that is supported")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def parse_retrieval(options: Body) -> Retrieval:
+    """Parse `ai_search_options`, with the names that Cloudflare's AI Search gave them.
+
+    Raises HttpError (400) for values that are out of range, and for filters, which are not
+    supported here: to ignore them would be to answer from documents that they exclude.
+    """
+    retrieval, reranking, rewriting = (
+        options.part(name) for name in ("retrieval", "reranking", "query_rewrite")
+    )
+    if retrieval.found.get("filters"):
+        raise invalid("filters are not supported on this path")
+    passages = retrieval.count("max_num_results")
+    if passages is not None and passages > _MAX_PASSAGES:
+        raise invalid(f"max_num_results can be {_MAX_PASSAGES} at most")
+    kind = retrieval.maybe_text("retrieval_type")
+    if kind is not None and kind not in _MODES:
+        raise invalid(f"retrieval_type must be one of {', '.join(_MODES)}")
+    has_rewrite = rewriting.found.get("enabled") is not None
+    return Retrieval(
+        passages=passages,
+        mode=None if kind is None else _MODES[kind],
+        rerank=reranking.flag("enabled", True),
+        model=reranking.maybe_text("model"),
+        rewrite=rewriting.flag("enabled") if has_rewrite else None,
+    )
+
+
+def _parse_sampling(body: Body) -> Sampling:
+    new_limit, old_limit = body.count("max_completion_tokens"), body.count("max_tokens")
     seed = body.found.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise invalid("seed must be a whole number")
     stop = body.found.get("stop")
     stops = (stop,) if isinstance(stop, str) else (body.texts("stop") or ())
-    if len(stops) > _MOST_STOPS or "" in stops:
-        raise invalid(f"stop can have {_MOST_STOPS} texts, none of them empty")
+    if len(stops) > _MAX_STOPS or "" in stops:
+        raise invalid(f"stop can have {_MAX_STOPS} texts, none of them empty")
     return Sampling(
-        older if newest is None else newest,
+        old_limit if new_limit is None else new_limit,
         _number(body, "temperature", 2),
         _number(body, "top_p", 1),
         seed,
@@ -188,13 +190,13 @@ def _sampling(body: Body) -> Sampling:
     )
 
 
-def _number(body: Body, name: str, most: float) -> float | None:
+def _number(body: Body, name: str, maximum: float) -> float | None:
     value = body.found.get(name)
     if value is None:
         return None
-    real = isinstance(value, int | float) and not isinstance(value, bool)
-    if not real or not (math.isfinite(value) and 0 <= value <= most):
-        raise invalid(f"{name} must be a number from 0 to {most:g}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not (math.isfinite(value) and 0 <= value <= maximum):
+        raise invalid(f"{name} must be a number from 0 to {maximum:g}")
     return float(value)
 
 
@@ -202,3 +204,32 @@ def _check_format(value: Any) -> None:
     kind = value.get("type") if isinstance(value, Mapping) else None
     if value is not None and kind != "text":
         raise invalid("response_format can only be text: answers are texts with citations")
+
+
+def parse_embeddings(body: Body) -> EmbeddingRequest:
+    """Parse a request for embeddings; raises HttpError (400) for token ids and non-texts."""
+    encoding = body.text("encoding_format", "float")
+    if encoding not in _FORMATS:
+        raise invalid(f"encoding_format must be one of {', '.join(_FORMATS)}")
+    name = body.maybe_text("model")
+    return EmbeddingRequest(
+        texts=tuple(map(clean, _input_texts(body.found.get("input")))),
+        model=clean(name) if name else None,
+        format=encoding,
+        dimensions=body.count("dimensions"),
+    )
+
+
+def _input_texts(value: Any) -> Sequence[str]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not values:
+        raise invalid("input must be a text, or a list of at least one text")
+    for position, text in enumerate(values):
+        if isinstance(text, int | list):
+            raise invalid(
+                "input has token ids, which are those of another model: send texts "
+                "(in LangChain: check_embedding_ctx_length=False)"
+            )
+        if not isinstance(text, str) or not text:
+            raise invalid(f"input[{position}] must be a text that is not empty")
+    return values

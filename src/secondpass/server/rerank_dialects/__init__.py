@@ -1,1 +1,1 @@
-"""One file for each dialect: how a body is read, and how an answer or a failure is written."""
+"""Rerank endpoints of providers and inference servers: one file a dialect."""

@@ -7,34 +7,35 @@ from dataclasses import replace
 from typing import Any
 
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import Dialect, openai_error, usage
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply, openai_error, usage
+from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request, which may ask for logits."""
-    return replace(asked(body), raw=body.flag("raw_scores"))
+def parse(body: Body) -> RerankRequest:
+    """Parse a request, which may ask for raw scores."""
+    return replace(parse_request(body), raw_scores=body.flag("raw_scores"))
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return Infinity's answer; `document` is a text or null."""
-    ask = answered.ask
+def write(reply: RerankReply) -> dict[str, Any]:
+    """Return Infinity's response; `document` is a text or null."""
+    request = reply.request
     rows = [
         {
-            "relevance_score": answered.score(result),
+            "relevance_score": reply.score(result),
             "index": result.index,
-            "document": ask.documents[result.index] if ask.echo else None,
+            "document": request.documents[result.index] if request.return_documents else None,
         }
-        for result in answered.response.results
+        for result in reply.response.results
     ]
     return {
         "object": "rerank",
         "results": rows,
-        "model": answered.model,
-        "usage": usage(answered),
-        "id": f"infinity-{answered.id}",
+        "model": reply.model,
+        "usage": usage(reply),
+        "id": f"infinity-{reply.id}",
         "created": int(time.time()),
     }
 
 
-INFINITY = Dialect("infinity", read, write, openai_error)
+INFINITY = rerank_operation("infinity", parse, write, openai_error)

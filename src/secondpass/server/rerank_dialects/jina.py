@@ -7,29 +7,31 @@ from typing import Any
 
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.cohere import results
-from secondpass.server.rerank_dialects.responses import Dialect, message, usage
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
+from secondpass.server.rerank_dialects.cohere import result_rows
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply, usage
+from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request; documents come back unless the client says no."""
+def parse(body: Body) -> RerankRequest:
+    """Parse a request; documents are returned unless the client declines them."""
     query = body.found.get("query")
     if isinstance(query, dict):
         if not isinstance(query.get("text"), str):
             raise invalid("query has no text")
         body = Body({**body.found, "query": query["text"]})
-    return replace(asked(body), echo=body.flag("return_documents", True))
+    return_documents = body.flag("return_documents", True)
+    return replace(parse_request(body), return_documents=return_documents)
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return Jina's answer."""
+def write(reply: RerankReply) -> dict[str, Any]:
+    """Return Jina's response."""
     return {
-        "model": answered.model,
+        "model": reply.model,
         "object": "list",
-        "usage": usage(answered),
-        "results": results(answered),
+        "usage": usage(reply),
+        "results": result_rows(reply),
     }
 
 
-JINA = Dialect("jina", read, write, message)
+JINA = rerank_operation("jina", parse, write)

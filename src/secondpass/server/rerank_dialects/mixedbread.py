@@ -5,35 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import Dialect, message, usage
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply, usage
+from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request, whose documents are under `input`."""
-    return asked(body, "input", top="top_k", echo="return_input", rank_fields="rank_fields")
+def parse(body: Body) -> RerankRequest:
+    """Parse a request, whose documents are under `input`."""
+    return parse_request(
+        body, "input", top_n="top_k", return_documents="return_input", rank_fields="rank_fields"
+    )
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return Mixedbread's answer."""
-    ask = answered.ask
+def write(reply: RerankReply) -> dict[str, Any]:
+    """Return Mixedbread's response."""
+    request = reply.request
     rows = [
         {
             "index": result.index,
-            "score": answered.score(result),
-            "input": ask.given[result.index] if ask.echo else None,
+            "score": reply.score(result),
+            "input": request.originals[result.index] if request.return_documents else None,
             "object": "rank_result",
         }
-        for result in answered.response.results
+        for result in reply.response.results
     ]
     return {
-        "usage": usage(answered),
-        "model": answered.model,
+        "usage": usage(reply),
+        "model": reply.model,
         "data": rows,
         "object": "list",
-        "top_k": len(rows) if ask.top is None else ask.top,
-        "return_input": ask.echo,
+        "top_k": len(rows) if request.top_n is None else request.top_n,
+        "return_input": request.return_documents,
     }
 
 
-MIXEDBREAD = Dialect("mixedbread", read, write, message)
+MIXEDBREAD = rerank_operation("mixedbread", parse, write)

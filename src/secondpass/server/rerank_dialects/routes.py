@@ -1,115 +1,108 @@
-"""The rerank endpoints: one dialect a path, or several told apart by the request.
+"""Paths of the rerank endpoints: one dialect a path, or several on a shared path.
 
-Which dialect a request on a shared path speaks; the first rule that fits decides.
-
-One answer that the clients of Cohere, Jina, Voyage and vLLM all understand.
+On a shared path the first rule that fits the request decides which dialect it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.routing import Route
 
 from secondpass.server.http_json import Body
-from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import RequestHandler
-from secondpass.server.rerank_dialects import (
-    cohere,
-    infinity,
-    tei,
-    vllm,
-    vllm_score,
-    voyage,
-    weaviate_container,
-)
-from secondpass.server.rerank_dialects.responses import Dialect, message
-from secondpass.server.rerank_dialects.schemas import RerankReply, asked
+from secondpass.server.request_handler import Choose, RequestHandler, SharedPath
+from secondpass.server.rerank_dialects.cohere import COHERE_V1, COHERE_V2, write_v1
+from secondpass.server.rerank_dialects.infinity import INFINITY
+from secondpass.server.rerank_dialects.jina import JINA
+from secondpass.server.rerank_dialects.mixedbread import MIXEDBREAD
+from secondpass.server.rerank_dialects.operation import RerankOperation, rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply
+from secondpass.server.rerank_dialects.schemas import parse_request
+from secondpass.server.rerank_dialects.tei import TEI
+from secondpass.server.rerank_dialects.vllm import VLLM
+from secondpass.server.rerank_dialects.vllm_score import VLLM_SCORE
+from secondpass.server.rerank_dialects.voyage import VOYAGE, data_rows
+from secondpass.server.rerank_dialects.weaviate_container import WEAVIATE_CONTAINER
 
-Choose = Callable[[Body, Mapping[str, str]], Dialect]
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def endpoint(handler: RequestHandler, choice: Dialect | Choose) -> Endpoint:
-    """Return what answers requests on a path of one dialect, or of several."""
-
-    async def work(context: RequestContext) -> Any:
-        open_path = handler.state.settings.weaviate_open
-        if not open_path:
-            context.caller = handler.check(context.request)
-        body = await handler.body(context)
-        if isinstance(choice, Dialect):
-            dialect = choice
-        else:
-            dialect = choice(body, context.request.headers)
-        context.dialect, context.fail = dialect.name, dialect.fail
-        if open_path and not dialect.open:
-            context.caller = handler.check(context.request)
-        ask = dialect.read(body)
-        (response,) = await handler.reranked(context, [ask])
-        return dialect.write(RerankReply(ask, response, context.id))
-
-    async def answer(request: Request) -> Response:
-        context = RequestContext(request)
-        if isinstance(choice, Dialect):
-            context.dialect, context.fail = choice.name, choice.fail
-        return await handler.answer(context, work)
-
-    return answer
+_PATHS: Mapping[str, RerankOperation] = {
+    "/v2/rerank": COHERE_V2,
+    "/v1/v2/rerank": COHERE_V2,
+    "/v1/reranking": MIXEDBREAD,
+    "/cohere/v1/rerank": COHERE_V1,
+    "/cohere/v2/rerank": COHERE_V2,
+    "/jina/v1/rerank": JINA,
+    "/voyage/v1/rerank": VOYAGE,
+    "/mixedbread/v1/reranking": MIXEDBREAD,
+    "/tei/rerank": TEI,
+    "/infinity/rerank": INFINITY,
+    "/vllm/rerank": VLLM,
+    "/vllm/v1/rerank": VLLM,
+    "/vllm/v2/rerank": VLLM,
+}
+_SCORE_PATHS = ("/score", "/v1/score", "/vllm/score", "/vllm/v1/score")
+_CONTAINER_PATH = "/weaviate-reranker/rerank"
+_VOYAGE_KEYS = ("top_k", "truncation")
+_COHERE_KEYS = ("rank_fields", "max_chunks_per_doc")
+_VLLM_KEYS = ("truncate_prompt_tokens", "use_activation", "max_tokens_per_query")
 
 
-def score_endpoint(handler: RequestHandler) -> Endpoint:
-    """Return what answers vLLM's score endpoint, whose pairs may have queries of their own."""
+def routes(handler: RequestHandler) -> list[Route]:
+    """Return the routes of all rerank dialects."""
+    # Weaviate's database sends no key: the settings may let it in without one.
+    keyless = handler.state.settings.weaviate_open
+    container = replace(WEAVIATE_CONTAINER, keyless=keyless)
 
-    async def work(context: RequestContext) -> Any:
-        asks = vllm_score.read(await handler.body(context))
-        responses = await handler.reranked(context, asks)
-        pairs = zip(asks, responses, strict=True)
-        return vllm_score.write([RerankReply(*pair, context.id) for pair in pairs])
+    def choose(body: Body, headers: Mapping[str, str]) -> list[RerankOperation]:
+        operation = choose_rerank(body, headers)
+        return [container if operation is WEAVIATE_CONTAINER else operation]
 
-    return handler.endpoint("vllm-score", vllm_score.fail, "rerank", work)
+    def choose_v1(body: Body, headers: Mapping[str, str]) -> list[RerankOperation]:
+        return [choose_v1_rerank(body, headers)]
+
+    shared: Mapping[str, tuple[Choose, bool]] = {
+        "/v1/rerank": (choose_v1, False),
+        "/v1/v1/rerank": (choose_v1, False),
+        "/rerank": (choose, keyless),
+    }
+    endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
+    endpoints[_CONTAINER_PATH] = handler.serve(container)
+    endpoints |= dict.fromkeys(_SCORE_PATHS, handler.serve(VLLM_SCORE))
+    for path, (chooser, may_lack_key) in shared.items():
+        endpoints[path] = handler.serve_shared(SharedPath(chooser, "rerank", may_lack_key))
+    return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
 
 
-_VOYAGE = ("top_k", "truncation")
-_COHERE = ("rank_fields", "max_chunks_per_doc")
-_VLLM = ("truncate_prompt_tokens", "use_activation", "max_tokens_per_query")
-
-
-def on_v1_rerank(body: Body, headers: Mapping[str, str]) -> Dialect:
-    """Tell Cohere's version 1, Jina, Voyage and vLLM apart on `/v1/rerank`."""
-    if body.has(*_VOYAGE):
-        return voyage.VOYAGE
+def choose_v1_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
+    """Return the dialect of a request to `/v1/rerank`: Voyage, Cohere, vLLM, or their union."""
+    if body.has(*_VOYAGE_KEYS):
+        return VOYAGE
     agent = headers.get("user-agent", "").lower()
     fern = headers.get("x-fern-sdk-name", "").lower() == "cohere"
-    if body.has(*_COHERE) or fern or agent.startswith("cohere/"):
-        return cohere.V1
-    if body.has(*_VLLM):
-        return vllm.VLLM
+    if body.has(*_COHERE_KEYS) or fern or agent.startswith("cohere/"):
+        return COHERE_V1
+    if body.has(*_VLLM_KEYS):
+        return VLLM
     return UNION
 
 
-def on_rerank(body: Body, headers: Mapping[str, str]) -> Dialect:
-    """Tell TEI, Weaviate's container, Voyage and Infinity apart on `/rerank`."""
+def choose_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
+    """Return the dialect of a request to `/rerank`: TEI, Weaviate, Voyage, vLLM or Infinity."""
     if body.has("texts"):
-        return tei.TEI
+        return TEI
     if body.has("property"):
-        return weaviate_container.WEAVIATE
-    if body.has(*_VOYAGE):
-        return voyage.VOYAGE
-    if body.has(*_VLLM):
-        return vllm.VLLM
-    return infinity.INFINITY
+        return WEAVIATE_CONTAINER
+    if body.has(*_VOYAGE_KEYS):
+        return VOYAGE
+    if body.has(*_VLLM_KEYS):
+        return VLLM
+    return INFINITY
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return the union of their answers."""
-    return {
-        **cohere.write_v1(answered),
-        "object": "list",
-        "data": voyage.rows(answered),
-    }
+def _write_union(reply: RerankReply) -> dict[str, Any]:
+    """Return one response that the clients of Cohere, Jina, Voyage and vLLM understand."""
+    return {**write_v1(reply), "object": "list", "data": data_rows(reply)}
 
 
-UNION = Dialect("union", asked, write, message)
+UNION = rerank_operation("union", parse_request, _write_union)

@@ -1,4 +1,4 @@
-"""Hugging Face's Text Embeddings Inference: its rerank endpoint."""
+"""Text Embeddings Inference (TEI), Hugging Face's server: its rerank endpoint."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from typing import Any
 
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply
+from secondpass.server.rerank_dialects.schemas import RerankRequest
 
-_KINDS = {"invalid": "Validation", "busy": "Overloaded", "late": "Backend", "empty": "Empty"}
+_ERROR_TYPES = {
+    "invalid": "Validation",
+    "busy": "Overloaded",
+    "late": "Backend",
+    "empty": "Empty",
+}
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request; all texts come back."""
+def parse(body: Body) -> RerankRequest:
+    """Parse a request; all texts come back, as there is no top-n."""
     query = body.text("query")
     texts = body.texts("texts")
     if texts is None:
@@ -23,24 +29,28 @@ def read(body: Body) -> RerankRequest:
     if not query.strip():
         raise invalid("query is blank")
     return RerankRequest(
-        query, texts, texts, echo=body.flag("return_text"), raw=body.flag("raw_scores")
+        query,
+        texts,
+        texts,
+        return_documents=body.flag("return_text"),
+        raw_scores=body.flag("raw_scores"),
     )
 
 
-def write(answered: RerankReply) -> list[dict[str, Any]]:
-    """Return TEI's answer, a list."""
-    found = []
-    for result in answered.response.results:
+def write(reply: RerankReply) -> list[dict[str, Any]]:
+    """Return TEI's response, a list."""
+    rows = []
+    for result in reply.response.results:
         row: dict[str, Any] = {"index": result.index}
-        if answered.ask.echo:
-            row["text"] = answered.ask.documents[result.index]
-        found.append({**row, "score": answered.score(result)})
-    return found
+        if reply.request.return_documents:
+            row["text"] = reply.request.documents[result.index]
+        rows.append({**row, "score": reply.score(result)})
+    return rows
 
 
-def fail(problem: HttpError, request: str) -> dict[str, str]:
-    """Return TEI's form of an error."""
-    return {"error": problem.message, "error_type": _KINDS.get(problem.kind, "Backend")}
+def error_body(error: HttpError, request_id: str) -> dict[str, str]:
+    """Return an error in TEI's form."""
+    return {"error": error.message, "error_type": _ERROR_TYPES.get(error.kind, "Backend")}
 
 
-TEI = Dialect("tei", read, write, fail)
+TEI = rerank_operation("tei", parse, write, error_body)

@@ -1,4 +1,4 @@
-"""vLLM's score endpoint: pairs, scored in the order in which they come."""
+"""vLLM's score endpoint: pairs of texts, scored in the order in which they come."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import Any
 
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import openai_error
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.request_context import RequestContext
+from secondpass.server.request_handler import Operation
+from secondpass.server.rerank_dialects.operation import rerank
+from secondpass.server.rerank_dialects.responses import RerankReply, openai_error
+from secondpass.server.rerank_dialects.schemas import RerankRequest
+from secondpass.server.state import ServerState
+from secondpass.types import RerankResponse
 
 _PAIRS = (
     ("queries", "documents"),
@@ -17,13 +22,12 @@ _PAIRS = (
     ("data_1", "data_2"),
     ("text_1", "text_2"),
 )
-fail = openai_error
 
 
-def read(body: Body) -> list[RerankRequest]:
+def parse(body: Body) -> list[RerankRequest]:
     """Return one request for each query, in order: one for all texts, or one for each.
 
-    Raises `Problem` (400) for keys that are missing, and for lists that do not pair up.
+    Raises HttpError (400) for keys that are missing, and for lists that do not pair up.
     """
     names = next((p for p in _PAIRS if body.has(p[0]) and body.has(p[1])), None)
     if names is None:
@@ -34,28 +38,41 @@ def read(body: Body) -> list[RerankRequest]:
             raise invalid(f"{names[0]} has a blank text")
     model, raw = body.maybe_text("model"), not body.flag("use_activation", True)
     if len(left) == 1:
-        return [RerankRequest(left[0], right, right, model=model, raw=raw)]
+        return [RerankRequest(left[0], right, right, model=model, raw_scores=raw)]
     if len(left) != len(right):
         raise invalid(
             f"{names[0]} has {len(left)} texts and {names[1]} has {len(right)}: "
             "give one, or as many"
         )
     pairs = zip(left, right, strict=True)
-    return [RerankRequest(query, [text], [text], model=model, raw=raw) for query, text in pairs]
+    return [
+        RerankRequest(query, [text], [text], model=model, raw_scores=raw)
+        for query, text in pairs
+    ]
 
 
-def write(answered: Sequence[RerankReply]) -> dict[str, Any]:
-    """Return vLLM's answer."""
+def _texts(body: Body, name: str) -> Sequence[str]:
+    value = body.found.get(name)
+    if isinstance(value, str):
+        return [value]
+    texts = body.texts(name)
+    if not texts:
+        raise invalid(f"{name} is empty")
+    return texts
+
+
+def write(replies: Sequence[RerankReply]) -> dict[str, Any]:
+    """Return vLLM's response."""
     scores: list[float] = []
-    for one in answered:
-        found = {r.index: one.score(r) for r in one.response.results}
-        scores += [found[i] for i in range(len(found))]
-    tokens = sum(one.tokens for one in answered)
+    for reply in replies:
+        by_index = {r.index: reply.score(r) for r in reply.response.results}
+        scores += [by_index[i] for i in range(len(by_index))]
+    tokens = sum(reply.tokens for reply in replies)
     return {
-        "id": f"score-{answered[0].id}",
+        "id": f"score-{replies[0].id}",
         "object": "list",
         "created": int(time.time()),
-        "model": answered[0].model,
+        "model": replies[0].model,
         "data": [
             {"index": i, "object": "score", "score": score} for i, score in enumerate(scores)
         ],
@@ -63,11 +80,25 @@ def write(answered: Sequence[RerankReply]) -> dict[str, Any]:
     }
 
 
-def _texts(body: Body, name: str) -> Sequence[str]:
-    value = body.found.get(name)
-    if isinstance(value, str):
-        return [value]
-    found = body.texts(name)
-    if not found:
-        raise invalid(f"{name} is empty")
-    return found
+def _rerank_all(
+    state: ServerState, context: RequestContext, requests: list[RerankRequest]
+) -> list[RerankResponse]:
+    return [rerank(state, context, request) for request in requests]
+
+
+def _respond(
+    context: RequestContext, requests: list[RerankRequest], responses: list[RerankResponse]
+) -> dict[str, Any]:
+    pairs = zip(requests, responses, strict=True)
+    return write([RerankReply(*pair, context.id) for pair in pairs])
+
+
+VLLM_SCORE = Operation(
+    dialect="vllm-score",
+    fail=openai_error,
+    scope="rerank",
+    parse=lambda context, body: parse(body),
+    documents=lambda requests: sum(len(request.documents) for request in requests),
+    run=_rerank_all,
+    respond=_respond,
+)

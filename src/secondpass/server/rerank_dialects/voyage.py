@@ -5,30 +5,31 @@ from __future__ import annotations
 from typing import Any
 
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import Dialect, message
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest, asked
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply
+from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request; the model is needed, and the documents are texts."""
+def parse(body: Body) -> RerankRequest:
+    """Parse a request; `model` is required, and the documents are texts."""
     body.text("model")
     body.texts("documents")
-    return asked(body, top="top_k")
+    return parse_request(body, top_n="top_k")
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return Voyage's answer, whose results are under `data`."""
+def write(reply: RerankReply) -> dict[str, Any]:
+    """Return Voyage's response, whose results are under `data`."""
     return {
         "object": "list",
-        "data": rows(answered),
-        "model": answered.model,
-        "usage": {"total_tokens": answered.tokens},
+        "data": data_rows(reply),
+        "model": reply.model,
+        "usage": {"total_tokens": reply.tokens},
     }
 
 
-def rows(answered: RerankReply) -> list[dict[str, Any]]:
+def data_rows(reply: RerankReply) -> list[dict[str, Any]]:
     """Return index, score and, where it was asked for, the text."""
-    return answered.rows(lambda place: answered.ask.documents[place])
+    return reply.rows(lambda index: reply.request.documents[index])
 
 
-VOYAGE = Dialect("voyage", read, write, message)
+VOYAGE = rerank_operation("voyage", parse, write)

@@ -6,37 +6,43 @@ from typing import Any
 
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
-from secondpass.server.rerank_dialects.responses import Dialect
-from secondpass.server.rerank_dialects.schemas import RerankReply, RerankRequest
+from secondpass.server.rerank_dialects.operation import rerank_operation
+from secondpass.server.rerank_dialects.responses import RerankReply
+from secondpass.server.rerank_dialects.schemas import RerankRequest
 
 
-def read(body: Body) -> RerankRequest:
-    """Read a request: `documents`, or one text under `property`."""
+def parse(body: Body) -> RerankRequest:
+    """Parse a request: `documents`, or one text under `property`."""
     query = body.text("query")
     if not query.strip():
         raise invalid("query is blank")
     texts = body.texts("documents")
     if texts is None:
-        one = body.text("property")
-        return RerankRequest(query, one, (one,), raw=True)
+        text = body.text("property")
+        return RerankRequest(query, text, (text,), raw_scores=True)
     if not texts:
         raise invalid("documents is empty")
-    return RerankRequest(query, texts, texts, raw=True)
+    return RerankRequest(query, texts, texts, raw_scores=True)
 
 
-def write(answered: RerankReply) -> dict[str, Any]:
-    """Return the container's answer: scores in the order of the request."""
-    ask = answered.ask
-    scores = {r.index: answered.score(r) for r in answered.response.results}
-    rows = [{"document": text, "score": scores[i]} for i, text in enumerate(ask.documents)]
-    if isinstance(ask.given, str):
-        return {"query": ask.query, "property": ask.given, "score": scores[0], "scores": None}
-    return {"query": ask.query, "scores": rows, "property": None, "score": None}
+def write(reply: RerankReply) -> dict[str, Any]:
+    """Return the container's response: scores in the order of the request."""
+    request = reply.request
+    scores = {r.index: reply.score(r) for r in reply.response.results}
+    if isinstance(request.originals, str):
+        return {
+            "query": request.query,
+            "property": request.originals,
+            "score": scores[0],
+            "scores": None,
+        }
+    rows = [{"document": t, "score": scores[i]} for i, t in enumerate(request.documents)]
+    return {"query": request.query, "scores": rows, "property": None, "score": None}
 
 
-def fail(problem: HttpError, request: str) -> dict[str, str]:
-    """Return the container's form of an error; the database decodes it before the status."""
-    return {"error": problem.message}
+def error_body(error: HttpError, request_id: str) -> dict[str, str]:
+    """Return an error in the container's form; the database decodes it before the status."""
+    return {"error": error.message}
 
 
-WEAVIATE = Dialect("weaviate", read, write, fail, open=True)
+WEAVIATE_CONTAINER = rerank_operation("weaviate", parse, write, error_body)

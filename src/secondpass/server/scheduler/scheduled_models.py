@@ -148,8 +148,8 @@ class ScheduledReranker(RerankerWrapper):
     Parts of several requests are scored together, as far as the model can.
 
     For rerankers whose scores do not depend on the other candidates. Raises
-    `OverloadedError` where too much waits, `QueueTimeoutError` after the deadline of the request's
-    `Ticket`.
+    `OverloadedError` where too much waits, and `QueueTimeoutError` after the deadline of the
+    request's `Ticket`.
     """
 
     def __init__(

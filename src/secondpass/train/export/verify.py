@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from secondpass.errors import ModelError
 from secondpass.evaluate.rank_correlation import (
     kendall_tau,
-    order,
     rank_biased_overlap,
+    rank_order,
     top_overlap,
 )
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
@@ -126,7 +126,10 @@ def rankings(one: Float64, other: Float64) -> dict[str, Any]:
         "top_10_overlap": _mean([top_overlap(a, b, 10) for a, b in ranked]),
         "kendall_tau": _mean([kendall_tau(a, b) for a, b in ranked]),
         "rank_biased_overlap": _mean(
-            [rank_biased_overlap(order(a).tolist(), order(b).tolist()) for a, b in ranked]
+            [
+                rank_biased_overlap(rank_order(a).tolist(), rank_order(b).tolist())
+                for a, b in ranked
+            ]
         ),
         "questions": int(one.shape[0]),
         "candidates": int(one.shape[1]),

@@ -14,11 +14,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from starlette.responses import Response
 from starlette.routing import Route
 
-from secondpass.server.http_errors import HttpError
+from secondpass.server.http_errors import HttpError, default_error
 from secondpass.server.http_json import read_content
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler, Work
-from secondpass.server.rerank_dialects.responses import message
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.get_query import both_passes
 from secondpass.server.weaviate.grpc.messages import (
@@ -89,7 +88,7 @@ class WeaviateService:
         return [
             Route(
                 f"{_SERVICE}/{name}",
-                self._handler.endpoint(DIALECT, message, scope, work),
+                self._handler.endpoint(DIALECT, default_error, scope, work),
                 methods=["POST"],
             )
             for name, (scope, work) in calls.items()

@@ -1,0 +1,194 @@
+"""Composition of policies: one set of options becomes one reranker, for every interface."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from secondpass.errors import InputError
+from secondpass.option_types import with_defaults
+from secondpass.options import OnFailure, PolicyOptions
+from secondpass.registry import load_reranker
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.hosted.registry import split_name
+from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.budget import Budgeted
+from secondpass.rerank.policies.calibration import Calibrated
+from secondpass.rerank.policies.cascade import Cascade, Margin
+from secondpass.rerank.policies.fallback import (
+    check_chain,
+    check_on_failure,
+    with_fallback,
+)
+from secondpass.rerank.policies.score_cache import Cached
+
+CHEAP = "bundled-tiny"
+"""The model that a cascade begins with."""
+
+# Of the budget, the share that the cheap reranker of a cascade may take.
+_CHEAP_SHARE = 0.5
+_MAX_STACKS = 32
+
+
+class Composer:
+    """Composes rerankers, and loads each model once.
+
+    Policies that learn or count (a budget, a cache, a circuit breaker) are made once for each
+    reranker and set of options, and used again. Safe to use from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, bool, float | None, bool], BaseReranker] = {}
+        self._stacks: dict[tuple[object, ...], BaseReranker] = {}
+        self._caches: dict[tuple[BaseReranker, Path], Cached] = {}
+        self._lock = threading.RLock()
+
+    def load(
+        self,
+        name: str | Path,
+        *,
+        early_exit: bool = False,
+        timeout: float | None = None,
+        partial: bool = False,
+    ) -> BaseReranker:
+        """Return the model of a name; raises what `load_reranker` raises."""
+        provider = isinstance(name, str) and split_name(name) is not None
+        key = (str(name), early_exit, *((timeout, partial) if provider else (None, False)))
+        with self._lock:
+            if key not in self._models:
+                self._models[key] = load_reranker(
+                    name, exits=early_exit, timeout=timeout, partial=partial
+                )
+            return self._models[key]
+
+    def compose(
+        self,
+        reranker: str | Path | BaseReranker,
+        options: Mapping[str, Any],
+        *,
+        states: Callable[[BaseReranker], BaseReranker] | None = None,
+        cheap: BaseReranker | None = None,
+        margin: Margin | None = None,
+    ) -> BaseReranker:
+        """Return a reranker under the policies that the options ask for.
+
+        From the inside out: scores are cached right around each model, so that every policy
+        profits; then the models that stand in if one fails; the budget, on one clock for
+        both models of a cascade, of which the cheap one may take half; the cascade; the
+        calibration; the blend. `options` are those of `PolicyOptions`, and `blend`.
+        `states` gives a reranker the document states that an index keeps. A cascade begins
+        with `cheap`, by default the bundled model for it, and its `margin`. Raises
+        `InputError` as the policies do.
+        """
+        chosen = with_defaults(
+            PolicyOptions, {k: v for k, v in options.items() if k != "blend"}
+        )
+        composed = self._stack(reranker, chosen, cheap, margin)
+        if states is not None:
+            composed = states(composed)
+        if chosen["calibration"] is not None:
+            composed = Calibrated(composed, chosen["calibration"])
+        blend = options.get("blend", False)
+        if blend is False:
+            return composed
+        return Blend(composed, None if blend is True else blend)
+
+    def _stack(
+        self,
+        reranker: str | Path | BaseReranker,
+        chosen: dict[str, Any],
+        cheap: BaseReranker | None,
+        margin: Margin | None,
+    ) -> BaseReranker:
+        """Return the policies inside calibration and blend, the same ones at every call."""
+        chain, on_failure, timeout = chosen["chain"], chosen["on_failure"], chosen["timeout"]
+        check_chain(chain)
+        check_on_failure(on_failure)
+        partial = on_failure == "fallback" and not chain
+        early_exit = chosen["early_exit"]
+        if early_exit and isinstance(reranker, BaseReranker):
+            raise InputError(
+                "early_exit is for a model that is loaded by name",
+                why=f"{reranker.model!r} was given as an object",
+                fix="Load it with Reranker(…, early_exit=True).",
+            )
+
+        def model(name: str | Path | BaseReranker, **more: Any) -> BaseReranker:
+            if isinstance(name, BaseReranker):
+                return name
+            return self.load(name, timeout=timeout, **more)
+
+        first = model(reranker, early_exit=early_exit, partial=partial)
+        rest = tuple(model(name) for name in chain)
+        if chosen["cascade"] and cheap is None:
+            cheap = self.load(CHEAP)
+        if not chosen["cascade"]:
+            cheap = None
+        budget_ms, cache = chosen["budget_ms"], _cache_file(chosen["cache"])
+        key = (first, rest, on_failure, timeout, cheap, margin, budget_ms, cache)
+        with self._lock:
+            if key not in self._stacks:
+                while len(self._stacks) >= _MAX_STACKS:
+                    del self._stacks[next(iter(self._stacks))]
+                self._stacks[key] = self._build(*key)
+            return self._stacks[key]
+
+    def _build(
+        self,
+        first: BaseReranker,
+        rest: Sequence[BaseReranker],
+        on_failure: OnFailure,
+        timeout: float | None,
+        cheap: BaseReranker | None,
+        margin: Margin | None,
+        budget_ms: float | None,
+        cache: Path | None,
+    ) -> BaseReranker:
+        def cached(one: BaseReranker) -> BaseReranker:
+            if cache is None:
+                return one
+            if (one, cache) not in self._caches:
+                self._caches[one, cache] = Cached(one, cache)
+            return self._caches[one, cache]
+
+        def budgeted(one: BaseReranker, share: float) -> BaseReranker:
+            return one if budget_ms is None else Budgeted(one, share * budget_ms)
+
+        # A model of the chain whose scores cannot be cached answers all the same.
+        others = [cached(one) if one.identity is not None else one for one in rest]
+        full = with_fallback(cached(first), others, on_failure=on_failure, timeout=timeout)
+        if cheap is None:
+            return budgeted(full, 1)
+        return Cascade(budgeted(cached(cheap), _CHEAP_SHARE), budgeted(full, 1), margin)
+
+    def close(self) -> None:
+        """Close the files of cached scores; they are opened again when they are needed."""
+        with self._lock:
+            self._stacks.clear()
+            for one in self._caches.values():
+                one.close()
+            self._caches.clear()
+
+
+def compose(
+    reranker: str | Path | BaseReranker = "bundled", **options: Unpack[PolicyOptions]
+) -> BaseReranker:
+    """Return a reranker, or the model of a name, under the policies of the options."""
+    return Composer().compose(reranker, options)
+
+
+def default_cache() -> Path:
+    """Return the file that `cache=True` uses: in $XDG_CACHE_HOME, or else in ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # An empty value means unset there, says the XDG Base Directory Specification.
+    folder = Path(named) if named else Path.home() / ".cache"
+    return folder / "secondpass" / "scores.sqlite"
+
+
+def _cache_file(cache: bool | str | Path) -> Path | None:
+    if isinstance(cache, bool):
+        return default_cache() if cache else None
+    return Path(cache)

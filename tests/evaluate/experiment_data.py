@@ -1,0 +1,80 @@
+"""Synthetic experiment data: rankings, scores and latencies from random relevance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from secondpass import Document, ScoreKind
+from secondpass.evaluate.cascade_simulation import CascadeSimulation
+from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.experiment import ExperimentData
+from secondpass.evaluate.first_stage import (
+    FirstStageCandidate,
+    FirstStageRankings,
+    FirstStageRuns,
+)
+from secondpass.evaluate.latency import Latencies, Latency
+from secondpass.rerank.policies.cascade import Margin
+
+
+def make_experiment_data(
+    *,
+    knows: float,
+    queries: int = 40,
+    documents: int = 30,
+    seed: int = 0,
+    timed: bool = True,
+    probabilities: bool = False,
+    cascade: bool = False,
+) -> ExperimentData:
+    """BM25 and vectors know something each; the reranker knows the truth by `knows`.
+
+    With `probabilities` it gives some, which are overconfident. With `cascade` there is a
+    cheap model before it with the same scores in a quarter of the time.
+    """
+    chooser = np.random.default_rng(seed)
+    rankings, grades = {}, {}
+    scores: dict[str, dict[str, float]] = {}
+    for number in range(queries):
+        truth, words, meaning, noise = chooser.standard_normal((4, documents))
+        words, meaning = words + truth, meaning + truth
+        names = [f"d{i:02}" for i in range(documents)]
+        candidates = [
+            FirstStageCandidate(name, float(b), float(v))
+            for name, b, v in zip(names, words, meaning, strict=True)
+        ]
+        query = f"q{number}"
+        rankings[query] = FirstStageRankings(
+            sorted(candidates, key=lambda c: -(c.bm25 or 0.0)),
+            sorted(candidates, key=lambda c: -(c.vector or 0.0)),
+        )
+        read = knows * truth + (1 - knows) * noise
+        scores[query] = dict(zip(names, read.tolist(), strict=True))
+        best = set(np.argsort(-truth)[:3].tolist())
+        grades[query] = {name: int(i in best) for i, name in enumerate(names)}
+    texts = {f"d{i:02}": Document(f"text <{i}>", id=f"d{i:02}") for i in range(documents)}
+    depths = [5, 10, 20]
+    second = {("wise & old", d): Latency(2.0 * d, 3.0 * d, 20) for d in depths}
+    cascades = {}
+    if cascade:
+        cascades["wise & old"] = CascadeSimulation("quick", scores, Margin(1.0, k=10))
+        second |= {("quick then wise & old", d): Latency(0.5 * d, d, 20) for d in depths}
+    first = {m: Latency(5.0, 8.0, 20) for m in ("hybrid", "bm25", "vector")}
+    return ExperimentData(
+        Collection("made <up>", {q: f"what is {q}?" for q in grades}, grades),
+        FirstStageRuns(rankings, texts, documents),
+        depths,
+        {"wise & old": scores},
+        {"wise & old": {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}},
+        Latencies(first, second) if timed else None,
+        probabilities={"wise & old": _probabilities(scores)} if probabilities else {},
+        score_kinds={"wise & old": ScoreKind.LOGIT},
+        cascades=cascades,
+    )
+
+
+def _probabilities(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {
+        query: {name: 1 / (1 + float(np.exp(-4 * score))) for name, score in found.items()}
+        for query, found in scores.items()
+    }

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secondpass import InputError
+from secondpass.evaluate.qrels import read_qrels, write_qrels
+from tests.evaluate.file_strategies import SUFFIXES, free, ids, nested
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_qrels_that_are_read_again_are_the_same(suffix: str, data: st.DataObject) -> None:
+    grades = data.draw(nested(free if "jsonl" in suffix else ids, st.integers(0, 4)))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"qrels.{suffix}"
+        write_qrels(grades, path)
+        assert read_qrels(path).grades == grades
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q1 0 d1\n", "line 1): it has neither 4 columns nor 3 separated by tabs"),
+        ("q1 0 d1 1\nq1 0 d1 2\n", "1 before, 2 here"),
+        ("q1 0 d1 1.5\n", "the grade '1.5' is not a whole number"),
+        ("query-id\tcorpus-id\tscore\n", "there are no judgments"),
+        ("a\tb\tc\nquery-id\tcorpus-id\tscore\n", "line 2"),
+        ("", "there are no judgments"),
+    ],
+)
+def test_qrels_that_cannot_be_read_say_where(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "qrels.tsv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError) as caught:
+        read_qrels(path)
+    assert message in str(caught.value)
+
+
+def test_rules_for_grades_below_zero_and_repeated_lines(tmp_path: Path) -> None:
+    path = tmp_path / "qrels.txt"
+    path.write_text("q1 0 d1 1\nq1 0 d1 1\nq1 0 d2 -2\n", "utf-8")
+    found = read_qrels(path)
+    assert found.grades == {"q1": {"d1": 1, "d2": 0}}
+    assert (found.repeated, found.negative) == (1, 1)

@@ -1,0 +1,20 @@
+"""Context expansion of chunks."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secondpass.retrieve.chunking import passages
+from secondpass.server.cloudflare.search import join_chunks
+from secondpass.types import Document
+
+
+@given(st.lists(st.integers(1, 9).map("word ".__mul__), min_size=1, max_size=30))
+def test_joined_neighbors_are_the_text(parts: list[str]) -> None:
+    text = "\n\n".join(f"{n} {part}." for n, part in enumerate(parts)).strip()
+    chunks = [
+        Document(p.text, metadata={"start": p.start, "end": p.end, "chunk": p.chunk})
+        for p in passages(Document(text), "d", lambda t: len(t.split()), chunk_tokens=10)
+    ]
+    assert join_chunks(chunks).split() == text[chunks[0].metadata["start"] :].split()
