@@ -26,7 +26,7 @@ PUBLIC_NAMES = {
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback
         HostedReranker KeptMaxSim Listwise MMR Pairwise Pinned Pointwise Recency Setwise
-        fit_margin
+        compose fit_margin
     """,
     "secondpass.providers": """
         Cloudflare Cohere Completion Infinity LLM Prompt PromptTemplate Provider RetryPolicy TEI
@@ -38,7 +38,7 @@ PUBLIC_NAMES = {
     "secondpass.explain": "Explanation explain explain_text",
     "secondpass.evaluate": """
         Collection Comparison Evaluation GradeFile Labelling Run Study Tuned agreement compare
-        evaluate judge_all pool read_qrels search_all tune
+        evaluate judge_all pool read_qrels run_study search_all tune
     """,
     "secondpass.train": """
         Examples Group MineSettings Place Settings mine read_examples split_groups train

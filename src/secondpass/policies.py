@@ -1,10 +1,12 @@
 """Rerankers built from other rerankers, hosted services and language models.
 
     >>> from secondpass import Reranker
-    >>> from secondpass.policies import Blend, Budgeted
-    >>> reranker = Blend(Budgeted(Reranker(), budget_ms=80))
+    >>> from secondpass.policies import Boost, Budgeted, compose
+    >>> reranker = Boost(Budgeted(Reranker(), budget_ms=80), "kind", {"faq": 1.0})
+    >>> same_budget = compose("bundled", budget_ms=80)
 
-A policy takes a reranker and is one, so policies nest. Names are imported at first use.
+A policy takes a reranker and is one, so policies nest. `compose` builds the usual stack from
+options. Names are imported at first use.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 from secondpass._lazy import load_public_name
 
 if TYPE_CHECKING:
+    from secondpass.composition import compose
     from secondpass.rerank.hosted.model import HostedReranker
     from secondpass.rerank.late_interaction import KeptMaxSim
     from secondpass.rerank.llm.listwise import Listwise
@@ -52,6 +55,7 @@ _MODULES = {
     "Pointwise": "rerank.llm.pointwise",
     "Recency": "rerank.policies.recency",
     "Setwise": "rerank.llm.setwise",
+    "compose": "composition",
     "fit_margin": "rerank.policies.cascade",
 }
 
@@ -74,6 +78,7 @@ __all__ = [
     "Pointwise",
     "Recency",
     "Setwise",
+    "compose",
     "fit_margin",
 ]
 

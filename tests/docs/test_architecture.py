@@ -1,8 +1,9 @@
-"""The architecture page lists every package, and its paths exist."""
+"""The architecture page agrees with the packages, the import contracts and the files."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 
 from tests.docs.paths import ROOT
 
@@ -35,6 +36,19 @@ def test_picture_has_every_package() -> None:
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
     assert set(floors()) == packages - FACADES
+
+
+def test_picture_agrees_with_the_import_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["id"] == "floors")
+    # From the top; a name in parentheses is a package that does not exist yet.
+    sets = [{name for name in re.split(r"[ |:]+", layer) if name[0] != "("} for layer in layers]
+    sets = [names - FACADES for names in sets if names - FACADES]
+    top = max(floors().values())
+    for floor in range(1, top + 1):
+        assert {n for n, at in floors().items() if at == floor} == sets[top - floor], floor
+    assert {n for n, at in floors().items() if at == 0} == set().union(*sets[top:])
 
 
 def test_table_agrees_with_the_picture() -> None:

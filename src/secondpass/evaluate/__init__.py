@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from secondpass.evaluate.qrels import read_qrels
     from secondpass.evaluate.run import Run, search_all
     from secondpass.evaluate.significance import Comparison, compare
-    from secondpass.evaluate.study import Study
+    from secondpass.evaluate.study import Study, run_study
     from secondpass.evaluate.tuning import Tuned, tune
 
 _MODULES = {
@@ -38,6 +38,7 @@ _MODULES = {
     "judge_all": "evaluate.judge",
     "pool": "evaluate.pooling",
     "read_qrels": "evaluate.qrels",
+    "run_study": "evaluate.study",
     "search_all": "evaluate.run",
     "tune": "evaluate.tuning",
 }
@@ -57,6 +58,7 @@ __all__ = [
     "judge_all",
     "pool",
     "read_qrels",
+    "run_study",
     "search_all",
     "tune",
 ]
