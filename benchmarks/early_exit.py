@@ -17,7 +17,8 @@ from pathlib import Path
 from beir import ROOT, Collection, load
 from harness.suite import collection_settings
 
-from secondpass import Blend, Candidate, RankedDocument, Reranker
+from secondpass import Candidate, RankedDocument, Reranker
+from secondpass.policies import Blend
 from secondpass.rerank.precomputed.store import StateStore
 
 CACHE = ROOT / ".cache" / "quality"

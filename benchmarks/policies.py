@@ -24,18 +24,8 @@ from beir import Collection, load
 from harness.evaluator import RankingEvaluator
 from harness.suite import collection_settings
 
-from secondpass import (
-    BaseReranker,
-    Blend,
-    Budgeted,
-    Cached,
-    Candidate,
-    Cascade,
-    EarlyStopping,
-    Index,
-    Reranker,
-    RerankResponse,
-)
+from secondpass import BaseReranker, Candidate, Index, Reranker, RerankResponse
+from secondpass.policies import Blend, Budgeted, Cached, Cascade, EarlyStopping
 from secondpass.rerank.base import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 

@@ -1,4 +1,4 @@
-"""The page of the server's own interface, and its OpenAPI document, from the server itself."""
+"""The reference page of the native HTTP interface, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ORDER = ("rerank", "search", "indexes")
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document that a server gives at /api/v1/openapi.json."""
-    found: dict[str, Any] = create_app(ServerSettings()).openapi()
-    return found
+    """Return the OpenAPI document that a server returns at /api/v1/openapi.json."""
+    schema: dict[str, Any] = create_app(ServerSettings()).openapi()
+    return schema
 
 
 def openapi() -> str:
@@ -26,41 +26,43 @@ def openapi() -> str:
 
 def page(note: str) -> str:
     """Return docs/reference/http.md."""
-    found = document()
-    schemas: Mapping[str, Any] = found["components"]["schemas"]
+    openapi_document = document()
+    schemas: Mapping[str, Any] = openapi_document["components"]["schemas"]
     lines = [
         "# HTTP",
         note,
-        "The server's own interface, under `/api/v1`. The same as an OpenAPI document:"
+        "The server's native interface, under `/api/v1`. As an OpenAPI document:"
         " [openapi.json](openapi.json), or `/api/v1/openapi.json` of a running server. How to"
-        " start one, and which other dialects it speaks, is in"
-        " [serve](../how-to/serve.md). Requests and answers are JSON; a key goes into the"
-        " header `Authorization: Bearer KEY`.",
+        " start a server, and which other APIs it is compatible with:"
+        " [serve](../how-to/serve.md). Requests and responses are JSON. Send an API key in"
+        " the header `Authorization: Bearer KEY`.",
     ]
     routes = [
-        (path, verb, about)
-        for path, verbs in found["paths"].items()
-        for verb, about in verbs.items()
+        (path, verb, operation)
+        for path, verbs in openapi_document["paths"].items()
+        for verb, operation in verbs.items()
         if verb in _VERBS
     ]
     routes.sort(key=lambda r: (_ORDER.index(r[2]["tags"][0]), r[0], r[1]))
-    for path, verb, about in routes:
-        lines += [f"## {verb.upper()} {path}", about["description"]]
-        for parameter in about.get("parameters", ()):
+    for path, verb, operation in routes:
+        lines += [f"## {verb.upper()} {path}", operation["description"]]
+        for parameter in operation.get("parameters", ()):
             kind = _kind(parameter["schema"])
             lines.append(f"- `{parameter['name']}` ({parameter['in']}): {kind}")
-        body = about.get("requestBody")
+        body = operation.get("requestBody")
         if body is not None:
-            lines.append(f"Takes {_kind(_json(body))}.")
-        good = next(code for code in about["responses"] if code.startswith("2"))
-        lines.append(f"Answers {good} with {_kind(_json(about['responses'][good]))}.")
+            lines.append(f"Request body: {_kind(_json(body))}.")
+        status = next(code for code in operation["responses"] if code.startswith("2"))
+        response = operation["responses"][status]
+        lines.append(f"Response {status}: {_kind(_json(response))}.")
     lines.append("# Errors")
     lines.append(
-        "Any other status comes with a [Failure](#failure): 400 for what cannot be used, 401"
-        " without a key, 403 for what a key is not for, 404, 409 for what is there already,"
-        " 413 for too long a body, 429 when there is too much to do or a key asks too often,"
-        " 503 while the server starts or stops, 504 for what was not done in time. 429 and"
-        " 503 say in `Retry-After` when to come back."
+        "Any other status has the body [Failure](#failure): 400 for an invalid request, 401"
+        " for a missing or unknown key, 403 for a key without the scope, 404 for an index or"
+        " path that does not exist, 409 for an index that already exists, 413 for a body that"
+        " is too large, 429 for a full queue or a key over its rate limit, 503 while the"
+        " server starts or stops, 504 for a request that missed its deadline. 429 and 503"
+        " have the header `Retry-After`."
     )
     lines.append("# Objects")
     for name, schema in sorted(schemas.items()):
@@ -70,18 +72,18 @@ def page(note: str) -> str:
 
 
 def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = content["content"]["application/json"]["schema"]
-    return found
+    schema: Mapping[str, Any] = content["content"]["application/json"]["schema"]
+    return schema
 
 
 def _table(schema: Mapping[str, Any]) -> str:
     required = schema.get("required", ())
     rows = ["| field | type | default |", "|---|---|---|"]
-    for name, about in schema["properties"].items():
-        default = "" if name in required else f"`{json.dumps(about.get('default'))}`"
-        if name not in required and "default" not in about:
+    for name, field in schema["properties"].items():
+        default = "" if name in required else f"`{json.dumps(field.get('default'))}`"
+        if name not in required and "default" not in field:
             default = "empty"
-        rows.append(f"| `{name}` | {_kind(about)} | {default} |")
+        rows.append(f"| `{name}` | {_kind(field)} | {default} |")
     return "\n".join(rows)
 
 
@@ -90,9 +92,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
+        return " or ".join(_kind(option) for option in schema["anyOf"])
     if "enum" in schema:
-        return " or ".join(f'`"{one}"`' for one in schema["enum"])
+        return " or ".join(f'`"{value}"`' for value in schema["enum"])
     if "prefixItems" in schema:
         return f"list of {len(schema['prefixItems'])}: {_kind(schema['prefixItems'][0])}"
     if schema.get("type") == "array":

@@ -1,16 +1,21 @@
-"""secondpass: the second pass of search, with a first pass included.
+"""secondpass: search in two passes, retrieval and reranking, on a CPU.
 
     >>> from secondpass import Reranker
     >>> response = Reranker().rerank("a question", ["one text", "another text"])
 
-Names are loaded when they are first used, so that importing the package is quick.
+Names are imported at first use, so that `import secondpass` is quick. Other public
+namespaces: `secondpass.policies`, `secondpass.providers`, `secondpass.answer`,
+`secondpass.explain`, `secondpass.evaluate`, `secondpass.train`, `secondpass.testing` and
+`secondpass.integrations`.
 """
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from secondpass._lazy import load_public_name
 from secondpass._version import __version__
 
 if TYPE_CHECKING:
@@ -19,21 +24,19 @@ if TYPE_CHECKING:
         IndexNotFoundError,
         IndexStoreError,
         InputError,
+        LLMError,
         MissingExtraError,
+        ModelDamagedError,
         ModelError,
+        ModelNotFoundError,
         ProviderError,
+        ProviderTimeoutError,
+        ReadError,
         SecondpassError,
     )
     from secondpass.index.index import Index
-    from secondpass.rerank.base import BaseReranker
-    from secondpass.rerank.hosted.model import HostedReranker
-    from secondpass.rerank.policies.blend import Blend
-    from secondpass.rerank.policies.budget import Budgeted
-    from secondpass.rerank.policies.calibration import Calibrated
-    from secondpass.rerank.policies.cascade import Cascade
-    from secondpass.rerank.policies.early_stopping import EarlyStopping
-    from secondpass.rerank.policies.fallback import Fallback
-    from secondpass.rerank.policies.score_cache import Cached
+    from secondpass.rerank.base import BaseReranker, Score, Scored
+    from secondpass.rerank.scoring_options import ScoringOptions
     from secondpass.rerank.windowing import PassageAggregation
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
@@ -48,65 +51,91 @@ if TYPE_CHECKING:
         Usage,
     )
 
-_HOMES = {
-    "EarlyStopping": "rerank.policies.early_stopping",
+_MODULES = {
     "BaseReranker": "rerank.base",
-    "Blend": "rerank.policies.blend",
-    "Budgeted": "rerank.policies.budget",
-    "Cached": "rerank.policies.score_cache",
-    "Calibrated": "rerank.policies.calibration",
     "Candidate": "types",
-    "Cascade": "rerank.policies.cascade",
     "Document": "types",
     "Embedder": "retrieve.embedder",
-    "Fallback": "rerank.policies.fallback",
     "FilterError": "errors",
     "FirstStageScores": "types",
-    "HostedReranker": "rerank.hosted.model",
     "Index": "index.index",
     "IndexNotFoundError": "errors",
     "IndexStoreError": "errors",
     "InputError": "errors",
+    "LLMError": "errors",
     "MissingExtraError": "errors",
+    "ModelDamagedError": "errors",
     "ModelError": "errors",
+    "ModelNotFoundError": "errors",
     "PassageAggregation": "rerank.windowing",
     "ProviderError": "errors",
+    "ProviderTimeoutError": "errors",
     "RankedDocument": "types",
-    "Reranker": "reranker",
+    "ReadError": "errors",
     "RerankResponse": "types",
+    "Reranker": "reranker",
+    "Score": "rerank.base",
     "ScoreKind": "types",
+    "Scored": "rerank.base",
+    "ScoringOptions": "rerank.scoring_options",
     "SecondpassError": "errors",
     "Status": "types",
     "Usage": "types",
 }
 
+_NAMESPACES = frozenset(
+    {
+        "answer",
+        "evaluate",
+        "explain",
+        "integrations",
+        "policies",
+        "providers",
+        "testing",
+        "train",
+    }
+)
+
+# Names of 0.1 that are kept for one release.
+_DEPRECATED = {
+    "Adaptive": "secondpass.policies.EarlyStopping",
+    "Blend": "secondpass.policies.Blend",
+    "Budgeted": "secondpass.policies.Budgeted",
+    "Cached": "secondpass.policies.Cached",
+    "Calibrated": "secondpass.policies.Calibrated",
+    "Cascade": "secondpass.policies.Cascade",
+    "Fallback": "secondpass.policies.Fallback",
+    "Hosted": "secondpass.policies.HostedReranker",
+    "Passages": "secondpass.PassageAggregation",
+}
+
 __all__ = [
-    "EarlyStopping",
     "BaseReranker",
-    "Blend",
-    "Budgeted",
-    "Cached",
-    "Calibrated",
     "Candidate",
-    "Cascade",
     "Document",
     "Embedder",
-    "Fallback",
     "FilterError",
     "FirstStageScores",
-    "HostedReranker",
     "Index",
     "IndexNotFoundError",
     "IndexStoreError",
     "InputError",
+    "LLMError",
     "MissingExtraError",
+    "ModelDamagedError",
     "ModelError",
+    "ModelNotFoundError",
     "PassageAggregation",
     "ProviderError",
+    "ProviderTimeoutError",
     "RankedDocument",
+    "ReadError",
     "RerankResponse",
     "Reranker",
+    "Score",
     "ScoreKind",
+    "Scored",
+    "ScoringOptions",
     "SecondpassError",
     "Status",
     "Usage",
@@ -115,12 +144,20 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    if name in _DEPRECATED:
+        replacement = _DEPRECATED[name]
+        warnings.warn(
+            f"secondpass.{name} is deprecated and will be removed in the next release: "
+            f"use {replacement}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        module, _, new_name = replacement.rpartition(".")
+        return getattr(import_module(module), new_name)
+    if name in _NAMESPACES:
+        return import_module(f"secondpass.{name}")
+    return load_public_name(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_NAMESPACES])

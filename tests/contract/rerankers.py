@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from secondpass import (
-    BaseReranker,
+from secondpass import BaseReranker, Reranker
+from secondpass.composition import Composer
+from secondpass.policies import (
     Blend,
     Budgeted,
     Cached,
@@ -16,9 +17,7 @@ from secondpass import (
     Cascade,
     EarlyStopping,
     Fallback,
-    Reranker,
 )
-from secondpass.composition import Composer
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.late_interaction import KeptMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise

@@ -1,4 +1,4 @@
-"""The dashboard: what Grafana needs, and nothing that the server does not tell."""
+"""The Grafana dashboard: valid, and all of its metrics exist."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]
 UNITS = {"none", "short", "s", "bytes", "reqps", "ops", "percentunit"}
 
 
-def test_it_is_what_the_script_writes() -> None:
+def test_dashboard_is_generated_by_the_script() -> None:
     command = [sys.executable, "scripts/dashboard.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
-def test_it_has_what_grafana_needs() -> None:
+def test_dashboard_has_what_grafana_needs() -> None:
     assert DASHBOARD["schemaVersion"] >= 36
     assert re.fullmatch(r"[\w-]{1,40}", DASHBOARD["uid"])
     assert DASHBOARD["title"]
@@ -42,7 +42,7 @@ def test_it_has_what_grafana_needs() -> None:
             assert source["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_panels_stand_side_by_side() -> None:
+def test_panels_do_not_overlap() -> None:
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
     assert all(p["x"] >= 0 and p["w"] > 0 and p["x"] + p["w"] <= 24 for p in places)
     for a, b in combinations(places, 2):
@@ -58,11 +58,11 @@ def test_every_variable_is_known() -> None:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_is_told(expression: str, metrics: set[str]) -> None:
+def test_every_metric_exists(expression: str, metrics: set[str]) -> None:
     assert names_in(expression) <= metrics
 
 
-def test_every_metric_of_ours_is_shown(metrics: set[str]) -> None:
+def test_every_metric_is_on_the_dashboard(metrics: set[str]) -> None:
     shown = {re.sub(r"_(bucket|sum|count)$", "", n) for e in EXPRESSIONS for n in names_in(e)}
     ours = {n for n in metrics if n.startswith("secondpass_")}
     assert {re.sub(r"_(bucket|sum|count)$", "", n) for n in ours} <= shown

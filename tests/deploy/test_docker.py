@@ -1,4 +1,4 @@
-"""The image and what runs it: linted, checked, and done step by step without Docker."""
+"""The image and its Compose file: linted, validated, and executed without Docker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def steps(name: str) -> list[str]:
     return [step["value"] for step in structure if step["instruction"] == name]
 
 
-def test_the_linter_has_nothing_to_say() -> None:
+def test_linter_finds_nothing() -> None:
     beside = Path(sys.executable).with_name("hadolint")
     found = str(beside) if beside.exists() else shutil.which("hadolint")
     if found is None:
@@ -34,7 +34,7 @@ def test_the_linter_has_nothing_to_say() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_has_two_stages_no_root_and_no_latest() -> None:
+def test_image_has_two_stages_no_root_and_no_latest() -> None:
     bases = steps("FROM")
     assert len(bases) == 2
     (version,) = [value for value in steps("ARG") if value.startswith("PYTHON=")]
@@ -52,7 +52,7 @@ def test_the_image_has_two_stages_no_root_and_no_latest() -> None:
     ]
 
 
-def test_what_is_copied_is_not_ignored() -> None:
+def test_copied_files_are_not_ignored() -> None:
     lines = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
     kept = {line[1:] for line in lines if line.startswith("!")}
     wanted = {
@@ -65,7 +65,7 @@ def test_what_is_copied_is_not_ignored() -> None:
     assert all((ROOT / name).exists() for name in kept)
 
 
-def test_the_server_understands_what_it_is_started_with() -> None:
+def test_server_accepts_the_arguments_of_the_image() -> None:
     command: Any = typer.main.get_command(app)
     (cmd,) = steps("CMD")
     name, *rest = json.loads(cmd)
@@ -75,7 +75,7 @@ def test_the_server_understands_what_it_is_started_with() -> None:
     assert Path(given["keys"]).parent == Path(home)
 
 
-def test_compose_is_valid_and_what_it_mounts_is_there() -> None:
+def test_compose_is_valid_and_its_mounts_exist() -> None:
     spec = pytest.importorskip("compose_spec", reason="the group dev is not installed")
     text = COMPOSE.read_text("utf-8")
     assert sorted(spec.PyCompose.from_yaml(text).service_names()) == [
@@ -101,7 +101,7 @@ def test_compose_is_valid_and_what_it_mounts_is_there() -> None:
     assert (ROOT / own["build"]["dockerfile"]) == DOCKERFILE
 
 
-def test_the_image_builds_answers_and_stops() -> None:
+def test_image_builds_answers_and_stops() -> None:
     pytest.importorskip("hatchling", reason="the group dev is not installed")
     pytest.importorskip("lancedb", reason="the extra index is not installed")
     command = [sys.executable, "scripts/exercise_dockerfile.py", "--borrow"]

@@ -1,4 +1,4 @@
-"""The manifests: valid by Kubernetes' own schemas, and at one with each other."""
+"""The manifests: valid by Kubernetes' own schemas, and consistent with each other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def container(variant: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(FOLDER)))
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_a_manifest_is_valid(path: Path, version: str) -> None:
+def test_manifest_is_valid(path: Path, version: str) -> None:
     kubernetes = pytest.importorskip(
         "kubernetes_validate", reason="the group dev is not installed"
     )
@@ -49,7 +49,7 @@ def test_a_manifest_is_valid(path: Path, version: str) -> None:
         kubernetes.validate(one, version, strict=True)
 
 
-def test_the_check_finds_faults() -> None:
+def test_validation_finds_faults() -> None:
     kubernetes = pytest.importorskip(
         "kubernetes_validate", reason="the group dev is not installed"
     )
@@ -59,7 +59,7 @@ def test_the_check_finds_faults() -> None:
         kubernetes.validate(wrong, NEWEST, strict=True)
 
 
-def test_every_file_is_used_but_those_that_are_said_to_be_examples() -> None:
+def test_every_file_is_used_except_examples() -> None:
     used = {path.name for variant in VARIANTS for path in _files(FOLDER / variant)}
     assert {p.name for p in FILES} - used == {"secret.example.yaml", "hpa-waiting-tokens.yaml"}
 
@@ -71,7 +71,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_server_understands_its_arguments(variant: str) -> None:
+def test_server_accepts_its_arguments(variant: str) -> None:
     command: Any = typer.main.get_command(app)
     name, *rest = container(variant)["args"]
     given = command.commands[name].make_context(name, rest).params
@@ -93,7 +93,7 @@ def test_the_server_understands_its_arguments(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_probes_ask_paths_that_there_are(variant: str) -> None:
+def test_probed_paths_exist(variant: str) -> None:
     routes: Any = create_app(ServerSettings()).router.routes
     paths = {getattr(route, "path", None) for route in routes}
     probes = {k: v for k, v in container(variant).items() if k.endswith("Probe")}
@@ -107,7 +107,7 @@ def test_probes_ask_paths_that_there_are(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_runs_as_root_or_may_become_more(variant: str) -> None:
+def test_nothing_runs_as_root_or_escalates(variant: str) -> None:
     pod = of_kind(variant, "Deployment")["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -121,7 +121,7 @@ def test_nothing_runs_as_root_or_may_become_more(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_names_and_labels_fit(variant: str) -> None:
+def test_names_and_labels_match(variant: str) -> None:
     things = collected(FOLDER / variant)
     assert len({(one["kind"], one["metadata"]["name"]) for one in things}) == len(things)
     deployment = of_kind(variant, "Deployment")
@@ -137,7 +137,7 @@ def test_names_and_labels_fit(variant: str) -> None:
     assert mounted == [secret["metadata"]["name"]]
 
 
-def test_a_volume_is_written_by_one_pod_and_the_rest_may_be_many() -> None:
+def test_only_the_stateless_setup_has_several_pods() -> None:
     search = of_kind("search", "Deployment")["spec"]
     assert (search["replicas"], search["strategy"]) == (1, {"type": "Recreate"})
     claim = of_kind("search", "PersistentVolumeClaim")["metadata"]["name"]
@@ -155,7 +155,7 @@ def test_a_volume_is_written_by_one_pod_and_the_rest_may_be_many() -> None:
     assert budget["selector"] == rerank["spec"]["selector"]
 
 
-def test_the_example_secret_lets_nobody_in(tmp_path: Path) -> None:
+def test_example_secret_grants_no_access(tmp_path: Path) -> None:
     from secondpass.server.access.api_keys import KeyFile
 
     (secret,) = documents(FOLDER / "secret.example.yaml")

@@ -1,4 +1,4 @@
-"""Alert rules: valid, about metrics that there are, and of use to whoever is woken."""
+"""Alert rules: valid, about existing metrics, with a summary and a next step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in gr
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule(rule: dict[str, Any], metrics: set[str]) -> None:
+def test_rule_is_valid(rule: dict[str, Any], metrics: set[str]) -> None:
     assert set(rule) == {"alert", "expr", "for", "labels", "annotations"}
     assert re.fullmatch(r"Secondpass[A-Za-z]+", rule["alert"])
     assert re.fullmatch(r"\d+[smh]", rule["for"])
@@ -23,7 +23,7 @@ def test_a_rule(rule: dict[str, Any], metrics: set[str]) -> None:
     assert names_in(rule["expr"]) <= metrics | OF_PROMETHEUS
 
 
-def test_templates_name_labels_that_the_expression_keeps() -> None:
+def test_templates_use_labels_of_the_expression() -> None:
     for rule in RULES:
         used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
         kept = re.search(r"\bby \(([\w, ]+)\)", rule["expr"])
@@ -33,7 +33,7 @@ def test_templates_name_labels_that_the_expression_keeps() -> None:
             assert used <= {"instance", "job"}
 
 
-def test_prometheus_reads_the_rules_that_are_mounted() -> None:
+def test_prometheus_reads_the_mounted_rules() -> None:
     (settings,) = documents(DEPLOY / "prometheus" / "prometheus.yaml")
     assert settings["rule_files"] == ["alerts.yaml"]
     (job,) = settings["scrape_configs"]
@@ -41,7 +41,7 @@ def test_prometheus_reads_the_rules_that_are_mounted() -> None:
     assert job["static_configs"] == [{"targets": ["secondpass:8080"]}]
 
 
-def test_the_adapter_makes_what_the_autoscaler_asks_for(metrics: set[str]) -> None:
+def test_adapter_provides_the_metric_of_the_autoscaler(metrics: set[str]) -> None:
     (adapter,) = documents(DEPLOY / "prometheus" / "adapter.yaml")
     (rule,) = adapter["rules"]["custom"]
     (scaler,) = documents(DEPLOY / "kubernetes" / "hpa-waiting-tokens.yaml")

@@ -1,4 +1,4 @@
-"""What every documentation page can count on: the sample, and an index of it."""
+"""Fixtures for documentation pages: the sample, an index of it, and local providers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.places import ROOT, environment
+from tests.docs.paths import ROOT, environment
 from tests.loopback.dialects import KEY
 from tests.loopback.server import running
 
 KEYS = ("CO_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CLOUDFLARE_API_TOKEN")
-PLACES = {
+BASE_URLS = {
     "CO_API_URL": "cohere",
     "JINA_BASE_URL": "jina",
     "VOYAGE_BASE_URL": "voyage",
@@ -28,7 +28,7 @@ PLACES = {
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with examples/, docs/ and demo-index/, made by the command the docs name."""
+    """A folder with examples/, docs/ and demo-index/, built by the command in the docs."""
     folder = tmp_path_factory.mktemp("workplace")
     for name in ("examples", "docs"):
         (folder / name).symlink_to(ROOT / name, target_is_directory=True)
@@ -39,11 +39,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def providers() -> Iterator[dict[str, str]]:
-    """The environment in which every provider is a server on this machine."""
+    """An environment in which every provider is a server on this machine."""
     with running() as server:
         yield {
             **dict.fromkeys(KEYS, KEY),
-            **{name: f"{server.url}/{prefix}" for name, prefix in PLACES.items()},
+            **{name: f"{server.url}/{prefix}" for name, prefix in BASE_URLS.items()},
             "CLOUDFLARE_ACCOUNT_ID": "acc",
         }
 

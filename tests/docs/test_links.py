@@ -1,4 +1,4 @@
-"""Links from one page of the documentation to another lead somewhere."""
+"""Links between pages of the documentation are valid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -25,12 +25,12 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_are_valid(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text("utf-8")):
-        found = (page.parent / target).resolve() if target else page
-        assert found.exists(), f"{target} is not there"
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{target} does not exist"
         if anchor:
-            assert anchor in anchors(found), f"{target} has no heading #{anchor}"
+            assert anchor in anchors(path), f"{target} has no heading #{anchor}"
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -1,12 +1,11 @@
 """Every code block of README.md and docs/ is run, page by page, in order.
 
-The Python blocks of a page share their names; a bash block runs with `bash -euo pipefail`.
-A block that cannot be run here has a line before it that says why:
+The Python blocks of a page share a namespace; a bash block runs with `bash -euo pipefail`.
+A block that cannot run here has a line before it that says why:
 
     <!-- not run: it downloads a model -->
 
-A block that needs a package which the base tools do not bring names it, and is left out where
-that is not installed:
+A block that needs a package of an extra names it, and is skipped if that is not installed:
 
     <!-- needs: haystack -->
 """
@@ -22,7 +21,7 @@ import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
-from tests.docs.places import ROOT, environment
+from tests.docs.paths import ROOT, environment
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = re.compile(r"<!-- not run: (\S.*) -->\s*$")
@@ -33,7 +32,7 @@ SECONDS = 300
 
 
 def run_bash(example: Example) -> str | None:
-    """Run a block; return what went wrong, or None."""
+    """Run a block; return the error, or None."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", str(example.parsed)],
         env=environment(),
@@ -53,13 +52,13 @@ SYBIL = Sybil(
 
 
 def blocks(page: Path) -> tuple[Document, list[Example]]:
-    """Return the examples of a page that are to be run."""
+    """Return a page and its code blocks that are run."""
     document = SYBIL.parse(page)
     return document, [e for e in document.examples() if is_run(document.text[: e.start])]
 
 
 def is_run(before: str) -> bool:
-    """Return whether what stands before a block lets it run here."""
+    """Return whether the text before a block lets it run here."""
     needed = NEEDS.search(before)
     return NOT_RUN.search(before) is None and (
         needed is None or find_spec(needed[1]) is not None
@@ -75,12 +74,12 @@ def test_code_blocks_run(page: Path, workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_every_block_says_its_language(page: Path) -> None:
+def test_every_block_has_a_language(page: Path) -> None:
     opened = FENCE.findall(page.read_text("utf-8"))[::2]
     assert set(opened) <= SHOWN_ONLY | {"python", "bash"}
 
 
-def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:
+def test_failing_block_fails(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```python\nassert False\n```\n\n```bash\nfalse\ntrue\n```\n", "utf-8")
     _, (python, bash) = blocks(page)
@@ -90,14 +89,14 @@ def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:
         bash.evaluate()
 
 
-def test_a_block_is_left_out_only_with_a_reason(tmp_path: Path) -> None:
+def test_block_is_skipped_only_with_a_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     block = "```python\nassert False\n```\n"
     page.write_text(f"<!-- not run: it fails -->\n{block}\n<!-- not run: -->\n{block}", "utf-8")
     assert len(blocks(page)[1]) == 1
 
 
-def test_a_block_may_need_a_package(tmp_path: Path) -> None:
+def test_block_is_skipped_without_its_package(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     block = "```python\nassert False\n```\n"
     page.write_text(

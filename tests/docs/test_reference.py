@@ -1,11 +1,11 @@
-"""The generated reference says what the code says."""
+"""The generated reference is up to date."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from tests.docs.places import ROOT
+from tests.docs.paths import ROOT
 
 
 def test_the_reference_is_current() -> None:

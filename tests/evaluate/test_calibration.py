@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Calibrated, Candidate, Document, InputError, ScoreKind
+from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.evaluate.calibration import calibrate, check_label_counts, write_calibration
 from secondpass.evaluate.calibrators import fit_calibration, pool_adjacent
 from secondpass.evaluate.qrels import LabelledQuery, read_pairs
 from secondpass.evaluate.reliability import measure_reliability, wilson_interval
+from secondpass.policies import Calibrated
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration
 from secondpass.rerank.scoring_options import ScoringOptions

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Blend, Candidate, Cascade, Document, ScoreKind
+from secondpass import BaseReranker, Candidate, Document, ScoreKind
 from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.first_stage import FirstStageCandidate, FirstStageRankings
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.tuning import choose_settings
 from secondpass.evaluate.variant_builders import reranked_variants
+from secondpass.policies import Blend, Cascade
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.policies.cascade import Margin

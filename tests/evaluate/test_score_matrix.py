@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Blend, Candidate, Document, ScoreKind
+from secondpass import BaseReranker, Candidate, Document, ScoreKind
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
+from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.random_score_matrix import Row, pool_of, qrels_of

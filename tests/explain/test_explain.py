@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from secondpass import BaseReranker, Blend, Candidate, Document, Index, InputError, ScoreKind
+from secondpass import BaseReranker, Candidate, Document, Index, InputError, ScoreKind
 from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.html import html_page
 from secondpass.explain.terminal import print_explanation
+from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 

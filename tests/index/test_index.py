@@ -12,8 +12,6 @@ import pytest
 
 from secondpass import (
     BaseReranker,
-    Blend,
-    Cascade,
     Document,
     Embedder,
     FilterError,
@@ -24,6 +22,7 @@ from secondpass import (
     ScoreKind,
     Status,
 )
+from secondpass.policies import Blend, Cascade
 from secondpass.rerank.base import Scored
 from secondpass.rerank.precomputed.segments import Cutter
 from tests.tiny_models import tiny_reader

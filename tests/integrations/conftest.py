@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from secondpass import BaseReranker, Fallback
+from secondpass import BaseReranker
+from secondpass.policies import Fallback
 from secondpass.testing import ScriptedReranker
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"

@@ -12,8 +12,9 @@ import pyarrow as pa
 from lancedb.index import FTS
 from lancedb.query import MatchQuery
 
-from secondpass import BaseReranker, Blend, InputError, Reranker
+from secondpass import BaseReranker, InputError, Reranker
 from secondpass.integrations.lancedb import SecondpassReranker
+from secondpass.policies import Blend
 from secondpass.testing import ScriptedReranker
 from tests.integrations.conftest import QUERY, RESET, RULES, SEA
 

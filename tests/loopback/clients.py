@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from secondpass import HostedReranker
+from secondpass.policies import HostedReranker
 from secondpass.rerank.hosted import RetryPolicy
 from secondpass.rerank.hosted.cloudflare import Cloudflare
 from secondpass.rerank.hosted.cohere import Cohere

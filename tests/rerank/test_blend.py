@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import (
-    BaseReranker,
-    Blend,
-    Candidate,
-    Document,
-    InputError,
-    ScoreKind,
-    Status,
-)
+from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
+from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardise
 from secondpass.rerank.scoring_options import ScoringOptions

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import Budgeted, Candidate, EarlyStopping, InputError, Status
+from secondpass import Candidate, InputError, Status
+from secondpass.policies import Budgeted, EarlyStopping
 from secondpass.rerank.base import Scored
 from secondpass.rerank.policies.budget import FIRST, MOST, LatencyEstimate
 from secondpass.rerank.scoring_options import ScoringOptions

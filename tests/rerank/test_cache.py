@@ -18,16 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass import (
-    Cached,
-    Candidate,
-    Document,
-    InputError,
-    PassageAggregation,
-    Reranker,
-    ScoreKind,
-)
+from secondpass import Candidate, Document, InputError, PassageAggregation, Reranker, ScoreKind
 from secondpass.inference.model_folder import MANIFEST
+from secondpass.policies import Cached
 from secondpass.rerank.base import Score
 from secondpass.rerank.policies.score_cache import pair_keys
 from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, pack, unpack

@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import (
-    BaseReranker,
-    Blend,
-    Calibrated,
-    Candidate,
-    Document,
-    InputError,
-    ScoreKind,
-)
+from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
+from secondpass.policies import Blend, Calibrated
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import Calibration, read_calibration, reading_of
 from secondpass.rerank.scoring_options import ScoringOptions

@@ -8,10 +8,8 @@ import pytest
 
 from secondpass import (
     BaseReranker,
-    Blend,
     Candidate,
     Document,
-    Fallback,
     InputError,
     ModelError,
     Reranker,
@@ -19,6 +17,7 @@ from secondpass import (
     Status,
 )
 from secondpass.errors import ProviderTimeoutError
+from secondpass.policies import Blend, Fallback
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.fallback import CircuitBreaker
 from secondpass.rerank.scoring_options import ScoringOptions

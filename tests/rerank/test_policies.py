@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 
 from secondpass import (
     BaseReranker,
-    Blend,
-    Budgeted,
-    Cached,
     Candidate,
-    Cascade,
     Document,
-    EarlyStopping,
     InputError,
     Reranker,
     RerankResponse,
@@ -26,6 +21,7 @@ from secondpass import (
     Status,
 )
 from secondpass.composition import Composer, compose, default_cache
+from secondpass.policies import Blend, Budgeted, Cached, Cascade, EarlyStopping
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.store import StateStore

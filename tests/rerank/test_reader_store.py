@@ -408,7 +408,7 @@ def test_a_damaged_file_does_not_break_a_search_and_is_said(
 
 
 def test_policies_hand_the_store_on(folder: Path, tmp_path: Path) -> None:
-    from secondpass import Blend
+    from secondpass.policies import Blend
 
     reader, store = reader_with_store(folder, tmp_path / "s.sqlite")
     assert reader.store is store

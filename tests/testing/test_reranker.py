@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from secondpass import Document, Fallback, InputError, ScoreKind, Status
+from secondpass import Document, InputError, ScoreKind, Status
+from secondpass.policies import Fallback
 from secondpass.testing import ScriptedReranker
 
 

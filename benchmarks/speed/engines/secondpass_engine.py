@@ -13,8 +13,9 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from secondpass import BaseReranker, Cascade, Reranker
+from secondpass import BaseReranker, Reranker
 from secondpass.inference.runtimes import ENGINES, ENVIRONMENT
+from secondpass.policies import Cascade
 from secondpass.rerank.policies.cascade import Margin
 from speed.engines import EngineSettings, NotAvailableError
 from speed.recipes import CHEAP, MARGIN

@@ -1,22 +1,37 @@
-"""Stand-ins for models, for tests of programs that use secondpass.
+"""Test doubles for rerankers and language models, for programs that use secondpass.
 
-Everything here keeps the contract of what it stands in for, and needs no network.
+    >>> from secondpass.testing import ScriptedReranker
+
+Each keeps the contract of what it replaces and needs no network. Names are imported at
+first use.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from secondpass._lazy import load_public_name
+
 if TYPE_CHECKING:
+    from secondpass.testing.llm import OverlapLLM, ScriptedLLM
     from secondpass.testing.reranker import ScriptedReranker
 
-_HOMES = {"ScriptedReranker": "reranker"}
+_MODULES = {
+    "OverlapLLM": "testing.llm",
+    "ScriptedLLM": "testing.llm",
+    "ScriptedReranker": "testing.reranker",
+}
 
-__all__ = ["ScriptedReranker"]
+__all__ = [
+    "OverlapLLM",
+    "ScriptedLLM",
+    "ScriptedReranker",
+]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return load_public_name(__name__, _MODULES, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

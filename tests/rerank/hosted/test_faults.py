@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from secondpass import Fallback, ProviderError, ScoreKind, Status
+from secondpass import ProviderError, ScoreKind, Status
 from secondpass.errors import ProviderTimeoutError
+from secondpass.policies import Fallback
 from tests.loopback import faults
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback

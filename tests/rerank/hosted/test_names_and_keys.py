@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from secondpass import HostedReranker, InputError, ModelError, Reranker
+from secondpass import InputError, ModelError, Reranker
 from secondpass.errors import ModelNotFoundError
+from secondpass.policies import HostedReranker
 from secondpass.remote.client import ApiKey, shown
 from secondpass.rerank.hosted import provider_names, split_name
 from tests.loopback.clients import client

@@ -14,7 +14,7 @@ from secondpass.inference.types import Float32
 Int8 = NDArray[np.int8]
 
 MAX_WEIGHT = 63
-"""Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantisation.md."""
+"""Pairs of products are added in 16 bits without VNNI; see docs/explanation/quantization.md."""
 
 
 class GraphMismatch(Exception):

@@ -1,4 +1,4 @@
-"""Where the documentation lies, and the environment that its commands run in."""
+"""The root of the repository, and the environment of commands in the documentation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment() -> dict[str, str]:
-    """This environment, with the commands of the running Python first on PATH.
+    """Return the environment, with the commands of the running Python first on PATH.
 
-    What they keep for later runs goes below the working directory.
+    Caches go below the working directory.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     cache = str(Path.cwd() / ".cache")
