@@ -1,16 +1,15 @@
-"""A lock between processes, which ends with the process that holds it.
-
-What SQLite says when a file of kept things cannot be used, in three kinds.
-"""
+"""Files on disk: atomic replacement, locks between processes, SQLite error codes."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
@@ -37,6 +36,53 @@ def reason(error: Failure) -> str:
 def told(file: Path, error: Failure) -> str:
     """Return what to tell a user about a file that could not be used."""
     return f"{file.name} could not be used: {reason(error)}"
+
+
+def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
+    """Write a whole file in one atomic step; text is written as UTF-8 with LF line ends.
+
+    After a crash the old file is there or the new one, never a part. `mode` are the
+    permissions of the new file, less the umask. Raises OSError where the folder is missing or
+    cannot be written; the old file then stays.
+    """
+    with open_replacement(path, mode=mode) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_replacement(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Yield a binary stream whose content replaces `path` if the block ends without an error.
+
+    The content goes to a temporary file in the same folder, is flushed to the disk (fsync),
+    renamed, and then the folder is flushed too. See `replace_file`.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can (POSIX)."""
+    if os.name != "posix":
+        return
+    # Some network file systems cannot flush a folder; the file itself is on the disk.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

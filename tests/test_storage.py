@@ -1,0 +1,68 @@
+"""Atomic file replacement."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from secondpass.storage import open_replacement, replace_file
+
+
+def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    replace_file(path, "first\n")
+    replace_file(path, "zweite Fassung: ü\n")
+    assert path.read_bytes() == "zweite Fassung: ü\n".encode()
+    replace_file(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_an_error_while_writing_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    replace_file(path, "old")
+
+    def write_half() -> None:
+        with open_replacement(path) as stream:
+            stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_missing_folder_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        replace_file(tmp_path / "missing" / "file.txt", "text")
+
+
+def test_file_and_folder_are_flushed_around_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    flush, rename = os.fsync, Path.replace
+
+    def fsync(descriptor: int) -> None:
+        kind = os.fstat(descriptor).st_mode
+        steps.append("folder" if stat.S_ISDIR(kind) else "file")
+        flush(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    replace_file(tmp_path / "file.txt", "text")
+    assert steps == ["file", "rename", *(["folder"] if os.name == "posix" else [])]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no permission bits")
+def test_the_permissions_are_those_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    replace_file(path, "secret", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
