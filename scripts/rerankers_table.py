@@ -76,9 +76,9 @@ def page(note: str) -> str:
 
 def _row(provider: Provider) -> str:
     model = EXAMPLES[provider.name]
-    limits, kind = provider.limits(model), provider.kind(model)
+    limits, kind = provider.limits(model), provider.score_kind(model)
     needs = []
-    if provider.key_needed:
+    if provider.key_required:
         needs.append(f"a key (`{'` or `'.join(provider.key_variables)}`)")
     if provider.name == "cloudflare":
         needs.append("an account (`CLOUDFLARE_ACCOUNT_ID`)")
@@ -92,5 +92,5 @@ def _row(provider: Provider) -> str:
     if limits.bytes is not None:
         holds.append(f"{limits.bytes:,} bytes of text")
     holds.append(f"{limits.characters:,} characters of each")
-    name = f"`{provider.name}/…`" if provider.model_needed else f"`{provider.name}`"
+    name = f"`{provider.name}/…`" if provider.model_required else f"`{provider.name}`"
     return f"| {name} | {', '.join(needs)} | {', '.join(holds)} | {kind} |"
