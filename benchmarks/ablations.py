@@ -25,7 +25,7 @@ from beir import ROOT, Collection, load
 from measuring.progress import bar
 from measuring.suite import member
 
-from secondpass.rerank.policies.blend import standardise
+from secondpass.rerank.policies.blend import standardize
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.files import read_examples
 from secondpass.train.trainer.checkpoints import RunFolder
@@ -67,9 +67,9 @@ class Trial:
             self.collection.queries, self.candidates, scores, strict=True
         ):
             sums = (
-                standardise(own.tolist())
-                + standardise([c for *_, c in found])
-                + 0.5 * standardise([b for _, _, b, _ in found])
+                standardize(own.tolist())
+                + standardize([c for *_, c in found])
+                + 0.5 * standardize([b for _, _, b, _ in found])
             )
             for into, values in ((alone, own), (fused, sums)):
                 order = np.argsort(-values, kind="stable")

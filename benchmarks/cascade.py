@@ -27,7 +27,7 @@ from quality import CACHE, gathered
 from secondpass import Embedder, InputError, Reranker
 from secondpass.index.composition import CHEAP
 from secondpass.models import bundled_path
-from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
+from secondpass.rerank.policies.cascade import Margin, bundled_margin, fit_margin, survivors
 
 PROMISES: Sequence[Mapping[str, float]] = (
     {"confidence": 0.95},
@@ -136,7 +136,7 @@ def main() -> None:
             continue
         print(line(told(promise), lists, margins))
     with contextlib.suppress(InputError):
-        known = known_margin(Reranker(arguments.cheap), Reranker(arguments.full))
+        known = bundled_margin(Reranker(arguments.cheap), Reranker(arguments.full))
         print(line("that which comes with the package", lists, [known] * len(lists)))
 
 

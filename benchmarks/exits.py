@@ -18,6 +18,7 @@ from beir import ROOT, Collection, load
 from measuring.suite import member
 
 from secondpass import Blend, Candidate, RankedDocument, Reranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 
 CACHE = ROOT / ".cache" / "quality"
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     whole = Reranker("bundled", threads=arguments.threads)
-    early = Reranker("bundled", threads=arguments.threads, exits=True)
+    early = Reranker("bundled", threads=arguments.threads, early_exit=True)
     reader = whole.backend
     print("| collection | windows read | time | reader alone | change | blend | change |")
     print("|---|---|---|---|---|---|---|")
@@ -73,7 +74,7 @@ def main() -> None:
             dimension=reader.encoder.dimension,
         )
         ways = {
-            (exits, blend): Blend(one.with_states(store)) if blend else one.with_states(store)
+            (exits, blend): use_store(Blend(one) if blend else one, store)
             for exits, one in ((False, whole), (True, early))
             for blend in (False, True)
         }

@@ -24,9 +24,10 @@ from secondpass.evaluate.score_matrix import Matrix, ScoreMatrix, ndcg, pool
 from secondpass.evaluate.variants import standardised
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
-from secondpass.rerank.late_interaction import KeptMaxSim
+from secondpass.rerank.late_interaction import PrecomputedMaxSim
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -51,7 +52,7 @@ def late_scores(
     store = StateStore(
         file, digest=digest, codes=reader.codes, dimension=reader.encoder.dimension
     )
-    late = KeptMaxSim(reader).with_states(store)
+    late = use_store(PrecomputedMaxSim(reader), store)
     documents = {d.id: d for d in load(name, None, None, member(name).qrels).documents}
     scores = {}
     for query, names in wanted.items():

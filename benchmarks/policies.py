@@ -88,7 +88,7 @@ class _Seeing(BaseReranker):
         self._seen = seen
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         from secondpass import ScoreKind
         from secondpass.rerank.base import Score
@@ -135,10 +135,10 @@ class _Timed(BaseReranker):
         return self.inner.model
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         started = time.perf_counter()
-        scored = self.inner.score(query, candidates, reading)
+        scored = self.inner.score(query, candidates, options)
         self.batches.append((time.perf_counter() - started) * 1000)
         return scored
 

@@ -42,7 +42,7 @@ def main() -> None:
     while len(texts) < max(arguments.counts):
         texts += [f"{text} {len(texts)}" for text in texts]
     reader = Reranker("bundled", threads=arguments.threads)
-    exits = Reranker("bundled", threads=arguments.threads, exits=True)
+    exits = Reranker("bundled", threads=arguments.threads, early_exit=True)
     exits.backend.cache = reader.backend.cache  # type: ignore[attr-defined]
     ways: dict[str, Callable[[str], int]] = {}
     for count in arguments.counts:

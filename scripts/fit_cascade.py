@@ -25,7 +25,7 @@ from secondpass import Document, Index
 from secondpass.index.composition import CHEAP
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors
+from secondpass.rerank.policies.cascade import MARGINS_FILE, Margin, fit_margin, survivors
 from secondpass.train.data.files import read_examples, split_groups
 from secondpass.train.trainer.settings import Settings
 
@@ -120,7 +120,7 @@ def write(
     arguments: argparse.Namespace,
 ) -> None:
     """Put a margin into the file of known ones, in place of one for models of these names."""
-    rows = json.loads(KNOWN.read_text("utf-8")) if KNOWN.is_file() else []
+    rows = json.loads(MARGINS_FILE.read_text("utf-8")) if MARGINS_FILE.is_file() else []
     names = (arguments.cheap, arguments.full)
     rows = [r for r in rows if (r["cheap"]["name"], r["full"]["name"]) != names]
     data = (arguments.folder / "groups.jsonl").read_bytes()
@@ -139,7 +139,7 @@ def write(
             "sha256": hashlib.sha256(data).hexdigest(),
         },
     }
-    KNOWN.write_text(json.dumps([*rows, row], indent=1) + "\n", "utf-8")
+    MARGINS_FILE.write_text(json.dumps([*rows, row], indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

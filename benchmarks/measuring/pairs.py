@@ -12,7 +12,8 @@ from measuring.progress import bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
 from secondpass.rerank.precomputed import PrecomputedReranker
-from secondpass.rerank.precomputed.folder import read_reader_folder
+from secondpass.rerank.precomputed.folder import read_precomputed_folder
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -77,7 +78,7 @@ class Scorer:
         self.key = f"{folder.digest[:16]}-{'own' if self.length is None else self.length}"
         if folder.architecture == "reader":
             # Its encoder lies in another folder, so its own digest does not tell.
-            self.key += f"-{read_reader_folder(folder).states_digest[:16]}"
+            self.key += f"-{read_precomputed_folder(folder).states_digest[:16]}"
         self._cache, self._threads, self._states = cache, threads, states
         self._model: Reranker | None = None
 
@@ -102,7 +103,7 @@ class Scorer:
         documents = {document.id: document for document in collection.documents}
         model, kept = self._model, self._store(self._model, collection.name)
         if kept is not None:
-            model = model.with_states(kept)
+            model = use_store(model, kept)
         with bar(f"{collection.name}: pairs of {self.name}", total) as advance:
             for query, names in missing.items():
                 if not names:

@@ -26,7 +26,7 @@ _watcher: ContextVar[Observer | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
-def watched_by(watcher: Observer) -> Iterator[None]:
+def use_observer(watcher: Observer) -> Iterator[None]:
     """Let a watcher see what happens inside, also in threads that have this context."""
     token = _watcher.set(watcher)
     try:

@@ -20,10 +20,10 @@ from secondpass import (
 )
 from secondpass.index.composition import compose
 from secondpass.rerank.calibration import Calibration
-from secondpass.rerank.late_interaction import KeptMaxSim
+from secondpass.rerank.late_interaction import PrecomputedMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
 from secondpass.rerank.policies.boost import Boost
-from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.policies.calibration import model_identity
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.mmr import MMR
@@ -80,7 +80,7 @@ ALL = Margin(math.inf, k=1)
 def _calibrated(folder: Path) -> BaseReranker:
     inner = Reranker()
     steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
-    made = Calibration("isotonic", inner.model, identity_of(inner), steps=steps, spread=3.0)
+    made = Calibration("isotonic", inner.model, model_identity(inner), steps=steps, spread=3.0)
     return Calibrated(inner, made)
 
 
@@ -101,7 +101,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,
-    "exits": lambda folder: Reranker(exits=True),
+    "exits": lambda folder: Reranker(early_exit=True),
     "calibrated": _calibrated,
     "ensemble": lambda folder: Ensemble([Reranker(), Reranker("bundled-tiny")]),
     "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
@@ -115,7 +115,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
     "grades": lambda folder: Pointwise(OverlapLLM()),
     "late-interaction": _tiny_late,
-    "maxsim": lambda folder: KeptMaxSim(Reranker()),
+    "maxsim": lambda folder: PrecomputedMaxSim(Reranker()),
     "torch": _tiny,
     "reader": _tiny_reader,
     "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),

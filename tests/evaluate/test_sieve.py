@@ -36,7 +36,7 @@ class Column(BaseReranker):
         return f"column {self.place}"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         values = [float(c.document.text.split()[self.place]) for c in candidates]
         return Scored([Score(v, probability=abs(v) / 4) for v in values], ScoreKind.LOGIT)

@@ -24,7 +24,7 @@ class Overlap(BaseReranker):
         self.asked = 0
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         self.asked += 1
         words = set(query.strip("?").split())

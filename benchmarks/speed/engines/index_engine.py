@@ -57,7 +57,7 @@ class KeptReader(IndexReader):
             codes=self.reader.codes,
             dimension=self.reader.encoder.dimension,
         )
-        self.reader = self.reader.with_states(self._store)
+        self.reader = self.reader.with_store(self._store)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Read what is new to the index, and keep it there."""
@@ -67,7 +67,7 @@ class KeptReader(IndexReader):
         sequences = [w.sequences[0] for w in windows]
         known = self._store.get([record_key(s) for s in sequences]).records
         new = [s for s in sequences if record_key(s) not in known]
-        for batch in self.reader.read(new):
+        for batch in self.reader.encode_records(new):
             self._store.put((record_key(new[position]), record) for position, record in batch)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from secondpass.answer.types import Turn
 from secondpass.errors import LLMError
 from secondpass.llm import LLM, Prompt, Stop
-from secondpass.rerank.llm.prompts import PromptTemplate, harmless
+from secondpass.rerank.llm.prompts import PromptTemplate, neutralize
 
 NOT_FOUND = "NOT_IN_THE_DOCUMENTS"
 """What a model answers if the passages do not hold an answer."""
@@ -41,7 +41,9 @@ def within(query: str, history: Sequence[Turn]) -> str:
     """Return a question with what was said before it, each turn's first 2,000 characters."""
     if not history:
         return query
-    said = (f"{turn.role}: {harmless(turn.text[:_LONGEST])}" for turn in history[-MOST_TURNS:])
+    said = (
+        f"{turn.role}: {neutralize(turn.text[:_LONGEST])}" for turn in history[-MOST_TURNS:]
+    )
     return "\n".join(["What was said before:", *said, "", f"Now: {query}"])
 
 

@@ -26,7 +26,7 @@ from secondpass.evaluate.variant_builders import needed
 from secondpass.index.composition import CHEAP
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.cascade import Cascade, Margin, known_margin
+from secondpass.rerank.policies.cascade import Cascade, Margin, bundled_margin
 from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
 
@@ -238,7 +238,7 @@ def _margins(
     refused: InputError | None = None
     for name, reranker in rerankers.items():
         try:
-            found[name] = known_margin(cheap, reranker)
+            found[name] = bundled_margin(cheap, reranker)
         except InputError as error:
             refused = error
     if refused is not None and not found:

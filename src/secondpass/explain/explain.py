@@ -199,7 +199,9 @@ def _id(candidate: Candidate) -> str:
 
 
 def _windows(score: Score) -> tuple[ReadWindow, ...]:
-    seen: Sequence[ReadWindow] = [ReadWindow(w.start, w.end, w.value) for w in score.seen]
+    seen: Sequence[ReadWindow] = [
+        ReadWindow(w.start, w.end, w.value) for w in score.window_scores
+    ]
     return tuple(seen)
 
 

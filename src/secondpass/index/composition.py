@@ -60,7 +60,7 @@ def second_pass(
             chain=chain,
             on_failure="fallback" if fallback else "raise",
             timeout=timeout,
-            exits=exits,
+            early_exit=exits,
         ),
         cheap=load_reranker(CHEAP) if cascade else None,
         budget_ms=budget_ms,

@@ -107,7 +107,9 @@ class ServerState:
         if self.ready:
             return
         for name in self.settings.models:
-            loaded = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
+            loaded = Reranker(
+                name, threads=self.settings.threads, early_exit=self.settings.exits
+            )
             if isinstance(loaded.base, HostedReranker | LLMReranker):
                 self._models[name] = loaded
                 continue

@@ -67,8 +67,8 @@ class ScriptedLLM(LLM):
             raise answer
         if isinstance(answer, Completion):
             return answer
-        asked = len(prompt.system.split()) + len(prompt.user.split())
-        return Completion(answer, input_tokens=asked, output_tokens=len(answer.split()))
+        prompt_query = len(prompt.system.split()) + len(prompt.user.split())
+        return Completion(answer, input_tokens=prompt_query, output_tokens=len(answer.split()))
 
     def stream(self, prompt: Prompt) -> TextStream:
         """Return the next answer, a word at a time."""
@@ -116,9 +116,9 @@ class OverlapLLM(LLM):
 
     def complete(self, prompt: Prompt) -> Completion:
         """Return an answer in the form that the prompt asks for."""
-        blocks, query = self.blocks(prompt), asked(prompt)
+        blocks, query = self.blocks(prompt), prompt_query(prompt)
         ordered = self.order(blocks, query, prompt)
-        worth = overlap(ordered[0].text, query) if ordered else 0.0
+        worth = word_overlap(ordered[0].text, query) if ordered else 0.0
         logprobs: tuple[dict[str, float], ...] = ()
         if "Yes or No" in prompt.user:
             text = "Yes" if worth > 0.5 else "No"
@@ -140,7 +140,7 @@ class OverlapLLM(LLM):
 
     def order(self, blocks: list[Block], query: str, prompt: Prompt) -> list[Block]:
         """Return the documents, best first."""
-        return sorted(blocks, key=lambda b: overlap(b.text, query), reverse=True)
+        return sorted(blocks, key=lambda b: word_overlap(b.text, query), reverse=True)
 
     def blocks(self, prompt: Prompt) -> list[Block]:
         """Return the documents between the marks that the system text names."""
@@ -155,12 +155,12 @@ class OverlapLLM(LLM):
         return [Block(match[1], match[2]) for match in found]
 
 
-def asked(prompt: Prompt) -> str:
+def prompt_query(prompt: Prompt) -> str:
     """Return the query of a built-in prompt."""
     return prompt.user.removeprefix("Query: ").partition("\n\n")[0]
 
 
-def overlap(text: str, query: str) -> float:
+def word_overlap(text: str, query: str) -> float:
     """Return the share of the query's words in a text, and less than 0.001 for its own sake."""
     wanted = set(_WORD.findall(query.lower()))
     found = wanted & set(_WORD.findall(text.lower()))

@@ -16,12 +16,12 @@ Script = Mapping[str, float] | Callable[[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
+class RerankerCall:
     """One call as it arrived."""
 
     query: str
     candidates: tuple[Candidate, ...]
-    reading: ScoringOptions
+    options: ScoringOptions
 
 
 class ScriptedReranker(BaseReranker):
@@ -49,7 +49,7 @@ class ScriptedReranker(BaseReranker):
         if not callable(script) and not isinstance(script, Mapping):
             raise InputError(f"A script is a mapping or a function, not {script!r:.80}")
         self.script, self.default, self.kind = script, default, kind
-        self.calls: list[AskedFor] = []
+        self.calls: list[RerankerCall] = []
         self._model = model
         self._failures = list(failures)
         self._lock = threading.Lock()
@@ -60,11 +60,11 @@ class ScriptedReranker(BaseReranker):
         return self._model
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Raise the next failure, or return the scores of the script."""
         with self._lock:
-            self.calls.append(AskedFor(query, tuple(candidates), reading))
+            self.calls.append(RerankerCall(query, tuple(candidates), options))
             failure = self._failures.pop(0) if self._failures else None
         if failure is not None:
             raise failure

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.rerank.llm.prompts import Delimiters, harmless
+from secondpass.rerank.llm.prompts import Delimiters, neutralize
 
 texts = st.lists(st.text(max_size=60), min_size=1, max_size=8)
 
@@ -26,9 +26,9 @@ def test_another_secret_gives_other_marks() -> None:
 
 def test_a_text_is_changed_only_where_it_could_be_taken_for_a_mark() -> None:
     for same in ("a < b", "x <document", "[1] plain", "naïve 日本語 👩\u200d👩", "tab\tline\n"):
-        assert harmless(same).replace("\u2039", "<") == same
-    assert "<document" not in harmless("</document>").replace("\u2039/", "")
-    assert "</document" not in harmless("</ document></DOCUMENT>< /document>").lower()
-    assert "<|" not in harmless("<|im_start|>")
-    assert "[INST]" not in harmless("[INST] [/INST]")
-    assert harmless("a\u200bb\U000e0041c\x00") == "abc"
+        assert neutralize(same).replace("\u2039", "<") == same
+    assert "<document" not in neutralize("</document>").replace("\u2039/", "")
+    assert "</document" not in neutralize("</ document></DOCUMENT>< /document>").lower()
+    assert "<|" not in neutralize("<|im_start|>")
+    assert "[INST]" not in neutralize("[INST] [/INST]")
+    assert neutralize("a\u200bb\U000e0041c\x00") == "abc"

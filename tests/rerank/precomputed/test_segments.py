@@ -1,4 +1,4 @@
-"""Windows by text: remembered, bounded, and never those of another text."""
+"""Segments by text: cached, bounded, and never those of another text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from secondpass import PassageAggregation
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.precomputed import segments
-from secondpass.rerank.precomputed.segments import Cutter
-from secondpass.rerank.precomputed.types import Cut, record_key
+from secondpass.rerank.precomputed.segments import Segmenter
+from secondpass.rerank.precomputed.types import Segments, record_key
 from tests.tiny_models import tiny_tokenizer
 
 TEXTS = [("", "river sea"), ("river", " sea"), ("r", "iver sea"), ("", ""), ("", "\ud800 sea")]
@@ -21,67 +21,70 @@ LONG = ("slow ship", "water bread sky " * 40)
 
 
 @pytest.fixture(scope="module")
-def tokeniser(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("tokens")
     tiny_tokenizer(folder, "bert")
     return Tokenizer(folder / "tokenizer.json")
 
 
-class Counting(Cutter):
-    tokenised = 0
+class Counting(Segmenter):
+    tokenized = 0
 
-    def _windows(self, texts, room, passages):  # type: ignore[no-untyped-def]
-        self.tokenised += len(texts)
-        return super()._windows(texts, room, passages)
+    def _windows(self, texts, max_tokens, passages):  # type: ignore[no-untyped-def]
+        self.tokenized += len(texts)
+        return super()._windows(texts, max_tokens, passages)
 
 
-@pytest.mark.parametrize("room", [20, 40])
+@pytest.mark.parametrize("max_tokens", [20, 40])
 @pytest.mark.parametrize(
     "passages",
     [PassageAggregation(), PassageAggregation("first"), PassageAggregation(overlap=0.0)],
 )
-def test_cuts_are_those_of_the_windows(
-    tokeniser: Tokenizer, room: int, passages: PassageAggregation
+def test_segments_match_the_windows(
+    tokenizer: Tokenizer, max_tokens: int, passages: PassageAggregation
 ) -> None:
-    cutter = Counting(tokeniser)
+    segmenter = Counting(tokenizer)
     texts = [*TEXTS, LONG]
     for _ in range(2):
-        found = cutter.cut(texts, room=room, passages=passages)
-        windows = Cutter(tokeniser).windows(texts, room=room, passages=passages)
-        for cut, whole in zip(found, windows, strict=True):
-            assert cut.keys == tuple(map(record_key, whole.sequences))
-            assert cut.lengths == tuple(len(ids) for ids, _ in whole.sequences)
-            assert cut.unread == whole.unread
-    assert cutter.tokenised == len(texts)
-    sequences = Cutter(tokeniser).sequences(texts, room=room, passages=passages)
-    assert set(sequences) == {key for cut in found for key in cut.keys}
+        found = segmenter.segment(texts, max_tokens=max_tokens, passages=passages)
+        windows = Segmenter(tokenizer).windows(texts, max_tokens=max_tokens, passages=passages)
+        for document, whole in zip(found, windows, strict=True):
+            assert document.keys == tuple(map(record_key, whole.sequences))
+            assert document.lengths == tuple(len(ids) for ids, _ in whole.sequences)
+            assert document.unread == whole.unread
+    assert segmenter.tokenized == len(texts)
+    sequences = Segmenter(tokenizer).sequences(texts, max_tokens=max_tokens, passages=passages)
+    assert set(sequences) == {key for document in found for key in document.keys}
 
 
-class Shelf:
+class DictStore:
     """Keeps segments in memory."""
 
     def __init__(self) -> None:
-        self.kept: dict[bytes, Cut] = {}
+        self.kept: dict[bytes, Segments] = {}
 
-    def get_cuts(self, names: Sequence[bytes]) -> Mapping[bytes, Cut]:
+    def get_segments(self, names: Sequence[bytes]) -> Mapping[bytes, Segments]:
         return {name: self.kept[name] for name in names if name in self.kept}
 
-    def put_cuts(self, segments: Mapping[bytes, Cut]) -> None:
+    def put_segments(self, segments: Mapping[bytes, Segments]) -> None:
         self.kept |= segments
 
 
-def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokenizer) -> None:
-    shelf, texts = Shelf(), [*TEXTS, LONG]
-    first, second = Counting(tokeniser), Counting(tokeniser)
-    expected = first.cut(texts, room=20, passages=PassageAggregation(), kept=shelf)
-    found = second.cut(
-        [*texts, ("", "ship")], room=20, passages=PassageAggregation(), kept=shelf
+def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
+    store, texts = DictStore(), [*TEXTS, LONG]
+    first, second = Counting(tokenizer), Counting(tokenizer)
+    expected = first.segment(texts, max_tokens=20, passages=PassageAggregation(), store=store)
+    found = second.segment(
+        [*texts, ("", "ship")], max_tokens=20, passages=PassageAggregation(), store=store
     )
     assert found[:-1] == expected
-    assert second.tokenised == 1
-    assert second.cut(texts, room=40, passages=PassageAggregation(), kept=shelf) != expected
-    assert Counting(tokeniser).cut(
-        texts, room=20, passages=PassageAggregation("first"), kept=shelf
+    assert second.tokenized == 1
+    assert (
+        second.segment(texts, max_tokens=40, passages=PassageAggregation(), store=store)
+        != expected
+    )
+    assert Counting(tokenizer).segment(
+        texts, max_tokens=20, passages=PassageAggregation("first"), store=store
     )
 
 
@@ -89,44 +92,48 @@ def test_what_is_kept_is_not_tokenised_by_another(tokeniser: Tokenizer) -> None:
     st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 512))),
     st.integers(0, 10**9),
 )
-def test_a_cut_comes_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
+def test_segments_come_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
     spans = tuple((n, n + unread) for _, n in windows)
-    cut = Cut(tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans)
-    assert Cut.from_bytes(cut.to_bytes()) == cut
+    document = Segments(
+        tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans
+    )
+    assert Segments.from_bytes(document.to_bytes()) == document
 
 
 @given(st.binary(max_size=60))
-def test_bytes_that_are_no_cut_are_refused(data: bytes) -> None:
+def test_bytes_that_are_not_segments_are_refused(data: bytes) -> None:
     with contextlib.suppress(ValueError, TypeError):
-        assert isinstance(Cut.from_bytes(data), Cut)
+        assert isinstance(Segments.from_bytes(data), Segments)
 
 
-def test_another_room_or_other_passages_are_cut_anew(tokeniser: Tokenizer) -> None:
-    cutter = Counting(tokeniser)
-    for room in (20, 40):
+def test_another_window_length_or_aggregation_is_split_again(tokenizer: Tokenizer) -> None:
+    segmenter = Counting(tokenizer)
+    for max_tokens in (20, 40):
         for passages in (
             PassageAggregation(),
             PassageAggregation("first"),
             PassageAggregation(overlap=0.0),
         ):
-            (found,) = cutter.cut([LONG], room=room, passages=passages)
-            (whole,) = Cutter(tokeniser).windows([LONG], room=room, passages=passages)
+            (found,) = segmenter.segment([LONG], max_tokens=max_tokens, passages=passages)
+            (whole,) = Segmenter(tokenizer).windows(
+                [LONG], max_tokens=max_tokens, passages=passages
+            )
             assert found.keys == tuple(map(record_key, whole.sequences))
-    assert cutter.tokenised == 6
+    assert segmenter.tokenized == 6
 
 
-def test_only_the_last_texts_are_remembered(
-    tokeniser: Tokenizer, monkeypatch: pytest.MonkeyPatch
+def test_only_the_texts_used_last_are_cached(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "_REMEMBERED", 3)
-    monkeypatch.setattr(segments, "_LONGEST", 30)
-    cutter = Counting(tokeniser)
-    how = {"room": 20, "passages": PassageAggregation()}
-    cutter.cut(TEXTS, **how)
-    cutter.cut(TEXTS[-3:], **how)
-    assert cutter.tokenised == 5
-    cutter.cut(TEXTS[:1], **how)
-    assert cutter.tokenised == 6
+    monkeypatch.setattr(segments, "_CACHE_ENTRIES", 3)
+    monkeypatch.setattr(segments, "_MAX_CHARACTERS", 30)
+    segmenter = Counting(tokenizer)
+    options = {"max_tokens": 20, "passages": PassageAggregation()}
+    segmenter.segment(TEXTS, **options)
+    segmenter.segment(TEXTS[-3:], **options)
+    assert segmenter.tokenized == 5
+    segmenter.segment(TEXTS[:1], **options)
+    assert segmenter.tokenized == 6
     for _ in range(2):
-        assert len(cutter.cut([LONG], **how)) == 1
-    assert cutter.tokenised == 8
+        assert len(segmenter.segment([LONG], **options)) == 1
+    assert segmenter.tokenized == 8

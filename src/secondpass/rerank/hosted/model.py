@@ -25,7 +25,7 @@ from secondpass.rerank.hosted.provider_client import ProviderClient
 from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name
 from secondpass.rerank.inputs import check_count, check_number
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.worker_threads import in_waiting_thread
+from secondpass.rerank.worker_threads import run_in_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class HostedReranker(BaseReranker):
         self, query: str, documents: Iterable[DocumentLike], **options: Unpack[RerankOptions]
     ) -> RerankResponse:
         """Do as `rerank`, in a thread of a pool for network waits."""
-        return await in_waiting_thread(lambda: self.rerank(query, documents, **options))
+        return await run_in_thread(lambda: self.rerank(query, documents, **options))
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

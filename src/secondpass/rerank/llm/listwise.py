@@ -5,10 +5,10 @@ from __future__ import annotations
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
+from secondpass.rerank.llm.model import LLMReranker, check_min, choice_schema, scores_by_order
 from secondpass.rerank.llm.parse import parse_order
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import LISTWISE, PromptDocuments, PromptTemplate
 from secondpass.types import ScoreKind
 
 _STRATEGIES = ("sliding", "tournament")
@@ -52,9 +52,9 @@ class Listwise(LLMReranker):
             concurrency=concurrency,
             secret=secret,
         )
-        self.window = check_least("window", window, 2)
-        self.stride = check_least("stride", window // 2 if stride is None else stride, 1)
-        self.passes = check_least("passes", passes, 1)
+        self.window = check_min("window", window, 2)
+        self.stride = check_min("stride", window // 2 if stride is None else stride, 1)
+        self.passes = check_min("passes", passes, 1)
         if self.stride > window:
             raise InputError(
                 f"stride is {self.stride} and window is {window}",
@@ -68,17 +68,17 @@ class Listwise(LLMReranker):
         self.strategy = strategy
 
     def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         everything = list(range(len(documents.texts)))
         if self.strategy == "tournament":
             order = self._tournament(query, documents, everything, asking)
         else:
             order = self._sliding(query, documents, everything, asking)
-        return by_order(order, documents), ScoreKind.RANK
+        return scores_by_order(order, documents), ScoreKind.RANK
 
     def _sliding(
-        self, query: str, documents: ShownDocument, order: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, order: list[int], asking: PromptRunner
     ) -> list[int]:
         for _ in range(self.passes):
             end = len(order)
@@ -91,7 +91,7 @@ class Listwise(LLMReranker):
         return order
 
     def _tournament(
-        self, query: str, documents: ShownDocument, left: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, left: list[int], asking: PromptRunner
     ) -> list[int]:
         behind: list[int] = []
         while len(left) > self.window:
@@ -113,7 +113,7 @@ class Listwise(LLMReranker):
         return self._order(query, documents, left, asking) + behind
 
     def _order(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, some: list[int], asking: PromptRunner
     ) -> list[int]:
         """Return some positions in the model's order, or as they are where it fails."""
         marked = self._marked(query, [documents.texts[p] for p in some])
@@ -121,7 +121,7 @@ class Listwise(LLMReranker):
             query,
             marked,
             max_tokens=_TOKENS_AN_ID * len(some) + _TOKENS_AROUND,
-            schema=one_of("order", marked.ids, many=True),
+            schema=choice_schema("order", marked.ids, many=True),
         )
         answer = asking.ask(prompt, len(some))
         if answer is None:

@@ -13,9 +13,9 @@ from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import (
     DelimitedDocuments,
     Delimiters,
+    PromptDocuments,
     PromptTemplate,
-    ShownDocument,
-    shown,
+    prepare_documents,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
@@ -50,8 +50,8 @@ class LLMReranker(BaseReranker):
     ) -> None:
         self.llm = load_llm(llm) if isinstance(llm, str) else llm
         self.prompt = prompt
-        self.document_tokens = check_least("document_tokens", document_tokens, 1)
-        self.concurrency = check_least("concurrency", concurrency, 1)
+        self.document_tokens = check_min("document_tokens", document_tokens, 1)
+        self.concurrency = check_min("concurrency", concurrency, 1)
         self._marker = Delimiters(secret)
 
     @property
@@ -60,10 +60,10 @@ class LLMReranker(BaseReranker):
         return self.llm.name
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Ask about the distinct texts, in first-stage order."""
-        documents = shown(candidates, reading, tokens=self.document_tokens)
+        documents = prepare_documents(candidates, options, tokens=self.document_tokens)
         asking = PromptRunner(self.llm, self.concurrency)
         scores, kind = self._judge(query, documents, asking)
         asking.check()
@@ -79,7 +79,7 @@ class LLMReranker(BaseReranker):
 
     @abstractmethod
     def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         """Return a score for each distinct text."""
 
@@ -110,7 +110,7 @@ class LLMReranker(BaseReranker):
         )
 
 
-def by_order(order: Sequence[int], documents: ShownDocument) -> list[Score]:
+def scores_by_order(order: Sequence[int], documents: PromptDocuments) -> list[Score]:
     """Return scores that fall by one from place to place; the last has 1."""
     scores = [0.0] * len(order)
     for place, position in enumerate(order):
@@ -118,14 +118,14 @@ def by_order(order: Sequence[int], documents: ShownDocument) -> list[Score]:
     return [Score(s, unread=u) for s, u in zip(scores, documents.unread, strict=True)]
 
 
-def check_least(name: str, value: object, least: int) -> int:
+def check_min(name: str, value: object, least: int) -> int:
     """Return a whole number of at least `least`, or raise `InputError` naming it."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{name} must be a whole number from {least} up, not {value!r}")
     return value
 
 
-def one_of(name: str, ids: Sequence[str], *, many: bool) -> dict[str, Any]:
+def choice_schema(name: str, ids: Sequence[str], *, many: bool) -> dict[str, Any]:
     """Return the JSON schema of an object with one property: an id, or a list of ids."""
     known: dict[str, Any] = {"type": "string", "enum": list(ids)}
     return {

@@ -9,10 +9,10 @@ from itertools import combinations
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
+from secondpass.rerank.llm.model import LLMReranker, check_min, choice_schema, scores_by_order
 from secondpass.rerank.llm.parse import parse_choice
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments, PromptTemplate
 from secondpass.types import ScoreKind
 
 Compare = Callable[[int, int], float]
@@ -55,7 +55,7 @@ class Pairwise(LLMReranker):
             concurrency=concurrency,
             secret=secret,
         )
-        self.passes = check_least("passes", passes, 1)
+        self.passes = check_min("passes", passes, 1)
         if strategy not in _STRATEGIES:
             raise InputError(
                 f"Unknown strategy {strategy!r}", fix=nearest(str(strategy), _STRATEGIES)
@@ -63,13 +63,13 @@ class Pairwise(LLMReranker):
         self.strategy = strategy
 
     def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         count = len(documents.texts)
         if count == 1:
             # Nothing to compare, but whether the model works must show.
             self._choose(query, documents, [0], asking)
-            return by_order([0], documents), ScoreKind.RANK
+            return scores_by_order([0], documents), ScoreKind.RANK
 
         def compare(one: int, other: int) -> float:
             return self._compare(query, documents, one, other, asking)
@@ -87,10 +87,10 @@ class Pairwise(LLMReranker):
                 for place in range(count - 1, top, -1):
                     if compare(order[place - 1], order[place]) < 0:
                         order[place - 1 : place + 1] = order[place], order[place - 1]
-        return by_order(order, documents), ScoreKind.RANK
+        return scores_by_order(order, documents), ScoreKind.RANK
 
     def _all(
-        self, documents: ShownDocument, compare: Compare, asking: PromptRunner
+        self, documents: PromptDocuments, compare: Compare, asking: PromptRunner
     ) -> list[Score]:
         pairs = list(combinations(range(len(documents.texts)), 2))
         results: dict[tuple[int, int], float] = {}
@@ -106,18 +106,18 @@ class Pairwise(LLMReranker):
         return [Score(w, unread=u) for w, u in zip(wins, documents.unread, strict=True)]
 
     def _compare(
-        self, query: str, documents: ShownDocument, one: int, other: int, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, one: int, other: int, asking: PromptRunner
     ) -> float:
         there = self._choose(query, documents, [one, other], asking)
         back = self._choose(query, documents, [other, one], asking)
         return 0.5 if there == back == one else -0.5 if there == back == other else 0.0
 
     def _choose(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, some: list[int], asking: PromptRunner
     ) -> int | None:
         marked = self._marked(query, [documents.texts[p] for p in some])
         prompt = self._prompt(
-            query, marked, max_tokens=60, schema=one_of("best", marked.ids, many=False)
+            query, marked, max_tokens=60, schema=choice_schema("best", marked.ids, many=False)
         )
         answer = asking.ask(prompt, len(some))
         if answer is None:

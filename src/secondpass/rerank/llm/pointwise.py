@@ -13,16 +13,16 @@ from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.llm.model import LLMReranker
 from secondpass.rerank.llm.parse import Repairs, parse_grade
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptDocuments, PromptTemplate
 from secondpass.types import ScoreKind
 
-MOST = 4
+MAX_GRADE = 4
 """The highest grade."""
 
 _SCALES = ("auto", "yes-no", "grades")
 _SCHEMA = {
     "type": "object",
-    "properties": {"grade": {"type": "integer", "enum": list(range(MOST + 1))}},
+    "properties": {"grade": {"type": "integer", "enum": list(range(MAX_GRADE + 1))}},
     "required": ["grade"],
     "additionalProperties": False,
 }
@@ -67,7 +67,7 @@ class Pointwise(LLMReranker):
         self.grades_prompt = grades_prompt
 
     def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         values: dict[int, float] = {}
         everything = range(len(documents.texts))
@@ -85,10 +85,10 @@ class Pointwise(LLMReranker):
         def graded(place: int) -> None:
             answer = self._ask(query, documents.texts[place], asking, grades=True)
             if answer is not None:
-                grade, repairs = parse_grade(answer.text, MOST)
+                grade, repairs = parse_grade(answer.text, MAX_GRADE)
                 asking.read(repairs, usable=grade is not None)
                 if grade is not None:
-                    values[place] = grade / MOST
+                    values[place] = grade / MAX_GRADE
 
         if trying:
             # Some servers take the request and leave the log-probabilities out.

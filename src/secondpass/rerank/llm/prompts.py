@@ -36,7 +36,7 @@ _loading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class ShownDocument:
+class PromptDocuments:
     """The distinct texts of a list of candidates.
 
     `texts` and `unread` (characters left out) are of the distinct texts, in the order in
@@ -48,9 +48,9 @@ class ShownDocument:
     places: tuple[int, ...]
 
 
-def shown(
-    candidates: Sequence[Candidate], reading: ScoringOptions, *, tokens: int
-) -> ShownDocument:
+def prepare_documents(
+    candidates: Sequence[Candidate], options: ScoringOptions, *, tokens: int
+) -> PromptDocuments:
     """Return the beginning of each candidate's text, at most so many tokens long.
 
     Tokens are counted as the bundled embedder does, since what a server's own model counts
@@ -61,16 +61,16 @@ def shown(
     order = sorted(range(len(candidates)), key=lambda i: (ranks[i], i))
     joined = [
         clean(f"{head} {body}" if head and body else head or body)
-        for head, body in reading.texts(candidates)
+        for head, body in options.texts(candidates)
     ]
     positions = {t: n for n, t in enumerate(dict.fromkeys(joined[i] for i in order))}
     distinct = list(positions)
-    limit = tokens if reading.max_length is None else reading.max_length
+    limit = tokens if options.max_length is None else options.max_length
     ends = []
     for text, found in zip(distinct, _tokeniser().encode(distinct, limit + 1), strict=True):
         end = len(text) if len(found.ids) <= limit else found.ends[limit - 1]
         ends.append(min(end, limit * _MOST_CHARACTERS_A_TOKEN))
-    return ShownDocument(
+    return PromptDocuments(
         tuple(text[:end] for text, end in zip(distinct, ends, strict=True)),
         tuple(max(0, len(text) - end) for text, end in zip(distinct, ends, strict=True)),
         tuple(positions[text] for text in joined),
@@ -135,8 +135,8 @@ class Delimiters:
             data = text.encode("utf-8", "surrogatepass")
             seed.update(len(data).to_bytes(8, "little") + data)
         words = _words(seed.digest())
-        shown = [harmless(text) for text in texts]
-        everything = "\n".join([query, *shown]).lower()
+        prepare_documents = [neutralize(text) for text in texts]
+        everything = "\n".join([query, *prepare_documents]).lower()
         ids: list[str] = []
         while len(ids) < len(texts):
             word = next(words)[:_ID_LENGTH]
@@ -145,12 +145,12 @@ class Delimiters:
         mark = next(w for w in words if w not in everything)[:_MARK_LENGTH]
         blocks = (
             f'<document id="{name}" mark="{mark}">\n{text}\n</document mark="{mark}">'
-            for name, text in zip(ids, shown, strict=True)
+            for name, text in zip(ids, prepare_documents, strict=True)
         )
         return DelimitedDocuments(tuple(ids), mark, "\n".join(blocks))
 
 
-def harmless(text: str) -> str:
+def neutralize(text: str) -> str:
     """Return a text without invisible characters and without lines that look like marks."""
     seen = "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf"))
     return _SPECIAL.sub(_apart, _LINE.sub("\u2039", seen))

@@ -12,7 +12,7 @@ from secondpass.rerank.llm.pairwise import Pairwise
 from secondpass.rerank.llm.pointwise import Pointwise
 from secondpass.rerank.llm.setwise import Setwise
 
-WAYS: Mapping[str, Callable[..., LLMReranker]] = {
+METHODS: Mapping[str, Callable[..., LLMReranker]] = {
     "listwise": Listwise,
     "pairwise": Pairwise,
     "pointwise": Pointwise,
@@ -25,6 +25,6 @@ def llm_reranker(provider: str, model: str) -> LLMReranker:
     """Return the reranker; raises `InputError` for an unknown way or a missing key."""
     model, _, way = model.partition("#")
     way = way if way else "listwise"
-    if way not in WAYS:
-        raise InputError(f"There is no way {way!r} to ask a model", fix=nearest(way, WAYS))
-    return WAYS[way](load_llm(f"{provider}/{model}"))
+    if way not in METHODS:
+        raise InputError(f"There is no way {way!r} to ask a model", fix=nearest(way, METHODS))
+    return METHODS[way](load_llm(f"{provider}/{model}"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
+from secondpass.rerank.llm.model import LLMReranker, check_min, choice_schema, scores_by_order
 from secondpass.rerank.llm.parse import parse_choice
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments, PromptTemplate
 from secondpass.types import ScoreKind
 
 
@@ -37,11 +37,11 @@ class Setwise(LLMReranker):
         super().__init__(
             llm, prompt=prompt, document_tokens=document_tokens, concurrency=1, secret=secret
         )
-        self.set_size = check_least("set_size", set_size, 2)
-        self.depth = check_least("depth", depth, 1)
+        self.set_size = check_min("set_size", set_size, 2)
+        self.depth = check_min("depth", depth, 1)
 
     def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+        self, query: str, documents: PromptDocuments, asking: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         heap = list(range(len(documents.texts)))
         if len(heap) == 1:
@@ -57,12 +57,12 @@ class Setwise(LLMReranker):
             heap[0], heap[end] = heap[end], heap[0]
             self._sink(query, documents, heap, 0, end, asking)
         order = best + sorted(heap[:end])
-        return by_order(order, documents), ScoreKind.RANK
+        return scores_by_order(order, documents), ScoreKind.RANK
 
     def _sink(
         self,
         query: str,
-        documents: ShownDocument,
+        documents: PromptDocuments,
         heap: list[int],
         node: int,
         end: int,
@@ -82,11 +82,11 @@ class Setwise(LLMReranker):
             node = place
 
     def _best(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, some: list[int], asking: PromptRunner
     ) -> int | None:
         marked = self._marked(query, [documents.texts[p] for p in some])
         prompt = self._prompt(
-            query, marked, max_tokens=60, schema=one_of("best", marked.ids, many=False)
+            query, marked, max_tokens=60, schema=choice_schema("best", marked.ids, many=False)
         )
         answer = asking.ask(prompt, len(some))
         if answer is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError
-from secondpass.storage import FAILURES, reason
+from secondpass.storage import FAILURES, failure_reason
 
 _VERSION = 1
 _TABLES = """
@@ -118,7 +118,7 @@ class Database:
                     self._connection = self._connect()
                 yield self._connection
             except (*FAILURES, OSError) as error:
-                why = str(error) if isinstance(error, OSError) else reason(error)
+                why = str(error) if isinstance(error, OSError) else failure_reason(error)
                 raise IndexStoreError(
                     "what is known of the files cannot be used", where=FILE, why=why
                 ) from error

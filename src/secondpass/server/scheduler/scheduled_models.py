@@ -21,7 +21,7 @@ import numpy as np
 from secondpass.errors import SecondpassError
 from secondpass.observe import record_wait
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
-from secondpass.rerank.policies.wrapper import RerankerWrapper, merge
+from secondpass.rerank.policies.wrapper import RerankerWrapper, merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
@@ -165,22 +165,22 @@ class ScheduledReranker(RerankerWrapper):
         return self.reranker.identity
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Queue the candidates in parts, wait for all, and put them together."""
-        spans = list(self._spans([_tokens(query, c, reading) for c in candidates]))
+        spans = list(self._spans([_tokens(query, c, options) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
-            asked = ScoringJob(query, candidates[start:stop], reading)
+            asked = ScoringJob(query, candidates[start:stop], options)
             # Objects are equal to themselves alone: one session, one place to keep states.
-            joint = Joint(self.reranker, asked, self.reranker.score_together)
+            joint = Joint(self.reranker, asked, self.reranker.score_batch)
             return Part(work, lambda: self.reranker.score(*asked), joint)
 
         parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
         found: dict[int, Score] = {}
         for (start, stop, _), scored in zip(spans, parts, strict=True):
             found |= dict(zip(range(start, stop), scored.scores, strict=True))
-        return merge(found, len(candidates), last=parts)
+        return merge_scores(found, len(candidates), parts=parts)
 
     def _spans(self, tokens: Sequence[int]) -> Iterator[tuple[int, int, float]]:
         start, held = 0, 0

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from secondpass.observe import StageAttributes, watched_by
+from secondpass.observe import StageAttributes, use_observer
 from secondpass.server.http_errors import HttpError
 from secondpass.server.request_context import (
     REQUEST_ID,
@@ -72,7 +72,7 @@ class TelemetryMiddleware:
         with (
             answering_for(seen),
             self._traces.request(scope, seen) if self._traces and traced else nullcontext(),
-            watched_by(self._stages),
+            use_observer(self._stages),
         ):
             try:
                 await self._app(scope, receive, sent)

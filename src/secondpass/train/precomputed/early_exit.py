@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.rerank.policies.cascade import conformal
+from secondpass.rerank.policies.cascade import conformal_quantile
 from secondpass.train.export import verify
 from secondpass.train.export.calibrate import Pair, Progress
 from secondpass.train.precomputed.export_check import Prepared, feeds_of
@@ -51,9 +51,11 @@ def fit_margin(
 ) -> float | None:
     """Return a margin that keeps the whole top of a new list with that probability.
 
-    See `conformal`; None where there are too few lists for it.
+    See `conformal_quantile`; None where there are too few lists for it.
     """
-    return conformal([needed(early, final, depths) for early, final in lists], confidence)
+    return conformal_quantile(
+        [needed(early, final, depths) for early, final in lists], confidence
+    )
 
 
 # As many candidates as a first stage hands over, and enough lists for the confidence.
