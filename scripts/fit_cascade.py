@@ -62,7 +62,7 @@ def main() -> int:
     print(f"in deviations: {other.value:.3f}, {kept_share(spread, other):.1%} go on")
     if arguments.write:
         write(margin, share, cheap, full, arguments)
-        print(f"written: {KNOWN}")
+        print(f"written: {MARGINS_FILE}")
     return 0
 
 

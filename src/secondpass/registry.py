@@ -45,9 +45,9 @@ def load_reranker(
     `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
     or "owner/model" (or "owner/model@revision") of a Hugging Face repository, whose `revision`
     is a full commit hash. `api_key`, `base_url`, `timeout` and `partial` are for providers, see
-    `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises `ModelNotFoundError`
-    with the nearest names for an unknown name, `InputError` for options that the model does not
-    have.
+    `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
+    `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
+    that the model does not have.
     """
     early_exit = resolve_early_exit(early_exit, exits)
     if isinstance(name, str) and revision is None and split_name(name) is not None:

@@ -155,7 +155,7 @@ class GroundedPrompt:
         """Return the prompt, with the best passages at both ends."""
         texts = [f"{p.number}. {p.title or ''}\n{p.text}" for p in ends_first(passages)]
         asked = within(query, self.history)
-        marked = Delimiters().mark(f"{asked}\n{self.instructions}", texts)
+        marked = Delimiters().delimit(f"{asked}\n{self.instructions}", texts)
         system, user = self.template.fill(
             {
                 "query": asked,

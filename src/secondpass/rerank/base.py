@@ -305,9 +305,9 @@ class BaseReranker(ABC):
         - `min_score`: drop results with a lower `score`; 0.0 is a value. Results that were not
           scored (see `RankedDocument.scored`) are dropped too. Nothing is dropped where a
           fallback stood in, whose scores are on another scale.
-        - `min_probability`: drop results with a lower `probability`, 0 to 1, and those that were
-          not scored. Where none is left, `reason` says so; where a fallback stood in, nothing is
-          dropped. See `Calibrated` for probabilities that fit your data.
+        - `min_probability`: drop results with a lower `probability`, 0 to 1, and those that
+          were not scored. Where none is left, `reason` says so; where a fallback stood in,
+          nothing is dropped. See `Calibrated` for probabilities that fit your data.
         - `fields`, `template`, `max_length`: what the model reads, see `ScoringOptions`.
         - `passages`: how the scores of a long document's windows are combined: "max", "mean",
           "first", "top-N-mean" or a `PassageAggregation`.

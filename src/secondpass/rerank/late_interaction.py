@@ -113,13 +113,13 @@ def _token_vectors(record: Record) -> Float32:
 class LateInteraction(BaseReranker):
     """A late-interaction model: scores a document by `maxsim` of its tokens and the query's.
 
-    The graph's first output is [batch, tokens, dimension]. The manifest has
-    `"architecture": "late-interaction"`, `max_length`, and, where the model was trained so:
-    `query_marker` and `document_marker`, texts of one token each that follow the first special
-    token; `query_length`, to which a query is padded with `[MASK]` tokens (ColBERT's query
+    The graph's first output is [batch, tokens, dimension]. The manifest has `"architecture":
+    "late-interaction"`, `max_length`, and, where the model was trained so: `query_marker` and
+    `document_marker`, texts of one token each that follow the first special token;
+    `query_length`, to which a query is padded with `[MASK]` tokens (ColBERT's query
     augmentation); `skip_punctuation`, true where the punctuation of documents is ignored.
-    Scores are similarities from -1 to 1. Raises `ModelDamagedError` for a manifest that does not
-    match the graph or the tokenizer, `InputError` for a `label`: there is one output only.
+    Scores are similarities from -1 to 1. Raises `ModelDamagedError` for a manifest that does
+    not match the graph or the tokenizer, `InputError` for a `label`: there is one output only.
     """
 
     def __init__(

@@ -17,8 +17,8 @@ _NAMES = ("max", "mean", "first", "top-2-mean")
 class PassageAggregation:
     """How a document longer than one window is split, and how its score is aggregated.
 
-    - `aggregate`: "max" (MaxP: the best window), "mean" (MeanP), "first" (FirstP: only the first
-      window is read) or "top-N-mean" (the mean of the best N).
+    - `aggregate`: "max" (MaxP: the best window), "mean" (MeanP), "first" (FirstP: only the
+      first window is read) or "top-N-mean" (the mean of the best N).
     - `overlap`: the share of a window that the next one repeats, 0 to 0.9.
     - `limit`: how many windows of one document are read, at least 1; the text behind them is
       reported as unread.

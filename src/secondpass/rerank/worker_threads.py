@@ -21,6 +21,6 @@ def _pool() -> ThreadPoolExecutor:
 
 
 async def run_in_thread(work: Callable[[], T]) -> T:
-    """Run `work` in one of up to 128 threads, in the caller's context, and return its result."""
+    """Return the result of `work`, run in one of up to 128 threads in this context."""
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_pool(), lambda: context.run(work))

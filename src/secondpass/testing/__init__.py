@@ -1,7 +1,4 @@
-"""Stand-ins for models, for tests of programs that use secondpass.
-
-Everything here keeps the contract of what it stands in for, and needs no network.
-"""
+"""Fakes of models, for tests of programs that use secondpass; they need no network."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from secondpass.testing.reranker import ScriptedReranker
 
-_HOMES = {"ScriptedReranker": "reranker"}
+_MODULES = {"ScriptedReranker": "reranker"}
 
 __all__ = ["ScriptedReranker"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""A reranker that does what a test tells it."""
+"""A fake reranker with scripted scores and failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Script = Mapping[str, float] | Callable[[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class RerankerCall:
-    """One call as it arrived."""
+    """The arguments of one call of `score`."""
 
     query: str
     candidates: tuple[Candidate, ...]
@@ -25,16 +25,15 @@ class RerankerCall:
 
 
 class ScriptedReranker(BaseReranker):
-    """Scores as it is told, raises what it is told, and remembers what it was asked.
+    """Returns the scores of a script, raises scripted errors, and records its calls.
 
-    - `script`: scores by a document's id or, where it has none, by its text; or a function
-      of query and text. What a mapping does not name gets `default`, or raises
-      `InputError` where that is None.
+    - `script`: scores by a document's id or text, or a function of query and text. A document
+      that a mapping does not have gets `default`, or raises `InputError` where that is None.
     - `failures`: errors to raise, one a call, before anything is scored.
-    - `kind`: what the scores are; those of `ScoreKind.PROBABILITY` are also given as
+    - `kind`: the kind of the scores; those of `ScoreKind.PROBABILITY` are also the
       `probability`.
 
-    `calls` has every call. One object may be used by several threads at once.
+    `calls` has the arguments of every call. Thread-safe.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class ScriptedReranker(BaseReranker):
         model: str = "scripted",
     ) -> None:
         if not callable(script) and not isinstance(script, Mapping):
-            raise InputError(f"A script is a mapping or a function, not {script!r:.80}")
+            raise InputError(f"script must be a mapping or a function, not {script!r:.80}")
         self.script, self.default, self.kind = script, default, kind
         self.calls: list[RerankerCall] = []
         self._model = model
@@ -69,8 +68,8 @@ class ScriptedReranker(BaseReranker):
         if failure is not None:
             raise failure
         values = [self._value(query, c) for c in candidates]
-        chance = self.kind is ScoreKind.PROBABILITY
-        scores = [Score(v, probability=v if chance else None) for v in values]
+        is_probability = self.kind is ScoreKind.PROBABILITY
+        scores = [Score(v, probability=v if is_probability else None) for v in values]
         return Scored(scores, self.kind, pairs=len(scores))
 
     def _value(self, query: str, candidate: Candidate) -> float:

@@ -10,16 +10,16 @@ texts = st.lists(st.text(max_size=60), min_size=1, max_size=8)
 
 @given(st.text(max_size=30), texts)
 def test_ids_are_distinct_and_stand_in_no_text(query: str, some: list[str]) -> None:
-    marked = Delimiters(b"secret").mark(query, some)
+    marked = Delimiters(b"secret").delimit(query, some)
     assert len(set(marked.ids)) == len(some)
     for word in (*marked.ids, marked.mark):
         assert not any(word in text.lower() for text in (query, *some))
     assert marked.text.count(f'</document mark="{marked.mark}">') == len(some)
-    assert marked == Delimiters(b"secret").mark(query, some)
+    assert marked == Delimiters(b"secret").delimit(query, some)
 
 
 def test_another_secret_gives_other_marks() -> None:
-    one, other = Delimiters().mark("q", ["a", "b"]), Delimiters().mark("q", ["a", "b"])
+    one, other = Delimiters().delimit("q", ["a", "b"]), Delimiters().delimit("q", ["a", "b"])
     assert one.mark != other.mark
     assert one.ids != other.ids
 

@@ -46,7 +46,7 @@ class Blend(RerankerWrapper):
         """Score with the wrapped reranker, then blend in the first stage's scores."""
         scored = self.reranker.score(query, candidates, options)
         if scored.status is Status.FALLBACK:
-            # These scores are the first stage's own order: blending it with its parts changes it.
+            # These scores are the first stage's order, which blending with its parts changes.
             return scored
         columns: dict[str, list[float | None]] = {
             "vector": [c.vector for c in candidates],

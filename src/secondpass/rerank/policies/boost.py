@@ -20,8 +20,8 @@ class Boost(ScoreTransform):
     - `values`: what is added for each value of the field, in standard deviations of the scores
       of one query; negative numbers push down. Documents with other values get 0.
 
-    The scores are standardized first, so they order one response only (`ScoreKind.RANK`); with no
-    boosted document among the candidates they are passed through. Raises `InputError` for
+    The scores are standardized first, so they order one response only (`ScoreKind.RANK`); with
+    no boosted document among the candidates they are passed through. Raises `InputError` for
     numbers that are not finite.
     """
 

@@ -98,9 +98,10 @@ def fit_margin(
         minimum = min_queries(confidence)
     if value is None:
         target = f"a confidence of {confidence}" if lost is None else f"a loss of {lost}"
+        other = "a lower confidence" if lost is None else "a higher loss"
         raise InputError(
             f"{len(needed)} queries are too few for {target}",
-            fix=f"Give at least {minimum}, or {'a lower confidence' if lost is None else 'a higher loss'}.",
+            fix=f"Give at least {minimum}, or {other}.",
         )
     return Margin(value, k, confidence, len(needed), lost)
 
@@ -206,9 +207,9 @@ def _kth_best(scores: Sequence[float], k: int) -> float:
 class Cascade(BaseReranker):
     """Scores all candidates with `cheap`, and those that can still reach the top with `full`.
 
-    - `margin`: a candidate is ruled out if its cheap score is more than `margin.value` below the
-      `margin.k`-th best one (see `fit_margin`). None takes the one that is bundled for these
-      models.
+    - `margin`: a candidate is ruled out if its cheap score is more than `margin.value` below
+      the `margin.k`-th best one (see `fit_margin`). None takes the one that is bundled for
+      these models.
 
     The results have the scores of `full` alone; candidates that were ruled out are not scored,
     and the status is "partially_reranked". With `margin.k` candidates or fewer, or where the

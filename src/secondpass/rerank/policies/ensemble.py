@@ -27,11 +27,10 @@ RRF_K = 60
 class Ensemble(BaseReranker):
     """Scores with several rerankers and adds up their scores.
 
-    - `method`: how scores are made comparable.
-      "rrf": reciprocal rank fusion, weight / (60 + rank); equal scores share their best rank.
-      "weighted": scaled over the candidates so that the lowest is 0 and the highest 1; all are 1
-      where they are equal.
-      "z-score": mean 0 and standard deviation 1 over the candidates.
+    - `method`: how scores are made comparable. "rrf": reciprocal rank fusion, weight / (60 +
+      rank); equal scores share their best rank. "weighted": scaled over the candidates so that
+      the lowest is 0 and the highest 1; all are 1 where they are equal. "z-score": mean 0 and
+      standard deviation 1 over the candidates.
     - `weights`: one for each reranker, finite, 0 or more, not all 0; 1 each by default.
 
     A candidate that one of them did not score counts as the lowest of it. The sum orders one

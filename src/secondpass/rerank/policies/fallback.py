@@ -279,7 +279,7 @@ class Fallback(BaseReranker):
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Return the scores of the first reranker that succeeds, else the first stage's order."""
+        """Return the scores of the first success, else the first stage's order."""
         errors: list[Exception] = []
         for stage in self.stages:
             try:

@@ -31,8 +31,9 @@ class MMR(RerankerWrapper):
     Each step selects the document with the highest (1 - diversity) * relevance - diversity *
     similarity. Relevance is the reranker's score scaled to 0 to 1 over the candidates;
     similarity is the highest cosine to a document selected before, of the bundled embeddings.
-    Scores are positions (`ScoreKind.RANK`), so copies of one text have different scores. Source:
-    Carbonell and Goldstein, SIGIR 1998. Raises `InputError` for numbers outside these ranges.
+    Scores are positions (`ScoreKind.RANK`), so copies of one text have different scores.
+    Source: Carbonell and Goldstein, SIGIR 1998. Raises `InputError` for numbers outside these
+    ranges.
     """
 
     def __init__(

@@ -14,7 +14,8 @@ from secondpass.types import Candidate, ScoreKind
 class Pinned(ScoreTransform):
     """Puts documents at the top or the bottom of the results by their ids.
 
-    - `first`: ids for the top, in this order; `last`: ids for the bottom, the last of them last.
+    - `first`: ids for the top, in this order; `last`: ids for the bottom, the last of them
+      last.
 
     Only candidates are moved: an id that the first stage did not return is not added. Scores of
     moved documents are above or below all others, so scores order one response only

@@ -85,12 +85,12 @@ class Cached(RerankerWrapper):
 
     The cache key has all that a score depends on: the model with its precision and calibration
     (`BaseReranker.identity`), the version of this package, the query, the texts and the scoring
-    options. A damaged file is renamed to NAME.damaged. Problems with the file are in `reason` and
-    fail no search.
+    options. A damaged file is renamed to NAME.damaged. Problems with the file are in `reason`
+    and fail no search.
 
-    Only for rerankers that score pairs: one without an `identity`, such as most policies, raises
-    `InputError`; scores that depend on the whole list (`ScoreKind.RANK`) are passed through and
-    not cached.
+    Only for rerankers that score pairs: one without an `identity`, such as most policies,
+    raises `InputError`; scores that depend on the whole list (`ScoreKind.RANK`) are passed
+    through and not cached.
     """
 
     def __init__(

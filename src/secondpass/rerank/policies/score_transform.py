@@ -30,9 +30,9 @@ class ScoreTransform(RerankerWrapper):
 def add_to_scores(scored: Scored, name: str, values: Sequence[float]) -> Scored:
     """Return standardized scores with a value added to each; `parts` has both.
 
-    Rerankers have different scales, so the scores first get mean 0 and standard deviation 1 over
-    the candidates; the values are in standard deviations. Candidates that were not scored stay
-    so.
+    Rerankers have different scales, so the scores first get mean 0 and standard deviation 1
+    over the candidates; the values are in standard deviations. Candidates that were not scored
+    stay so.
     """
     standardized = standardize([s.value if s.scored else None for s in scored.scores])
     changed: list[Score] = []

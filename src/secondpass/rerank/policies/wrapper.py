@@ -100,7 +100,7 @@ class RerankerWrapper(BaseReranker):
         return self.reranker.base
 
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
-        """Return a copy of this policy with the backends inside replaced; all else is shared."""
+        """Return a copy of this policy with the backends inside replaced."""
         twin = copy.copy(self)
         twin.reranker = self.reranker.map_base(function)
         return twin

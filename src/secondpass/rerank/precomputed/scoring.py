@@ -84,7 +84,8 @@ def _pad(records: Sequence[Record], length: int) -> dict[str, NDArray[np.generic
 class WindowScorer:
     """A query and the windows of its candidates, to be scored by one graph or another.
 
-    `segments` are those of each distinct text; `longest` is the encoder's input limit in tokens.
+    `segments` are those of each distinct text; `longest` is the encoder's input limit in
+    tokens.
     """
 
     query: EncodedQuery
