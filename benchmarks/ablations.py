@@ -26,7 +26,7 @@ from beir import ROOT, Collection, load
 from harness.progress import progress_bar
 from harness.suite import collection_settings
 
-from secondpass.rerank.policies.blend import standardise
+from secondpass.rerank.policies.blend import standardize
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.train.data.files import read_examples
 from secondpass.train.trainer.checkpoints import RunFolder
@@ -68,9 +68,9 @@ class RankingTrial:
             self.collection.queries, self.candidates, scores, strict=True
         ):
             sums = (
-                standardise(own.tolist())
-                + standardise([cosine for *_, cosine in candidates])
-                + 0.5 * standardise([bm25 for _, _, bm25, _ in candidates])
+                standardize(own.tolist())
+                + standardize([cosine for *_, cosine in candidates])
+                + 0.5 * standardize([bm25 for _, _, bm25, _ in candidates])
             )
             for results, values in ((alone, own), (fused, sums)):
                 order = np.argsort(-values, kind="stable")

@@ -27,7 +27,7 @@ from quality import CACHE, load_candidates
 from secondpass import Embedder, InputError, Reranker
 from secondpass.composition import CHEAP
 from secondpass.models import bundled_path
-from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
+from secondpass.rerank.policies.cascade import Margin, bundled_margin, fit_margin, survivors
 
 PROMISES: Sequence[Mapping[str, float]] = (
     {"confidence": 0.95},
@@ -147,7 +147,7 @@ def main() -> None:
             continue
         print(table_row(describe(promise), lists, margins))
     with contextlib.suppress(InputError):
-        known = known_margin(Reranker(arguments.cheap), Reranker(arguments.full))
+        known = bundled_margin(Reranker(arguments.cheap), Reranker(arguments.full))
         print(table_row("the margin of the package", lists, [known] * len(lists)))
 
 

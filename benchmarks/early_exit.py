@@ -19,6 +19,7 @@ from harness.suite import collection_settings
 
 from secondpass import Candidate, RankedDocument, Reranker
 from secondpass.policies import Blend
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 
 CACHE = ROOT / ".cache" / "quality"
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     whole = Reranker("bundled", threads=arguments.threads)
-    early = Reranker("bundled", threads=arguments.threads, exits=True)
+    early = Reranker("bundled", threads=arguments.threads, early_exit=True)
     reader = whole.backend
     print("| collection | windows read | time | reader alone | change | blend | change |")
     print("|---|---|---|---|---|---|---|")
@@ -74,9 +75,9 @@ def main() -> None:
             dimension=reader.encoder.dimension,
         )
         variants = {
-            (exits, blend): Blend(reranker.with_states(store))
+            (exits, blend): use_store(Blend(reranker), store)
             if blend
-            else reranker.with_states(store)
+            else use_store(reranker, store)
             for exits, reranker in ((False, whole), (True, early))
             for blend in (False, True)
         }

@@ -50,7 +50,7 @@ FIXED = PromptTemplate(
 class Numbered(Listwise):
     """Documents as most programs write them: a number in brackets and the text."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
+    def _delimit(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         ids = tuple(str(n) for n in range(1, len(texts) + 1))
         lines = "\n".join(f"[{n}] {t}" for n, t in zip(ids, texts, strict=True))
         return DelimitedDocuments(ids, "", lines)
@@ -59,7 +59,7 @@ class Numbered(Listwise):
 class Tagged(Listwise):
     """Documents between fixed, guessable tags."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
+    def _delimit(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
         ids = tuple(str(n) for n in range(1, len(texts) + 1))
         blocks = (
             f'<document id="{n}">\n{t}\n</document>' for n, t in zip(ids, texts, strict=True)

@@ -24,9 +24,10 @@ from secondpass.evaluate.blend_weights import standardize_columns
 from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix, build_score_matrix, ndcg
 from secondpass.models import bundled_path
 from secondpass.registry import load_reranker
-from secondpass.rerank.late_interaction import KeptMaxSim
+from secondpass.rerank.late_interaction import PrecomputedMaxSim
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -51,7 +52,7 @@ def late_scores(
     store = StateStore(
         file, digest=digest, codes=reader.codes, dimension=reader.encoder.dimension
     )
-    late_interaction = KeptMaxSim(reader).with_states(store)
+    late_interaction = use_store(PrecomputedMaxSim(reader), store)
     documents = {
         d.id: d for d in load(name, None, None, collection_settings(name).qrels).documents
     }

@@ -25,7 +25,7 @@ from secondpass import Document, Index
 from secondpass.composition import CHEAP
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.policies.cascade import KNOWN, Margin, fit_margin, survivors
+from secondpass.rerank.policies.cascade import MARGINS_FILE, Margin, fit_margin, survivors
 from secondpass.train.data.files import read_examples, split_groups
 from secondpass.train.trainer.settings import TrainSettings
 
@@ -72,7 +72,7 @@ def main() -> int:
     )
     if arguments.write:
         write(margin, share, cheap, full, arguments)
-        print(f"written: {KNOWN}")
+        print(f"written: {MARGINS_FILE}")
     return 0
 
 
@@ -131,7 +131,7 @@ def write(
     arguments: argparse.Namespace,
 ) -> None:
     """Write a margin to the file of known ones, replacing one for models of these names."""
-    rows = json.loads(KNOWN.read_text("utf-8")) if KNOWN.is_file() else []
+    rows = json.loads(MARGINS_FILE.read_text("utf-8")) if MARGINS_FILE.is_file() else []
     names = (arguments.cheap, arguments.full)
     rows = [r for r in rows if (r["cheap"]["name"], r["full"]["name"]) != names]
     data = (arguments.folder / "groups.jsonl").read_bytes()
@@ -150,7 +150,7 @@ def write(
             "sha256": hashlib.sha256(data).hexdigest(),
         },
     }
-    KNOWN.write_text(json.dumps([*rows, row], indent=1) + "\n", "utf-8")
+    MARGINS_FILE.write_text(json.dumps([*rows, row], indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

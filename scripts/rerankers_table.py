@@ -76,9 +76,9 @@ def page(note: str) -> str:
 
 def _row(provider: Provider) -> str:
     model = EXAMPLES[provider.name]
-    limits, kind = provider.limits(model), provider.kind(model)
+    limits, kind = provider.limits(model), provider.score_kind(model)
     requirements = []
-    if provider.key_needed:
+    if provider.key_required:
         requirements.append(f"a key (`{'` or `'.join(provider.key_variables)}`)")
     if provider.name == "cloudflare":
         requirements.append("an account (`CLOUDFLARE_ACCOUNT_ID`)")
@@ -92,5 +92,5 @@ def _row(provider: Provider) -> str:
     if limits.bytes is not None:
         limit_texts.append(f"{limits.bytes:,} bytes of text")
     limit_texts.append(f"{limits.characters:,} characters per document")
-    name = f"`{provider.name}/…`" if provider.model_needed else f"`{provider.name}`"
+    name = f"`{provider.name}/…`" if provider.model_required else f"`{provider.name}`"
     return f"| {name} | {', '.join(requirements)} | {', '.join(limit_texts)} | {kind} |"

@@ -25,7 +25,7 @@ PUBLIC_NAMES = {
     """,
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback
-        HostedReranker KeptMaxSim Listwise MMR Pairwise Pinned Pointwise Recency Setwise
+        HostedReranker PrecomputedMaxSim Listwise MMR Pairwise Pinned Pointwise Recency Setwise
         compose fit_margin
     """,
     "secondpass.providers": """

@@ -12,7 +12,8 @@ from harness.progress import progress_bar
 from secondpass import Candidate, Reranker, ScoreKind
 from secondpass.registry import resolve
 from secondpass.rerank.precomputed import PrecomputedReranker
-from secondpass.rerank.precomputed.folder import read_reader_folder
+from secondpass.rerank.precomputed.folder import read_precomputed_folder
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -77,7 +78,7 @@ class PairScorer:
         self.key = f"{folder.digest[:16]}-{'own' if self.length is None else self.length}"
         if folder.architecture == "reader":
             # Its encoder is in another folder, and not part of its own digest.
-            self.key += f"-{read_reader_folder(folder).states_digest[:16]}"
+            self.key += f"-{read_precomputed_folder(folder).states_digest[:16]}"
         self._cache, self._threads, self._states = cache, threads, states
         self._model: Reranker | None = None
 
@@ -103,7 +104,7 @@ class PairScorer:
         documents = {document.id: document for document in collection.documents}
         model, store = self._model, self._store(self._model, collection.name)
         if store is not None:
-            model = model.with_states(store)
+            model = use_store(model, store)
         with progress_bar(f"{collection.name}: pairs of {self.name}", total) as advance:
             for query, names in missing.items():
                 if not names:

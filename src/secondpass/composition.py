@@ -60,7 +60,7 @@ class Composer:
         with self._lock:
             if key not in self._models:
                 self._models[key] = load_reranker(
-                    name, exits=early_exit, timeout=timeout, partial=partial
+                    name, early_exit=early_exit, timeout=timeout, partial=partial
                 )
             return self._models[key]
 

@@ -1,17 +1,17 @@
-"""Every error that secondpass raises on purpose.
+"""The errors of secondpass.
 
 SecondpassError
-├── InputError              the caller's data (also a ValueError)
-│   └── FilterError         a metadata filter that cannot be understood
-├── ModelError              a model that cannot be found, read, verified or run
-│   ├── ModelNotFoundError  no model of that name (also a LookupError)
-│   ├── ModelDamagedError   a file whose checksum is not the recorded one
-│   └── ProviderError       a server that refused, failed or gave no usable answer
+├── InputError              an argument or file of the caller is not valid (also a ValueError)
+│   └── FilterError         a metadata filter is not valid
+├── ModelError              a model cannot be found, read, verified or run
+│   ├── ModelNotFoundError  there is no model of that name (also a LookupError)
+│   ├── ModelDamagedError   a model file is incomplete or its checksum differs
+│   └── ProviderError       a server refused, failed or gave no usable response
 │       ├── ProviderTimeoutError  it took too long (also a TimeoutError)
-│       └── LLMError        a language model that did not answer
-├── IndexStoreError         an index that cannot be opened or written
-│   └── IndexNotFoundError  nothing is stored there (also a LookupError)
-├── ReadError               a file that cannot be read as documents
+│       └── LLMError        a language model gave no usable answer
+├── IndexStoreError         an index cannot be opened, read or written
+│   └── IndexNotFoundError  there is no index at that path (also a LookupError)
+├── ReadError               a file cannot be read as documents
 └── MissingExtraError       an optional package is not installed (also an ImportError)
 """
 
@@ -22,10 +22,9 @@ from collections.abc import Iterable
 
 
 class SecondpassError(Exception):
-    """An error that says what failed, where, why, and what to do next.
+    """The base class of all errors: what failed, where, why, and how to fix it.
 
-    The parts are kept as attributes, so that a program can show them one by one;
-    `str(error)` joins them into one line.
+    `what`, `where`, `why` and `fix` are attributes; `str(error)` joins them into one line.
     """
 
     def __init__(
@@ -50,19 +49,19 @@ class SecondpassError(Exception):
 
 
 class InputError(SecondpassError, ValueError):
-    """The caller's data cannot be used as it is."""
+    """An argument, a document or a file of the caller is not valid."""
 
 
 class FilterError(InputError):
-    """A metadata filter cannot be understood or names an unknown field."""
+    """A metadata filter is not valid, or names an unknown field."""
 
 
 class ModelError(SecondpassError):
-    """A model cannot be read or run."""
+    """A model cannot be found, read, verified or run."""
 
 
 class ModelNotFoundError(ModelError, LookupError):
-    """No model of that name is known or present."""
+    """There is no model of that name."""
 
 
 class ModelDamagedError(ModelError):
@@ -70,9 +69,9 @@ class ModelDamagedError(ModelError):
 
 
 class ProviderError(ModelError):
-    """A server could not be asked, refused, failed, or gave an answer that is not sound.
+    """A server could not be reached, refused, failed, or gave no usable response.
 
-    - `status`: the HTTP status, or None where no answer came.
+    - `status`: the HTTP status, None without a response.
     - `retryable`: whether the same request may succeed later.
     """
 
@@ -92,7 +91,7 @@ class ProviderError(ModelError):
 
 
 class ProviderTimeoutError(ProviderError, TimeoutError):
-    """A server, or a stage of a chain, gave no answer in the time that it had."""
+    """A server, or a reranker of a chain, did not respond within its timeout."""
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class ProviderTimeoutError(ProviderError, TimeoutError):
 
 
 class LLMError(ProviderError):
-    """A language model did not answer, or not with what was asked for."""
+    """A language model gave no answer, or not in the requested form."""
 
 
 class IndexStoreError(SecondpassError):
@@ -114,7 +113,7 @@ class IndexStoreError(SecondpassError):
 
 
 class IndexNotFoundError(IndexStoreError, LookupError):
-    """There is no index at that place."""
+    """There is no index at that path."""
 
 
 class ReadError(SecondpassError):
@@ -122,7 +121,7 @@ class ReadError(SecondpassError):
 
 
 class MissingExtraError(SecondpassError, ImportError):
-    """A feature needs a package that the base install does not bring."""
+    """A feature needs a package of an extra that is not installed."""
 
     def __init__(self, feature: str, *, package: str, extra: str) -> None:
         self.package = package

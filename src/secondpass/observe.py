@@ -1,4 +1,4 @@
-"""Telling whoever watches when a stage of a search begins and ends."""
+"""Tracing hooks around the stages of a search."""
 
 from __future__ import annotations
 
@@ -9,45 +9,49 @@ from contextvars import ContextVar
 from typing import Protocol
 
 StageAttributes = dict[str, str | int | float | bool | None]
-"""What is known of a stage: numbers and names, and the query, which watchers may not keep."""
+"""What is known of a stage: numbers, names and the query, which observers must not store."""
 
 
 class Observer(Protocol):
-    """Sees the stages of one request, from any of its threads."""
+    """Receives the stages of one request, from any of its threads."""
 
-    def stage(self, name: str, told: StageAttributes) -> AbstractContextManager[object]:
-        """Return what surrounds a stage; `told` may have more in it at the end."""
+    def stage(
+        self, name: str, attributes: StageAttributes, /
+    ) -> AbstractContextManager[object]:
+        """Return a context manager around a stage; `attributes` may grow until its end."""
 
-    def past(self, name: str, began: float, ended: float) -> None:
-        """See a stage that is over; both ends are on the clock of `time.monotonic`."""
+    def past(self, name: str, began: float, ended: float, /) -> None:
+        """Receive a stage that is over; both times are of `time.monotonic`, in seconds."""
 
 
-_watcher: ContextVar[Observer | None] = ContextVar("watcher", default=None)
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
 @contextmanager
-def watched_by(watcher: Observer) -> Iterator[None]:
-    """Let a watcher see what happens inside, also in threads that have this context."""
-    token = _watcher.set(watcher)
+def use_observer(observer: Observer) -> Iterator[None]:
+    """Report the stages inside the block to an observer, also from threads with its context."""
+    token = _observer.set(observer)
     try:
         yield
     finally:
-        _watcher.reset(token)
+        _observer.reset(token)
 
 
 @contextmanager
-def stage(name: str, **told: str | int | float | bool | None) -> Iterator[StageAttributes]:
-    """Surround a stage; yields a mapping for what is known of it only at its end."""
-    watcher = _watcher.get()
-    if watcher is None:
-        yield told
+def stage(
+    name: str, **attributes: str | int | float | bool | None
+) -> Iterator[StageAttributes]:
+    """Report a stage; yields a mapping for attributes that are known only at its end."""
+    observer = _observer.get()
+    if observer is None:
+        yield attributes
         return
-    with watcher.stage(name, told):
-        yield told
+    with observer.stage(name, attributes):
+        yield attributes
 
 
 def record_wait(name: str, began: float, ended: float | None) -> None:
-    """Tell of a wait; it lasts until now where it has no end."""
-    watcher = _watcher.get()
-    if watcher is not None:
-        watcher.past(name, began, time.monotonic() if ended is None else ended)
+    """Report a wait as a stage; without an end it lasts until now."""
+    observer = _observer.get()
+    if observer is not None:
+        observer.past(name, began, time.monotonic() if ended is None else ended)

@@ -18,7 +18,7 @@ from secondpass._lazy import load_public_name
 if TYPE_CHECKING:
     from secondpass.composition import compose
     from secondpass.rerank.hosted.model import HostedReranker
-    from secondpass.rerank.late_interaction import KeptMaxSim
+    from secondpass.rerank.late_interaction import PrecomputedMaxSim
     from secondpass.rerank.llm.listwise import Listwise
     from secondpass.rerank.llm.pairwise import Pairwise
     from secondpass.rerank.llm.pointwise import Pointwise
@@ -47,7 +47,7 @@ _MODULES = {
     "Ensemble": "rerank.policies.ensemble",
     "Fallback": "rerank.policies.fallback",
     "HostedReranker": "rerank.hosted.model",
-    "KeptMaxSim": "rerank.late_interaction",
+    "PrecomputedMaxSim": "rerank.late_interaction",
     "Listwise": "rerank.llm.listwise",
     "MMR": "rerank.policies.mmr",
     "Pairwise": "rerank.llm.pairwise",
@@ -71,11 +71,11 @@ __all__ = [
     "Ensemble",
     "Fallback",
     "HostedReranker",
-    "KeptMaxSim",
     "Listwise",
     "Pairwise",
     "Pinned",
     "Pointwise",
+    "PrecomputedMaxSim",
     "Recency",
     "Setwise",
     "compose",

@@ -1,8 +1,9 @@
-"""Models by name: bundled, a folder, a repository at a revision, or a provider's."""
+"""Rerankers by name: bundled, a model folder, a Hugging Face repository, or a provider's."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,7 +17,7 @@ from secondpass.rerank.hosted.registry import provider_names, split_name
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.
 
-One whose models have exits takes `exits=True` too.
+One whose models can exit early takes `early_exit=True` too.
 """
 
 LLM_RERANKERS = "secondpass.llm_rerankers"
@@ -31,23 +32,27 @@ def load_reranker(
     revision: str | None = None,
     label: str | int | None = None,
     threads: int | None = None,
-    exits: bool = False,
+    early_exit: bool = False,
     api_key: str | None = None,
     base_url: str | None = None,
     timeout: float | None = None,
     partial: bool = False,
+    exits: bool | None = None,
 ) -> BaseReranker:
     """Return the reranker of that name.
 
-    `name` is "bundled", the path of a model folder, "provider/model" of a hosted
-    reranker (see `split_name`) or of a language model (see `rerank.llm.names`), both without
-    a `revision`, or "owner/model" (or "owner/model@revision") of a Hugging Face
-    repository, whose `revision` is a full commit hash. `api_key`, `base_url`, `timeout` and
-    `partial` are for providers, see `HostedReranker`. Raises `ModelNotFoundError` with the nearest
-    names for an unknown name, `InputError` for options that the model does not have.
+    `name` is "bundled", the path of a model folder, "provider/model" of a hosted reranker (see
+    `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
+    or "owner/model" (or "owner/model@revision") of a Hugging Face repository, whose `revision`
+    is a full commit hash. `api_key`, `base_url`, `timeout` and `partial` are for providers, see
+    `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
+    `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
+    that the model does not have.
     """
+    early_exit = resolve_early_exit(early_exit, exits)
     if isinstance(name, str) and revision is None and split_name(name) is not None:
-        for option, value in (("label", label), ("threads", threads), ("exits", exits or None)):
+        local_options = {"label": label, "threads": threads, "early_exit": early_exit or None}
+        for option, value in local_options.items():
             if value is not None:
                 raise InputError(f"{option} is for models that run here, not {name!r}")
         from secondpass.rerank.hosted.model import HostedReranker
@@ -56,17 +61,17 @@ def load_reranker(
         return HostedReranker(
             name, api_key=api_key, base_url=base_url, timeout=seconds, partial=partial
         )
-    for option, given in (("api_key", api_key), ("base_url", base_url)):
-        if given is not None:
-            raise InputError(f"{option} is for providers, and {str(name)!r} is a model")
+    for option, value in (("api_key", api_key), ("base_url", base_url)):
+        if value is not None:
+            raise InputError(f"{option} is for providers, and {str(name)!r} runs here")
     provider, _, model = str(name).partition("/")
     if model and revision is None and "@" not in model and not Path(name).is_dir():
-        asked = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
-        if provider in asked:
-            if exits:
-                raise InputError(f"exits is for models that run here, not {str(name)!r}")
-            over: Callable[..., BaseReranker] = asked[provider].load()
-            return over(provider, model)
+        providers = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
+        if provider in providers:
+            if early_exit:
+                raise InputError(f"early_exit is for models that run here, not {str(name)!r}")
+            build_llm_reranker: Callable[..., BaseReranker] = providers[provider].load()
+            return build_llm_reranker(provider, model)
     folder = resolve(name, revision=revision)
     architectures = {e.name: e for e in entry_points(group=ARCHITECTURES)}
     if folder.architecture not in architectures:
@@ -77,13 +82,23 @@ def load_reranker(
             fix=nearest(folder.architecture, architectures),
         )
     build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
-    # Named only where it is wanted: an architecture of another package may not know it.
-    wanted = {"exits": True} if exits else {}
-    return build(folder, name=str(name), label=label, threads=threads, **wanted)
+    # Passed only where it is set: an architecture of another package may not have it.
+    options = {"early_exit": True} if early_exit else {}
+    return build(folder, name=str(name), label=label, threads=threads, **options)
+
+
+def resolve_early_exit(early_exit: bool, exits: bool | None) -> bool:
+    """Return the value of `early_exit`, with a warning where its old name `exits` was used."""
+    if exits is None:
+        return early_exit
+    warnings.warn(
+        "exits is deprecated: pass early_exit instead", DeprecationWarning, stacklevel=3
+    )
+    return exits
 
 
 def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
-    """Return the verified folder that a model's name stands for."""
+    """Return the verified folder of a model by its name; see `load_reranker`."""
     text = str(name)
     if text in BUNDLED:
         return open_folder(bundled_path(text))

@@ -1,4 +1,4 @@
-"""Files on disk: atomic replacement, locks between processes, SQLite error codes."""
+"""Files on disk: atomic replacement, locks between processes, shared SQLite files."""
 
 from __future__ import annotations
 
@@ -6,36 +6,12 @@ import os
 import secrets
 import sqlite3
 import sys
-from collections.abc import Iterator
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
-
-DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
-BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-Failure = sqlite3.Error | UnicodeDecodeError
-FAILURES = (sqlite3.Error, UnicodeDecodeError)
-"""What to catch: of a damaged schema SQLite quotes bytes that Python then cannot decode."""
-
-
-def error_code(error: Failure) -> int:
-    """Return the kind of an error, such as `sqlite3.SQLITE_CORRUPT`."""
-    if isinstance(error, UnicodeDecodeError):
-        return sqlite3.SQLITE_CORRUPT
-    # The low byte is the kind of error; errors of the Python module itself have none.
-    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
-
-
-def reason(error: Failure) -> str:
-    """Return what is wrong, for a message."""
-    return "its schema is damaged" if isinstance(error, UnicodeDecodeError) else str(error)
-
-
-def told(file: Path, error: Failure) -> str:
-    """Return what to tell a user about a file that could not be used."""
-    return f"{file.name} could not be used: {reason(error)}"
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
@@ -87,16 +63,17 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive(file: Path) -> Iterator[None]:
-    """Hold the lock of a file, made if absent, waiting for whoever holds it now.
+    """Hold an exclusive lock between processes on a file, which is created if absent.
 
-    Raises OSError where the file cannot be made or the file system has no locks.
+    Waits for the process that holds it. The lock ends with the process that holds it. Raises
+    OSError where the file cannot be created or the file system has no locks.
     """
     handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(handle)
         yield
     finally:
-        # Closing lets go of it, as the end of the process does.
+        # Closing releases the lock, as the end of the process does.
         os.close(handle)
 
 
@@ -120,3 +97,168 @@ else:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+NOT_WRITABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+Failure = sqlite3.Error | UnicodeDecodeError
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What to catch: of a damaged schema SQLite quotes bytes that Python then cannot decode."""
+
+# Long enough for another process to finish its write, too short to spoil a search.
+_BUSY_SECONDS = 1.0
+_MAX_PARAMETERS = 500
+
+# Connections that a parent process opened: closing one here would break the parent's.
+_inherited: list[sqlite3.Connection] = []
+
+
+def error_code(error: Failure) -> int:
+    """Return the kind of an SQLite error, such as `sqlite3.SQLITE_CORRUPT`."""
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
+    # The low byte is the kind of error; errors of the Python module itself have none.
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
+
+
+def failure_reason(error: Failure) -> str:
+    """Return what is wrong with an SQLite file, for a message."""
+    return "its schema is damaged" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def describe_failure(file: Path, error: Failure) -> str:
+    """Return the message for a user about an SQLite file that could not be used."""
+    return f"{file.name} could not be used: {failure_reason(error)}"
+
+
+class SqliteFile:
+    """A connection to an SQLite file that several processes and threads share.
+
+    - `pragmas`: statements to run after opening; `prepare` is called with a new connection.
+
+    Nothing is opened or made before the first use. The connection is opened again where the
+    file was replaced, and in a forked process. Callers hold `lock` while they use it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        pragmas: Sequence[str] = (),
+        prepare: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self._pragmas, self._prepare = pragmas, prepare
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] | None = None
+
+    def connect(self, *, create: bool = False) -> sqlite3.Connection:
+        """Return the open connection; with `create` the file need not exist."""
+        if self._connection is not None and self._opened == self._location():
+            return self._connection
+        self.close()
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._connection = connection
+        # SQLite opens the file at the first statement that reads it.
+        connection.execute("PRAGMA schema_version")
+        if self._prepare is not None:
+            self._prepare(connection)
+        for pragma in self._pragmas:
+            connection.execute(pragma)
+        self._opened = self._location()
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection whose changes are committed, or rolled back on an error."""
+        connection = self.connect(create=True)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            with suppress(*FAILURES):
+                connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def was_replaced(self) -> bool:
+        """Return whether another file has this path now than the one that was opened."""
+        return self._opened is not None and self._opened != self._location()
+
+    def close(self) -> None:
+        """Close the connection; it is opened again when it is needed."""
+        connection, opened = self._connection, self._opened
+        self._connection = self._opened = None
+        if connection is None:
+            return
+        if opened is not None and opened[0] != os.getpid():
+            _inherited.append(connection)
+            return
+        connection.close()
+
+    def delete(self) -> None:
+        """Close and delete the file, where that is possible."""
+        self.close()
+        self._delete_logs()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """Close the file and rename it to NAME.damaged, where that is possible."""
+        self.close()
+        self._delete_logs()
+        with suppress(OSError):
+            self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _delete_logs(self) -> None:
+        # Before the file: left alone, SQLite would play them back into the next one.
+        for suffix in ("-journal", "-wal", "-shm"):
+            with suppress(OSError):
+                self.path.with_name(f"{self.path.name}{suffix}").unlink(missing_ok=True)
+
+    def _location(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return os.getpid(), stat.st_dev, stat.st_ino
+
+
+def select_by_key(
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+) -> list[tuple[bytes, bytes]]:
+    """Return the rows of a table with a first column `key` and one more, for these keys."""
+    rows: list[tuple[bytes, bytes]] = []
+    for start in range(0, len(keys), _MAX_PARAMETERS):
+        batch = keys[start : start + _MAX_PARAMETERS]
+        marks = ",".join("?" * len(batch))
+        rows += connection.execute(f"SELECT * FROM {table} WHERE key IN ({marks})", batch)
+    return rows
+
+
+def add_checksum(key: bytes, data: bytes) -> bytes:
+    """Return data behind a CRC-32 of the key and the data, of 4 bytes, little-endian.
+
+    SQLite does not notice a byte that changed inside of a value.
+    """
+    return zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") + data
+
+
+def verify_checksum(key: bytes, value: bytes) -> bytes:
+    """Return the data that `add_checksum` was given; raises ValueError if it was damaged."""
+    data = value[4:]
+    if add_checksum(key, data) != value:
+        raise ValueError("the checksum differs")
+    return data

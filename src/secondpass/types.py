@@ -1,4 +1,4 @@
-"""The values that pass between the stages: frozen, typed, without input or output."""
+"""Data types of queries, documents and results: immutable, without input or output."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from typing import Any
 
 
 class ScoreKind(StrEnum):
-    """What a score means, so that nobody squashes or thresholds it twice."""
+    """What a score means, and so which operations on it are valid."""
 
     LOGIT = "logit"
     """Log-odds of relevance: any real number, 0 is even odds."""
     PROBABILITY = "probability"
-    """Chance of being relevant, 0 to 1."""
+    """Probability of relevance, 0 to 1."""
     SIMILARITY = "similarity"
-    """Closeness, such as a cosine from -1 to 1; not a probability."""
+    """A similarity, such as a cosine from -1 to 1; not a probability."""
     RANK = "rank"
-    """Only the order within one response means anything."""
+    """Only the order within one response is meaningful."""
 
 
 class Status(StrEnum):
-    """What happened to the order of a response."""
+    """How the order of a response was made."""
 
     RERANKED = "reranked"
+    """By the scores of a reranker, for all documents."""
     PARTIALLY_RERANKED = "partially_reranked"
+    """By the scores of a reranker, for some of the documents; the others follow."""
     FALLBACK = "fallback"
+    """By the first stage, because the reranker failed."""
     SKIPPED = "skipped"
+    """By the first stage, because there was nothing to rerank."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text with an optional id, title and metadata.
 
-    `metadata` holds any further fields (year, author, body, …); a reranker reads them
-    when it is told to by `fields` or `template`, and an index can filter on those that
-    are text, numbers, booleans or dates.
+    - `metadata`: further fields by name (year, author, …). A reranker reads those that `fields`
+      or `template` name, and an index can filter on those that are text, numbers, booleans or
+      dates.
     """
 
     text: str
@@ -47,10 +51,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document as the first stage found it.
+    """A document with the scores of the first stage, any of which may be None.
 
-    `score` is what the first stage ordered by; `bm25` and `vector` are the scores of its
-    two halves, where it has them; `rank` is 1-based. Any of them may be absent.
+    - `score`: the score that the first stage sorted by; `rank`: the rank there, from 1.
+    - `bm25`: the score of keyword search; `vector`: the cosine of vector search.
     """
 
     document: Document
@@ -62,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FirstStageScores:
-    """Where a document stood before the second pass: `rank` is 1-based."""
+    """The rank of a document before the second pass, from 1, and its scores there."""
 
     rank: int
     score: float | None = None
@@ -72,19 +76,20 @@ class FirstStageScores:
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """One result of a second pass (or of a search).
+    """One result of reranking or of a search.
 
-    - `index`: the position in the caller's list, from 0; `rank`: the new position, from 1.
-    - `score`: what the results are ordered by; `score_kind` says how to read it.
-    - `probability`: the chance of relevance, 0 to 1, by the model itself or, with a
-      calibration, by the user's labels; None where there is none.
-    - `document`: None when `return_documents=False`; `id` stays.
-    - `truncated`: whether any of the text was not read; `unread`: how many characters of
-      it were not; `windows`: in how many pieces it was read.
-    - `parts`: what each stage added to `score`, where several were combined.
-    - `scored`: False where the second pass did not score it to its end. Behind one that a
-      policy left out stands at most the lowest score that was given, `score_kind` is
-      `ScoreKind.RANK`, `probability` None and `windows` 0.
+    - `index`: the position in the caller's list, from 0; `rank`: the new rank, from 1.
+    - `score`: what the results are sorted by; `score_kind`: what it means.
+    - `probability`: the probability of relevance, 0 to 1, of the model itself or of a
+      calibration with the user's labels; None where there is none.
+    - `first_stage`: rank and scores before the second pass.
+    - `id`, `document`: of the caller; `document` is None with `return_documents=False`.
+    - `windows`: in how many windows the text was read; `unread`: how many of its characters
+      were not read; `truncated`: whether there were any.
+    - `parts`: what each stage added to `score`, by name, where several were combined.
+    - `scored`: False where the second pass did not score it: `score` is then at most the lowest
+      score of the others, `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows`
+      is 0.
     """
 
     index: int
@@ -115,15 +120,15 @@ class RankedDocument:
 class Usage:
     """What a response cost.
 
-    `documents`: how many were given; `scored`: how many of them have the model's score, from
-    a cache or not; `pairs`: how many (query, window) pairs models read; `tokens`: how many
-    tokens those had, the query counted in each (for a reader: how many it encoded, the query
-    counted once and windows that it had kept not at all); `truncated`: how many documents
-    were not read to their end.
-
-    Of hosted models also `requests`: how many were answered; `searches`: how many the
-    provider billed, where it bills those; `cost`: US dollars by the table of prices, None
-    where no price is known. A provider that does not count tokens has 0.
+    - `documents`: how many the call had; `scored`: how many have the model's score, cached or
+      not; `truncated`: how many were not read to their end.
+    - `pairs`: how many (query, window) pairs models read; `tokens`: how many tokens those had,
+      the query counted in each. A precomputed reranker counts the tokens that it encoded: the
+      query once, and windows with a stored record not at all. A provider that does not report
+      tokens has 0.
+    - `requests`, `searches`, `cost`: of hosted models, the requests that succeeded, the
+      searches that the provider billed, and US dollars by the table of prices, None where no
+      price is known.
     """
 
     documents: int = 0
@@ -138,12 +143,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class RerankResponse:
-    """An ordered list of results, and how it came about.
+    """A ranked list of results, and how it was made.
 
-    `results` is sorted by falling score; ties stand in first-stage order, then by id.
-    `status` says whether the second pass really made this order and `reason` why not, or
-    what went wrong on the way. `model` made it; None where none did.
-    `timings` is in milliseconds, by stage, always with "total".
+    - `results`: sorted by falling score; ties in first-stage order, then by id.
+    - `status`: whether the second pass made this order; `reason`: why not, or what went wrong.
+    - `model`: the name of the model that made it; None where none did.
+    - `timings`: milliseconds by stage, always with "total"; `usage`: what it cost.
     """
 
     query: str

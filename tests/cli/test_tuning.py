@@ -12,7 +12,7 @@ from secondpass import Index
 from secondpass.evaluate.calibration import write_calibration
 from secondpass.index.config_file import Configuration
 from secondpass.rerank.calibration import Calibration
-from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.policies.calibration import model_identity
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand
 
@@ -42,7 +42,7 @@ def test_a_cascade_and_a_threshold_are_tried_written_and_loaded(
     file, calibration = tmp_path / "best.toml", tmp_path / "calibration.json"
     with Index.open(sample_index, create=False) as index:
         reranker = index.reranker()
-        bent = Calibration("platt", "bundled", identity_of(reranker), scale=0.5, shift=-1.0)
+        bent = Calibration("platt", "bundled", model_identity(reranker), scale=0.5, shift=-1.0)
     write_calibration(calibration, bent)
     given = ("--queries", SAMPLE / "queries.jsonl", "--qrels", judged, "--limit", 14)
     ran = run("tune", "--index", sample_index, *given, "--depths", 14, "--cascade",

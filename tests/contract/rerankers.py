@@ -19,10 +19,10 @@ from secondpass.policies import (
     Fallback,
 )
 from secondpass.rerank.calibration import Calibration
-from secondpass.rerank.late_interaction import KeptMaxSim
+from secondpass.rerank.late_interaction import PrecomputedMaxSim
 from secondpass.rerank.llm import Listwise, Pairwise, Pointwise, Setwise
 from secondpass.rerank.policies.boost import Boost
-from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.policies.calibration import model_identity
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.mmr import MMR
@@ -41,7 +41,7 @@ def _tiny(folder: Path) -> BaseReranker:
     return Reranker(folder)
 
 
-def _tiny_reader(folder: Path) -> BaseReranker:
+def _tiny_precomputed(folder: Path) -> BaseReranker:
     tiny_reader(folder)
     return Reranker(folder)
 
@@ -50,11 +50,11 @@ def _tiny_reader(folder: Path) -> BaseReranker:
 def _server() -> Loopback:
     """One server for the session; its threads end with the program."""
     serving = running()
-    _kept.append(serving)
+    _running.append(serving)
     return serving.__enter__()
 
 
-_kept: list[object] = []
+_running: list[object] = []
 
 
 def _hosted(folder: Path, *, name: str) -> BaseReranker:
@@ -66,15 +66,18 @@ def _composed(folder: Path) -> BaseReranker:
     return Composer().compose("bundled", options, margin=ALL)
 
 
+BREAD = "Bread needs flour, water, salt and time."
+"""A text of the contract tests that a policy moves."""
+
 # Policies that leave candidates out are held to the contract where they leave out none;
-# what holds where they do is in tests/rerank/test_policies.py.
+# what holds where they do is in tests/rerank/policies/test_partial_scoring.py.
 ALL = Margin(math.inf, k=1)
 
 
 def _calibrated(folder: Path) -> BaseReranker:
     inner = Reranker()
     steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
-    made = Calibration("isotonic", inner.model, identity_of(inner), steps=steps, spread=3.0)
+    made = Calibration("isotonic", inner.model, model_identity(inner), steps=steps, spread=3.0)
     return Calibrated(inner, made)
 
 
@@ -87,7 +90,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
     "blend": lambda folder: Blend(Reranker()),
-    "adaptive": lambda folder: EarlyStopping(Reranker(), batch=5, patience=1000),
+    "early stopping": lambda folder: EarlyStopping(Reranker(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
     "queued": lambda folder: ScheduledReranker(
         Reranker(), WorkQueue(10**9, most_at_once=2000), tokens_at_once=500
@@ -95,13 +98,14 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
     "composed": _composed,
-    "exits": lambda folder: Reranker(exits=True),
+    "early exit": lambda folder: Reranker(early_exit=True),
     "calibrated": _calibrated,
     "ensemble": lambda folder: Ensemble([Reranker(), Reranker("bundled-tiny")]),
     "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
+    "boost by text": lambda folder: Boost(Reranker(), "text", {BREAD: -0.5}),
     "recency": lambda folder: Recency(Reranker(), "day"),
     "pinned": lambda folder: Pinned(Reranker(), first=["pinned"]),
-    "diverse": lambda folder: MMR(Reranker()),
+    "mmr": lambda folder: MMR(Reranker()),
     "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
     "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
     "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),
@@ -109,13 +113,13 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
     "grades": lambda folder: Pointwise(OverlapLLM()),
     "late-interaction": _tiny_late,
-    "maxsim": lambda folder: KeptMaxSim(Reranker()),
+    "precomputed maxsim": lambda folder: PrecomputedMaxSim(Reranker()),
     "torch": _tiny,
-    "reader": _tiny_reader,
+    "precomputed": _tiny_precomputed,
     "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),
     **{name: partial(_hosted, name=name) for name in MODELS},
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""
 
-SEPARATES_COPIES = {"diverse"}
-"""Those that mean to put copies of one text apart: they stand in order, with scores apart."""
+SEPARATES_COPIES = {"mmr"}
+"""Those that separate copies of one text: their scores differ."""

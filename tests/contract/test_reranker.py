@@ -198,13 +198,13 @@ def test_queries_scored_together_score_as_they_do_alone(
         )
     ]
     alone = [reranker.score(*one) for one in asked]
-    together = reranker.score_together(asked)
+    together = reranker.score_batch(asked)
     for one, other in zip(alone, together, strict=True):
         assert [s.value for s in one.scores] == pytest.approx(
             [s.value for s in other.scores], abs=5e-3
         )
         assert one.kind == other.kind
-    assert reranker.score_together([]) == []
+    assert reranker.score_batch([]) == []
 
 
 def test_an_empty_list_is_skipped_and_says_so(reranker: BaseReranker) -> None:

@@ -31,7 +31,7 @@ class Numbers(BaseReranker):
         return "numbers"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         values = [float(c.document.text) for c in candidates]
         return Scored([Score(v, 1 / (1 + np.exp(-v))) for v in values], self.kind)

@@ -33,7 +33,7 @@ class Known(BaseReranker):
         return "known"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         values = [Score(float(c.document.text)) for c in candidates]
         return Scored(values, ScoreKind.LOGIT)

@@ -16,7 +16,7 @@ from secondpass.evaluate.threshold import (
     round_down,
 )
 from secondpass.evaluate.tuning import Tuned, choose_settings
-from secondpass.rerank.policies.cascade import fewest
+from secondpass.rerank.policies.cascade import min_queries
 from tests.evaluate.experiment_data import make_experiment_data
 
 chances = st.floats(0, 1)
@@ -29,7 +29,7 @@ def test_what_chose_it_is_kept_and_no_higher_one_would_do(
     found: list[float], keep: float
 ) -> None:
     least = conformal_threshold(found, keep)
-    if len(found) < fewest(keep):
+    if len(found) < min_queries(keep):
         assert least is None
         return
     assert least is not None

@@ -157,10 +157,10 @@ class Words(BaseReranker):
         return "words"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         asked = set(query.lower().split())
-        texts = [f"{head} {body}" for head, body in reading.texts(candidates)]
+        texts = [f"{head} {body}" for head, body in options.texts(candidates)]
         counts = [sum(w.strip(".,").lower() in asked for w in t.split()) for t in texts]
         return Scored([Score(float(n)) for n in counts], self.kind)
 

@@ -24,7 +24,7 @@ from secondpass import (
 )
 from secondpass.policies import Blend, Cascade
 from secondpass.rerank.base import Scored
-from secondpass.rerank.precomputed.segments import Cutter
+from secondpass.rerank.precomputed.segments import Segmenter
 from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
@@ -296,13 +296,13 @@ def test_a_search_tokenises_no_document_that_was_there(
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         index.add([*SEAS, titled])
     cut: list[object] = []
-    windows = Cutter._windows
+    windows = Segmenter._windows
 
-    def counting(cutter: Cutter, texts: Sequence[object], *rest: Any) -> Iterator[Any]:
+    def counting(cutter: Segmenter, texts: Sequence[object], *rest: Any) -> Iterator[Any]:
         cut.extend(texts)
         return windows(cutter, texts, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Cutter, "_windows", counting)
+    monkeypatch.setattr(Segmenter, "_windows", counting)
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         assert len(index.search("a river", top_k=None).results) == len(SEAS) + 1
         assert cut == []

@@ -103,7 +103,7 @@ def test_metadata_is_read_as_for_embedding_or_by_field() -> None:
     SecondpassRerank(reranker).postprocess_nodes(given, query_str=QUERY)
     fields = {"fields": ["topic", "text"]}
     SecondpassRerank(reranker, options=fields).postprocess_nodes(given, query_str=QUERY)
-    assert [c.reading.texts(c.candidates) for c in reranker.calls] == [
+    assert [c.options.texts(c.candidates) for c in reranker.calls] == [
         [("", f"topic: passwords\n\n{SEA}")],
         [("passwords", SEA)],
     ]

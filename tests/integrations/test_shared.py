@@ -48,7 +48,7 @@ def test_the_text_alone_is_read_unless_fields_are_named() -> None:
     RerankerAdapter(reranker, {}).rerank("q", [document], None)
     RerankerAdapter(reranker, {"fields": ["title"]}).rerank("q", [document], None)
     RerankerAdapter(reranker, {"template": "{title}: {text}"}).rerank("q", [document], None)
-    assert [c.reading.texts(c.candidates) for c in reranker.calls] == [
+    assert [c.options.texts(c.candidates) for c in reranker.calls] == [
         [("", RESET)],
         [("", SEA)],
         [(f"{SEA}: ", RESET)],

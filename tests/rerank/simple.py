@@ -38,9 +38,9 @@ class Numbers(BaseReranker):
         return sum(map(len, self.asked))
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        texts = [body for _, body in reading.texts(candidates)]
+        texts = [body for _, body in options.texts(candidates)]
         self.asked.append(texts)
         scores = [Score(self.times * float(text), 0.5) for text in texts]
         return Scored(

@@ -106,7 +106,7 @@ def test_the_query_is_never_cut(tmp_path: Path) -> None:
     # A window asked to be shorter than the query grows instead of cutting it.
     grown = reranker.rerank(f"{query} sea", TEXTS[:1], max_length=20, passages="first")
     assert grown.results[0].score in scores
-    with pytest.raises(InputError, match=r"too long.*may have at most 45"):
+    with pytest.raises(InputError, match=r"too long.*the limit is 45"):
         reranker.rerank(f"{query} sea sky", TEXTS[:1])
 
 

@@ -9,15 +9,20 @@ from hypothesis import strategies as st
 
 from secondpass import Document, Index, InputError, Reranker, ScoreKind
 from secondpass.errors import ModelDamagedError
-from secondpass.rerank.late_interaction import KeptMaxSim, LateInteraction, maxsim, unit
+from secondpass.rerank.late_interaction import (
+    LateInteraction,
+    PrecomputedMaxSim,
+    maxsim,
+    normalize_rows,
+)
 from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction
 
 
 @given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1))
 def test_maxsim_against_loops(asked: int, read: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    query = unit(random.normal(size=(asked, 5)).astype(np.float32))
-    document = unit(random.normal(size=(read, 5)).astype(np.float32))
+    query = normalize_rows(random.normal(size=(asked, 5)).astype(np.float32))
+    document = normalize_rows(random.normal(size=(read, 5)).astype(np.float32))
     slow = [max(float(q @ d) for d in document) for q in query]
     assert maxsim(query, document) == pytest.approx(sum(slow) / asked, abs=1e-6)
     assert maxsim(query, query) == pytest.approx(1, abs=1e-6)
@@ -53,13 +58,13 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label"):
         Reranker(tmp_path / "label", label=0)
     tiny_cross_encoder(tmp_path / "other")
-    with pytest.raises(InputError, match="keeps no states"):
-        KeptMaxSim(Reranker(tmp_path / "other"))
+    with pytest.raises(InputError, match="no precomputed token states"):
+        PrecomputedMaxSim(Reranker(tmp_path / "other"))
 
 
 def test_an_index_hands_over_what_it_keeps(tmp_path: Path) -> None:
     texts = ["Paris is the capital of France.", "Boil the rice.", "The sea is blue."]
-    late = KeptMaxSim(Reranker())
+    late = PrecomputedMaxSim(Reranker())
     with Index.open(tmp_path / "index") as index:
         index.add([Document(t) for t in texts])
         found = index.search("What is the capital of France?", rerank=late, blend=False)

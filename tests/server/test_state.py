@@ -94,7 +94,7 @@ def test_a_long_request_holds_up_a_short_one_for_no_longer_than_a_part(model: st
 def test_exits_leave_out_what_cannot_be_among_the_first() -> None:
     texts = [f"On page {n} there is nothing of it." for n in range(30)]
     body: Any = {"query": "the river and the sea", "documents": [*texts, *TEXTS], "top_n": 2}
-    whole, early = (Reranker(exits=exits) for exits in (False, True))
+    whole, early = (Reranker(early_exit=exits) for exits in (False, True))
     expected = whole.rerank(body["query"], body["documents"], top_k=2)
     assert early.rerank(body["query"], body["documents"], top_k=2).usage.pairs < len(texts)
     with running(ServerSettings(exits=True)) as found, sending(found.url) as send:

@@ -23,7 +23,7 @@ def test_calls_are_remembered_and_failures_raised_in_order() -> None:
     assert policy.rerank("first", ["x"]).status is Status.FALLBACK
     assert policy.rerank("second", ["x"], fields=["text"]).status is Status.RERANKED
     assert [c.query for c in reranker.calls] == ["first", "second"]
-    assert reranker.calls[1].reading.fields == ("text",)
+    assert reranker.calls[1].options.fields == ("text",)
 
 
 def test_what_is_not_in_a_strict_script_is_an_error() -> None:

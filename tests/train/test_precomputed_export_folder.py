@@ -77,7 +77,7 @@ def test_int8_keeps_the_order(
     assert np.corrcoef(one, other)[0, 1] > 0.95
     # What is left out never stands above what was read, and what is read keeps its score.
     assert manifest["exit"]["lists"] >= 19
-    early = Reranker(tmp_path / "int8", exits=True)
+    early = Reranker(tmp_path / "int8", early_exit=True)
     some = early.rerank(QUERY, toy_examples().passages, top_k=3)
     assert 3 <= some.usage.pairs <= some.usage.documents
     for result in some.results:

@@ -24,7 +24,7 @@ class Overlap(BaseReranker):
         self.calls = 0
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         self.calls += 1
         words = set(query.strip("?").split())

@@ -57,7 +57,7 @@ class StoredStatesEngine(PrecomputedEngine):
             codes=self.reranker.codes,
             dimension=self.reranker.encoder.dimension,
         )
-        self.reranker = self.reranker.with_states(self._store)
+        self.reranker = self.reranker.with_store(self._store)
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Encode texts that are new to the index, and store their states."""
@@ -67,7 +67,7 @@ class StoredStatesEngine(PrecomputedEngine):
         sequences = [w.sequences[0] for w in windows]
         known = self._store.get([record_key(s) for s in sequences]).records
         new = [s for s in sequences if record_key(s) not in known]
-        for batch in self.reranker.read(new):
+        for batch in self.reranker.encode_records(new):
             self._store.put((record_key(new[position]), record) for position, record in batch)
 
 

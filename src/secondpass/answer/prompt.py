@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from secondpass.answer.types import Passage, Turn
 from secondpass.llm import Prompt
-from secondpass.rerank.llm.prompts import Delimiters, PromptTemplate, harmless
+from secondpass.rerank.llm.prompts import Delimiters, PromptTemplate, neutralize
 
 NOT_FOUND = "NOT_IN_THE_DOCUMENTS"
 """What a model writes if the passages do not hold an answer."""
@@ -40,7 +40,7 @@ class GroundedPrompt:
         """Return the prompt, with the best passages at both ends of the context."""
         texts = [f"{p.number}. {p.title or ''}\n{p.text}" for p in best_at_both_ends(passages)]
         question = format_conversation(query, self.history)
-        documents = Delimiters().mark(f"{question}\n{self.instructions}", texts)
+        documents = Delimiters().delimit(f"{question}\n{self.instructions}", texts)
         system, user = self.template.fill(
             {
                 "query": question,
@@ -69,7 +69,7 @@ def format_conversation(query: str, history: Sequence[Turn]) -> str:
     if not history:
         return query
     turns = (
-        f"{turn.role}: {harmless(turn.text[:_MAX_TURN_CHARACTERS])}"
+        f"{turn.role}: {neutralize(turn.text[:_MAX_TURN_CHARACTERS])}"
         for turn in history[-MAX_TURNS:]
     )
     return "\n".join(["What was said before:", *turns, "", f"Now: {query}"])

@@ -87,12 +87,15 @@ def calibrate(
     from secondpass.cli.output import print_json, stages
     from secondpass.evaluate.calibration import calibrate, write_calibration
     from secondpass.rerank.scoring_options import ScoringOptions
-    from secondpass.rerank.windowing import parse_passages
+    from secondpass.rerank.windowing import parse_aggregation
     from secondpass.reranker import Reranker
 
     names = options.split_names(fields)
     reading = ScoringOptions(
-        None if names is None else tuple(names), template, max_length, parse_passages(passages)
+        None if names is None else tuple(names),
+        template,
+        max_length,
+        parse_aggregation(passages),
     )
     with ExitStack() as closing:
         progress = closing.enter_context(stages())

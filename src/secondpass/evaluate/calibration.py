@@ -16,8 +16,8 @@ from secondpass.evaluate.calibrators import CalibrationParameters, fit_calibrati
 from secondpass.evaluate.qrels import LabelledQuery
 from secondpass.evaluate.reliability import Reliability, measure_reliability
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.calibration import METHODS, Calibration, raw_score, reading_of
-from secondpass.rerank.policies.calibration import identity_of
+from secondpass.rerank.calibration import METHODS, Calibration, raw_score, scoring_conditions
+from secondpass.rerank.policies.calibration import model_identity
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.settings import write_json
 from secondpass.types import ScoreKind
@@ -136,8 +136,8 @@ def calibrate(
         method,
         **parameters._asdict(),
         model=reranker.model,
-        identity=identity_of(reranker),
-        reading=reading_of(options),
+        identity=model_identity(reranker),
+        reading=scoring_conditions(options),
         centre=float(scores.mean()),
         spread=float(scores.std()),
     )

@@ -22,7 +22,7 @@ from secondpass.evaluate.pair_scores import (
 from secondpass.evaluate.variant_builders import passages_to_score
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.cascade import Cascade, Margin, known_margin
+from secondpass.rerank.policies.cascade import Cascade, Margin, bundled_margin
 from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
 
@@ -157,7 +157,7 @@ def _margins(
     refusal: InputError | None = None
     for name, reranker in rerankers.items():
         try:
-            margins[name] = known_margin(cheap, reranker)
+            margins[name] = bundled_margin(cheap, reranker)
         except InputError as error:
             refusal = error
     if refusal is not None and not margins:

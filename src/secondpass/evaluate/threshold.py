@@ -14,7 +14,7 @@ from secondpass.evaluate.measures import TOP_K
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.variants import QueryMask, RankedProbabilities, SearchVariant
-from secondpass.rerank.policies.cascade import conformal, fewest
+from secondpass.rerank.policies.cascade import conformal_quantile, min_queries
 
 _SIGNIFICANT_DIGITS = 4
 
@@ -58,10 +58,10 @@ def check_keep(keep: float, relevant: int) -> None:
     """Raise InputError for a share that so few relevant documents cannot guarantee."""
     if not 0 < keep < 1:
         raise InputError(f"keep must lie between 0 and 1, and is {keep}")
-    if relevant < fewest(keep):
+    if relevant < min_queries(keep):
         raise InputError(
             f"{relevant} relevant documents are too few to keep {keep:.4g} of such",
-            fix=f"Judge until {fewest(keep)} are relevant, or give a lower --keep.",
+            fix=f"Judge until {min_queries(keep)} are relevant, or give a lower --keep.",
         )
 
 
@@ -70,10 +70,10 @@ def conformal_threshold(probabilities: Sequence[float | None], keep: float) -> f
 
     `probabilities` are those of relevant results, None for a result that no threshold
     keeps; `keep` is above 0 and below 1. Of n, the ceil((n + 1) · keep)-th highest is
-    returned (see `conformal`), so at least the share `keep` of these is kept too. None
+    returned (see `conformal_quantile`), so at least the share `keep` of these is kept too. None
     where they are too few, or too many of them cannot be kept.
     """
-    bound = conformal([float("inf") if p is None else -p for p in probabilities], keep)
+    bound = conformal_quantile([float("inf") if p is None else -p for p in probabilities], keep)
     return None if bound is None or bound == float("inf") else -bound
 
 

@@ -44,7 +44,7 @@ class KnownScores(BaseReranker):
         return self.reranker.base
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Return the scores; there must be one for each candidate."""
         return self.scored

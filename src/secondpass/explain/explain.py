@@ -198,7 +198,7 @@ def _has_id(document: Document, wanted: str) -> bool:
 
 
 def _windows(score: Score) -> tuple[ScoredWindow, ...]:
-    return tuple(ScoredWindow(w.start, w.end, w.value) for w in score.seen)
+    return tuple(ScoredWindow(w.start, w.end, w.value) for w in score.window_scores)
 
 
 def _check_score_kind(reranker: BaseReranker, kind: ScoreKind) -> None:

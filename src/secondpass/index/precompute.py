@@ -14,6 +14,7 @@ from secondpass.inference.types import Float32
 from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import record_key
@@ -74,7 +75,7 @@ class PrecomputedStates:
     def reading(self, reranker: BaseReranker) -> BaseReranker:
         """Return the reranker, reading and keeping records here if it can."""
         reader = self.reader(reranker)
-        return reranker if reader is None else reranker.with_states(self.store(reader))
+        return reranker if reader is None else use_store(reranker, self.store(reader))
 
     def embedding(self, reranker: BaseReranker | None) -> TextEncoder:
         """Return the embedder, keeping a record of each text if the reranker reads them."""
@@ -98,13 +99,13 @@ class PrecomputedStates:
                 with contextlib.suppress(OSError):
                     file.unlink()
         if reader is not None and own is not None and own.file.is_file():
-            reader = reader.with_states(own)
+            reader = reader.with_store(own)
             keys: dict[bytes, None] = {}
             names: dict[bytes, None] = {}
             for texts in _texts(documents):
-                for text, cut in zip(texts, reader.cut(texts), strict=True):
+                for text, cut in zip(texts, reader.segment(texts), strict=True):
                     keys |= dict.fromkeys(cut.keys)
-                    name = reader.cut_name(text)
+                    name = reader.segments_key(text)
                     if name is not None:
                         names[name] = None
             own.keep_only(keys, names)
@@ -135,7 +136,7 @@ class RecordingEmbedder:
         """Return unit vectors, float32 [texts, dimension], as the embedder does."""
         sequences = self._embedder.sequences(texts)
         vectors = np.empty((len(sequences), self.dimension), dtype=np.float32)
-        for batch in self._reader.read(sequences):
+        for batch in self._reader.encode_records(sequences):
             for position, record in batch:
                 vectors[position] = record.embedding
             kept = [(record_key(sequences[position]), record) for position, record in batch]
@@ -148,7 +149,7 @@ class RecordingEmbedder:
         """Keep where passages are cut, so that no search tokenises them."""
         documents = [Document(passage.text, title=passage.title) for passage in passages]
         for texts in _texts([documents]):
-            self._reader.with_states(self._store).cut(texts)
+            self._reader.with_store(self._store).segment(texts)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""

@@ -1,4 +1,4 @@
-"""Language models behind one small interface: what rerankers and answers ask."""
+"""Language models behind one interface, for rerankers and answers."""
 
 from __future__ import annotations
 

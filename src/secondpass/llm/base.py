@@ -1,4 +1,4 @@
-"""The contract of every language model."""
+"""The base class of language models, and streamed answers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from secondpass.llm.types import Completion, Prompt
 
 
 class TextStream:
-    """An answer that arrives in pieces: iterate over it once.
+    """An answer that arrives in pieces; it can be iterated over once.
 
-    `completion` is the whole answer, as soon as the last piece has been taken; None before.
-    Breaking off and calling `close` lets go of the connection.
+    `completion` is the whole answer, once the last piece was taken; None before. Call `close`
+    to stop early, which closes the connection.
     """
 
     def __init__(self, pieces: Iterator[str | Completion]) -> None:
@@ -30,7 +30,7 @@ class TextStream:
                 yield piece
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop, and close the connection."""
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
@@ -51,17 +51,17 @@ class AsyncTextStream:
                 yield piece
 
     async def aclose(self) -> None:
-        """Stop listening."""
+        """Stop, and close the connection."""
         close = getattr(self._pieces, "aclose", None)
         if close is not None:
             await close()
 
 
 class LLM(ABC):
-    """A language model that answers a prompt; safe to use from several threads at once.
+    """A language model that completes prompts; thread-safe.
 
-    A subclass says how one prompt is completed; streaming and async twins have defaults
-    that build on it. All methods raise `LLMError` for an answer that did not come.
+    A subclass defines `complete`; streaming and async methods have defaults that use it. All
+    methods raise `LLMError` where there is no answer.
     """
 
     @property
@@ -71,7 +71,7 @@ class LLM(ABC):
 
     @property
     def offers_logprobs(self) -> bool:
-        """Whether log-probabilities can be asked for; a server may still not give them."""
+        """Whether log-probabilities can be requested; a server may still leave them out."""
         return False
 
     @abstractmethod
@@ -82,9 +82,9 @@ class LLM(ABC):
         """Return the answer piece by piece; by default in one piece."""
 
         def pieces() -> Iterator[str | Completion]:
-            found = self.complete(prompt)
-            yield found.text
-            yield found
+            completion = self.complete(prompt)
+            yield completion.text
+            yield completion
 
         return TextStream(pieces())
 
@@ -96,14 +96,14 @@ class LLM(ABC):
         """Do as `stream`, for `async for`."""
 
         async def pieces() -> AsyncIterator[str | Completion]:
-            found = await self.acomplete(prompt)
-            yield found.text
-            yield found
+            completion = await self.acomplete(prompt)
+            yield completion.text
+            yield completion
 
         return AsyncTextStream(pieces())
 
     def close(self) -> None:
-        """Let go of connections; the model can be used again."""
+        """Close connections; the model can be used again."""
         return
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""OpenAI's chat completions, as the servers that speak it have them in common.
+"""OpenAI's chat completions API, in the form that compatible servers have in common.
 
-OpenAI itself, vLLM, llama.cpp, Ollama and most gateways. They differ in what they refuse,
-so a parameter that a server does not take is left out and the request sent once more.
+OpenAI itself, vLLM, llama.cpp, Ollama and most gateways. They differ in the parameters that
+they reject, so one that a server rejects is left out and the request is sent again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Any
 
 from secondpass.inference.unicode import clean
 from secondpass.llm.types import Completion, Prompt, Stop
-from secondpass.llm.wire import Body, Dialect, Folding, count, error_text, stream_failed
+from secondpass.llm.wire import (
+    Body,
+    StreamAssembler,
+    WireFormat,
+    error_text,
+    stream_failed,
+    token_count,
+)
 from secondpass.remote.sse import Event
 
 _STOPS = {
@@ -36,25 +43,23 @@ _OPTIONAL = (
 )
 
 
-class OpenAIChat(Dialect):
-    """`newest` prefers `max_completion_tokens`, which OpenAI's own server wants."""
+class OpenAIChat(WireFormat):
+    """Chat completions; `openai=True` sends `max_completion_tokens`, as OpenAI itself wants."""
 
     path = "/chat/completions"
 
-    def __init__(self, *, newest: bool = False) -> None:
-        self._limit = "max_completion_tokens" if newest else "max_tokens"
+    def __init__(self, *, openai: bool = False) -> None:
+        self._limit = "max_completion_tokens" if openai else "max_tokens"
 
-    def headers(self, key: str | None) -> Mapping[str, str]:
-        """Return the bearer token, where there is a key."""
-        return {} if key is None else {"authorization": f"Bearer {key}"}
-
-    def body(self, model: str, prompt: Prompt, refused: frozenset[str], stream: bool) -> Body:
-        """Return the request; a refused limit of tokens is tried by its other name."""
+    def build_body(
+        self, model: str, prompt: Prompt, rejected: frozenset[str], stream: bool
+    ) -> Body:
+        """Return the request body; a rejected token limit is sent by its other name."""
         messages = [{"role": "user", "content": clean(prompt.user)}]
         if prompt.system:
             messages.insert(0, {"role": "system", "content": clean(prompt.system)})
         other = "max_tokens" if self._limit != "max_tokens" else "max_completion_tokens"
-        limit = self._limit if self._limit not in refused else other
+        limit = self._limit if self._limit not in rejected else other
         body: Body = {"model": model, "messages": messages, limit: prompt.max_tokens}
         if prompt.temperature is not None:
             body["temperature"] = prompt.temperature
@@ -64,52 +69,55 @@ class OpenAIChat(Dialect):
             body["seed"] = prompt.seed
         if prompt.stop:
             body["stop"] = list(prompt.stop)
-        if prompt.top_logprobs and not refused & {"logprobs", "top_logprobs"}:
+        if prompt.top_logprobs and not rejected & {"logprobs", "top_logprobs"}:
             body |= {"logprobs": True, "top_logprobs": prompt.top_logprobs}
         if prompt.schema is not None:
-            body["response_format"] = _format(prompt, refused)
+            body["response_format"] = _format(prompt, rejected)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return {name: value for name, value in body.items() if name not in refused}
+        return {name: value for name, value in body.items() if name not in rejected}
 
-    def refusal(self, status: int, body: Body, answer: Any) -> str | None:
-        """Return the optional parameter that the error names, as it was sent."""
+    def rejected_parameter(self, status: int, request: Body, response: Any) -> str | None:
+        """Return the optional parameter that the error names, if it was sent."""
         if status not in (400, 422):
             return None
-        sent = [name for name in _OPTIONAL if name in body]
-        schema = body.get("response_format", {}).get("type") == "json_schema"
-        error = answer.get("error", answer) if isinstance(answer, Mapping) else {}
-        said = error.get("param") if isinstance(error, Mapping) else None
-        named = str(said).split(".")[0] if said else _first(error_text(answer), sent, schema)
-        if named in ("json_schema", "response_format") and "response_format" in body:
+        sent = [name for name in _OPTIONAL if name in request]
+        schema = request.get("response_format", {}).get("type") == "json_schema"
+        error = response.get("error", response) if isinstance(response, Mapping) else {}
+        param = error.get("param") if isinstance(error, Mapping) else None
+        if param:
+            name: str | None = str(param).split(".")[0]
+        else:
+            name = _first_name(error_text(response), sent, schema)
+        if name in ("json_schema", "response_format") and "response_format" in request:
             return "json_schema" if schema else "response_format"
-        return named if named in sent else None
+        return name if name in sent else None
 
-    def completion(self, answer: Any) -> Completion:
+    def parse_completion(self, response: Any) -> Completion:
         """Read the first choice."""
         try:
-            choice = answer["choices"][0]
+            choice = response["choices"][0]
             message = choice["message"]
             text = message.get("content")
-            refused = isinstance(message.get("refusal"), str) and not text
+            declined = isinstance(message.get("refusal"), str) and not text
             stop = _STOPS.get(str(choice.get("finish_reason")), Stop.OTHER)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
-            raise ValueError("there is no message in it") from error
-        usage = answer.get("usage")
+            raise ValueError("the response has no message") from error
+        usage = response.get("usage")
         return Completion(
             text if isinstance(text, str) else "",
-            Stop.REFUSAL if refused else stop,
-            count(usage, "prompt_tokens"),
-            count(usage, "completion_tokens"),
+            Stop.REFUSAL if declined else stop,
+            token_count(usage, "prompt_tokens"),
+            token_count(usage, "completion_tokens"),
             _logprobs(choice.get("logprobs")),
         )
 
-    def folding(self) -> Folding:
-        """Return a folding of chunks."""
-        return _Chunks()
+    def new_assembler(self) -> StreamAssembler:
+        """Return an assembler of chunks."""
+        return _ChunkAssembler()
 
 
-class _Chunks(Folding):
+class _ChunkAssembler(StreamAssembler):
     def __init__(self) -> None:
         self._text: list[str] = []
         self._stop: Stop | None = None
@@ -118,7 +126,7 @@ class _Chunks(Folding):
 
     @property
     def finished(self) -> bool:
-        # Some servers leave out [DONE], some the reason: either ends an answer.
+        # Some servers leave out [DONE], some the finish reason: either ends an answer.
         return self._done or self._stop is not None
 
     def feed(self, event: Event) -> str:
@@ -148,36 +156,36 @@ class _Chunks(Folding):
         return Completion(
             "".join(self._text),
             Stop.END if self._stop is None else self._stop,
-            count(self._usage, "prompt_tokens"),
-            count(self._usage, "completion_tokens"),
+            token_count(self._usage, "prompt_tokens"),
+            token_count(self._usage, "completion_tokens"),
         )
 
 
-def _format(prompt: Prompt, refused: frozenset[str]) -> Body:
-    if "json_schema" in refused:
+def _format(prompt: Prompt, rejected: frozenset[str]) -> Body:
+    if "json_schema" in rejected:
         return {"type": "json_object"}
     schema = {"name": prompt.schema_name, "strict": True, "schema": prompt.schema}
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _first(text: str | None, sent: list[str], schema: bool) -> str | None:
+def _first_name(text: str | None, sent: list[str], schema: bool) -> str | None:
     """Return the parameter that a message names first; a longer name before a shorter."""
     names = [*sent, "json_schema"] if schema else sent
-    found = {
+    positions = {
         name: match.start()
         for name in names
         if (match := re.search(rf"(?<!\w){name}(?!\w)", text or "")) is not None
     }
-    return min(found, key=found.__getitem__) if found else None
+    return min(positions, key=positions.__getitem__) if positions else None
 
 
-def _logprobs(said: Any) -> tuple[Mapping[str, float], ...]:
-    content = said.get("content") if isinstance(said, Mapping) else None
-    found = []
+def _logprobs(logprobs: Any) -> tuple[Mapping[str, float], ...]:
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    tokens = []
     for token in content if isinstance(content, list) else ():
         try:
-            options = [token, *(token.get("top_logprobs") or ())]
-            found.append({str(o["token"]): float(o["logprob"]) for o in options})
+            candidates = [token, *(token.get("top_logprobs") or ())]
+            tokens.append({str(c["token"]): float(c["logprob"]) for c in candidates})
         except (AttributeError, KeyError, TypeError, ValueError):
             return ()
-    return tuple(found)
+    return tuple(tokens)

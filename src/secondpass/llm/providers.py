@@ -1,7 +1,4 @@
-"""The providers that are built in, each with its address and the variable of its key.
-
-Language models by name: "anthropic/…", "openai/…", "ollama/…", "llamacpp/…", "vllm/…".
-"""
+"""Language models by name: "anthropic/…", "openai/…", "ollama/…", "llamacpp/…", "vllm/…"."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from secondpass.llm.anthropic import AnthropicMessages
 from secondpass.llm.base import LLM
 from secondpass.llm.openai import OpenAIChat
 from secondpass.llm.remote import RemoteLLM
-from secondpass.llm.wire import Dialect
-from secondpass.remote.client import find_key
+from secondpass.llm.wire import WireFormat
+from secondpass.remote.endpoint import find_key
 
 PROVIDERS = "secondpass.llms"
 """Entry points by provider: a callable (model, base_url=, api_key=, **options) -> LLM."""
@@ -35,9 +32,9 @@ def load_llm(
 ) -> LLM:
     """Return the language model of that name, PROVIDER/MODEL; nothing is sent yet.
 
-    `base_url` and `api_key` stand in for the provider's own address and environment
-    variable; the others are those of `RemoteLLM`. Raises `ModelNotFoundError` for an
-    unknown provider, `InputError` for a name without a model or a key that is missing.
+    `base_url` and `api_key` come before the provider's own address and environment variables;
+    the others are those of `RemoteLLM`. Raises `ModelNotFoundError` for an unknown provider,
+    `InputError` for a name without a model or a missing key.
     """
     provider, _, model = name.partition("/")
     known = {e.name: e for e in entry_points(group=PROVIDERS)}
@@ -49,7 +46,7 @@ def load_llm(
         )
     if not model:
         raise InputError(
-            f"{name!r} names no model", fix=f"Write {provider}/MODEL, with the model's name."
+            f"{name!r} has no model after the provider", fix=f"Write {provider}/MODEL."
         )
     build: Callable[..., LLM] = known[provider].load()
     return build(
@@ -63,8 +60,8 @@ def load_llm(
     )
 
 
-class Options(TypedDict, total=False):
-    """The options of `RemoteLLM` that every provider hands on."""
+class RemoteOptions(TypedDict, total=False):
+    """The options of `RemoteLLM` that every provider passes on."""
 
     timeout: float
     deadline: float | None
@@ -76,16 +73,17 @@ class Options(TypedDict, total=False):
 class Provider:
     """Builds the models of one provider.
 
-    `own_url` is where they are by default, and `url_variable` names the environment
-    variable that says otherwise; `key_variable` that of the key, which only `own_url`
-    must have where `key_needed`.
+    - `default_url`: the base URL, unless the environment variable `url_variable` has another.
+    - `key_variable`: the environment variable of the key; it is required only where
+      `key_required`, and only for `default_url`.
+    - `anthropic`: whether the wire format is that of Anthropic, not OpenAI.
     """
 
     name: str
-    own_url: str
+    default_url: str
     url_variable: str
     key_variable: str
-    key_needed: bool = False
+    key_required: bool = False
     anthropic: bool = False
 
     def __call__(
@@ -94,19 +92,23 @@ class Provider:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[RemoteOptions],
     ) -> RemoteLLM:
-        """Return a model; raises `InputError` for a key that is missing."""
+        """Return a model; raises `InputError` for a missing key."""
         url = base_url if base_url is not None else os.environ.get(self.url_variable)
-        url = url if url else self.own_url
-        own = url.rstrip("/") == self.own_url
-        key = find_key(self.name, api_key, [self.key_variable], self.key_needed and own)
-        chat = OpenAIChat(newest=self.name == "openai" and own)
-        dialect: Dialect = AnthropicMessages() if self.anthropic else chat
+        url = url if url else self.default_url
+        is_default = url.rstrip("/") == self.default_url
+        required = self.key_required and is_default
+        key = find_key(self.name, api_key, [self.key_variable], required)
+        wire_format: WireFormat
+        if self.anthropic:
+            wire_format = AnthropicMessages()
+        else:
+            wire_format = OpenAIChat(openai=self.name == "openai" and is_default)
         return RemoteLLM(
             f"{self.name}/{model}",
             model,
-            dialect,
+            wire_format,
             base_url=url,
             key=key,
             offers_logprobs=not self.anthropic,
@@ -119,11 +121,15 @@ anthropic = Provider(
     "https://api.anthropic.com",
     "ANTHROPIC_BASE_URL",
     "ANTHROPIC_API_KEY",
-    key_needed=True,
+    key_required=True,
     anthropic=True,
 )
 openai = Provider(
-    "openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY", key_needed=True
+    "openai",
+    "https://api.openai.com/v1",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+    key_required=True,
 )
 ollama = Provider("ollama", "http://127.0.0.1:11434/v1", "OLLAMA_BASE_URL", "OLLAMA_API_KEY")
 llamacpp = Provider(

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from secondpass.errors import InputError, LLMError
-from secondpass.llm import transport
 from secondpass.llm.base import LLM, AsyncTextStream, TextStream
-from secondpass.llm.transport import Reply, Request, Transport
 from secondpass.llm.types import Completion, Prompt
-from secondpass.llm.wire import Dialect, error_text
-from secondpass.remote.client import ApiKey, check_base_url, shown
-from secondpass.remote.retry import Deadline, is_retryable, pause
-from secondpass.remote.sse import Event, Events
+from secondpass.llm.wire import Body, WireFormat, error_text
+from secondpass.remote.client import (
+    HttpClient,
+    HttpRequest,
+    HttpResponse,
+    RequestFailedError,
+    ResponseStream,
+    run,
+    run_async,
+)
+from secondpass.remote.endpoint import ApiKey, check_base_url, redact_url
+from secondpass.remote.retry import (
+    AttemptFailedError,
+    Deadline,
+    RetryPolicy,
+    is_retryable,
+    retry,
+)
+from secondpass.remote.sse import Event, EventParser
 
-Talk = Generator[Request | float, Reply | None, Reply]
-"""Gives requests to send and seconds to wait, takes replies, returns the one that counts."""
+MAX_RESPONSE_BYTES = 32 * 2**20
+
+_MAX_RETRY_AFTER_SECONDS = 120.0
+_MAX_MESSAGE_BYTES = 200
 
 
 class RemoteLLM(LLM):
-    """Asks a server in its dialect.
+    """A language model that is asked over HTTP, in the wire format of its server.
 
-    - `base_url`: where the dialect's path begins; http or https, without a query.
-    - `timeout`: seconds without a byte before a try counts as failed; `deadline`: seconds
-      for a whole answer, all tries and pauses included, None for no limit.
-    - `retries`: how often a failure is tried again that may pass (see `retrying`).
-    - `extra_tokens`: added to the limit of each answer, for models that think before they
-      write and count that too.
+    - `base_url`: http or https, without a query; the path of the wire format is added to it.
+    - `timeout`: seconds without a byte before an attempt counts as failed; `deadline`: seconds
+      for a whole answer, all attempts and waits included, None for no limit.
+    - `retries`: how often a request is repeated after a failure that may pass; see `retry`.
+    - `extra_tokens`: added to the token limit of each answer, for models whose reasoning
+      counts towards it.
 
-    A parameter that the server refuses is left out from then on. Raises `InputError` for
-    values that cannot be used, `MissingExtraError` at the first call without the extra.
+    A parameter that the server rejects is left out from then on. Raises `InputError` for
+    invalid arguments, `MissingExtraError` at the first call without the extra.
     """
 
     def __init__(
         self,
         name: str,
         model: str,
-        dialect: Dialect,
+        wire_format: WireFormat,
         *,
         base_url: str,
         key: ApiKey,
@@ -51,20 +65,27 @@ class RemoteLLM(LLM):
         extra_tokens: int = 0,
         offers_logprobs: bool = False,
     ) -> None:
-        self._name, self._model, self._dialect = name, model, dialect
+        self._name, self._model, self._format = name, model, wire_format
         base_url = check_base_url(name, base_url)
-        self._url, self._key = base_url + dialect.path, key
-        self._timeout = _positive("timeout", timeout)
-        self._deadline = None if deadline is None else _positive("deadline", deadline)
+        self._key = key
+        self._timeout = _check_seconds("timeout", timeout)
+        self._deadline = None if deadline is None else _check_seconds("deadline", deadline)
         if retries < 0 or extra_tokens < 0:
             raise InputError(
                 f"retries and extra_tokens must be 0 or more: {retries}, {extra_tokens}"
             )
-        self._retries, self._extra = retries, extra_tokens
-        self._logprobs = offers_logprobs
-        self._refused: frozenset[str] = frozenset()
-        self._transport = Transport()
-        self._where = f"{name} at {shown(base_url)}"
+        self._retries = RetryPolicy(retries, max_retry_after=_MAX_RETRY_AFTER_SECONDS)
+        self._extra_tokens, self._logprobs = extra_tokens, offers_logprobs
+        self._rejected: frozenset[str] = frozenset()
+        self._http = HttpClient(
+            base_url,
+            key,
+            purpose="A language model",
+            extra="llm",
+            max_bytes=MAX_RESPONSE_BYTES,
+            headers=wire_format.headers(),
+        )
+        self._where = f"{name} at {redact_url(base_url)}"
 
     @property
     def name(self) -> str:
@@ -73,40 +94,27 @@ class RemoteLLM(LLM):
 
     @property
     def offers_logprobs(self) -> bool:
-        """Whether the server has log-probabilities and has not refused them yet."""
-        return self._logprobs and not self._refused & {"logprobs", "top_logprobs"}
+        """Whether the server has log-probabilities and has not rejected them yet."""
+        return self._logprobs and not self._rejected & {"logprobs", "top_logprobs"}
 
     def complete(self, prompt: Prompt) -> Completion:
         """Return the whole answer."""
-        deadline = Deadline(self._deadline)
-        return self._completion(self._drive(self._talk(prompt, deadline, False), deadline))
+        return run(self._complete(prompt))
 
     async def acomplete(self, prompt: Prompt) -> Completion:
         """Return the whole answer, without blocking the event loop."""
-        deadline = Deadline(self._deadline)
-        async with self._transport.connected() as client:
-            talk = self._talk(prompt, deadline, False)
-            return self._completion(await self._adrive(client, talk, deadline))
+        return await run_async(self._complete(prompt))
 
     def stream(self, prompt: Prompt) -> TextStream:
-        """Return the answer piece by piece; what fails before the first is tried again."""
+        """Return the answer piece by piece; a failure before the first piece is retried."""
 
         def pieces() -> Iterator[str | Completion]:
-            deadline = Deadline(self._deadline)
-            reply = self._drive(self._talk(prompt, deadline, True), deadline)
-            events, folding = Events(), self._dialect.folding()
-            for some in transport.read(reply.opened, deadline, self._where):
-                if isinstance(some, str):
-                    if folding.finished:
-                        break
-                    raise self._cut(some)
-                for event in events.feed(some):
-                    yield self._fold(folding, event)
-            for event in events.end():
-                yield self._fold(folding, event)
-            if not folding.finished:
-                raise self._cut("the stream ended without saying so")
-            yield folding.completion()
+            answer = _StreamedAnswer(self, prompt)
+            try:
+                while not answer.complete:
+                    yield from answer.parse(run(answer.read()))
+            finally:
+                answer.close()
 
         return TextStream(pieces())
 
@@ -114,114 +122,106 @@ class RemoteLLM(LLM):
         """Do as `stream`, for `async for`."""
 
         async def pieces() -> AsyncIterator[str | Completion]:
-            deadline = Deadline(self._deadline)
-            async with self._transport.connected() as client:
-                reply = await self._adrive(client, self._talk(prompt, deadline, True), deadline)
-                events, folding = Events(), self._dialect.folding()
-                async for some in transport.aread(reply.opened, deadline, self._where):
-                    if isinstance(some, str):
-                        if folding.finished:
-                            break
-                        raise self._cut(some)
-                    for event in events.feed(some):
-                        yield self._fold(folding, event)
-                for event in events.end():
-                    yield self._fold(folding, event)
-                if not folding.finished:
-                    raise self._cut("the stream ended without saying so")
-                yield folding.completion()
+            answer = _StreamedAnswer(self, prompt)
+            try:
+                while not answer.complete:
+                    for piece in answer.parse(await run_async(answer.read())):
+                        yield piece
+            finally:
+                answer.close()
 
         return AsyncTextStream(pieces())
 
     def close(self) -> None:
-        """Let go of connections."""
-        self._transport.close()
+        """Close the connections; the model can be used again."""
+        self._http.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._where}>"
 
-    def _talk(self, prompt: Prompt, deadline: Deadline, stream: bool) -> Talk:
-        """Hold one conversation: send, do without what is refused, try again."""
-        refused, attempt = self._refused, 0
-        if self._extra:
-            prompt = replace(prompt, max_tokens=prompt.max_tokens + self._extra)
-        headers = self._dialect.headers(self._key.reveal())
-        while True:
-            deadline.check(self._where)
-            body = self._dialect.body(self._model, prompt, refused, stream)
-            content = json.dumps(body, ensure_ascii=False).encode()
-            reply = yield Request(self._url, headers, content, self._timeout, stream)
-            assert reply is not None
-            if reply.status is not None and 200 <= reply.status < 300:
-                self._refused |= refused
-                return reply
-            answer = _json(reply.content)
-            name = self._dialect.refusal(reply.status or 0, body, answer)
-            if name is not None and name not in refused:
-                refused |= {name}
-                continue
-            error = self._failure(reply, answer)
-            wait = pause(attempt, reply.headers)
-            if not error.retryable or attempt >= self._retries or wait is None:
-                raise error
-            if wait >= deadline.left:
-                raise error
-            attempt += 1
-            yield wait
-
-    def _drive(self, talk: Talk, deadline: Deadline) -> Reply:
-        reply: Reply | None = None
-        while True:
-            try:
-                step = talk.send(reply)
-            except StopIteration as done:
-                found: Reply = done.value
-                return found
-            reply = None
-            if isinstance(step, float):
-                time.sleep(step)
-            else:
-                reply = self._transport.send(step, deadline, self._where)
-
-    async def _adrive(self, client: Any, talk: Talk, deadline: Deadline) -> Reply:
-        reply: Reply | None = None
-        while True:
-            try:
-                step = talk.send(reply)
-            except StopIteration as done:
-                found: Reply = done.value
-                return found
-            reply = None
-            if isinstance(step, float):
-                await asyncio.sleep(step)
-            else:
-                reply = await self._transport.asend(client, step, deadline, self._where)
-
-    def _completion(self, reply: Reply) -> Completion:
-        answer = _json(reply.content)
+    async def _complete(self, prompt: Prompt) -> Completion:
+        deadline = Deadline(self._deadline)
+        async with self._within(deadline):
+            response = await self._send(prompt, deadline)
+        body = _body(response)
         try:
-            return self._dialect.completion(answer)
+            return self._format.parse_completion(body)
         except ValueError as error:
-            said = error_text(answer)
+            message = error_text(body)
             raise LLMError(
                 "The language model's answer cannot be read",
                 where=self._where,
-                why=str(error) if said is None else self._key.redact(said),
+                why=self._key.redact(str(error) if message is None else message),
                 fix="Check that base_url is that of the right kind of server.",
-                status=reply.status,
+                status=response.status,
             ) from error
 
-    def _fold(self, folding: Any, event: Event) -> str:
+    @asynccontextmanager
+    async def _within(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Raise `LLMError` where the block does not end before the deadline."""
         try:
-            text: str = folding.feed(event)
-        except LLMError as error:
-            why = None if error.why is None else self._key.redact(error.why)
-            raise LLMError(error.what, where=self._where, why=why, retryable=True) from error
-        except ValueError as error:
-            raise self._cut(f"an event is not JSON: {error}") from error
-        return text
+            async with asyncio.timeout(deadline.left):
+                yield
+        except TimeoutError:
+            raise LLMError(
+                f"The language model did not answer within {deadline.seconds:g} s",
+                where=self._where,
+                fix="Raise `deadline`, or use a faster model.",
+            ) from None
 
-    def _cut(self, why: str) -> LLMError:
+    async def _send(
+        self, prompt: Prompt, deadline: Deadline, *, stream: bool = False
+    ) -> HttpResponse:
+        """Return a response of success, without parameters that the server rejects."""
+        if self._extra_tokens:
+            prompt = replace(prompt, max_tokens=prompt.max_tokens + self._extra_tokens)
+        rejected = self._rejected
+
+        async def attempt() -> HttpResponse:
+            nonlocal rejected
+            while True:
+                body = self._format.build_body(self._model, prompt, rejected, stream)
+                response = await self._attempt(body, stream)
+                if response.is_success:
+                    self._rejected |= rejected
+                    return response
+                message = _body(response)
+                name = self._format.rejected_parameter(response.status, body, message)
+                if name is None or name in rejected:
+                    error = self._refusal(response, message)
+                    raise AttemptFailedError(error, response.headers)
+                rejected |= {name}
+
+        return await retry(attempt, self._retries, deadline)
+
+    async def _attempt(self, body: Body, stream: bool) -> HttpResponse:
+        request = HttpRequest(self._format.path, body)
+        try:
+            return await self._http.send(request, idle_timeout=self._timeout, stream=stream)
+        except RequestFailedError as failed:
+            error = LLMError(
+                "The language model could not be reached",
+                where=self._where,
+                why=self._key.redact(failed.reason),
+                fix="Check that the server runs and that base_url is its address.",
+                retryable=failed.retryable,
+            )
+            raise AttemptFailedError(error) from None
+
+    def _refusal(self, response: HttpResponse, body: Any) -> LLMError:
+        status, message = response.status, error_text(body)
+        if message is None:
+            message = response.content[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace") or None
+        return LLMError(
+            f"The language model refused with HTTP {status}",
+            where=self._where,
+            why=None if message is None else self._key.redact(message),
+            fix=_FIXES.get(status, None if status < 500 else "Try again later."),
+            status=status,
+            retryable=is_retryable(status, response.headers),
+        )
+
+    def _cut_off(self, why: str) -> LLMError:
         return LLMError(
             "The language model's answer was cut off",
             where=self._where,
@@ -230,45 +230,80 @@ class RemoteLLM(LLM):
             retryable=True,
         )
 
-    def _failure(self, reply: Reply, answer: Any) -> LLMError:
-        if reply.status is None:
-            return LLMError(
-                "The language model could not be reached",
-                where=self._where,
-                why=self._key.redact(reply.problem or "nothing came back"),
-                fix="Check that the server runs and that base_url is its address.",
-                retryable=True,
-            )
-        said = error_text(answer)
-        if said is None:
-            said = reply.content[:200].decode("utf-8", "replace") or None
-        return LLMError(
-            f"The language model refused with HTTP {reply.status}",
-            where=self._where,
-            why=None if said is None else self._key.redact(said),
-            fix=_FIXES.get(reply.status, None if reply.status < 500 else "Try again later."),
-            status=reply.status,
-            retryable=is_retryable(reply.status, reply.headers),
-        )
+
+class _StreamedAnswer:
+    """One streamed answer: `read` runs in the background loop, all else in the caller's thread.
+
+    `complete` is True once the `Completion` was given.
+    """
+
+    def __init__(self, llm: RemoteLLM, prompt: Prompt) -> None:
+        self.complete = False
+        self._llm, self._prompt = llm, prompt
+        self._deadline = Deadline(llm._deadline)
+        self._events, self._assembler = EventParser(), llm._format.new_assembler()
+        self._body: ResponseStream | None = None
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end; the first call sends the request."""
+        async with self._llm._within(self._deadline):
+            if self._body is None:
+                response = await self._llm._send(self._prompt, self._deadline, stream=True)
+                assert response.stream is not None  # what was asked for
+                self._body = response.stream
+            try:
+                return await self._body.read()
+            except RequestFailedError as failed:
+                # Some servers break the connection behind a whole answer.
+                if self._assembler.finished:
+                    return b""
+                raise self._llm._cut_off(failed.reason) from None
+
+    def parse(self, chunk: bytes) -> Iterator[str | Completion]:
+        """Yield the texts that these bytes complete; of b"", the `Completion` at the end."""
+        for event in self._events.feed(chunk) if chunk else self._events.end():
+            yield self._add(event)
+        if chunk:
+            return
+        if not self._assembler.finished:
+            raise self._llm._cut_off("the stream ended without its last event")
+        self.complete = True
+        yield self._assembler.completion()
+
+    def close(self) -> None:
+        """Close the connection, without waiting for it."""
+        if self._body is not None:
+            self._body.close()
+
+    def _add(self, event: Event) -> str:
+        try:
+            return self._assembler.feed(event)
+        except LLMError as error:
+            why = None if error.why is None else self._llm._key.redact(error.why)
+            where = self._llm._where
+            raise LLMError(error.what, where=where, why=why, retryable=True) from error
+        except ValueError as error:
+            raise self._llm._cut_off(f"an event is not valid JSON: {error}") from error
 
 
 _FIXES = {
     401: "Check the key.",
-    403: "Check what the key may do.",
+    403: "Check what the key is allowed to do.",
     404: "Check the model's name and base_url.",
     413: "Send fewer or shorter documents at once.",
-    429: "Wait, or ask less at once.",
+    429: "Wait, or send fewer requests at once.",
 }
 
 
-def _json(content: bytes) -> Any:
+def _body(response: HttpResponse) -> Any:
+    """Return the JSON value of a response, None where it is not JSON."""
     try:
-        return json.loads(content)
+        return response.body
     except ValueError:
         return None
 
 
-def _positive(name: str, value: float) -> float:
+def _check_seconds(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise InputError(f"{name} must be a number of seconds above 0, not {value!r}")
     return float(value)

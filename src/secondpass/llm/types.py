@@ -1,4 +1,4 @@
-"""What is asked of a language model and what it answers: frozen, without input or output."""
+"""Prompts and completions of language models: immutable, without input or output."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from secondpass.errors import InputError
 
 
 class Stop(StrEnum):
-    """Why a model stopped."""
+    """Why a model stopped generating."""
 
     END = "end"
-    """It was done, or met a stop sequence."""
+    """The answer is complete, or a stop sequence was generated."""
     LENGTH = "length"
-    """It reached the limit of tokens: the text is a part."""
+    """The token limit was reached: the text is incomplete."""
     REFUSAL = "refusal"
-    """It declined to answer, or a filter took the answer away."""
+    """The model declined to answer, or a content filter removed the answer."""
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question to a model.
+    """One prompt for a model.
 
     - `system`, `user`: the two texts; an empty `system` is not sent.
-    - `max_tokens`: of the answer, at least 1; `stop`: texts that end it.
-    - `schema`: a JSON schema that the answer should follow, for servers that can hold a
-      model to one; others ignore it. `schema_name` names it.
-    - `top_logprobs`: for how many candidates of each token the log-probability is wanted,
-      0 to 20; 0 asks for none.
-    - `temperature`, `top_p`, `seed`: as in sampling; None leaves them to the server. A model
-      that does not take one is asked without it.
+    - `max_tokens`: the limit of the answer, at least 1; `stop`: texts that end it.
+    - `schema`: a JSON schema for the answer, for servers with structured output; others ignore
+      it. `schema_name` is its name.
+    - `top_logprobs`: the number of candidates of each token whose log-probability is requested,
+      0 to 20; 0 for none.
+    - `temperature`, `top_p`, `seed`: of sampling; None leaves them to the server. They are left
+      out for a model that rejects them.
 
     Raises `InputError` for numbers out of these ranges.
     """
@@ -60,9 +60,9 @@ class Prompt:
 class Completion:
     """A model's answer.
 
-    `input_tokens` and `output_tokens` are None where the server does not say. `logprobs`
-    has one mapping for each token of the answer, from candidates to natural logarithms of
-    their probabilities; it is empty where none were asked for or offered.
+    - `input_tokens`, `output_tokens`: None where the server does not report them.
+    - `logprobs`: for each token of the answer a mapping from candidates to the natural
+      logarithms of their probabilities; empty where none were requested or returned.
     """
 
     text: str
@@ -73,6 +73,6 @@ class Completion:
 
     @property
     def tokens(self) -> int:
-        """Tokens of question and answer together, those that the server told."""
+        """Tokens of prompt and answer together, as far as the server reports them."""
         counts = (self.input_tokens, self.output_tokens)
         return sum(count for count in counts if count is not None)

@@ -1,4 +1,4 @@
-"""What differs between servers: how a prompt becomes a body, and an answer a completion."""
+"""The wire format of a server: prompts as request bodies, responses as completions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from secondpass.remote.sse import Event
 Body = dict[str, Any]
 
 
-class Folding(ABC):
+class StreamAssembler(ABC):
     """Puts a streamed answer together, event by event."""
 
     @abstractmethod
     def feed(self, event: Event) -> str:
-        """Return the text that an event adds, which may be none.
+        """Return the text that an event adds, which may be empty.
 
         Raises `LLMError` for an event that reports a failure, `ValueError` for one that
         cannot be read.
@@ -27,62 +27,64 @@ class Folding(ABC):
     @property
     @abstractmethod
     def finished(self) -> bool:
-        """Whether the server has said that the answer is whole."""
+        """Whether the server has marked the end of the answer."""
 
     @abstractmethod
     def completion(self) -> Completion:
         """Return the answer so far."""
 
 
-class Dialect(ABC):
-    """One server's contract, without any input or output."""
+class WireFormat(ABC):
+    """One server's HTTP interface, without any input or output."""
 
     path: str
     """Where prompts are sent, after the base URL."""
 
-    @abstractmethod
-    def headers(self, key: str | None) -> Mapping[str, str]:
-        """Return the headers of each request."""
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of each request, beside the bearer token."""
+        return {}
 
     @abstractmethod
-    def body(self, model: str, prompt: Prompt, refused: frozenset[str], stream: bool) -> Body:
-        """Return the request; `refused` are parameters that this server does not take."""
+    def build_body(
+        self, model: str, prompt: Prompt, rejected: frozenset[str], stream: bool
+    ) -> Body:
+        """Return the request body, without the parameters that this server rejects."""
 
     @abstractmethod
-    def refusal(self, status: int, body: Body, answer: Any) -> str | None:
-        """Return the parameter that the server refuses, if it is one to do without."""
+    def rejected_parameter(self, status: int, request: Body, response: Any) -> str | None:
+        """Return the parameter that an error response rejects, if it can be left out."""
 
     @abstractmethod
-    def completion(self, answer: Any) -> Completion:
-        """Return what an answer says; raises `ValueError` for one that cannot be read."""
+    def parse_completion(self, response: Any) -> Completion:
+        """Return the completion in a response body; raises `ValueError` if there is none."""
 
     @abstractmethod
-    def folding(self) -> Folding:
-        """Return a new folding for one streamed answer."""
+    def new_assembler(self) -> StreamAssembler:
+        """Return an assembler for one streamed answer."""
 
 
-def error_text(answer: Any) -> str | None:
-    """Return what a server's error says, in any of the shapes that are known, or None."""
-    if isinstance(answer, Mapping):
-        inner = answer.get("error", answer)
-        if isinstance(inner, str):
-            return inner
-        if isinstance(inner, Mapping):
+def error_text(body: Any) -> str | None:
+    """Return the message in an error's body, in any of the shapes in use, or None."""
+    if isinstance(body, Mapping):
+        error = body.get("error", body)
+        if isinstance(error, str):
+            return error
+        if isinstance(error, Mapping):
             for name in ("message", "detail", "error"):
-                if isinstance(inner.get(name), str):
-                    return str(inner[name])
+                if isinstance(error.get(name), str):
+                    return str(error[name])
     return None
 
 
-def stream_failed(answer: Any) -> LLMError:
+def stream_failed(event: Any) -> LLMError:
     """Return the error for a failure that was reported inside of a stream."""
     return LLMError(
-        "The language model failed in the middle of its answer", why=error_text(answer)
+        "The language model failed in the middle of its answer", why=error_text(event)
     )
 
 
-def count(usage: Any, *names: str) -> int | None:
-    """Return a number of tokens by the first name that is there; None if none is."""
+def token_count(usage: Any, *names: str) -> int | None:
+    """Return a number of tokens by the first name that is present; None if none is."""
     if isinstance(usage, Mapping):
         for name in names:
             value = usage.get(name)

@@ -1,1 +1,1 @@
-"""What asking a server takes, whether it reranks or writes: its address, key and pauses."""
+"""Requests to remote servers: client, retries, event streams, base URLs and API keys."""

@@ -1,74 +1,350 @@
-"""Keys: from arguments or the environment, never shown.
+"""An HTTP client for remote servers, with one event loop for all callers.
 
-Addresses: from arguments or the environment, shown without what is secret in them.
-
-The HTTP library, loaded when the first server is asked.
+Every request runs in one event loop in a background thread. So calls from any thread, and
+from any other event loop, share connections, limits and deadlines, and a request is
+implemented once, not once for sync and once for async callers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import json
 import os
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from types import ModuleType
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from secondpass.errors import InputError, MissingExtraError
+from secondpass.errors import MissingExtraError
+from secondpass.remote.endpoint import ApiKey
 
+if TYPE_CHECKING:
+    import ssl
 
-def find_base_url(
-    title: str, given: str | None, variables: Sequence[str], default: str | None
-) -> str:
-    """Return the base URL without a slash at its end, or raise `InputError`."""
-    if given is None:
-        found = (os.environ.get(v, "").strip() for v in variables)
-        given = next((v for v in found if v), default)
-    if given is None:
-        raise InputError(
-            f"{title} runs where you say: its base URL is missing",
-            fix='Pass base_url="http://127.0.0.1:8080"'
-            + (f", or set {variables[0]}." if variables else "."),
-        )
-    return check_base_url(title, given)
+    import httpx2
+
+T = TypeVar("T")
+
+_CLOSE_SECONDS = 2.0
+
+_loop_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
 
 
-def check_base_url(title: str, given: object) -> str:
-    """Return a base URL without a slash at its end; raises `InputError` if it is none.
+def background_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop; its thread starts at the first call."""
+    global _loop
+    with _loop_lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            thread = threading.Thread(
+                target=_loop.run_forever, name="secondpass-requests", daemon=True
+            )
+            thread.start()
+            atexit.register(_stop_loop, _loop, thread)
+        return _loop
 
-    It is http or https, with a host, without query and fragment, and without a user: a
-    secret goes into `api_key`, which is never shown.
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the background loop and wait for its result.
+
+    An exception that ends the wait (Ctrl-C) cancels the work too.
     """
-    if not isinstance(given, str):
-        raise InputError(f"base_url must be text, not {type(given).__name__}")
-    url = given.strip().rstrip("/")
+    future = asyncio.run_coroutine_threadsafe(work, background_loop())
     try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
-        sound = sound and parts.port != 0 and "@" not in parts.netloc
-        sound = sound and not parts.query and not parts.fragment
-    except ValueError:
-        sound = False
-    if not sound:
-        raise InputError(
-            f"The base URL of {title} is not one: {shown(url)!r}",
-            fix='Write it as "https://host" or "http://127.0.0.1:8080/path".',
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+async def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the background loop without blocking the caller's event loop.
+
+    Cancelling the caller cancels the work.
+    """
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, background_loop()))
+
+
+def _stop_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    if loop.is_running():
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=1)
+
+
+def _forget_loop() -> None:
+    """Drop the loop in a forked child, where its thread is gone; the next call starts one."""
+    global _loop, _loop_lock
+    _loop, _loop_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_loop)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request below the client's base URL; `body` becomes the content as UTF-8 JSON."""
+
+    path: str
+    body: Mapping[str, Any] | None = None
+    method: Literal["GET", "POST"] = "POST"
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """A response: headers have lower-case names, and `content` is the whole body.
+
+    `stream` is set, and `content` empty, where the body is still arriving; close it.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+    stream: ResponseStream | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return 200 <= self.status < 300
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON value of the content; raises `ValueError` for any other content."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "none").split(";")[0]
+            raise ValueError(
+                f"the body is not JSON (content type {kind}, {len(self.content)} bytes)"
+            ) from None
+
+
+class RequestFailedError(Exception):
+    """A request without a complete response; for callers to turn into an error of theirs.
+
+    - `reason`: the kind of failure and what the HTTP library says of it.
+    - `retryable`: whether another attempt may succeed; `timed_out`: whether it took too long.
+    - `status`: of a response whose body was refused, else None.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retryable: bool = False,
+        timed_out: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.status = reason, status
+        self.retryable, self.timed_out = retryable, timed_out
+
+
+class HttpClient:
+    """Pooled connections to one server, for coroutines in the background loop.
+
+    - `purpose`, `extra`: for the error where the HTTP library is not installed.
+    - `concurrency`: the limit of requests at a time; others wait for a free slot.
+    - `max_bytes`: the limit of a body that is not streamed, so that a server that never stops
+      cannot fill the memory.
+    - `connect_timeout`: seconds for a connection; None for the idle timeout of the request.
+
+    The key is sent as a bearer token. Redirects are not followed, so that it goes nowhere else.
+    Safe to use from several threads; connections are not shared with forked processes.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: ApiKey,
+        *,
+        purpose: str,
+        extra: str,
+        max_bytes: int,
+        concurrency: int = 100,
+        connect_timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.base_url, self.key = base_url, key
+        self._purpose, self._extra = purpose, extra
+        self._max_bytes, self._concurrency = max_bytes, concurrency
+        self._connect_timeout, self._headers = connect_timeout, dict(headers or {})
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: httpx2.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(concurrency)
+
+    async def send(
+        self,
+        request: HttpRequest,
+        *,
+        idle_timeout: float,
+        timeout: float | None = None,
+        stream: bool = False,
+    ) -> HttpResponse:
+        """Send a request once and return the response, whatever its status.
+
+        `idle_timeout` is in seconds without a byte; `timeout` in seconds for the response, not
+        counting the wait for a free slot. With `stream` the body of a success is left to be
+        read from `HttpResponse.stream`. Raises `RequestFailedError`.
+        """
+        client, slots = self._connect()
+        await slots.acquire()
+        response: httpx2.Response | None = None
+        slot_taken = True
+        try:
+            with translate_errors(self._httpx(), timeout):
+                async with asyncio.timeout(timeout):
+                    built = self._build(client, request, idle_timeout)
+                    response = await client.send(built, stream=True)
+                    headers = {k.lower(): v for k, v in response.headers.items()}
+                    if stream and response.is_success:
+                        body = ResponseStream(self._httpx(), response, slots)
+                        status, response, slot_taken = response.status_code, None, False
+                        return HttpResponse(status, headers, stream=body)
+                    content = await self._read(response)
+                    return HttpResponse(response.status_code, headers, content)
+        finally:
+            if response is not None:
+                await response.aclose()
+            if slot_taken:
+                slots.release()
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            loop, client = self._loop, self._client
+            self._loop = self._client = None
+        if loop is None or client is None:
+            return
+        closing = _submit(loop, client.aclose())
+        if closing is not None and _running_loop() is not loop:
+            with suppress(Exception):
+                closing.result(_CLOSE_SECONDS)
+
+    async def _read(self, response: httpx2.Response) -> bytes:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise RequestFailedError(
+                    f"the response is longer than {self._max_bytes >> 20} MiB",
+                    status=response.status_code,
+                )
+        return bytes(content)
+
+    def _build(
+        self, client: httpx2.AsyncClient, request: HttpRequest, idle_timeout: float
+    ) -> httpx2.Request:
+        headers, content = {}, None
+        if request.body is not None:
+            # ASCII with escapes: every server reads it, whatever charset it assumes.
+            content = json.dumps(request.body, allow_nan=False).encode()
+            headers["content-type"] = "application/json"
+        secret = self.key.reveal()
+        if secret is not None:
+            headers["authorization"] = f"Bearer {secret}"
+        connect = self._connect_timeout
+        timeout = self._httpx().Timeout(
+            idle_timeout, connect=idle_timeout if connect is None else connect
         )
-    return url
+        return client.build_request(
+            request.method,
+            self.base_url + request.path,
+            headers=headers,
+            content=content,
+            timeout=timeout,
+        )
+
+    def _httpx(self) -> ModuleType:
+        return load_httpx(self._purpose, self._extra)
+
+    def _connect(self) -> tuple[httpx2.AsyncClient, asyncio.Semaphore]:
+        """Return the client and the slots of the running loop.
+
+        Another loop than before means a forked child, which must not use the connections of
+        its parent.
+        """
+        loop, httpx = asyncio.get_running_loop(), self._httpx()
+        with self._lock:
+            if self._client is None or self._loop is not loop:
+                limits = httpx.Limits(max_connections=self._concurrency)
+                self._client = httpx.AsyncClient(
+                    headers=self._headers, limits=limits, verify=_ssl_context(httpx)
+                )
+                self._slots = asyncio.Semaphore(self._concurrency)
+                self._loop = loop
+                weakref.finalize(self, _close_client, loop, self._client)
+            return self._client, self._slots
 
 
-def shown(url: str) -> str:
-    """Return a URL without user, password and query, for messages."""
+class ResponseStream:
+    """The body of a response that is still arriving; it holds a slot until it is closed."""
+
+    def __init__(
+        self, httpx: ModuleType, response: httpx2.Response, slots: asyncio.Semaphore
+    ) -> None:
+        self._httpx, self._response, self._slots = httpx, response, slots
+        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    async def read(self) -> bytes:
+        """Return the next bytes, b"" at the end; raises `RequestFailedError`."""
+        with translate_errors(self._httpx, None):
+            return await anext(self._chunks, b"")
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        if not self._closed:
+            self._closed = True
+            try:
+                await self._response.aclose()
+            finally:
+                self._slots.release()
+
+    def close(self) -> None:
+        """Do as `aclose`, from any thread, without waiting for it."""
+        if not self._closed:
+            _submit(self._loop, self.aclose())
+
+
+@contextmanager
+def translate_errors(httpx: ModuleType, timeout: float | None) -> Iterator[None]:
+    """Raise `RequestFailedError` in place of the errors of the HTTP library.
+
+    They are not chained: their request holds the key.
+    """
     try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "…"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        yield
+    except TimeoutError:
+        reason = (
+            "no response in time" if timeout is None else f"no response within {timeout:g} s"
+        )
+        failed = RequestFailedError(reason, retryable=True, timed_out=True)
+    except httpx.TimeoutException as error:
+        failed = RequestFailedError(type(error).__name__, retryable=True, timed_out=True)
+    except httpx.HTTPError as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        lost = isinstance(error, httpx.TransportError)
+        lost = lost and not isinstance(error, httpx.UnsupportedProtocol)
+        failed = RequestFailedError(reason, retryable=lost)
+    else:
+        return
+    raise failed from None
 
 
 def load_httpx(purpose: str, extra: str) -> ModuleType:
-    """Return httpx2, or raise `MissingExtraError` naming the purpose and the extra.
+    """Return the HTTP library, loaded at the first request.
 
-    huggingface-hub brings it, so it is missing only where somebody took it away.
+    Raises `MissingExtraError` naming the purpose and the extra. huggingface-hub installs it, so
+    it is missing only where somebody removed it.
     """
     try:
         import httpx2
@@ -77,59 +353,32 @@ def load_httpx(purpose: str, extra: str) -> ModuleType:
     return httpx2
 
 
-class ApiKey:
-    """A secret that prints as stars; `reveal` is for the header alone."""
-
-    __slots__ = ("_secret",)
-
-    def __init__(self, secret: str | None) -> None:
-        self._secret = secret
-
-    def reveal(self) -> str | None:
-        """Return the secret itself, or None if there is none."""
-        return self._secret
-
-    def redact(self, text: str) -> str:
-        """Return a text with the secret replaced, for servers that echo it."""
-        return text if self._secret is None else text.replace(self._secret, "***")
-
-    def __repr__(self) -> str:
-        return "Key(none)" if self._secret is None else "Key(***)"
-
-    def __reduce__(self) -> tuple[type, tuple[None]]:
-        # What is pickled must not carry a secret to wherever the pickle goes.
-        return ApiKey, (None,)
+@cache
+def _ssl_context(httpx: ModuleType) -> ssl.SSLContext:
+    # Reading the certificates takes 20 ms or more, so all clients share them.
+    context: ssl.SSLContext = httpx.create_ssl_context()
+    return context
 
 
-def find_key(title: str, given: str | None, variables: Sequence[str], needed: bool) -> ApiKey:
-    """Return the key that was given or stands in the environment.
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
-    Raises `InputError`, without the key in it, if it is needed and missing or cannot
-    stand in a header.
-    """
-    source = "api_key"
-    if given is None:
-        source = next((v for v in variables if os.environ.get(v, "").strip()), source)
-        given = os.environ.get(source)
-    if given is not None and not isinstance(given, str):
-        raise InputError(f"api_key must be text, not {type(given).__name__}")
-    secret = None if given is None else given.strip()
-    if not secret:
-        if needed:
-            raise InputError(
-                f"{title} needs a key",
-                why="none was given"
-                + (f" and {' or '.join(variables)} is not set" if variables else ""),
-                fix=f"Run: export {variables[0]}=…, or pass api_key=…"
-                if variables
-                else "Pass api_key=…",
-            )
-        return ApiKey(None)
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise InputError(
-            f"The key for {title} cannot stand in a header",
-            where=source,
-            why="it has spaces or characters outside ASCII",
-            fix="Copy it again, without quotes or line breaks.",
-        )
-    return ApiKey(secret)
+
+def _submit(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> Any:
+    """Start a coroutine in a loop of another thread; None where that loop has ended."""
+    if loop.is_running():
+        with suppress(RuntimeError):
+            return asyncio.run_coroutine_threadsafe(work, loop)
+    work.close()
+    return None
+
+
+def _close_client(loop: asyncio.AbstractEventLoop, client: httpx2.AsyncClient) -> None:
+    async def close() -> None:
+        with suppress(OSError, RuntimeError):
+            await client.aclose()
+
+    _submit(loop, close())

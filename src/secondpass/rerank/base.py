@@ -1,19 +1,15 @@
-"""The contract of every reranker: how scores become a response.
-
-Results that are likely enough to be relevant.
-
-From scores to results: the order of a response.
-"""
+"""The base class of every reranker, and how scores become a response."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from secondpass.errors import InputError, ModelError
 from secondpass.observe import stage
@@ -28,7 +24,7 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.windowing import PassageAggregation, parse_passages
+from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
 from secondpass.types import (
     Candidate,
     FirstStageScores,
@@ -39,18 +35,15 @@ from secondpass.types import (
     Usage,
 )
 
-if TYPE_CHECKING:
-    from secondpass.rerank.precomputed.store import StateStore
 
-
-def likely(
-    results: Sequence[RankedDocument], least: float, model: str
+def filter_by_probability(
+    results: Sequence[RankedDocument], min_probability: float, model: str
 ) -> tuple[list[RankedDocument], str | None]:
-    """Return the results with a probability of at least `least`, and why there are none.
+    """Return the results of at least `min_probability`, and why there are none.
 
-    What was not scored has no probability and is dropped with them; where nothing was scored
-    at all, since something else stood in for the model, everything stays. Raises `InputError`
-    for a model that scores without giving probabilities.
+    Results that were not scored have no probability and are dropped too; where nothing was
+    scored at all, because a fallback stood in for the model, all stay. Raises `InputError` for
+    a model that gives no probabilities.
     """
     if not any(r.scored for r in results):
         return [*results], None
@@ -61,38 +54,40 @@ def likely(
             why="it gives no probabilities",
             fix="Calibrate it with: secondpass calibrate",
         )
-    kept = [r for r in results if r.probability is not None and r.probability >= least]
-    if kept or not results:
-        return kept, None
+    likely = [
+        r for r in results if r.probability is not None and r.probability >= min_probability
+    ]
+    if likely or not results:
+        return likely, None
     best = max((r.probability for r in results if r.probability is not None), default=0.0)
     return [], (
-        f"no good answer: the likeliest of {len(results)} has a probability of {best:.3f}, "
-        f"and at least {least:g} was asked for"
+        f"no good answer: the best of {len(results)} has a probability of {best:.3f}, "
+        f"and min_probability is {min_probability:g}"
     )
 
 
-def ranked(
+def rank_results(
     candidates: Sequence[Candidate], scored: Scored, return_documents: bool
 ) -> list[RankedDocument]:
     """Return the candidates by falling score; ties by first-stage rank, then by id.
 
-    Raises ModelError for a score that is not a finite number.
+    Raises `ModelError` for a score that is not a finite number.
     """
     for position, score in enumerate(scored.scores):
         if not math.isfinite(score.value):
             raise ModelError(
-                f"The model scored document {position} with {score.value}",
+                f"The score of document {position} is {score.value}",
                 fix="Run: secondpass doctor",
             )
     ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
 
-    def order(i: int) -> tuple[float, bool, int, str, int]:
+    def sort_key(i: int) -> tuple[float, bool, int, str, int]:
         score, name = scored.scores[i], candidates[i].document.id or ""
         return (-score.value, not score.scored, ranks[i], name, i)
 
     return [
         _result(rank, i, candidates[i], ranks[i], scored, return_documents)
-        for rank, i in enumerate(sorted(range(len(candidates)), key=order), start=1)
+        for rank, i in enumerate(sorted(range(len(candidates)), key=sort_key), start=1)
     ]
 
 
@@ -105,14 +100,15 @@ def _result(
     return_documents: bool,
 ) -> RankedDocument:
     score = scored.scores[index]
-    first = FirstStageScores(first_rank, candidate.score, candidate.bm25, candidate.vector)
     return RankedDocument(
         index=index,
         rank=rank,
         score=score.value,
         # A score that no model gave can be compared with nothing outside its response.
         score_kind=scored.kind if score.scored else ScoreKind.RANK,
-        first_stage=first,
+        first_stage=FirstStageScores(
+            first_rank, candidate.score, candidate.bm25, candidate.vector
+        ),
         id=candidate.document.id,
         document=candidate.document if return_documents else None,
         probability=score.probability,
@@ -124,8 +120,8 @@ def _result(
 
 
 @dataclass(frozen=True, slots=True)
-class ReadWindow:
-    """One window of a document's body: where it stands, in characters, and its score."""
+class WindowScore:
+    """One window of a document's body: `start` and `end` in characters, and its score."""
 
     start: int
     end: int
@@ -134,11 +130,17 @@ class ReadWindow:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One document's score, and how it was read (see `RankedDocument`).
+    """The score of one document.
 
-    One with `scored=False` has at most the lowest `value` of those that were scored. `raw` is
-    the score before a calibration bent the scale, None where nothing did; `seen` has the
-    windows one by one, where the reranker tells them.
+    - `value`: higher is better; finite. `Scored.kind` says what it means.
+    - `probability`: the chance of relevance, 0 to 1, None where the model gives none.
+    - `windows`: in how many pieces the text was read; `unread`: how many of its characters
+      were not read.
+    - `parts`: what each stage added to `value`, by name, where several were combined.
+    - `scored`: False where the model did not score it; `value` is then at most the lowest of
+      those that were scored.
+    - `raw`: the score before a calibration changed the scale, None without one.
+    - `window_scores`: the score of each window, where the reranker gives them.
     """
 
     value: float
@@ -148,25 +150,29 @@ class Score:
     parts: Mapping[str, float] = field(default_factory=dict)
     scored: bool = True
     raw: float | None = None
-    seen: tuple[ReadWindow, ...] = ()
+    window_scores: tuple[WindowScore, ...] = ()
 
 
-def seen_windows(
+def make_window_scores(
     spans: Sequence[tuple[int, int]], values: Sequence[float]
-) -> tuple[ReadWindow, ...]:
-    """Return the windows of one document with their scores."""
+) -> tuple[WindowScore, ...]:
+    """Return the windows of one document, in characters, with their scores."""
     pairs = zip(spans, values, strict=True)
-    return tuple(ReadWindow(start, end, value) for (start, end), value in pairs)
+    return tuple(WindowScore(start, end, value) for (start, end), value in pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of all candidates, in the order of the candidates.
+    """The scores of all candidates of one query.
 
-    - `model`: which model gave them, if another than the reranker's own.
-    - `threshold`: False where they are not on the scale that a caller's `min_score` means,
-      because something else stood in; nothing is dropped then.
-    - `requests`, `searches`, `cost`: see `Usage`.
+    - `scores`: one for each candidate, in the order of the candidates.
+    - `kind`: what the values mean.
+    - `pairs`: how many (query, window) pairs the model read; `tokens`: of how many tokens.
+    - `status`, `reason`: what happened, as in `RerankResponse`.
+    - `model`: which model gave the scores, if not the reranker's own.
+    - `thresholds_apply`: False where a fallback gave the scores, so that `min_score` and
+      `min_probability`, which are meant for the scale of the model, drop nothing.
+    - `requests`, `searches`, `cost`: of hosted models, see `Usage`.
     """
 
     scores: Sequence[Score]
@@ -176,26 +182,36 @@ class Scored:
     status: Status = Status.RERANKED
     reason: str | None = None
     model: str | None = None
-    threshold: bool = True
+    thresholds_apply: bool = True
     requests: int = 0
     searches: float = 0.0
     cost: float | None = None
 
 
 class ScoringJob(NamedTuple):
-    """The arguments of `BaseReranker.score`."""
+    """The arguments of `BaseReranker.score`, for one query of several."""
 
     query: str
     candidates: Sequence[Candidate]
-    reading: ScoringOptions
+    options: ScoringOptions
 
 
 class BaseReranker(ABC):
-    """What backends and policies share; a subclass says only how candidates are scored.
+    """The base class of backends and policies; a subclass says how candidates are scored.
 
-    A policy that wraps a reranker (blending, caching, a budget) is a subclass too, so
-    that policies compose.
+    A policy that wraps a reranker (blending, caching, a budget) is a reranker too, so that
+    policies compose.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "score_together" in cls.__dict__ and "score_batch" not in cls.__dict__:
+            warnings.warn(
+                f"{cls.__name__}.score_together is deprecated: name it score_batch",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.score_batch = cls.__dict__["score_together"]  # type: ignore[method-assign]
 
     runs_here: bool = True
     """Whether the model runs in this process; False for one behind a provider's interface."""
@@ -211,49 +227,56 @@ class BaseReranker(ABC):
 
     @property
     def base(self) -> BaseReranker:
-        """The reranker that a policy wraps, at the bottom; a backend is its own."""
+        """The backend inside of all policies; a backend is its own."""
         return self
 
     @property
     def identity(self) -> str | None:
-        """What tells this reranker's scores from those of any other, or None.
+        """The fingerprint of the model for cache keys, or None where it has none.
 
         A text that changes with everything that can change the score of a pair: weights,
-        precision, calibration, limits. The query, the texts and the `ScoringOptions` are not part
-        of it. None, the default, means that nobody may keep the scores.
+        precision, calibration, limits. The query, the texts and the `ScoringOptions` are not
+        part of it. With None, the default, scores are never cached.
         """
         return None
 
     @property
     def blend_weights(self) -> Mapping[str, float] | None:
-        """The weights that suit this model in a `Blend`; None where nobody fitted any."""
+        """The weights for a `Blend` that were fitted for this model; None where none were."""
         return None
 
-    def with_states(self, store: StateStore) -> BaseReranker:
-        """Return this reranker, keeping what it computes of documents in a store.
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
+        """Return this reranker with every backend inside replaced by `function(backend)`.
 
-        A backend that keeps nothing is returned as it is, and so is one that the store does
-        not belong to; a policy hands the store on to all that it wraps.
+        A backend returns `function(self)`; a policy returns a copy of itself around what it
+        wraps, and shares all else with it.
         """
-        return self
+        return function(self)
 
     @abstractmethod
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Score at least one candidate for a query that is not empty.
+        """Return the scores of at least one candidate for a query that is not empty.
 
-        Must not depend on which other candidates are in the list unless the kind of score
-        is `ScoreKind.RANK`, must not change them, and must be safe to call from several
-        threads at once.
+        They must not depend on which other candidates are in the list unless the kind of score
+        is `ScoreKind.RANK`. The candidates must not be changed, and several threads may call
+        this at once. It is called with positional arguments.
         """
 
-    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
-        """Do as `score` for each of several queries, in fewer runs of the model if it can.
+    def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
+        """Return the scores of several queries, computed in shared batches where possible.
 
-        The scores are those that each query would have had alone.
+        Each query has the scores that `score` would give it alone.
         """
-        return [self.score(*one) for one in asked]
+        return [self.score(*job) for job in jobs]
+
+    def score_together(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
+        """Deprecated name of `score_batch`."""
+        warnings.warn(
+            "score_together is deprecated: call score_batch", DeprecationWarning, stacklevel=2
+        )
+        return self.score_batch(jobs)
 
     def rerank(
         self,
@@ -269,25 +292,23 @@ class BaseReranker(ABC):
         passages: str | PassageAggregation | None = None,
         return_documents: bool = True,
     ) -> RerankResponse:
-        """Put the documents in the order of their relevance to the query.
+        """Sort the documents by their relevance to the query.
 
         - `documents`: texts, mappings, `Document`s or `Candidate`s, best of the first
           stage first. An empty list gives an empty response with status "skipped".
-        - `top_k`: keep this many, at least 1; None keeps all.
-        - `min_score`: drop what scores lower (on the scale of `score`); 0.0 is a value.
-          What was not scored (see `RankedDocument.scored`) is dropped too. Nothing is
-          dropped where a fallback stood in, whose scores are on another scale.
-        - `min_probability`: drop what is less likely to be relevant, 0 to 1, and what was not
-          scored. Where nothing is left, the results are empty and `reason` says so; where
-          a fallback stood in, nothing is dropped. See `Calibrated` for probabilities that
-          fit your data.
+        - `top_k`: the number of results, at least 1; None returns all.
+        - `min_score`: drop results with a lower `score`; 0.0 is a value. Results that were not
+          scored (see `RankedDocument.scored`) are dropped too. Nothing is dropped where a
+          fallback stood in, whose scores are on another scale.
+        - `min_probability`: drop results with a lower `probability`, 0 to 1, and those that
+          were not scored. Where none is left, `reason` says so; where a fallback stood in,
+          nothing is dropped. See `Calibrated` for probabilities that fit your data.
         - `fields`, `template`, `max_length`: what the model reads, see `ScoringOptions`.
-        - `passages`: how long documents are read: "max", "mean", "first", "top-N-mean" or
-          a `PassageAggregation`.
+        - `passages`: how the scores of a long document's windows are combined: "max", "mean",
+          "first", "top-N-mean" or a `PassageAggregation`.
         - `return_documents`: False leaves `document` None in the results; ids stay.
 
-        Raises `InputError` for arguments that cannot be used and `ModelError` if the model
-        fails.
+        Raises `InputError` for invalid arguments and `ModelError` if the model fails.
         """
         started = time.perf_counter()
         query = check_query(query)
@@ -296,39 +317,41 @@ class BaseReranker(ABC):
         min_probability = check_probability("min_probability", min_probability)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
-        reading = ScoringOptions(
+        options = ScoringOptions(
             check_fields(fields),
             template,
             max_length,
-            parse_passages(passages),
+            parse_aggregation(passages),
             top_k=top_k,
             started=started,
         )
         if candidates:
-            reading.check([c.document for c in candidates])
+            options.check([c.document for c in candidates])
             count = len(candidates)
             with stage(
                 "rerank", query=query, model=self.model, documents=count, top_k=top_k
-            ) as told:
-                scored = self.score(query, candidates, reading)
-                told |= {"tokens": scored.tokens, "status": scored.status.value}
+            ) as attributes:
+                scored = self.score(query, candidates, options)
+                attributes |= {"tokens": scored.tokens, "status": scored.status.value}
         else:
-            nothing = "there were no documents"
-            scored = Scored((), ScoreKind.RANK, status=Status.SKIPPED, reason=nothing)
-        results = ranked(candidates, scored, return_documents)
-        if not scored.threshold:
+            scored = Scored(
+                (), ScoreKind.RANK, status=Status.SKIPPED, reason="there were no documents"
+            )
+        results = rank_results(candidates, scored, return_documents)
+        if not scored.thresholds_apply:
             min_score = min_probability = None
-        kept = [r for r in results if min_score is None or (r.scored and r.score >= min_score)]
+        if min_score is not None:
+            results = [r for r in results if r.scored and r.score >= min_score]
         reason = scored.reason
         if min_probability is not None:
-            kept, missed = likely(kept, min_probability, self.model)
-            reason = missed if reason is None else reason
+            results, none_left = filter_by_probability(results, min_probability, self.model)
+            reason = none_left if reason is None else reason
         elapsed = (time.perf_counter() - started) * 1000
         return RerankResponse(
             query=query,
-            model=_made_by(self.model, scored),
+            model=_model_of(self.model, scored),
             status=scored.status,
-            results=tuple(kept[:top_k]),
+            results=tuple(results[:top_k]),
             timings={"rerank": elapsed, "total": elapsed},
             usage=Usage(
                 documents=len(candidates),
@@ -350,7 +373,7 @@ class BaseReranker(ABC):
         return await asyncio.to_thread(self.rerank, query, documents, **options)
 
 
-def _made_by(model: str, scored: Scored) -> str | None:
+def _model_of(model: str, scored: Scored) -> str | None:
     if scored.status is Status.FALLBACK:
         return None
     return model if scored.model is None else scored.model

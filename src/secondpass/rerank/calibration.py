@@ -1,4 +1,4 @@
-"""From a reranker's scores to the chance of relevance by somebody's labels."""
+"""Calibrations: from a reranker's scores to log-odds of relevance, fitted to labels."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ from secondpass.types import ScoreKind
 FORMAT = 1
 METHODS = ("platt", "temperature", "isotonic")
 
-# Of log-odds: what tells apart two scores on one step of an isotonic calibration.
-_TIE = 1e-3
-_NEAREST_TO_CERTAIN = 1e-12
+# In log-odds: the difference of two scores on one step of an isotonic calibration.
+_TIE_BREAK = 1e-3
+# Probabilities are kept this far from 0 and 1, where log-odds are infinite.
+_EPSILON = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How the raw scores of one reranker become log-odds of relevance.
+    """A function from the raw scores of one reranker to log-odds of relevance.
 
     - `method`: "platt" (`scale` · s + `shift`), "temperature" (`scale` · s) or "isotonic":
-      `steps` are (score, probability), both rising, joined by lines and level outside.
-    - `centre`, `spread`: of the scores it was fitted on.
-    - `identity`, `model`: the reranker that it belongs to, see `identity_of`.
-    - `reading`: how documents were read, see `reading_of`.
+      `steps` are (score, probability), both rising, interpolated linearly, constant outside.
+    - `centre`, `spread`: mean and standard deviation of the scores it was fitted on.
+    - `identity`, `model`: the reranker that it belongs to, see `model_identity`.
+    - `reading`: the scoring options it was fitted with, see `scoring_conditions`.
     - `about`: what it was fitted on and how good it is; nothing depends on it.
 
-    It never changes an order: log-odds rise strictly with the score.
+    It never changes an order: log-odds rise strictly with the score. Raises `InputError` for an
+    unknown method and for numbers out of range.
     """
 
     method: str
@@ -57,12 +59,12 @@ class Calibration:
         numbers = (self.scale, self.shift, self.centre, self.spread, *sum(self.steps, ()))
         if not all(map(math.isfinite, numbers)) or self.scale <= 0 or self.spread <= 0:
             raise InputError("A calibration needs finite numbers, scale and spread above 0")
-        scores, chances = [x for x, _ in self.steps], [p for _, p in self.steps]
+        scores, probabilities = [x for x, _ in self.steps], [p for _, p in self.steps]
         if self.method == "isotonic" and not (
             scores
             and scores == sorted(scores)
-            and chances == sorted(chances)
-            and 0 < chances[0] <= chances[-1] < 1
+            and probabilities == sorted(probabilities)
+            and 0 < probabilities[0] <= probabilities[-1] < 1
         ):
             raise InputError("The steps of an isotonic calibration must rise within 0 to 1")
 
@@ -72,35 +74,36 @@ class Calibration:
         if self.method != "isotonic":
             return np.asarray(self.scale * raw + self.shift)
         steps = np.array(self.steps)
-        chance = np.interp(raw, steps[:, 0], steps[:, 1])
-        place = (raw - self.centre) / self.spread
-        return np.asarray(np.log(chance / (1 - chance)) + _TIE * place / (1 + np.abs(place)))
+        probability = np.interp(raw, steps[:, 0], steps[:, 1])
+        z = (raw - self.centre) / self.spread
+        log_odds = np.log(probability / (1 - probability))
+        return np.asarray(log_odds + _TIE_BREAK * z / (1 + np.abs(z)))
 
     def as_object(self) -> dict[str, Any]:
-        """Return what a calibration file holds."""
+        """Return the content of a calibration file."""
         return {"format": FORMAT, **asdict(self)}
 
 
 def raw_score(value: float, kind: ScoreKind) -> float:
-    """Return the number that a calibration starts from: log-odds, where there are any."""
+    """Return the input of a calibration: the log-odds of a probability, else the score."""
     if kind is not ScoreKind.PROBABILITY:
         return value
-    chance = min(max(value, _NEAREST_TO_CERTAIN), 1 - _NEAREST_TO_CERTAIN)
-    return math.log(chance / (1 - chance))
+    probability = min(max(value, _EPSILON), 1 - _EPSILON)
+    return math.log(probability / (1 - probability))
 
 
-def reading_of(reading: ScoringOptions) -> dict[str, Any]:
-    """Return what scores depend on besides the model and the texts, as JSON has it."""
+def scoring_conditions(options: ScoringOptions) -> dict[str, Any]:
+    """Return the options that scores depend on, as a calibration file has them."""
     return {
-        "fields": None if reading.fields is None else list(reading.fields),
-        "template": reading.template,
-        "max_length": reading.max_length,
-        "passages": asdict(reading.passages),
+        "fields": None if options.fields is None else list(options.fields),
+        "template": options.template,
+        "max_length": options.max_length,
+        "passages": asdict(options.passages),
     }
 
 
 def read_calibration(file: str | Path) -> Calibration:
-    """Read what `secondpass calibrate` wrote; raises `InputError` for anything else."""
+    """Read a file that `secondpass calibrate` wrote; raises `InputError` for anything else."""
     path = Path(file)
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
@@ -125,7 +128,7 @@ def read_calibration(file: str | Path) -> Calibration:
     except InputError as error:
         if error.where is not None:
             raise
-        raise _unusable(path, str(error)) from error
+        raise _not_valid(path, str(error)) from error
     except FileNotFoundError as error:
         raise InputError(
             "There is no calibration file",
@@ -133,10 +136,10 @@ def read_calibration(file: str | Path) -> Calibration:
             fix="Make one with: secondpass calibrate",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+        raise _not_valid(path, f"{type(error).__name__}: {error}") from error
 
 
-def _unusable(path: Path, why: str) -> InputError:
+def _not_valid(path: Path, why: str) -> InputError:
     return InputError(
         "The calibration cannot be used",
         where=str(path),

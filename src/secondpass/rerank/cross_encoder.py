@@ -1,7 +1,4 @@
-"""A cross-encoder over a model folder.
-
-From a classifier's outputs to one logit of relevance.
-"""
+"""A cross-encoder over a model folder: one logit of relevance for each pair."""
 
 from __future__ import annotations
 
@@ -22,10 +19,10 @@ from secondpass.inference.model_folder import (
 )
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.tokenizer import Tokenizer
-from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, seen_windows
-from secondpass.rerank.early_exit import no_exits
+from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, make_window_scores
+from secondpass.rerank.early_exit import early_exit_unsupported
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.windowing import Windows, windows
+from secondpass.rerank.windowing import DocumentWindows, build_windows, window_length
 from secondpass.types import Candidate, ScoreKind
 
 
@@ -34,30 +31,30 @@ def label_names(config: Mapping[str, Any]) -> tuple[str, ...]:
 
     transformers leaves them out where there are two with the default names.
     """
-    named = config.get("id2label")
-    if isinstance(named, Mapping) and named:
-        return tuple(str(named[k]) for k in sorted(named, key=int))
+    labels = config.get("id2label")
+    if isinstance(labels, Mapping) and labels:
+        return tuple(str(labels[k]) for k in sorted(labels, key=int))
     return tuple(f"LABEL_{i}" for i in range(int(config.get("num_labels", 2))))
 
 
-def positive_label(names: Sequence[str], wanted: str | int | None) -> int:
-    """Return the position of the label that means "relevant": -1, the last, unless told.
+def positive_label(names: Sequence[str], label: str | int | None) -> int:
+    """Return the position of the label that means "relevant"; by default -1, the last.
 
     Raises `InputError` for a label that the model does not have.
     """
-    if wanted is None:
+    if label is None:
         return -1
-    if isinstance(wanted, int) and 0 <= wanted < len(names):
-        return wanted
-    if wanted in names:
-        return list(names).index(str(wanted))
-    raise InputError(f"The model has no label {wanted!r}", fix=nearest(str(wanted), names))
+    if isinstance(label, int) and 0 <= label < len(names):
+        return label
+    if label in names:
+        return list(names).index(str(label))
+    raise InputError(f"The model has no label {label!r}", fix=nearest(str(label), names))
 
 
 def relevance_logits(outputs: NDArray[np.float32], positive: int) -> NDArray[np.float64]:
     """Return the log-odds of the positive label, shape [pairs], from [pairs, labels].
 
-    One label is a logit already. With more, the log-odds of the positive one under
+    A single output is a logit already. With more, the log-odds of the positive one under
     softmax are its output less the log-sum-exp of the others.
     """
     wide = outputs.astype(np.float64).reshape(len(outputs), -1)
@@ -82,10 +79,11 @@ def sigmoid(logit: float) -> float:
 class CrossEncoder(BaseReranker):
     """Scores each document by the log-odds that it is relevant to the query.
 
-    `label` names the output that means "relevant" for models with several (by name or
-    position; the last by default). `threads` is the number of threads for one batch. The
-    environment variable SECONDPASS_RUNTIME may name the engine ("native", "onnxruntime",
-    "openvino"), whose scores differ a little.
+    `label` is the output that means "relevant" of models with several (by name or position;
+    the last by default). `threads` is the number of threads for one batch. The environment
+    variable SECONDPASS_RUNTIME selects the runtime ("native", "onnxruntime", "openvino"), whose
+    scores differ a little. Raises `InputError` for a label that the model does not have and for
+    `early_exit`.
     """
 
     max_length: int
@@ -97,13 +95,13 @@ class CrossEncoder(BaseReranker):
         name: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
-        exits: bool = False,
+        early_exit: bool = False,
     ) -> None:
         self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
-        if exits:
-            raise no_exits(self._name)
+        if early_exit:
+            raise early_exit_unsupported(self._name)
         self.folder = folder
-        self._tokeniser = Tokenizer(folder.path / "tokenizer.json")
+        self._tokenizer = Tokenizer(folder.path / "tokenizer.json")
         names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
         self._positive = positive_label(names, label)
         self.longest = longest_input(folder.config)
@@ -119,66 +117,77 @@ class CrossEncoder(BaseReranker):
 
     @property
     def identity(self) -> str:
-        """What tells this model's scores from those of any other."""
+        """The fingerprint of the model for cache keys."""
         return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows."""
-        (scored,) = self.score_together([ScoringJob(query, candidates, reading)])
+        (scored,) = self.score_batch([ScoringJob(query, candidates, options)])
         return scored
 
-    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
+    def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
         """Score the pairs of all queries in the same batches."""
-        if not asked:
+        if not jobs:
             return []
-        cut = [self._cut(one) for one in asked]
-        sequences = [s for some in cut for one in some.values() for s in one.sequences]
+        windows_of_jobs = [self._windows(job) for job in jobs]
+        sequences = [
+            sequence
+            for windows_by_text in windows_of_jobs
+            for windows in windows_by_text.values()
+            for sequence in windows.sequences
+        ]
         outputs = run_batched(
-            self._runtime, sequences, pad_id=self._tokeniser.pad_id, longest=self.longest
+            self._runtime, sequences, pad_id=self._tokenizer.pad_id, longest=self.longest
         )
         logits = iter(relevance_logits(outputs, self._positive).tolist())
-        return [self._scored(one, some, logits) for one, some in zip(asked, cut, strict=True)]
+        return [
+            self._scored(job, windows_by_text, logits)
+            for job, windows_by_text in zip(jobs, windows_of_jobs, strict=True)
+        ]
 
-    def _cut(self, asked: ScoringJob) -> dict[tuple[str, str], Windows]:
+    def _windows(self, job: ScoringJob) -> dict[tuple[str, str], DocumentWindows]:
         """Return the windows of each distinct text: copies are read once, and tie exactly."""
-        distinct = list(dict.fromkeys(asked.reading.texts(asked.candidates)))
-        found = windows(
-            self._tokeniser,
-            asked.query,
-            distinct,
-            max_length=self._window_length(asked.reading.max_length),
+        texts = list(dict.fromkeys(job.options.texts(job.candidates)))
+        windows = build_windows(
+            self._tokenizer,
+            job.query,
+            texts,
+            max_length=window_length(
+                job.options.max_length,
+                default=self.max_length,
+                longest=self.longest,
+                model=self._name,
+            ),
             longest=self.longest,
-            passages=asked.reading.passages,
+            passages=job.options.passages,
         )
-        return dict(zip(distinct, found, strict=True))
+        return dict(zip(texts, windows, strict=True))
 
     def _scored(
-        self, asked: ScoringJob, cut: Mapping[tuple[str, str], Windows], logits: Iterator[float]
+        self,
+        job: ScoringJob,
+        windows_by_text: Mapping[tuple[str, str], DocumentWindows],
+        logits: Iterator[float],
     ) -> Scored:
         """Take as many logits as there are windows."""
         scores = {}
-        for text, document in cut.items():
-            count = len(document.sequences)
-            found = list(itertools.islice(logits, count))
-            value = asked.reading.passages.combine(found)
-            seen = seen_windows(document.spans, found)
-            scores[text] = Score(value, sigmoid(value), count, document.unread, seen=seen)
-        sequences = [s for document in cut.values() for s in document.sequences]
+        for text, windows in windows_by_text.items():
+            count = len(windows.sequences)
+            values = list(itertools.islice(logits, count))
+            value = job.options.passages.combine(values)
+            scores[text] = Score(
+                value,
+                sigmoid(value),
+                count,
+                windows.unread,
+                window_scores=make_window_scores(windows.spans, values),
+            )
+        sequences = [s for windows in windows_by_text.values() for s in windows.sequences]
         return Scored(
-            [scores[text] for text in asked.reading.texts(asked.candidates)],
+            [scores[text] for text in job.options.texts(job.candidates)],
             ScoreKind.LOGIT,
             pairs=len(sequences),
             tokens=sum(len(ids) for ids, _ in sequences),
         )
-
-    def _window_length(self, wanted: int | None) -> int:
-        if wanted is None:
-            return self.max_length
-        if wanted > self.longest:
-            raise InputError(
-                f"max_length is {wanted} and the model reads at most {self.longest} tokens",
-                where=f"model {self._name}",
-            )
-        return wanted

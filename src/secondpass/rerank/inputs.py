@@ -1,4 +1,4 @@
-"""The caller's documents, whatever their shape, as candidates; nothing of theirs changes."""
+"""Validation of arguments, and documents of any accepted type as candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DocumentLike = str | Mapping[str, Any] | Document | Candidate
 
 
 def check_query(query: object) -> str:
-    """Return the query, or raise `InputError` if it is not a text with something in it."""
+    """Return the query, or raise `InputError` if it is not text or blank."""
     if not isinstance(query, str):
         raise InputError(f"The query must be text, not {type(query).__name__}")
     if not query.strip():
@@ -59,7 +59,7 @@ def check_probability(name: str, value: object) -> float | None:
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the field names or None, or raise `InputError` if it is no list of names."""
+    """Return the field names or None, or raise `InputError` if it is not a list of names."""
     if fields is None:
         return None
     if isinstance(fields, str) or not all(isinstance(f, str) for f in fields) or not fields:
@@ -70,14 +70,14 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
 def to_candidates(
     documents: Iterable[DocumentLike], *, text_needed: bool = True
 ) -> list[Candidate]:
-    """Return the documents as candidates, in the given order.
+    """Return the documents as candidates, in the given order; nothing of theirs is changed.
 
-    `text_needed=False` admits mappings without "text", for when other fields are read.
-    Raises `InputError` that names the position of the first one that cannot be used.
+    `text_needed=False` accepts mappings without "text", for when other fields are read. Raises
+    `InputError` with the position of the first document that is not valid.
     """
     if isinstance(documents, str | Mapping | Document | Candidate):
         raise InputError(
-            "documents must be a list", why=f"a single {type(documents).__name__} was given"
+            "documents must be a list", why=f"it is a single {type(documents).__name__}"
         )
     try:
         items = list(documents)
@@ -87,13 +87,13 @@ def to_candidates(
 
 
 def to_document(item: object, position: int = 0, text_needed: bool = True) -> Document:
-    """Return one text, mapping or document as a `Document`; `position` is for errors."""
+    """Return a text, mapping or document as a `Document`; `position` is for errors."""
     if isinstance(item, str):
         return Document(item)
     if isinstance(item, Mapping):
         return _from_mapping(item, position, text_needed)
     if isinstance(item, Document):
-        return _checked(item, position)
+        return _check_types(item, position)
     raise InputError(
         f"Document {position} is {'None' if item is None else 'a ' + type(item).__name__}",
         fix="Pass a text, a mapping with 'text', a Document or a Candidate.",
@@ -103,7 +103,7 @@ def to_document(item: object, position: int = 0, text_needed: bool = True) -> Do
 def _candidate(item: object, position: int, text_needed: bool) -> Candidate:
     if not isinstance(item, Candidate):
         return Candidate(to_document(item, position, text_needed))
-    _checked(item.document, position)
+    _check_types(item.document, position)
     for name in ("score", "bm25", "vector"):
         value = getattr(item, name)
         if value is not None and not math.isfinite(value):
@@ -124,12 +124,12 @@ def _from_mapping(item: Mapping[Any, Any], position: int, text_needed: bool) -> 
         raise InputError(
             f"Document {position} has no 'text'",
             why=f"its keys are {sorted(map(str, item))}",
-            fix="Name what to read with fields=[…].",
+            fix="Name the fields to read with fields=[…].",
         )
-    return _checked(Document(item.get("text", ""), key, item.get("title"), rest), position)
+    return _check_types(Document(item.get("text", ""), key, item.get("title"), rest), position)
 
 
-def _checked(document: Document, position: int) -> Document:
+def _check_types(document: Document, position: int) -> Document:
     for name, value, optional in (
         ("text", document.text, False),
         ("id", document.id, True),

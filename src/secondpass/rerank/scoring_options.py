@@ -1,4 +1,4 @@
-"""How candidates are read: which fields, in which layout, how long, and to what end."""
+"""Scoring options: which fields of a document the model reads, and how much of them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """How documents become text.
+    """What a model reads of a document, and what policies know of a call.
 
-    `fields` are read in order, joined by a space; `template` lays them out instead, as in
-    `"{title} ({year}): {text}"`. The last field is the body, which is cut into windows if
-    it is long; what stands before it is the head, repeated on every window. `max_length`
-    is the length of a window in tokens with query and special tokens; None is the
-    model's own.
+    - `fields`: the fields to read, joined by a space; None for title and text. The last one is
+      the body, which is split into windows if it is long; those before it are the head, which
+      is repeated in every window.
+    - `template`: the fields in a layout instead, as in `"{title} ({year}): {text}"`.
+    - `max_length`: tokens of one window, with query and special tokens; None for the model's
+      default.
+    - `passages`: how the windows of a long document are combined.
+    - `top_k`: how many results the caller asked for, None for all; `started`: when, on the
+      clock of `time.perf_counter`, None for now. Scores do not depend on these two.
 
-    Policies also want to know how many results the caller asked for (`top_k`, None for
-    all) and when (`started`, of `time.perf_counter`, None for now). No score depends on
-    them.
+    Raises `InputError` for a template without a field or with one that is not in `fields`, and
+    for a `max_length` below 1.
     """
 
     fields: tuple[str, ...] | None = None
@@ -42,14 +45,14 @@ class ScoringOptions:
             names = _PLACEHOLDER.findall(self.template)
             if not names:
                 raise InputError(
-                    f"The template {self.template!r} reads no field",
+                    f"The template {self.template!r} has no field",
                     fix='Name at least one in braces, such as "{title}: {text}".',
                 )
-            strange = [n for n in names if self.fields is not None and n not in self.fields]
-            if strange:
+            unknown = [n for n in names if self.fields is not None and n not in self.fields]
+            if unknown:
                 raise InputError(
-                    f"The template reads {strange[0]!r}, which is not among the fields",
-                    fix=nearest(strange[0], self.fields or ()),
+                    f"The template has {unknown[0]!r}, which is not among the fields",
+                    fix=nearest(unknown[0], self.fields or ()),
                 )
         if self.max_length is not None and (
             isinstance(self.max_length, bool)
@@ -60,28 +63,28 @@ class ScoringOptions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields that are read, in order."""
+        """The names of the fields that are read, in order."""
         if self.template is not None:
             return tuple(_PLACEHOLDER.findall(self.template))
         return ("title", "text") if self.fields is None else self.fields
 
     def texts(self, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
-        """Return (head, body) of each document; a field that one lacks is left out there."""
+        """Return (head, body) of each document, without the fields that it does not have."""
         return [self._text(c.document) for c in candidates]
 
     def check(self, documents: Sequence[Document]) -> None:
-        """Raise `InputError` for a field to read that every one of the documents lacks.
+        """Raise `InputError` for a field that none of the documents has.
 
-        Of all documents of a query, once: a policy may score them in parts, and a part may
-        lack a field that others have.
+        Called once, for all documents of a query: a policy may score them in parts, and a part
+        may lack a field that others have.
         """
         if self.fields is None and self.template is None:
             return
         for name in self.names:
             if documents and all(field_text(d, name) is None for d in documents):
-                known = {"text", "title"} | {k for d in documents for k in d.metadata}
+                available = {"text", "title"} | {k for d in documents for k in d.metadata}
                 raise InputError(
-                    f"No document has the field {name!r}", fix=nearest(name, known)
+                    f"No document has the field {name!r}", fix=nearest(name, available)
                 )
 
     def _text(self, document: Document) -> tuple[str, str]:
@@ -101,9 +104,9 @@ class ScoringOptions:
 
 
 def field_text(document: Document, name: str) -> str | None:
-    """Return a field as the text that a model reads, or None if the document lacks it.
+    """Return a field as the text that a model reads, or None if the document has none.
 
-    Lists of scalars are joined by ", ", other structures are written as JSON.
+    Lists are joined by ", "; mappings are written as JSON.
     """
     if name == "text":
         return document.text
@@ -111,14 +114,14 @@ def field_text(document: Document, name: str) -> str | None:
         return document.title
     if name == "id" and document.id is not None:
         return document.id
-    return _text(document.metadata.get(name))
+    return _to_text(document.metadata.get(name))
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list | tuple | set | frozenset):
-        parts = [_text(v) for v in value]
+        parts = [_to_text(v) for v in value]
         return ", ".join(p for p in parts if p is not None)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,9 +1,4 @@
-"""Long documents: cut into overlapping windows, scored one by one, put together again.
-
-Head and body of a document as pieces that fit a window.
-
-Pairs of query and document as token windows that fit the model; the query stays whole.
-"""
+"""Long documents: split into overlapping windows, whose scores are combined."""
 
 from __future__ import annotations
 
@@ -15,20 +10,20 @@ from secondpass.errors import InputError, nearest
 from secondpass.inference.tokenizer import Tokenizer, Tokens, TokenSequence
 
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
-_KNOWN = ("max", "mean", "first", "top-2-mean")
+_NAMES = ("max", "mean", "first", "top-2-mean")
 
 
 @dataclass(frozen=True, slots=True)
 class PassageAggregation:
-    """How a document longer than one window is read.
+    """How a document longer than one window is split, and how its score is aggregated.
 
-    - `aggregate`: "max" (the best window), "mean", "first" (only the first window is
-      read) or "top-N-mean" (the mean of the best N).
+    - `aggregate`: "max" (MaxP: the best window), "mean" (MeanP), "first" (FirstP: only the
+      first window is read) or "top-N-mean" (the mean of the best N).
     - `overlap`: the share of a window that the next one repeats, 0 to 0.9.
-    - `limit`: the most windows read of one document, at least 1; what lies behind them
-      is reported as unread.
+    - `limit`: how many windows of one document are read, at least 1; the text behind them is
+      reported as unread.
 
-    Raises `InputError` for anything else.
+    Raises `InputError` for other values.
     """
 
     aggregate: str = "max"
@@ -37,11 +32,11 @@ class PassageAggregation:
 
     def __post_init__(self) -> None:
         if not isinstance(self.aggregate, str) or not (
-            self.aggregate in _KNOWN or _TOP_MEAN.fullmatch(self.aggregate)
+            self.aggregate in _NAMES or _TOP_MEAN.fullmatch(self.aggregate)
         ):
             raise InputError(
-                f"Unknown way to aggregate passages: {self.aggregate!r}",
-                fix=nearest(str(self.aggregate), _KNOWN),
+                f"Unknown passage aggregation: {self.aggregate!r}",
+                fix=nearest(str(self.aggregate), _NAMES),
             )
         if not 0 <= self.overlap <= 0.9:
             raise InputError(f"overlap must be from 0 to 0.9, not {self.overlap!r}")
@@ -49,27 +44,27 @@ class PassageAggregation:
             raise InputError(f"limit must be at least 1 window, not {self.limit!r}")
 
     @property
-    def most(self) -> int:
-        """The most windows that will be read of one document."""
+    def max_windows(self) -> int:
+        """How many windows of one document are read at most."""
         return 1 if self.aggregate == "first" else self.limit
 
     def windows(self, tokens: int, size: int) -> list[tuple[int, int]]:
-        """Return [start, end) of each window of `size` over a text of `tokens` tokens.
+        """Return [start, end) of each window of `size` tokens over a text of `tokens` tokens.
 
-        An empty text has one empty window. The last window of a text that is read to its
-        end is moved back to be full, so that no window is a mere scrap.
+        An empty text has one empty window. The last window of a text that is read to its end
+        is moved back to be full, so that no window is short.
         """
         if tokens <= size:
             return [(0, tokens)]
         stride = max(1, size - int(size * self.overlap))
         spans = [(0, size)]
-        while len(spans) < self.most and spans[-1][1] < tokens:
+        while len(spans) < self.max_windows and spans[-1][1] < tokens:
             start = min(spans[-1][0] + stride, tokens - size)
             spans.append((start, start + size))
         return spans
 
     def combine(self, scores: Sequence[float]) -> float:
-        """Return one score for a document from the scores of its windows, at least one."""
+        """Return the score of a document from the scores of its windows, at least one."""
         if self.aggregate == "max":
             return max(scores)
         if self.aggregate == "mean":
@@ -82,25 +77,26 @@ class PassageAggregation:
         return sum(best) / len(best)
 
 
-def parse_passages(value: str | PassageAggregation | None) -> PassageAggregation:
-    """Return `value` as `PassageAggregation`; a string names the aggregate, None is the default."""
+def parse_aggregation(value: str | PassageAggregation | None) -> PassageAggregation:
+    """Return the aggregation that a name stands for; None is the default."""
     if value is None:
         return PassageAggregation()
     return value if isinstance(value, PassageAggregation) else PassageAggregation(value)
 
 
-LEAST_DOCUMENT = 16
+MIN_DOCUMENT_TOKENS = 16
 """A window must leave the document at least this many tokens to be worth reading."""
 
-# So many texts are tokenised at once: what a tokenizer says of a token is far more than its id.
+# How many texts are tokenized at once: the tokenizer's output takes far more than token ids.
 _TEXTS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """The windows of one document, and how many characters of it are in none of them.
+class DocumentWindows:
+    """The windows of one document, ready for the model.
 
-    `spans` says where each stands in the body, in characters.
+    `unread` is how many characters are in no window; `spans` are [start, end) of each window in
+    the body, in characters.
     """
 
     sequences: tuple[TokenSequence, ...]
@@ -109,10 +105,10 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowPieces:
-    """The token ids of one document's windows, and how many characters are in none.
+class WindowTokens:
+    """The token ids of one document's windows, without query and special tokens.
 
-    `spans` says where each stands in the body, in characters.
+    `unread` and `spans` are as in `DocumentWindows`.
     """
 
     ids: tuple[list[int], ...]
@@ -120,30 +116,49 @@ class WindowPieces:
     spans: tuple[tuple[int, int], ...]
 
 
-def pieces(
-    tokeniser: Tokenizer,
+def window_length(
+    max_length: int | None, *, default: int, longest: int, model: str, shortest: int = 0
+) -> int:
+    """Return the length of a window in tokens for the `max_length` of a call, None for default.
+
+    It is at least `shortest`, where the model reads so much. Raises `InputError` for more than
+    `longest`, the input limit of the model.
+    """
+    if max_length is None:
+        return default
+    if max_length > longest:
+        raise InputError(
+            f"max_length is {max_length} and the model reads at most {longest} tokens",
+            where=f"model {model}",
+        )
+    return max(max_length, min(longest, shortest))
+
+
+def split_documents(
+    tokenizer: Tokenizer,
     texts: Sequence[tuple[str, str]],
     *,
-    room: int,
+    max_tokens: int,
     passages: PassageAggregation,
-) -> Iterator[WindowPieces]:
-    """Yield the pieces of each (head, body), of at most `room` tokens each.
+) -> Iterator[WindowTokens]:
+    """Yield the windows of each (head, body), of at most `max_tokens` tokens each.
 
-    The head stands on every piece. Where head and body do not fit together, a head longer
-    than half of the room is cut there.
+    The head is repeated in every window. Where head and body do not fit together, a head longer
+    than half of `max_tokens` is truncated to that.
     """
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        some = texts[start : start + _TEXTS_AT_ONCE]
-        heads = tokeniser.encode([head for head, _ in some], limit=room)
-        bodies = tokeniser.encode([body for _, body in some], limit=room * passages.most + 1)
+        batch = texts[start : start + _TEXTS_AT_ONCE]
+        limit = max_tokens * passages.max_windows + 1
+        heads = tokenizer.encode([head for head, _ in batch], limit=max_tokens)
+        bodies = tokenizer.encode([body for _, body in batch], limit=limit)
         for head, body in zip(heads, bodies, strict=True):
-            kept = len(head.ids)
-            if kept > room // 2 and kept + len(body.ids) > room:
-                kept = room // 2
-            spans = passages.windows(len(body.ids), room - kept)
-            yield WindowPieces(
-                tuple([*head.ids[:kept], *body.ids[start:end]] for start, end in spans),
-                _unread(head, kept) + _unread(body, spans[-1][1]),
+            head_tokens = len(head.ids)
+            if head_tokens > max_tokens // 2 and head_tokens + len(body.ids) > max_tokens:
+                head_tokens = max_tokens // 2
+            spans = passages.windows(len(body.ids), max_tokens - head_tokens)
+            yield WindowTokens(
+                tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
+                _unread(head, head_tokens) + _unread(body, spans[-1][1]),
                 tuple((_end(body, start), _end(body, end)) for start, end in spans),
             )
 
@@ -153,46 +168,48 @@ def _end(tokens: Tokens, count: int) -> int:
     return tokens.ends[count - 1] if count else 0
 
 
-def _unread(tokens: Tokens, read: int) -> int:
-    if read >= len(tokens.ids) and (not tokens.ids or tokens.complete):
+def _unread(tokens: Tokens, count: int) -> int:
+    """Return how many characters are behind the first `count` tokens."""
+    if count >= len(tokens.ids) and (not tokens.ids or tokens.complete):
         return 0
-    return tokens.characters - _end(tokens, read)
+    return tokens.characters - _end(tokens, count)
 
 
-def windows(
-    tokeniser: Tokenizer,
+def build_windows(
+    tokenizer: Tokenizer,
     query: str,
     texts: Sequence[tuple[str, str]],
     *,
     max_length: int,
     longest: int,
     passages: PassageAggregation,
-) -> list[Windows]:
-    """Return the windows of each (head, body), of at most `max_length` tokens each.
+) -> list[DocumentWindows]:
+    """Return the windows of each (head, body) paired with the query, of `max_length` tokens.
 
-    The query is never cut. Where head and body do not fit together, a head longer than
-    half of what is left is cut there. If the query leaves too little of `max_length`,
-    windows grow up to `longest`, what the model can read; a query too long even for that
-    raises `InputError`.
+    The query is never truncated. If it leaves too little of `max_length`, windows grow up to
+    `longest`, the input limit of the model; a query too long even for that raises `InputError`.
+    Where head and body do not fit together, see `split_documents`.
     """
-    template = tokeniser.pair
-    (question,) = tokeniser.encode([query], limit=longest)
-    fixed = len(question.ids) + template.special
-    length = max(max_length, min(longest, fixed + LEAST_DOCUMENT))
-    room = length - fixed
-    if room < LEAST_DOCUMENT:
+    template = tokenizer.pair
+    (query_tokens,) = tokenizer.encode([query], limit=longest)
+    fixed = len(query_tokens.ids) + template.special
+    length = max(max_length, min(longest, fixed + MIN_DOCUMENT_TOKENS))
+    max_tokens = length - fixed
+    if max_tokens < MIN_DOCUMENT_TOKENS:
         raise InputError(
             "The query is too long for the model",
             where=f"query {query[:40]!r}…",
-            why=f"it has {len(question.ids)} tokens or more and may have at most "
-            f"{longest - template.special - LEAST_DOCUMENT}",
+            why=f"it has {len(query_tokens.ids)} tokens or more, and the limit is "
+            f"{longest - template.special - MIN_DOCUMENT_TOKENS}",
             fix="Shorten the query, or use a model that reads longer texts.",
         )
     return [
-        Windows(
-            tuple(template.join(question.ids, ids) for ids in piece.ids),
-            piece.unread,
-            piece.spans,
+        DocumentWindows(
+            tuple(template.join(query_tokens.ids, ids) for ids in tokens.ids),
+            tokens.unread,
+            tokens.spans,
         )
-        for piece in pieces(tokeniser, texts, room=room, passages=passages)
+        for tokens in split_documents(
+            tokenizer, texts, max_tokens=max_tokens, passages=passages
+        )
     ]

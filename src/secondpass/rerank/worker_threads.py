@@ -1,4 +1,4 @@
-"""Threads for work that waits for somebody else, so that it does not hold up the rest."""
+"""A thread pool for calls that mostly wait for the network."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MOST = 128
-"""asyncio's own threads are as many as processors and four, too few for waiting."""
+MAX_THREADS = 128
+"""asyncio's own pool has four threads more than processors, too few for waiting."""
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST, thread_name_prefix="secondpass-waiting")
+    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="secondpass-waiting")
 
 
-async def in_waiting_thread(work: Callable[[], T]) -> T:
-    """Run `work` in one of up to 128 threads and return what it returns."""
+async def run_in_thread(work: Callable[[], T]) -> T:
+    """Return the result of `work`, run in one of up to 128 threads in this context."""
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_pool(), lambda: context.run(work))

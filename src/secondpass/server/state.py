@@ -95,7 +95,9 @@ class ServerState:
         if self.ready:
             return
         for name in self.settings.models:
-            reranker = Reranker(name, threads=self.settings.threads, exits=self.settings.exits)
+            reranker = Reranker(
+                name, threads=self.settings.threads, early_exit=self.settings.exits
+            )
             if not reranker.base.runs_here:
                 self._models[name] = reranker
                 continue

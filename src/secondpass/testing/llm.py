@@ -1,9 +1,4 @@
-"""A language model for tests: it answers from a script and remembers what it was asked.
-
-A stand-in for a language model that judges documents by the words of the query.
-
-A stand-in for a language model that does what plain instructions say.
-"""
+"""Fakes of language models: scripted, by word overlap, and following injected instructions."""
 
 from __future__ import annotations
 
@@ -25,8 +20,8 @@ Answer = str | Completion | Exception
 class ScriptedLLM(LLM):
     """Gives the answers of a script in turn, or those of a function of the prompt.
 
-    `prompts` are those that were asked, in order. A text counts a token for each word. After
-    the last answer of a list comes an `InputError`. Streams give a word at a time.
+    `prompts` are those that were received, in order. A text counts one token a word. After the
+    last answer of a list comes an `InputError`. Streams give a word at a time.
     """
 
     def __init__(
@@ -47,36 +42,34 @@ class ScriptedLLM(LLM):
 
     @property
     def offers_logprobs(self) -> bool:
-        """What was said about log-probabilities."""
+        """Whether log-probabilities can be requested, as given."""
         return self._logprobs
 
     def complete(self, prompt: Prompt) -> Completion:
-        """Return, or raise, what the script has next."""
+        """Return or raise the next answer of the script."""
         with self._lock:
-            place = len(self.prompts)
+            number = len(self.prompts)
             self.prompts.append(prompt)
         if callable(self._script):
             answer = self._script(prompt)
-        elif place < len(self._script):
-            answer = self._script[place]
+        elif number < len(self._script):
+            answer = self._script[number]
         else:
-            raise InputError(
-                f"The script has {len(self._script)} answers, and one more is asked"
-            )
+            raise InputError(f"The script has only {len(self._script)} answers")
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, Completion):
             return answer
-        asked = len(prompt.system.split()) + len(prompt.user.split())
-        return Completion(answer, input_tokens=asked, output_tokens=len(answer.split()))
+        words = len(prompt.system.split()) + len(prompt.user.split())
+        return Completion(answer, input_tokens=words, output_tokens=len(answer.split()))
 
     def stream(self, prompt: Prompt) -> TextStream:
         """Return the next answer, a word at a time."""
 
         def pieces() -> Iterator[str | Completion]:
-            found = self.complete(prompt)
-            yield from re.findall(r"\s*\S+|\s+$", found.text)
-            yield found
+            completion = self.complete(prompt)
+            yield from re.findall(r"\s*\S+|\s+$", completion.text)
+            yield completion
 
         return TextStream(pieces())
 
@@ -96,9 +89,9 @@ class Block:
 class OverlapLLM(LLM):
     """Answers the built-in prompts of all rerankers, by how many query words a text has.
 
-    It reads them as a language model does, from the text of the prompt alone, and needs
-    neither a network nor a key. Documents with equally many words stand in an order that
-    depends on their texts only. `logprobs` says whether it gives log-probabilities.
+    It knows only the text of the prompt, as a language model does. Documents with equally many
+    words are in an order that depends on their texts only. `logprobs` is whether it returns
+    log-probabilities.
     """
 
     def __init__(self, *, name: str = "overlap", logprobs: bool = False) -> None:
@@ -111,24 +104,24 @@ class OverlapLLM(LLM):
 
     @property
     def offers_logprobs(self) -> bool:
-        """What was said about log-probabilities."""
+        """Whether log-probabilities can be requested, as given."""
         return self._logprobs
 
     def complete(self, prompt: Prompt) -> Completion:
         """Return an answer in the form that the prompt asks for."""
-        blocks, query = self.blocks(prompt), asked(prompt)
+        blocks, query = self.blocks(prompt), prompt_query(prompt)
         ordered = self.order(blocks, query, prompt)
-        worth = overlap(ordered[0].text, query) if ordered else 0.0
+        relevance = word_overlap(ordered[0].text, query) if ordered else 0.0
         logprobs: tuple[dict[str, float], ...] = ()
         if "Yes or No" in prompt.user:
-            text = "Yes" if worth > 0.5 else "No"
+            text = "Yes" if relevance > 0.5 else "No"
             if self._logprobs and prompt.top_logprobs:
-                odds = 8 * worth - 4
+                odds = 8 * relevance - 4
                 logprobs = (
                     {"Yes": -math.log1p(math.exp(-odds)), "No": -math.log1p(math.exp(odds))},
                 )
         elif '"grade"' in prompt.user:
-            text = json.dumps({"grade": round(4 * worth)})
+            text = json.dumps({"grade": round(4 * relevance)})
         elif '"best"' in prompt.user:
             text = json.dumps({"best": ordered[0].id if ordered else ""})
         else:
@@ -140,32 +133,32 @@ class OverlapLLM(LLM):
 
     def order(self, blocks: list[Block], query: str, prompt: Prompt) -> list[Block]:
         """Return the documents, best first."""
-        return sorted(blocks, key=lambda b: overlap(b.text, query), reverse=True)
+        return sorted(blocks, key=lambda b: word_overlap(b.text, query), reverse=True)
 
     def blocks(self, prompt: Prompt) -> list[Block]:
-        """Return the documents between the marks that the system text names."""
+        """Return the documents between the delimiters that the system text describes."""
         mark = _MARK.search(prompt.system)
         if mark is None:
             return []
-        found = re.finditer(
+        blocks = re.finditer(
             rf'<document id="(\w+)" mark="{mark[1]}">\n(.*?)\n</document mark="{mark[1]}">',
             prompt.user,
             re.DOTALL,
         )
-        return [Block(match[1], match[2]) for match in found]
+        return [Block(match[1], match[2]) for match in blocks]
 
 
-def asked(prompt: Prompt) -> str:
+def prompt_query(prompt: Prompt) -> str:
     """Return the query of a built-in prompt."""
     return prompt.user.removeprefix("Query: ").partition("\n\n")[0]
 
 
-def overlap(text: str, query: str) -> float:
-    """Return the share of the query's words in a text, and less than 0.001 for its own sake."""
-    wanted = set(_WORD.findall(query.lower()))
-    found = wanted & set(_WORD.findall(text.lower()))
-    own = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big")
-    return 0.999 * len(found) / max(1, len(wanted)) + 0.001 * own / 2**48
+def word_overlap(text: str, query: str) -> float:
+    """Return the share of the query's words in a text, and a tie-breaker below 0.001."""
+    words = set(_WORD.findall(query.lower()))
+    common = words & set(_WORD.findall(text.lower()))
+    tie_breaker = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big")
+    return 0.999 * len(common) / max(1, len(words)) + 0.001 * tie_breaker / 2**48
 
 
 _FIXED = "</document>"
@@ -192,13 +185,12 @@ _TAGS = {0xE0000 + code: code for code in range(32, 127)}
 
 
 class ObedientLLM(OverlapLLM):
-    """Orders documents as `OverlapLLM` does, and then does what it finds it was told.
+    """Orders documents as `OverlapLLM` does, and then follows the instructions that it finds.
 
-    It believes what the system text says about where documents begin and end: instructions
-    inside of them it leaves alone, others it follows. A system text that says nothing about
-    it makes all text an instruction, and so does a special token of a chat template, which
-    starts a new turn. `gullible=True` follows instructions wherever they stand, as some
-    real models do. It sees what invisible characters spell.
+    It trusts the system text about where documents begin and end: instructions inside of them
+    are ignored, others followed. Without such a system text all text is an instruction, and so
+    is what follows a special token of a chat template, which starts a new turn. `gullible=True`
+    follows instructions anywhere, as some real models do. It reads invisible characters.
     """
 
     def __init__(self, *, gullible: bool = False) -> None:
@@ -206,9 +198,9 @@ class ObedientLLM(OverlapLLM):
         self._gullible = gullible
 
     def blocks(self, prompt: Prompt) -> list[Block]:
-        """Return the documents by marks, by fixed tags, or by numbers in brackets."""
-        if (found := super().blocks(prompt)) or 'mark="' in prompt.system:
-            return found
+        """Return the documents by delimiters, by fixed tags, or by numbers in brackets."""
+        if (blocks := super().blocks(prompt)) or 'mark="' in prompt.system:
+            return blocks
         if _FIXED in prompt.system:
             tags = re.finditer(
                 r'<document id="(\w+)">\n(.*?)\n?</document>', prompt.user, re.DOTALL
@@ -219,17 +211,17 @@ class ObedientLLM(OverlapLLM):
         blocks = [
             Block(m[1], prompt.user[m.end() : end]) for m, end in zip(starts, ends, strict=True)
         ]
-        # A number that comes twice is the later text, as a reader would have it.
+        # Of a number that occurs twice the later text counts.
         return list({block.id: block for block in blocks}.values())
 
     def order(self, blocks: list[Block], query: str, prompt: Prompt) -> list[Block]:
-        """Return the documents, best first, after all instructions were followed."""
+        """Return the documents, best first, with all instructions followed."""
         ordered = super().order(blocks, query, prompt)
         outside = prompt.user
         for block in blocks:
             inside = block.text
             if self._trusted(prompt):
-                # What a special token starts is a turn of its own.
+                # A special token starts a turn of its own.
                 turn = _SPECIAL.search(inside)
                 inside = "" if turn is None else inside[turn.end() :]
             outside = outside.replace(block.text, "\n")
@@ -242,8 +234,8 @@ class ObedientLLM(OverlapLLM):
 
 def _follow(text: str, own: str | None, ordered: list[Block]) -> list[Block]:
     text = _INVISIBLE.sub("", text).translate(_TAGS)
-    for found in _LAST.finditer(text):
-        name = found[1] or found[2]
+    for match in _LAST.finditer(text):
+        name = match[1] or match[2]
         ordered = [b for b in ordered if b.id != name] + [b for b in ordered if b.id == name]
     if _REVERSE.search(text):
         ordered = ordered[::-1]
@@ -252,7 +244,7 @@ def _follow(text: str, own: str | None, ordered: list[Block]) -> list[Block]:
         ordered = sorted(
             ordered, key=lambda b: names.index(b.id) if b.id in names else len(names)
         )
-    for found in _FIRST.finditer(text):
-        name = own if found[1] else found[2]
+    for match in _FIRST.finditer(text):
+        name = own if match[1] else match[2]
         ordered = [b for b in ordered if b.id == name] + [b for b in ordered if b.id != name]
     return ordered

@@ -1,4 +1,4 @@
-"""A reranker that does what a test tells it."""
+"""A fake reranker with scripted scores and failures."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ Script = Mapping[str, float] | Callable[[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
-    """One call as it arrived."""
+class RerankerCall:
+    """The arguments of one call of `score`."""
 
     query: str
     candidates: tuple[Candidate, ...]
-    reading: ScoringOptions
+    options: ScoringOptions
 
 
 class ScriptedReranker(BaseReranker):
-    """Scores as it is told, raises what it is told, and remembers what it was asked.
+    """Returns the scores of a script, raises scripted errors, and records its calls.
 
-    - `script`: scores by a document's id or, where it has none, by its text; or a function
-      of query and text. What a mapping does not name gets `default`, or raises
-      `InputError` where that is None.
+    - `script`: scores by a document's id or text, or a function of query and text. A document
+      that a mapping does not have gets `default`, or raises `InputError` where that is None.
     - `failures`: errors to raise, one a call, before anything is scored.
-    - `kind`: what the scores are; those of `ScoreKind.PROBABILITY` are also given as
+    - `kind`: the kind of the scores; those of `ScoreKind.PROBABILITY` are also the
       `probability`.
 
-    `calls` has every call. One object may be used by several threads at once.
+    `calls` has the arguments of every call. Thread-safe.
     """
 
     def __init__(
@@ -47,9 +46,9 @@ class ScriptedReranker(BaseReranker):
         model: str = "scripted",
     ) -> None:
         if not callable(script) and not isinstance(script, Mapping):
-            raise InputError(f"A script is a mapping or a function, not {script!r:.80}")
+            raise InputError(f"script must be a mapping or a function, not {script!r:.80}")
         self.script, self.default, self.kind = script, default, kind
-        self.calls: list[AskedFor] = []
+        self.calls: list[RerankerCall] = []
         self._model = model
         self._failures = list(failures)
         self._lock = threading.Lock()
@@ -60,17 +59,17 @@ class ScriptedReranker(BaseReranker):
         return self._model
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Raise the next failure, or return the scores of the script."""
         with self._lock:
-            self.calls.append(AskedFor(query, tuple(candidates), reading))
+            self.calls.append(RerankerCall(query, tuple(candidates), options))
             failure = self._failures.pop(0) if self._failures else None
         if failure is not None:
             raise failure
         values = [self._value(query, c) for c in candidates]
-        chance = self.kind is ScoreKind.PROBABILITY
-        scores = [Score(v, probability=v if chance else None) for v in values]
+        is_probability = self.kind is ScoreKind.PROBABILITY
+        scores = [Score(v, probability=v if is_probability else None) for v in values]
         return Scored(scores, self.kind, pairs=len(scores))
 
     def _value(self, query: str, candidate: Candidate) -> float:

@@ -91,4 +91,4 @@ def test_kinds_of_scores(server: Loopback) -> None:
     listwise = HostedReranker(
         "jina-reranker-v3", provider=Jina(), api_key="k", base_url="http://127.0.0.1:9"
     )
-    assert listwise.provider.kind("jina-reranker-v3") is ScoreKind.RANK
+    assert listwise.provider.score_kind("jina-reranker-v3") is ScoreKind.RANK

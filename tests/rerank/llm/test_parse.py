@@ -23,9 +23,9 @@ def order(text: str) -> tuple[int, ...]:
 def test_any_text_gives_a_permutation_and_a_true_report(text: str) -> None:
     found = parse_order(text, IDS)
     assert sorted(found.positions) == [0, 1, 2]
-    assert found.repairs.missing == 3 - found.found
+    assert found.repairs.missing == 3 - found.named
     assert bool(found.repairs) == (str(found.repairs) != "")
-    if found.found == 0:
+    if found.named == 0:
         assert found.positions == (0, 1, 2)
 
 

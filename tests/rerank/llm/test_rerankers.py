@@ -81,7 +81,7 @@ def test_choices_make_an_order(n: int) -> None:
     assert some == [*falling[:2], *sorted(falling[2:])]
 
 
-def test_a_model_that_prefers_a_place_changes_nothing() -> None:
+def test_a_model_that_prefers_a_position_changes_nothing() -> None:
     for strategy in ("sort", "all", "sliding"):
         found = order(Pairwise(Counting(first=True), strategy=strategy), 5)
         assert found == [0, 1, 2, 3, 4], strategy
@@ -91,7 +91,7 @@ def test_one_failure_loses_nothing_else() -> None:
     llm = Counting({1})
     response = Listwise(llm, window=4, stride=2, concurrency=1).rerank("q", texts(8))
     assert response.status is Status.PARTIALLY_RERANKED
-    assert response.reason == "1 of 3 questions failed: down"
+    assert response.reason == "1 of 3 prompts failed: down"
     assert sorted(r.index for r in response.results) == list(range(8))
     assert Pairwise(Counting({0})).rerank("q", texts(3)).status is Status.PARTIALLY_RERANKED
 
@@ -207,7 +207,7 @@ def test_numbers_that_cannot_be_used(wrong: dict[str, object]) -> None:
         Pointwise(OverlapLLM(), scale="grade")
 
 
-def test_names_choose_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_choose_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(Reranker("ollama/qwen3:4b").base, Listwise)
     named = Reranker("ollama/qwen3:4b#pairwise")
     assert isinstance(named.base, Pairwise)

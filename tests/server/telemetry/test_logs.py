@@ -143,7 +143,7 @@ def test_an_unexpected_error_has_a_traceback_and_its_message_only_when_debugging
         raise BrokenError(f"cannot read {SECRET_TEXT}")
 
     with logged(level=level) as log, running(ServerSettings(models=[model])) as found:
-        monkeypatch.setattr(Reranker, "score_together", broken)
+        monkeypatch.setattr(Reranker, "score_batch", broken)
         monkeypatch.setattr(Reranker, "score", broken)
         answer = httpx2.post(f"{found.url}/v1/rerank", json=BODY)
         assert answer.status_code == 500

@@ -156,7 +156,7 @@ def test_failures_are_marked_and_say_nothing_of_the_text(
         raise RuntimeError(TEXTS[0])
 
     with running(ServerSettings(models=[model]), traced(spans)) as found:
-        monkeypatch.setattr(Reranker, "score_together", broken)
+        monkeypatch.setattr(Reranker, "score_batch", broken)
         monkeypatch.setattr(Reranker, "score", broken)
         assert httpx2.post(f"{found.url}/v1/rerank", json=ASK).status_code == 500
         by_name = finished(spans, 3)

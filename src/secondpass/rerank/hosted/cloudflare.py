@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 
 from secondpass.errors import InputError
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
-    message_of,
+    error_message,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -45,24 +44,24 @@ class Cloudflare(Provider):
         """Return 100 documents, no limit being documented, of what the model reads."""
         return Limits(documents=100, characters=10_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return a closeness: the activation behind the scores is not documented."""
         return ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores: unless it is told, a model may return fewer."""
         body = {
-            "query": call.query,
-            "contexts": [{"text": text} for text in call.documents],
-            "top_k": len(call.documents),
+            "query": batch.query,
+            "contexts": [{"text": text} for text in batch.documents],
+            "top_k": len(batch.documents),
         }
-        return Request(f"/accounts/{self.account}/ai/run/{call.model}", body)
+        return HttpRequest(f"/accounts/{self.account}/ai/run/{batch.model}", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `result.response`, whose `id` is the position, out of the envelope."""
-        if member(reply.body, "success") is False:
-            raise ValueError(f"it says that it failed, “{message_of(reply.body)}”")
-        rows = member(reply.body, "result", "response")
-        scores = scores_by_index(rows, len(call.documents), score="score", index="id")
-        tokens = count_of(member(reply.body, "result", "usage", "total_tokens"))
-        return Parsed(scores, tokens)
+        if json_value(response.body, "success") is False:
+            raise ValueError(f"it says that it failed, “{error_message(response.body)}”")
+        rows = json_value(response.body, "result", "response")
+        scores = scores_by_index(rows, len(batch.documents), score="score", index="id")
+        tokens = parse_count(json_value(response.body, "result", "usage", "total_tokens"))
+        return BatchScores(scores, tokens)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from secondpass.errors import InputError
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    amount_of,
-    count_of,
-    member,
+    json_value,
+    parse_amount,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -39,38 +38,43 @@ class Cohere(Provider):
             raise InputError(f"priority is 0 to 999, in version 2: {priority!r}")
         self.version, self.priority = version, priority
         self.structure = "yaml" if version == 2 else "fields"
-        self.sets_length = version == 2
+        self.supports_max_length = version == 2
 
     def limits(self, model: str) -> Limits:
         """Return 10,000 documents; in version 1 as many chunks, of which a document has 10."""
         return Limits(documents=10_000 if self.version == 2 else 999, characters=200_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return a closeness from 0 to 1."""
         return ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for the scores of all documents."""
         body: dict[str, Any] = {
-            "model": call.model,
-            "query": call.query,
-            "documents": list(call.documents),
+            "model": batch.model,
+            "query": batch.query,
+            "documents": list(batch.documents),
         }
-        if call.fields:
-            body["rank_fields"] = list(call.fields)
-        if call.max_length is not None:
-            body["max_tokens_per_doc"] = call.max_length
+        if batch.fields:
+            body["rank_fields"] = list(batch.fields)
+        if batch.max_length is not None:
+            body["max_tokens_per_doc"] = batch.max_length
         if self.priority is not None:
             body["priority"] = self.priority
-        return Request(f"/v{self.version}/rerank", body)
+        return HttpRequest(f"/v{self.version}/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `results`, and what was billed in `meta`."""
         scores = scores_by_index(
-            member(reply.body, "results"), len(call.documents), score="relevance_score", low=0
+            json_value(response.body, "results"),
+            len(batch.documents),
+            score="relevance_score",
+            low=0,
         )
-        tokens = count_of(member(reply.body, "meta", "tokens", "input_tokens"))
+        tokens = parse_count(json_value(response.body, "meta", "tokens", "input_tokens"))
         if tokens is None:
-            tokens = count_of(member(reply.body, "meta", "billed_units", "input_tokens"))
-        units = amount_of(member(reply.body, "meta", "billed_units", "search_units"))
-        return Parsed(scores, tokens, units)
+            tokens = parse_count(
+                json_value(response.body, "meta", "billed_units", "input_tokens")
+            )
+        units = parse_amount(json_value(response.body, "meta", "billed_units", "search_units"))
+        return BatchScores(scores, tokens, units)

@@ -1,7 +1,4 @@
-"""One call as several requests: split, sent side by side, put together again.
-
-Long lists of documents, cut into requests that a provider admits.
-"""
+"""One rerank call as several requests: split, sent concurrently, merged."""
 
 from __future__ import annotations
 
@@ -10,25 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
-from secondpass.remote.client import shown
+from secondpass.remote.endpoint import redact_url
+from secondpass.remote.retry import Deadline
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Payload,
     Provider,
-    message_of,
+    error_message,
 )
-from secondpass.rerank.hosted.transport import Transport
+from secondpass.rerank.hosted.provider_client import ProviderClient
 
 
-def size(document: Payload) -> int:
+def payload_bytes(document: Payload) -> int:
     """Return the bytes of a document's texts in UTF-8."""
     texts = [document] if isinstance(document, str) else list(document.values())
     return sum(len(t.encode()) for t in texts)
 
 
-def estimate(size_in_bytes: int) -> int:
+def estimate_tokens(size_in_bytes: int) -> int:
     """Return about how many tokens a text of so many bytes has, rather too many.
 
     Of the tokenizers in use few make a token of less than three bytes on average: about
@@ -38,154 +36,160 @@ def estimate(size_in_bytes: int) -> int:
 
 
 def split(query: str, documents: Sequence[Payload], limits: Limits) -> list[range]:
-    """Return the positions that go together, in order: each in exactly one range.
+    """Return the positions of each batch, in order: every document is in exactly one.
 
-    Parts hold about equally many documents, so that they take about equally long. A
-    document that exceeds a limit by itself goes alone: whether it is too long is for the
-    server to say.
+    Batches hold about equally many documents, so that they take about equally long. A document
+    that exceeds a limit by itself goes alone: the server decides whether it is too long.
     """
-    fewest = -(-len(documents) // limits.documents)
-    most = -(-len(documents) // fewest) if fewest else 0
-    question = estimate(size(query))
-    parts: list[range] = []
-    start = held_bytes = held_tokens = 0
+    min_batches = -(-len(documents) // limits.documents)
+    max_documents = -(-len(documents) // min_batches) if min_batches else 0
+    query_tokens = estimate_tokens(payload_bytes(query))
+    batches: list[range] = []
+    start = batch_bytes = batch_tokens = 0
     for position, document in enumerate(documents):
-        its_bytes = size(document)
-        tokens = estimate(its_bytes)
-        if limits.each is not None:
-            tokens = min(tokens, limits.each)
-        tokens += question
+        document_bytes = payload_bytes(document)
+        tokens = estimate_tokens(document_bytes)
+        if limits.tokens_per_document is not None:
+            tokens = min(tokens, limits.tokens_per_document)
+        tokens += query_tokens
         full = (
-            position - start >= most
-            or (limits.bytes is not None and held_bytes + its_bytes > limits.bytes)
-            or (limits.tokens is not None and held_tokens + tokens > limits.tokens)
+            position - start >= max_documents
+            or (limits.bytes is not None and batch_bytes + document_bytes > limits.bytes)
+            or (limits.tokens is not None and batch_tokens + tokens > limits.tokens)
         )
         if full and position > start:
-            parts.append(range(start, position))
-            start, held_bytes, held_tokens = position, 0, 0
-        held_bytes += its_bytes
-        held_tokens += tokens
+            batches.append(range(start, position))
+            start, batch_bytes, batch_tokens = position, 0, 0
+        batch_bytes += document_bytes
+        batch_tokens += tokens
     if start < len(documents):
-        parts.append(range(start, len(documents)))
-    return parts
+        batches.append(range(start, len(documents)))
+    return batches
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderAnswer:
+class MergedScores:
     """The scores of all documents, None where a request failed, and what was counted.
 
-    `tokens` and `units` are None unless every answer said them. `problem` is why scores
-    are missing, `limits` what the server admits.
+    `tokens` and `searches` are None unless every response has them. `error` is why scores are
+    missing; `limits` are those of the server.
     """
 
     scores: Sequence[float | None]
     limits: Limits
     requests: int
     tokens: int | None
-    units: float | None
-    problem: ProviderError | None = None
+    searches: float | None
+    error: ProviderError | None = None
 
 
-async def ask(
-    call: Call,
+async def score_all(
+    call: Batch,
     provider: Provider,
-    transport: Transport,
+    client: ProviderClient,
     *,
     limits: Limits | None,
-    batch: int | None,
+    max_documents: int | None,
     timeout: float,
     partial: bool,
-) -> ProviderAnswer:
-    """Return the scores of all documents of a call, which may be many.
+) -> MergedScores:
+    """Return the scores of all documents of a call, in as many requests as the limits demand.
 
-    `limits` is what the server admits, None to ask it. Raises `ProviderError` if a request
-    failed, unless `partial` and another did not; `ProviderTimeoutError` if that is because
-    `timeout` seconds are over.
+    `limits` are those of the server, None to ask it for them. Raises `ProviderError` if a
+    request failed, unless `partial` and another did not; `ProviderTimeoutError` if that is
+    because `timeout` seconds are over.
     """
-    deadline = asyncio.get_running_loop().time() + timeout
+    deadline = Deadline(timeout)
     late = ProviderTimeoutError(
-        f"{transport.title} took too long",
-        where=shown(transport.base_url),
-        why=f"the call was given {timeout:g} s",
+        f"{client.title} took too long",
+        where=redact_url(client.base_url),
+        why=f"the timeout of the call is {timeout:g} s",
     )
     if limits is None:
         try:
-            async with asyncio.timeout_at(deadline):
-                limits = await provider.ask_limits(
-                    call.model, lambda request: transport.send(request, deadline)
+            async with asyncio.timeout(deadline.left):
+                limits = await provider.fetch_limits(
+                    call.model, lambda request: client.send(request, deadline)
                 )
         except TimeoutError as error:
             raise (error if isinstance(error, ProviderError) else late) from None
-    most = limits.documents if batch is None else min(batch, limits.documents)
-    parts = split(call.query, call.documents, replace(limits, documents=most))
+    size = limits.documents if max_documents is None else min(max_documents, limits.documents)
+    batches = split(call.query, call.documents, replace(limits, documents=size))
     tasks = [
-        asyncio.create_task(_part(call, part, provider, transport, deadline)) for part in parts
+        asyncio.create_task(_score_batch(call, positions, provider, client, deadline))
+        for positions in batches
     ]
     try:
         await asyncio.wait(
             tasks,
-            timeout=deadline - asyncio.get_running_loop().time(),
+            timeout=deadline.left,
             return_when=asyncio.ALL_COMPLETED if partial else asyncio.FIRST_EXCEPTION,
         )
     finally:
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-    problem = _problem(results, late)
-    if problem is not None and not (partial and any(isinstance(r, Parsed) for r in results)):
-        raise problem
-    return _together(len(call.documents), parts, results, limits, problem)
+    failure = _first_error(results, late)
+    if failure is not None and not (
+        partial and any(isinstance(r, BatchScores) for r in results)
+    ):
+        raise failure
+    return _merge(len(call.documents), batches, results, limits, failure)
 
 
-async def _part(
-    call: Call, part: range, provider: Provider, transport: Transport, deadline: float
-) -> Parsed:
-    its = replace(call, documents=[call.documents[i] for i in part])
-    request = provider.request(its)
-    reply = await transport.send(request, deadline)
+async def _score_batch(
+    call: Batch,
+    positions: range,
+    provider: Provider,
+    client: ProviderClient,
+    deadline: Deadline,
+) -> BatchScores:
+    batch = replace(call, documents=[call.documents[i] for i in positions])
+    request = provider.build_request(batch)
+    response = await client.send(request, deadline)
     try:
-        return provider.parse(reply, its)
+        return provider.parse_response(response, batch)
     except ValueError as error:
-        why = transport.key.redact(str(error))
-        said = message_of(reply.body)
-        if said:
-            why += f"; it says “{transport.key.redact(said)[:300]}”"
-        raise transport.error(request, "gave no usable answer", why, status=200) from None
+        reason = str(error)
+        message = error_message(response.body)
+        if message:
+            reason += f"; its message is “{client.key.redact(message)[:300]}”"
+        raise client.unusable_response(request, reason) from None
 
 
-def _problem(
-    results: Sequence[Parsed | BaseException], late: ProviderError
+def _first_error(
+    results: Sequence[BatchScores | BaseException], late: ProviderError
 ) -> ProviderError | None:
-    """Return why requests failed: the first refusal, else that time ran out, else None."""
+    """Return why requests failed: the first error, else that time ran out, else None."""
     failed = [r for r in results if isinstance(r, BaseException)]
-    refused = [r for r in failed if not isinstance(r, asyncio.CancelledError)]
-    for error in refused:
-        if not isinstance(error, ProviderError):
+    for error in failed:
+        if isinstance(error, ProviderError):
+            return error
+        if not isinstance(error, asyncio.CancelledError):
             raise error
-        return error
     return late if failed else None
 
 
-def _together(
+def _merge(
     count: int,
-    parts: Sequence[range],
-    results: Sequence[Parsed | BaseException],
+    batches: Sequence[range],
+    results: Sequence[BatchScores | BaseException],
     limits: Limits,
-    problem: ProviderError | None,
-) -> ProviderAnswer:
+    error: ProviderError | None,
+) -> MergedScores:
     scores: list[float | None] = [None] * count
-    answered: list[Parsed] = []
-    for part, result in zip(parts, results, strict=True):
-        if isinstance(result, Parsed):
-            answered.append(result)
-            scores[part.start : part.stop] = result.scores
-    tokens = [a.tokens for a in answered if a.tokens is not None]
-    units = [a.units for a in answered if a.units is not None]
-    return ProviderAnswer(
+    succeeded: list[BatchScores] = []
+    for positions, result in zip(batches, results, strict=True):
+        if isinstance(result, BatchScores):
+            succeeded.append(result)
+            scores[positions.start : positions.stop] = result.scores
+    tokens = [r.tokens for r in succeeded if r.tokens is not None]
+    searches = [r.searches for r in succeeded if r.searches is not None]
+    return MergedScores(
         scores,
         limits,
-        requests=len(answered),
-        tokens=sum(tokens) if len(tokens) == len(answered) else None,
-        units=sum(units) if len(units) == len(answered) else None,
-        problem=problem,
+        requests=len(succeeded),
+        tokens=sum(tokens) if len(tokens) == len(succeeded) else None,
+        searches=sum(searches) if len(searches) == len(succeeded) else None,
+        error=error,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -25,7 +24,7 @@ class Infinity(Provider):
     name, title = "infinity", "Infinity"
     base_url_variables = ("INFINITY_BASE_URL",)
     key_variables = ("INFINITY_API_KEY",)
-    key_needed = False
+    key_required = False
 
     def __init__(self, *, raw_scores: bool = True) -> None:
         self.raw_scores = raw_scores
@@ -34,27 +33,29 @@ class Infinity(Provider):
         """Return 1,000 documents, and texts a little shorter than it refuses."""
         return Limits(documents=1_000, characters=120_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return logits, or probabilities where they were asked for."""
         return ScoreKind.LOGIT if self.raw_scores else ScoreKind.PROBABILITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores without the texts."""
         body = {
-            "model": call.model,
-            "query": call.query,
-            "documents": list(call.documents),
+            "model": batch.model,
+            "query": batch.query,
+            "documents": list(batch.documents),
             "return_documents": False,
             "raw_scores": self.raw_scores,
         }
-        return Request("/rerank", body)
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `results` and `usage`."""
         scores = scores_by_index(
-            member(reply.body, "results"),
-            len(call.documents),
+            json_value(response.body, "results"),
+            len(batch.documents),
             score="relevance_score",
             low=float("-inf") if self.raw_scores else 0,
         )
-        return Parsed(scores, count_of(member(reply.body, "usage", "total_tokens")))
+        return BatchScores(
+            scores, parse_count(json_value(response.body, "usage", "total_tokens"))
+        )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -32,24 +31,26 @@ class Jina(Provider):
         """Return 1,000 documents, as much as clients in use send."""
         return Limits(documents=1_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return an order for the listwise models, else a closeness."""
         return ScoreKind.RANK if model.startswith("jina-reranker-v3") else ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores without the texts, which come back unless they are declined."""
         body = {
-            "model": call.model,
-            "query": call.query,
-            "documents": list(call.documents),
-            "top_n": len(call.documents),
+            "model": batch.model,
+            "query": batch.query,
+            "documents": list(batch.documents),
+            "top_n": len(batch.documents),
             "return_documents": False,
         }
-        return Request("/rerank", body)
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `results` and `usage`."""
         scores = scores_by_index(
-            member(reply.body, "results"), len(call.documents), score="relevance_score"
+            json_value(response.body, "results"), len(batch.documents), score="relevance_score"
         )
-        return Parsed(scores, count_of(member(reply.body, "usage", "total_tokens")))
+        return BatchScores(
+            scores, parse_count(json_value(response.body, "usage", "total_tokens"))
+        )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -31,24 +30,28 @@ class Mixedbread(Provider):
         """Return 1,000 documents: none is documented."""
         return Limits(documents=1_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return a closeness."""
         return ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores: unless it is told, the service returns the best ten."""
         body: dict[str, Any] = {
-            "model": call.model if "/" in call.model else f"mixedbread-ai/{call.model}",
-            "query": call.query,
-            "input": list(call.documents),
-            "top_k": len(call.documents),
+            "model": batch.model if "/" in batch.model else f"mixedbread-ai/{batch.model}",
+            "query": batch.query,
+            "input": list(batch.documents),
+            "top_k": len(batch.documents),
             "return_input": False,
         }
-        if call.fields:
-            body["rank_fields"] = list(call.fields)
-        return Request("/v1/reranking", body)
+        if batch.fields:
+            body["rank_fields"] = list(batch.fields)
+        return HttpRequest("/v1/reranking", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `data` and `usage`."""
-        scores = scores_by_index(member(reply.body, "data"), len(call.documents), score="score")
-        return Parsed(scores, count_of(member(reply.body, "usage", "total_tokens")))
+        scores = scores_by_index(
+            json_value(response.body, "data"), len(batch.documents), score="score"
+        )
+        return BatchScores(
+            scores, parse_count(json_value(response.body, "usage", "total_tokens"))
+        )

@@ -1,35 +1,32 @@
-"""A reranker that asks a provider.
-
-One event loop in a thread of its own, in which all requests to providers run.
-
-So calls from any thread, and from any other event loop, share connections, limits and
-deadlines, and there is one way to send a request and not two.
-"""
+"""A reranker behind a provider's HTTP interface."""
 
 from __future__ import annotations
 
-import asyncio
-import atexit
 import math
-import os
-import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from secondpass.errors import InputError, ModelNotFoundError
 from secondpass.inference.unicode import clean
 from secondpass.options import RerankOptions
-from secondpass.remote.client import find_base_url, find_key, shown
+from secondpass.remote.client import run
+from secondpass.remote.endpoint import find_base_url, find_key, redact_url
 from secondpass.remote.retry import RetryPolicy
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.hosted.fan_out import ProviderAnswer, ask
-from secondpass.rerank.hosted.provider import Call, Limits, Payload, Provider, prepare
+from secondpass.rerank.hosted.fan_out import MergedScores, score_all
+from secondpass.rerank.hosted.provider import (
+    Batch,
+    Limits,
+    Payload,
+    Provider,
+    prepare_documents,
+)
+from secondpass.rerank.hosted.provider_client import ProviderClient
 from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name
-from secondpass.rerank.hosted.transport import Transport
 from secondpass.rerank.inputs import check_count, check_number
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.worker_threads import in_waiting_thread
+from secondpass.rerank.worker_threads import run_in_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
 if TYPE_CHECKING:
@@ -38,77 +35,27 @@ if TYPE_CHECKING:
     from secondpass.rerank.inputs import DocumentLike
 
 
-T = TypeVar("T")
-
-_lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-
-
-def background() -> asyncio.AbstractEventLoop:
-    """Return the running loop, starting its thread at the first call."""
-    global _loop
-    with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            thread = threading.Thread(
-                target=_loop.run_forever, name="secondpass-requests", daemon=True
-            )
-            thread.start()
-            atexit.register(_stop, _loop, thread)
-        return _loop
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in the background loop and wait for it.
-
-    An exception that ends the waiting (Ctrl-C) ends the work too.
-    """
-    future = asyncio.run_coroutine_threadsafe(work, background())
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    if loop.is_running():
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=1)
-
-
-def _forget() -> None:
-    """In a forked child the thread is gone: the next call starts another."""
-    global _loop, _lock
-    _loop, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-
 class HostedReranker(BaseReranker):
-    """A reranker behind an HTTP interface, by the name of its model.
+    """A reranker behind a provider's HTTP interface, by the name of its model.
 
     - `model`: "cohere/rerank-v3.5", "tei", …; without the prefix if `provider` is given.
-    - `api_key`, `base_url`: from the environment (see the page of the provider) if not
-      given.
-    - `timeout`: seconds for a whole call, its repetitions included, above 0;
-      `attempt_timeout`: seconds for one request, by default half of it.
+    - `api_key`, `base_url`: by default from the environment variables of the provider.
+    - `timeout`: seconds for a whole call, retries included, above 0; `attempt_timeout`: seconds
+      for one request, by default half of it.
     - `retries`: how often a request is sent again after 408, 409, 425, 429, 5xx or a broken
       connection; or a `RetryPolicy`.
-    - `concurrency`: requests under way at most, over all calls; `batch`: documents in one
-      request at most, if fewer than the provider admits.
-    - `partial`: whether an answer for some of the documents is returned, with status
+    - `concurrency`: the limit of requests at a time, over all calls; `batch`: the limit of
+      documents in a request, if lower than the provider's.
+    - `partial`: whether scores for some of the documents are returned, with status
       "partially_reranked", when a request for others failed; else that raises.
-    - `prices`: a TOML file that comes before the table of prices.
+    - `prices`: a TOML file whose prices come before the built-in table.
     - `headers`: sent with every request, for proxies.
 
-    `passages` has no effect: how a long document is read is the provider's affair. What is
-    certainly not read is not sent, and reported as unread.
+    `passages` has no effect: the provider decides how it reads a long document. What it
+    certainly does not read is not sent, and reported as unread.
 
-    One object may be used by several threads and event loops at once, and keeps its
-    connections: keep the object. Raises `InputError` for what is missing or makes no sense.
+    Several threads and event loops may use one object at once. It pools connections, so reuse
+    it. Raises `InputError` for missing or invalid arguments.
     """
 
     runs_here = False
@@ -129,30 +76,31 @@ class HostedReranker(BaseReranker):
         prices: str | Path | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        provider, model = _named(model, provider)
-        if provider.model_needed and not model:
+        provider, model = _resolve(model, provider)
+        if provider.model_required and not model:
             raise InputError(
                 f"{provider.title} needs the name of a model",
                 fix=f'Write it as "{provider.name}/MODEL".',
             )
         self.provider = provider
         self._model = model
-        self.timeout = _seconds("timeout", timeout)
+        self.timeout = _check_seconds("timeout", timeout)
         self.partial = partial
         self._batch = check_count("batch", batch)
         check_count("concurrency", concurrency)
-        key = find_key(provider.title, api_key, provider.key_variables, provider.key_needed)
+        key = find_key(provider.title, api_key, provider.key_variables, provider.key_required)
         self.base_url = find_base_url(
             provider.title, base_url, provider.base_url_variables, provider.base_url
         )
-        half = self.timeout / 2 if attempt_timeout is None else attempt_timeout
-        self._transport = Transport(
+        if attempt_timeout is None:
+            attempt_timeout = self.timeout / 2
+        self._client = ProviderClient(
             provider.title,
             self.base_url,
             key,
             headers=dict(headers or {}),
-            retrying=retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries),
-            attempt_timeout=_seconds("attempt_timeout", half),
+            retries=retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries),
+            attempt_timeout=_check_seconds("attempt_timeout", attempt_timeout),
             concurrency=concurrency,
         )
         self._price = load_prices(prices).get(self.model)
@@ -164,75 +112,73 @@ class HostedReranker(BaseReranker):
         return f"{self.provider.name}/{self._model}" if self._model else self.provider.name
 
     def __repr__(self) -> str:
-        return f"Hosted({self.model!r}, base_url={shown(self.base_url)!r})"
+        return f"HostedReranker({self.model!r}, base_url={redact_url(self.base_url)!r})"
 
     async def arerank(
         self, query: str, documents: Iterable[DocumentLike], **options: Unpack[RerankOptions]
     ) -> RerankResponse:
-        """Do as `rerank`, in one of many threads that only wait."""
-        return await in_waiting_thread(lambda: self.rerank(query, documents, **options))
+        """Do as `rerank`, in a thread of a pool for network waits."""
+        return await run_in_thread(lambda: self.rerank(query, documents, **options))
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Ask the provider for a score of each different text."""
-        self.provider.check_length(reading.max_length)
+        """Ask the provider for a score of each distinct text."""
+        self.provider.check_max_length(options.max_length)
         limits = self.provider.limits(self._model)
-        prepared = prepare(candidates, reading, self.provider, limits.characters)
+        prepared = prepare_documents(candidates, options, self.provider, limits.characters)
         # Copies of one text are sent once: they tie to the last bit, and are paid once.
-        keys = [_key(d) for d in prepared.documents]
-        first: dict[object, int] = {}
+        keys = [_payload_key(d) for d in prepared.documents]
+        first_position: dict[object, int] = {}
         for position, key in enumerate(keys):
-            first.setdefault(key, position)
-        distinct = [prepared.documents[i] for i in first.values()]
-        call = Call(self._model, clean(query), distinct, prepared.fields, reading.max_length)
-        answer = run(self._ask(call))
-        found = dict(zip(first, answer.scores, strict=True))
-        kind = self.provider.kind(self._model)
-        lowest = min(s for s in answer.scores if s is not None)
+            first_position.setdefault(key, position)
+        distinct = [prepared.documents[i] for i in first_position.values()]
+        batch = Batch(self._model, clean(query), distinct, prepared.fields, options.max_length)
+        merged = run(self._score_all(batch))
+        values = dict(zip(first_position, merged.scores, strict=True))
+        kind = self.provider.score_kind(self._model)
+        lowest = min(s for s in merged.scores if s is not None)
         scores = [
-            _score(found[key], unread, kind, lowest)
+            _score(values[key], unread, kind, lowest)
             for key, unread in zip(keys, prepared.unread, strict=True)
         ]
-        return self._scored(scores, kind, answer, sum(s is not None for s in answer.scores))
+        return self._scored(scores, kind, merged)
 
-    async def _ask(self, call: Call) -> ProviderAnswer:
-        answer = await ask(
-            call,
+    async def _score_all(self, batch: Batch) -> MergedScores:
+        merged = await score_all(
+            batch,
             self.provider,
-            self._transport,
+            self._client,
             limits=self._limits,
-            batch=self._batch,
+            max_documents=self._batch,
             timeout=self.timeout,
             partial=self.partial,
         )
-        self._limits = answer.limits
-        return answer
+        self._limits = merged.limits
+        return merged
 
-    def _scored(
-        self, scores: Sequence[Score], kind: ScoreKind, answer: ProviderAnswer, pairs: int
-    ) -> Scored:
+    def _scored(self, scores: Sequence[Score], kind: ScoreKind, merged: MergedScores) -> Scored:
         cost = None
         if self._price is not None:
-            cost = self._price.cost(searches=answer.units, tokens=answer.tokens)
+            cost = self._price.cost(searches=merged.searches, tokens=merged.tokens)
         missing = sum(not s.scored for s in scores)
         reason = None
         if missing:
-            reason = f"{missing} of {len(scores)} documents have no score: {answer.problem}"
+            reason = f"{missing} of {len(scores)} documents have no score: {merged.error}"
         return Scored(
             scores,
             kind,
-            pairs=pairs,
-            tokens=answer.tokens or 0,
+            pairs=sum(s is not None for s in merged.scores),
+            tokens=merged.tokens or 0,
             status=Status.PARTIALLY_RERANKED if missing else Status.RERANKED,
             reason=reason,
-            requests=answer.requests,
-            searches=answer.units or 0.0,
+            requests=merged.requests,
+            searches=merged.searches or 0.0,
             cost=cost,
         )
 
 
-def _named(model: str, provider: Provider | None) -> tuple[Provider, str]:
+def _resolve(model: str, provider: Provider | None) -> tuple[Provider, str]:
     if provider is not None:
         return provider, model
     split = split_name(model) if isinstance(model, str) else None
@@ -244,14 +190,14 @@ def _named(model: str, provider: Provider | None) -> tuple[Provider, str]:
     return load_provider(split[0]), split[1]
 
 
-def _seconds(name: str, value: object) -> float:
+def _check_seconds(name: str, value: object) -> float:
     seconds = check_number(name, value)
     if seconds is None or not 0 < seconds < math.inf:
         raise InputError(f"{name} must be a number of seconds above 0, not {value!r}")
     return seconds
 
 
-def _key(document: Payload) -> object:
+def _payload_key(document: Payload) -> object:
     return document if isinstance(document, str) else tuple(document.items())
 
 

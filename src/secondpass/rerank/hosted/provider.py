@@ -1,20 +1,16 @@
-"""What a provider must say: where it is, what it admits, how it is asked and answers.
-
-Candidates as the texts that are sent: joined, as YAML or as fields.
-
-Answers of servers, which are not trusted: every score, for every document, once.
-"""
+"""The contract of a provider: where it is, its limits, its requests and responses."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.inference.unicode import clean
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.types import Candidate, ScoreKind
 
@@ -26,23 +22,28 @@ Payload = str | dict[str, str]
 class Limits:
     """What one request may hold, and how much of one document is worth sending.
 
-    - `documents`: the most documents; `bytes`: the most bytes of their texts in UTF-8.
-    - `tokens`: the most tokens, the query counted once for each document; `each`: the
-      most tokens that one document counts for. Both are estimated, see `estimate`.
-    - `characters`: what of a document lies behind this many is not sent, because no model
-      there reads it.
+    - `documents`: the limit of documents; `bytes`: of the bytes of their texts in UTF-8.
+    - `tokens`: the limit of tokens, the query counted once for each document;
+      `tokens_per_document`: what one document counts at most, because the provider truncates
+      it there. Both are estimated, see `fan_out.estimate_tokens`.
+    - `characters`: of each document only so many are sent, because no model of the provider
+      reads more.
     """
 
     documents: int
     tokens: int | None = None
-    each: int | None = None
+    tokens_per_document: int | None = None
     bytes: int | None = None
     characters: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request's worth of documents, at least one."""
+class Batch:
+    """A query and the documents of one request, at least one.
+
+    - `fields`: the names of their fields, where documents are objects; `max_length`: how many
+      tokens of each the model is asked to read, None for its own limit.
+    """
 
     model: str
     query: str
@@ -52,109 +53,96 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is sent: a path below the base URL and a body that becomes JSON."""
+class BatchScores:
+    """The scores of a batch in its order, with what the provider counted.
 
-    path: str
-    body: Mapping[str, Any] | None
-    method: Literal["GET", "POST"] = "POST"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back with status 200: the JSON value, and headers in lower case."""
-
-    body: Any
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The scores in the order of the request, with what the provider counted.
-
-    `tokens` and `units` (searches, as they are billed) are None where it does not say.
+    `tokens` and `searches` (billed units) are None where the response does not have them.
     """
 
     scores: Sequence[float]
     tokens: int | None = None
-    units: float | None = None
+    searches: float | None = None
 
 
-Send = Callable[[Request], Awaitable[Reply]]
+Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Provider(ABC):
-    """One provider's dialect; a subclass holds no connection, so one serves all threads."""
+    """One provider's HTTP interface.
+
+    A subclass builds requests and parses responses; it holds no connection and no key, so that
+    one object serves all threads.
+    """
 
     name: ClassVar[str]
     """The prefix of its models' names, as in "cohere/rerank-v3.5"."""
     title: ClassVar[str]
-    """What it is called in messages and tables."""
+    """Its name in messages and tables."""
     base_url: ClassVar[str | None] = None
-    """Where it is; None means that the caller must say it."""
+    """The default; None means that the caller must give one."""
     base_url_variables: ClassVar[tuple[str, ...]] = ()
     key_variables: ClassVar[tuple[str, ...]] = ()
-    """Environment variables to look into, the first one that is set and not empty counts."""
-    key_needed: ClassVar[bool] = True
-    model_needed: ClassVar[bool] = True
+    """Environment variables: the first that is set and not empty counts."""
+    key_required: ClassVar[bool] = True
+    model_required: ClassVar[bool] = True
     structure: Literal["text", "yaml", "fields"] = "text"
     """How a document of several fields is sent: joined, as YAML, or as an object."""
-    sets_length: bool = False
-    """Whether it can be told how many tokens of a document to read."""
+    supports_max_length: bool = False
+    """Whether a request can say how many tokens of a document to read."""
 
     @abstractmethod
     def limits(self, model: str) -> Limits:
-        """What one request to that model may hold."""
+        """Return what one request to that model may hold."""
 
     @abstractmethod
-    def kind(self, model: str) -> ScoreKind:
-        """What that model's scores are."""
+    def score_kind(self, model: str) -> ScoreKind:
+        """Return the kind of that model's scores."""
 
     @abstractmethod
-    def request(self, call: Call) -> Request:
-        """Say what to send."""
+    def build_request(self, batch: Batch) -> HttpRequest:
+        """Return the HTTP request that asks for the scores of a batch."""
 
     @abstractmethod
-    def parse(self, reply: Reply, call: Call) -> Parsed:
-        """Read an answer; raise `ValueError` with the reason for one that is not sound."""
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
+        """Return the scores in a response; raise `ValueError` with the reason if it is bad."""
 
-    async def ask_limits(self, model: str, send: Send) -> Limits:
-        """Return the limits, asking the server for them where it tells."""
+    async def fetch_limits(self, model: str, send: Send) -> Limits:
+        """Return the limits, from the server where it publishes them."""
         return self.limits(model)
 
-    def check_length(self, max_length: int | None) -> None:
-        """Raise `InputError` for a `max_length` that the provider cannot be told."""
-        if max_length is not None and not self.sets_length:
+    def check_max_length(self, max_length: int | None) -> None:
+        """Raise `InputError` for a `max_length` where the provider has no such option."""
+        if max_length is not None and not self.supports_max_length:
             raise InputError(
-                f"{self.title} cannot be told how many tokens to read",
+                f"{self.title} has no option for max_length",
                 why=f"max_length is {max_length}",
-                fix="Leave max_length out, or cut the documents.",
+                fix="Leave max_length out, or truncate the documents.",
             )
 
 
 BLANK = "."
-"""What is sent for a text with nothing in it, which several providers refuse."""
+"""What is sent for an empty text, which several providers refuse."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """The documents to send, the names of their fields (or none), what was cut of each."""
+class PreparedDocuments:
+    """The documents to send, the names of their fields (or none), characters cut of each."""
 
     documents: Sequence[Payload]
     fields: tuple[str, ...]
     unread: Sequence[int]
 
 
-def prepare(
+def prepare_documents(
     candidates: Sequence[Candidate],
-    reading: ScoringOptions,
+    options: ScoringOptions,
     provider: Provider,
     characters: int,
-) -> Prepared:
-    """Return the candidates as a provider wants them, each cut to so many characters."""
-    texts = reading.texts(candidates)
-    structured = reading.template is None and any(head for head, _ in texts)
-    fields = reading.names if structured and provider.structure == "fields" else ()
+) -> PreparedDocuments:
+    """Return the candidates in the provider's form, each truncated to so many characters."""
+    texts = options.texts(candidates)
+    structured = options.template is None and any(head for head, _ in texts)
+    fields = options.names if structured and provider.structure == "fields" else ()
     documents: list[Payload] = []
     unread: list[int] = []
     for candidate, (head, body) in zip(candidates, texts, strict=True):
@@ -164,17 +152,17 @@ def prepare(
         if fields:
             documents.append(_object(candidate, fields, len(kept_body)))
         elif structured and head and provider.structure == "yaml":
-            whole = _object(candidate, reading.names, len(kept_body))
+            whole = _object(candidate, options.names, len(kept_body))
             documents.append(to_yaml({k: v for k, v in whole.items() if v.strip()}))
         else:
-            space = " " if head and reading.template is None else ""
+            space = " " if head and options.template is None else ""
             text = clean(kept_head + space + kept_body)
             documents.append(text if text.strip() else BLANK)
-    return Prepared(documents, fields, unread)
+    return PreparedDocuments(documents, fields, unread)
 
 
 def to_yaml(fields: dict[str, str]) -> str:
-    """Return fields as YAML in their order, the form Cohere recommends for such documents."""
+    """Return fields as YAML in their order, the form that Cohere recommends."""
     try:
         import yaml
     except ImportError as error:
@@ -187,12 +175,12 @@ def to_yaml(fields: dict[str, str]) -> str:
 
 
 def _object(candidate: Candidate, names: Sequence[str], last: int) -> dict[str, str]:
-    """Return the fields of one document; of the last one only so many characters."""
-    found = {n: clean(field_text(candidate.document, n) or "") for n in names}
-    found[names[-1]] = found[names[-1]][:last]
-    if not any(v.strip() for v in found.values()):
-        found[names[-1]] = BLANK
-    return found
+    """Return the fields of one document, `last` characters of the last one."""
+    values = {n: clean(field_text(candidate.document, n) or "") for n in names}
+    values[names[-1]] = values[names[-1]][:last]
+    if not any(v.strip() for v in values.values()):
+        values[names[-1]] = BLANK
+    return values
 
 
 def scores_by_index(
@@ -204,8 +192,8 @@ def scores_by_index(
     of at least `low` (and, where `low` is 0, at most 1).
     """
     if not isinstance(rows, list):
-        raise ValueError("it holds no list of results")
-    found: dict[int, float] = {}
+        raise ValueError("it has no list of results")
+    scores: dict[int, float] = {}
     for row in rows:
         if not isinstance(row, Mapping):
             raise ValueError("a result is not an object")
@@ -214,32 +202,32 @@ def scores_by_index(
             raise ValueError(f"a result has {index} {position!r:.40}")
         if not 0 <= position < count:
             raise ValueError(f"a result has {index} {position}, of {count} documents")
-        if position in found:
+        if position in scores:
             raise ValueError(f"two results have {index} {position}")
-        found[position] = number(row.get(score), score)
-    if len(found) != count:
-        raise ValueError(f"it has {len(found)} results for {count} documents")
-    values = [found[i] for i in range(count)]
+        scores[position] = parse_number(row.get(score), score)
+    if len(scores) != count:
+        raise ValueError(f"it has {len(scores)} results for {count} documents")
+    values = [scores[i] for i in range(count)]
     if low == 0 and not all(0 <= v <= 1 for v in values):
         raise ValueError("a score is not between 0 and 1")
     return values
 
 
-def number(value: object, name: str) -> float:
+def parse_number(value: object, name: str) -> float:
     """Return a finite number, or raise `ValueError` naming it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"a result has {name} {value!r:.40}")
     try:
-        found = float(value)
+        result = float(value)
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
-        raise ValueError(f"a result has {name} {found}")
-    return found
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueError(f"a result has {name} {result}")
+    return result
 
 
-def member(body: object, *path: str) -> Any:
-    """Return what stands at a path of keys, or None where any of them is missing."""
+def json_value(body: object, *path: str) -> Any:
+    """Return the value at a path of keys, or None where any of them is missing."""
     for key in path:
         if not isinstance(body, Mapping):
             return None
@@ -247,32 +235,32 @@ def member(body: object, *path: str) -> Any:
     return body
 
 
-def count_of(value: object) -> int | None:
-    """Return a number of tokens, or None for anything that is none.
+def parse_count(value: object) -> int | None:
+    """Return a number of tokens, or None for any other value.
 
-    What was counted is no reason to refuse sound scores.
+    A bad count is no reason to refuse good scores.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if math.isfinite(value) and 0 <= value < 2**53 else None
 
 
-def amount_of(value: object) -> float | None:
-    """Return a billed amount, or None for anything that is none."""
+def parse_amount(value: object) -> float | None:
+    """Return a billed amount, or None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 2**53 else None
 
 
-def message_of(body: object) -> str | None:
+def error_message(body: object) -> str | None:
     """Return the message in an error's body, in any of the shapes that providers use."""
     if isinstance(body, str):
         return body
     if isinstance(body, Sequence):
-        return message_of(body[0]) if body else None
+        return error_message(body[0]) if body else None
     if not isinstance(body, Mapping):
         return None
     for key in ("message", "detail", "error", "errors", "msg"):
         if body.get(key):
-            return message_of(body[key])
+            return error_message(body[key])
     return None

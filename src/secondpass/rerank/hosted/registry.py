@@ -132,5 +132,7 @@ def load_provider(prefix: str) -> Provider:
         )
     provider = found[prefix].load()()
     if not isinstance(provider, Provider):
-        raise ModelError(f"{found[prefix].value} is no Provider", where=f"entry point {prefix}")
+        raise ModelError(
+            f"{found[prefix].value} is not a Provider", where=f"entry point {prefix}"
+        )
     return provider

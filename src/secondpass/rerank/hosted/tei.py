@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from secondpass.errors import ModelError, ProviderError
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
     Send,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -33,8 +32,8 @@ class TEI(Provider):
     name, title = "tei", "TEI"
     base_url_variables = ("TEI_BASE_URL",)
     key_variables = ("TEI_API_KEY",)
-    key_needed = False
-    model_needed = False
+    key_required = False
+    model_required = False
 
     def __init__(self, *, raw_scores: bool = True) -> None:
         self.raw_scores = raw_scores
@@ -44,42 +43,42 @@ class TEI(Provider):
         # A character may take six bytes where it is escaped.
         return Limits(documents=32, bytes=BODY // 8, characters=40_000)
 
-    async def ask_limits(self, model: str, send: Send) -> Limits:
+    async def fetch_limits(self, model: str, send: Send) -> Limits:
         """Return what `/info` says; the defaults where a proxy hides it (404, 403, 405)."""
         try:
-            reply = await send(Request("/info", None, "GET"))
+            response = await send(HttpRequest("/info", None, "GET"))
         except ProviderError as error:
             if error.status in (403, 404, 405):
                 return self.limits(model)
             raise
-        kind = member(reply.body, "model_type")
+        kind = json_value(response.body, "model_type")
         if isinstance(kind, dict) and "reranker" not in kind:
             raise ModelError(
                 "The TEI server does not serve a reranker",
-                why=f"its model {member(reply.body, 'model_id')} is a {'/'.join(kind)}",
+                why=f"its model {json_value(response.body, 'model_id')} is a {'/'.join(kind)}",
                 fix="Start it with a cross-encoder of one output.",
             )
-        most = count_of(member(reply.body, "max_client_batch_size"))
+        most = parse_count(json_value(response.body, "max_client_batch_size"))
         default = self.limits(model)
         return Limits(most if most else 32, bytes=default.bytes, characters=default.characters)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return logits, or probabilities where they were asked for."""
         return ScoreKind.LOGIT if self.raw_scores else ScoreKind.PROBABILITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores, cutting texts that are too long for the model."""
         body: dict[str, Any] = {
-            "query": call.query,
-            "texts": list(call.documents),
+            "query": batch.query,
+            "texts": list(batch.documents),
             "truncate": True,
             "raw_scores": self.raw_scores,
         }
-        return Request("/rerank", body)
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read the bare list; tokens stand in a header."""
         low = float("-inf") if self.raw_scores else 0
-        scores = scores_by_index(reply.body, len(call.documents), score="score", low=low)
-        said = reply.headers.get("x-compute-tokens", "")
-        return Parsed(scores, int(said) if said.isascii() and said.isdigit() else None)
+        scores = scores_by_index(response.body, len(batch.documents), score="score", low=low)
+        said = response.headers.get("x-compute-tokens", "")
+        return BatchScores(scores, int(said) if said.isascii() and said.isdigit() else None)

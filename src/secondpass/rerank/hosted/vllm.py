@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -24,31 +23,36 @@ class VLLM(Provider):
     name, title = "vllm", "vLLM"
     base_url_variables = ("VLLM_BASE_URL",)
     key_variables = ("VLLM_API_KEY",)
-    key_needed = False
-    sets_length = True
+    key_required = False
+    supports_max_length = True
 
     def limits(self, model: str) -> Limits:
         """Return 1,000 documents: the server has no limit, but its answers repeat texts."""
         return Limits(documents=1_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return probabilities: the server applies the model's activation."""
         return ScoreKind.PROBABILITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask for all scores; -1 cuts at the model's own length instead of refusing."""
-        length = -1 if call.max_length is None else call.max_length
+        length = -1 if batch.max_length is None else batch.max_length
         body: dict[str, Any] = {
-            "model": call.model,
-            "query": call.query,
-            "documents": list(call.documents),
+            "model": batch.model,
+            "query": batch.query,
+            "documents": list(batch.documents),
             "truncate_prompt_tokens": length,
         }
-        return Request("/rerank", body)
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `results` and `usage`."""
         scores = scores_by_index(
-            member(reply.body, "results"), len(call.documents), score="relevance_score", low=0
+            json_value(response.body, "results"),
+            len(batch.documents),
+            score="relevance_score",
+            low=0,
         )
-        return Parsed(scores, count_of(member(reply.body, "usage", "total_tokens")))
+        return BatchScores(
+            scores, parse_count(json_value(response.body, "usage", "total_tokens"))
+        )

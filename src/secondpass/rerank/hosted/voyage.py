@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    count_of,
-    member,
+    json_value,
+    parse_count,
     scores_by_index,
 )
 from secondpass.types import ScoreKind
@@ -34,26 +33,33 @@ class Voyage(Provider):
         """
         total = 300_000 if model in _SMALL else 600_000
         each = _EACH.get(model, 32_000)
-        return Limits(documents=1_000, tokens=total * 4 // 5, each=each, characters=8 * each)
+        return Limits(
+            documents=1_000,
+            tokens=total * 4 // 5,
+            tokens_per_document=each,
+            characters=8 * each,
+        )
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return a closeness."""
         return ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask with the keys that the official client always sends."""
         body = {
-            "query": call.query,
-            "documents": list(call.documents),
-            "model": call.model,
+            "query": batch.query,
+            "documents": list(batch.documents),
+            "model": batch.model,
             "top_k": None,
             "truncation": True,
         }
-        return Request("/rerank", body)
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `data` and `usage`."""
         scores = scores_by_index(
-            member(reply.body, "data"), len(call.documents), score="relevance_score"
+            json_value(response.body, "data"), len(batch.documents), score="relevance_score"
         )
-        return Parsed(scores, count_of(member(reply.body, "usage", "total_tokens")))
+        return BatchScores(
+            scores, parse_count(json_value(response.body, "usage", "total_tokens"))
+        )

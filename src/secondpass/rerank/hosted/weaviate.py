@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
-    Call,
+    Batch,
+    BatchScores,
     Limits,
-    Parsed,
     Provider,
-    Reply,
-    Request,
-    member,
-    number,
+    json_value,
+    parse_number,
 )
 from secondpass.types import ScoreKind
 
@@ -23,29 +22,29 @@ class Weaviate(Provider):
 
     name, title = "weaviate", "The Weaviate container"
     base_url_variables = ("RERANKER_INFERENCE_API",)
-    key_needed = False
-    model_needed = False
+    key_required = False
+    model_required = False
 
     def limits(self, model: str) -> Limits:
         """Return 32 documents, as much as the database sends."""
         return Limits(documents=32, characters=40_000)
 
-    def kind(self, model: str) -> ScoreKind:
+    def score_kind(self, model: str) -> ScoreKind:
         """Return a closeness."""
         return ScoreKind.SIMILARITY
 
-    def request(self, call: Call) -> Request:
+    def build_request(self, batch: Batch) -> HttpRequest:
         """Ask as the database does, with its empty `property`."""
-        body = {"query": call.query, "documents": list(call.documents), "property": ""}
-        return Request("/rerank", body)
+        body = {"query": batch.query, "documents": list(batch.documents), "property": ""}
+        return HttpRequest("/rerank", body)
 
-    def parse(self, reply: Reply, call: Call) -> Parsed:
+    def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
         """Read `scores`, which stand in the order of the request and repeat its texts."""
-        rows = member(reply.body, "scores")
-        if not isinstance(rows, list) or len(rows) != len(call.documents):
+        rows = json_value(response.body, "scores")
+        if not isinstance(rows, list) or len(rows) != len(batch.documents):
             found = len(rows) if isinstance(rows, list) else "no"
-            raise ValueError(f"it has {found} results for {len(call.documents)} documents")
-        for position, (row, text) in enumerate(zip(rows, call.documents, strict=True)):
-            if member(row, "document") not in (text, None):
+            raise ValueError(f"it has {found} results for {len(batch.documents)} documents")
+        for position, (row, text) in enumerate(zip(rows, batch.documents, strict=True)):
+            if json_value(row, "document") not in (text, None):
                 raise ValueError(f"result {position} is of another document")
-        return Parsed([number(member(row, "score"), "score") for row in rows])
+        return BatchScores([parse_number(json_value(row, "score"), "score") for row in rows])

@@ -1,4 +1,4 @@
-"""Language models as rerankers: listwise, setwise, pairwise and pointwise."""
+"""Rerankers that prompt a language model: listwise, setwise, pairwise and pointwise."""
 
 from __future__ import annotations
 

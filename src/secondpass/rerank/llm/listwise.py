@@ -1,36 +1,48 @@
-"""A language model orders a list, a window at a time."""
+"""Listwise reranking: a language model sorts a list, a window at a time."""
 
 from __future__ import annotations
+
+from typing import Unpack
 
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
+from secondpass.rerank.llm.model import (
+    LLMOptions,
+    LLMReranker,
+    check_min,
+    choice_schema,
+    scores_by_order,
+)
 from secondpass.rerank.llm.parse import parse_order
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import LISTWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import LISTWISE, PromptDocuments
 from secondpass.types import ScoreKind
 
 _STRATEGIES = ("sliding", "tournament")
 
-# An id, its quotes and a comma; and some for the object around.
-_TOKENS_AN_ID, _TOKENS_AROUND = 10, 60
+# Of an answer: an id with its quotes and comma, and the JSON object around all.
+_TOKENS_PER_ID, _OTHER_TOKENS = 10, 60
 
 
 class Listwise(LLMReranker):
-    """Orders documents by asking for the order of `window` of them at a time.
+    """Sorts documents by prompting for the order of `window` of them at a time.
 
-    - "sliding": windows move from the bottom of the list to its top by `stride` (half a
-      window by default), so that a good document can climb all the way, `passes` times.
-      Source: RankGPT (Sun et al., EMNLP 2023). A pass over n documents asks about
-      (n - window) / stride + 1 times.
-    - "tournament": windows side by side are ordered at once, the better half of each goes
-      on, until one window is left. Fewer steps that wait for each other, but a document
+    - `strategy`: "sliding" or "tournament".
+      "sliding": windows move from the bottom of the list to its top by `stride` (half a window
+      by default), so that a good document can climb all the way, `passes` times. Source:
+      RankGPT (Sun et al., EMNLP 2023). A pass over n documents takes about
+      (n - window) / stride + 1 prompts.
+      "tournament": separate windows are sorted at the same time and the better half of each
+      goes on, until one window is left. Fewer steps that wait for each other, but a document
       that loses early does not come back.
+    - `window`: at least 2; `stride`: at least 1, at most the window; `passes`: at least 1.
 
-    Scores are places (`ScoreKind.RANK`). The other arguments are those of `LLMReranker`.
-    Raises `InputError` for numbers that cannot be used.
+    Scores are positions (`ScoreKind.RANK`). The other options are those of `LLMReranker`.
+    Raises `InputError` for other values.
     """
+
+    default_prompt = LISTWISE
 
     def __init__(
         self,
@@ -40,21 +52,12 @@ class Listwise(LLMReranker):
         stride: int | None = None,
         passes: int = 1,
         strategy: str = "sliding",
-        prompt: PromptTemplate = LISTWISE,
-        document_tokens: int = 300,
-        concurrency: int = 4,
-        secret: bytes | None = None,
+        **options: Unpack[LLMOptions],
     ) -> None:
-        super().__init__(
-            llm,
-            prompt=prompt,
-            document_tokens=document_tokens,
-            concurrency=concurrency,
-            secret=secret,
-        )
-        self.window = check_least("window", window, 2)
-        self.stride = check_least("stride", window // 2 if stride is None else stride, 1)
-        self.passes = check_least("passes", passes, 1)
+        super().__init__(llm, **options)
+        self.window = check_min("window", window, 2)
+        self.stride = check_min("stride", window // 2 if stride is None else stride, 1)
+        self.passes = check_min("passes", passes, 1)
         if self.stride > window:
             raise InputError(
                 f"stride is {self.stride} and window is {window}",
@@ -67,70 +70,86 @@ class Listwise(LLMReranker):
             )
         self.strategy = strategy
 
-    def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+    def _score(
+        self, query: str, documents: PromptDocuments, runner: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
-        everything = list(range(len(documents.texts)))
+        order = list(range(len(documents.texts)))
         if self.strategy == "tournament":
-            order = self._tournament(query, documents, everything, asking)
+            order = self._tournament(query, documents, order, runner)
         else:
-            order = self._sliding(query, documents, everything, asking)
-        return by_order(order, documents), ScoreKind.RANK
+            order = self._sliding(query, documents, order, runner)
+        return scores_by_order(order, documents), ScoreKind.RANK
 
     def _sliding(
-        self, query: str, documents: ShownDocument, order: list[int], asking: PromptRunner
+        self, query: str, documents: PromptDocuments, order: list[int], runner: PromptRunner
     ) -> list[int]:
         for _ in range(self.passes):
             end = len(order)
             while True:
                 start = max(0, end - self.window)
-                order[start:end] = self._order(query, documents, order[start:end], asking)
+                order[start:end] = self._sort(query, documents, order[start:end], runner)
                 if start == 0:
                     break
                 end -= self.stride
         return order
 
     def _tournament(
-        self, query: str, documents: ShownDocument, left: list[int], asking: PromptRunner
+        self,
+        query: str,
+        documents: PromptDocuments,
+        contenders: list[int],
+        runner: PromptRunner,
     ) -> list[int]:
-        behind: list[int] = []
-        while len(left) > self.window:
-            groups = [left[i : i + self.window] for i in range(0, len(left), self.window)]
-            ordered: dict[int, list[int]] = {}
+        eliminated: list[int] = []
+        while len(contenders) > self.window:
+            groups = [
+                contenders[i : i + self.window] for i in range(0, len(contenders), self.window)
+            ]
+            sorted_groups: list[list[int]] = [[] for _ in groups]
 
-            def play(number: int, group: list[int], ordered: dict[int, list[int]]) -> None:
-                ordered[number] = self._order(query, documents, group, asking)
+            def sort_group(number: int, groups: list[list[int]], out: list[list[int]]) -> None:
+                out[number] = self._sort(query, documents, groups[number], runner)
 
-            asking.each(
-                [lambda n=n, g=g, o=ordered: play(n, g, o) for n, g in enumerate(groups)]  # type: ignore[misc]
+            runner.run_all(
+                [
+                    lambda n=n, g=groups, o=sorted_groups: sort_group(n, g, o)  # type: ignore[misc]
+                    for n in range(len(groups))
+                ]
             )
             halves = [(len(group) + 1) // 2 for group in groups]
-            results = [ordered[n] for n in range(len(groups))]
-            # Place by place, so that the second of one group stands beside that of another.
-            left = _interleaved([r[:half] for r, half in zip(results, halves, strict=True)])
-            lost = _interleaved([r[half:] for r, half in zip(results, halves, strict=True)])
-            behind = lost + behind
-        return self._order(query, documents, left, asking) + behind
+            # Rank by rank, so that the second of one group is next to that of another.
+            contenders = _interleave(
+                [group[:half] for group, half in zip(sorted_groups, halves, strict=True)]
+            )
+            losers = _interleave(
+                [group[half:] for group, half in zip(sorted_groups, halves, strict=True)]
+            )
+            eliminated = losers + eliminated
+        return self._sort(query, documents, contenders, runner) + eliminated
 
-    def _order(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
+    def _sort(
+        self,
+        query: str,
+        documents: PromptDocuments,
+        positions: list[int],
+        runner: PromptRunner,
     ) -> list[int]:
-        """Return some positions in the model's order, or as they are where it fails."""
-        marked = self._marked(query, [documents.texts[p] for p in some])
-        prompt = self._prompt(
+        """Return positions in the model's order, or unchanged where it fails."""
+        delimited = self._delimit(query, [documents.texts[p] for p in positions])
+        prompt = self._build_prompt(
             query,
-            marked,
-            max_tokens=_TOKENS_AN_ID * len(some) + _TOKENS_AROUND,
-            schema=one_of("order", marked.ids, many=True),
+            delimited,
+            max_tokens=_TOKENS_PER_ID * len(positions) + _OTHER_TOKENS,
+            schema=choice_schema("order", delimited.ids, many=True),
         )
-        answer = asking.ask(prompt, len(some))
+        answer = runner.complete(prompt, len(positions))
         if answer is None:
-            return some
-        found = parse_order(answer.text, marked.ids)
-        asking.read(found.repairs, usable=found.found > 0)
-        return [some[place] for place in found.positions]
+            return positions
+        order = parse_order(answer.text, delimited.ids)
+        runner.record(order.repairs, usable=order.named > 0)
+        return [positions[i] for i in order.positions]
 
 
-def _interleaved(lists: list[list[int]]) -> list[int]:
+def _interleave(lists: list[list[int]]) -> list[int]:
     longest = max(map(len, lists))
-    return [one[place] for place in range(longest) for one in lists if place < len(one)]
+    return [items[i] for i in range(longest) for items in lists if i < len(items)]

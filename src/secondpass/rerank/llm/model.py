@@ -1,60 +1,70 @@
-"""What all rerankers over a language model share."""
+"""The base class of rerankers that prompt a language model."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Prompt, load_llm
 from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.llm.parse import parse_choice
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import (
     DelimitedDocuments,
     Delimiters,
+    PromptDocuments,
     PromptTemplate,
-    ShownDocument,
-    shown,
+    prepare_documents,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
+# Of an answer with one id: the id, its quotes, and the JSON object around it.
+_CHOICE_TOKENS = 60
+
+
+class LLMOptions(TypedDict, total=False):
+    """The options of every `LLMReranker`."""
+
+    prompt: PromptTemplate
+    document_tokens: int
+    concurrency: int
+    secret: bytes | None
+
 
 class LLMReranker(BaseReranker):
-    """Asks a language model about documents; a subclass says what it asks.
+    """Prompts a language model about documents; a subclass says with which prompts.
 
     - `llm`: a model or its name, such as "anthropic/MODEL" (see `load_llm`).
-    - `prompt`: another wording than the built-in one.
-    - `document_tokens`: how much of each document is read, from its beginning; `max_length`
-      of `rerank` takes its place. Of a document there is one window, whatever `passages`.
-    - `concurrency`: how many questions are asked at once, where they do not depend on each
-      other's answers.
-    - `secret`: what ids and marks are made of (see `Delimiters`); new by default.
+    - `prompt`: another prompt than the built-in one.
+    - `document_tokens`: how many tokens of each document are read, from its beginning;
+      `max_length` of `rerank` comes before it. A document has one window, whatever `passages`.
+    - `concurrency`: how many prompts are sent at once, where they do not depend on each other.
+    - `secret`: the seed of ids and delimiters (see `Delimiters`); random by default.
 
-    `usage.pairs` counts each document as often as a question showed it, and `usage.tokens`
-    what the server says it read and wrote. A question that fails, or whose answer holds
-    nothing of what was asked for, leaves the order of what it asked about as it was; then
-    the status is "partially_reranked". If all fail, the first error is raised. What had to
-    be repaired in answers stands in `reason`.
+    `usage.pairs` counts each document as often as a prompt showed it, and `usage.tokens` what
+    the server reports. Where a prompt fails, or its answer is not usable, the order of its
+    documents stays, and the status is "partially_reranked". If all fail, the first error is
+    raised. What had to be repaired in answers is in `reason`. Raises `InputError` for numbers
+    below 1.
     """
+
+    default_prompt: ClassVar[PromptTemplate]
+    default_document_tokens: ClassVar[int] = 300
+    default_concurrency: ClassVar[int] = 4
 
     runs_here = False
 
-    def __init__(
-        self,
-        llm: LLM | str,
-        *,
-        prompt: PromptTemplate,
-        document_tokens: int,
-        concurrency: int,
-        secret: bytes | None,
-    ) -> None:
+    def __init__(self, llm: LLM | str, **options: Unpack[LLMOptions]) -> None:
         self.llm = load_llm(llm) if isinstance(llm, str) else llm
-        self.prompt = prompt
-        self.document_tokens = check_least("document_tokens", document_tokens, 1)
-        self.concurrency = check_least("concurrency", concurrency, 1)
-        self._marker = Delimiters(secret)
+        self.prompt = options.get("prompt", self.default_prompt)
+        document_tokens = options.get("document_tokens", self.default_document_tokens)
+        self.document_tokens = check_min("document_tokens", document_tokens, 1)
+        concurrency = options.get("concurrency", self.default_concurrency)
+        self.concurrency = check_min("concurrency", concurrency, 1)
+        self._delimiters = Delimiters(options.get("secret"))
 
     @property
     def model(self) -> str:
@@ -62,36 +72,36 @@ class LLMReranker(BaseReranker):
         return self.llm.name
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Ask about the distinct texts, in first-stage order."""
-        documents = shown(candidates, reading, tokens=self.document_tokens)
-        asking = PromptRunner(self.llm, self.concurrency)
-        scores, kind = self._judge(query, documents, asking)
-        asking.check()
-        complete = asking.failed == 0 and all(s.scored for s in scores)
+        """Score the distinct texts, which prompts show in first-stage order."""
+        documents = prepare_documents(candidates, options, tokens=self.document_tokens)
+        runner = PromptRunner(self.llm, self.concurrency)
+        scores, kind = self._score(query, documents, runner)
+        runner.check()
+        complete = runner.failed == 0 and all(s.scored for s in scores)
         return Scored(
-            [scores[place] for place in documents.places],
+            [scores[position] for position in documents.positions],
             kind,
-            pairs=asking.pairs,
-            tokens=asking.tokens,
+            pairs=runner.pairs,
+            tokens=runner.tokens,
             status=Status.RERANKED if complete else Status.PARTIALLY_RERANKED,
-            reason=asking.reason,
+            reason=runner.reason,
         )
 
     @abstractmethod
-    def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+    def _score(
+        self, query: str, documents: PromptDocuments, runner: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
-        """Return a score for each distinct text."""
+        """Return the score of each distinct text."""
 
-    def _marked(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
-        return self._marker.mark(query, texts)
+    def _delimit(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
+        return self._delimiters.delimit(query, texts)
 
-    def _prompt(
+    def _build_prompt(
         self,
         query: str,
-        marked: DelimitedDocuments,
+        documents: DelimitedDocuments,
         *,
         max_tokens: int,
         template: PromptTemplate | None = None,
@@ -101,38 +111,56 @@ class LLMReranker(BaseReranker):
         system, user = (self.prompt if template is None else template).fill(
             {
                 "query": query,
-                "documents": marked.text,
-                "ids": ", ".join(marked.ids),
-                "count": str(len(marked.ids)),
-                "mark": marked.mark,
+                "documents": documents.text,
+                "ids": ", ".join(documents.ids),
+                "count": str(len(documents.ids)),
+                "mark": documents.mark,
             }
         )
         return Prompt(
             system, user, max_tokens=max_tokens, schema=schema, top_logprobs=top_logprobs
         )
 
+    def _choose_best(
+        self,
+        query: str,
+        documents: PromptDocuments,
+        positions: Sequence[int],
+        runner: PromptRunner,
+    ) -> int | None:
+        """Return the position that the model chooses from several, None where it fails."""
+        delimited = self._delimit(query, [documents.texts[p] for p in positions])
+        schema = choice_schema("best", delimited.ids, many=False)
+        prompt = self._build_prompt(query, delimited, max_tokens=_CHOICE_TOKENS, schema=schema)
+        answer = runner.complete(prompt, len(positions))
+        if answer is None:
+            return None
+        choice, repairs = parse_choice(answer.text, delimited.ids)
+        runner.record(repairs, usable=choice is not None)
+        return None if choice is None else positions[choice]
 
-def by_order(order: Sequence[int], documents: ShownDocument) -> list[Score]:
-    """Return scores that fall by one from place to place; the last has 1."""
-    scores = [0.0] * len(order)
-    for place, position in enumerate(order):
-        scores[position] = float(len(order) - place)
-    return [Score(s, unread=u) for s, u in zip(scores, documents.unread, strict=True)]
+
+def scores_by_order(order: Sequence[int], documents: PromptDocuments) -> list[Score]:
+    """Return scores that fall by one along the order; the last is 1."""
+    values = [0.0] * len(order)
+    for rank, position in enumerate(order):
+        values[position] = float(len(order) - rank)
+    return [Score(v, unread=u) for v, u in zip(values, documents.unread, strict=True)]
 
 
-def check_least(name: str, value: object, least: int) -> int:
-    """Return a whole number of at least `least`, or raise `InputError` naming it."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name} must be a whole number from {least} up, not {value!r}")
+def check_min(name: str, value: object, minimum: int) -> int:
+    """Return a whole number of at least `minimum`, or raise `InputError` naming it."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"{name} must be a whole number of at least {minimum}: {value!r}")
     return value
 
 
-def one_of(name: str, ids: Sequence[str], *, many: bool) -> dict[str, Any]:
+def choice_schema(name: str, ids: Sequence[str], *, many: bool) -> dict[str, Any]:
     """Return the JSON schema of an object with one property: an id, or a list of ids."""
-    known: dict[str, Any] = {"type": "string", "enum": list(ids)}
+    item: dict[str, Any] = {"type": "string", "enum": list(ids)}
     return {
         "type": "object",
-        "properties": {name: {"type": "array", "items": known} if many else known},
+        "properties": {name: {"type": "array", "items": item} if many else item},
         "required": [name],
         "additionalProperties": False,
     }

@@ -1,18 +1,23 @@
-"""A language model compares two documents, in both orders."""
+"""Pairwise reranking: a language model compares two documents, in both orders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cmp_to_key
 from itertools import combinations
+from typing import Unpack
 
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
-from secondpass.rerank.llm.parse import parse_choice
+from secondpass.rerank.llm.model import (
+    LLMOptions,
+    LLMReranker,
+    check_min,
+    scores_by_order,
+)
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments
 from secondpass.types import ScoreKind
 
 Compare = Callable[[int, int], float]
@@ -22,20 +27,24 @@ _STRATEGIES = ("sort", "all", "sliding")
 
 
 class Pairwise(LLMReranker):
-    """Orders documents by comparing two at a time, each pair in both orders.
+    """Sorts documents by comparing two at a time, each pair in both orders.
 
-    A model that prefers a document wherever it stands has decided; one that prefers a place
-    has not, and the pair is a tie, which keeps the first-stage order. n documents take
+    A model that prefers a document in both orders has decided; one that prefers a position has
+    not, and the pair is a tie, which keeps the first-stage order.
 
-    - "sort": about n log2(n) comparisons, by merge sort;
-    - "all": n (n - 1) / 2, each win counting 1 and each tie 0.5, the most robust;
-    - "sliding": `passes` times n - 1, from the bottom to the top: the best `passes`
-      documents are found.
+    - `strategy`: for n documents
+      "sort": about n log2(n) comparisons, by merge sort;
+      "all": n (n - 1) / 2, each win counting 1 and each tie 0.5, the most robust;
+      "sliding": `passes` times n - 1, from the bottom to the top: the best `passes` documents
+      are found.
+    - `passes`: at least 1.
 
-    Each comparison is two questions. Scores are places, or wins with "all"; both are
-    `ScoreKind.RANK`. Source: PRP (Qin et al., NAACL 2024). The other arguments are those of
+    Each comparison is two prompts. Scores are positions, or wins with "all"; both are
+    `ScoreKind.RANK`. Source: PRP (Qin et al., NAACL 2024). The other options are those of
     `LLMReranker`.
     """
+
+    default_prompt = SETWISE
 
     def __init__(
         self,
@@ -43,85 +52,71 @@ class Pairwise(LLMReranker):
         *,
         strategy: str = "sort",
         passes: int = 10,
-        prompt: PromptTemplate = SETWISE,
-        document_tokens: int = 300,
-        concurrency: int = 4,
-        secret: bytes | None = None,
+        **options: Unpack[LLMOptions],
     ) -> None:
-        super().__init__(
-            llm,
-            prompt=prompt,
-            document_tokens=document_tokens,
-            concurrency=concurrency,
-            secret=secret,
-        )
-        self.passes = check_least("passes", passes, 1)
+        super().__init__(llm, **options)
+        self.passes = check_min("passes", passes, 1)
         if strategy not in _STRATEGIES:
             raise InputError(
                 f"Unknown strategy {strategy!r}", fix=nearest(str(strategy), _STRATEGIES)
             )
         self.strategy = strategy
 
-    def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+    def _score(
+        self, query: str, documents: PromptDocuments, runner: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         count = len(documents.texts)
         if count == 1:
-            # Nothing to compare, but whether the model works must show.
-            self._choose(query, documents, [0], asking)
-            return by_order([0], documents), ScoreKind.RANK
+            # Nothing to compare, but a failing model must raise.
+            self._choose_best(query, documents, [0], runner)
+            return scores_by_order([0], documents), ScoreKind.RANK
 
-        def compare(one: int, other: int) -> float:
-            return self._compare(query, documents, one, other, asking)
+        def compare(first: int, second: int) -> float:
+            return self._compare(query, documents, first, second, runner)
 
-        def before(one: int, other: int) -> int:
-            return -int(2 * compare(one, other))
+        def sort_key(first: int, second: int) -> int:
+            return -int(2 * compare(first, second))
 
         if self.strategy == "all":
-            return self._all(documents, compare, asking), ScoreKind.RANK
+            return self._count_wins(documents, compare, runner), ScoreKind.RANK
         order = list(range(count))
         if self.strategy == "sort":
-            order.sort(key=cmp_to_key(before))
+            order.sort(key=cmp_to_key(sort_key))
         else:
             for top in range(min(self.passes, count - 1)):
-                for place in range(count - 1, top, -1):
-                    if compare(order[place - 1], order[place]) < 0:
-                        order[place - 1 : place + 1] = order[place], order[place - 1]
-        return by_order(order, documents), ScoreKind.RANK
+                for i in range(count - 1, top, -1):
+                    if compare(order[i - 1], order[i]) < 0:
+                        order[i - 1 : i + 1] = order[i], order[i - 1]
+        return scores_by_order(order, documents), ScoreKind.RANK
 
-    def _all(
-        self, documents: ShownDocument, compare: Compare, asking: PromptRunner
+    def _count_wins(
+        self, documents: PromptDocuments, compare: Compare, runner: PromptRunner
     ) -> list[Score]:
         pairs = list(combinations(range(len(documents.texts)), 2))
         results: dict[tuple[int, int], float] = {}
 
-        def play(pair: tuple[int, int]) -> None:
+        def compare_pair(pair: tuple[int, int]) -> None:
             results[pair] = compare(*pair)
 
-        asking.each([lambda p=p: play(p) for p in pairs])  # type: ignore[misc]
+        runner.run_all([lambda p=p: compare_pair(p) for p in pairs])  # type: ignore[misc]
         wins = [0.0] * len(documents.texts)
-        for (one, other), result in results.items():
-            wins[one] += 0.5 + result
-            wins[other] += 0.5 - result
+        for (first, second), result in results.items():
+            wins[first] += 0.5 + result
+            wins[second] += 0.5 - result
         return [Score(w, unread=u) for w, u in zip(wins, documents.unread, strict=True)]
 
     def _compare(
-        self, query: str, documents: ShownDocument, one: int, other: int, asking: PromptRunner
+        self,
+        query: str,
+        documents: PromptDocuments,
+        first: int,
+        second: int,
+        runner: PromptRunner,
     ) -> float:
-        there = self._choose(query, documents, [one, other], asking)
-        back = self._choose(query, documents, [other, one], asking)
-        return 0.5 if there == back == one else -0.5 if there == back == other else 0.0
-
-    def _choose(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
-    ) -> int | None:
-        marked = self._marked(query, [documents.texts[p] for p in some])
-        prompt = self._prompt(
-            query, marked, max_tokens=60, schema=one_of("best", marked.ids, many=False)
-        )
-        answer = asking.ask(prompt, len(some))
-        if answer is None:
-            return None
-        place, repairs = parse_choice(answer.text, marked.ids)
-        asking.read(repairs, usable=place is not None)
-        return None if place is None else some[place]
+        choices = {
+            self._choose_best(query, documents, pair, runner)
+            for pair in ([first, second], [second, first])
+        }
+        if choices == {first}:
+            return 0.5
+        return -0.5 if choices == {second} else 0.0

@@ -1,4 +1,4 @@
-"""The questions of one reranking: what they cost, and what became of them."""
+"""The prompts of one reranking: sent concurrently, with their failures and costs counted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from secondpass.rerank.llm.parse import Repairs
 
 
 class PromptRunner:
-    """Asks a model and keeps count; a question that fails does not stop the others.
+    """Sends prompts to a model and counts; a prompt that fails does not stop the others.
 
-    A failure that would meet every question alike (a wrong key, an unknown model) stops
-    further ones from being sent. Safe to use from several threads at once.
+    After a failure that every prompt would meet (a wrong key, an unknown model) no further ones
+    are sent. Thread-safe.
+
+    - `sent`, `answered`: numbers of prompts; `tokens`: of prompts and answers, as the server
+      reports them; `pairs`: documents in the prompts that were answered.
     """
 
     def __init__(self, llm: LLM, concurrency: int) -> None:
@@ -23,13 +26,13 @@ class PromptRunner:
         self._lock = threading.Lock()
         self._errors: list[LLMError] = []
         self._repairs: list[Repairs] = []
-        self.asked = self.answered = self.tokens = self.pairs = 0
-        self._stopped, self._useless = False, 0
+        self.sent = self.answered = self.tokens = self.pairs = 0
+        self._stopped, self._unusable = False, 0
 
-    def ask(self, prompt: Prompt, documents: int) -> Completion | None:
-        """Return the answer about so many documents, or None where it did not come."""
+    def complete(self, prompt: Prompt, documents: int) -> Completion | None:
+        """Return the answer to a prompt about so many documents, or None where it failed."""
         with self._lock:
-            self.asked += 1
+            self.sent += 1
             if self._stopped:
                 return None
         try:
@@ -51,56 +54,56 @@ class PromptRunner:
             self.tokens += answer.tokens
         return answer
 
-    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Run tasks, some at a time; each asks for itself."""
+    def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run tasks that each call `complete`, up to `concurrency` at a time."""
         if len(tasks) < 2 or self._concurrency < 2:
             for task in tasks:
                 task()
             return
         with ThreadPoolExecutor(min(self._concurrency, len(tasks))) as pool:
-            for done in [pool.submit(task) for task in tasks]:
-                done.result()
+            for future in [pool.submit(task) for task in tasks]:
+                future.result()
 
-    def read(self, repairs: Repairs, *, usable: bool) -> None:
-        """Count what became of an answer; one that is not usable has failed after all."""
+    def record(self, repairs: Repairs, *, usable: bool) -> None:
+        """Record what was repaired in an answer; one that is not usable counts as failed."""
         with self._lock:
             if not usable:
-                self._useless += 1
+                self._unusable += 1
             elif repairs:
                 self._repairs.append(repairs)
 
     def check(self) -> None:
-        """Raise an error if there was no answer at all that could be used."""
-        if self.asked and self.failed == self.asked:
+        """Raise an error if no answer was usable."""
+        if self.sent and self.failed == self.sent:
             if self._errors:
                 raise self._errors[0]
             raise LLMError(
                 "The language model gave no answer that can be used",
                 where=self._llm.name,
-                why=f"of {self.asked} answers none held what was asked for",
-                fix="Ask a larger model, or change the prompt.",
+                why=f"none of {self.sent} answers has the requested form",
+                fix="Use a larger model, or change the prompt.",
                 retryable=True,
             )
 
     @property
     def failed(self) -> int:
-        """How many questions have no answer that can be used."""
-        return self.asked - self.answered + self._useless
+        """How many prompts have no usable answer."""
+        return self.sent - self.answered + self._unusable
 
     @property
     def reason(self) -> str | None:
         """What went wrong and what was repaired, or None."""
-        said = []
+        reasons = []
         if self.failed:
-            first = self._errors[0] if self._errors else "the answers were of no use"
-            said.append(f"{self.failed} of {self.asked} questions failed: {first}")
+            first = self._errors[0] if self._errors else "the answers were not usable"
+            reasons.append(f"{self.failed} of {self.sent} prompts failed: {first}")
         if self._repairs:
-            said.append(
-                f"{len(self._repairs)} of {self.answered} answers repaired: {self._sum()}"
+            reasons.append(
+                f"{len(self._repairs)} of {self.answered} answers repaired: {self._total()}"
             )
-        return "; ".join(said) or None
+        return "; ".join(reasons) or None
 
-    def _sum(self) -> Repairs:
+    def _total(self) -> Repairs:
         return Repairs(
             sum(r.missing for r in self._repairs),
             sum(r.repeated for r in self._repairs),

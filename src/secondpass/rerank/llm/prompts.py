@@ -1,15 +1,11 @@
-"""Prompts as templates that a user can replace.
+"""Prompts for reranking: templates, the documents in them, and delimiters against injection.
 
-What a language model reads of each candidate.
-
-Documents within marks that nobody who wrote one could know.
-
-A document is data, but a language model reads it in the same stream as its instructions.
-So each stands between two lines that hold a random word, under an id that is random too:
-a text can neither end its own block, nor begin another, nor name itself or a rival. What
-could be taken for such a line, for a chat template's special token or for nothing at all
-(invisible characters) is changed. The idea is that of Hines et al., "Defending Against
-Indirect Prompt Injection Attacks With Spotlighting", 2024.
+A document is data, but a language model reads it in the same stream as its instructions. So
+each is between two lines with a random word, under an id that is random too: a text can
+neither end its own block, nor begin another, nor name itself or a rival. What could be taken
+for such a line or for a chat template's special token, and what is invisible, is changed. The
+idea is that of Hines et al., "Defending Against Indirect Prompt Injection Attacks With
+Spotlighting", 2024.
 """
 
 from __future__ import annotations
@@ -30,88 +26,87 @@ from secondpass.models import bundled_path
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
-# A word that the tokenizer does not know is one token, however long it is.
-_MOST_CHARACTERS_A_TOKEN = 8
+# A word that is not in the vocabulary is one token, however long it is.
+_MAX_CHARACTERS_PER_TOKEN = 8
 
-_loading = threading.Lock()
+_tokenizer_lock = threading.Lock()
 
-
-@dataclass(frozen=True, slots=True)
-class ShownDocument:
-    """The distinct texts of a list of candidates.
-
-    `texts` and `unread` (characters left out) are of the distinct texts, in the order in
-    which they are found; `places` has the position of each candidate's text in them.
-    """
-
-    texts: tuple[str, ...]
-    unread: tuple[int, ...]
-    places: tuple[int, ...]
-
-
-def shown(
-    candidates: Sequence[Candidate], reading: ScoringOptions, *, tokens: int
-) -> ShownDocument:
-    """Return the beginning of each candidate's text, at most so many tokens long.
-
-    Tokens are counted as the bundled embedder does, since what a server's own model counts
-    is not known here; for English the two differ by about a tenth. Candidates stand in
-    first-stage order where they have ranks, and copies of a text are shown once.
-    """
-    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
-    order = sorted(range(len(candidates)), key=lambda i: (ranks[i], i))
-    joined = [
-        clean(f"{head} {body}" if head and body else head or body)
-        for head, body in reading.texts(candidates)
-    ]
-    positions = {t: n for n, t in enumerate(dict.fromkeys(joined[i] for i in order))}
-    distinct = list(positions)
-    limit = tokens if reading.max_length is None else reading.max_length
-    ends = []
-    for text, found in zip(distinct, _tokeniser().encode(distinct, limit + 1), strict=True):
-        end = len(text) if len(found.ids) <= limit else found.ends[limit - 1]
-        ends.append(min(end, limit * _MOST_CHARACTERS_A_TOKEN))
-    return ShownDocument(
-        tuple(text[:end] for text, end in zip(distinct, ends, strict=True)),
-        tuple(max(0, len(text) - end) for text, end in zip(distinct, ends, strict=True)),
-        tuple(positions[text] for text in joined),
-    )
-
-
-def count_tokens(text: str) -> int:
-    """Return how many tokens a text has, as the bundled embedder counts."""
-    return _tokeniser().count(text)
-
-
-def _tokeniser() -> Tokenizer:
-    with _loading:
-        return _loaded()
-
-
-@cache
-def _loaded() -> Tokenizer:
-    return Tokenizer(bundled_path("bundled-embedder") / "tokenizer.json")
-
-
-# Neither vowels, so that no word comes about, nor what looks like something else.
+# No vowels, so that no word comes about, and nothing that looks like something else.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
-_SIGNS = _LETTERS + "23456789"
+_CHARACTERS = _LETTERS + "23456789"
 _ID_LENGTH, _MARK_LENGTH = 4, 10
 
-_LINE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
-_SPECIAL = re.compile(
+_DELIMITER_LINE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(
     r"<(?=\|)|\[(?=/?INST\])|<(?=<SYS>>)|<(?=</SYS>>)|<(?=/?(?:s|bos|eos|start_of_turn|"
     r"end_of_turn|im_start|im_end|system|assistant|user|think)\b)",
     re.IGNORECASE,
 )
 
 # Joiners are part of how some scripts are written.
-_KEPT = frozenset("\n\t\u200c\u200d")
+_VISIBLE = frozenset("\n\t\u200c\u200d")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDocuments:
+    """The distinct texts of a list of candidates, in first-stage order.
+
+    `unread` is how many characters of each text are left out; `positions` has the position of
+    each candidate's text in `texts`.
+    """
+
+    texts: tuple[str, ...]
+    unread: tuple[int, ...]
+    positions: tuple[int, ...]
+
+
+def prepare_documents(
+    candidates: Sequence[Candidate], options: ScoringOptions, *, tokens: int
+) -> PromptDocuments:
+    """Return the beginning of each candidate's text, at most so many tokens long.
+
+    Tokens are counted with the bundled embedder's tokenizer, since that of a server's model is
+    not known; for English the two differ by about a tenth. Candidates are in first-stage order
+    where they have ranks, and copies of a text are shown once.
+    """
+    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
+    order = sorted(range(len(candidates)), key=lambda i: (ranks[i], i))
+    texts = [
+        clean(f"{head} {body}" if head and body else head or body)
+        for head, body in options.texts(candidates)
+    ]
+    positions = {t: n for n, t in enumerate(dict.fromkeys(texts[i] for i in order))}
+    distinct = list(positions)
+    limit = tokens if options.max_length is None else options.max_length
+    ends = []
+    for text, encoded in zip(distinct, _tokenizer().encode(distinct, limit + 1), strict=True):
+        end = len(text) if len(encoded.ids) <= limit else encoded.ends[limit - 1]
+        ends.append(min(end, limit * _MAX_CHARACTERS_PER_TOKEN))
+    return PromptDocuments(
+        tuple(text[:end] for text, end in zip(distinct, ends, strict=True)),
+        tuple(max(0, len(text) - end) for text, end in zip(distinct, ends, strict=True)),
+        tuple(positions[text] for text in texts),
+    )
+
+
+def count_tokens(text: str) -> int:
+    """Return how many tokens a text has for the bundled embedder."""
+    return _tokenizer().count(text)
+
+
+def _tokenizer() -> Tokenizer:
+    with _tokenizer_lock:
+        return _load_tokenizer()
+
+
+@cache
+def _load_tokenizer() -> Tokenizer:
+    return Tokenizer(bundled_path("bundled-embedder") / "tokenizer.json")
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedDocuments:
-    """Documents ready for a prompt: `ids` in the order of the texts."""
+    """Documents ready for a prompt: `ids` in the order of the texts, the delimiters' `mark`."""
 
     ids: tuple[str, ...]
     mark: str
@@ -119,107 +114,108 @@ class DelimitedDocuments:
 
 
 class Delimiters:
-    """Gives ids and marks that depend on a secret, on the query and on the texts.
+    """Puts documents between delimiters with ids and a mark that cannot be guessed.
 
-    The same question gives the same prompt as long as the secret stays, so answers can be
-    compared and cached; without the secret nobody can tell it beforehand. `secret` is new
-    for each marker unless it is given.
+    Ids and mark are a hash of a secret, the query and the texts: equal calls give equal prompts
+    as long as the secret stays, so that answers can be compared and cached; without the secret
+    nobody can predict them. `secret` is random unless it is given.
     """
 
     def __init__(self, secret: bytes | None = None) -> None:
         self._secret = secrets.token_bytes(16) if secret is None else secret
 
-    def mark(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
-        """Return the texts within marks; no id and no mark stands in any of them."""
+    def delimit(self, query: str, texts: Sequence[str]) -> DelimitedDocuments:
+        """Return the texts between delimiters; no id and no mark occurs in any of them."""
         seed = hashlib.blake2b(key=self._secret[:64], digest_size=32)
         for text in (query, *texts):
             data = text.encode("utf-8", "surrogatepass")
             seed.update(len(data).to_bytes(8, "little") + data)
-        words = _words(seed.digest())
-        shown = [harmless(text) for text in texts]
-        everything = "\n".join([query, *shown]).lower()
+        words = _random_words(seed.digest())
+        neutral_texts = [neutralize(text) for text in texts]
+        all_text = "\n".join([query, *neutral_texts]).lower()
         ids: list[str] = []
         while len(ids) < len(texts):
             word = next(words)[:_ID_LENGTH]
-            if word not in ids and word not in everything:
+            if word not in ids and word not in all_text:
                 ids.append(word)
-        mark = next(w for w in words if w not in everything)[:_MARK_LENGTH]
+        mark = next(w for w in words if w not in all_text)[:_MARK_LENGTH]
         blocks = (
             f'<document id="{name}" mark="{mark}">\n{text}\n</document mark="{mark}">'
-            for name, text in zip(ids, shown, strict=True)
+            for name, text in zip(ids, neutral_texts, strict=True)
         )
         return DelimitedDocuments(tuple(ids), mark, "\n".join(blocks))
 
 
-def harmless(text: str) -> str:
-    """Return a text without invisible characters and without lines that look like marks."""
-    seen = "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in ("Cc", "Cf"))
-    return _SPECIAL.sub(_apart, _LINE.sub("\u2039", seen))
+def neutralize(text: str) -> str:
+    """Return a text without invisible characters and without anything like a delimiter."""
+    visible = "".join(
+        c for c in text if c in _VISIBLE or unicodedata.category(c) not in ("Cc", "Cf")
+    )
+    return _SPECIAL_TOKEN.sub(_add_space, _DELIMITER_LINE.sub("\u2039", visible))
 
 
-def _apart(found: re.Match[str]) -> str:
-    return f"{found[0]} "
+def _add_space(match: re.Match[str]) -> str:
+    return f"{match[0]} "
 
 
-def _words(seed: bytes) -> Iterator[str]:
-    """Yield words of random signs that begin with a letter, without end."""
+def _random_words(seed: bytes) -> Iterator[str]:
+    """Yield random words that begin with a letter, without end."""
     number = 0
     while True:
         block = hashlib.blake2b(seed + number.to_bytes(8, "little"), digest_size=32).digest()
-        drawn = "".join(_SIGNS[b % len(_SIGNS)] for b in block[1 : 1 + _MARK_LENGTH])
-        yield _LETTERS[block[0] % len(_LETTERS)] + drawn[1:]
+        word = "".join(_CHARACTERS[b % len(_CHARACTERS)] for b in block[1 : 1 + _MARK_LENGTH])
+        yield _LETTERS[block[0] % len(_LETTERS)] + word[1:]
         number += 1
 
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 
 FIELDS: Mapping[str, str] = {
-    "query": "what is looked for",
-    "documents": "the documents, each within its marks",
-    "ids": "the ids of the documents, in the order in which they stand",
-    "count": "how many documents there are",
-    "mark": "the word that only true marks hold, new for every list of documents",
+    "query": "the query",
+    "documents": "the documents, each within its delimiters",
+    "ids": "the ids of the documents, in their order",
+    "count": "the number of documents",
+    "mark": "the random word in the delimiters, new for every list of documents",
 }
-"""What a template may name in braces."""
+"""The fields of a template."""
 
-_NEEDED = ("query", "documents")
+_REQUIRED = ("query", "documents")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """The two texts of a prompt, with names of `FIELDS` in braces.
+    """The system and user text of a prompt, with names of `FIELDS` in braces.
 
-    Both `{query}` and `{documents}` must stand in one of the texts; braces around anything
-    but a single word are left as they are. All values are put in at once, so braces in a
-    query or a document mean nothing. Raises `InputError` for a name that is not known and
-    for one that is missing.
+    `{query}` and `{documents}` must occur in one of the texts; braces around anything but a
+    single word stay as they are. All values are inserted at once, so braces in a query or a
+    document have no effect. Raises `InputError` for an unknown field and for a missing one.
     """
 
     system: str
     user: str
 
     def __post_init__(self) -> None:
-        named = _PLACEHOLDER.findall(f"{self.system}\n{self.user}")
-        for name in named:
+        names = _PLACEHOLDER.findall(f"{self.system}\n{self.user}")
+        for name in names:
             if name not in FIELDS:
                 raise InputError(
-                    f"The prompt names {{{name}}}, which does not exist",
+                    f"The prompt has the unknown field {{{name}}}",
                     fix=nearest(name, FIELDS),
                 )
-        for name in _NEEDED:
-            if name not in named:
+        for name in _REQUIRED:
+            if name not in names:
                 raise InputError(
-                    f"The prompt lacks {{{name}}}, {FIELDS[name]}",
-                    fix=f"Write {{{name}}} where it belongs.",
+                    f"The prompt has no {{{name}}}: {FIELDS[name]}",
+                    fix=f"Add {{{name}}} to the user text.",
                 )
 
     def fill(self, values: Mapping[str, str]) -> tuple[str, str]:
-        """Return the system and the user text with the values in place."""
+        """Return the system and the user text with the values inserted."""
 
-        def filled(text: str) -> str:
-            return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
+        def insert(text: str) -> str:
+            return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
-        return filled(self.system), filled(self.user)
+        return insert(self.system), insert(self.user)
 
 
 _DATA = """\

@@ -1,4 +1,4 @@
-"""Rerankers over language models by name: PROVIDER/MODEL, or PROVIDER/MODEL#WAY."""
+"""LLM rerankers by name: PROVIDER/MODEL, or PROVIDER/MODEL#METHOD."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from secondpass.rerank.llm.pairwise import Pairwise
 from secondpass.rerank.llm.pointwise import Pointwise
 from secondpass.rerank.llm.setwise import Setwise
 
-WAYS: Mapping[str, Callable[..., LLMReranker]] = {
+DEFAULT_METHOD = "listwise"
+METHODS: Mapping[str, Callable[..., LLMReranker]] = {
     "listwise": Listwise,
     "pairwise": Pairwise,
     "pointwise": Pointwise,
     "setwise": Setwise,
 }
-"""How a model can be asked; "listwise" is what a name without a way means."""
+"""The reranking methods by name."""
 
 
 def llm_reranker(provider: str, model: str) -> LLMReranker:
-    """Return the reranker; raises `InputError` for an unknown way or a missing key."""
-    model, _, way = model.partition("#")
-    way = way if way else "listwise"
-    if way not in WAYS:
-        raise InputError(f"There is no way {way!r} to ask a model", fix=nearest(way, WAYS))
-    return WAYS[way](load_llm(f"{provider}/{model}"))
+    """Return the reranker; raises `InputError` for an unknown method or a missing key."""
+    model, _, method = model.partition("#")
+    method = method if method else DEFAULT_METHOD
+    if method not in METHODS:
+        raise InputError(
+            f"There is no reranking method {method!r}", fix=nearest(method, METHODS)
+        )
+    return METHODS[method](load_llm(f"{provider}/{model}"))

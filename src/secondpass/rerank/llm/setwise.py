@@ -1,28 +1,39 @@
-"""A language model chooses the best of a few, and a heap makes an order of the choices."""
+"""Setwise reranking: a language model chooses the best of a few, and a heap sorts."""
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from secondpass.llm import LLM
 from secondpass.rerank.base import Score
-from secondpass.rerank.llm.model import LLMReranker, by_order, check_least, one_of
-from secondpass.rerank.llm.parse import parse_choice
+from secondpass.rerank.llm.model import (
+    LLMOptions,
+    LLMReranker,
+    check_min,
+    scores_by_order,
+)
 from secondpass.rerank.llm.prompt_runner import PromptRunner
-from secondpass.rerank.llm.prompts import SETWISE, PromptTemplate, ShownDocument
+from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments
 from secondpass.types import ScoreKind
 
 
 class Setwise(LLMReranker):
-    """Finds the best `depth` documents by asking for the best of up to `set_size` at a time.
+    """Finds the best `depth` documents by prompting for the best of up to `set_size` at a time.
 
-    A heap whose nodes have `set_size - 1` children is built and its root taken `depth`
-    times; what is left follows in first-stage order. An answer is one id, which is cheap.
-    Building asks about n / (set_size - 1) times, each further document about
-    log(n) / log(set_size - 1) times, one question after the other. Source: Setwise (Zhuang
-    et al., SIGIR 2024).
+    - `set_size`: at least 2; `depth`: at least 1.
 
-    Scores are places (`ScoreKind.RANK`). An answer that names no document counts as the
-    node itself, which keeps its place. The other arguments are those of `LLMReranker`.
+    A heap whose nodes have `set_size - 1` children is built and its root taken `depth` times;
+    the other documents follow in first-stage order. An answer is one id, which is cheap.
+    Building the heap takes about n / (set_size - 1) prompts, each further document about
+    log(n) / log(set_size - 1), one after the other, so `concurrency` has no effect. Source:
+    Setwise (Zhuang et al., SIGIR 2024).
+
+    Scores are positions (`ScoreKind.RANK`). Where an answer names no document, the node keeps
+    its place. The other options are those of `LLMReranker`.
     """
+
+    default_prompt = SETWISE
+    default_concurrency = 1
 
     def __init__(
         self,
@@ -30,67 +41,49 @@ class Setwise(LLMReranker):
         *,
         set_size: int = 4,
         depth: int = 10,
-        prompt: PromptTemplate = SETWISE,
-        document_tokens: int = 300,
-        secret: bytes | None = None,
+        **options: Unpack[LLMOptions],
     ) -> None:
-        super().__init__(
-            llm, prompt=prompt, document_tokens=document_tokens, concurrency=1, secret=secret
-        )
-        self.set_size = check_least("set_size", set_size, 2)
-        self.depth = check_least("depth", depth, 1)
+        super().__init__(llm, **options)
+        self.set_size = check_min("set_size", set_size, 2)
+        self.depth = check_min("depth", depth, 1)
 
-    def _judge(
-        self, query: str, documents: ShownDocument, asking: PromptRunner
+    def _score(
+        self, query: str, documents: PromptDocuments, runner: PromptRunner
     ) -> tuple[list[Score], ScoreKind]:
         heap = list(range(len(documents.texts)))
         if len(heap) == 1:
-            # One document is the best of its set, but whether the model works must show.
-            self._best(query, documents, heap, asking)
+            # Nothing to choose, but a failing model must raise.
+            self._choose_best(query, documents, heap, runner)
         for node in range((len(heap) - 2) // max(1, self.set_size - 1), -1, -1):
-            self._sink(query, documents, heap, node, len(heap), asking)
+            self._sift_down(query, documents, heap, node, len(heap), runner)
         best: list[int] = []
         end = len(heap)
         while end and len(best) < self.depth:
             end -= 1
             best.append(heap[0])
             heap[0], heap[end] = heap[end], heap[0]
-            self._sink(query, documents, heap, 0, end, asking)
+            self._sift_down(query, documents, heap, 0, end, runner)
         order = best + sorted(heap[:end])
-        return by_order(order, documents), ScoreKind.RANK
+        return scores_by_order(order, documents), ScoreKind.RANK
 
-    def _sink(
+    def _sift_down(
         self,
         query: str,
-        documents: ShownDocument,
+        documents: PromptDocuments,
         heap: list[int],
         node: int,
         end: int,
-        asking: PromptRunner,
+        runner: PromptRunner,
     ) -> None:
-        width = self.set_size - 1
-        while (first := width * node + 1) < end:
+        """Swap a node with the best of its children until it is the best of them."""
+        children = self.set_size - 1
+        while (first := children * node + 1) < end:
+            family = [node, *range(first, min(first + children, end))]
             # In first-stage order, so that a model that takes the first keeps that order.
-            places = sorted(
-                [node, *range(first, min(first + width, end))], key=heap.__getitem__
-            )
-            chosen = self._best(query, documents, [heap[p] for p in places], asking)
-            place = node if chosen is None else places[chosen]
-            if place == node:
+            positions = sorted(heap[i] for i in family)
+            best = self._choose_best(query, documents, positions, runner)
+            if best is None or best == heap[node]:
                 return
-            heap[node], heap[place] = heap[place], heap[node]
-            node = place
-
-    def _best(
-        self, query: str, documents: ShownDocument, some: list[int], asking: PromptRunner
-    ) -> int | None:
-        marked = self._marked(query, [documents.texts[p] for p in some])
-        prompt = self._prompt(
-            query, marked, max_tokens=60, schema=one_of("best", marked.ids, many=False)
-        )
-        answer = asking.ask(prompt, len(some))
-        if answer is None:
-            return None
-        place, repairs = parse_choice(answer.text, marked.ids)
-        asking.read(repairs, usable=place is not None)
-        return place
+            child = next(i for i in family if heap[i] == best)
+            heap[node], heap[child] = heap[child], heap[node]
+            node = child

@@ -1,4 +1,4 @@
-"""Keep what the first stage knew: blend its scores with the reranker's."""
+"""A weighted sum of the reranker's score and the first stage's scores."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.
 
 
 class Blend(RerankerWrapper):
-    """Orders by a weighted sum of standardised scores: the reranker's, cosine and BM25.
+    """Orders by a weighted sum of standardized scores: the reranker's, cosine and BM25.
 
-    Each score is standardised over the candidates of one query (mean 0, deviation 1), so
-    the sum orders one response and means nothing across responses (`ScoreKind.RANK`);
-    `probability` stays the reranker's own. A candidate without a score of a kind counts
-    as the lowest of that kind, and one that a policy left unscored by the score that it was
-    given instead, which is never above the lowest; a kind that no candidate has is left out,
-    and with none of the first stage's the reranker's scores are passed through unchanged.
+    - `weights`: by "rerank", "vector" and "bm25"; finite, 0 or more, not all 0; those not named
+      are 0. None means the weights that were fitted for the model, or `DEFAULT_WEIGHTS`.
 
-    `weights` are finite, not negative, and not all zero; kinds not named weigh nothing.
-    Without them those count that were fitted for the model, or else `DEFAULT_WEIGHTS`.
+    Each score is standardized over the candidates of one query (mean 0, standard deviation 1),
+    so the sum orders one response and means nothing across responses (`ScoreKind.RANK`);
+    `probability` stays the reranker's own. A candidate without one of the scores counts as the
+    lowest of it. A score that no candidate has is left out; with none of the first stage's
+    scores, the reranker's are passed through. Raises `InputError` for other weights.
     """
 
     def __init__(
@@ -42,12 +41,12 @@ class Blend(RerankerWrapper):
         self.weights = check_weights(weights)
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score with the wrapped reranker, then blend in the first stage's scores."""
-        scored = self.reranker.score(query, candidates, reading)
+        scored = self.reranker.score(query, candidates, options)
         if scored.status is Status.FALLBACK:
-            # The first stage's order is the answer; to blend it with its own parts is another.
+            # These scores are the first stage's order, which blending with its parts changes.
             return scored
         columns: dict[str, list[float | None]] = {
             "vector": [c.vector for c in candidates],
@@ -58,10 +57,10 @@ class Blend(RerankerWrapper):
             for name, values in columns.items()
         ):
             return scored
-        # Bent scores would weigh otherwise than those that the weights were fitted for.
+        # The weights were fitted for scores that no calibration has changed.
         columns["rerank"] = [s.value if s.raw is None else s.raw for s in scored.scores]
         parts = {
-            name: self.weights[name] * standardise(columns[name])
+            name: self.weights[name] * standardize(columns[name])
             for name in DEFAULT_WEIGHTS
             if self.weights.get(name, 0) and any(v is not None for v in columns[name])
         }
@@ -77,11 +76,11 @@ class Blend(RerankerWrapper):
 
 
 def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """Return the weights of a blend, or raise `InputError` for some that make no sense."""
+    """Return the weights of a blend, or raise `InputError` if they are not valid."""
     for name, weight in weights.items():
         if name not in DEFAULT_WEIGHTS:
             raise InputError(
-                f"There is no score {name!r} to blend", fix=nearest(name, DEFAULT_WEIGHTS)
+                f"A blend has no score {name!r}", fix=nearest(name, DEFAULT_WEIGHTS)
             )
         if not math.isfinite(weight) or weight < 0:
             raise InputError(f"The weight of {name!r} must be 0 or more, not {weight!r}")
@@ -90,15 +89,15 @@ def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return dict(weights)
 
 
-def standardise(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the values with mean 0 and deviation 1; missing ones count as the lowest.
+def standardize(values: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return the values with mean 0 and standard deviation 1; missing ones are the lowest.
 
     Values that are all equal become 0. At least one value must be present.
     """
     lowest = min(v for v in values if v is not None)
     filled = np.array([lowest if v is None else v for v in values], dtype=np.float64)
-    centred = filled - filled.mean()
-    deviation = float(centred.std())
+    centered = filled - filled.mean()
+    deviation = float(centered.std())
     if deviation < 1e-12:
-        return np.zeros_like(centred)
-    return np.asarray(centred / deviation)
+        return np.zeros_like(centered)
+    return np.asarray(centered / deviation)

@@ -1,4 +1,4 @@
-"""Go deeper in steps, and stop when the top no longer changes."""
+"""Scoring in batches that stops when the top results no longer change."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
     best_first,
-    check_pairwise,
-    merge,
+    merge_scores,
+    require_pairwise_scores,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
 
 class EarlyStopping(RerankerWrapper):
-    """Scores candidates in batches, best of the first stage first, until the top is settled.
+    """Scores candidates in batches, best of the first stage first, until the top is stable.
 
-    It stops after `patience` batches of `batch` candidates of which none entered the top
-    `k`. A caller who asks for more than `k` results is given a top of that many. It also
-    stops where the wrapped reranker leaves candidates unscored, because its budget is spent.
-    A response with fewer than all scored has the status "partially_reranked".
+    - `k`: how many top results must be stable; the `top_k` of a call, where that is more.
+    - `batch`: candidates in a batch; `patience`: how many batches in a row may leave the top
+      unchanged before scoring stops. All three are at least 1.
 
-    This is a rule of thumb: a document that the first stage put far down is missed however
-    well the model would score it. All three numbers are at least 1. Raises `InputError` for
-    others, and for a reranker whose scores depend on the whole list (`ScoreKind.RANK`).
+    It also stops where the wrapped reranker leaves candidates unscored, because its budget is
+    spent. A response with fewer than all scored has the status "partially_reranked".
+
+    This is a heuristic: a document that the first stage ranked low is missed however well the
+    model would score it. Raises `InputError` for other numbers, and for a reranker whose scores
+    depend on the whole list (`ScoreKind.RANK`).
     """
 
     def __init__(
@@ -38,29 +40,32 @@ class EarlyStopping(RerankerWrapper):
         self.patience = require_count("patience", patience)
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Score batch by batch until the top is settled or all are scored."""
-        k = self.k if reading.top_k is None else max(self.k, reading.top_k)
+        """Score batch by batch until the top is stable or all are scored."""
+        k = self.k if options.top_k is None else max(self.k, options.top_k)
         order, parts = best_first(candidates), list[Scored]()
-        found: dict[int, Score] = {}
+        scores: dict[int, Score] = {}
         top: list[float] = []
-        quiet = 0
+        unchanged_batches = 0
         for start in range(0, len(order), self.batch):
             batch = order[start : start + self.batch]
-            part = self.reranker.score(query, [candidates[i] for i in batch], reading)
-            check_pairwise("Adaptive", part, "Wrap this policy: Blend(Adaptive(reranker)).")
+            part = self.reranker.score(query, [candidates[i] for i in batch], options)
+            require_pairwise_scores(
+                "EarlyStopping", part, "Wrap this policy: Blend(EarlyStopping(reranker))."
+            )
             parts.append(part)
-            found.update(zip(batch, part.scores, strict=True))
+            scores.update(zip(batch, part.scores, strict=True))
             if not all(s.scored for s in part.scores):
                 break
-            # A tie with the last of the top stands behind it, and so changes nothing.
-            better = sorted([*top, *(s.value for s in part.scores)], reverse=True)[:k]
-            quiet = quiet + 1 if better == top else 0
-            top = better
-            if quiet == self.patience:
+            # A tie with the last of the top ranks behind it, and so changes nothing.
+            new_top = sorted([*top, *(s.value for s in part.scores)], reverse=True)[:k]
+            unchanged_batches = unchanged_batches + 1 if new_top == top else 0
+            top = new_top
+            if unchanged_batches == self.patience:
                 break
-        read = sum(s.scored for s in found.values())
-        told = f"the top {k} was settled after {read} of {len(order)} candidates"
-        stopped = told if quiet == self.patience else None
-        return merge(found, len(order), last=parts, reason=stopped)
+        count = sum(s.scored for s in scores.values())
+        reason = None
+        if unchanged_batches == self.patience:
+            reason = f"the top {k} was stable after {count} of {len(order)} candidates"
+        return merge_scores(scores, len(order), parts=parts, reason=reason)

@@ -1,7 +1,8 @@
-"""Several rerankers over the same candidates, as one."""
+"""A combination of several rerankers over the same candidates."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
 from secondpass.rerank.base import BaseReranker, Score, Scored
-from secondpass.rerank.policies.blend import standardise
+from secondpass.rerank.policies.blend import standardize
+from secondpass.rerank.policies.wrapper import join_reasons, total_cost
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
@@ -23,18 +25,18 @@ RRF_K = 60
 
 
 class Ensemble(BaseReranker):
-    """Orders by the scores of several rerankers put together.
+    """Scores with several rerankers and adds up their scores.
 
-    - "rrf": the sum of weight / (60 + rank); equal scores share the best of their ranks.
-    - "weighted": the weighted sum of scores scaled so that the lowest is 0 and the highest
-      1; where all are equal they are 1.
-    - "z-score": the weighted sum of scores with mean 0 and deviation 1.
+    - `method`: how scores are made comparable. "rrf": reciprocal rank fusion, weight / (60 +
+      rank); equal scores share their best rank. "weighted": scaled over the candidates so that
+      the lowest is 0 and the highest 1; all are 1 where they are equal. "z-score": mean 0 and
+      standard deviation 1 over the candidates.
+    - `weights`: one for each reranker, finite, 0 or more, not all 0; 1 each by default.
 
-    What one of them has not scored counts as its lowest. The sum orders one response
-    (`ScoreKind.RANK`), and there is no probability: the members need not agree on one.
-    `parts` has what each member adds, by its place and model. All run at the same time, and
-    a member that raises makes the ensemble raise. Raises `InputError` for fewer than one
-    reranker, an unknown method, and weights that are negative, not finite or all zero.
+    A candidate that one of them did not score counts as the lowest of it. The sum orders one
+    response only (`ScoreKind.RANK`) and has no probability. `parts` has what each member adds,
+    by its number and model. All run at the same time; an error of one is raised. Raises
+    `InputError` for an empty list, an unknown method and other weights.
     """
 
     def __init__(
@@ -48,74 +50,78 @@ class Ensemble(BaseReranker):
             raise InputError("An ensemble needs at least one reranker")
         if method not in METHODS:
             raise InputError(f"Unknown method {method!r}", fix=nearest(str(method), METHODS))
-        given = [1.0] * len(rerankers) if weights is None else [float(w) for w in weights]
-        usable = len(given) == len(rerankers) and all(
-            math.isfinite(w) and w >= 0 for w in given
-        )
-        if not usable or not any(given):
+        numbers = [1.0] * len(rerankers) if weights is None else [float(w) for w in weights]
+        valid = len(numbers) == len(rerankers) and any(numbers)
+        if not valid or not all(math.isfinite(w) and w >= 0 for w in numbers):
             raise InputError(
-                f"The weights {given} cannot be used for {len(rerankers)} rerankers",
-                fix="Give one number from 0 up for each, not all of them 0.",
+                f"The weights {numbers} are not valid for {len(rerankers)} rerankers",
+                fix="Give one number of 0 or more for each, not all of them 0.",
             )
-        self.rerankers, self.method, self.weights = tuple(rerankers), method, tuple(given)
+        self.rerankers, self.method, self.weights = tuple(rerankers), method, tuple(numbers)
 
     @property
     def model(self) -> str:
         """The names of the members, joined by " + "."""
         return " + ".join(r.model for r in self.rerankers)
 
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Ensemble:
+        """Return a copy of this ensemble with the backends of all members replaced."""
+        twin = copy.copy(self)
+        twin.rerankers = tuple(r.map_base(function) for r in self.rerankers)
+        return twin
+
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score with every member and add up."""
         with ThreadPoolExecutor(len(self.rerankers)) as pool:
-            tasks = [pool.submit(r.score, query, candidates, reading) for r in self.rerankers]
-            found = [task.result() for task in tasks]
+            tasks = [pool.submit(r.score, query, candidates, options) for r in self.rerankers]
+            members = [task.result() for task in tasks]
         columns = [
-            weight * METHODS[self.method](_values(one))
-            for weight, one in zip(self.weights, found, strict=True)
+            weight * METHODS[self.method](_values(scored))
+            for weight, scored in zip(self.weights, members, strict=True)
         ]
         total = np.sum(columns, axis=0)
         names = [f"{n}: {r.model}" for n, r in enumerate(self.rerankers, start=1)]
         scores = []
         for i in range(len(candidates)):
-            read = [one.scores[i] for one in found]
+            member_scores = [scored.scores[i] for scored in members]
             parts = {name: float(c[i]) for name, c in zip(names, columns, strict=True)}
-            scores.append(_joined(float(total[i]), read, parts))
-        whole = all(one.status is Status.RERANKED for one in found)
-        reasons = dict.fromkeys(one.reason for one in found if one.reason is not None)
+            scores.append(_combine(float(total[i]), member_scores, parts))
+        complete = all(scored.status is Status.RERANKED for scored in members)
         return Scored(
             scores,
             ScoreKind.RANK,
-            pairs=sum(one.pairs for one in found),
-            tokens=sum(one.tokens for one in found),
-            status=Status.RERANKED if whole else Status.PARTIALLY_RERANKED,
-            reason="; ".join(reasons) or None,
+            pairs=sum(scored.pairs for scored in members),
+            tokens=sum(scored.tokens for scored in members),
+            status=Status.RERANKED if complete else Status.PARTIALLY_RERANKED,
+            reason=join_reasons(scored.reason for scored in members),
+            requests=sum(scored.requests for scored in members),
+            searches=sum(scored.searches for scored in members),
+            cost=total_cost(members),
         )
 
 
 def _values(scored: Scored) -> Column:
-    values = [s.value for s in scored.scores]
     lowest = min((s.value for s in scored.scores if s.scored), default=0.0)
-    given = [v if s.scored else lowest for v, s in zip(values, scored.scores, strict=True)]
-    return np.array(given, dtype=np.float64)
+    return np.array([s.value if s.scored else lowest for s in scored.scores], dtype=np.float64)
 
 
-def _joined(value: float, read: Sequence[Score], parts: Mapping[str, float]) -> Score:
+def _combine(value: float, member_scores: Sequence[Score], parts: Mapping[str, float]) -> Score:
     return replace(
-        read[0],
+        member_scores[0],
         value=value,
         probability=None,
-        windows=max(s.windows for s in read),
-        # What one of them has read has been read.
-        unread=min(s.unread for s in read),
+        windows=max(s.windows for s in member_scores),
+        # A character is unread only if no member read it.
+        unread=min(s.unread for s in member_scores),
         parts=parts,
-        scored=any(s.scored for s in read),
+        scored=any(s.scored for s in member_scores),
     )
 
 
 def reciprocal_ranks(values: Column) -> Column:
-    """Return 1 / (60 + rank) of each value; equal values share the best of their ranks."""
+    """Return 1 / (60 + rank) of each value; equal values share their best rank."""
     falling = np.sort(values)[::-1]
     ranks = 1 + np.searchsorted(-falling, -values, side="left")
     return np.asarray(1.0 / (RRF_K + ranks), dtype=np.float64)
@@ -133,6 +139,6 @@ def min_max(values: Column) -> Column:
 METHODS: Mapping[str, Callable[[Column], Column]] = {
     "rrf": reciprocal_ranks,
     "weighted": min_max,
-    "z-score": lambda values: standardise(values.tolist()),
+    "z-score": lambda values: standardize(values.tolist()),
 }
 """How scores are made comparable, by name."""

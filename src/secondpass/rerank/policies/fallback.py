@@ -1,13 +1,9 @@
-"""What happens when a reranker fails: the next one of a chain, or the first stage's order.
-
-A circuit breaker: what failed again and again is left alone for a while.
-
-Work that is waited for only so long.
-"""
+"""Fallbacks for a reranker that fails: the next one of a chain, or the first stage's order."""
 
 from __future__ import annotations
 
 import contextvars
+import copy
 import math
 import threading
 import time
@@ -15,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, Unpack, get_args
+from typing import Generic, Literal, TypeVar, Unpack, get_args
 
 from secondpass.errors import (
     InputError,
@@ -28,20 +24,19 @@ from secondpass.options import OnFailure, RerankOptions
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.inputs import DocumentLike, check_count, check_number
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.worker_threads import in_waiting_thread
+from secondpass.rerank.worker_threads import run_in_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
-if TYPE_CHECKING:
-    from secondpass.rerank.precomputed.store import StateStore
+T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Counts the failures of one stage; safe to use from several threads at once.
+    """Stops calls to a reranker that fails again and again; thread-safe.
 
     - closed: calls pass. After `failures` in a row, at least 1, it opens.
     - open: no call passes for `pause` seconds, 0 or more.
-    - half-open: one call passes to try. If it succeeds the breaker closes, if it fails the
-      pause begins again; until then no other passes.
+    - half-open: one call passes as a trial. If it succeeds the breaker closes, if it fails the
+      pause begins again; until then no other call passes.
 
     `clock` is in seconds. After M. Nygard, Release It! (2007).
     """
@@ -60,14 +55,14 @@ class CircuitBreaker:
         self.failures, self.pause = failures, seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._failed = 0
+        self._failure_count = 0
         self._opened: float | None = None
-        self._trying = False
+        self._in_trial = False
         self._ticket = 0
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
-        """What the next call would meet."""
+        """The state that the next call meets."""
         with self._lock:
             if self._opened is None:
                 return "closed"
@@ -76,62 +71,59 @@ class CircuitBreaker:
     def admit(self) -> int | None:
         """Return a ticket if a call may pass now, else None.
 
-        Each ticket is given back once, to `succeeded`, `failed` or `withdrawn`. One that
-        was given before the breaker opened says nothing about what came after.
+        Each ticket is passed once to `record_success`, `record_failure` or `release`. Tickets
+        from before the breaker opened are ignored.
         """
         with self._lock:
             if self._opened is None:
                 return self._ticket
-            if self._trying or self._clock() - self._opened < self.pause:
+            if self._in_trial or self._clock() - self._opened < self.pause:
                 return None
-            self._trying = True
+            self._in_trial = True
             return self._ticket
 
-    def succeeded(self, ticket: int) -> None:
-        """Note that the call succeeded."""
+    def record_success(self, ticket: int) -> None:
+        """Record that the call succeeded."""
         with self._lock:
             if ticket == self._ticket:
-                self._failed, self._opened, self._trying = 0, None, False
+                self._failure_count, self._opened, self._in_trial = 0, None, False
 
-    def failed(self, ticket: int) -> None:
-        """Note that the call failed."""
+    def record_failure(self, ticket: int) -> None:
+        """Record that the call failed."""
         with self._lock:
             if ticket != self._ticket:
                 return
-            self._failed += 1
-            if self._trying or self._failed >= self.failures:
-                self._opened, self._trying = self._clock(), False
+            self._failure_count += 1
+            if self._in_trial or self._failure_count >= self.failures:
+                self._opened, self._in_trial = self._clock(), False
                 self._ticket += 1
 
-    def withdrawn(self, ticket: int) -> None:
-        """Note that the call says nothing about the stage."""
+    def release(self, ticket: int) -> None:
+        """Give a ticket back whose call says nothing about the reranker."""
         with self._lock:
             if ticket == self._ticket:
-                self._trying = False
-
-
-T = TypeVar("T")
+                self._in_trial = False
 
 
 class DeadlineRunner(Generic[T]):
-    """Waits at most `seconds` for one call, in a thread that is left behind after that.
+    """Runs calls in threads of their own and waits at most `seconds` for each.
 
-    A thread cannot be stopped, so what was left behind runs to its own end; while there
-    are `most` of them, further calls fail at once instead of piling up.
+    A thread cannot be stopped, so a call that took too long runs to its own end; while there
+    are `max_abandoned` of those, further calls fail at once instead of piling up.
     """
 
-    def __init__(self, name: str, seconds: float, *, most: int = 8) -> None:
-        self.name, self.seconds, self.most = name, seconds, most
-        self._behind = 0
+    def __init__(self, name: str, seconds: float, *, max_abandoned: int = 8) -> None:
+        self.name, self.seconds, self.max_abandoned = name, seconds, max_abandoned
+        self._abandoned = 0
         self._lock = threading.Lock()
 
     def call(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, or raise what it raises or `ProviderTimeoutError`."""
+        """Return the result of `work`; raises its error, or `ProviderTimeoutError`."""
         with self._lock:
-            if self._behind >= self.most:
+            if self._abandoned >= self.max_abandoned:
                 raise ProviderError(
                     f"{self.name} is still busy",
-                    why=f"{self._behind} calls that took too long have not ended",
+                    why=f"{self._abandoned} calls that took too long are still running",
                     retryable=True,
                 )
         future: Future[T] = Future()
@@ -140,79 +132,79 @@ class DeadlineRunner(Generic[T]):
         def run() -> None:
             try:
                 result = context.run(work)
-            except BaseException as error:  # noqa: BLE001 - handed to who waits
+            except BaseException as error:  # noqa: BLE001 - raised by the waiting caller
                 future.set_exception(error)
             else:
                 future.set_result(result)
 
-        # Not a pool: its threads would be waited for when the program ends.
+        # Not a pool: the interpreter would wait for its threads at exit.
         threading.Thread(target=run, name="secondpass-stage", daemon=True).start()
         try:
             return future.result(self.seconds)
         except TimeoutError:
             if future.done():
                 return future.result()
-            self._leave(future)
+            self._abandon(future)
             raise ProviderTimeoutError(
-                f"{self.name} took too long", why=f"it was given {self.seconds:g} s"
+                f"{self.name} took too long", why=f"the timeout is {self.seconds:g} s"
             ) from None
 
-    def _leave(self, future: Future[T]) -> None:
+    def _abandon(self, future: Future[T]) -> None:
         with self._lock:
-            self._behind += 1
-        future.add_done_callback(self._ended)
+            self._abandoned += 1
+        future.add_done_callback(self._end)
 
-    def _ended(self, future: Future[T]) -> None:
-        # An error that nobody waits for any more has been reported as the time-out.
+    def _end(self, future: Future[T]) -> None:
+        # Its caller has raised the timeout; retrieve the error, so that it is not logged.
         future.exception()
         with self._lock:
-            self._behind -= 1
+            self._abandoned -= 1
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One reranker of a chain, with the breaker that watches it and the time it has."""
+    """One reranker of a chain with its circuit breaker and its timeout, None for no limit."""
 
     reranker: BaseReranker
     breaker: CircuitBreaker
-    patience: DeadlineRunner[Scored] | None
+    runner: DeadlineRunner[Scored] | None
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Return sound scores in time, or raise; only the caller's mistakes are not counted."""
+        """Return valid scores in time, or raise; invalid arguments do not count as failures."""
         ticket = self.breaker.admit()
         if ticket is None:
             raise ProviderError(
-                f"{self.reranker.model} is left alone",
+                f"{self.reranker.model} is disabled for a while",
                 why=f"it failed {self.breaker.failures} times in a row",
                 retryable=True,
             )
         try:
-            scored = self._scored(query, candidates, reading)
+            scored = self._score(query, candidates, options)
         except InputError:
-            self.breaker.withdrawn(ticket)
+            self.breaker.release(ticket)
             raise
         except Exception:
-            self.breaker.failed(ticket)
+            self.breaker.record_failure(ticket)
             raise
         except BaseException:
-            self.breaker.withdrawn(ticket)
+            self.breaker.release(ticket)
             raise
-        self.breaker.succeeded(ticket)
+        self.breaker.record_success(ticket)
         return scored
 
-    def _scored(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+    def _score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        if self.patience is None:
-            scored = self.reranker.score(query, candidates, reading)
+        if self.runner is None:
+            scored = self.reranker.score(query, candidates, options)
         else:
-            scored = self.patience.call(lambda: self.reranker.score(query, candidates, reading))
+            scored = self.runner.call(lambda: self.reranker.score(query, candidates, options))
         values = [s.value for s in scored.scores]
         if len(values) != len(candidates) or not all(map(math.isfinite, values)):
             raise ModelError(
-                f"{self.reranker.model} gave no usable answer",
+                f"{self.reranker.model} gave no usable scores",
                 why=f"it has {sum(map(math.isfinite, values))} finite scores for "
                 f"{len(candidates)} documents",
             )
@@ -220,18 +212,20 @@ class Stage:
 
 
 class Fallback(BaseReranker):
-    """Asks a reranker, then those of a chain in order, and says who answered.
+    """Uses a reranker and, where it fails, those of a chain in order.
 
-    - `on_failure`: what happens if all of them fail: "fallback" gives the first stage's
-      order with status "fallback", "raise" raises the last error.
-    - `timeout`: seconds that each of them has, above 0, or one number (or None) for each;
-      None for as long as it takes. Work that took too long goes on in the background.
-    - `failures`, `pause`: after so many failures in a row a reranker is left alone for so
-      many seconds (see `CircuitBreaker`).
+    - `chain`: the rerankers to use next.
+    - `on_failure`: what happens if all of them fail: "fallback" returns the first stage's order
+      with status "fallback", "raise" raises the last error.
+    - `timeout`: seconds for each of them, above 0, or one number (or None) for each; None for
+      no limit. Work that took too long goes on in the background.
+    - `failures`, `pause`: after so many failures in a row a reranker is not used for so many
+      seconds (see `CircuitBreaker`).
 
-    An answer of the chain has status "reranked", the `model` that gave it and the `reason`
-    why it was asked. `min_score` is meant for the first reranker's scores, so it applies
-    to no other's. Mistakes in arguments (`InputError`) are raised, never covered up.
+    A response of the chain has status "reranked", its `model`, and in `reason` why the first
+    reranker failed. `min_score` is meant for the first reranker's scores, so it applies to no
+    other's. Invalid arguments (`InputError`) raise at once. Raises `InputError` for options
+    outside these ranges.
     """
 
     def __init__(
@@ -246,13 +240,15 @@ class Fallback(BaseReranker):
     ) -> None:
         check_on_failure(on_failure)
         rerankers = [reranker, *chain]
-        for one in rerankers:
-            if not isinstance(one, BaseReranker):
-                raise InputError(f"A chain is of rerankers, not {type(one).__name__}")
+        for item in rerankers:
+            if not isinstance(item, BaseReranker):
+                raise InputError(f"chain must hold rerankers, not {type(item).__name__}")
         self.on_failure = on_failure
         self.stages = tuple(
-            Stage(one, CircuitBreaker(failures=failures, pause=pause), _patience(one, seconds))
-            for one, seconds in zip(rerankers, _times(timeout, len(rerankers)), strict=True)
+            Stage(item, CircuitBreaker(failures=failures, pause=pause), _runner(item, seconds))
+            for item, seconds in zip(
+                rerankers, _check_timeouts(timeout, len(rerankers)), strict=True
+            )
         )
 
     @property
@@ -265,42 +261,39 @@ class Fallback(BaseReranker):
         """The backend of the first reranker."""
         return self.stages[0].reranker.base
 
-    def with_states(self, store: StateStore) -> Fallback:
-        """Return this policy with the store handed to the first, whose records they are.
-
-        Breakers are shared with this one.
-        """
-        twin = Fallback.__new__(Fallback)
-        twin.on_failure = self.on_failure
-        first, *rest = self.stages
-        twin.stages = (replace(first, reranker=first.reranker.with_states(store)), *rest)
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Fallback:
+        """Return a copy of this policy with all backends replaced; it shares the breakers."""
+        twin = copy.copy(self)
+        twin.stages = tuple(
+            replace(stage, reranker=stage.reranker.map_base(function)) for stage in self.stages
+        )
         return twin
 
     async def arerank(
         self, query: str, documents: Iterable[DocumentLike], **options: Unpack[RerankOptions]
     ) -> RerankResponse:
-        """Do as `rerank`, in one of many threads that only wait."""
-        return await in_waiting_thread(lambda: self.rerank(query, documents, **options))
+        """Do as `rerank`, in a thread of a pool for network waits."""
+        return await run_in_thread(lambda: self.rerank(query, documents, **options))
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Return the scores of the first that answers, else the first stage's order."""
-        problems: list[Exception] = []
+        """Return the scores of the first success, else the first stage's order."""
+        errors: list[Exception] = []
         for stage in self.stages:
             try:
-                scored = stage.score(query, candidates, reading)
+                scored = stage.score(query, candidates, options)
             except InputError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the search answers
-                problems.append(error)
+            except Exception as error:  # noqa: BLE001 - no error of a model may fail a search
+                errors.append(error)
                 continue
-            if not problems:
+            if not errors:
                 return scored
-            return _stood_in(scored, stage.reranker.model, problems)
+            return _from_chain(scored, stage.reranker.model, errors)
         if self.on_failure == "raise":
-            raise problems[-1]
-        return first_stage_order(candidates, _reason(problems))
+            raise errors[-1]
+        return first_stage_order(candidates, _reason(errors))
 
 
 def with_fallback(
@@ -322,9 +315,9 @@ def with_fallback(
 
 
 def check_chain(chain: object) -> None:
-    """Raise `InputError` for one name or reranker where a list of them is meant."""
+    """Raise `InputError` for a single name or reranker in place of a list."""
     if isinstance(chain, str | Path | BaseReranker):
-        raise InputError("chain must be a list", why=f"{chain!r} was given")
+        raise InputError("chain must be a list", why=f"it is {chain!r}")
 
 
 def check_on_failure(on_failure: str) -> None:
@@ -344,42 +337,42 @@ def first_stage_order(candidates: Sequence[Candidate], reason: str) -> Scored:
         ScoreKind.RANK,
         status=Status.FALLBACK,
         reason=reason,
-        threshold=False,
+        thresholds_apply=False,
     )
 
 
-def _stood_in(scored: Scored, model: str, problems: Sequence[Exception]) -> Scored:
-    reasons = (
-        [_reason(problems)] if scored.reason is None else [_reason(problems), scored.reason]
-    )
+def _from_chain(scored: Scored, model: str, errors: Sequence[Exception]) -> Scored:
+    reason = _reason(errors)
     return replace(
         scored,
         model=model if scored.model is None else scored.model,
-        reason="; ".join(reasons),
-        threshold=False,
+        reason=reason if scored.reason is None else f"{reason}; {scored.reason}",
+        thresholds_apply=False,
     )
 
 
-def _reason(problems: Sequence[Exception]) -> str:
+def _reason(errors: Sequence[Exception]) -> str:
     return "; ".join(
-        str(p) if isinstance(p, ModelError) else f"{type(p).__name__}: {p}" for p in problems
+        str(e) if isinstance(e, ModelError) else f"{type(e).__name__}: {e}" for e in errors
     )
 
 
-def _patience(reranker: BaseReranker, seconds: float | None) -> DeadlineRunner[Scored] | None:
+def _runner(reranker: BaseReranker, seconds: float | None) -> DeadlineRunner[Scored] | None:
     return None if seconds is None else DeadlineRunner(reranker.model, seconds)
 
 
-def _times(timeout: float | Sequence[float | None] | None, count: int) -> list[float | None]:
+def _check_timeouts(
+    timeout: float | Sequence[float | None] | None, count: int
+) -> list[float | None]:
     if timeout is None or isinstance(timeout, int | float):
-        given: list[float | None] = [timeout] * count
+        timeouts: list[float | None] = [timeout] * count
     elif isinstance(timeout, str):
         raise InputError(f"timeout must be a number of seconds, not {timeout!r}")
     else:
-        given = list(timeout)
-    if len(given) != count:
-        raise InputError(f"timeout has {len(given)} numbers for {count} rerankers")
-    checked = [check_number("timeout", seconds) for seconds in given]
+        timeouts = list(timeout)
+    if len(timeouts) != count:
+        raise InputError(f"timeout has {len(timeouts)} numbers for {count} rerankers")
+    checked = [check_number("timeout", seconds) for seconds in timeouts]
     for seconds in checked:
         if seconds is not None and not 0 < seconds < math.inf:
             raise InputError(f"timeout must be a number of seconds above 0, not {seconds!r}")

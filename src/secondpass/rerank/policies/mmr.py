@@ -1,4 +1,4 @@
-"""Results that differ from each other: maximal marginal relevance."""
+"""Maximal marginal relevance (MMR): diverse results."""
 
 from __future__ import annotations
 
@@ -15,21 +15,25 @@ from secondpass.inference.types import Float32
 from secondpass.models import bundled_path
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.ensemble import min_max
-from secondpass.rerank.policies.score_transform import ScoreTransform
+from secondpass.rerank.policies.wrapper import RerankerWrapper
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 
 
-class MMR(ScoreTransform):
-    """Chooses one document after the other, by relevance and by how new its meaning is.
+class MMR(RerankerWrapper):
+    """Selects one document after the other, by relevance and by difference from those before.
 
-    The next is that with the highest (1 - diversity) * relevance - diversity * likeness.
-    Relevance is the reranker's score scaled to 0 to 1 over the candidates, likeness the
-    highest cosine, of the bundled embeddings, with those chosen before. `diversity` is from
-    0 (the reranker's order) to 1; the first is always the most relevant. Only the best
-    `depth` are chosen so; the others follow as they were. Scores are places
-    (`ScoreKind.RANK`), and copies of a text stand apart. Source: Carbonell and Goldstein,
-    SIGIR 1998. Raises `InputError` for a diversity out of range and a depth below 1.
+    - `diversity`: from 0 (the reranker's order) to 1; the first result is always the most
+      relevant document.
+    - `depth`: how many of the best candidates are reordered, at least 1; the others follow in
+      their order.
+
+    Each step selects the document with the highest (1 - diversity) * relevance - diversity *
+    similarity. Relevance is the reranker's score scaled to 0 to 1 over the candidates;
+    similarity is the highest cosine to a document selected before, of the bundled embeddings.
+    Scores are positions (`ScoreKind.RANK`), so copies of one text have different scores.
+    Source: Carbonell and Goldstein, SIGIR 1998. Raises `InputError` for numbers outside these
+    ranges.
     """
 
     def __init__(
@@ -44,10 +48,10 @@ class MMR(ScoreTransform):
         self._encoder: TokenEncoder | None = None
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Score with the wrapped reranker, then choose one after the other."""
-        scored = self.reranker.score(query, candidates, reading)
+        """Score with the wrapped reranker, then select one document after the other."""
+        scored = self.reranker.score(query, candidates, options)
         ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
         order = sorted(
             range(len(candidates)),
@@ -59,47 +63,47 @@ class MMR(ScoreTransform):
             ),
         )
         top = [i for i in order if scored.scores[i].scored][: self.depth]
-        texts = reading.texts([candidates[i] for i in top])
+        texts = options.texts([candidates[i] for i in top])
         vectors = self._vectors([f"{head} {body}".strip() for head, body in texts])
         values = np.array([scored.scores[i].value for i in top], dtype=np.float64)
-        chosen = [top[place] for place in choose(min_max(values), vectors, self.diversity)]
-        places = {
-            i: place for place, i in enumerate(chosen + [i for i in order if i not in set(top)])
-        }
+        selected = [top[n] for n in mmr_order(min_max(values), vectors, self.diversity)]
+        rest = [i for i in order if i not in set(top)]
+        positions = {i: position for position, i in enumerate(selected + rest)}
         scores = [
-            replace(s, value=float(len(order) - places[i])) for i, s in enumerate(scored.scores)
+            replace(s, value=float(len(order) - positions[i]))
+            for i, s in enumerate(scored.scores)
         ]
         lowest = min((s.value for s in scores if s.scored), default=0.0)
         scores = [s if s.scored else replace(s, value=lowest) for s in scores]
         return replace(scored, scores=scores, kind=ScoreKind.RANK)
 
-    def _changed(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
-        return scored
-
     def _vectors(self, texts: Sequence[str]) -> Float32:
         if self._encoder is None:
             self._encoder = open_encoder(open_folder(bundled_path("bundled-embedder")))
         encoder = self._encoder
-        room = encoder.max_length - encoder.tokenizer.special
-        tokens = encoder.tokenizer.encode(texts, limit=room)
-        return encoder.embed([encoder.tokenizer.single(t.ids[:room]) for t in tokens])
+        max_tokens = encoder.max_length - encoder.tokenizer.special
+        tokens = encoder.tokenizer.encode(texts, limit=max_tokens)
+        return encoder.embed([encoder.tokenizer.single(t.ids[:max_tokens]) for t in tokens])
 
 
-def choose(
+def mmr_order(
     relevance: np.ndarray[tuple[int], np.dtype[np.float64]], vectors: Float32, diversity: float
 ) -> list[int]:
-    """Return all positions in the order of choice; ties go to the earlier position."""
-    # Rounded, so that the order of a sum inside of a matrix product decides no tie.
-    likeness = np.round((vectors @ vectors.T).astype(np.float64), 6)
-    left = list(range(len(relevance)))
-    nearest = np.zeros(len(relevance))
-    chosen: list[int] = []
-    while left:
-        worth = (1 - diversity) * relevance[left]
-        if chosen:
-            worth = worth - diversity * nearest[left]
-        best = left[int(np.argmax(worth))]
-        left.remove(best)
-        nearest = likeness[best] if not chosen else np.maximum(nearest, likeness[best])
-        chosen.append(best)
-    return chosen
+    """Return all positions in the order of selection; ties go to the earlier position."""
+    # Rounded, so that the order of summation inside of a matrix product decides no tie.
+    similarities = np.round((vectors @ vectors.T).astype(np.float64), 6)
+    remaining = list(range(len(relevance)))
+    max_similarity = np.zeros(len(relevance))
+    selected: list[int] = []
+    while remaining:
+        gains = (1 - diversity) * relevance[remaining]
+        if selected:
+            gains = gains - diversity * max_similarity[remaining]
+        best = remaining[int(np.argmax(gains))]
+        remaining.remove(best)
+        if selected:
+            max_similarity = np.maximum(max_similarity, similarities[best])
+        else:
+            max_similarity = similarities[best]
+        selected.append(best)
+    return selected

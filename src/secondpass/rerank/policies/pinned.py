@@ -1,4 +1,4 @@
-"""Certain documents stand first, or last, whatever the reranker thinks."""
+"""Fixed positions at the top or the bottom for documents with certain ids."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from secondpass.types import Candidate, ScoreKind
 
 
 class Pinned(ScoreTransform):
-    """Puts the documents with the ids of `first` on top, in that order, `last` at the end.
+    """Puts documents at the top or the bottom of the results by their ids.
 
-    Only candidates are moved: an id that the first pass has not found is not added. The
-    scores of moved ones lie above or below all others, so the kind is `ScoreKind.RANK`;
-    with none among the candidates the scores are passed through. Raises `InputError` for
-    an id in both lists and for a text in place of a list.
+    - `first`: ids for the top, in this order; `last`: ids for the bottom, the last of them
+      last.
+
+    Only candidates are moved: an id that the first stage did not return is not added. Scores of
+    moved documents are above or below all others, so scores order one response only
+    (`ScoreKind.RANK`); with no moved document among the candidates they are passed through.
+    Raises `InputError` for an id in both lists and for a string in place of a list.
     """
 
     def __init__(
         self, reranker: BaseReranker, *, first: Sequence[str] = (), last: Sequence[str] = ()
     ) -> None:
         super().__init__(reranker)
-        if isinstance(first, str) or isinstance(last, str):
-            raise InputError("Ids to pin must be a list", why="a single text was given")
+        for name, ids in (("first", first), ("last", last)):
+            if isinstance(ids, str):
+                raise InputError(f"{name} must be a list of ids, not a string")
         both = sorted(set(first) & set(last))
         if both:
-            raise InputError(f"{both[0]!r} cannot stand first and last")
+            raise InputError(f"The id {both[0]!r} is in both first and last")
         self.first, self.last = tuple(dict.fromkeys(first)), tuple(dict.fromkeys(last))
 
-    def _changed(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
+    def _transform(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
         top = {name: len(self.first) - n for n, name in enumerate(self.first)}
         bottom = {name: n + 1 for n, name in enumerate(self.last)}
         names = [c.document.id for c in candidates]
@@ -39,17 +43,17 @@ class Pinned(ScoreTransform):
             return scored
         values = [s.value for s in scored.scores]
         high, low = max(values), min(values)
-        # A step that a float of this size still resolves.
+        # Large enough to change a float of this size.
         step = max(1.0, abs(high), abs(low)) * 1e-6
 
-        def moved(name: str | None, score: Score) -> Score:
+        def move(name: str | None, score: Score) -> Score:
             if name in top:
                 return replace(score, value=high + top[name] * step, scored=True)
             if name in bottom:
                 return replace(score, value=low - bottom[name] * step, scored=True)
             return score
 
-        scores = [moved(n, s) for n, s in zip(names, scored.scores, strict=True)]
+        scores = [move(n, s) for n, s in zip(names, scored.scores, strict=True)]
         lowest = min((s.value for s in scores if s.scored), default=low)
         scores = [s if s.scored else replace(s, value=lowest) for s in scores]
         return replace(scored, scores=scores, kind=ScoreKind.RANK)

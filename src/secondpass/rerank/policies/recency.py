@@ -1,4 +1,4 @@
-"""Newer documents stand higher."""
+"""Higher scores for newer documents."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from typing import Any
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.score_transform import ScoreTransform, added
+from secondpass.rerank.policies.score_transform import ScoreTransform, add_to_scores
 from secondpass.types import Candidate
 
 
 class Recency(ScoreTransform):
-    """Adds `weight` deviations for a document of now, half of it after each `half_life`.
+    """Adds a number to the score of each document that halves with its age.
 
-    The `field` of the metadata holds a date, a datetime (UTC if it has no zone) or a text in
-    ISO 8601; a document without one that can be read gets nothing, one of the future as
-    much as one of now. `now` is the moment to count from, that of the search by default.
-    `ScoreKind.RANK`; with no date among the candidates the scores are passed through.
-    Raises `InputError` for a half-life that is not above 0 or a weight that is negative.
+    - `field`: the metadata field with a date, a datetime (UTC if it has no time zone) or an
+      ISO 8601 text. A document without a valid one gets 0; one from the future as much as one
+      of now.
+    - `half_life`: the age at which half of `weight` is added, above 0.
+    - `weight`: what is added at age 0, in standard deviations of the scores of one query, 0 or
+      more.
+    - `now`: the moment from which the age is counted; by default that of the search.
+
+    The scores are standardized first, so they order one response only (`ScoreKind.RANK`); with
+    no date among the candidates they are passed through. Raises `InputError` for numbers
+    outside these ranges.
     """
 
     def __init__(
@@ -36,25 +42,25 @@ class Recency(ScoreTransform):
         if half_life <= timedelta(0):
             raise InputError(f"half_life must be above 0, not {half_life}")
         if isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
-            raise InputError(f"weight must be a number from 0 up, not {weight!r}")
+            raise InputError(f"weight must be a number of 0 or more, not {weight!r}")
         self.field, self.half_life, self.weight, self.now = field, half_life, weight, now
 
-    def _changed(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
-        now = datetime.now(UTC) if self.now is None else _moment(self.now)
+    def _transform(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
+        now = datetime.now(UTC) if self.now is None else _parse_moment(self.now)
         assert now is not None
-        moments = [_moment(c.document.metadata.get(self.field)) for c in candidates]
+        moments = [_parse_moment(c.document.metadata.get(self.field)) for c in candidates]
         if not self.weight or all(moment is None for moment in moments):
             return scored
-        more = [
+        boosts = [
             0.0
             if m is None
             else self.weight * 0.5 ** (max(timedelta(0), now - m) / self.half_life)
             for m in moments
         ]
-        return added(scored, "recency", more)
+        return add_to_scores(scored, "recency", boosts)
 
 
-def _moment(value: Any) -> datetime | None:
+def _parse_moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

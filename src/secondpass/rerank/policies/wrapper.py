@@ -1,24 +1,17 @@
-"""What policies share that score a list in parts, or only a part of it.
-
-What all policies share that wrap one reranker.
-"""
+"""The base class of policies, and the merging of scores of parts of a list."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.types import Candidate, ScoreKind, Status
 
-if TYPE_CHECKING:
-    from secondpass.rerank.precomputed.store import StateStore
-
-
-# From what says least about an order to what says most.
-_GRAVITY = (Status.RERANKED, Status.PARTIALLY_RERANKED, Status.FALLBACK, Status.SKIPPED)
+# From a complete result to no result: the status of a whole is the last of its parts'.
+_STATUS_ORDER = (Status.RERANKED, Status.PARTIALLY_RERANKED, Status.FALLBACK, Status.SKIPPED)
 
 
 def best_first(candidates: Sequence[Candidate]) -> list[int]:
@@ -27,69 +20,71 @@ def best_first(candidates: Sequence[Candidate]) -> list[int]:
     return sorted(range(len(candidates)), key=lambda i: (ranks[i], i))
 
 
-def merge(
-    found: Mapping[int, Score],
+def merge_scores(
+    scores_by_position: Mapping[int, Score],
     count: int,
     *,
-    last: Sequence[Scored],
-    before: Sequence[Scored] = (),
+    parts: Sequence[Scored],
+    other_calls: Sequence[Scored] = (),
     reason: str | None = None,
 ) -> Scored:
-    """Return the scores of all `count` candidates, those by position in `found` as they are.
+    """Return the scores of all `count` candidates, from the scores of some of them.
 
-    The others, and those in it with `scored=False`, count as the lowest score there is; if
-    there are any, the status is at least "partially_reranked", and `reason` is told.
-    `last` are the parts that `found` is made of, at least one; `before` what else was
-    asked on the way, whose reasons and costs count too.
+    The others, and those with `scored=False`, have the lowest score there is; if there are any,
+    the status is at least "partially_reranked", and `reason` is added. `parts` are the calls
+    that gave the scores, at least one; `other_calls` were made on the way, and their reasons
+    and costs count too.
     """
-    values = [s.value for s in found.values() if s.scored]
+    values = [s.value for s in scores_by_position.values() if s.scored]
     missing = Score(min(values, default=0.0), windows=0, scored=False)
-    scores = [s if (s := found.get(i, missing)).scored else missing for i in range(count)]
-    parts = [*before, *last]
-    status = max((part.status for part in last), key=_GRAVITY.index)
-    reasons = [part.reason for part in parts]
+    scores = [
+        s if (s := scores_by_position.get(i, missing)).scored else missing for i in range(count)
+    ]
+    calls = [*other_calls, *parts]
+    status = max((part.status for part in parts), key=_STATUS_ORDER.index)
+    reasons = [call.reason for call in calls]
     if not all(s.scored for s in scores):
-        status = max(status, Status.PARTIALLY_RERANKED, key=_GRAVITY.index)
+        status = max(status, Status.PARTIALLY_RERANKED, key=_STATUS_ORDER.index)
         reasons.append(reason)
     return Scored(
         scores,
-        last[0].kind,
-        pairs=sum(part.pairs for part in parts),
-        tokens=sum(part.tokens for part in parts),
+        parts[0].kind,
+        pairs=sum(call.pairs for call in calls),
+        tokens=sum(call.tokens for call in calls),
         status=status,
-        reason=join(reasons),
-        model=last[0].model,
-        threshold=all(part.threshold for part in last),
-        requests=sum(part.requests for part in parts),
-        searches=sum(part.searches for part in parts),
-        cost=_cost(parts),
+        reason=join_reasons(reasons),
+        model=parts[0].model,
+        thresholds_apply=all(part.thresholds_apply for part in parts),
+        requests=sum(call.requests for call in calls),
+        searches=sum(call.searches for call in calls),
+        cost=total_cost(calls),
     )
 
 
-def _cost(parts: Sequence[Scored]) -> float | None:
-    """Return what the parts cost that were asked for elsewhere, None if one has no price."""
-    costs = [part.cost for part in parts if part.requests]
+def total_cost(calls: Sequence[Scored]) -> float | None:
+    """Return the cost of the calls to hosted models, None if the price of one is not known."""
+    costs = [call.cost for call in calls if call.requests]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known and len(known) == len(costs) else None
 
 
-def join(reasons: Iterable[str | None]) -> str | None:
-    """Return the distinct reasons that there are in one text, or None."""
+def join_reasons(reasons: Iterable[str | None]) -> str | None:
+    """Return the distinct reasons in one text, or None where there are none."""
     return "; ".join(dict.fromkeys(r for r in reasons if r is not None)) or None
 
 
-def check_pairwise(policy: str, scored: Scored, fix: str) -> None:
-    """Raise `InputError` for scores that mean something within one list only."""
+def require_pairwise_scores(policy: str, scored: Scored, fix: str) -> None:
+    """Raise `InputError` for scores that only order one list (`ScoreKind.RANK`)."""
     if scored.kind is ScoreKind.RANK:
         raise InputError(
             f"{policy} cannot score a list in parts",
-            why="the reranker inside gives scores that mean something within one list only",
+            why="the wrapped reranker gives scores that order one list only",
             fix=fix,
         )
 
 
 class RerankerWrapper(BaseReranker):
-    """A reranker over another; a subclass says how candidates are scored with it."""
+    """A policy around one reranker; a subclass says how candidates are scored with it."""
 
     def __init__(self, reranker: BaseReranker) -> None:
         self.reranker = reranker
@@ -101,11 +96,11 @@ class RerankerWrapper(BaseReranker):
 
     @property
     def base(self) -> BaseReranker:
-        """The backend at the bottom of the wrapped reranker."""
+        """The backend inside of the wrapped reranker."""
         return self.reranker.base
 
-    def with_states(self, store: StateStore) -> Self:
-        """Return this policy with the store handed on; all else is shared."""
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
+        """Return a copy of this policy with the backends inside replaced."""
         twin = copy.copy(self)
-        twin.reranker = self.reranker.with_states(store)
+        twin.reranker = self.reranker.map_base(function)
         return twin

@@ -1,4 +1,4 @@
-"""Readers: models that read documents in advance, and only the query at query time."""
+"""Precomputed document representations: only the query is encoded at query time."""
 
 from secondpass.rerank.precomputed.model import PrecomputedReranker
 

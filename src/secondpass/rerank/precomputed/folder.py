@@ -1,4 +1,4 @@
-"""What a reader's folder says, and the encoder that it names."""
+"""The model folder of a precomputed reranker: its manifest, graphs and encoder."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ COMPRESS, START = "compress.onnx", "start.onnx"
 
 @dataclass(frozen=True, slots=True)
 class PrecomputedFolder:
-    """A reader's files.
+    """The files and settings of a precomputed reranker.
 
-    - `encoder`: the folder of its encoder; `compress`: the graph that makes records;
-      `score`: the graph that reads them.
+    - `encoder`: the folder of its encoder; `compress`: the graph that computes records;
+      `score`: the graph that reads them for a query.
     - `codes`: int8 numbers a token; `max_length`: tokens of one window of a document,
       special tokens included.
     - `states_digest`: hexadecimal, of all that a record depends on.
-    - `scale`, `shift`: what makes log-odds of the graph's scores; 1 and 0 where the manifest
-      has no `calibration`.
-    - `blend`: the weights that suit it in a `Blend`, or None.
-    - `start`: the graph of the score that reading starts from, and `exit`: how far that
-      may be trusted; None where the manifest has no `exit`.
+    - `scale`, `shift`: turn the graph's scores into log-odds; 1 and 0 where the manifest has no
+      `calibration`.
+    - `blend`: the weights for a `Blend` that were fitted for it, or None.
+    - `start`: the graph of the early score, and `exit`: how to use it; None where the manifest
+      has no `exit`.
     """
 
     encoder: ModelFolder
@@ -46,40 +46,41 @@ class PrecomputedFolder:
     exit: EarlyExit | None
 
 
-def read_reader_folder(folder: ModelFolder) -> PrecomputedFolder:
-    """Read the manifest of a reader and open the folder of its encoder.
+def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
+    """Read the manifest and open the folder of the encoder.
 
-    Raises `ModelDamagedError` for a manifest or a folder that lacks something,
-    `ModelNotFoundError` for an encoder that is not there, `ModelError` for one that is
-    not the reader's own.
+    Raises `ModelDamagedError` for an incomplete manifest or folder, `ModelNotFoundError` for a
+    missing encoder, `ModelError` for an encoder that is not the model's own.
     """
     manifest, compress = folder.manifest, folder.path / COMPRESS
     try:
         codes, max_length = int(manifest["codes"]), int(manifest["max_length"])
-        named = dict(manifest["encoder"])
+        encoder_entry = dict(manifest["encoder"])
         calibration = manifest.get("calibration") or {"scale": 1.0, "shift": 0.0}
         scale, shift = float(calibration["scale"]), float(calibration["shift"])
-        stated = manifest.get("blend")
-        blend = None if stated is None else check_weights(stated)
-        said = manifest.get("exit")
-        leaving = None if said is None else EarlyExit.from_object(said)
+        weights = manifest.get("blend")
+        blend = None if weights is None else check_weights(weights)
+        exit_entry = manifest.get("exit")
+        early_exit = None if exit_entry is None else EarlyExit.from_object(exit_entry)
     except InputError as error:
         raise _damaged(folder, f"blend: {error.what}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, f"secondpass.json lacks or garbles {error}") from error
+        raise _damaged(
+            folder, f"secondpass.json is incomplete or not valid: {error}"
+        ) from error
     if not (scale > 0 and math.isfinite(scale) and math.isfinite(shift)):
         raise _damaged(folder, f"calibration is {calibration}")
     if codes < 1 or max_length < 1:
         raise _damaged(folder, f"codes is {codes} and max_length is {max_length}")
     if folder.onnx is None or not compress.is_file():
         raise _damaged(folder, f"it has no {COMPRESS}" if folder.onnx else "no model.onnx")
-    start = None if leaving is None else folder.path / START
+    start = None if early_exit is None else folder.path / START
     if start is not None and not start.is_file():
         raise _damaged(folder, f"it has no {START}")
-    encoder = _encoder(folder, named)
+    encoder = _open_encoder(folder, encoder_entry)
     recorded = manifest.get("files", {}).get(COMPRESS)
-    made_by = sha256(compress) if recorded is None else str(recorded["sha256"])
-    states = hashlib.sha256(f"{encoder.digest}\n{made_by}\n{codes}".encode()).hexdigest()
+    checksum = sha256(compress) if recorded is None else str(recorded["sha256"])
+    states = hashlib.sha256(f"{encoder.digest}\n{checksum}\n{codes}".encode()).hexdigest()
     return PrecomputedFolder(
         encoder=encoder,
         compress=compress,
@@ -91,45 +92,44 @@ def read_reader_folder(folder: ModelFolder) -> PrecomputedFolder:
         shift=shift,
         blend=blend,
         start=start,
-        exit=leaving,
+        exit=early_exit,
     )
 
 
-def _encoder(folder: ModelFolder, named: dict[str, object]) -> ModelFolder:
-    if "model" in named:
-        name = str(named["model"])
+def _open_encoder(folder: ModelFolder, entry: dict[str, object]) -> ModelFolder:
+    if "model" in entry:
+        name = str(entry["model"])
         if name not in BUNDLED:
             raise ModelNotFoundError(
-                f"The reader's encoder {name!r} is not bundled",
+                f"The encoder {name!r} is not bundled",
                 where=str(folder.path),
                 fix="Update with: pip install --upgrade secondpass",
             )
         encoder = open_folder(bundled_path(name))
-    elif "folder" in named:
-        inside = (folder.path / str(named["folder"])).resolve()
+    elif "folder" in entry:
+        inside = (folder.path / str(entry["folder"])).resolve()
         if not inside.is_relative_to(folder.path.resolve()):
             raise _damaged(folder, f"its encoder {str(inside)!r} is outside of it")
         encoder = open_folder(inside)
     else:
         raise _damaged(folder, "its encoder has neither 'model' nor 'folder'")
-    wanted = named.get("digest")
-    if wanted is not None and encoder.digest != wanted:
+    digest = entry.get("digest")
+    if digest is not None and encoder.digest != digest:
         raise ModelError(
-            "The reader was made for another encoder",
+            "The reranker was trained for another encoder",
             where=str(folder.path),
-            why=f"the digest of {named.get('model', named.get('folder'))!r} is "
-            f"{encoder.digest[:12]}…, and the reader's own had {str(wanted)[:12]}…",
-            fix="Use the reader with the version of secondpass that it was made with, or "
-            "train it again.",
+            why=f"the digest of {entry.get('model', entry.get('folder'))!r} is "
+            f"{encoder.digest[:12]}…, and that of its own encoder is {str(digest)[:12]}…",
+            fix="Use the version of secondpass that it was made with, or train it again.",
         )
     if encoder.architecture != "embedder":
-        raise _damaged(folder, f"its encoder is a {encoder.architecture} and no embedder")
+        raise _damaged(folder, f"its encoder is a {encoder.architecture}, not an embedder")
     return encoder
 
 
 def _damaged(folder: ModelFolder, why: str) -> ModelDamagedError:
     return ModelDamagedError(
-        "The reader cannot be used",
+        "The reranker cannot be used",
         where=str(folder.path),
         why=why,
         fix="Restore the folder, or export it again.",

@@ -1,4 +1,4 @@
-"""A reader over a model folder."""
+"""A reranker with precomputed document representations, over a model folder."""
 
 from __future__ import annotations
 
@@ -11,43 +11,55 @@ from secondpass.inference.model_folder import ModelFolder, folder_identity
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
-from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, seen_windows
-from secondpass.rerank.cross_encoder import sigmoid
-from secondpass.rerank.early_exit import below, no_exits, reachable
-from secondpass.rerank.policies.wrapper import join
-from secondpass.rerank.precomputed.folder import read_reader_folder
-from secondpass.rerank.precomputed.records import (
-    DEFAULT_BYTES,
-    RecordCache,
-    Records,
-    StateReader,
+from secondpass.rerank.base import (
+    BaseReranker,
+    Score,
+    Scored,
+    ScoringJob,
+    make_window_scores,
 )
-from secondpass.rerank.precomputed.scoring import EncodedQuery, Search
-from secondpass.rerank.precomputed.segments import Cutter, Text, cut_name
+from secondpass.rerank.cross_encoder import sigmoid
+from secondpass.rerank.early_exit import can_reach_top, early_exit_unsupported, lower_below
+from secondpass.rerank.policies.wrapper import join_reasons
+from secondpass.rerank.precomputed.folder import read_precomputed_folder
+from secondpass.rerank.precomputed.records import (
+    DEFAULT_CACHE_BYTES,
+    RecordCache,
+    RecordEncoder,
+    RecordLookup,
+)
+from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
+from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import Cut, Record
+from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.windowing import LEAST_DOCUMENT, PassageAggregation, Windows
+from secondpass.rerank.windowing import (
+    MIN_DOCUMENT_TOKENS,
+    DocumentWindows,
+    PassageAggregation,
+    window_length,
+)
 from secondpass.types import Candidate, ScoreKind, Status
 
 
 class PrecomputedReranker(BaseReranker):
-    """Scores each document by the log-odds of relevance, from states kept of its tokens.
+    """Scores each document by the log-odds of relevance, from precomputed token states.
 
-    What the encoder makes of a document does not depend on the query. It is computed
-    once, compressed and kept: in memory up to `cache_bytes`, and in a `StateStore` where
-    there is one (see `with_states`). At query time only the query goes through the layers
-    that read. The idea is that of MORES (Gao et al., EMNLP 2020) and PreTTR (MacAvaney et
-    al., SIGIR 2020).
+    What the encoder computes of a document does not depend on the query. It is computed once,
+    compressed to a record and stored: in memory up to `cache_bytes`, and in a `StateStore`
+    where there is one (see `with_store`). At query time only the query is encoded; a small
+    graph reads it together with the records. The idea is that of MORES (Gao et al., EMNLP 2020)
+    and PreTTR (MacAvaney et al., SIGIR 2020).
 
-    `max_length` bounds one window of a document, special tokens included; the query is
-    apart from it. `threads` is the number of threads for one batch. With `exits`, where
-    fewer results are wanted than there are candidates, only those are read that can be
-    among them, judged by the score that reading starts from: the cosine, and the nearest
-    token of each word of the query. The others stand below all that were read. Raises
-    `ModelDamagedError` for a folder that lacks something, `ModelError` for an encoder that
-    is not the reader's own, `InputError` for a `label` (there is one output only) and for
-    `exits` of a reader that has none.
+    - `threads`: for one batch.
+    - `early_exit`: where fewer results are asked for than there are candidates, only those are
+      read that can be among them, by the score that reading starts from: the cosine, and the
+      nearest token of each word of the query. The others rank below all that were read.
+
+    `max_length` bounds one window of a document, special tokens included; the query has its own
+    limit. Raises `ModelDamagedError` for an incomplete folder, `ModelError` for an encoder that
+    is not the model's own, `InputError` for a `label` (there is one output only) and for
+    `early_exit` of a model that does not support it.
     """
 
     max_length: int
@@ -59,38 +71,38 @@ class PrecomputedReranker(BaseReranker):
         name: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
-        cache_bytes: int = DEFAULT_BYTES,
-        exits: bool = False,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        early_exit: bool = False,
     ) -> None:
         self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
         if label is not None:
-            raise InputError(f"A reader has one output, not a label {label!r}")
+            raise InputError(f"A precomputed reranker has one output, not a label {label!r}")
         self.folder = folder
         self.precision = str(folder.manifest.get("precision", "unknown"))
-        parts = read_reader_folder(folder)
-        self._encoder_folder = parts.encoder
-        self.encoder = open_encoder(parts.encoder, threads=threads)
+        files = read_precomputed_folder(folder)
+        self._encoder_folder = files.encoder
+        self.encoder = open_encoder(files.encoder, threads=threads)
         if self.encoder.states_width is None:
             raise ModelDamagedError(
-                "The reader cannot be used",
+                "The reranker cannot be used",
                 where=str(folder.path),
-                why="its encoder gives no states",
+                why="its encoder has no token states among its outputs",
             )
         self.longest = self.encoder.longest
-        self.max_length = min(parts.max_length, self.longest)
-        self.codes = parts.codes
-        self.states_digest = parts.states_digest
-        self._calibration = (parts.scale, parts.shift)
-        self._blend = parts.blend
-        compress = OnnxRuntime(parts.compress, threads=threads)
-        self._states = StateReader(self.encoder, compress, parts.codes)
-        self._scores = OnnxRuntime(parts.score, threads=threads)
-        self._exit = parts.exit if exits else None
-        if exits and parts.start is None:
-            raise no_exits(self._name)
-        wanted = parts.start if exits else None
-        self._start = None if wanted is None else OnnxRuntime(wanted, threads=threads)
-        self._cutter = Cutter(self.encoder.tokenizer)
+        self.max_length = min(files.max_length, self.longest)
+        self.codes = files.codes
+        self.states_digest = files.states_digest
+        self._calibration = (files.scale, files.shift)
+        self._blend = files.blend
+        compress = OnnxRuntime(files.compress, threads=threads)
+        self._record_encoder = RecordEncoder(self.encoder, compress, files.codes)
+        self._score_graph = OnnxRuntime(files.score, threads=threads)
+        self._exit = files.exit if early_exit else None
+        if early_exit and files.start is None:
+            raise early_exit_unsupported(self._name)
+        start = files.start if early_exit else None
+        self._start_graph = None if start is None else OnnxRuntime(start, threads=threads)
+        self._segmenter = Segmenter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
         self.store: StateStore | None = None
 
@@ -101,16 +113,16 @@ class PrecomputedReranker(BaseReranker):
 
     @property
     def blend_weights(self) -> Mapping[str, float] | None:
-        """The weights that were fitted for it, as its manifest has them."""
+        """The weights for a `Blend`, from the manifest."""
         return self._blend
 
     @property
     def identity(self) -> str:
-        """What tells this reader's scores from those of any other."""
+        """The fingerprint of the model for cache keys."""
         return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
 
-    def with_states(self, store: StateStore) -> PrecomputedReranker:
-        """Return this reader with a place to keep records in; sessions are shared.
+    def with_store(self, store: StateStore) -> PrecomputedReranker:
+        """Return this reranker reading and writing records in a store; sessions are shared.
 
         A store of another model's records is not used.
         """
@@ -120,156 +132,191 @@ class PrecomputedReranker(BaseReranker):
         twin.store = store
         return twin
 
-    def read(self, sequences: Sequence[TokenSequence]) -> Iterator[list[tuple[int, Record]]]:
-        """Read windows anew: yield records, batch by batch, each with its position."""
-        return self._states.read(sequences)
+    def encode_records(
+        self, sequences: Sequence[TokenSequence]
+    ) -> Iterator[list[tuple[int, Record]]]:
+        """Encode windows: yield their records batch by batch, each with its position."""
+        return self._record_encoder.encode(sequences)
 
-    def windows(self, texts: Sequence[Text], reading: ScoringOptions) -> list[Windows]:
+    def windows(self, texts: Sequence[Text], options: ScoringOptions) -> list[DocumentWindows]:
         """Return the windows of each (head, body); raises `InputError` for a bad length."""
-        return self._cutter.windows(texts, room=self._room(reading), passages=reading.passages)
-
-    def cut(self, texts: Sequence[Text]) -> list[Cut]:
-        """Return where texts are cut unless a search says otherwise, keeping it if it can."""
-        reading = ScoringOptions()
-        return self._cutter.cut(
-            texts, room=self._room(reading), passages=reading.passages, kept=self.store
+        return self._segmenter.windows(
+            texts, max_tokens=self._max_tokens(options), passages=options.passages
         )
 
-    def cut_name(self, text: Text) -> bytes | None:
-        """Return what the cut of a text is kept under; None for one that is never kept."""
-        reading = ScoringOptions()
-        return cut_name(text, self._room(reading), reading.passages)
+    def segment(self, texts: Sequence[Text]) -> list[Segments]:
+        """Return the segments of texts under default options, and store them if possible."""
+        options = ScoringOptions()
+        return self._segmenter.segment(
+            texts,
+            max_tokens=self._max_tokens(options),
+            passages=options.passages,
+            store=self.store,
+        )
+
+    def segments_key(self, text: Text) -> bytes | None:
+        """Return the store's key of a text's segments; None for one that is never stored."""
+        options = ScoringOptions()
+        return segments_key(text, self._max_tokens(options), options.passages)
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score each candidate by the log-odds of relevance of its best windows.
 
-        `tokens` counts what was encoded for it: the query, and the windows of which no
-        record was kept. `pairs` counts the windows that were read; with `exits`, those of
-        the candidates that could be among the first.
+        `tokens` counts what was encoded: the query, and the windows without a stored record.
+        `pairs` counts the windows that were read; with `early_exit`, those of the candidates
+        that can be among the first.
         """
-        question = self.question(query)
-        texts = reading.texts(candidates)
-        search = self.search(question, list(dict.fromkeys(texts)), reading)
-        left = self._left_out(search, texts, reading)
-        read = [text for text in search.cuts if text not in left]
+        encoded_query = self.encode_query(query)
+        texts = options.texts(candidates)
+        scorer = self.window_scorer(encoded_query, list(dict.fromkeys(texts)), options)
+        skipped = self._skipped(scorer, texts, options)
+        read = [text for text in scorer.segments if text not in skipped]
         scale, shift = self._calibration
         scores: dict[Text, Score] = {}
-        for text, values in search.values(self._scores, read).items():
-            value = reading.passages.combine([scale * logit + shift for logit in values])
-            cut = search.cuts[text]
-            seen = seen_windows(cut.spans, [scale * logit + shift for logit in values])
-            scores[text] = Score(value, sigmoid(value), len(values), cut.unread, seen=seen)
-        told = f"{len(read)} of {len(search.cuts)} texts could still be among the first"
+        for text, logits in scorer.score(self._score_graph, read).items():
+            values = [scale * logit + shift for logit in logits]
+            value = options.passages.combine(values)
+            segments = scorer.segments[text]
+            scores[text] = Score(
+                value,
+                sigmoid(value),
+                len(values),
+                segments.unread,
+                window_scores=make_window_scores(segments.spans, values),
+            )
         lowest = min(score.value for score in scores.values())
-        for text, value in zip(left, below(lowest, list(left.values())), strict=True):
-            unread = search.cuts[text].unread
+        for text, value in zip(
+            skipped, lower_below(lowest, list(skipped.values())), strict=True
+        ):
+            unread = scorer.segments[text].unread
             scores[text] = Score(value, windows=0, unread=unread, scored=False)
+        reason = None
+        if skipped:
+            reason = f"{len(read)} of {len(scorer.segments)} texts could be among the first"
         return Scored(
             [scores[text] for text in texts],
             ScoreKind.LOGIT,
-            pairs=sum(len(search.cuts[text].keys) for text in read),
-            tokens=question.tokens + search.records.tokens,
-            status=Status.PARTIALLY_RERANKED if left else Status.RERANKED,
-            reason=join([search.records.reason, told if left else None]),
+            pairs=sum(len(scorer.segments[text].keys) for text in read),
+            tokens=encoded_query.tokens + scorer.records.tokens,
+            status=Status.PARTIALLY_RERANKED if skipped else Status.RERANKED,
+            reason=join_reasons([scorer.records.reason, reason]),
         )
 
-    def score_together(self, asked: Sequence[ScoringJob]) -> list[Scored]:
-        """Encode what is new of all queries in the same batches, then score each.
+    def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
+        """Encode the new windows of all queries in shared batches, then score each query.
 
-        The reading layers read one query at a time, whose states all its documents share.
+        The graph that reads records takes one query at a time, whose states all its documents
+        share.
         """
-        if len(asked) == 1:
-            return [self.score(*asked[0])]
-        ahead = self._read_ahead(asked)
-        found = [self.score(*one) for one in asked]
-        pairs = zip(found, ahead, strict=True)
-        return [replace(scored, tokens=scored.tokens + tokens) for scored, tokens in pairs]
+        if len(jobs) == 1:
+            return [self.score(*jobs[0])]
+        tokens = self._preload(jobs)
+        results = [self.score(*job) for job in jobs]
+        return [
+            replace(scored, tokens=scored.tokens + encoded)
+            for scored, encoded in zip(results, tokens, strict=True)
+        ]
 
-    def _read_ahead(self, asked: Sequence[ScoringJob]) -> list[int]:
-        """Encode the windows of all that are not kept; return how many tokens each brought."""
-        brought = [0] * len(asked)
-        alike: dict[tuple[int, PassageAggregation], list[int]] = {}
-        for i, one in enumerate(asked):
-            alike.setdefault((self._room(one.reading), one.reading.passages), []).append(i)
-        for some in alike.values():
-            texts = {i: asked[i].reading.texts(asked[i].candidates) for i in some}
-            distinct = list(dict.fromkeys(text for i in some for text in texts[i]))
-            cuts, records = self._records(distinct, asked[some[0]].reading)
-            records.read([key for cut in cuts.values() for key in cut.keys])
-            left = dict(records.encoded)
-            for i in some:
-                keys = (key for text in texts[i] for key in cuts[text].keys)
-                brought[i] = sum(left.pop(key, 0) for key in keys)
-        return brought
+    def _preload(self, jobs: Sequence[ScoringJob]) -> list[int]:
+        """Encode the windows without a record; return how many tokens that was for each job."""
+        tokens = [0] * len(jobs)
+        groups: dict[tuple[int, PassageAggregation], list[int]] = {}
+        for i, job in enumerate(jobs):
+            key = (self._max_tokens(job.options), job.options.passages)
+            groups.setdefault(key, []).append(i)
+        for group in groups.values():
+            texts = {i: jobs[i].options.texts(jobs[i].candidates) for i in group}
+            distinct = list(dict.fromkeys(text for i in group for text in texts[i]))
+            segments, records = self._lookup(distinct, jobs[group[0]].options)
+            records.preload([key for s in segments.values() for key in s.keys])
+            encoded = dict(records.encoded)
+            for i in group:
+                keys = (key for text in texts[i] for key in segments[text].keys)
+                tokens[i] = sum(encoded.pop(key, 0) for key in keys)
+        return tokens
 
-    def search(
-        self, question: EncodedQuery, texts: Sequence[Text], reading: ScoringOptions
-    ) -> Search:
-        """Return the windows of distinct texts, and where their records are found."""
-        cuts, records = self._records(texts, reading)
-        return Search(question, cuts, records, self.longest)
+    def window_scorer(
+        self, query: EncodedQuery, texts: Sequence[Text], options: ScoringOptions
+    ) -> WindowScorer:
+        """Return the windows of distinct texts, ready to be scored for a query."""
+        segments, records = self._lookup(texts, options)
+        return WindowScorer(query, segments, records, self.longest)
 
-    def _records(
-        self, texts: Sequence[Text], reading: ScoringOptions
-    ) -> tuple[dict[Text, Cut], Records]:
-        room, passages = self._room(reading), reading.passages
-        cuts = self._cutter.cut(texts, room=room, passages=passages, kept=self.store)
-        owners = {key: text for text, one in zip(texts, cuts, strict=True) for key in one.keys}
+    def _lookup(
+        self, texts: Sequence[Text], options: ScoringOptions
+    ) -> tuple[dict[Text, Segments], RecordLookup]:
+        max_tokens, passages = self._max_tokens(options), options.passages
+        segments = self._segmenter.segment(
+            texts, max_tokens=max_tokens, passages=passages, store=self.store
+        )
+        text_of = {key: text for text, s in zip(texts, segments, strict=True) for key in s.keys}
 
         def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:
-            owning = list({owners[key]: None for key in keys})
-            return self._cutter.sequences(owning, room=room, passages=passages)
+            texts_of_keys = list({text_of[key]: None for key in keys})
+            return self._segmenter.sequences(
+                texts_of_keys, max_tokens=max_tokens, passages=passages
+            )
 
-        lengths = {k: n for one in cuts for k, n in zip(one.keys, one.lengths, strict=True)}
-        records = Records(self._states, self.cache, self.store, lengths, sequences)
-        return dict(zip(texts, cuts, strict=True)), records
+        lengths = {k: n for s in segments for k, n in zip(s.keys, s.lengths, strict=True)}
+        records = RecordLookup(self._record_encoder, self.cache, self.store, lengths, sequences)
+        return dict(zip(texts, segments, strict=True)), records
 
-    def _left_out(
-        self, search: Search, texts: Sequence[Text], reading: ScoringOptions
+    def _skipped(
+        self, scorer: WindowScorer, texts: Sequence[Text], options: ScoringOptions
     ) -> dict[Text, float]:
         """Return the texts that cannot be among the first, with their early scores."""
-        if self._exit is None or reading.top_k is None or reading.top_k >= len(texts):
+        if self._exit is None or options.top_k is None or options.top_k >= len(texts):
             return {}
-        assert self._start is not None
+        assert self._start_graph is not None
         scale, shift = self._exit.scale, self._exit.shift
         early = {
-            text: reading.passages.combine([scale * value + shift for value in values])
-            for text, values in search.values(self._start, search.cuts).items()
+            text: options.passages.combine([scale * value + shift for value in values])
+            for text, values in scorer.score(self._start_graph, scorer.segments).items()
         }
-        stays = reachable([early[text] for text in texts], reading.top_k, self._exit.margin)
-        kept = {text for text, stay in zip(texts, stays, strict=True) if stay}
-        return {text: score for text, score in early.items() if text not in kept}
+        stays = can_reach_top([early[text] for text in texts], options.top_k, self._exit.margin)
+        staying = {text for text, stay in zip(texts, stays, strict=True) if stay}
+        return {text: score for text, score in early.items() if text not in staying}
 
-    def question(self, query: str) -> EncodedQuery:
-        """Return the query encoded; raises `InputError` for one that is too long."""
-        tokeniser = self.encoder.tokenizer
-        room = self.longest - tokeniser.special
-        (tokens,) = tokeniser.encode([query], limit=room + 1)
-        if len(tokens.ids) > room:
+    def encode_query(self, query: str) -> EncodedQuery:
+        """Return the encoded query; raises `InputError` for one that is too long."""
+        tokenizer = self.encoder.tokenizer
+        max_tokens = self.longest - tokenizer.special
+        (tokens,) = tokenizer.encode([query], limit=max_tokens + 1)
+        if len(tokens.ids) > max_tokens:
             raise InputError(
                 "The query is too long for the model",
                 where=f"query {query[:40]!r}…",
-                why=f"it has {len(tokens.ids)} tokens or more and may have at most {room}",
+                why=f"it has {len(tokens.ids)} tokens or more, and the limit is {max_tokens}",
                 fix="Shorten the query, or use a model that reads longer texts.",
             )
-        sequence = tokeniser.single(tokens.ids)
+        sequence = tokenizer.single(tokens.ids)
         return EncodedQuery(self.encoder.encode_one(sequence), len(sequence[0]))
 
-    def compressed(self, question: EncodedQuery) -> Record:
+    def compress_query(self, query: EncodedQuery) -> Record:
         """Return the record that a query would have as a document."""
-        return self._states.compress(question.encoded)
+        return self._record_encoder.compress(query.encoded)
 
-    def _room(self, reading: ScoringOptions) -> int:
-        return self._window_length(reading.max_length) - self.encoder.tokenizer.special
+    def _max_tokens(self, options: ScoringOptions) -> int:
+        """Return the tokens of a window, special tokens not counted."""
+        special = self.encoder.tokenizer.special
+        length = window_length(
+            options.max_length,
+            default=self.max_length,
+            longest=self.longest,
+            shortest=MIN_DOCUMENT_TOKENS + special,
+            model=self._name,
+        )
+        return length - special
 
-    def _window_length(self, wanted: int | None) -> int:
-        if wanted is None:
-            return self.max_length
-        if wanted > self.longest:
-            raise InputError(
-                f"max_length is {wanted} and the model reads at most {self.longest} tokens",
-                where=f"model {self._name}",
-            )
-        return max(wanted, min(self.longest, LEAST_DOCUMENT + self.encoder.tokenizer.special))
+
+def use_store(reranker: BaseReranker, store: StateStore) -> BaseReranker:
+    """Return a reranker or policy whose model reads and writes its records in a store.
+
+    Models inside that compute no records, or whose records the store does not hold, stay as
+    they are.
+    """
+    return reranker.map_base(
+        lambda base: base.with_store(store) if isinstance(base, PrecomputedReranker) else base
+    )

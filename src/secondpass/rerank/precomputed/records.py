@@ -1,9 +1,4 @@
-"""The records of one search: from memory, from the store, or from the encoder.
-
-The records used last, in memory.
-
-Windows of documents to records: one forward pass of the encoder, then compression.
-"""
+"""Records of windows: computed by the encoder, cached in memory, looked up for one query."""
 
 from __future__ import annotations
 
@@ -20,28 +15,31 @@ from secondpass.inference.types import Runtime
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
 
-DEFAULT_BYTES = 64 * 1024 * 1024
+DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+
+WINDOWS_AT_ONCE = 256
+"""How many windows' records are in memory at once, whatever the number of candidates."""
+
+# Computed records of one query, which may be needed a second time.
+_QUERY_CACHE_BYTES = 16 * 1024 * 1024
 
 
 class RecordCache:
-    """Keeps the records used last, up to so many bytes; safe to use from several threads.
+    """The records used last, up to `limit` bytes, 0 for none; thread-safe."""
 
-    `limit` of 0 keeps nothing.
-    """
-
-    def __init__(self, limit: int = DEFAULT_BYTES) -> None:
+    def __init__(self, limit: int = DEFAULT_CACHE_BYTES) -> None:
         self.limit = limit
         self._records: OrderedDict[bytes, Record] = OrderedDict()
-        self._size = 0
+        self._nbytes = 0
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of numbers are kept now."""
-        return self._size
+        """How many bytes the records have now."""
+        return self._nbytes
 
     def get(self, key: bytes) -> Record | None:
-        """Return a record and count it as used, or None."""
+        """Return a record and mark it as used, or None."""
         with self._lock:
             record = self._records.get(key)
             if record is not None:
@@ -49,20 +47,20 @@ class RecordCache:
             return record
 
     def put(self, key: bytes, record: Record) -> None:
-        """Keep a record, in place of those not used for longest."""
+        """Store a record, in place of those least recently used."""
         if record.nbytes > self.limit:
             return
         with self._lock:
-            before = self._records.pop(key, None)
-            self._size += record.nbytes - (0 if before is None else before.nbytes)
+            replaced = self._records.pop(key, None)
+            self._nbytes += record.nbytes - (0 if replaced is None else replaced.nbytes)
             self._records[key] = record
-            while self._size > self.limit:
+            while self._nbytes > self.limit:
                 _, oldest = self._records.popitem(last=False)
-                self._size -= oldest.nbytes
+                self._nbytes -= oldest.nbytes
 
 
-class StateReader:
-    """Reads windows with an encoder and compresses their states.
+class RecordEncoder:
+    """Computes the records of windows: one forward pass of the encoder, then compression.
 
     `compress` is a graph from `states` float32 [batch, tokens, width] to `codes` int8
     [batch, tokens, codes] and `scales` float32 [batch, tokens].
@@ -73,20 +71,20 @@ class StateReader:
         self.codes = codes
         self._compress = compress
 
-    def read(self, sequences: Sequence[TokenSequence]) -> Iterator[list[tuple[int, Record]]]:
+    def encode(self, sequences: Sequence[TokenSequence]) -> Iterator[list[tuple[int, Record]]]:
         """Yield the records of one batch after the other, each with its position.
 
-        At no time are there states of more than one batch in full precision. Raises
-        `ModelError` if the graph's output has another shape than it should.
+        Full-precision states of only one batch are in memory at a time. Raises `ModelError` if
+        the graph's output has the wrong shape.
         """
         for batch in self.encoder.encode(sequences):
-            found = self._compress.run_named({"states": batch.states}, ["codes", "scales"])
-            codes, scales = found["codes"], found["scales"]
+            outputs = self._compress.run_named({"states": batch.states}, ["codes", "scales"])
+            codes, scales = outputs["codes"], outputs["scales"]
             shape = batch.states.shape[:2]
             if codes.shape != (*shape, self.codes) or scales.shape != shape:
                 raise ModelError(
-                    "The reader's compress.onnx gives something else than it should",
-                    why=f"codes {codes.shape} and scales {scales.shape} of {shape} tokens, "
+                    "The output of compress.onnx has the wrong shape",
+                    why=f"codes {codes.shape} and scales {scales.shape} for {shape} tokens, "
                     f"{self.codes} codes each",
                 )
             yield [
@@ -104,43 +102,38 @@ class StateReader:
             ]
 
     def compress(self, encoded: Encoded) -> Record:
-        """Return the record of one sequence that is encoded already."""
+        """Return the record of one encoded sequence."""
         assert encoded.states is not None
-        found = self._compress.run_named({"states": encoded.states[None]}, ["codes", "scales"])
+        outputs = self._compress.run_named(
+            {"states": encoded.states[None]}, ["codes", "scales"]
+        )
         return Record(
-            found["codes"][0].astype(np.int8),
-            found["scales"][0].astype(np.float16),
+            outputs["codes"][0].astype(np.int8),
+            outputs["scales"][0].astype(np.float16),
             encoded.embedding,
         )
 
 
-GROUP = 256
-"""So many windows are held at once, whatever the number of candidates."""
-# What a search has encoded and may want a second time.
-_HELD_BYTES = 16 * 1024 * 1024
+class RecordLookup:
+    """The records of windows for one query: from memory, from the store, or from the encoder.
 
-
-class Records:
-    """Finds the records of windows for one search.
-
-    `lengths` is the tokens of each window by its key; `sequences` gives windows' tokens by
-    key where they must be encoded. Afterwards `encoded` has the tokens of those that were,
-    by key, `tokens` is their sum, and `reason` says what could not be read of what had been
-    kept, or is None.
+    - `lengths`: the tokens of each window by its key; `sequences`: returns the tokens of
+      windows by key, where they must be encoded.
+    - `encoded`: afterwards, how many tokens were encoded, by the key of the window.
     """
 
     def __init__(
         self,
-        states: StateReader,
+        encoder: RecordEncoder,
         cache: RecordCache,
         store: StateStore | None,
         lengths: Mapping[bytes, int],
         sequences: Callable[[Collection[bytes]], Mapping[bytes, TokenSequence]],
     ) -> None:
         self.encoded: dict[bytes, int] = {}
-        self._states, self._cache, self._store = states, cache, store
+        self._encoder, self._cache, self._store = encoder, cache, store
         self._lengths, self._sequences = lengths, sequences
-        self._held = RecordCache(_HELD_BYTES)
+        self._query_cache = RecordCache(_QUERY_CACHE_BYTES)
         self._problems: dict[str, None] = {}
 
     @property
@@ -150,51 +143,51 @@ class Records:
 
     @property
     def reason(self) -> str | None:
-        """What could not be read of what had been kept."""
+        """Why stored records could not be read, or None."""
         if not self._problems:
             return None
         return f"{'; '.join(self._problems)}; documents were read again"
 
-    def read(self, keys: Sequence[bytes]) -> None:
-        """See to it that the memory holds the records of these windows, if it has room."""
-        for start in range(0, len(keys), GROUP):
-            self.get(keys[start : start + GROUP])
+    def preload(self, keys: Sequence[bytes]) -> None:
+        """Load the records of these windows into memory, as far as they fit."""
+        for start in range(0, len(keys), WINDOWS_AT_ONCE):
+            self.get(keys[start : start + WINDOWS_AT_ONCE])
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
         """Return the records of all these windows."""
         records: dict[bytes, Record] = {}
         for key in keys:
             record = self._cache.get(key)
-            record = self._held.get(key) if record is None else record
+            record = self._query_cache.get(key) if record is None else record
             if record is not None:
                 records[key] = record
         missing = [key for key in keys if key not in records]
         if self._store is not None and missing:
-            kept = self._store.get(missing)
-            # A record of another length would answer for another text.
-            fitting = {k: r for k, r in kept.records.items() if r.tokens == self._lengths[k]}
-            records |= fitting
-            self._remember(fitting)
-            if kept.problem is not None:
-                self._problems[kept.problem] = None
+            lookup = self._store.get(missing)
+            # A record of another length is that of another text.
+            valid = {k: r for k, r in lookup.records.items() if r.tokens == self._lengths[k]}
+            records |= valid
+            self._add_to_cache(valid)
+            if lookup.problem is not None:
+                self._problems[lookup.problem] = None
             missing = [key for key in missing if key not in records]
         return records | self._encode(missing) if missing else records
 
     def _encode(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
         sequences = self._sequences(keys)
-        fresh: dict[bytes, Record] = {}
-        for batch in self._states.read([sequences[key] for key in keys]):
-            fresh |= {keys[position]: record for position, record in batch}
-        for key, record in fresh.items():
+        records: dict[bytes, Record] = {}
+        for batch in self._encoder.encode([sequences[key] for key in keys]):
+            records |= {keys[position]: record for position, record in batch}
+        for key, record in records.items():
             self.encoded[key] = self.encoded.get(key, 0) + record.tokens
-        self._remember(fresh)
-        for key, record in fresh.items():
-            self._held.put(key, record)
-        problem = None if self._store is None else self._store.put(fresh.items())
+        self._add_to_cache(records)
+        for key, record in records.items():
+            self._query_cache.put(key, record)
+        problem = None if self._store is None else self._store.put(records.items())
         if problem is not None:
             self._problems[problem] = None
-        return fresh
+        return records
 
-    def _remember(self, records: Mapping[bytes, Record]) -> None:
+    def _add_to_cache(self, records: Mapping[bytes, Record]) -> None:
         for key, record in records.items():
             self._cache.put(key, record)

@@ -1,7 +1,4 @@
-"""Records to logits: the graph that reads documents for one query.
-
-One search: the windows of its candidates, scored by one graph or another.
-"""
+"""Scores of records for one query, by an ONNX graph."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from secondpass.errors import ModelError
 from secondpass.inference.batches import PADDING_STEP, plan_batches
 from secondpass.inference.token_encoder import Encoded
 from secondpass.inference.types import Runtime
-from secondpass.rerank.precomputed.records import GROUP, Records
+from secondpass.rerank.precomputed.records import WINDOWS_AT_ONCE, RecordLookup
 from secondpass.rerank.precomputed.segments import Text
-from secondpass.rerank.precomputed.types import Cut, Record
+from secondpass.rerank.precomputed.types import Record, Segments
 
 TOKEN_BUDGET = 4096
 """Tokens of documents in one batch, padding included."""
@@ -25,26 +22,26 @@ TOKEN_BUDGET = 4096
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuery:
-    """A query as the reader sees it; `tokens` counts its special tokens."""
+    """An encoded query; `tokens` includes its special tokens."""
 
     encoded: Encoded
     tokens: int
 
 
-def read_records(
-    runtime: Runtime, question: EncodedQuery, records: Sequence[Record], *, longest: int
+def score_records(
+    runtime: Runtime, query: EncodedQuery, records: Sequence[Record], *, longest: int
 ) -> NDArray[np.float64]:
-    """Return the logit of each record for the question, shape [records], in input order.
+    """Return the logit of each record for the query, shape [records], in input order.
 
-    A record is padded as a function of its own length alone and the padding is masked,
-    so no score depends on the other records. Raises `ModelError` if the graph's output
-    has another shape than it should.
+    A record is padded as a function of its own length alone and the padding is masked, so no
+    score depends on the other records. Raises `ModelError` if the graph's output has the wrong
+    shape.
     """
-    states = question.encoded.states
+    states = query.encoded.states
     assert states is not None
-    fixed = {
+    query_inputs = {
         "query_states": states[None],
-        "query_embedding": question.encoded.embedding[None],
+        "query_embedding": query.encoded.embedding[None],
     }
     logits = np.empty(len(records), dtype=np.float64)
     for batch in plan_batches(
@@ -53,20 +50,20 @@ def read_records(
         step=PADDING_STEP,
         longest=longest,
     ):
-        some = [records[position] for position in batch.rows]
-        feeds = {**fixed, **_padded(some, batch.length)}
-        present = {name: array for name, array in feeds.items() if name in runtime.inputs}
-        scores = runtime.run_named(present, ["scores"])["scores"]
-        if scores.shape != (len(some),):
+        rows = [records[position] for position in batch.rows]
+        inputs = {**query_inputs, **_pad(rows, batch.length)}
+        inputs = {name: array for name, array in inputs.items() if name in runtime.inputs}
+        scores = runtime.run_named(inputs, ["scores"])["scores"]
+        if scores.shape != (len(rows),):
             raise ModelError(
-                "The reader's model.onnx gives something else than it should",
-                why=f"scores {scores.shape} of {len(some)} documents",
+                "The output of the scoring graph has the wrong shape",
+                why=f"scores {scores.shape} for {len(rows)} windows",
             )
         logits[list(batch.rows)] = scores
     return logits
 
 
-def _padded(records: Sequence[Record], length: int) -> dict[str, NDArray[np.generic]]:
+def _pad(records: Sequence[Record], length: int) -> dict[str, NDArray[np.generic]]:
     shape = (len(records), length)
     codes = np.zeros((*shape, records[0].codes.shape[1]), dtype=np.int8)
     scales = np.zeros(shape, dtype=np.float32)
@@ -84,30 +81,36 @@ def _padded(records: Sequence[Record], length: int) -> dict[str, NDArray[np.gene
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """A question and the windows of its candidates; `longest` is what the encoder reads."""
+class WindowScorer:
+    """A query and the windows of its candidates, to be scored by one graph or another.
 
-    question: EncodedQuery
-    cuts: Mapping[Text, Cut]
-    records: Records
+    `segments` are those of each distinct text; `longest` is the encoder's input limit in
+    tokens.
+    """
+
+    query: EncodedQuery
+    segments: Mapping[Text, Segments]
+    records: RecordLookup
     longest: int
 
-    def values(self, runtime: Runtime, texts: Iterable[Text]) -> dict[Text, list[float]]:
-        """Return what a graph gives for each window of the texts, in the order of the texts."""
-        wanted = list(texts)
-        # By key, so that windows of the same tokens are read once and tie to the last bit.
+    def score(self, runtime: Runtime, texts: Iterable[Text]) -> dict[Text, list[float]]:
+        """Return the output of a graph for each window of the texts, in the texts' order."""
+        texts = list(texts)
+        # By key, so that windows of the same tokens are scored once and tie to the last bit.
         lengths = {
             key: length
-            for text in wanted
-            for key, length in zip(self.cuts[text].keys, self.cuts[text].lengths, strict=True)
+            for text in texts
+            for key, length in zip(
+                self.segments[text].keys, self.segments[text].lengths, strict=True
+            )
         }
         order = sorted(lengths, key=lengths.__getitem__)
-        found: dict[bytes, float] = {}
-        for start in range(0, len(order), GROUP):
-            keys = order[start : start + GROUP]
-            held = self.records.get(keys)
-            scores = read_records(
-                runtime, self.question, [held[key] for key in keys], longest=self.longest
+        scores: dict[bytes, float] = {}
+        for start in range(0, len(order), WINDOWS_AT_ONCE):
+            keys = order[start : start + WINDOWS_AT_ONCE]
+            records = self.records.get(keys)
+            values = score_records(
+                runtime, self.query, [records[key] for key in keys], longest=self.longest
             )
-            found.update(zip(keys, scores.tolist(), strict=True))
-        return {text: [found[key] for key in self.cuts[text].keys] for text in wanted}
+            scores.update(zip(keys, values.tolist(), strict=True))
+        return {text: [scores[key] for key in self.segments[text].keys] for text in texts}

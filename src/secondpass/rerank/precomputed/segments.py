@@ -1,4 +1,4 @@
-"""Which windows a document has, remembered by its text."""
+"""The windows of documents, cached by a hash of their text."""
 
 from __future__ import annotations
 
@@ -9,102 +9,109 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
-from secondpass.rerank.precomputed.types import Cut, record_key
-from secondpass.rerank.windowing import PassageAggregation, Windows, pieces
+from secondpass.rerank.precomputed.types import Segments, record_key
+from secondpass.rerank.windowing import DocumentWindows, PassageAggregation, split_documents
 
 Text = tuple[str, str]
 """Head and body of a document."""
 
 # About 400 bytes each.
-_REMEMBERED = 16_384
-# Names the way windows are made: another one must not find cuts of this one.
-_WAY = 1
-# Hashing a longer text would take longer than reading its first windows.
-_LONGEST = 100_000
+_CACHE_ENTRIES = 16_384
+# Part of each key: another algorithm must not find the segments of this one.
+_VERSION = 1
+# Hashing a longer text would take longer than tokenizing its first windows.
+_MAX_CHARACTERS = 100_000
 
 
-class Cuts(Protocol):
-    """A place where cuts are kept by the names of their texts; it never fails."""
+class SegmentStore(Protocol):
+    """A store of segments by the keys of their texts; its methods never fail."""
 
-    def get_cuts(self, names: Sequence[bytes]) -> Mapping[bytes, Cut]:
-        """Return those that are kept."""
+    def get_segments(self, keys: Sequence[bytes]) -> Mapping[bytes, Segments]:
+        """Return the segments that are stored."""
         ...
 
-    def put_cuts(self, cuts: Mapping[bytes, Cut]) -> None:
-        """Keep more of them."""
+    def put_segments(self, segments: Mapping[bytes, Segments]) -> None:
+        """Store segments."""
         ...
 
 
-class Cutter:
-    """Cuts documents into windows of single sequences; tokenises no text twice in a row.
+class Segmenter:
+    """Splits documents into windows of single sequences, and caches where.
 
-    Tokenising fifty texts takes longer than finding what was kept of them, so the keys of
-    their windows are remembered by a hash of the text, the last used ones, and kept where
-    there is a place for them. Safe to use from several threads at once.
+    Tokenizing fifty texts takes longer than looking up their records, so the keys of their
+    windows are cached by a hash of the text: the last used ones in memory, all in a store
+    where there is one. Thread-safe.
     """
 
-    def __init__(self, tokeniser: Tokenizer) -> None:
-        self._tokeniser = tokeniser
-        self._known: OrderedDict[bytes, Cut] = OrderedDict()
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._cache: OrderedDict[bytes, Segments] = OrderedDict()
         self._lock = threading.Lock()
 
     def windows(
-        self, texts: Sequence[Text], *, room: int, passages: PassageAggregation
-    ) -> list[Windows]:
-        """Return the windows of each text, of at most `room` tokens and the special ones."""
-        return list(self._windows(texts, room, passages))
+        self, texts: Sequence[Text], *, max_tokens: int, passages: PassageAggregation
+    ) -> list[DocumentWindows]:
+        """Return the windows of each text, of at most `max_tokens` and the special tokens."""
+        return list(self._windows(texts, max_tokens, passages))
 
     def _windows(
-        self, texts: Sequence[Text], room: int, passages: PassageAggregation
-    ) -> Iterator[Windows]:
-        for piece in pieces(self._tokeniser, texts, room=room, passages=passages):
-            sequences = tuple(map(self._tokeniser.single, piece.ids))
-            yield Windows(sequences, piece.unread, piece.spans)
+        self, texts: Sequence[Text], max_tokens: int, passages: PassageAggregation
+    ) -> Iterator[DocumentWindows]:
+        for tokens in split_documents(
+            self._tokenizer, texts, max_tokens=max_tokens, passages=passages
+        ):
+            sequences = tuple(map(self._tokenizer.single, tokens.ids))
+            yield DocumentWindows(sequences, tokens.unread, tokens.spans)
 
-    def cut(
+    def segment(
         self,
         texts: Sequence[Text],
         *,
-        room: int,
+        max_tokens: int,
         passages: PassageAggregation,
-        kept: Cuts | None = None,
-    ) -> list[Cut]:
-        """Return the keys of each text's windows; what `kept` lacks is kept there now."""
-        names = [cut_name(text, room, passages) for text in texts]
-        cuts: dict[Text, Cut] = {}
+        store: SegmentStore | None = None,
+    ) -> list[Segments]:
+        """Return the segments of each text; those that the store lacks are added to it."""
+        keys = {text: segments_key(text, max_tokens, passages) for text in texts}
+        segments: dict[Text, Segments] = {}
         with self._lock:
-            for text, name in zip(texts, names, strict=True):
-                if name is not None and name in self._known:
-                    self._known.move_to_end(name)
-                    cuts[text] = self._known[name]
-        named = dict(zip(texts, names, strict=True))
-        if kept is not None:
-            cuts |= _kept({t: n for t, n in named.items() if t not in cuts}, kept)
-        missing = [text for text in named if text not in cuts]
+            for text, key in keys.items():
+                if key is not None and key in self._cache:
+                    self._cache.move_to_end(key)
+                    segments[text] = self._cache[key]
+        if store is not None:
+            texts_by_key = {
+                key: text
+                for text, key in keys.items()
+                if key is not None and text not in segments
+            }
+            stored = store.get_segments(list(texts_by_key))
+            segments |= {texts_by_key[key]: value for key, value in stored.items()}
+        missing = [text for text in keys if text not in segments]
         # One after the other: only the keys of a text's windows stay in memory.
-        windows = self._windows(missing, room, passages)
-        cuts.update(zip(missing, map(_cut, windows), strict=True))
-        fresh = {n: cuts[text] for text in missing if (n := named[text]) is not None}
-        if kept is not None and fresh:
-            kept.put_cuts(fresh)
+        windows = self._windows(missing, max_tokens, passages)
+        segments.update(zip(missing, map(_to_segments, windows), strict=True))
+        computed = {key: segments[t] for t in missing if (key := keys[t]) is not None}
+        if store is not None and computed:
+            store.put_segments(computed)
         with self._lock:
-            for text, name in zip(texts, names, strict=True):
-                if name is not None:
-                    self._known[name] = cuts[text]
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        return [cuts[text] for text in texts]
+            for text, key in keys.items():
+                if key is not None:
+                    self._cache[key] = segments[text]
+            while len(self._cache) > _CACHE_ENTRIES:
+                self._cache.popitem(last=False)
+        return [segments[text] for text in texts]
 
     def sequences(
-        self, texts: Sequence[Text], *, room: int, passages: PassageAggregation
+        self, texts: Sequence[Text], *, max_tokens: int, passages: PassageAggregation
     ) -> dict[bytes, TokenSequence]:
-        """Return the windows of all texts by their keys."""
-        found = self._windows(texts, room, passages)
-        return {record_key(s): s for document in found for s in document.sequences}
+        """Return the token sequences of the windows of all texts, by record key."""
+        documents = self._windows(texts, max_tokens, passages)
+        return {record_key(s): s for document in documents for s in document.sequences}
 
 
-def _cut(windows: Windows) -> Cut:
-    return Cut(
+def _to_segments(windows: DocumentWindows) -> Segments:
+    return Segments(
         tuple(map(record_key, windows.sequences)),
         tuple(len(ids) for ids, _ in windows.sequences),
         windows.unread,
@@ -112,16 +119,11 @@ def _cut(windows: Windows) -> Cut:
     )
 
 
-def _kept(named: Mapping[Text, bytes | None], kept: Cuts) -> dict[Text, Cut]:
-    texts = {name: text for text, name in named.items() if name is not None}
-    return {texts[name]: cut for name, cut in kept.get_cuts(list(texts)).items()}
-
-
-def cut_name(text: Text, room: int, passages: PassageAggregation) -> bytes | None:
-    """Return what a text's cut is known by; None for a text that is too long to hash."""
+def segments_key(text: Text, max_tokens: int, passages: PassageAggregation) -> bytes | None:
+    """Return the 16 bytes that identify a text's segments; None for a text too long to hash."""
     head, body = text
-    if len(head) + len(body) > _LONGEST:
+    if len(head) + len(body) > _MAX_CHARACTERS:
         return None
-    # The length of the head keeps ("ab", "c") and ("a", "bc") apart.
-    said = f"{_WAY} {room} {passages} {len(head)} {head}{body}"
-    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    # The length of the head tells ("ab", "c") from ("a", "bc").
+    content = f"{_VERSION} {max_tokens} {passages} {len(head)} {head}{body}"
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,55 +1,60 @@
-"""Records, and where texts are cut, on disk in one SQLite file.
+"""Records of windows, and the segments of documents, in an SQLite file.
 
-SQLite, because it already is what a store of records must be: one file, many readers
-beside one writer, each write whole or not there at all whatever kills the process, and a
-hundred records of 16 KB read in about a millisecond. It does not notice a byte that
-changed inside a value, so each record carries a checksum.
+SQLite has what a store of records needs: one file, many readers beside one writer, each write
+whole or absent whatever kills the process, and a hundred records of 16 KB read in about a
+millisecond. Each record carries a checksum.
 
-What is kept can always be made again, so nothing here waits for the disk and nothing here
-fails a search: what cannot be read is not found, and the caller is told why.
+A record can always be computed again, so nothing here waits for the disk and nothing here
+fails a search: what cannot be read counts as absent, and the reason is returned.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from secondpass.rerank.precomputed.types import Cut, Record
-from secondpass.storage import BUSY, DAMAGED, FAILURES, NOT_WRITABLE, error_code, told
+from secondpass.rerank.precomputed.types import Record, Segments
+from secondpass.storage import (
+    BUSY,
+    DAMAGED,
+    FAILURES,
+    NOT_WRITABLE,
+    Failure,
+    SqliteFile,
+    add_checksum,
+    describe_failure,
+    error_code,
+    select_by_key,
+    verify_checksum,
+)
 
 FORMAT = 1
 
-# Long enough for another process to finish its write, too short to spoil a search.
-_PATIENCE_SECONDS = 1.0
-_PARAMETERS = 500
-
-# The statements here are always the same: SQLite rejects one where the schema has changed.
+# The statements here are always the same: SQLite rejects one where the schema was changed.
 _DAMAGED = DAMAGED | {sqlite3.SQLITE_ERROR}
 
 
 @dataclass(frozen=True, slots=True)
 class StoreLookup:
-    """What was found, by key, and why something that was kept could not be read, if so."""
+    """The records that are stored, by key, and why others could not be read, if so."""
 
     records: Mapping[bytes, Record] = field(default_factory=dict)
     problem: str | None = None
 
 
 class StateStore:
-    """Keeps records by the key of their window, for one model.
+    """Records by the key of their window, and segments by the key of their text, of one model.
 
-    - `digest`: of what made the records; a file that holds those of another model, or of
-      another `codes` or `dimension`, counts as empty, and the next write clears it.
-    - A folder that cannot be written to is only read. A damaged file is replaced at the
+    - `digest`: of the model that computed the records; a file of another model, or of another
+      `codes` or `dimension`, counts as empty, and the next write clears it.
+    - In a folder that is not writable the file is only read. A damaged file is replaced at the
       next write; a damaged record counts as absent.
 
-    Nothing is opened or made before the first use. Safe to use from several threads, and
-    several processes may read and write at once.
+    Nothing is opened or made before the first use. Thread-safe, and several processes may read
+    and write at once.
     """
 
     def __init__(self, file: Path, *, digest: str, codes: int, dimension: int) -> None:
@@ -57,235 +62,182 @@ class StateStore:
         self.digest = digest
         self.codes, self.dimension = codes, dimension
         self._about = (FORMAT, digest, codes, dimension)
-        self._connection: sqlite3.Connection | None = None
+        # A power cut may lose records, but damaged ones are detected when they are read.
+        self._sqlite = SqliteFile(file, pragmas=("PRAGMA synchronous = OFF",))
         self._damaged = False
-        self._lock = threading.Lock()
 
     def get(self, keys: Sequence[bytes]) -> StoreLookup:
-        """Return those records that are kept; never raises for the state of the file."""
-        with self._lock:
+        """Return the records that are stored; never raises for the state of the file."""
+        with self._sqlite.lock:
             try:
-                rows = self._select(keys, "states")
+                rows = self._select("states", keys)
             except FAILURES as error:
-                self._disconnect()
-                # A write might not meet the damaged pages: only a new file is sure.
-                self._damaged = self._damaged or error_code(error) in _DAMAGED
-                return StoreLookup(problem=told(self.file, error))
+                self._note_damage(error)
+                return StoreLookup(problem=describe_failure(self.file, error))
         records, damaged = {}, 0
-        for key, data in rows:
+        for key, packed in rows:
             try:
-                records[key] = self._unpack(key, data)
+                records[key] = Record.from_bytes(
+                    verify_checksum(key, packed), codes=self.codes, dimension=self.dimension
+                )
             except (ValueError, TypeError):
                 damaged += 1
         if damaged:
-            return StoreLookup(records, f"{self.file.name} holds {damaged} damaged records")
+            return StoreLookup(records, f"{self.file.name} has {damaged} damaged records")
         return StoreLookup(records)
 
     def put(self, records: Iterable[tuple[bytes, Record]]) -> str | None:
-        """Keep records in one step, all or none; return what was wrong, if anything was.
+        """Store records in one transaction; return what went wrong, if anything did.
 
-        A place that cannot be written to, or that another process writes to for long, is
-        nothing wrong: the records are not kept, and are made again when they are needed.
-        A file in which a read has met damage is replaced now, and one in which this write
-        does by the next.
+        A folder that is not writable, or a file that another process writes to for long, is not
+        an error: the records are computed again when they are needed. A file in which a read
+        has met damage is replaced now, and one in which this write does by the next.
         """
-        packed = ((key, _sealed(key, record.to_bytes())) for key, record in records)
-        with self._lock:
+        packed = ((key, add_checksum(key, record.to_bytes())) for key, record in records)
+        with self._sqlite.lock:
             if self._damaged:
-                self._disconnect()
-                self._remove()
+                self._delete()
             try:
-                with self._writing() as connection:
+                with self._transaction() as connection:
                     connection.executemany(
                         "INSERT OR REPLACE INTO states VALUES (?, ?)", packed
                     )
             except FAILURES as error:
-                self._disconnect()
+                self._sqlite.close()
                 code = error_code(error)
                 if code in _DAMAGED:
-                    self._remove()
+                    self._delete()
                 elif code in NOT_WRITABLE | BUSY:
                     return None
-                return told(self.file, error)
+                return describe_failure(self.file, error)
         return None
 
-    def get_cuts(self, names: Sequence[bytes]) -> dict[bytes, Cut]:
-        """Return those cuts that are kept; what cannot be read is not there."""
-        with self._lock:
+    def get_segments(self, keys: Sequence[bytes]) -> dict[bytes, Segments]:
+        """Return the segments that are stored; what cannot be read counts as absent."""
+        with self._sqlite.lock:
             try:
-                rows = self._select(names, "cuts")
+                rows = self._select("cuts", keys)
             except FAILURES as error:
-                self._disconnect()
-                self._damaged = self._damaged or error_code(error) in _DAMAGED
+                self._note_damage(error)
                 return {}
-        found = {}
-        for name, data in rows:
+        segments = {}
+        for key, packed in rows:
             with contextlib.suppress(ValueError, TypeError):
-                found[name] = Cut.from_bytes(_checked(name, data))
-        return found
+                segments[key] = Segments.from_bytes(verify_checksum(key, packed))
+        return segments
 
-    def put_cuts(self, cuts: Mapping[bytes, Cut]) -> None:
-        """Keep cuts by name, all or none; where that is not possible they are made again."""
-        packed = [(name, _sealed(name, cut.to_bytes())) for name, cut in cuts.items()]
-        with self._lock:
+    def put_segments(self, segments: Mapping[bytes, Segments]) -> None:
+        """Store segments by key, all or none; where that fails they are computed again."""
+        packed = [(key, add_checksum(key, s.to_bytes())) for key, s in segments.items()]
+        with self._sqlite.lock:
             try:
-                with self._writing() as connection:
+                with self._transaction() as connection:
                     connection.executemany("INSERT OR REPLACE INTO cuts VALUES (?, ?)", packed)
             except FAILURES as error:
-                self._disconnect()
-                # Replaced by the next write of records, whose caller says what happened.
-                self._damaged = self._damaged or error_code(error) in _DAMAGED
+                # Replaced by the next write of records, which returns what went wrong.
+                self._note_damage(error)
 
-    def keep_only(self, keys: Iterable[bytes], names: Iterable[bytes] = ()) -> int:
-        """Remove all records but these, and all cuts but those of these names.
+    def keep_only(self, keys: Iterable[bytes], segment_keys: Iterable[bytes] = ()) -> int:
+        """Delete all records but these, and all segments but these.
 
-        Gives the space back, and returns how many records went.
+        Frees the space, and returns how many records were deleted.
         """
-        with self._lock:
+        with self._sqlite.lock:
             if not self.file.is_file():
                 return 0
             try:
-                with self._writing() as connection:
-                    gone = _delete_others(connection, "states", keys)
-                    _delete_others(connection, "cuts", names)
-                if gone:
+                with self._transaction() as connection:
+                    deleted = _delete_others(connection, "states", keys)
+                    _delete_others(connection, "cuts", segment_keys)
+                if deleted:
                     with contextlib.suppress(sqlite3.OperationalError):
                         connection.execute("VACUUM")
             except FAILURES as error:
-                self._disconnect()
+                self._sqlite.close()
                 if error_code(error) in _DAMAGED:
-                    self._remove()
+                    self._delete()
                 return 0
-        return gone
+        return deleted
 
     def count(self) -> int:
-        """Return how many records are kept; 0 where the file cannot be read."""
-        with self._lock:
+        """Return how many records are stored; 0 where the file cannot be read."""
+        with self._sqlite.lock:
             try:
-                connection = self._reading()
+                connection = self._connect()
                 if connection is None:
                     return 0
                 return int(connection.execute("SELECT count(*) FROM states").fetchone()[0])
             except FAILURES:
-                self._disconnect()
+                self._sqlite.close()
                 return 0
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when it is needed."""
-        with self._lock:
-            self._disconnect()
+        """Close the file; it is opened again when it is needed."""
+        with self._sqlite.lock:
+            self._sqlite.close()
 
     def remove(self) -> None:
         """Delete the file with all records, where that is possible."""
-        with self._lock:
-            self._disconnect()
-            self._remove()
+        with self._sqlite.lock:
+            self._delete()
 
-    def _select(self, keys: Sequence[bytes], table: str) -> list[tuple[bytes, bytes]]:
-        connection = self._reading() if keys else None
-        if connection is None or not _holds(connection, table):
+    def _select(self, table: str, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        connection = self._connect() if keys else None
+        if connection is None or not _has_table(connection, table):
             return []
-        rows: list[tuple[bytes, bytes]] = []
-        for start in range(0, len(keys), _PARAMETERS):
-            some = keys[start : start + _PARAMETERS]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT * FROM {table} WHERE key IN ({marks})"
-            rows += connection.execute(query, some).fetchall()
-        return rows
+        return select_by_key(connection, table, keys)
 
-    def _reading(self) -> sqlite3.Connection | None:
+    def _connect(self) -> sqlite3.Connection | None:
         """Return a connection to records of this model, or None where there are none."""
         if not self.file.is_file():
-            self._disconnect()
+            self._sqlite.close()
             return None
-        connection = self._connect("rw")
-        return connection if self._ours(connection) else None
+        connection = self._sqlite.connect()
+        return connection if self._is_own(connection) else None
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connect("rwc")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if not self._ours(connection):
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._sqlite.transaction() as connection:
+            if not self._is_own(connection):
                 connection.execute("DROP TABLE IF EXISTS about")
                 connection.execute("DROP TABLE IF EXISTS states")
                 connection.execute("DROP TABLE IF EXISTS cuts")
                 connection.execute("CREATE TABLE about (format, digest, codes, dimension)")
                 connection.execute("CREATE TABLE states (key BLOB PRIMARY KEY, record BLOB)")
                 connection.execute("INSERT INTO about VALUES (?, ?, ?, ?)", self._about)
-            # Not among the tables that make a file ours: files from before cuts were kept
-            # have none, and their records are as good.
+            # Not required of a file: older ones have no segments, and valid records.
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS cuts (key BLOB PRIMARY KEY, cut BLOB)"
             )
             yield connection
-        except BaseException:
-            with contextlib.suppress(*FAILURES):
-                connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
 
-    def _ours(self, connection: sqlite3.Connection) -> bool:
+    def _is_own(self, connection: sqlite3.Connection) -> bool:
         tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('about', 'states')"
         if connection.execute(tables).fetchone()[0] != 2:
             return False
         about: list[tuple[object, ...]] = connection.execute("SELECT * FROM about").fetchall()
         return about == [self._about]
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        if self._connection is None:
-            connection = sqlite3.connect(
-                f"{self.file.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=_PATIENCE_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self._connection = connection
-            # A power cut may cost records, never truth: they are checked when read.
-            connection.execute("PRAGMA synchronous = OFF")
-        return self._connection
+    def _note_damage(self, error: Failure) -> None:
+        # A write might not meet the damaged pages: only a new file is sure.
+        self._damaged = self._damaged or error_code(error) in _DAMAGED
+        self._sqlite.close()
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _remove(self) -> None:
+    def _delete(self) -> None:
         self._damaged = False
-        journal = self.file.with_name(f"{self.file.name}-journal")
-        # The journal first: left alone, SQLite would play it back into the next file.
-        for file in (journal, self.file):
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
-
-    def _unpack(self, key: bytes, packed: bytes) -> Record:
-        return Record.from_bytes(
-            _checked(key, packed), codes=self.codes, dimension=self.dimension
-        )
+        self._sqlite.delete()
 
 
-def _sealed(key: bytes, data: bytes) -> bytes:
-    return zlib.crc32(data, zlib.crc32(key)).to_bytes(4, "little") + data
-
-
-def _checked(key: bytes, sealed: bytes) -> bytes:
-    data = sealed[4:]
-    if _sealed(key, data) != sealed:
-        raise ValueError("the checksum is not that of the record")
-    return data
-
-
-def _holds(connection: sqlite3.Connection, table: str) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table])
-    return found.fetchone() is not None
+def _has_table(connection: sqlite3.Connection, table: str) -> bool:
+    rows = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table])
+    return rows.fetchone() is not None
 
 
 def _delete_others(connection: sqlite3.Connection, table: str, keys: Iterable[bytes]) -> int:
     connection.execute("CREATE TEMP TABLE live (key BLOB PRIMARY KEY)")
     connection.executemany("INSERT OR IGNORE INTO live VALUES (?)", ((key,) for key in keys))
-    gone = connection.execute(
+    deleted = connection.execute(
         f"DELETE FROM {table} WHERE key NOT IN (SELECT key FROM live)"
     ).rowcount
     connection.execute("DROP TABLE live")
-    return gone
+    return deleted

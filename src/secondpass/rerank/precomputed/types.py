@@ -1,7 +1,4 @@
-"""What is kept of one window of a document once it has been read.
-
-Where a document is cut into windows, as it is remembered and kept.
-"""
+"""Precomputed data of documents: records of windows, and segments of texts."""
 
 from __future__ import annotations
 
@@ -17,10 +14,12 @@ from secondpass.inference.types import Float32
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The keys of a document's windows, the tokens of each, and the characters in none.
+class Segments:
+    """The windows of one document, without their tokens.
 
-    `spans` says where each stands in the body, in characters.
+    - `keys`: of the windows' records, see `record_key`; `lengths`: of the windows, in tokens.
+    - `unread`: how many characters are in no window; `spans`: [start, end) of each window in
+      the body, in characters.
     """
 
     keys: tuple[bytes, ...]
@@ -29,13 +28,13 @@ class Cut:
     spans: tuple[tuple[int, int], ...]
 
     def to_bytes(self) -> bytes:
-        """Return it as JSON."""
+        """Return the segments as JSON."""
         keys = [key.hex() for key in self.keys]
         return json.dumps([keys, self.lengths, self.unread, self.spans]).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Cut:
-        """Return what `to_bytes` wrote; raises ValueError or TypeError for anything else."""
+    def from_bytes(cls, data: bytes) -> Segments:
+        """Parse what `to_bytes` wrote; raises ValueError or TypeError for anything else."""
         keys, lengths, unread, spans = json.loads(data)
         return cls(
             tuple(map(bytes.fromhex, keys)),
@@ -49,7 +48,7 @@ class Cut:
 class Record:
     """The compressed states of one window's tokens, and the window's embedding.
 
-    - `codes`: int8 [tokens, codes]; `scales`: float16 [tokens]; a token's state is its
+    - `codes`: int8 [tokens, codes]; `scales`: float16 [tokens]; the state of a token is its
       codes times its scale.
     - `embedding`: float32 [dimension], of unit length.
     """
@@ -69,7 +68,7 @@ class Record:
         return self.codes.nbytes + self.scales.nbytes + self.embedding.nbytes
 
     def to_bytes(self) -> bytes:
-        """Return embedding, scales and codes one after the other, little-endian."""
+        """Return embedding, scales and codes in this order, little-endian."""
         return b"".join(
             (
                 self.embedding.astype("<f4").tobytes(),
@@ -80,11 +79,11 @@ class Record:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, codes: int, dimension: int) -> Record:
-        """Return what `to_bytes` wrote; raises ValueError where the length cannot be."""
+        """Parse what `to_bytes` wrote; raises ValueError for an impossible length."""
         rest = len(data) - 4 * dimension
         tokens, left_over = divmod(rest, codes + 2)
         if tokens < 1 or left_over:
-            raise ValueError(f"{len(data)} bytes are no record of {codes} codes a token")
+            raise ValueError(f"{len(data)} bytes are not a record of {codes} codes a token")
         embedding = np.frombuffer(data, "<f4", dimension)
         scales = np.frombuffer(data, "<f2", tokens, 4 * dimension)
         packed = np.frombuffer(data, np.int8, tokens * codes, 4 * dimension + 2 * tokens)
@@ -92,6 +91,6 @@ class Record:
 
 
 def record_key(sequence: TokenSequence) -> bytes:
-    """Return the 16 bytes that name a window: a BLAKE2b of its token ids."""
+    """Return the 16 bytes that identify a window: a BLAKE2b hash of its token ids."""
     ids, _ = sequence
     return hashlib.blake2b(ids.astype("<i8").tobytes(), digest_size=16).digest()

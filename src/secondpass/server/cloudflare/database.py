@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import IndexStoreError
-from secondpass.storage import FAILURES, reason
+from secondpass.storage import FAILURES, failure_reason
 
 _VERSION = 1
 _TABLES = """
@@ -115,7 +115,7 @@ class Database:
                     self._connection = self._connect()
                 yield self._connection
             except (*FAILURES, OSError) as error:
-                why = str(error) if isinstance(error, OSError) else reason(error)
+                why = str(error) if isinstance(error, OSError) else failure_reason(error)
                 raise IndexStoreError(
                     "the database of items cannot be used", where=FILE_NAME, why=why
                 ) from error

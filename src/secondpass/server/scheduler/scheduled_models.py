@@ -18,7 +18,7 @@ import numpy as np
 from secondpass.errors import SecondpassError
 from secondpass.observe import record_wait
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
-from secondpass.rerank.policies.wrapper import RerankerWrapper, merge
+from secondpass.rerank.policies.wrapper import RerankerWrapper, merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
@@ -161,22 +161,22 @@ class ScheduledReranker(RerankerWrapper):
         return self.reranker.identity
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Queue the candidates in parts, wait for all, and merge the scores."""
-        spans = list(self._spans([_estimate_tokens(query, c, reading) for c in candidates]))
+        spans = list(self._spans([_estimate_tokens(query, c, options) for c in candidates]))
 
         def part(start: int, stop: int, work: float) -> Part:
-            job = ScoringJob(query, candidates[start:stop], reading)
+            job = ScoringJob(query, candidates[start:stop], options)
             # Rerankers compare by identity: one key for one session and its cache of states.
-            item = BatchItem(self.reranker, job, self.reranker.score_together)
+            item = BatchItem(self.reranker, job, self.reranker.score_batch)
             return Part(work, lambda: self.reranker.score(*job), item)
 
         parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
         scores: dict[int, Score] = {}
         for (start, stop, _), scored in zip(spans, parts, strict=True):
             scores |= dict(zip(range(start, stop), scored.scores, strict=True))
-        return merge(scores, len(candidates), last=parts)
+        return merge_scores(scores, len(candidates), parts=parts)
 
     def _spans(self, tokens: Sequence[int]) -> Iterator[tuple[int, int, float]]:
         """Yield the start, the end and the tokens of each part."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from secondpass.observe import StageAttributes, watched_by
+from secondpass.observe import StageAttributes, use_observer
 from secondpass.server.request_context import REQUEST_ID, RequestRecord, request_id, use_record
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
@@ -64,7 +64,7 @@ class TelemetryMiddleware:
         with (
             use_record(record),
             nullcontext() if traces is None else traces.request(scope, record),
-            watched_by(self._stages),
+            use_observer(self._stages),
         ):
             try:
                 await self._app(scope, receive, send_recorded)

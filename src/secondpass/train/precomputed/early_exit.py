@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.rerank.policies.cascade import conformal
+from secondpass.rerank.policies.cascade import conformal_quantile
 from secondpass.train.export import verify
 from secondpass.train.export.calibrate import Pair, Progress
 from secondpass.train.precomputed.export_check import EncodedTexts, score_feeds
@@ -52,9 +52,9 @@ def fit_margin(
 ) -> float | None:
     """Return a margin that keeps the whole top of a new list with that probability.
 
-    See `conformal`; None if there are too few lists.
+    See `conformal_quantile`; None if there are too few lists.
     """
-    return conformal(
+    return conformal_quantile(
         [required_margin(early, final, depths) for early, final in lists], confidence
     )
 

@@ -211,9 +211,9 @@ def encoder_folder(settings: TrainSettings, base: Path) -> ModelFolder:
     if settings.encoder is not None and settings.encoder != DEFAULT_ENCODER:
         return open_folder(Path(settings.encoder))
     if settings.encoder is None and (base / "secondpass.json").is_file():
-        from secondpass.rerank.precomputed.folder import read_reader_folder
+        from secondpass.rerank.precomputed.folder import read_precomputed_folder
 
-        return read_reader_folder(open_folder(base)).encoder
+        return read_precomputed_folder(open_folder(base)).encoder
     return open_folder(bundled_path(DEFAULT_ENCODER))
 
 

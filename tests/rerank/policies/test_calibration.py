@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.policies import Blend, Calibrated
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.calibration import Calibration, read_calibration, reading_of
+from secondpass.rerank.calibration import Calibration, read_calibration, scoring_conditions
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Status
 
-HERE = reading_of(ScoringOptions())
+HERE = scoring_conditions(ScoringOptions())
 
 
 class Lengths(BaseReranker):
@@ -31,7 +31,7 @@ class Lengths(BaseReranker):
         return "lengths"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         def one(text: str) -> Score:
             if not text:
@@ -93,7 +93,7 @@ def test_probabilities_follow_the_calibration_and_order_is_kept() -> None:
 def test_what_was_read_otherwise_is_said() -> None:
     response = Calibrated(Lengths(), calibration()).rerank("q", ["a"], max_length=64)
     assert response.reason is not None
-    assert "read otherwise" in response.reason
+    assert "other scoring options" in response.reason
 
 
 def test_a_blend_orders_as_without_the_calibration() -> None:
@@ -111,7 +111,7 @@ def test_a_blend_orders_as_without_the_calibration() -> None:
 def test_probabilities_are_calibrated_by_their_log_odds() -> None:
     class Chances(Lengths):
         def score(
-            self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+            self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
         ) -> Scored:
             values = [float(c.document.text) for c in candidates]
             return Scored([Score(v, v) for v in values], ScoreKind.PROBABILITY)
@@ -128,7 +128,7 @@ def test_nothing_likely_enough_is_no_good_answer() -> None:
     assert response.results == ()
     assert response.status is Status.RERANKED
     assert response.reason is not None
-    assert response.reason.startswith("no good answer: the likeliest of 2")
+    assert response.reason.startswith("no good answer: the best of 2")
     kept = reranker.rerank("q", ["a", "abc", "a" * 12], min_probability=0.3)
     assert [r.index for r in kept.results] == [2]
     assert reranker.rerank("q", ["a", "abc"], min_probability=0.0).results

@@ -24,6 +24,7 @@ from secondpass.composition import Composer, compose, default_cache
 from secondpass.policies import Blend, Budgeted, Cached, Cascade, EarlyStopping
 from secondpass.rerank.policies.cascade import Margin
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_reader
@@ -101,7 +102,7 @@ def test_scores_of_lists_are_refused(name: str) -> None:
         with pytest.raises(InputError, match="cannot begin"):
             cascade.rerank("q", numbered([1.0, 2.0]))
         return
-    with pytest.raises(InputError, match=r"within one list only.*Wrap"):
+    with pytest.raises(InputError, match=r"one list only.*Wrap"):
         POLICIES[name](Numbers(ScoreKind.RANK)).rerank("q", numbered([1.0, 2.0, 3.0, 4.0]))
 
 
@@ -111,8 +112,8 @@ def test_a_field_may_be_missing_from_a_whole_batch(name: str) -> None:
     documents += [{"text": "x", "year": 3.0}]
 
     class Years(Numbers):
-        def score(self, query, candidates, reading):  # type: ignore[no-untyped-def]
-            filled = [("", body or "0") for _, body in reading.texts(candidates)]
+        def score(self, query, candidates, options):  # type: ignore[no-untyped-def]
+            filled = [("", body or "0") for _, body in options.texts(candidates)]
             return super().score(query, numbered([float(b) for _, b in filled]), READ)
 
     from secondpass.rerank.scoring_options import ScoringOptions
@@ -166,7 +167,7 @@ def test_a_store_goes_to_the_model_it_belongs_to_only(tmp_path: Path) -> None:
     options = {"cascade": True, "budget_ms": 600_000, "cache": tmp_path / "c"}
     policy = Composer().compose(full, options, cheap=cheap, margin=Margin(99.0, k=1))
     texts = ["the blue sea", "a slow river", "the storm"]
-    policy = Blend(EarlyStopping(policy)).with_states(store)
+    policy = use_store(Blend(EarlyStopping(policy)), store)
     # Records of the cheap model under these keys would give the full one other scores.
     found = policy.rerank("where is it", texts)
     assert store.count() == 3

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secondpass.rerank.hosted.fan_out import estimate, size, split
+from secondpass.rerank.hosted.fan_out import estimate_tokens, payload_bytes, split
 from secondpass.rerank.hosted.provider import Limits
 from tests.loopback.clients import client
 from tests.loopback.server import Loopback
@@ -30,14 +30,17 @@ def test_every_document_is_in_one_part_and_no_limit_is_passed(
 ) -> None:
     parts = split(query, documents, Limits(most, tokens, each, held))
     assert [i for part in parts for i in part] == list(range(len(documents)))
-    question = estimate(size(query))
+    question = estimate_tokens(payload_bytes(query))
     for part in parts:
         assert 1 <= len(part) <= most
-        sizes = [size(documents[i]) for i in part]
+        sizes = [payload_bytes(documents[i]) for i in part]
         if len(part) > 1 and held is not None:
             assert sum(sizes) <= held
         if len(part) > 1 and tokens is not None:
-            counted = [estimate(s) if each is None else min(each, estimate(s)) for s in sizes]
+            counted = [
+                estimate_tokens(s) if each is None else min(each, estimate_tokens(s))
+                for s in sizes
+            ]
             assert sum(counted) + question * len(part) <= tokens
 
 

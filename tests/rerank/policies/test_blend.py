@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
 from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.policies.blend import standardise
+from secondpass.rerank.policies.blend import standardize
 from secondpass.rerank.scoring_options import ScoringOptions
 
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(
@@ -26,7 +26,7 @@ class Lengths(BaseReranker):
         return "lengths"
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         lengths = [float(len(c.document.text)) for c in candidates]
         return Scored([Score(n, probability=0.5) for n in lengths], ScoreKind.SIMILARITY)
@@ -38,7 +38,7 @@ def order(blend: BaseReranker, candidates: list[Candidate]) -> list[int]:
 
 @given(numbers)
 def test_standardised_scores_keep_the_order(values: list[float | None]) -> None:
-    result = standardise(values).tolist()
+    result = standardize(values).tolist()
     assert all(math.isfinite(v) for v in result)
     assert abs(sum(result)) < 1e-6 * len(result)
     lowest = min(v for v in values if v is not None)
@@ -74,9 +74,9 @@ class Half(Lengths):
     """Leaves every other candidate out, as a policy does."""
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        whole = super().score(query, candidates, reading).scores
+        whole = super().score(query, candidates, options).scores
         left_out = Score(min(s.value for s in whole), windows=0, scored=False)
         scores = [s if i % 2 == 0 else left_out for i, s in enumerate(whole)]
         return Scored(

@@ -274,7 +274,7 @@ def test_keys_come_from_the_environment(
     monkeypatch.delenv("ANTHROPIC_BASE_URL")
     with pytest.raises(InputError, match="export ANTHROPIC_API_KEY"):
         load_llm("anthropic/m-1")
-    with pytest.raises(InputError, match="cannot stand in a header") as caught:
+    with pytest.raises(InputError, match="not valid in an HTTP header") as caught:
         load_llm("openai/m", api_key="sk-ключ")
     assert "ключ" not in str(caught.value)
 
@@ -290,7 +290,7 @@ def test_base_urls_that_cannot_be_used(url: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(ModelNotFoundError, match="Did you mean 'ollama'"):
         load_llm("olama/x")
-    with pytest.raises(InputError, match="names no model"):
+    with pytest.raises(InputError, match="has no model after"):
         load_llm("ollama/")
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from secondpass import Reranker, Status
 from secondpass.inference.model_folder import open_folder
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
 from tests.tiny_models import tiny_reader
@@ -111,7 +112,7 @@ def test_a_store_of_another_model_counts_as_empty_and_is_cleared(file: Path) -> 
 KILLED = """
 import sys, time
 from pathlib import Path
-from tests.rerank.test_reader_store import key, record, store_at
+from tests.rerank.precomputed.test_store import key, record, store_at
 
 store = store_at(Path(sys.argv[1]))
 
@@ -132,7 +133,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
 
 
@@ -156,7 +157,7 @@ def test_a_kill_in_the_middle_of_a_write_costs_that_write_only(store: StateStore
 WRITER = """
 import sys
 from pathlib import Path
-from tests.rerank.test_reader_store import key, record, store_at
+from tests.rerank.precomputed.test_store import key, record, store_at
 
 store = store_at(Path(sys.argv[1]))
 start = int(sys.argv[2])
@@ -270,8 +271,8 @@ def test_a_damaged_schema_is_said_and_the_file_replaced(
     # None of the others fails either, whichever meets the damage first.
     damage()
     assert store.count() in (0, 2)
-    assert store.get_cuts([b"a"]) == {}
-    store.put_cuts({})
+    assert store.get_segments([b"a"]) == {}
+    store.put_segments({})
     store.keep_only([])
     for _ in range(2):
         store.put([(key(3), record(3))])
@@ -328,7 +329,7 @@ def reader_with_store(folder: Path, file: Path) -> tuple[PrecomputedReranker, St
         codes=reader.codes,
         dimension=reader.encoder.dimension,
     )
-    return reader.with_states(store), store
+    return reader.with_store(store), store
 
 
 def test_a_reader_reads_what_another_kept(folder: Path, tmp_path: Path) -> None:
@@ -347,29 +348,29 @@ def test_a_reader_reads_what_another_kept(folder: Path, tmp_path: Path) -> None:
     store.close()
 
 
-def test_cuts_are_kept_beside_records_and_checked(folder: Path, tmp_path: Path) -> None:
+def test_segments_are_stored_beside_records_and_checked(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "s.sqlite"
     reader, store = reader_with_store(folder, file)
     texts = [("", text) for text in TEXTS]
     expected = reader.rerank(QUERY, TEXTS).results
-    names = [reader.cut_name(text) for text in texts]
-    kept = store.get_cuts([name for name in names if name is not None])
-    assert [kept[name] for name in names if name is not None] == reader.cut(texts)
+    names = [reader.segments_key(text) for text in texts]
+    kept = store.get_segments([name for name in names if name is not None])
+    assert [kept[name] for name in names if name is not None] == reader.segment(texts)
     store.close()
     connection = sqlite3.connect(file)
     with connection:
         connection.execute("UPDATE cuts SET cut = x'00' || cut")
     connection.close()
     other, store = reader_with_store(folder, file)
-    assert store.get_cuts([name for name in names if name is not None]) == {}
+    assert store.get_segments([name for name in names if name is not None]) == {}
     assert other.rerank(QUERY, TEXTS).results == expected
-    assert len(store.get_cuts([name for name in names if name is not None])) == len(TEXTS)
+    assert len(store.get_segments([name for name in names if name is not None])) == len(TEXTS)
     assert store.keep_only([], [name for name in names[:1] if name is not None]) == len(TEXTS)
-    assert list(store.get_cuts([n for n in names if n is not None])) == names[:1]
+    assert list(store.get_segments([n for n in names if n is not None])) == names[:1]
     store.close()
 
 
-def test_a_file_from_before_cuts_were_kept_serves_its_records(
+def test_a_file_from_before_segments_were_stored_serves_its_records(
     folder: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "s.sqlite"
@@ -413,7 +414,7 @@ def test_policies_hand_the_store_on(folder: Path, tmp_path: Path) -> None:
     reader, store = reader_with_store(folder, tmp_path / "s.sqlite")
     assert reader.store is store
     reranker = Reranker(folder)
-    blend = Blend(reranker).with_states(store)
+    blend = use_store(Blend(reranker), store)
     assert isinstance(blend.base, PrecomputedReranker)
     assert blend.base.store is store
     assert isinstance(reranker.base, PrecomputedReranker)

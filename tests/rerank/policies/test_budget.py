@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from secondpass import Candidate, InputError, Status
 from secondpass.policies import Budgeted, EarlyStopping
 from secondpass.rerank.base import Scored
-from secondpass.rerank.policies.budget import FIRST, MOST, LatencyEstimate
+from secondpass.rerank.policies.budget import FIRST_BATCH, MAX_BATCH, LatencyEstimate
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 
@@ -48,9 +48,9 @@ class Slow(Numbers):
         self.begun: list[float] = []
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        scored = super().score(query, candidates, reading)
+        scored = super().score(query, candidates, options)
         self.begun.append(self.clock.now)
         self.clock.now += sum(s.value for s in scored.scores) / 1000
         return scored
@@ -72,7 +72,7 @@ def test_no_batch_is_begun_after_the_budget(
             slow.asked, slow.begun, started = [], [], clock.now
             scored = budgeted.score("q", numbered(values), ScoringOptions())
             assert sum(s.scored for s in scored.scores) == slow.read
-            assert len(slow.asked[0]) <= FIRST
+            assert len(slow.asked[0]) <= FIRST_BATCH
             assert all(begun - started < budget_ms / 1000 for begun in slow.begun[1:])
 
 
@@ -99,10 +99,10 @@ def test_the_clock_may_have_started_before() -> None:
 
 def test_what_was_learned_is_shared_with_twins_and_kept() -> None:
     budgeted = Budgeted(Numbers(), 50)
-    twin = budgeted.with_states(None)  # type: ignore[arg-type]
+    twin = budgeted.map_base(lambda base: base)
     twin.rerank("q", numbered([1.0, 2.0]))
-    assert budgeted._pace.cost is not None
-    assert budgeted._pace is twin._pace
+    assert budgeted._latency.ms_per_candidate is not None
+    assert budgeted._latency is twin._latency
 
 
 @given(
@@ -115,41 +115,41 @@ def test_a_batch_fits_what_is_left(
 ) -> None:
     pace = LatencyEstimate()
     for candidates, milliseconds in seen:
-        pace.learn(candidates, milliseconds, first=False)
-    size = pace.batch(left, first=first)
-    if pace.cost is None:
-        assert size == FIRST
+        pace.update(candidates, milliseconds, first=False)
+    size = pace.batch_size(left, first=first)
+    if pace.ms_per_candidate is None:
+        assert size == FIRST_BATCH
     elif first:
-        assert 1 <= size <= FIRST
+        assert 1 <= size <= FIRST_BATCH
     else:
-        assert 0 <= size <= MOST
-        assert size == 0 or size * pace.cost <= left * 1.000001
-        assert size > 0 or left <= max(pace.cost, 1e-6)
+        assert 0 <= size <= MAX_BATCH
+        assert size == 0 or size * pace.ms_per_candidate <= left * 1.000001
+        assert size > 0 or left <= max(pace.ms_per_candidate, 1e-6)
 
 
 def test_a_slow_start_is_forgotten() -> None:
     pace = LatencyEstimate()
-    pace.learn(4, 4000.0, first=True)
-    assert pace.batch(80.0, first=False) == 0
+    pace.update(4, 4000.0, first=True)
+    assert pace.batch_size(80.0, first=False) == 0
     for _ in range(12):
-        pace.learn(1, 1.0, first=True)
-    assert pace.batch(80.0, first=False) > 8
+        pace.update(1, 1.0, first=True)
+    assert pace.batch_size(80.0, first=False) > 8
 
 
 def test_what_a_query_itself_costs_is_not_taken_for_its_candidates() -> None:
     pace = LatencyEstimate()
-    pace.learn(4, 4.0, first=True)
-    pace.learn(1, 300.0, first=True)
-    assert pace.cost == 1.0
-    pace.learn(1, 3.0, first=False)
-    assert pace.cost == 2.0
+    pace.update(4, 4.0, first=True)
+    pace.update(1, 300.0, first=True)
+    assert pace.ms_per_candidate == 1.0
+    pace.update(1, 3.0, first=False)
+    assert pace.ms_per_candidate == 2.0
 
 
 def test_steps_stop_with_the_budget_inside_them() -> None:
     inner = Numbers()
     policy = EarlyStopping(Budgeted(inner, 1e-6), k=3, batch=10, patience=3)
     response = policy.rerank("q", numbered([float(i) for i in range(100)]))
-    assert inner.read == FIRST
+    assert inner.read == FIRST_BATCH
     assert response.reason == "numbers scored 4 of 10 in 1e-06 ms"
 
 

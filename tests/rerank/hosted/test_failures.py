@@ -146,7 +146,7 @@ def test_some_parts_fail(server: Loopback) -> None:
 def test_an_answer_without_end_is_cut_off(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secondpass.rerank.hosted.transport.LARGEST", 100)
+    monkeypatch.setattr("secondpass.rerank.hosted.provider_client.MAX_RESPONSE_BYTES", 100)
     with pytest.raises(ProviderError, match="longer than"):
         client("vllm", server).rerank(QUERY, TEXTS * 5)
 

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secondpass.remote.client import HttpResponse
 from secondpass.remote.retry import RetryPolicy
 from secondpass.rerank.hosted.cohere import Cohere
-from secondpass.rerank.hosted.provider import Call, Provider, Reply, message_of, scores_by_index
+from secondpass.rerank.hosted.provider import (
+    Batch,
+    Provider,
+    error_message,
+    scores_by_index,
+)
 from secondpass.rerank.hosted.registry import BUILT_IN, load_provider
 
 JSON = st.recursive(
@@ -29,6 +35,10 @@ JSON = st.recursive(
 )
 
 
+def response(body: object) -> HttpResponse:
+    return HttpResponse(200, content=json.dumps(body).encode())
+
+
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=30), data=st.data())
 def test_any_order_of_rows_gives_the_scores_by_position(
     values: list[float], data: st.DataObject
@@ -40,14 +50,14 @@ def test_any_order_of_rows_gives_the_scores_by_position(
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 @given(body=JSON)
-def test_no_answer_does_more_than_raise_value_error(name: str, body: object) -> None:
+def test_no_response_does_more_than_raise_value_error(name: str, body: object) -> None:
     import os
 
     os.environ.setdefault("CLOUDFLARE_ACCOUNT_ID", "acc")
     provider: Provider = load_provider(name)
-    call = Call("m", "q", ["a", "b"])
+    batch = Batch("m", "q", ["a", "b"])
     try:
-        parsed = provider.parse(Reply(body), call)
+        parsed = provider.parse_response(response(body), batch)
     except ValueError:
         return
     assert len(parsed.scores) == 2
@@ -56,18 +66,19 @@ def test_no_answer_does_more_than_raise_value_error(name: str, body: object) -> 
 
 @given(body=JSON)
 def test_a_message_is_text_or_none(body: object) -> None:
-    assert message_of(body) is None or isinstance(message_of(body), str)
+    assert error_message(body) is None or isinstance(error_message(body), str)
 
 
-def test_what_was_counted_is_no_reason_to_refuse_scores() -> None:
+def test_a_bad_count_is_no_reason_to_refuse_scores() -> None:
     rows = [{"index": 0, "relevance_score": 0.5}]
     for units in ("many", None, -1, math.nan, [], True):
         body = {"results": rows, "meta": {"billed_units": {"search_units": units}}}
-        parsed = Cohere().parse(Reply(json.loads(json.dumps(body))), Call("m", "q", ["a"]))
-        assert (list(parsed.scores), parsed.units) == ([0.5], None)
+        parsed = Cohere().parse_response(response(body), Batch("m", "q", ["a"]))
+        assert (list(parsed.scores), parsed.searches) == ([0.5], None)
 
 
 def test_waits_grow_and_end() -> None:
     waits = [RetryPolicy(9, first=1, longest=8).wait(i) for i in range(9)]
     for attempt, wait in enumerate(waits):
+        assert wait is not None
         assert 0.75 * min(8, 2**attempt) <= wait <= min(8, 2**attempt)

@@ -5,11 +5,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.remote.sse import Event, Events
+from secondpass.remote.sse import Event, EventParser
 
 
 def events(*pieces: bytes) -> list[Event]:
-    parser = Events()
+    parser = EventParser()
     found = [event for piece in pieces for event in parser.feed(piece)]
     return found + list(parser.end())
 

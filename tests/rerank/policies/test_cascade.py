@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import InputError, Reranker, Status
-from secondpass.policies import Cascade
-from secondpass.rerank.policies.cascade import Margin, fit_margin, known_margin, survivors
+from secondpass import Cascade, InputError, Reranker, Status
+from secondpass.rerank.policies.cascade import Margin, bundled_margin, fit_margin, survivors
 from tests.rerank.simple import Numbers, numbered
 
 QUERY = st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=12)
@@ -169,7 +168,7 @@ def test_short_lists_and_long_wishes_go_to_the_full_one_alone() -> None:
 
 def test_the_margin_that_comes_with_the_package_is_of_these_very_models() -> None:
     cheap, full = Reranker("bundled-tiny"), Reranker()
-    margin = known_margin(cheap, full)
+    margin = bundled_margin(cheap, full)
     assert margin.value > 0
     assert margin.lost is not None
     assert margin.queries >= 100

@@ -23,7 +23,13 @@ from secondpass.inference.model_folder import MANIFEST
 from secondpass.policies import Cached
 from secondpass.rerank.base import Score
 from secondpass.rerank.policies.score_cache import pair_keys
-from secondpass.rerank.policies.score_store import Kept, ScoreMemory, ScoreStore, pack, unpack
+from secondpass.rerank.policies.score_store import (
+    CachedScore,
+    ScoreMemory,
+    ScoreStore,
+    pack,
+    unpack,
+)
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
@@ -85,7 +91,7 @@ def test_parts_of_a_key_do_not_run_together(a: str, b: str, c: str, d: str) -> N
 def test_a_score_comes_back_to_the_last_bit_or_not_at_all(
     value: float, probability: float | None, windows: int, unread: int, kind: Any, bit: int
 ) -> None:
-    kept = Kept(Score(value, probability, windows, unread), kind)
+    kept = CachedScore(Score(value, probability, windows, unread), kind)
     packed = pack(b"k" * 16, kept)
     assert unpack(b"k" * 16, packed) == kept
     with pytest.raises(ValueError, match="checksum"):
@@ -103,7 +109,7 @@ def test_memory_keeps_those_used_last(uses: list[int], limit: int) -> None:
         name = bytes([n])
         found = memory.get([name])
         assert (name in found) == (n in order)
-        memory.put({name: Kept(Score(float(n)), ScoreKind.LOGIT)})
+        memory.put({name: CachedScore(Score(float(n)), ScoreKind.LOGIT)})
         order = [*(o for o in order if o != n), n][-limit:]
     assert len(memory) == len(order)
     assert all(memory.get([bytes([n])])[bytes([n])].score.value == n for n in order)
@@ -209,11 +215,11 @@ def name(number: int) -> bytes:
     return number.to_bytes(16, "little")
 
 
-def kept(number: int) -> Kept:
-    return Kept(Score(number / 7, 0.25, 1 + number % 3, number), ScoreKind.LOGIT)
+def kept(number: int) -> CachedScore:
+    return CachedScore(Score(number / 7, 0.25, 1 + number % 3, number), ScoreKind.LOGIT)
 
 
-def batch(*numbers: int) -> dict[bytes, Kept]:
+def batch(*numbers: int) -> dict[bytes, CachedScore]:
     return {name(n): kept(n) for n in numbers}
 
 
@@ -265,7 +271,7 @@ def test_the_oldest_go_first_and_the_file_stays_small(file: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.rerank.test_cache import batch, store_at
+from tests.rerank.policies.test_score_cache import batch, store_at
 
 store = store_at(Path(sys.argv[1]))
 number = 0
@@ -281,7 +287,7 @@ def child(code: str, *arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )
 
 
@@ -309,11 +315,11 @@ def test_a_kill_at_any_moment_costs_at_most_one_write(store: ScoreStore, steps: 
 WRITER = """
 import sys
 from pathlib import Path
-from secondpass.rerank.policies.score_cache import store as module
-from tests.rerank.test_cache import batch, store_at
+from secondpass import storage
+from tests.rerank.policies.test_score_cache import batch, store_at
 
 # On a busy machine the other writer may take long, and who waits in vain keeps nothing.
-module._PATIENCE_SECONDS = 60.0
+storage._BUSY_SECONDS = 60.0
 store = store_at(Path(sys.argv[1]))
 start = int(sys.argv[2])
 for first in range(start, start + 400, 8):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from secondpass.rerank.early_exit import EarlyExit, below, reachable
+from secondpass.rerank.early_exit import EarlyExit, can_reach_top, lower_below
 from secondpass.train.precomputed.early_exit import fit_line, fit_margin, required_margin
 
 SCORES = st.lists(st.floats(-50, 50), min_size=1, max_size=40)
@@ -19,21 +19,21 @@ SAID = {"scale": 0.5, "shift": -8, "margin": 1.5, "confidence": 0.95, "lists": 1
 def test_the_best_early_scores_always_stay(
     early: list[float], top_k: int, margin: float
 ) -> None:
-    stays = reachable(early, top_k, margin)
+    stays = can_reach_top(early, top_k, margin)
     kept = [score for score, stay in zip(early, stays, strict=True) if stay]
     left = [score for score, stay in zip(early, stays, strict=True) if not stay]
     assert len(kept) >= min(top_k, len(early))
     assert not left or max(left) < min(kept)
     # A wider margin keeps at least as much, and a lower k at most.
-    assert sum(reachable(early, top_k, margin + 1)) >= len(kept)
-    assert sum(reachable(early, 1, margin)) <= len(kept)
+    assert sum(can_reach_top(early, top_k, margin + 1)) >= len(kept)
+    assert sum(can_reach_top(early, 1, margin)) <= len(kept)
 
 
 @given(st.floats(-50, 50), SCORES)
 def test_what_was_left_out_stands_below_in_the_order_of_its_scores(
     lowest: float, early: list[float]
 ) -> None:
-    placed = below(lowest, early)
+    placed = lower_below(lowest, early)
     assert max(placed) <= lowest
     order = np.argsort(early, kind="stable")
     assert all(np.diff(np.array(placed)[order]) >= 0)
@@ -42,7 +42,7 @@ def test_what_was_left_out_stands_below_in_the_order_of_its_scores(
 
 
 def test_nothing_left_out_is_nothing() -> None:
-    assert below(1.0, []) == []
+    assert lower_below(1.0, []) == []
 
 
 ARRAYS = hnp.arrays(np.float64, st.integers(2, 40), elements=st.floats(-20, 20))
@@ -54,7 +54,7 @@ def test_the_margin_a_list_needs_keeps_its_top(final: np.ndarray, random, depth:
     margin = required_margin(early, final, (depth,))
     if depth < len(final):
         # The sum may round the other way than the difference did.
-        stays = np.array(reachable(early.tolist(), depth, margin + 1e-9))
+        stays = np.array(can_reach_top(early.tolist(), depth, margin + 1e-9))
         assert stays[final >= np.sort(final)[-depth]].all()
 
 

@@ -13,7 +13,7 @@ from secondpass.errors import ModelDamagedError
 from secondpass.models import bundled_path
 from tests.tiny_models import tiny_cross_encoder, tiny_reader
 
-SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
+SAMPLE = Path(__file__).parents[3] / "examples" / "wikipedia"
 QUERY = "When did the black death reach Europe?"
 
 
@@ -26,7 +26,7 @@ def texts() -> list[str]:
 
 @pytest.fixture(scope="module", params=["bundled", "bundled-tiny"])
 def both(request: pytest.FixtureRequest) -> tuple[Reranker, Reranker]:
-    return Reranker(request.param), Reranker(request.param, exits=True)
+    return Reranker(request.param), Reranker(request.param, early_exit=True)
 
 
 def scores(response: RerankResponse) -> dict[int, float]:
@@ -65,12 +65,12 @@ def test_what_was_left_out_stands_below_and_is_marked(
     whole, early = both
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
-    from secondpass.rerank.base import ranked
+    from secondpass.rerank.base import rank_results
     from secondpass.rerank.scoring_options import ScoringOptions
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]
     scored = early.score(QUERY, candidates, ScoringOptions(top_k=2))
-    results = ranked(candidates, scored, return_documents=True)
+    results = rank_results(candidates, scored, return_documents=True)
     read = [r for r in results if r.scored]
     left = [r for r in results if not r.scored]
     assert results == [*read, *left]
@@ -97,7 +97,7 @@ def test_min_score_never_keeps_what_was_left_out(
 
 def test_nothing_is_encoded_twice(both: tuple[Reranker, Reranker], texts: list[str]) -> None:
     name = both[1].model
-    forgetful = Reranker(name, exits=True)
+    forgetful = Reranker(name, early_exit=True)
     forgetful.backend.cache.limit = 0  # type: ignore[attr-defined]
     first = forgetful.rerank(QUERY, texts, top_k=1).usage.tokens
     everything = Reranker(name).rerank(QUERY, texts).usage.tokens
@@ -108,8 +108,8 @@ def test_a_model_without_exits_says_so(tmp_path: Path) -> None:
     tiny_reader(tmp_path / "reader")
     tiny_cross_encoder(tmp_path / "cross")
     for name in ("reader", "cross"):
-        with pytest.raises(InputError, match="no exits"):
-            Reranker(tmp_path / name, exits=True)
+        with pytest.raises(InputError, match="does not support early_exit"):
+            Reranker(tmp_path / name, early_exit=True)
 
 
 def test_a_garbled_exit_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.rerank.windowing import PassageAggregation, parse_passages
+from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
 
 options = st.builds(
     PassageAggregation,
@@ -22,13 +22,13 @@ def test_windows_cover_the_text_without_gaps(
     p: PassageAggregation, tokens: int, size: int
 ) -> None:
     spans = p.windows(tokens, size)
-    assert 1 <= len(spans) <= p.most
+    assert 1 <= len(spans) <= p.max_windows
     assert spans[0][0] == 0
     assert all(end - start == min(size, tokens) for start, end in spans)
     for (_, end), (start, _) in pairwise(spans):
         assert start <= end
     assert all(a[0] < b[0] for a, b in pairwise(spans))
-    assert spans[-1][1] == tokens or len(spans) == p.most
+    assert spans[-1][1] == tokens or len(spans) == p.max_windows
 
 
 @given(options, st.lists(st.floats(-20, 20), min_size=1, max_size=9))
@@ -66,6 +66,6 @@ def test_what_cannot_be_used_is_refused(arguments: tuple) -> None:
 
 
 def test_parsing() -> None:
-    assert parse_passages(None) == PassageAggregation()
-    assert parse_passages("mean") == PassageAggregation("mean")
-    assert parse_passages(PassageAggregation("first")) == PassageAggregation("first")
+    assert parse_aggregation(None) == PassageAggregation()
+    assert parse_aggregation("mean") == PassageAggregation("mean")
+    assert parse_aggregation(PassageAggregation("first")) == PassageAggregation("first")

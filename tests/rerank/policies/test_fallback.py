@@ -36,7 +36,7 @@ class Scripted(BaseReranker):
         return self._model
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         self.calls += 1
         step = self.script.pop(0) if self.script else None
@@ -106,10 +106,10 @@ class Slow(Scripted):
         self.go = threading.Event()
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         self.go.wait(30)
-        return super().score(query, candidates, reading)
+        return super().score(query, candidates, options)
 
 
 def test_a_stage_that_takes_too_long_is_left() -> None:
@@ -117,7 +117,7 @@ def test_a_stage_that_takes_too_long_is_left() -> None:
     policy = Fallback(slow, chain=[Scripted(model="second")], timeout=[0.05, None])
     response = policy.rerank("q", TEXTS)
     assert response.model == "second"
-    assert response.reason == "slow took too long: it was given 0.05 s"
+    assert response.reason == "slow took too long: the timeout is 0.05 s"
     slow.go.set()
     with pytest.raises(ProviderTimeoutError):
         Fallback(Slow(), timeout=0.01, on_failure="raise").rerank("q", TEXTS)
@@ -138,7 +138,7 @@ def test_a_breaker_opens_tries_and_closes() -> None:
     for _ in range(2):
         ticket = breaker.admit()
         assert ticket is not None
-        breaker.failed(ticket)
+        breaker.record_failure(ticket)
     assert breaker.state == "open"
     assert breaker.admit() is None
     now[0] = 10
@@ -146,12 +146,12 @@ def test_a_breaker_opens_tries_and_closes() -> None:
     trial = breaker.admit()
     assert trial is not None
     assert breaker.admit() is None
-    breaker.failed(trial)
+    breaker.record_failure(trial)
     assert breaker.admit() is None
     now[0] = 20
     trial = breaker.admit()
     assert trial is not None
-    breaker.succeeded(trial)
+    breaker.record_success(trial)
     assert breaker.state == "closed"
 
 
@@ -161,15 +161,15 @@ def test_what_began_before_the_breaker_opened_says_nothing_later() -> None:
     early, other = breaker.admit(), breaker.admit()
     assert early is not None
     assert other is not None
-    breaker.failed(early)
+    breaker.record_failure(early)
     now[0] = 10
     trial = breaker.admit()
-    breaker.failed(other)
-    breaker.succeeded(other)
-    breaker.withdrawn(other)
+    breaker.record_failure(other)
+    breaker.record_success(other)
+    breaker.release(other)
     assert breaker.admit() is None
     assert trial is not None
-    breaker.withdrawn(trial)
+    breaker.release(trial)
     assert breaker.admit() is not None
 
 
@@ -177,7 +177,7 @@ def test_only_one_of_many_threads_tries() -> None:
     breaker = CircuitBreaker(failures=1, pause=0)
     ticket = breaker.admit()
     assert ticket is not None
-    breaker.failed(ticket)
+    breaker.record_failure(ticket)
     barrier = threading.Barrier(16)
     admitted: list[int | None] = []
 
@@ -230,6 +230,6 @@ def test_by_name() -> None:
         "tei", base_url="http://127.0.0.1:9", chain=["bundled-tiny"], timeout=30
     ).backend
     assert isinstance(timed, Fallback)
-    assert [s.patience is None for s in timed.stages] == [True, False]
+    assert [s.runner is None for s in timed.stages] == [True, False]
     with pytest.raises(InputError, match="chain must be a list"):
         Reranker(chain="bundled")

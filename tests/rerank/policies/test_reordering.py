@@ -16,7 +16,7 @@ from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.ensemble import METHODS, Ensemble
-from secondpass.rerank.policies.mmr import MMR, choose
+from secondpass.rerank.policies.mmr import MMR, mmr_order
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
 from secondpass.rerank.scoring_options import ScoringOptions
@@ -36,7 +36,7 @@ class Given(BaseReranker):
         return self.name
 
     def score(
-        self, query: str, candidates: Sequence[Candidate], reading: ScoringOptions
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         low = min((v for v in self.values if v is not None), default=0.0)
         some = [Score(low if v is None else v, scored=v is not None) for v in self.values]
@@ -167,11 +167,11 @@ def test_choosing_gives_each_place_once_and_the_best_first(
     vectors = generator.normal(size=(n, 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     relevance = np.sort(generator.random(n))[::-1].copy()
-    chosen = choose(relevance, vectors, diversity)
+    chosen = mmr_order(relevance, vectors, diversity)
     assert sorted(chosen) == list(range(n))
     if diversity < 1:
         assert chosen[0] == 0
-    assert choose(relevance, vectors, 0.0) == list(range(n))
+    assert mmr_order(relevance, vectors, 0.0) == list(range(n))
 
 
 def test_a_copy_is_not_shown_twice_on_top() -> None:

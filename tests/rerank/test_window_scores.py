@@ -27,11 +27,11 @@ def test_windows_make_the_score_and_cover_what_was_read(
     reading = ScoringOptions(max_length=32, passages=passages)
     candidates = [Candidate(Document(text, title="sky")), Candidate(Document(""))]
     long, empty = reranker.score("where is the sea", candidates, reading).scores
-    assert long.windows == len(long.seen) == passages.most
-    assert long.value == pytest.approx(passages.combine([w.value for w in long.seen]))
-    assert long.seen[0].start == 0
+    assert long.windows == len(long.window_scores) == passages.max_windows
+    assert long.value == pytest.approx(passages.combine([w.value for w in long.window_scores]))
+    assert long.window_scores[0].start == 0
     # The next begins where the one before had not ended.
-    for before, after in pairwise(long.seen):
+    for before, after in pairwise(long.window_scores):
         assert before.start < after.start <= before.end < after.end
-    assert len(text) - long.seen[-1].end == long.unread
-    assert [(w.start, w.end) for w in empty.seen] == [(0, 0)]
+    assert len(text) - long.window_scores[-1].end == long.unread
+    assert [(w.start, w.end) for w in empty.window_scores] == [(0, 0)]
