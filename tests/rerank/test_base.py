@@ -7,18 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from secondpass import (
-    BaseReranker,
+from secondpass import BaseReranker, Candidate, InputError, Reranker
+from secondpass.policies import (
     Blend,
     Budgeted,
     Cached,
     Calibrated,
-    Candidate,
     Cascade,
     EarlyStopping,
     Fallback,
-    InputError,
-    Reranker,
 )
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import Scored, ScoringJob

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import Cascade, InputError, Reranker, Status
+from secondpass import InputError, Reranker, Status
+from secondpass.policies import Cascade
 from secondpass.rerank.policies.cascade import Margin, bundled_margin, fit_margin, survivors
 from tests.rerank.simple import Numbers, numbered
 
