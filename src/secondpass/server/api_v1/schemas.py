@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
+from secondpass.option_types import Option, offered
 from secondpass.types import Document
 
 STRICT = ConfigDict(extra="forbid")
@@ -30,3 +32,29 @@ class DocumentBody:
     def document(self) -> Document:
         """Return it as the library's type."""
         return Document(self.text, self.id, self.title, self.metadata)
+
+
+def body_with_options(name: str, doc: str, required: Mapping[str, Any], options: type) -> type:
+    """Build the dataclass of a body: the required fields, then every option that HTTP offers.
+
+    `options` is a `TypedDict` of declared options; pydantic checks values as the library does.
+    """
+    fields: list[Any] = list(required.items())
+    for key, option in offered(options, "http").items():
+        fields.append((key, _option_type(option), option.default))
+    namespace = {"__pydantic_config__": STRICT, "__doc__": doc}
+    return make_dataclass(name, fields, namespace=namespace)
+
+
+def _option_type(option: Option) -> Any:
+    def check(value: Any) -> Any:
+        why = option.problem(value)
+        if why is not None:
+            raise ValueError(why)
+        return value
+
+    schema: dict[str, Any] = {**option.kind.schema}
+    if option.default is None:
+        schema = {"anyOf": [schema, {"type": "null"}]}
+    described = {**schema, "description": option.help, "default": option.default}
+    return Annotated[Any, AfterValidator(check), WithJsonSchema(described)]

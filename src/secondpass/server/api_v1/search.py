@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
 
 from secondpass.answer import Answer
 from secondpass.answer import answer as answer_question
 from secondpass.answer.answer import MIN_PROBABILITY
+from secondpass.option_types import offered
+from secondpass.options import SearchOptions
 from secondpass.server.api_v1.responses import Ranking, write_ranking
 from secondpass.server.api_v1.router import Context, make_router
-from secondpass.server.api_v1.schemas import STRICT, Count, Flag, Query, Share
+from secondpass.server.api_v1.schemas import (
+    STRICT,
+    Count,
+    Flag,
+    Query,
+    Share,
+    body_with_options,
+)
 from secondpass.server.request_handler import RequestHandler
 
-
-@dataclass
-class SearchBody:
-    """A query, and how to search for it.
-
-    `candidates` is how many the first pass hands over. `rerank` is true, false for the first
-    pass's order, or the name of a model that is served. `filter` is a condition on metadata,
-    such as "year >= 2015 AND source = 'docs'". `blend` false orders by the reranker alone;
-    `cascade` lets a cheap model rule out what cannot reach the top.
-    """
-
-    __pydantic_config__ = STRICT
-
-    query: Query
-    top_k: Count = 5
-    candidates: Annotated[int, Field(ge=1, strict=True)] = 50
-    mode: Literal["hybrid", "bm25", "vector"] = "hybrid"
-    rerank: Annotated[bool, Field(strict=True)] | str = True
-    filter: str | None = None
-    fusion: str = "rrf"
-    weights: tuple[float, float] | None = None
-    blend: Flag = True
-    cascade: Flag = False
-    min_probability: Share | None = None
-    return_documents: Flag = True
+SearchBody = body_with_options(
+    "SearchBody",
+    "A query, and how to search for it: the options of `Index.search`.",
+    {"query": Query},
+    SearchOptions,
+)
 
 
 @dataclass
@@ -96,30 +85,17 @@ def router(handler: RequestHandler) -> APIRouter:
     routes = make_router(handler, "search", "search")
 
     @routes.post("/indexes/{name}/search", response_model=Ranking)
-    async def search(name: str, body: SearchBody, context: Context) -> object:
+    async def search(name: str, body: SearchBody, context: Context) -> object:  # type: ignore[valid-type]
         """Find documents in two passes."""
+        options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
         # As many candidates as a rerank request may have documents.
-        handler.count(context, body.candidates)
-        rerank: Any = body.rerank
-        if isinstance(rerank, str):
-            rerank = handler.state.model(rerank)
+        handler.count(context, options["candidates"])
+        if isinstance(options["rerank"], str):
+            options["rerank"] = handler.state.model(options["rerank"])
 
         def run() -> Ranking:
             served = handler.state.catalog.find(context.caller.tenant, name)
-            response = served.index.search(
-                body.query,
-                mode=body.mode,
-                candidates=body.candidates,
-                top_k=body.top_k,
-                rerank=rerank,
-                filter=body.filter,
-                fusion=body.fusion,
-                weights=body.weights,
-                blend=body.blend,
-                cascade=body.cascade,
-                min_probability=body.min_probability,
-                return_documents=body.return_documents,
-            )
+            response = served.index.search(body.query, **options)  # type: ignore[attr-defined]
             return write_ranking(response, context.id)
 
         return await handler.run(context, run)
