@@ -139,22 +139,22 @@ def test_indexes_are_counted(model: str, tmp_path: Path) -> None:
 
 def test_folders_are_walked_once_a_minute(tmp_path: Path) -> None:
     class Ready:
-        """A service with an empty folder of data."""
+        """The state of a server with an empty data folder."""
 
         ready = True
         settings = ServerSettings(data=tmp_path)
 
         class catalog:  # noqa: N801
             @staticmethod
-            def stored() -> int:
+            def count_created() -> int:
                 return 0
 
     now = [0.0]
     state: Any = Ready()
-    inventory = StorageCollector(state, lambda: now[0])
+    collector = StorageCollector(state, lambda: now[0])
 
     def size() -> float:
-        (found,) = [m for m in inventory.collect() if m.name == "secondpass_data_bytes"]
+        (found,) = [m for m in collector.collect() if m.name == "secondpass_data_bytes"]
         return found.samples[0].value
 
     assert size() == 0
