@@ -41,8 +41,8 @@ PUBLIC_NAMES = {
         evaluate judge_all pool read_qrels run_study search_all tune
     """,
     "secondpass.train": """
-        Examples Group MineSettings Place Settings mine read_examples split_groups train
-        write_examples
+        Examples Group MineSettings RunLocation TrainSettings mine read_examples split_groups
+        train write_examples
     """,
     "secondpass.testing": "OverlapLLM ScriptedLLM ScriptedReranker",
 }
