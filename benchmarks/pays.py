@@ -25,6 +25,7 @@ from quality import CACHE, load_candidates
 
 from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.collection import Collection as Judged
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.experiment import ExperimentData
 from secondpass.evaluate.first_stage import (
     FirstStageCandidate,
@@ -32,7 +33,6 @@ from secondpass.evaluate.first_stage import (
     FirstStageRuns,
 )
 from secondpass.evaluate.latency import Latencies, measure_latency
-from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.evaluate.report.figures import depth_plot
 from secondpass.evaluate.report.html import html_page

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,8 @@ def test_help_has_an_example_for_every_command(run: Run) -> None:
         assert "--json" in ran.out
     assert "Exit codes" in run("--help").out
     assert run("--version").out.startswith("secondpass ")
+
+
+def test_the_help_is_printed_without_numpy() -> None:
+    code = "import sys, secondpass.cli.app; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

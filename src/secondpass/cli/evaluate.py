@@ -11,7 +11,7 @@ import typer
 
 from secondpass.cli import options
 from secondpass.cli.options import Config, configured
-from secondpass.evaluate.measures import MEASURES
+from secondpass.evaluate.defaults import MEASURES
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection

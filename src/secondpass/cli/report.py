@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secondpass.cli import options
-from secondpass.evaluate.measures import DEPTHS
+from secondpass.evaluate.defaults import DEPTHS
 
 if TYPE_CHECKING:
     from secondpass.evaluate.study import Study

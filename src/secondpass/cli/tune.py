@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secondpass.cli import options
-from secondpass.evaluate.measures import DEPTHS, TOP_K
+from secondpass.evaluate.defaults import DEPTHS, TOP_K
 
 if TYPE_CHECKING:
     from secondpass.evaluate.tuning import Tuned

@@ -10,9 +10,9 @@ from secondpass.composition import CHEAP, Composer
 from secondpass.errors import InputError
 from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.first_stage import FirstStageRuns, check_mode, run_first_stage
 from secondpass.evaluate.latency import Latencies, measure_latency
-from secondpass.evaluate.measures import DEPTHS
 from secondpass.evaluate.pair_scores import (
     ProbabilitiesByQuery,
     ScoredPairs,

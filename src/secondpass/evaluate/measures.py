@@ -12,16 +12,10 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError, MissingExtraError, nearest
 from secondpass.evaluate.collection import Collection
+from secondpass.evaluate.defaults import MEASURES
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.run import Run
 from secondpass.evaluate.text_files import abbreviate
-
-MEASURES = ("nDCG@10", "RR@10", "R@100", "Judged@10")
-"""Computed by default."""
-DEPTHS = (5, 10, 20, 50, 100)
-"""Numbers of candidates that are compared by default."""
-TOP_K = 10
-"""How many results of a search a threshold is chosen for."""
 
 Values = NDArray[np.float64]
 

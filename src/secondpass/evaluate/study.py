@@ -17,6 +17,7 @@ from secondpass.evaluate.cross_fitting import (
     nested_cross_fit,
     random_halves,
 )
+from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.experiment import (
     ExperimentData,
     Progress,
@@ -25,7 +26,7 @@ from secondpass.evaluate.experiment import (
 )
 from secondpass.evaluate.first_stage import check_mode, judged_id
 from secondpass.evaluate.harmed_queries import HarmedQuery, find_harmed_queries
-from secondpass.evaluate.measures import DEPTHS, ranked_values
+from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import FloatArray, Objective
 from secondpass.evaluate.significance import ALPHA, Effect, estimate_effect, holm_correction
 from secondpass.evaluate.variant_builders import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from secondpass.errors import InputError
 from secondpass.evaluate.cross_fitting import NestedCrossFit
-from secondpass.evaluate.measures import TOP_K
+from secondpass.evaluate.defaults import TOP_K
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.variants import QueryMask, RankedProbabilities, SearchVariant

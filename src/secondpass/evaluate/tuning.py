@@ -19,13 +19,13 @@ from secondpass.evaluate.cross_fitting import (
     make_folds,
     nested_cross_fit,
 )
+from secondpass.evaluate.defaults import DEPTHS, TOP_K
 from secondpass.evaluate.experiment import (
     ExperimentData,
     Progress,
     check_query_count,
     collect,
 )
-from secondpass.evaluate.measures import DEPTHS, TOP_K
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.significance import Effect, bootstrap_interval, estimate_effect
 from secondpass.evaluate.threshold import Threshold, check_keep, choose_threshold
