@@ -33,11 +33,11 @@ from speed.docs_page import write
 from speed.engines import ENGINES, TORCH, EngineSettings
 from speed.machine import machine
 from speed.prepare import STEPS, folder_for, prepare
-from speed.profile import profile_shares
 from speed.report import Report
 from speed.results import CompletedRounds
 from speed.resume import conditions, load_rounds, save
 from speed.rounds import run, steps
+from speed.stage_profile import profile_shares
 from speed.worker_client import Worker
 from speed.workloads import SAMPLE, Queries, available, plan
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from speed.machine import has_vnni
-from speed.profile import operators_line, reach_table, shares_table
 from speed.results import CompletedRounds
+from speed.stage_profile import operators_line, reach_table, shares_table
 from speed.tables import lengths_table, load_table, row, workload_table
 from speed.targets import Target, main_collection, targets
 from speed.workloads import Workload

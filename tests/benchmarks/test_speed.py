@@ -27,7 +27,7 @@ from speed.engines import (
     secondpass_engine,
 )
 from speed.machine import machine
-from speed.profile import operators_line, reach_table, shares_table
+from speed.stage_profile import operators_line, reach_table, shares_table
 from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
