@@ -53,6 +53,7 @@ FIELD_TERMS = frozenset(
         "scoring",
         "streaming",
         "tracing",
+        "tuning",
         "weight_averaging",
         "windowing",
     }

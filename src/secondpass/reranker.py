@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from secondpass.options import OnFailure, RerankOptions
+from secondpass.composition import Composer
+from secondpass.option_types import takes, with_defaults
+from secondpass.options import PolicyOptions, RerankOptions
 from secondpass.registry import load_reranker, resolve_early_exit
 from secondpass.rerank.base import BaseReranker, Scored, ScoringJob
 from secondpass.rerank.inputs import DocumentLike
-from secondpass.rerank.policies.fallback import (
-    check_chain,
-    check_on_failure,
-    with_fallback,
-)
+from secondpass.rerank.policies.fallback import check_chain, check_on_failure
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, RerankResponse
 
@@ -29,20 +27,15 @@ class Reranker(BaseReranker):
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the runtime.
-    - `early_exit`: whether candidates that cannot be among the `top_k` are left out before the
-      model reads them to the end; see docs/explanation/speed-engine.md. `exits` is its
-      deprecated name.
     - `api_key`, `base_url`: of a provider; from the environment by default.
-    - `chain`: names or rerankers to use, in this order, if the model fails.
-    - `on_failure`: "raise", or "fallback" for the first stage's order (see `Fallback`).
-    - `timeout`: seconds for the model and for each of the chain; None for no limit (30 for a
-      provider).
+    - The other options are policies around the model, as in `Index.search`.
 
     Several threads may use one object at once. Raises `ModelNotFoundError` for an
     unknown name, `ModelDamagedError` for files that differ from their checksums,
     `MissingExtraError` if the model needs a package that is not installed.
     """
 
+    @takes(PolicyOptions)
     def __init__(
         self,
         model: str | Path = "bundled",
@@ -50,33 +43,26 @@ class Reranker(BaseReranker):
         revision: str | None = None,
         label: str | int | None = None,
         threads: int | None = None,
-        early_exit: bool = False,
         api_key: str | None = None,
         base_url: str | None = None,
-        chain: Sequence[str | Path | BaseReranker] = (),
-        on_failure: OnFailure = "raise",
-        timeout: float | None = None,
         exits: bool | None = None,
+        **policies: Unpack[PolicyOptions],
     ) -> None:
-        early_exit = resolve_early_exit(early_exit, exits)
-        check_on_failure(on_failure)
-        check_chain(chain)
-        first = load_reranker(
+        chosen = with_defaults(PolicyOptions, policies)
+        check_chain(chosen["chain"])
+        check_on_failure(chosen["on_failure"])
+        loaded = load_reranker(
             model,
             revision=revision,
             label=label,
             threads=threads,
-            early_exit=early_exit,
+            early_exit=resolve_early_exit(chosen.pop("early_exit"), exits),
             api_key=api_key,
             base_url=base_url,
-            timeout=timeout,
-            partial=on_failure == "fallback" and not chain,
+            timeout=chosen["timeout"],
+            partial=chosen["on_failure"] == "fallback" and not chosen["chain"],
         )
-        rest = [
-            one if isinstance(one, BaseReranker) else load_reranker(one, timeout=timeout)
-            for one in chain
-        ]
-        self.backend = with_fallback(first, rest, on_failure=on_failure, timeout=timeout)
+        self.backend = Composer().compose(loaded, chosen)
 
     @property
     def model(self) -> str:

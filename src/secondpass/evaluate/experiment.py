@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from secondpass.composition import CHEAP
+from secondpass.composition import CHEAP, Composer
 from secondpass.errors import InputError
 from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.collection import Collection
@@ -21,8 +21,8 @@ from secondpass.evaluate.pair_scores import (
 )
 from secondpass.evaluate.variant_builders import passages_to_score
 from secondpass.rerank.base import BaseReranker
-from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.policies.cascade import Cascade, Margin, bundled_margin
+from secondpass.rerank.policies.blend import check_weights, weights_for
+from secondpass.rerank.policies.cascade import Margin, bundled_margin
 from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
 
@@ -125,7 +125,9 @@ def collect(
         cheap_pairs = pairs[CHEAP] if CHEAP in pairs else score(cheap)
         for name, margin in margins.items():
             cascades[name] = CascadeSimulation(CHEAP, cheap_pairs.scores, margin)
-            timed[cascades[name].name(name)] = Cascade(cheap, rerankers[name], margin)
+            timed[cascades[name].name(name)] = Composer().compose(
+                rerankers[name], {"cascade": True}, cheap=cheap, margin=margin
+            )
     modes = index.retriever.modes
     latencies = measure_latency(
         index,
@@ -140,7 +142,7 @@ def collect(
         first_stage,
         depths,
         {name: scored.scores for name, scored in pairs.items()},
-        {name: Blend(reranker).weights for name, reranker in rerankers.items()},
+        {name: check_weights(weights_for(reranker)) for name, reranker in rerankers.items()},
         latencies,
         modes,
         {name: scored.probabilities for name, scored in pairs.items()},

@@ -22,7 +22,7 @@ DOCUMENT_QUERIES_WARNING = (
     "judge; do not compare systems by which one finds the source."
 )
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
-_FIRST_SENTENCE = re.compile(r"\A\s*(.+?[.!?])(?:\s|\Z)", re.DOTALL)
+_FIRST_SENTENCE = re.compile(r"\A\s*+(.+?[.!?])(?:\s|\Z)", re.DOTALL)
 _MAX_WORDS = 16
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from secondpass.composition import Composer
 from secondpass.errors import InputError
 from secondpass.evaluate.collection import Collection
 from secondpass.evaluate.cross_fitting import (
@@ -35,7 +36,6 @@ from secondpass.evaluate.variant_builders import (
 )
 from secondpass.evaluate.variants import SearchVariant, Settings
 from secondpass.rerank.inputs import require_count
-from secondpass.rerank.policies.calibration import Calibrated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +124,8 @@ def tune(
                 f"a calibration is for one model, and {len(models)} are compared",
                 fix="Give one model, or no calibration.",
             )
-        models = [Calibrated(index.reranker(models[0]), calibration)]
+        options = {"calibration": calibration}
+        models = [Composer().compose(index.reranker(models[0]), options)]
     data = collect(
         index,
         collection,

@@ -13,6 +13,7 @@ from typing import Any
 from secondpass.errors import InputError, ReadError, nearest
 from secondpass.option_types import check_second_pass, offered
 from secondpass.options import SearchOptions
+from secondpass.storage import replace_file
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ class Configuration:
             if table:
                 lines += ["", f"[{title}]"] if lines else [f"[{title}]"]
                 lines += [f"{name} = {_toml(value)}" for name, value in table.items()]
-        half = path.with_name(f"{path.name}.part")
-        half.write_text("\n".join(lines) + "\n", "utf-8")
-        half.replace(path)
+        replace_file(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:

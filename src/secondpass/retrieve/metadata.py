@@ -14,7 +14,8 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 _NO_FIELD = re.compile(
     r"(?:No field named|Column) [`\"']?([^`\"'\s]+?)[`\"']?(?:\.|,| does not)"
 )
-_SOURCE = re.compile(r",?\s*(?:/[\w.@/+-]+|[\w.-]+)\.rs:\d+:\d+")
+# Begins at the start of a word, and takes the whole word: in time proportional to the text.
+_SOURCE = re.compile(r"(?:,\s?)?(?<![\w.@/+-])[\w.@/+-]++(?<=\.rs):\d+:\d+")
 _NOISE = re.compile(
     r"Invalid (?:user )?input[,:] ?|Schema error: |Error during planning: "
     r"|Error resolving filter expression .*?: (?=Invalid|Received|Error|There)",

@@ -8,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass.option_types import declared, offered
+from secondpass.options import SearchOptions
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
@@ -21,6 +23,29 @@ DOCUMENTS = [
         "metadata": {"year": 2020, "tags": ["x"]},
     },
 ]
+
+# `version` needs an index that was written to several times.
+OPTION_EXAMPLES: dict[str, Any] = {
+    "mode": "bm25",
+    "candidates": 2,
+    "filter": "year >= 2000",
+    "fusion": "dbsf",
+    "weights": [0.25, 0.75],
+    "top_k": 1,
+    "rerank": False,
+    "blend": {"rerank": 0.5, "bm25": 1},
+    "min_score": -99.5,
+    "min_probability": 0.0,
+    "fields": ["text"],
+    "template": "{title}: {text}",
+    "max_length": 24,
+    "passages": "mean",
+    "return_documents": False,
+    "cascade": False,
+    "budget_ms": 60_000,
+    "on_failure": "fallback",
+    "timeout": 30,
+}
 
 
 def call(
@@ -181,3 +206,24 @@ def test_without_indexes_it_says_what_to_start_it_with(model: str) -> None:
     with running(ServerSettings(models=[model])) as found:
         missing = call(found, "POST", "/indexes/docs/search", {"query": "q"}, code=404)
         assert "--index" in missing["message"]
+
+
+def test_a_search_takes_every_option_that_the_library_declares(searchable: Running) -> None:
+    filled(searchable)
+    taken = offered(SearchOptions, "http")
+    assert set(OPTION_EXAMPLES) == {name for name in taken if name != "version"}
+    for name, value in OPTION_EXAMPLES.items():
+        body = {"query": "the sea", "top_k": 3, name: value}
+        found = call(searchable, "POST", "/indexes/docs/search", body)
+        assert found["results"], name
+    refused: dict[str, Any] = {**{key: [[]] for key in OPTION_EXAMPLES}, "version": -1}
+    for name, value in refused.items():
+        body = {"query": "the sea", name: value}
+        error = call(searchable, "POST", "/indexes/docs/search", body, code=400)
+        assert name in error["message"]
+    for name in set(declared(SearchOptions)) - set(taken):
+        body = {"query": "the sea", name: True}
+        error = call(searchable, "POST", "/indexes/docs/search", body, code=400)
+        assert name in error["message"]
+    few = {"query": "the sea", "budget_ms": 1e-6, "candidates": 3}
+    assert call(searchable, "POST", "/indexes/docs/search", few)["status"] != "skipped"

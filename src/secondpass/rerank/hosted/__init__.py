@@ -1,4 +1,4 @@
-"""Rerankers behind an HTTP interface: hosted services and servers of one's own."""
+"""Rerankers behind an HTTP interface: hosted services and self-hosted servers."""
 
 from secondpass.remote.retry import RetryPolicy
 from secondpass.rerank.hosted.model import HostedReranker

@@ -22,7 +22,7 @@ from secondpass.types import ScoreKind
 class Cloudflare(Provider):
     """Workers AI, with models such as "@cf/baai/bge-reranker-base" (512 tokens).
 
-    `account` is the account's id, from CLOUDFLARE_ACCOUNT_ID if it is not given.
+    `account` is the account's id, by default from CLOUDFLARE_ACCOUNT_ID.
     """
 
     name, title = "cloudflare", "Cloudflare"
@@ -41,15 +41,15 @@ class Cloudflare(Provider):
             )
 
     def limits(self, model: str) -> Limits:
-        """Return 100 documents, no limit being documented, of what the model reads."""
+        """Return 100 documents, as no limit is documented, of the length that models read."""
         return Limits(documents=100, characters=10_000)
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return a closeness: the activation behind the scores is not documented."""
+        """Return a similarity: the activation behind the scores is not documented."""
         return ScoreKind.SIMILARITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores: unless it is told, a model may return fewer."""
+        """Request all scores: by default a model may return fewer."""
         body = {
             "query": batch.query,
             "contexts": [{"text": text} for text in batch.documents],
@@ -58,9 +58,9 @@ class Cloudflare(Provider):
         return HttpRequest(f"/accounts/{self.account}/ai/run/{batch.model}", body)
 
     def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
-        """Read `result.response`, whose `id` is the position, out of the envelope."""
+        """Read `result.response`, whose `id` is the position."""
         if json_value(response.body, "success") is False:
-            raise ValueError(f"it says that it failed, “{error_message(response.body)}”")
+            raise ValueError(f"it reports a failure, “{error_message(response.body)}”")
         rows = json_value(response.body, "result", "response")
         scores = scores_by_index(rows, len(batch.documents), score="score", index="id")
         tokens = parse_count(json_value(response.body, "result", "usage", "total_tokens"))

@@ -20,10 +20,10 @@ from secondpass.types import ScoreKind
 
 
 class Cohere(Provider):
-    """Cohere, or a server that speaks its dialect.
+    """Cohere, or a compatible server.
 
-    `version` is 2 or 1. `priority` (version 2 only) is 0 to 999, lower is served earlier.
-    Its scores are from 0 to 1 and not said to be chances.
+    `version` is 2 or 1. `priority` (version 2 only) is 0 to 999, lower is served earlier. Its
+    scores are from 0 to 1, and not documented to be probabilities.
     """
 
     name, title = "cohere", "Cohere"
@@ -45,11 +45,11 @@ class Cohere(Provider):
         return Limits(documents=10_000 if self.version == 2 else 999, characters=200_000)
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return a closeness from 0 to 1."""
+        """Return a similarity, from 0 to 1."""
         return ScoreKind.SIMILARITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for the scores of all documents."""
+        """Request the scores of all documents."""
         body: dict[str, Any] = {
             "model": batch.model,
             "query": batch.query,
@@ -64,7 +64,7 @@ class Cohere(Provider):
         return HttpRequest(f"/v{self.version}/rerank", body)
 
     def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
-        """Read `results`, and what was billed in `meta`."""
+        """Read `results`, and the billed units in `meta`."""
         scores = scores_by_index(
             json_value(response.body, "results"),
             len(batch.documents),

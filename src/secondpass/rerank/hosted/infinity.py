@@ -1,4 +1,4 @@
-"""Infinity, an inference server of one's own."""
+"""Infinity, a self-hosted server."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from secondpass.types import ScoreKind
 
 
 class Infinity(Provider):
-    """A server of one's own, version 0.0.78.
+    """A self-hosted server, version 0.0.78.
 
-    `raw_scores` asks for logits, which do not saturate; False for probabilities.
+    `raw_scores` requests logits, which do not saturate; False requests probabilities.
     """
 
     name, title = "infinity", "Infinity"
@@ -30,15 +30,15 @@ class Infinity(Provider):
         self.raw_scores = raw_scores
 
     def limits(self, model: str) -> Limits:
-        """Return 1,000 documents, and texts a little shorter than it refuses."""
+        """Return 1,000 documents, and texts a little below the server's limit."""
         return Limits(documents=1_000, characters=120_000)
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return logits, or probabilities where they were asked for."""
+        """Return logits, or probabilities without `raw_scores`."""
         return ScoreKind.LOGIT if self.raw_scores else ScoreKind.PROBABILITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores without the texts."""
+        """Request all scores without the texts."""
         body = {
             "model": batch.model,
             "query": batch.query,

@@ -16,10 +16,10 @@ from secondpass.types import ScoreKind
 
 
 class Jina(Provider):
-    """Jina, or a server that speaks its dialect.
+    """Jina, or a compatible server.
 
     From version 3 on its models read all documents of a request together, so that their
-    scores order one response and mean nothing beyond it.
+    scores order one response only.
     """
 
     name, title = "jina", "Jina"
@@ -28,15 +28,15 @@ class Jina(Provider):
     key_variables = ("JINA_API_KEY",)
 
     def limits(self, model: str) -> Limits:
-        """Return 1,000 documents, as much as clients in use send."""
+        """Return 1,000 documents, as many as existing clients send."""
         return Limits(documents=1_000)
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return an order for the listwise models, else a closeness."""
+        """Return a rank for the listwise models, else a similarity."""
         return ScoreKind.RANK if model.startswith("jina-reranker-v3") else ScoreKind.SIMILARITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores without the texts, which come back unless they are declined."""
+        """Request all scores, without the texts that are returned by default."""
         body = {
             "model": batch.model,
             "query": batch.query,

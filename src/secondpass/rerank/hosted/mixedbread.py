@@ -18,7 +18,7 @@ from secondpass.types import ScoreKind
 
 
 class Mixedbread(Provider):
-    """Mixedbread, or a server that speaks its dialect; reads documents of several fields."""
+    """Mixedbread, or a compatible server; it accepts documents of several fields."""
 
     name, title = "mixedbread", "Mixedbread"
     base_url = "https://api.mixedbread.com"
@@ -27,15 +27,15 @@ class Mixedbread(Provider):
     structure = "fields"
 
     def limits(self, model: str) -> Limits:
-        """Return 1,000 documents: none is documented."""
+        """Return 1,000 documents: no limit is documented."""
         return Limits(documents=1_000)
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return a closeness."""
+        """Return a similarity."""
         return ScoreKind.SIMILARITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores: unless it is told, the service returns the best ten."""
+        """Request all scores: by default the service returns the best ten."""
         body: dict[str, Any] = {
             "model": batch.model if "/" in batch.model else f"mixedbread-ai/{batch.model}",
             "query": batch.query,

@@ -1,7 +1,4 @@
-"""What a call cost, from a dated table that a user can override.
-
-Providers by the prefix of a model's name, and which names are a provider's.
-"""
+"""Providers by the prefix of a model's name, and the prices of their models."""
 
 from __future__ import annotations
 
@@ -21,32 +18,32 @@ from secondpass.errors import InputError, ModelError
 from secondpass.rerank.hosted.provider import Provider
 
 VARIABLE = "SECONDPASS_PRICES"
-"""Names a TOML file in the form of prices.toml; what it holds comes before the table here."""
+"""The path of a TOML file in the form of prices.toml, whose prices come before that table."""
 SEARCH, TOKENS = "search", "million tokens"
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for one search or one million tokens, as a price list said on a day."""
+    """US dollars for one search or one million tokens, by a price list of the day `as_of`."""
 
     per: str
     usd: float
     as_of: date | None = None
 
     def cost(self, *, searches: float | None, tokens: int | None) -> float | None:
-        """Return the dollars for what was counted, or None if it was not."""
+        """Return the cost in US dollars, or None if the unit of the price was not counted."""
         if self.per == SEARCH:
             return None if searches is None else self.usd * searches
         return None if tokens is None else self.usd * tokens / 1e6
 
 
 def load_prices(path: str | Path | None = None) -> Mapping[str, Price]:
-    """Return prices by model, those in `path` (or in $SECONDPASS_PRICES) before the rest.
+    """Return prices by model; those of `path` (or $SECONDPASS_PRICES) come before the table.
 
-    Raises `InputError` for a file that cannot be read or understood.
+    Raises `InputError` for a file that cannot be read or is not valid.
     """
-    own = os.environ.get(VARIABLE, "").strip() if path is None else path
-    return _built_in() if not own else {**_built_in(), **_read(Path(own))}
+    file = os.environ.get(VARIABLE, "").strip() if path is None else path
+    return {**_built_in(), **_read(Path(file))} if file else _built_in()
 
 
 @cache
@@ -65,12 +62,12 @@ def _read(file: Path) -> dict[str, Price]:
 def _price(file: Path, model: str, row: Any) -> Price:
     try:
         per, usd, as_of = row["per"], float(row["usd"]), row.get("as_of")
-        sound = per in (SEARCH, TOKENS) and 0 <= usd < 1e6
+        valid = per in (SEARCH, TOKENS) and 0 <= usd < 1e6
     except (TypeError, ValueError, KeyError, AttributeError):
-        sound = False
-    if not sound:
+        valid = False
+    if not valid:
         raise InputError(
-            f"The price of {model!r} cannot be understood",
+            f"The price of {model!r} is not valid",
             where=str(file),
             fix=f'Write it as ["{model}"] with per = "{SEARCH}" or "{TOKENS}" and usd = 0.002.',
         )
@@ -103,14 +100,14 @@ def provider_names() -> list[str]:
 def split_name(name: str) -> tuple[str, str] | None:
     """Return (prefix, model) of a provider's model, or None for any other name.
 
-    A name is a provider's if what stands before its first slash, or all of it, is the
-    prefix of one, unless it is "owner/model@revision": that is a repository, whoever owns
-    it. A folder of such a name is written with a dot, "./cohere/model".
+    A name is a provider's if the part before its first slash, or all of it, is the prefix of
+    one, unless it is "owner/model@revision", which is a repository. Write a folder of such a
+    name with a dot, "./cohere/model".
     """
     prefix, _, model = name.partition("/")
     if _REPOSITORY.fullmatch(name):
         return None
-    # Looking through all installed packages takes a while, so it comes last.
+    # Reading the entry points of all packages takes a while, so it comes last.
     if prefix in BUILT_IN or (prefix and prefix in provider_names()):
         return prefix, model
     return None
@@ -123,16 +120,16 @@ def load_provider(prefix: str) -> Provider:
     """
     if prefix in BUILT_IN:
         module = import_module(f"secondpass.rerank.hosted.{prefix}")
-        made: Provider = getattr(module, BUILT_IN[prefix])()
-        return made
-    found = {e.name: e for e in entry_points(group=GROUP)}
-    if prefix not in found:
+        built_in: Provider = getattr(module, BUILT_IN[prefix])()
+        return built_in
+    plugins = {e.name: e for e in entry_points(group=GROUP)}
+    if prefix not in plugins:
         raise ModelError(
             f"There is no provider {prefix!r}", fix="Known: " + ", ".join(provider_names())
         )
-    provider = found[prefix].load()()
+    provider = plugins[prefix].load()()
     if not isinstance(provider, Provider):
         raise ModelError(
-            f"{found[prefix].value} is not a Provider", where=f"entry point {prefix}"
+            f"{plugins[prefix].value} is not a Provider", where=f"entry point {prefix}"
         )
     return provider

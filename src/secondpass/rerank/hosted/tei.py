@@ -1,4 +1,4 @@
-"""Hugging Face Text Embeddings Inference (TEI), which tells its limits."""
+"""Hugging Face Text Embeddings Inference (TEI), a self-hosted server."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from secondpass.rerank.hosted.provider import (
 )
 from secondpass.types import ScoreKind
 
-BODY = 2_000_000
-"""Bytes of a request that a server takes unless it is told otherwise."""
+MAX_REQUEST_BYTES = 2_000_000
+"""The default of the server."""
 
 
 class TEI(Provider):
-    """A server of one's own, version 1.9; the model is the one that it was started with.
+    """A self-hosted server, version 1.9, with the model that it was started with.
 
-    `raw_scores` asks for logits, which do not saturate; False for probabilities, as the
-    server's 32-bit sigmoid gives them.
+    `raw_scores` requests logits, which do not saturate; False requests probabilities, of the
+    server's 32-bit sigmoid.
     """
 
     name, title = "tei", "TEI"
@@ -40,11 +40,11 @@ class TEI(Provider):
 
     def limits(self, model: str) -> Limits:
         """Return 32 documents, the server's default."""
-        # A character may take six bytes where it is escaped.
-        return Limits(documents=32, bytes=BODY // 8, characters=40_000)
+        # An escaped character takes six bytes.
+        return Limits(documents=32, bytes=MAX_REQUEST_BYTES // 8, characters=40_000)
 
     async def fetch_limits(self, model: str, send: Send) -> Limits:
-        """Return what `/info` says; the defaults where a proxy hides it (404, 403, 405)."""
+        """Return the limits in `/info`, or the defaults where a proxy hides it."""
         try:
             response = await send(HttpRequest("/info", None, "GET"))
         except ProviderError as error:
@@ -58,16 +58,18 @@ class TEI(Provider):
                 why=f"its model {json_value(response.body, 'model_id')} is a {'/'.join(kind)}",
                 fix="Start it with a cross-encoder of one output.",
             )
-        most = parse_count(json_value(response.body, "max_client_batch_size"))
+        max_batch = parse_count(json_value(response.body, "max_client_batch_size"))
         default = self.limits(model)
-        return Limits(most if most else 32, bytes=default.bytes, characters=default.characters)
+        return Limits(
+            max_batch if max_batch else 32, bytes=default.bytes, characters=default.characters
+        )
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return logits, or probabilities where they were asked for."""
+        """Return logits, or probabilities without `raw_scores`."""
         return ScoreKind.LOGIT if self.raw_scores else ScoreKind.PROBABILITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores, cutting texts that are too long for the model."""
+        """Request all scores, with texts truncated that are too long for the model."""
         body: dict[str, Any] = {
             "query": batch.query,
             "texts": list(batch.documents),
@@ -77,8 +79,10 @@ class TEI(Provider):
         return HttpRequest("/rerank", body)
 
     def parse_response(self, response: HttpResponse, batch: Batch) -> BatchScores:
-        """Read the bare list; tokens stand in a header."""
+        """Read the list of scores; the number of tokens is in a header."""
         low = float("-inf") if self.raw_scores else 0
         scores = scores_by_index(response.body, len(batch.documents), score="score", low=low)
-        said = response.headers.get("x-compute-tokens", "")
-        return BatchScores(scores, int(said) if said.isascii() and said.isdigit() else None)
+        tokens = response.headers.get("x-compute-tokens", "")
+        return BatchScores(
+            scores, int(tokens) if tokens.isascii() and tokens.isdigit() else None
+        )

@@ -1,4 +1,4 @@
-"""vLLM, an inference server of one's own."""
+"""vLLM, a self-hosted server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from secondpass.types import ScoreKind
 
 
 class VLLM(Provider):
-    """A server of one's own; the name is that of its `--served-model-name`."""
+    """A self-hosted server; the model's name is that of its `--served-model-name`."""
 
     name, title = "vllm", "vLLM"
     base_url_variables = ("VLLM_BASE_URL",)
@@ -27,7 +27,7 @@ class VLLM(Provider):
     supports_max_length = True
 
     def limits(self, model: str) -> Limits:
-        """Return 1,000 documents: the server has no limit, but its answers repeat texts."""
+        """Return 1,000 documents: the server has no limit, but its responses repeat texts."""
         return Limits(documents=1_000)
 
     def score_kind(self, model: str) -> ScoreKind:
@@ -35,7 +35,7 @@ class VLLM(Provider):
         return ScoreKind.PROBABILITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask for all scores; -1 cuts at the model's own length instead of refusing."""
+        """Request all scores; -1 truncates at the model's own limit instead of failing."""
         length = -1 if batch.max_length is None else batch.max_length
         body: dict[str, Any] = {
             "model": batch.model,

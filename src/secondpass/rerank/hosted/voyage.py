@@ -14,12 +14,17 @@ from secondpass.rerank.hosted.provider import (
 )
 from secondpass.types import ScoreKind
 
-_EACH = {"rerank-2": 16_000, "rerank-2-lite": 8_000, "rerank-1": 8_000, "rerank-lite-1": 4_000}
+_TOKENS_PER_DOCUMENT = {
+    "rerank-2": 16_000,
+    "rerank-2-lite": 8_000,
+    "rerank-1": 8_000,
+    "rerank-lite-1": 4_000,
+}
 _SMALL = ("rerank-1", "rerank-lite-1")
 
 
 class Voyage(Provider):
-    """Voyage AI, or a server that speaks its dialect; long documents are truncated there."""
+    """Voyage AI, or a compatible server; long documents are truncated there."""
 
     name, title = "voyage", "Voyage AI"
     base_url = "https://api.voyageai.com/v1"
@@ -27,12 +32,12 @@ class Voyage(Provider):
     key_variables = ("VOYAGE_API_KEY",)
 
     def limits(self, model: str) -> Limits:
-        """Return 1,000 documents and the model's tokens: 600,000, or 300,000 at first.
+        """Return 1,000 documents and 600,000 tokens, or 300,000 for the oldest models.
 
         A fifth is kept in reserve, because tokens are estimated.
         """
         total = 300_000 if model in _SMALL else 600_000
-        each = _EACH.get(model, 32_000)
+        each = _TOKENS_PER_DOCUMENT.get(model, 32_000)
         return Limits(
             documents=1_000,
             tokens=total * 4 // 5,
@@ -41,11 +46,11 @@ class Voyage(Provider):
         )
 
     def score_kind(self, model: str) -> ScoreKind:
-        """Return a closeness."""
+        """Return a similarity."""
         return ScoreKind.SIMILARITY
 
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Ask with the keys that the official client always sends."""
+        """Send the keys that the official client always sends."""
         body = {
             "query": batch.query,
             "documents": list(batch.documents),

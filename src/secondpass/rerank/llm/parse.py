@@ -121,7 +121,7 @@ def _entries(text: str, position_of: dict[str, int]) -> tuple[list[str], bool]:
         # A single id in brackets is how prose names a document, as in "[a] > [b]".
         if len(entries) > 1 and any(e in position_of for e in entries):
             return entries, False
-    chains = [_words(chain.split(">")) for chain in re.findall(r"[^\n>]*(?:>[^\n>]*)+", text)]
+    chains = [_words(line.split(">")) for line in text.split("\n") if ">" in line]
     chains = [c for c in chains if any(e in position_of for e in c)]
     if chains:
         return max(chains, key=lambda chain: sum(e in position_of for e in chain)), False

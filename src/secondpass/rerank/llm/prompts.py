@@ -36,7 +36,7 @@ _LETTERS = "bcdfghjkmnpqrstvwxz"
 _CHARACTERS = _LETTERS + "23456789"
 _ID_LENGTH, _MARK_LENGTH = 4, 10
 
-_DELIMITER_LINE = re.compile(r"<(?=\s*/?\s*document)", re.IGNORECASE)
+_DELIMITER_LINE = re.compile(r"<(?=\s*+(?:/\s*+)?document)", re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(
     r"<(?=\|)|\[(?=/?INST\])|<(?=<SYS>>)|<(?=</SYS>>)|<(?=/?(?:s|bos|eos|start_of_turn|"
     r"end_of_turn|im_start|im_end|system|assistant|user|think)\b)",

@@ -34,11 +34,8 @@ class Blend(RerankerWrapper):
     def __init__(
         self, reranker: BaseReranker, weights: Mapping[str, float] | None = None
     ) -> None:
-        if weights is None:
-            fitted = reranker.base.blend_weights
-            weights = DEFAULT_WEIGHTS if fitted is None else fitted
         super().__init__(reranker)
-        self.weights = check_weights(weights)
+        self.weights = check_weights(weights_for(reranker) if weights is None else weights)
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
@@ -73,6 +70,12 @@ class Blend(RerankerWrapper):
             for i, score in enumerate(scored.scores)
         ]
         return replace(scored, scores=blended, kind=ScoreKind.RANK)
+
+
+def weights_for(reranker: BaseReranker) -> Mapping[str, float]:
+    """Return the weights that were fitted for a model, or else the default ones."""
+    fitted = reranker.base.blend_weights
+    return DEFAULT_WEIGHTS if fitted is None else fitted
 
 
 def check_weights(weights: Mapping[str, float]) -> dict[str, float]:

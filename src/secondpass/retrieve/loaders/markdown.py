@@ -9,7 +9,9 @@ from pathlib import Path
 from secondpass.retrieve.loaders.base import Loader, read_text
 from secondpass.types import Document
 
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL
+)
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(?P<hash>[^\n]*?)[ \t]*#*[ \t]*$"
     r"|^ {0,3}(?P<line>[^\s#>*+-][^\n]*)\n {0,3}(?:=+|-{2,})[ \t]*$",

@@ -37,7 +37,7 @@ _MAX_VALUES = 1000
 # in 1973, in seconds one after the year 5000.
 _SECONDS_BELOW = 100_000_000_000
 _PLAIN_NAME = re.compile(r"[a-z0-9_]+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d++(?:\.\d*+)?|\.\d++)([eE][+-]?\d{1,3})?", re.ASCII)
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
