@@ -27,10 +27,10 @@ from speed.engines import (
     secondpass_engine,
 )
 from speed.machine import machine
-from speed.stage_profile import operators_line, reach_table, shares_table
 from speed.recipes import int8_recipe
 from speed.results import Result
 from speed.rounds import run, steps
+from speed.stage_profile import operators_line, reach_table, shares_table
 from speed.tables import workload_table
 from speed.targets import targets
 from speed.worker_client import Worker
