@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import random
 from typing import Any
 
@@ -96,7 +97,8 @@ _ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2**63, 10**400, 0.5, -0.0, 1e308, "", " ", "x" * 5000,
     "\ud800", "\x00", "'; drop table x; --", [], {}, [None], [[]], {"a": {"b": []}}, [""],
     ["\ud800"], [{"text": None}], [{"text": "x", "id": 5}], "../../etc/passwd",
-    ["x"] * 1200, "${jndi:x}",
+    ["x"] * 1200, "${jndi:x}", math.nan, math.inf, [{"text": "sea", "n": math.nan}],
+    [{"text": "sea", "n": -math.inf}, "river"], {"text": "sea", "n": math.inf},
 ]  # fmt: skip
 
 
@@ -105,7 +107,9 @@ def mutate(good: Any, rng: random.Random) -> bytes:
     body = copy.deepcopy(good)
     for _ in range(rng.randint(1, 3)):
         body = _mutate_value(body, rng)
-    return json.dumps(body).encode()
+    content = json.dumps(body)
+    # As valid JSON that is out of range, and as the constant that is no JSON.
+    return (content.replace("Infinity", "1e999") if rng.random() < 0.5 else content).encode()
 
 
 def _mutate_value(value: Any, rng: random.Random) -> Any:

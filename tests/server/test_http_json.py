@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 
@@ -24,3 +26,30 @@ def test_an_unclosed_string_of_escaped_quotes_is_refused_at_once(model: str, pat
 def test_brackets_within_strings_are_no_nesting(end: bytes) -> None:
     assert not _too_deep(b'{"a": "' + b'[\\"{\\\\' * 100 + end, 1)
     assert _too_deep(b'{"a": "' + b'[\\"{' * 100 + b'", "b": [1' + end, 1)
+
+
+DOCUMENTS = {
+    "/v1/rerank": "documents",
+    "/jina/v1/rerank": "documents",
+    "/mixedbread/v1/reranking": "input",
+    "/infinity/rerank": "documents",
+    "/cohere/v1/rerank": "documents",
+}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_numbers_that_are_no_json_are_refused_or_null(model: str, path: str) -> None:
+    def post(number: str) -> httpx2.Response:
+        document = f'{{"text": "the sea", "price": {number}}}'
+        body = (
+            f'{{"query": "sea", "return_documents": true, "{DOCUMENTS[path]}": [{document}]}}'
+        )
+        return httpx2.post(f"{found.url}{path}", content=body, timeout=20)
+
+    with running(ServerSettings(models=[model])) as found:
+        for constant in ("NaN", "Infinity", "-Infinity"):
+            refused = post(constant)
+            assert refused.status_code == 400
+            assert constant in refused.text
+        assert post("1e999").status_code == 200
+        json.loads(post("1e999").text, parse_constant=pytest.fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,12 +60,17 @@ async def json_object(request: Request, limits: BodyLimits) -> Body:
     """
     content = await json_bytes(request, limits)
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON") from None
     if not isinstance(value, dict):
         raise invalid("the body is not a JSON object")
     return Body(value)
+
+
+def _refuse_constant(name: str) -> Any:
+    # Python would take it and write it back, which no other client can read.
+    raise invalid(f"the body has {name}, which JSON does not have: send null")
 
 
 def _too_deep(content: bytes, max_depth: int) -> bool:
@@ -171,8 +177,19 @@ class Reply(JSONResponse):
     """A JSON response of any text: lone surrogates, which UTF-8 cannot encode, are escaped."""
 
     def render(self, content: Any) -> bytes:
-        """Return the body."""
+        """Return the body; a number out of range, as 1e999 in an echoed document, is null."""
         try:
             return super().render(content)
         except UnicodeEncodeError:
-            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+            pass
+        except ValueError:
+            content = _finite(content)
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
