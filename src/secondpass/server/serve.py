@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, MissingExtraError
@@ -36,6 +37,7 @@ def run(
         import uvicorn  # noqa: F401 - an error here comes before models are loaded
     except ImportError as error:
         raise MissingExtraError("A server", package="uvicorn", extra="server") from error
+    _check_settings(settings)
     from secondpass.server.telemetry.tracing_settings import make_traces
 
     with configure_logging(log, log_level):
@@ -58,6 +60,18 @@ def run(
                 f"The server could not start at {settings.host}:{settings.port}",
                 fix="See the error printed above; try another --port.",
             ) from system_exit
+
+
+def _check_settings(settings: ServerSettings) -> None:
+    """Raise where a server would start, and then be of no use."""
+    if settings.keys is not None and not settings.keys.is_file():
+        raise InputError(
+            "The file of --keys is not there, so nobody could use the server",
+            where=str(settings.keys),
+            fix=f"Make a key first: secondpass keys create NAME --keys {settings.keys}",
+        )
+    if (settings.data is not None or settings.indexes) and find_spec("lancedb") is None:
+        raise MissingExtraError("--data and --index", package="lancedb", extra="index")
 
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:

@@ -45,7 +45,11 @@ def _write(reply: RerankReply, version: Mapping[str, Any]) -> dict[str, Any]:
         "id": reply.id,
         "model": reply.model,
         "results": result_rows(reply),
-        "meta": {"api_version": dict(version), "billed_units": {"search_units": units}},
+        "meta": {
+            "api_version": dict(version),
+            "billed_units": {"search_units": units},
+            "tokens": {"input_tokens": reply.tokens, "output_tokens": 0},
+        },
         "usage": usage(reply),
     }
 

@@ -19,7 +19,7 @@ from secondpass.server.rerank_dialects.jina import JINA
 from secondpass.server.rerank_dialects.mixedbread import MIXEDBREAD
 from secondpass.server.rerank_dialects.operation import RerankOperation, rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply
-from secondpass.server.rerank_dialects.schemas import parse_request
+from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 from secondpass.server.rerank_dialects.tei import TEI
 from secondpass.server.rerank_dialects.vllm import VLLM
 from secondpass.server.rerank_dialects.vllm_score import VLLM_SCORE
@@ -29,7 +29,6 @@ from secondpass.server.rerank_dialects.weaviate_container import WEAVIATE_CONTAI
 _PATHS: Mapping[str, RerankOperation] = {
     "/v2/rerank": COHERE_V2,
     "/v1/v2/rerank": COHERE_V2,
-    "/v1/reranking": MIXEDBREAD,
     "/cohere/v1/rerank": COHERE_V1,
     "/cohere/v2/rerank": COHERE_V2,
     "/jina/v1/rerank": JINA,
@@ -64,6 +63,8 @@ def routes(handler: RequestHandler) -> list[Route]:
     shared: Mapping[str, tuple[Choose, bool]] = {
         "/v1/rerank": (choose_v1, False),
         "/v1/v1/rerank": (choose_v1, False),
+        "/v1/reranking": (choose_reranking, False),
+        "/reranking": (choose_reranking, False),
         "/rerank": (choose, keyless),
     }
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
@@ -100,9 +101,18 @@ def choose_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
     return INFINITY
 
 
+def choose_reranking(body: Body, headers: Mapping[str, str]) -> list[RerankOperation]:
+    """Return the dialect of a request to `/v1/reranking`: Mixedbread or llama.cpp's server."""
+    return [UNION if body.has("documents") and not body.has("input") else MIXEDBREAD]
+
+
+def _parse_union(body: Body) -> RerankRequest:
+    return parse_request(body, zero_is_all=True)
+
+
 def _write_union(reply: RerankReply) -> dict[str, Any]:
     """Return one response that the clients of Cohere, Jina, Voyage and vLLM understand."""
     return {**write_v1(reply), "object": "list", "data": data_rows(reply)}
 
 
-UNION = rerank_operation("union", parse_request, _write_union)
+UNION = rerank_operation("union", _parse_union, _write_union)

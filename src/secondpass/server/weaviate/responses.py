@@ -12,8 +12,11 @@ from secondpass.server.weaviate.writes import BatchResult, DeleteResult
 
 DIALECT = "weaviate-database"
 """The name of this dialect in logs, metrics and traces."""
-VERSION = "1.27.0"
-"""The version of Weaviate that clients see: the oldest that all of them accept."""
+VERSION = "1.27.5"
+"""The version of Weaviate that clients see: the oldest that all of them use right.
+
+From 1.27.0 to below 1.27.1 the client for Node sends each vector twice.
+"""
 
 
 def error_body(error: HttpError, request_id: str) -> dict[str, Any]:

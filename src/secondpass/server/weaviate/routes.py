@@ -96,7 +96,8 @@ class MetaRoutes:
     def _meta(self, context: RequestContext, query: None, result: None) -> dict[str, Any]:
         settings = self._state.settings
         return meta_reply(
-            str(context.request.base_url).rstrip("/"),
+            # Its own address: nothing of the request, which could name any host.
+            f"http://{settings.host}:{settings.port}",
             self._state.models[0],
             max_grpc_message=None if settings.grpc_port is None else settings.max_body,
         )
