@@ -48,3 +48,23 @@ def test_rules_for_grades_below_zero_and_repeated_lines(tmp_path: Path) -> None:
     found = read_qrels(path)
     assert found.grades == {"q1": {"d1": 1, "d2": 0}}
     assert (found.repeated, found.negative) == (1, 1)
+
+
+@pytest.mark.parametrize("text", ["1.0", "1", "1."])
+def test_whole_grades_may_be_written_as_floats(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "qrels.tsv"
+    path.write_text(f"q1\td1\t{text}\nq1\td2\t0\nq1\td3\t2.0\n", "utf-8")
+    assert read_qrels(path).grades == {"q1": {"d1": 1, "d2": 0, "d3": 2}}
+    path.write_text(f"q1 0 d1 {text}\nq1 0 d2 -1.0\n", "utf-8")
+    assert read_qrels(path).grades == {"q1": {"d1": 1, "d2": 0}}
+    path.with_suffix(".jsonl").write_text('{"query_id": "q", "doc_id": "d", "grade": 2.0}\n')
+    assert read_qrels(path.with_suffix(".jsonl")).grades == {"q": {"d": 2}}
+
+
+def test_a_first_line_is_a_header_only_where_it_has_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "qrels.tsv"
+    path.write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n", "utf-8")
+    assert read_qrels(path).grades == {"q1": {"d1": 1}}
+    path.write_text("q1\td1\t0.5\nq1\td2\t1\n", "utf-8")
+    with pytest.raises(InputError, match=r"'0\.5' is not a whole number"):
+        read_qrels(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ _FIX = (
 
 _QUERY_KEYS = ("query_id", "query-id", "qid")
 _DOCUMENT_KEYS = ("doc_id", "corpus-id", "docid")
+_GRADE = re.compile(r"(-?\d{1,18})(?:\.0*)?", re.ASCII)
 _GRADE_KEYS = ("grade", "relevance", "score", "label")
 
 
@@ -124,6 +126,8 @@ def _read_json(file: Path) -> Iterator[tuple[str, str, str, int]]:
         )
         grade_key = next((key for key in _GRADE_KEYS if key in row.values), _GRADE_KEYS[0])
         grade = row.values.get(grade_key)
+        if isinstance(grade, float) and grade.is_integer():
+            grade = int(grade)
         if type(grade) is not int:
             raise row.wrong(f"'grade' is {grade!r}, and must be a whole number")
         yield row.where, query, document, grade
@@ -133,8 +137,8 @@ def _read_columns(file: Path) -> Iterator[tuple[str, str, str, int]]:
     for line in split_lines(file, None):
         columns = line.text.split("\t")
         if len(columns) == 3:
-            if line.number == 1 and _parse_grade(columns[2]) is None:
-                continue
+            if line.number == 1 and not _is_number(columns[2]):
+                continue  # BEIR's header
             query, document, grade = columns
         elif len(line.cells) == 4:
             query, _, document, grade = line.cells
@@ -151,9 +155,17 @@ def _grade_of_line(line: Line, text: str) -> int:
 
 
 def _parse_grade(text: str) -> int | None:
-    text = text.strip()
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdecimal() else None
+    """Return a whole number, which pandas may have written as "1.0", or None."""
+    found = _GRADE.fullmatch(text.strip())
+    return None if found is None else int(found[1])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
