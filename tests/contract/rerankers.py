@@ -93,7 +93,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "early stopping": lambda folder: EarlyStopping(Reranker(), batch=5, patience=1000),
     "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
     "queued": lambda folder: ScheduledReranker(
-        Reranker(), WorkQueue(10**9, most_at_once=2000), tokens_at_once=500
+        Reranker(), WorkQueue(10**9, max_batch_work=2000), tokens_at_once=500
     ),
     "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
     "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),

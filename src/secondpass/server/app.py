@@ -15,6 +15,9 @@ try:
     import graphql  # noqa: F401
     import prometheus_client  # noqa: F401
     from fastapi import FastAPI
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as error:
@@ -28,8 +31,11 @@ from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch
 from secondpass.server.health import HealthRoutes
+from secondpass.server.http_errors import HttpError, default_error
+from secondpass.server.http_json import Reply
 from secondpass.server.mcp.routes import McpHttpRoutes
 from secondpass.server.openai.routes import routes as openai_routes
+from secondpass.server.request_context import current_record, request_id
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.settings import ServerSettings
@@ -44,6 +50,12 @@ if TYPE_CHECKING:
     from secondpass.server.telemetry.tracing import Traces
 
 _log = logging.getLogger("secondpass.server")
+_WHERE = (
+    "rerank APIs are at /v1/rerank, /v2/rerank and /rerank, or under their own prefix "
+    "(/cohere, /jina, /voyage, /mixedbread, /tei, /infinity, /vllm); OpenAI's are under /v1, "
+    "Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, MCP's is "
+    "/mcp, and the native one is described by /api/v1/openapi.json"
+)
 _SLASHES = re.compile("/{2,}")
 
 
@@ -99,6 +111,8 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     app.router.routes += [*_routes(handler, health, classes), *probes, *mcp_routes.routes()]
     if grpc is not None:
         app.router.routes += grpc.routes
+    for status in (404, 405):
+        app.add_exception_handler(status, _unknown_path)
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout)
     if keys is None:
         app.add_middleware(CrossOriginGuard)
@@ -156,6 +170,24 @@ def _log_fields(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object
         "keys": settings.keys is not None,
         **({} if grpc is None else {"grpc_port": grpc.port}),
     }
+
+
+def _unknown_path(request: Request, error: Exception) -> Response:
+    """Return the error for a path or a method that no API has, as every client reads it."""
+    assert isinstance(error, HTTPException)
+    path, kind = request.url.path[:200], "not_found_error"
+    message = f"there is no path {path!r}: {_WHERE}"
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        message = f"{request.method} is not possible at {path!r}: it takes {allowed}"
+        kind = "invalid_request_error"
+    record = current_record()
+    id_ = request_id(request) if record is None else record.id
+    content = {
+        **default_error(HttpError(error.status_code, kind, message), id_),
+        "error": {"message": message, "type": kind, "param": None, "code": error.status_code},
+    }
+    return Reply(content, error.status_code, headers=dict(error.headers or {}))
 
 
 class _SlashNormalizer:
