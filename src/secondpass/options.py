@@ -1,7 +1,7 @@
-"""The options of searching and reranking, each declared once for every interface.
+"""Options of searching and reranking, each declared once for every interface.
 
 The library, the command line, configuration files, the HTTP interface and the reference are
-made from these declarations. CONTRIBUTING.md shows how an option is added.
+generated from these declarations. CONTRIBUTING.md shows how to add an option.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MODES = ("hybrid", "bm25", "vector")
 FUSIONS = ("rrf", "weighted", "weighted-z-score", "dbsf")
 
 BLENDED = ("rerank", "vector", "bm25")
-"""The scores that a blend adds up, and the names of their weights."""
+"""The scores that a blend adds up, which are also the names of their weights."""
 
 Rerank = Union[bool, str, Path, "BaseReranker"]
 """True for the index's own reranker, False for none, else a model's name or a reranker."""
@@ -35,20 +35,20 @@ _WEIGHT = {"type": "number", "minimum": 0}
 
 
 def _rerank_problem(value: object) -> str | None:
-    right = isinstance(value, bool) or (isinstance(value, str) and value != "")
-    return None if right else "it must be true, false or the name of a model"
+    valid = isinstance(value, bool) or (isinstance(value, str) and value != "")
+    return None if valid else "it must be true, false or the name of a model"
 
 
 def _cache_problem(value: object) -> str | None:
-    right = isinstance(value, bool) or (isinstance(value, str) and value != "")
-    return None if right else "it must be true, false or the path of a file"
+    valid = isinstance(value, bool) or (isinstance(value, str) and value != "")
+    return None if valid else "it must be true, false or the path of a file"
 
 
 def _weights_problem(value: Any) -> str | None:
     weight = Number(minimum=0)
-    right = isinstance(value, list | tuple) and len(value) == 2
-    right = right and not any(map(weight.problem, value))
-    return None if right and any(value) else "it must be two numbers from 0 up, not both 0"
+    valid = isinstance(value, list | tuple) and len(value) == 2
+    valid = valid and not any(map(weight.problem, value))
+    return None if valid and any(value) else "it must be two numbers from 0 up, not both 0"
 
 
 def _blend_problem(value: object) -> str | None:
@@ -64,40 +64,52 @@ def _blend_problem(value: object) -> str | None:
 
 
 class ResultOptions(TypedDict, total=False):
-    """What is read of documents, and which results are returned."""
+    """How documents are read, and which results are returned."""
 
-    min_score: Annotated[float | None, Option(None, "Drop results that score lower.", Number())]
+    min_score: Annotated[
+        float | None, Option(None, "Drop results with a lower score.", Number())
+    ]
     min_probability: Annotated[
         float | None,
         Option(
             None,
-            "Drop results that are less likely to be relevant, 0 to 1.",
+            "Drop results with a lower probability of relevance, 0 to 1.",
             Number(minimum=0, maximum=1),
             second_pass=True,
         ),
     ]
     fields: Annotated[
         Sequence[str] | None,
-        Option(None, 'Fields to read, in order, as in "title,text".', Names("field names")),
+        Option(
+            None, 'Document fields to read, in order, as in "title,text".', Names("field names")
+        ),
     ]
     template: Annotated[
         str | None,
-        Option(None, 'How fields become text, as in "{title} ({year}): {text}".', Text()),
+        Option(
+            None,
+            'Template that turns fields into text, as in "{title} ({year}): {text}".',
+            Text(),
+        ),
     ]
     max_length: Annotated[
-        int | None, Option(None, "Tokens of one window, query included.", Count())
+        int | None, Option(None, "Maximum tokens of a window, query included.", Count())
     ]
     passages: Annotated[
         str | PassageAggregation | None,
-        Option(None, "Long documents: max, mean, first or top-N-mean.", Text()),
+        Option(
+            None,
+            "How window scores of a document combine: max, mean, first or top-N-mean.",
+            Text(),
+        ),
     ]
     return_documents: Annotated[
         bool,
         Option(
             True,
-            "Whether results hold their documents.",
+            "Whether results include their documents.",
             Flag(),
-            absent={"cli": "documents are printed", "config": "a matter of each request"},
+            absent={"cli": "documents are printed", "config": "set by each request"},
         ),
     ]
 
@@ -105,17 +117,17 @@ class ResultOptions(TypedDict, total=False):
 class RerankOptions(ResultOptions, total=False):
     """The keyword arguments of `BaseReranker.rerank`."""
 
-    top_k: Annotated[int | None, Option(None, "How many results to return.", Count())]
+    top_k: Annotated[int | None, Option(None, "Number of results to return.", Count())]
 
 
 class PolicyOptions(TypedDict, total=False):
-    """What surrounds a reranker: the options of `compose`."""
+    """Policies around a reranker: the options of `compose`."""
 
     cascade: Annotated[
         bool,
         Option(
             False,
-            "Let bundled-tiny rule out what cannot reach the top, for less work.",
+            "Let bundled-tiny rule out weak candidates before the reranker scores the rest.",
             Flag(),
             second_pass=True,
             flags=("--cascade/--no-cascade",),
@@ -125,7 +137,7 @@ class PolicyOptions(TypedDict, total=False):
         float | None,
         Option(
             None,
-            "Milliseconds for the second pass; what does not fit is left unscored.",
+            "Milliseconds for reranking; candidates beyond it are left unscored.",
             Number(above=0),
             second_pass=True,
         ),
@@ -134,7 +146,7 @@ class PolicyOptions(TypedDict, total=False):
         bool | str | Path,
         Option(
             False,
-            "Keep scores on disk, and reuse those of earlier runs.",
+            "Cache scores on disk, and reuse those of earlier runs.",
             Custom({"type": ["boolean", "string"]}, _cache_problem),
             second_pass=True,
             flags=("--cache",),
@@ -156,7 +168,7 @@ class PolicyOptions(TypedDict, total=False):
         str | Path | Calibration | None,
         Option(
             None,
-            "What `secondpass calibrate` wrote for this model.",
+            "Calibration file that `secondpass calibrate` wrote for this model.",
             Text("the path of a file"),
             second_pass=True,
             absent=_LOCAL,
@@ -166,7 +178,7 @@ class PolicyOptions(TypedDict, total=False):
         Sequence[str | Path | BaseReranker],
         Option(
             (),
-            "Models to ask if the first one fails, in order.",
+            "Models to try in order if the first one fails.",
             Names("names of models"),
             second_pass=True,
             absent=_LOCAL,
@@ -176,7 +188,7 @@ class PolicyOptions(TypedDict, total=False):
         OnFailure,
         Option(
             "raise",
-            "What a failing reranker does: raise, or fallback to the first pass's order.",
+            "If reranking fails: raise an error, or fallback to first-stage order.",
             Choice(("raise", "fallback")),
             flags=("--fallback/--no-fallback",),
         ),
@@ -185,37 +197,37 @@ class PolicyOptions(TypedDict, total=False):
         float | None,
         Option(
             None,
-            "Seconds that each model has; 30 for a provider.",
+            "Seconds allowed for each model; for a provider 30 if absent.",
             Number(above=0),
         ),
     ]
 
 
-class FirstPassOptions(TypedDict, total=False):
-    """How many candidates are found, and by what."""
+class FirstStageOptions(TypedDict, total=False):
+    """How the first stage retrieves candidates, and how many."""
 
     mode: Annotated[
         str,
-        Option("hybrid", "How the first pass searches: hybrid, bm25 or vector.", Choice(MODES)),
+        Option("hybrid", "First-stage search: hybrid, bm25 or vector.", Choice(MODES)),
     ]
-    candidates: Annotated[
-        int, Option(50, "How many candidates the first pass hands to the second.", Count())
-    ]
+    candidates: Annotated[int, Option(50, "Number of first-stage candidates.", Count())]
     filter: Annotated[
         str | None,
-        Option(None, 'An SQL condition on metadata, as in "year >= 2015".', Text()),
+        Option(None, 'SQL condition on metadata, as in "year >= 2015".', Text()),
     ]
     fusion: Annotated[
         str,
         Option(
-            "rrf", f"How hybrid merges its rankings: {', '.join(FUSIONS)}.", Choice(FUSIONS)
+            "rrf",
+            f"How hybrid search merges its rankings: {', '.join(FUSIONS)}.",
+            Choice(FUSIONS),
         ),
     ]
     weights: Annotated[
         Sequence[float] | None,
         Option(
             None,
-            "The weights of BM25 and of vectors in the fusion, two numbers.",
+            "Fusion weights of BM25 and vector search, two numbers.",
             Custom(
                 {"type": "array", "items": _WEIGHT, "minItems": 2, "maxItems": 2},
                 _weights_problem,
@@ -224,19 +236,19 @@ class FirstPassOptions(TypedDict, total=False):
     ]
     version: Annotated[
         int | None,
-        Option(None, "Search the index as it was after an earlier write.", Count()),
+        Option(None, "Search an earlier version of the index.", Count()),
     ]
 
 
-class SecondPassOptions(TypedDict, total=False):
-    """Whether and how the second pass runs, and how many results are returned."""
+class RerankingOptions(TypedDict, total=False):
+    """Whether and how candidates are reranked, and how many results are returned."""
 
-    top_k: Annotated[int | None, Option(5, "How many results to return.", Count())]
+    top_k: Annotated[int | None, Option(5, "Number of results to return.", Count())]
     rerank: Annotated[
         Rerank,
         Option(
             True,
-            "Whether the second pass runs, or the name of the model that it runs.",
+            "Whether to rerank, or the name of the reranker.",
             Custom({"type": ["boolean", "string"]}, _rerank_problem),
             flags=("--rerank/--no-rerank",),
         ),
@@ -245,8 +257,8 @@ class SecondPassOptions(TypedDict, total=False):
         bool | Mapping[str, float],
         Option(
             True,
-            "Whether the first pass's scores still count, or the weights of rerank, vector "
-            "and bm25.",
+            "Whether to blend first-stage scores in, or the weights of rerank, vector and "
+            "bm25.",
             Custom(
                 {"type": ["boolean", "object"], "additionalProperties": _WEIGHT},
                 _blend_problem,
@@ -257,6 +269,6 @@ class SecondPassOptions(TypedDict, total=False):
 
 
 class SearchOptions(
-    FirstPassOptions, SecondPassOptions, ResultOptions, PolicyOptions, total=False
+    FirstStageOptions, RerankingOptions, ResultOptions, PolicyOptions, total=False
 ):
     """The keyword arguments of `Index.search`."""

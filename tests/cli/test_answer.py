@@ -28,7 +28,7 @@ def test_a_model_behind_a_server(
         ran = run(*question, "--llm", "openai/m", "--base-url", server.openai)
     assert ran.code == 0, ran.err
     assert ran.out.startswith("An embargo caused the oil crisis [1].\n[1] ")
-    assert "Removed citations of no passage: [99]" in ran.err
+    assert "Removed citations of passages that do not exist: [99]" in ran.err
     failed = run(*question, "--llm", "openai/m", "--base-url", "http://127.0.0.1:9/v1")
     assert failed.code == 1
     assert "could not be reached" in failed.err

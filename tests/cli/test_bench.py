@@ -31,4 +31,4 @@ def test_shares_of_a_file(run: Run) -> None:
 def test_nothing_to_rank_is_an_error(run: Run, stdin: bytes) -> None:
     ran = run("bench", "-", stdin=stdin)
     assert ran.code == 2
-    assert "nothing to rank" in ran.err.lower()
+    assert "no documents to rank" in ran.err.lower()

@@ -29,7 +29,7 @@ def test_json_has_the_promised_shape(run: Run, sample_index: Path) -> None:
     assert {"embed", "bm25", "vector", "rerank", "total"} <= set(found["timings"])
 
 
-def test_without_the_second_pass(run: Run, sample_index: Path) -> None:
+def test_without_reranking(run: Run, sample_index: Path) -> None:
     ran = run(
         "search", QUERY, "--index", sample_index, "--json", "--no-rerank", "--mode", "bm25"
     )

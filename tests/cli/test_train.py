@@ -88,7 +88,7 @@ def test_distilling_asks_the_teacher_once(run: Run, places: Path, tmp_path: Path
         (("--cap", "one=inf"), "SOURCE=NUMBER"),
         (("--weight", "0.5"), "SOURCE=NUMBER"),
         (("--weight", "one=0"), "weight"),
-        (("--minutes", "1"), "not both"),
+        (("--minutes", "1"), "cannot be combined"),
         (("--group", "1"), "group"),
     ],
 )

@@ -114,9 +114,9 @@ def test_a_threshold_is_of_the_probabilities_it_was_chosen_for(
     search = ("search", QUERY, "--index", sample_index, "--config", file)
     ran = run(*search, "--model", "bundled-tiny")
     assert ran.code == 2
-    assert "chosen for other probabilities" in ran.err
+    assert "chosen for another model or calibration" in ran.err
     ran = run(*search, "--calibration", tmp_path / "none.json")
-    assert "chosen for other probabilities" in ran.err
+    assert "chosen for another model or calibration" in ran.err
     assert run(*search, "--model", "bundled").code == 0
     assert run(*search, "--model", "bundled-tiny", "--min-probability", 0).code == 0
 

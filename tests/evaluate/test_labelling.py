@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secondpass import Document, InputError
-from secondpass.cli.label import ask
+from secondpass.cli.label import judge_interactively
 from secondpass.cli.output import stderr_console
 from secondpass.cli.terminal_keys import END, Keys
 from secondpass.evaluate.labelling import HEADER, GradeFile, Labelling
@@ -28,7 +28,7 @@ def grades(file: Path) -> Grades:
 def label(file: Path, keys: str) -> Labelling:
     labelling = Labelling(QUERIES, pool, GradeFile(file))
     stream = Keys(io.BytesIO(keys.encode()))
-    ask(labelling, stream.next, stderr_console())
+    judge_interactively(labelling, stream.next, stderr_console())
     return labelling
 
 

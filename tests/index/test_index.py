@@ -1,4 +1,4 @@
-"""Both passes together, on a small index with the bundled models."""
+"""Index: first stage and reranking together, on a small index with the bundled models."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_cascade_is_the_one_that_is_put_together_by_hand(index: Index) -> None
 
 
 @pytest.mark.parametrize("mode", ["bm25", "vector", "hybrid"])
-def test_the_first_pass_alone(index: Index, mode: str) -> None:
+def test_the_first_stage_alone(index: Index, mode: str) -> None:
     response = index.search(QUERY, mode=mode, rerank=False, top_k=3)
     assert response.status is Status.SKIPPED
     assert response.reason
@@ -85,7 +85,7 @@ def test_the_first_pass_alone(index: Index, mode: str) -> None:
     assert "rerank" not in response.timings
 
 
-def test_the_second_pass_sees_the_first_passs_order(index: Index) -> None:
+def test_the_reranker_sees_the_first_stage_order(index: Index) -> None:
     before = index.search(QUERY, rerank=False, candidates=10, top_k=None)
     after = index.search(QUERY, candidates=10, top_k=None)
     assert sorted(r.id or "" for r in before.results) == sorted(
@@ -121,7 +121,7 @@ def test_nothing_found_is_said(index: Index) -> None:
     response = index.search(QUERY, filter="year > 9999")
     assert response.results == ()
     assert response.status is Status.SKIPPED
-    assert response.reason == "the first pass found nothing"
+    assert response.reason == "the first stage found nothing"
 
 
 async def test_async_equals_sync(index: Index) -> None:
@@ -319,20 +319,20 @@ def test_optimize_drops_what_was_kept_of_documents_that_are_gone(
     with open_with_reader(tmp_path / "i", reader_folder) as index:
         index.add([*SEAS, long])
         index.search("a river", top_k=None)
-        (kept,) = index._states._stores.values()
-        windows = kept.count() - len(SEAS)
+        (store,) = index._states._stores.values()
+        windows = store.count() - len(SEAS)
         assert windows > 1
         index.search("sea", fields=["text"], max_length=20)
-        assert kept.count() > len(SEAS) + windows
+        assert store.count() > len(SEAS) + windows
         index.delete([str(one["id"]) for one in SEAS[:5]])
         index.optimize()
-        assert kept.count() == len(SEAS) - 5 + windows
+        assert store.count() == len(SEAS) - 5 + windows
         before = index.embedder.encoder.encoded
         index.search("a river", top_k=None)
         assert index.embedder.encoder.encoded == before
         index.delete(["long"])
         index.optimize()
-        assert kept.count() == len(SEAS) - 5
+        assert store.count() == len(SEAS) - 5
 
 
 def test_a_damaged_file_of_states_breaks_neither_adding_nor_searching(
@@ -350,7 +350,7 @@ def test_a_damaged_file_of_states_breaks_neither_adding_nor_searching(
         assert "read again" in str(response.reason)
     file.write_bytes(b"no database" * 1000)
     with open_with_reader(tmp_path / "i", reader_folder) as index:
-        with pytest.warns(UserWarning, match="was not kept"):
+        with pytest.warns(UserWarning, match="states were not stored"):
             index.add(SEAS[6:])
         assert index.count() == len(SEAS)
         assert index.search(STORM, top_k=None).reason is None

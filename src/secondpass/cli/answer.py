@@ -15,22 +15,29 @@ def answer(
     index: options.IndexFolder,
     llm: Annotated[
         str | None,
-        typer.Option(help="PROVIDER/MODEL; without it, sentences of the documents."),
+        typer.Option(
+            help="Language model, PROVIDER/MODEL; if absent, sentences of the documents."
+        ),
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option(help="The server's address, if not the provider's own.")
+        str | None, typer.Option(help="URL of the --llm server, if not the provider's own.")
     ] = None,
     rewrite: Annotated[
-        bool, typer.Option("--rewrite", help="Let the model word the search.")
+        bool, typer.Option("--rewrite", help="Let the language model rewrite the query.")
     ] = False,
-    passages: Annotated[int, typer.Option(help="How many passages are read.")] = 5,
-    context_tokens: Annotated[int, typer.Option(help="Their tokens, all together.")] = 1500,
+    passages: Annotated[int, typer.Option(help="Number of passages to answer from.")] = 5,
+    context_tokens: Annotated[
+        int, typer.Option(help="Maximum tokens of all passages together.")
+    ] = 1500,
     min_probability: Annotated[
-        float, typer.Option(help="If no passage is as likely relevant, there is no answer.")
+        float,
+        typer.Option(
+            help="Give no answer if no passage reaches this probability of relevance."
+        ),
     ] = 0.03,
-    candidates: Annotated[int, typer.Option(help="How many the first pass hands over.")] = 50,
+    candidates: options.FirstStageDepth = 50,
     filter: Annotated[  # noqa: A002 - the name of the option
-        str | None, typer.Option(help='An SQL condition on metadata, as in "year >= 2015".')
+        str | None, typer.Option(help='SQL condition on metadata, as in "year >= 2015".')
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -45,9 +52,9 @@ def answer(
 
     with ExitStack() as stack:
         model = None if llm is None else stack.enter_context(load_llm(llm, base_url=base_url))
-        opened = stack.enter_context(Index.open(index, create=False))
+        opened_index = stack.enter_context(Index.open(index, create=False))
         stream = stream_answer(
-            opened,
+            opened_index,
             query,
             llm=model,
             rewrite=rewrite,
@@ -72,21 +79,21 @@ def answer(
     _print_sources(stream.answer)
 
 
-def answer_object(found: Any) -> dict[str, Any]:
+def answer_object(result: Any) -> dict[str, Any]:
     """Return an answer as the JSON object that the command prints."""
     return {
-        "query": found.query,
-        "text": found.text,
-        "status": str(found.status),
-        "reason": found.reason,
-        "model": found.model,
-        "searched": found.searched,
-        "probability": found.probability,
+        "query": result.query,
+        "text": result.text,
+        "status": str(result.status),
+        "reason": result.reason,
+        "model": result.model,
+        "searched": result.searched,
+        "probability": result.probability,
         "citations": [
             {"number": c.number, "start": c.start, "supported": c.supported}
-            for c in found.citations
+            for c in result.citations
         ],
-        "removed": list(found.removed),
+        "removed": list(result.removed),
         "passages": [
             {
                 "number": p.number,
@@ -97,28 +104,31 @@ def answer_object(found: Any) -> dict[str, Any]:
                 "highlight": None if p.highlight is None else list(p.highlight),
                 "text": p.text,
             }
-            for p in found.passages
+            for p in result.passages
         ],
-        "tokens": found.tokens,
-        "timings": {name: round(ms, 3) for name, ms in found.timings.items()},
+        "tokens": result.tokens,
+        "timings": {name: round(ms, 3) for name, ms in result.timings.items()},
     }
 
 
-def _print_sources(found: Any) -> None:
-    cited = {c.number for c in found.citations}
-    for passage in found.passages:
+def _print_sources(result: Any) -> None:
+    cited = {c.number for c in result.citations}
+    for passage in result.passages:
         if passage.number in cited:
-            named = " ".join(filter(None, [", ".join(passage.ids), passage.title]))
+            source = " ".join(filter(None, [", ".join(passage.ids), passage.title]))
             text = " ".join(passage.text.split())
-            typer.echo(f"[{passage.number}] {named}: {text[:160]}{'…' * (len(text) > 160)}")
-    for citation in found.citations:
+            typer.echo(f"[{passage.number}] {source}: {text[:160]}{'…' * (len(text) > 160)}")
+    for citation in result.citations:
         if not citation.supported:
             typer.echo(
                 f"Check [{citation.number}]: its words differ from the passage's.", err=True
             )
-    if found.removed:
-        typer.echo(f"Removed citations of no passage: {sorted(set(found.removed))}", err=True)
+    if result.removed:
+        typer.echo(
+            f"Removed citations of passages that do not exist: {sorted(set(result.removed))}",
+            err=True,
+        )
     typer.echo(
-        f"{found.status} by {found.model}" + (f": {found.reason}" if found.reason else ""),
+        f"{result.status} by {result.model}" + (f": {result.reason}" if result.reason else ""),
         err=True,
     )

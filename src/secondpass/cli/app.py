@@ -1,4 +1,4 @@
-"""The commands put together, and what the program does with an error."""
+"""Command-line application: registered commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from secondpass.cli.label import label
 from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
-from secondpass.cli.options import Several
+from secondpass.cli.options import MultiValueCommand
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
@@ -36,7 +36,7 @@ from secondpass.errors import InputError, SecondpassError
 
 app = typer.Typer(
     name="secondpass",
-    help="Two-stage search: fetch many candidates fast, then put the right ones on top.\n\n"
+    help="Two-stage search: retrieve many candidates fast, then rerank them.\n\n"
     "Exit codes: 0 ok, 1 failed, 2 wrong usage. Results go to standard output, everything "
     "else to standard error.",
     no_args_is_help=True,
@@ -50,14 +50,14 @@ for command in (
     *(export, mine, train, distill),
 ):
     app.command()(command)
-app.command("eval", cls=Several)(evaluate)
+app.command("eval", cls=MultiValueCommand)(evaluate)
 app.add_typer(keys)
-for several in (report, tune):
-    app.command(cls=Several)(several)
+app.command(cls=MultiValueCommand)(report)
+app.command(cls=MultiValueCommand)(tune)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"secondpass {__version__}")
         raise typer.Exit
 
@@ -66,10 +66,12 @@ def _version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Hold the options that come before a command."""
+    """Define the options that come before a command."""
 
 
 def run() -> None:
@@ -77,20 +79,21 @@ def run() -> None:
     try:
         app()
     except SecondpassError as error:
-        _report(error)
+        _print_error(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         typer.echo(
-            "Interrupted. What was stored stays; run the same command to go on.", err=True
+            "Interrupted. Stored work is kept; run the same command to continue.", err=True
         )
         sys.exit(1)
     except BrokenPipeError:
-        # The reader (head, less) has left; Python would complain again when it flushes.
+        # The process reading the pipe (head, less) has exited; without this, Python would
+        # report the error again when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
-def _report(error: SecondpassError) -> None:
+def _print_error(error: SecondpassError) -> None:
     if "--json" in sys.argv:
         parts = {"type": type(error).__name__, "message": str(error)}
         details = {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}

@@ -1,4 +1,4 @@
-"""`secondpass bench`: how fast a model ranks here, and where the time goes."""
+"""`secondpass bench`: reranking speed on this machine, with a profile of one query."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ def bench(
     file: Annotated[
         str | None,
         typer.Argument(
-            help="One document a line, or JSONL; - is standard input. Made-up texts if absent.",
+            help="Documents, one a line, or JSONL; - is standard input. Generated if absent.",
             show_default=False,
         ),
     ] = None,
-    query: Annotated[str | None, typer.Option(help="The question to rank for.")] = None,
+    query: Annotated[str | None, typer.Option(help="Query to rank for.")] = None,
     model: options.Model = "bundled",
     max_length: options.MaxLength = None,
-    candidates: Annotated[int, typer.Option(min=1, help="How many made-up texts.")] = 50,
-    words: Annotated[int, typer.Option(min=1, help="Words of a made-up text.")] = 100,
-    rounds: Annotated[int, typer.Option(min=1, help="How often to measure.")] = 5,
+    candidates: Annotated[int, typer.Option(min=1, help="Number of generated documents.")] = 50,
+    words: Annotated[int, typer.Option(min=1, help="Words of a generated document.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements.")] = 5,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads for one batch; the engine's choice if absent."),
+        typer.Option(min=1, help="Threads for one batch; the runtime's choice if absent."),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Show where the time of one query goes.")
+        bool, typer.Option("--profile", help="Show the time of each part of one query.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how fast a model ranks on this machine.
 
-    With --profile, also the shares of tokens, layers and head in one query, and how far the
-    matrix products, with all that is fused to them, are from what ONNX Runtime reaches on
-    large matrices.
+    --profile also shows the shares of tokenization, layers and head in one query, and
+    compares matrix products, including operations fused to them, with the peak of ONNX
+    Runtime on large matrices.
 
     Example:  secondpass bench --candidates 20 --words 50 --profile
     """
@@ -57,14 +57,14 @@ def bench(
         list(sample_texts(candidates, words)) if file is None else read_documents(file)
     )
     if not documents:
-        raise InputError("There is nothing to rank", where=str(file))
-    asked = QUESTION if query is None else query
-    found: Profile | None = None
+        raise InputError("There are no documents to rank", where=str(file))
+    query = QUESTION if query is None else query
+    measured: Profile | None = None
     peaks: dict[str, float] = {}
     if profile:
-        with working("Taking one query apart"):
-            found = profile_model(
-                model, asked, documents, max_length=max_length, threads=threads
+        with working("Profiling one query"):
+            measured = profile_model(
+                model, query, documents, max_length=max_length, threads=threads
             )
             peaks = {
                 name: measure_peak(integer=name == "int8", threads=threads)
@@ -73,7 +73,7 @@ def bench(
     reranker = Reranker(model, threads=threads)
     with counting("Ranking", "queries") as progress:
         rates = measure_rates(
-            reranker, asked, documents, rounds=rounds, max_length=max_length, progress=progress
+            reranker, query, documents, rounds=rounds, max_length=max_length, progress=progress
         )
     report: dict[str, Any] = {
         "model": reranker.model,
@@ -81,15 +81,15 @@ def bench(
         "threads": threads,
         "rates": asdict(rates),
         "peak_operations_per_second": peaks or None,
-        "profile": None if found is None else asdict(found),
+        "profile": None if measured is None else asdict(measured),
     }
     if as_json:
         print_json(report)
     else:
-        _print(report, found, peaks)
+        _print(report, measured, peaks)
 
 
-def _print(report: dict[str, Any], found: Profile | None, peaks: dict[str, float]) -> None:
+def _print(report: dict[str, Any], profile: Profile | None, peaks: dict[str, float]) -> None:
     rates = report["rates"]
     features = ", ".join(report["cpu_features"]) or "unknown"
     typer.echo(f"{report['model']}, instructions: {features}")
@@ -98,8 +98,8 @@ def _print(report: dict[str, Any], found: Profile | None, peaks: dict[str, float
         f"{rates['rounds']}), p95 {rates['p95']:.1f} ms, "
         f"{rates['documents_per_second']:.0f} documents a second"
     )
-    typer.echo(f"the first query, with documents never seen: {rates['first']:.1f} ms")
-    for phase in () if found is None else found.phases:
+    typer.echo(f"the first query, with an empty cache: {rates['first']:.1f} ms")
+    for phase in () if profile is None else profile.phases:
         typer.echo("")
         typer.echo(f"{phase.name}: {phase.seconds * 1000:.1f} ms, {phase.tokens} tokens")
         for part, seconds in phase.parts.items():

@@ -1,4 +1,4 @@
-"""`secondpass calibrate`: probabilities that hold on the user's own data."""
+"""`secondpass calibrate`: a calibration of scores to probabilities on own labels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from secondpass.index.index import Index
 
 
-class Asked(NamedTuple):
-    """Where the labels of an index come from."""
+class LabelSource(NamedTuple):
+    """The queries and judgments that label the candidates of an index."""
 
     folder: Path | None
     queries: str | None
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
     split: str
     limit: int | None
     candidates: int
-    least_grade: int
+    min_grade: int
     judged_only: bool
 
 
@@ -46,27 +46,26 @@ def calibrate(
         Path | None,
         typer.Argument(
             help='JSON lines like {"query": "…", "text": "…", "label": 1}; or --index, '
-            "--queries and, where they are no BEIR folder, --qrels.",
+            "--queries and, unless they are a BEIR folder, --qrels.",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("calibration.json"),
-    index: Annotated[Path | None, typer.Option(help="The folder of the index.")] = None,
-    queries: options.MaybeQueries = None,
+    out: Annotated[Path, typer.Option(help="Calibration file to write.")] = Path(
+        "calibration.json"
+    ),
+    index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
+    queries: options.OptionalQueries = None,
     qrels: options.Qrels = None,
-    candidates: Annotated[
-        int, typer.Option(help="How many of each query the first pass hands over.")
-    ] = 50,
+    candidates: options.FirstStageDepth = 50,
     method: Annotated[
-        MethodChoice, typer.Option(help="isotonic needs four times as many labels.")
+        MethodChoice,
+        typer.Option(help="Calibration method; isotonic needs four times as many labels."),
     ] = MethodChoice.PLATT,
     model: options.Model = "bundled",
-    least_grade: Annotated[
-        int, typer.Option(help="From which grade on a pair is relevant.")
-    ] = 1,
+    least_grade: Annotated[int, typer.Option(help="Lowest grade that counts as relevant.")] = 1,
     judged_only: Annotated[
         bool,
-        typer.Option("--judged-only", help="Leave out candidates that nobody judged."),
+        typer.Option("--judged-only", help="Leave out unjudged candidates."),
     ] = False,
     fields: options.Fields = None,
     template: options.Template = None,
@@ -74,13 +73,15 @@ def calibrate(
     passages: options.PassagesOption = "max",
     split: options.Split = "test",
     limit: options.Limit = None,
-    seed: Annotated[int, typer.Option(help="Of the split into judged and fitted.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of the split into fitted and held-out queries.")
+    ] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Fit what turns a model's scores into the chance of being relevant.
+    """Fit a calibration that converts a model's scores to probabilities of relevance.
 
-    Candidates that nobody judged count as irrelevant, unless --judged-only. Exits with 2,
-    and says how many labels are needed, if there are too few.
+    Unjudged candidates count as irrelevant, unless --judged-only. With too few labels,
+    exits with 2 and prints how many are needed.
 
     Example:  secondpass calibrate --index my-index --queries queries.jsonl --qrels qrels.tsv
     """
@@ -91,24 +92,26 @@ def calibrate(
     from secondpass.reranker import Reranker
 
     names = options.split_names(fields)
-    reading = ScoringOptions(
+    scoring_options = ScoringOptions(
         None if names is None else tuple(names),
         template,
         max_length,
         parse_aggregation(passages),
     )
-    with ExitStack() as closing:
-        progress = closing.enter_context(stages())
-        asked = Asked(index, queries, qrels, split, limit, candidates, least_grade, judged_only)
-        opened = _opened(pairs, asked)
+    with ExitStack() as stack:
+        progress = stack.enter_context(stages())
+        source = LabelSource(
+            index, queries, qrels, split, limit, candidates, least_grade, judged_only
+        )
+        opened = _open_index(pairs, source)
         if opened is not None:
-            closing.enter_context(opened)
-        labelled = _labelled(pairs, opened, asked, progress)
+            stack.enter_context(opened)
+        labelled = _read_labels(pairs, opened, source, progress)
         report = calibrate(
             Reranker(model) if opened is None else opened.reranker(model),
             labelled,
             method=method.value,
-            options=reading,
+            options=scoring_options,
             seed=seed,
             progress=progress,
         )
@@ -119,42 +122,43 @@ def calibrate(
         _print(report, out)
 
 
-def _opened(pairs: Path | None, asked: Asked) -> Index | None:
-    """Return the index, or None where the labels are in a file of pairs."""
+def _open_index(pairs: Path | None, source: LabelSource) -> Index | None:
+    """Open the index, or return None if the labels are in a file of pairs."""
     from secondpass.index.index import Index
 
-    places = (asked.folder, asked.queries, asked.qrels)
     if pairs is not None:
-        if any(one is not None for one in places):
+        if any(path is not None for path in (source.folder, source.queries, source.qrels)):
             raise InputError(
                 "Give a file of pairs, or --index, --queries and --qrels, not both"
             )
         return None
-    if asked.folder is None or asked.queries is None:
+    if source.folder is None or source.queries is None:
         raise InputError(
             "There are no labels to calibrate on",
             fix="Give a file of pairs, or --index, --queries and --qrels.",
         )
-    return Index.open(asked.folder, create=False)
+    return Index.open(source.folder, create=False)
 
 
-def _labelled(
-    pairs: Path | None, opened: Index | None, asked: Asked, progress: Stages
+def _read_labels(
+    pairs: Path | None, opened: Index | None, source: LabelSource, progress: Stages
 ) -> list[LabelledQuery]:
     from secondpass.evaluate.qrels import label_candidates, read_pairs
 
     if pairs is not None:
-        return read_pairs(pairs, min_grade=asked.least_grade)
+        return read_pairs(pairs, min_grade=source.min_grade)
     assert opened is not None
-    assert asked.queries is not None
-    collection = options.read(asked.queries, asked.qrels, asked.split, asked.limit)
+    assert source.queries is not None
+    collection = options.read_collection(
+        source.queries, source.qrels, source.split, source.limit
+    )
     return label_candidates(
         opened,
         collection.queries,
         collection.qrels,
-        candidates=asked.candidates,
-        min_grade=asked.least_grade,
-        judged_only=asked.judged_only,
+        candidates=source.candidates,
+        min_grade=source.min_grade,
+        judged_only=source.judged_only,
         progress=progress,
     )
 
@@ -164,13 +168,13 @@ def _print(report: CalibrationReport, out: Path) -> None:
     typer.echo(f"{out}: {report.calibration.method}, {report.calibration.model}")
     typer.echo(f"    fitted on {labels} of {report.queries} queries")
     if report.assumed:
-        typer.echo(f"    {report.assumed} of them unjudged, taken for irrelevant")
-    for name, found in (("before", report.before), ("after, held out", report.after)):
-        if found is not None:
+        typer.echo(f"    {report.assumed} of them unjudged, counted as irrelevant")
+    for name, fit in (("before", report.before), ("after, held out", report.after)):
+        if fit is not None:
             typer.echo(
-                f"    {name}: calibration error {found.error:.3f} "
-                f"({found.error_low:.3f} to {found.error_high:.3f}), "
-                f"log loss {found.log_loss:.3f}"
+                f"    {name}: calibration error {fit.error:.3f} "
+                f"({fit.error_low:.3f} to {fit.error_high:.3f}), "
+                f"log loss {fit.log_loss:.3f}"
             )
     typer.echo("")
     for line in diagram(report.after):
@@ -180,14 +184,13 @@ def _print(report: CalibrationReport, out: Path) -> None:
     )
 
 
-def diagram(found: Reliability, width: int = 40) -> list[str]:
-    """Return a reliability diagram as lines: a bar for what came true, ┃ for the promise."""
+def diagram(reliability: Reliability, width: int = 40) -> list[str]:
+    """Return a reliability diagram as lines: bars are relevant shares, ┃ predicted ones."""
     lines = ["promised   relevant  pairs"]
-    for one in found.bins:
-        bar = ["█"] * round(one.share * width)
+    for bin_ in reliability.bins:
+        bar = ["█"] * round(bin_.share * width)
         bar += ["·"] * (width - len(bar))
-        bar[min(width - 1, int(one.promised * width))] = "┃"
-        lines.append(
-            f"{one.low:.1f} to {one.high:.1f}   {one.share:6.1%} {one.pairs:6d}  {''.join(bar)}"
-        )
+        bar[min(width - 1, int(bin_.promised * width))] = "┃"
+        bounds = f"{bin_.low:.1f} to {bin_.high:.1f}"
+        lines.append(f"{bounds}   {bin_.share:6.1%} {bin_.pairs:6d}  {''.join(bar)}")
     return lines

@@ -20,12 +20,13 @@ def distill(
     teacher: Annotated[
         str,
         typer.Option(
-            help='Who scores: "bundled", a model folder, or OWNER/MODEL@REVISION.',
+            help='Model that scores: "bundled", a model folder, or OWNER/MODEL@REVISION.',
             show_default=False,
         ),
     ],
     share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of the teacher's scores in the target.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of the teacher's scores in the target."),
     ] = 0.7,
     architecture: training.Architecture = training.ArchitectureChoice.READER,
     base: training.Base = None,
@@ -53,32 +54,35 @@ def distill(
     force: training.Force = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Let a teacher score the passages of every query, then train on its scores.
+    """Score the passages of every query with a teacher, then train on its scores.
 
-    The scores are kept beside the run, so that what was stopped goes on.
+    The scores are stored beside the run, so that an interrupted run can continue.
 
     Example:  secondpass distill pairs.jsonl --teacher ./large-model --out run
     """
-    given = dict(locals())
+    arguments = dict(locals())
     from secondpass.cli.output import stages
     from secondpass.reranker import Reranker
     from secondpass.train.data.files import read_examples
     from secondpass.train.data.teacher_scores import add_teacher_scores
 
     defaults = {
-        name: one.default for name, one in inspect.signature(training.train).parameters.items()
+        name: parameter.default
+        for name, parameter in inspect.signature(training.train).parameters.items()
     }
-    # All passages have scores, so a random one would only be a passage without.
-    settings = training.settings_of({**defaults, **given, "teacher": share, "strangers": 0})
+    # No random passages: they would be the only ones without a teacher's score.
+    settings = training.build_settings(
+        {**defaults, **arguments, "teacher": share, "strangers": 0}
+    )
     examples = read_examples(data)
-    scores = scores_beside(out, cache)
+    scores = scores_path(out, cache)
     with stages() as progress:
         scored = add_teacher_scores(
             examples, Reranker(teacher), scores, size=group, seed=seed, progress=progress
         )
-    training.run_training(scored, settings, training.place_of(given), as_json)
+    training.run_training(scored, settings, training.build_location(arguments), as_json)
 
 
-def scores_beside(out: Path, cache: Path | None) -> Path:
-    """Return the file that keeps a teacher's scores."""
+def scores_path(out: Path, cache: Path | None) -> Path:
+    """Return the path of the file that stores a teacher's scores."""
     return out.with_name(f"{out.name}.{SCORES}") if cache is None else cache / SCORES

@@ -1,4 +1,4 @@
-"""`secondpass doctor`: whether everything is here, whole and working."""
+"""`secondpass doctor`: checks of the installation, the CPU and the bundled models."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp"
 
 
 def doctor(as_json: options.AsJson = False) -> None:
-    """Check the environment, the runtimes, the processor and every bundled model.
+    """Check the environment, the runtimes, the CPU and every bundled model.
 
-    Exits with 1 if a bundled model is missing, damaged or gives no sensible answer.
+    Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong.
 
     Example:  secondpass doctor
     """
@@ -65,7 +65,7 @@ def _bundled_names() -> tuple[str, ...]:
 
 
 def _check(name: str) -> dict[str, Any]:
-    """Load a bundled model, which verifies its checksums, and ask it something simple."""
+    """Load a bundled model, which verifies its checksums, and test it on a simple example."""
     from secondpass.errors import SecondpassError
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
@@ -73,17 +73,17 @@ def _check(name: str) -> dict[str, Any]:
     try:
         if name.endswith("embedder"):
             a, b, c = Embedder().encode(["a red car", "a crimson automobile", "boiled rice"])
-            sensible = float(a @ b) > float(a @ c)
+            correct = float(a @ b) > float(a @ c)
         else:
             texts = ["Boil the rice for ten minutes.", "Paris is the capital of France."]
             response = Reranker(name).rerank("What is the capital of France?", texts)
-            sensible = response.results[0].index == 1
+            correct = response.results[0].index == 1
     except SecondpassError as error:
         return {"name": name, "ok": False, "problem": str(error)}
     return {
         "name": name,
-        "ok": sensible,
-        "problem": None if sensible else "it puts a wrong text first; reinstall secondpass",
+        "ok": correct,
+        "problem": None if correct else "it puts a wrong text first; reinstall secondpass",
     }
 
 
@@ -95,9 +95,9 @@ def _version(package: str) -> str | None:
 
 
 def cpu_features() -> list[str]:
-    """Return which of the instruction sets that matter for int8 the processor has.
+    """Return the instruction sets for int8 inference that the CPU supports.
 
-    Read from /proc/cpuinfo; empty where there is none (macOS, Windows).
+    Read from /proc/cpuinfo; empty where it does not exist (macOS, Windows).
     """
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
@@ -111,10 +111,10 @@ def _print(report: dict[str, Any]) -> None:
     typer.echo(f"secondpass {report['secondpass']}, Python {report['python']}")
     typer.echo(f"{report['platform']}, {report['processors']} processors")
     typer.echo(f"instructions: {', '.join(report['cpu_features']) or 'unknown'}")
-    for name, found in report["packages"].items():
+    for name, installed in report["packages"].items():
         extra = _PACKAGES[name]
         absent = f"not installed (pip install 'secondpass[{extra}]')"
-        typer.echo(f"  {name}: {absent if found is None else found}")
+        typer.echo(f"  {name}: {absent if installed is None else installed}")
     for model in report["models"]:
         verdict = "ok, checksums match" if model["ok"] else f"PROBLEM: {model['problem']}"
         typer.echo(f"  model {model['name']}: {verdict}")

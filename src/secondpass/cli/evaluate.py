@@ -1,4 +1,4 @@
-"""`secondpass eval`: what searches and given runs reach on judged queries."""
+"""`secondpass eval`: measures of searches and run files on judged queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secondpass.cli import options
-from secondpass.cli.options import Config, configured
+from secondpass.cli.options import Config, read_config
 from secondpass.evaluate.defaults import MEASURES
 
 if TYPE_CHECKING:
@@ -25,38 +25,34 @@ def evaluate(
     context: typer.Context,
     queries: options.Queries,
     qrels: options.Qrels = None,
-    index: Annotated[
-        Path | None, typer.Option(help="The folder of an index to search.")
-    ] = None,
+    index: Annotated[Path | None, typer.Option(help="Index folder to search.")] = None,
     runs: Annotated[
         list[Path] | None, typer.Option(help="Run files to measure: TREC or JSON lines.")
     ] = None,
     measures: options.Measures = list(MEASURES),  # noqa: B006 - typer copies it
     models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
-    mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
-        "hybrid"
-    ),
-    candidates: Annotated[int, typer.Option(help="How many the first pass hands over.")] = 100,
+    mode: options.FirstStageMode = "hybrid",
+    candidates: options.FirstStageDepth = 100,
     config: Config = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="An earlier run: exit with 1 if the first measure fell surely."),
+        typer.Option(help="Earlier run: exit with 1 if the first measure fell significantly."),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Of the test behind --against.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Significance level of --against.")] = 0.05,
     save_run: Annotated[
         Path | None,
-        typer.Option(help="Write the run that is judged: .jsonl, or TREC; .gz is compressed."),
+        typer.Option(help="Write the evaluated run: .jsonl, or TREC; .gz is compressed."),
     ] = None,
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure an index's searches and given runs side by side on judged queries.
+    """Measure searches of an index and run files side by side on judged queries.
 
-    With an index: each half, hybrid, and each model over --mode. With --config, the search
-    that the file describes. --save-run and --against take the last of these, or the only
-    run file. Ties stand by falling id and a query without results counts as 0, as in
-    trec_eval.
+    With an index: BM25, vector and hybrid search, and each reranker over --mode; with
+    --config, the search that the file describes. --save-run and --against use the last of
+    these, or the only run file. As in trec_eval, ties are ordered by descending id and a
+    query without results counts as 0.
 
     Example:  secondpass eval --index my-index --queries queries.jsonl --qrels qrels.tsv
     """
@@ -71,56 +67,58 @@ def evaluate(
         raise InputError(f"--alpha must lie between 0 and 1, and is {alpha}")
     for name in measures:
         parse_measure(name)
-    given = [Run.read(path) for path in runs or []]
+    run_files = [Run.read(path) for path in runs or []]
     earlier = None if against is None else Run.read(against, name=f"against {against.name}")
-    if index is None and not given:
+    if index is None and not run_files:
         raise InputError("there is nothing to measure", fix="Give --index or --runs.")
-    collection = options.read(queries, qrels, split, limit)
+    collection = options.read_collection(queries, qrels, split, limit)
     searched: list[Run] = []
     if index is not None:
-        base = {"mode": mode, "candidates": candidates, **configured(config, context)}
-        ways = _ways(base, models, configured=config is not None)
-        searched = _searched(index, collection, dict(ways))
-    judged = searched[-1] if searched else given[0]
-    if not searched and len(given) > 1 and (earlier is not None or save_run is not None):
+        base = {"mode": mode, "candidates": candidates, **read_config(config, context)}
+        variants = _list_variants(base, models, configured=config is not None)
+        searched = _search_variants(index, collection, dict(variants))
+    evaluated = searched[-1] if searched else run_files[0]
+    if not searched and len(run_files) > 1 and (earlier is not None or save_run is not None):
         raise InputError(
             "there are several runs", fix="Give one --runs with --against or --save-run."
         )
     if save_run is not None:
-        judged.write(save_run)
-    found = [measure(run, collection, measures) for run in (*searched, *given)]
+        evaluated.write(save_run)
+    evaluations = [measure(run, collection, measures) for run in (*searched, *run_files)]
     if earlier is not None:
-        found.append(measure(earlier, collection, measures))
-    for one in found:
-        options.say(one.notes)
+        evaluations.append(measure(earlier, collection, measures))
+    for evaluation in evaluations:
+        options.print_notes(evaluation.notes)
     drift = None
     if earlier is not None:
-        drift = compare(judged, earlier, collection, measure=measures[0], alpha=alpha)
+        drift = compare(evaluated, earlier, collection, measure=measures[0], alpha=alpha)
     if as_json:
-        print_json(_object(collection, found, judged.name, drift))
+        print_json(_as_object(collection, evaluations, evaluated.name, drift))
     else:
-        _print(found, drift, judged.name)
+        _print(evaluations, drift, evaluated.name)
     if drift is not None and drift.fell:
         raise typer.Exit(1)
 
 
-def _ways(
+def _list_variants(
     base: dict[str, Any], models: list[str], *, configured: bool
 ) -> Iterator[tuple[str, SearchOptions]]:
-    """Give the searches to measure, by name; the last is the one that counts."""
-    n: Any = base["candidates"]
+    """Yield the searches to measure, with their names; the last is compared and saved."""
+    candidates: Any = base["candidates"]
     for mode in ("bm25", "vector", "hybrid"):
-        yield mode, {"mode": mode, "candidates": n, "rerank": False}
+        yield mode, {"mode": mode, "candidates": candidates, "rerank": False}
     if configured:
-        wanted: Any = {k: v for k, v in base.items() if k not in ("top_k", "min_score")}
-        yield "configuration", wanted
+        search: Any = {k: v for k, v in base.items() if k not in ("top_k", "min_score")}
+        yield "configuration", search
         return
     for model in models:
-        search: Any = {**base, "rerank": model}
+        search = {**base, "rerank": model}
         yield f"{base['mode']} + {model}", search
 
 
-def _searched(index: Path, collection: Collection, ways: dict[str, SearchOptions]) -> list[Run]:
+def _search_variants(
+    index: Path, collection: Collection, variants: dict[str, SearchOptions]
+) -> list[Run]:
     from secondpass.cli.output import stages
     from secondpass.evaluate.run import search_all
     from secondpass.index.index import Index
@@ -128,43 +126,49 @@ def _searched(index: Path, collection: Collection, ways: dict[str, SearchOptions
     runs = []
     with Index.open(index, create=False) as opened, stages() as progress:
         judged = list({d for grades in collection.qrels.values() for d in grades})
-        known = collection.checked(opened.stored_ids(judged), "the index")
-        options.say(known.notes[len(collection.notes) :])
-        for name, how in ways.items():
-            if not opened.dimension and how["mode"] != "bm25":
+        stored = collection.checked(opened.stored_ids(judged), "the index")
+        options.print_notes(stored.notes[len(collection.notes) :])
+        for name, search in variants.items():
+            if not opened.dimension and search["mode"] != "bm25":
                 continue
 
             def show(done: int, total: int, name: str = name) -> None:
                 progress(name, done, total)
 
-            runs.append(search_all(opened, known.queries, name=name, progress=show, **how))
+            runs.append(search_all(opened, stored.queries, name=name, progress=show, **search))
     return runs
 
 
-def _object(
-    collection: Collection, found: list[Evaluation], judged: str, drift: Comparison | None
+def _as_object(
+    collection: Collection,
+    evaluations: list[Evaluation],
+    evaluated: str,
+    drift: Comparison | None,
 ) -> dict[str, Any]:
     return {
         "collection": collection.name,
         "queries": len(collection.queries),
-        "notes": [*collection.notes, *(note for one in found for note in one.notes)],
+        "notes": [
+            *collection.notes,
+            *(note for evaluation in evaluations for note in evaluation.notes),
+        ],
         "runs": [
             {
-                "name": one.name,
-                "means": dict(one.means),
+                "name": evaluation.name,
+                "means": dict(evaluation.means),
                 "by_query": {
-                    name: dict(zip(one.queries, values.tolist(), strict=True))
-                    for name, values in one.values.items()
+                    name: dict(zip(evaluation.queries, values.tolist(), strict=True))
+                    for name, values in evaluation.values.items()
                 },
             }
-            for one in found
+            for evaluation in evaluations
         ],
-        "judged": judged,
+        "judged": evaluated,
         "against": None if drift is None else {**asdict(drift), "fell": drift.fell},
     }
 
 
-def _print(found: list[Evaluation], drift: Comparison | None, judged: str) -> None:
+def _print(evaluations: list[Evaluation], drift: Comparison | None, evaluated: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -176,17 +180,18 @@ def _print(found: list[Evaluation], drift: Comparison | None, judged: str) -> No
 
     table = Table(header_style="bold", box=None)
     table.add_column("")
-    for name in found[0].means:
+    for name in evaluations[0].means:
         table.add_column(name, justify="right")
-    for one in found:
-        table.add_row(one.name, *(format_number(value) for value in one.means.values()))
+    for evaluation in evaluations:
+        means = evaluation.means.values()
+        table.add_row(evaluation.name, *(format_number(value) for value in means))
     Console(markup=False, highlight=False, width=None).print(table)
     if drift is None:
         return
     change = drift.effect
     word = "FELL" if drift.fell else "did not fall" if change.mean < 0 else "held"
     typer.echo(
-        f"{judged}: {drift.measure} {word}: {format_number(drift.before)} to"
+        f"{evaluated}: {drift.measure} {word}: {format_number(drift.before)} to"
         f" {format_number(drift.now)},"
         f" {format_difference(change.mean)}"
         f" ({format_difference(change.low)} to {format_difference(change.high)}),"

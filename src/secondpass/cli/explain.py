@@ -1,4 +1,4 @@
-"""`secondpass explain`: why a document is where it is."""
+"""`secondpass explain`: why a document has its rank."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 
 def explain(
-    query: Annotated[str, typer.Argument(help="What was looked for.")],
+    query: Annotated[str, typer.Argument(help="Query to explain a result of.")],
     document: Annotated[
         str,
         typer.Argument(
-            help="The id of a document or passage; without --index, a text file, - for "
+            help="Id of a document or passage; without --index, a text file, - for "
             "standard input, or the text itself."
         ),
     ],
-    index: Annotated[Path | None, typer.Option(help="The folder of the index.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
     model: options.Model = "bundled",
-    mode: Annotated[str, typer.Option(help="hybrid, bm25 or vector.")] = "hybrid",
-    candidates: Annotated[int, typer.Option(help="How many the first pass hands over.")] = 50,
+    mode: options.FirstStageMode = "hybrid",
+    candidates: options.FirstStageDepth = 50,
     blend: Annotated[
         bool,
-        typer.Option("--blend/--no-blend", help="Whether the first pass's scores still count."),
+        typer.Option("--blend/--no-blend", help="Whether to blend first-stage scores in."),
     ] = True,
     fields: Annotated[
         str | None,
         typer.Option(
-            help='Fields to read, in order, separated by commas, as in "title,text", and to '
-            "leave out one by one: where would it stand without?",
+            help='Document fields to read, in order, as in "title,text"; also shows the rank '
+            "without each of them.",
         ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random spans to compare with.")] = 0,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the spans to compare with.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say which stage moved a document and why, and what would change its place.
+    """Explain which stage moved a document and why, and what would change its rank.
 
-    Shows the words that BM25 counted, the cosine, each window's score, and what every part
-    of query and text adds to the reranker's score, checked against random parts; then where
-    the document would stand without its title, its best sentences or each of --fields.
+    Shows the words that BM25 counted, the cosine similarity, each window's score, and what
+    every part of query and text adds to the reranker's score, compared with random parts;
+    then the rank without the title, the best sentences or each of --fields.
 
     Example:  secondpass explain "Who was Ada Lovelace?" ada-lovelace-01 --index my-index
     """
@@ -57,14 +57,14 @@ def explain(
     from secondpass.reranker import Reranker
 
     if index is None:
-        text = _text(document)
+        text = _read_text(document)
         with working("Explaining"):
-            found = explain_text(
+            explanation = explain_text(
                 Reranker(model), query, text, fields=options.split_names(fields), seed=seed
             )
     else:
         with Index.open(index, create=False) as opened, working("Explaining"):
-            found = explain(
+            explanation = explain(
                 opened,
                 query,
                 document,
@@ -76,17 +76,17 @@ def explain(
                 seed=seed,
             )
     if html is not None:
-        _write(html, found)
+        _write(html, explanation)
     if as_json:
-        print_json(found.as_object())
+        print_json(explanation.as_object())
     elif html is None:
         from secondpass.explain.terminal import print_explanation
 
-        print_explanation(found)
+        print_explanation(explanation)
 
 
-def _text(document: str) -> str:
-    """Return the text of a file, of standard input, or the argument itself."""
+def _read_text(document: str) -> str:
+    """Read the text of a file or of standard input, or return the argument itself."""
     try:
         if document == "-":
             text = sys.stdin.buffer.read().decode("utf-8-sig")
@@ -101,11 +101,11 @@ def _text(document: str) -> str:
     return text
 
 
-def _write(file: Path, found: Explanation) -> None:
+def _write(file: Path, explanation: Explanation) -> None:
     from secondpass.explain.html import html_page
 
     try:
-        file.write_text(html_page(found), encoding="utf-8")
+        file.write_text(html_page(explanation), encoding="utf-8")
     except OSError as error:
         raise ReadError(
             "The page cannot be written", where=str(file), why=error.strerror

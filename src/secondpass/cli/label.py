@@ -1,4 +1,4 @@
-"""`secondpass label`: judgements, by a person or by a language model."""
+"""`secondpass label`: relevance judgments by a person or a language model."""
 
 from __future__ import annotations
 
@@ -28,35 +28,39 @@ def label(
     index: options.IndexFolder,
     queries: Annotated[
         Path,
-        typer.Option(help='JSON lines with "_id" and "text", "ID tab TEXT", or one a line.'),
+        typer.Option(
+            help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.'
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The grades to write or go on with.")] = Path(
+    out: Annotated[Path, typer.Option(help="Judgments file to create or continue.")] = Path(
         "qrels.tsv"
     ),
-    depth: Annotated[int, typer.Option(min=1, help="How many of each system are judged.")] = 10,
+    depth: Annotated[
+        int, typer.Option(min=1, help="Pool depth: results of each system to judge.")
+    ] = 10,
     systems: Annotated[
-        str, typer.Option(help="Whose candidates are pooled.")
+        str, typer.Option(help="Systems whose results are pooled.")
     ] = "bm25,vector,hybrid,reranked",
     model: options.Model = "bundled",
-    seed: Annotated[int, typer.Option(help="Of the order in which passages are shown.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the order of passages.")] = 0,
     judge: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Let a language model judge: the base of a server that speaks OpenAI's chat "
-            f"completions. Its key is read from {KEY}.",
+            help="Let a language model judge: base URL of a server with OpenAI's chat "
+            f"completions API. Its key is read from {KEY}.",
         ),
     ] = None,
-    judge_model: Annotated[str | None, typer.Option(help="The judge's model.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Model name of the judge.")] = None,
     compare: Annotated[
-        Path | None, typer.Option(help="Other grades to measure the agreement with.")
+        Path | None, typer.Option(help="Other judgments to measure the agreement with.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Judge passages for queries: pooled from several systems, blind and shuffled.
+    """Judge passages for queries: pooled from several systems, unattributed and shuffled.
 
-    Every judgement is on disk before the next passage is shown. Stop with q, Ctrl-C or
-    however else, and run the same command to go on.
+    Every judgment is written to disk before the next passage is shown. Stop with q or
+    Ctrl-C, and run the same command to continue.
 
     Example:  secondpass label --index my-index --queries queries.jsonl --out qrels.tsv
     """
@@ -70,40 +74,40 @@ def label(
     from secondpass.index.index import Index
     from secondpass.types import Document
 
-    chosen = check_systems(options.split_names(systems) or [])
+    pooled = check_systems(options.split_names(systems) or [])
     if (judge is None) is not (judge_model is None):
         raise InputError("A judge needs both --judge URL and --judge-model NAME")
-    asked = read_queries(queries)
+    query_texts = read_queries(queries)
     other = None if compare is None else read_qrels(compare).grades
     with Index.open(index, create=False) as opened:
 
-        def documents(name: str, text: str) -> list[Document]:
-            # The bar of a judge is there already, and two would fight for the line.
+        def pool_documents(name: str, text: str) -> list[Document]:
+            # With a judge, its progress bar already uses the line.
             with working("Searching") if judge is None else nullcontext():
                 return pool(
-                    opened, name, text, systems=chosen, depth=depth, model=model, seed=seed
+                    opened, name, text, systems=pooled, depth=depth, model=model, seed=seed
                 )
 
         file = GradeFile(out)
-        labelling = Labelling(asked, documents, file)
+        labelling = Labelling(query_texts, pool_documents, file)
         if judge is not None and judge_model is not None:
             server = chat_judge(judge, judge_model, key=os.environ.get(KEY))
             with counting("Judging", "queries") as update:
                 judge_all(labelling, server, update)
         else:
             with keyboard() as keys:
-                ask(labelling, keys.next, stderr_console())
-    found = None if other is None else agreement(file.grades, other)
+                judge_interactively(labelling, keys.next, stderr_console())
+    compared = None if other is None else agreement(file.grades, other)
     if as_json:
-        print_json(_object(labelling, out, found))
+        print_json(_as_object(labelling, out, compared))
     else:
-        _print(labelling, out, found)
+        _print(labelling, out, compared)
 
 
-def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
-    """Show pairs and take keys until all are judged or somebody stops."""
-    while (asked := labelling.current()) is not None:
-        _show(asked, len(labelling.file), console)
+def judge_interactively(labelling: Labelling, next_key: Any, console: Console) -> None:
+    """Show pairs and read keys until all are judged or the user quits."""
+    while (pair := labelling.current()) is not None:
+        _show(pair, len(labelling.file), console)
         while True:
             key = next_key()
             if key in ("q", ""):
@@ -120,49 +124,58 @@ def ask(labelling: Labelling, next_key: Any, console: Console) -> None:
             break
 
 
-def _show(asked: PairToJudge, judged: int, console: Console) -> None:
+def _show(pair: PairToJudge, judged: int, console: Console) -> None:
     from rich.text import Text
 
     from secondpass.inference.unicode import clean
 
-    at = (
-        f"query {asked.query_number} of {asked.queries},"
-        f" passage {asked.document_number} of {asked.pool_size}"
+    position = (
+        f"query {pair.query_number} of {pair.queries},"
+        f" passage {pair.document_number} of {pair.pool_size}"
     )
-    document = asked.document
+    document = pair.document
     text = document.text
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
-    console.rule(Text(f"{at}, {judged} judged"), style="dim")
-    console.print(Text(clean(asked.query), style="bold"))
+    console.rule(Text(f"{position}, {judged} judged"), style="dim")
+    console.print(Text(clean(pair.query), style="bold"))
     if document.title is not None:
         console.print(Text(clean(document.title), style="cyan"))
     console.print(Text(clean(shown)))
     console.print(Text(HELP, style="dim"))
 
 
-def _object(labelling: Labelling, out: Path, found: Agreement | None) -> dict[str, Any]:
+def _as_object(labelling: Labelling, out: Path, agreement: Agreement | None) -> dict[str, Any]:
     return {
         "path": str(out),
         "judged": labelling.judged,
         "skipped": labelling.skipped,
         "total": len(labelling.file),
-        "agreement": None if found is None else asdict(found),
+        "agreement": None if agreement is None else asdict(agreement),
     }
 
 
-def _print(labelling: Labelling, out: Path, found: Agreement | None) -> None:
+def _print(labelling: Labelling, out: Path, agreement: Agreement | None) -> None:
     typer.echo(
         f"{out}: {labelling.judged} judged now, {labelling.skipped} skipped, "
         f"{len(labelling.file)} in all"
     )
-    if found is not None:
+    if agreement is not None:
+        kappa, low, high, weighted, binary = map(
+            _format_number,
+            (
+                agreement.kappa,
+                agreement.low,
+                agreement.high,
+                agreement.weighted,
+                agreement.binary,
+            ),
+        )
         typer.echo(
-            f"    agreement over {found.pairs} pairs of {found.queries} queries: "
-            f"{found.same:.0%} equal, kappa {_number(found.kappa)} "
-            f"({_number(found.low)} to {_number(found.high)}), weighted "
-            f"{_number(found.weighted)}, relevant or not {_number(found.binary)}"
+            f"    agreement over {agreement.pairs} pairs of {agreement.queries} queries: "
+            f"{agreement.same:.0%} equal, kappa {kappa} ({low} to {high}), "
+            f"weighted {weighted}, relevant or not {binary}"
         )
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""`secondpass mcp`: search, rerank and explain as tools of an agent."""
+"""`secondpass mcp`: search, rerank and explain as MCP tools for agents."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ def mcp(
     index: options.ServedIndexes = None,
     model: options.ServedModels = None,
     threads: options.Threads = None,
-    timeout: Annotated[float, typer.Option(help="Seconds a call.")] = 30.0,
+    timeout: Annotated[float, typer.Option(help="Seconds for a tool call.")] = 30.0,
 ) -> None:
     """Speak the Model Context Protocol on standard input and output.
 
-    An agent's host starts it, with this as the command; a server that runs already has the
-    same tools at /mcp (`secondpass serve`).
+    Configure this command in the agent's MCP host. `secondpass serve` offers the same tools
+    over HTTP, at /mcp.
 
     Example:  secondpass mcp --index my-index
     """
-    from secondpass.cli.serve import named_folders
+    from secondpass.cli.serve import parse_index_options
     from secondpass.server.mcp.stdio import run
     from secondpass.server.settings import ServerSettings
 
     run(
         ServerSettings(
             models=model if model else ["bundled"],
-            indexes=named_folders(index or []),
+            indexes=parse_index_options(index or []),
             threads=threads,
             timeout=timeout,
         )

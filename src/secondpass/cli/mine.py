@@ -1,4 +1,4 @@
-"""`secondpass mine`: negatives for training pairs."""
+"""`secondpass mine`: mine negatives for training pairs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mine(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
     hard: Annotated[
         int, typer.Option(help="Negatives from the top of BM25 and of the embedder.")
     ] = 8,
@@ -31,20 +31,20 @@ def mine(
         int, typer.Option(help="Negatives from ranks 100 to 1,000 of the embedder.")
     ] = 4,
     random: Annotated[int, typer.Option(help="Negatives from anywhere.")] = 4,
-    depth: Annotated[int, typer.Option(help="How deep the top is.")] = 50,
+    depth: Annotated[int, typer.Option(help="Depth of the top for --hard.")] = 50,
     margin: Annotated[
         float,
         typer.Option(
-            help="Refuse what is nearer to the query than its nearest positive less this "
-            "(cosine): it may be an answer that nobody marked."
+            help="Reject passages whose cosine similarity to the query exceeds that of its "
+            "nearest positive minus this: they may be unmarked answers."
         ),
     ] = 0.05,
     as_found: Annotated[
         bool,
         typer.Option(
             "--as-found",
-            help="Instead: positives and negatives from what a search finds, the first "
-            "--depth of BM25 and of the embedder. For collections with many judgements.",
+            help="Instead, take positives and negatives from search results, the first "
+            "--depth of BM25 and of the embedder. For collections with many judgments.",
         ),
     ] = False,
     corpus: Annotated[
@@ -54,8 +54,10 @@ def mine(
             "that `secondpass index` reads."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same negatives.")] = 0,
-    split: Annotated[str, typer.Option(help="Of a BEIR folder: qrels/SPLIT.tsv.")] = "train",
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    split: Annotated[
+        str, typer.Option(help="Split of a BEIR folder: qrels/SPLIT.tsv.")
+    ] = "train",
     force: Annotated[
         bool, typer.Option("--force", help="Replace the examples in --out.")
     ] = False,
@@ -73,13 +75,13 @@ def mine(
     settings = MineSettings(
         hard, medium, random, depth, margin=margin, as_found=as_found, seed=seed
     )
-    # Before the work, not after it.
+    # Fail before the work, not after it.
     check_replaceable(out, GROUPS, force=force)
     with stages() as progress:
         progress("read", 0, 0)
         examples = read_examples(pairs, split=split)
-        more = [] if corpus is None else read_corpus(corpus)
-        mined = mine(examples, settings, progress, corpus=more)
+        extra = [] if corpus is None else read_corpus(corpus)
+        mined = mine(examples, settings, progress, corpus=extra)
     write_examples(mined.examples, out, force=force)
     if as_json:
         print_json({"path": str(out), **asdict(mined.report)})

@@ -1,4 +1,4 @@
-"""`secondpass models`: which models are at hand."""
+"""`secondpass models`: bundled and downloaded models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from secondpass.cli import options
 
 
 def models(as_json: options.AsJson = False) -> None:
-    """List the models that are bundled or in the download cache.
+    """List bundled models and models in the download cache.
 
     Example:  secondpass models --json
     """
@@ -18,14 +18,14 @@ def models(as_json: options.AsJson = False) -> None:
     from secondpass.inference.huggingface import list_cached
     from secondpass.models import BUNDLED, bundled_path
 
-    found = [_bundled(name, bundled_path(name)) for name in BUNDLED] + [
+    entries = [_describe_bundled(name, bundled_path(name)) for name in BUNDLED] + [
         {"name": name, "where": "cached", "bytes": size, "path": str(path)}
         for name, size, path in list_cached()
     ]
     if as_json:
-        print_json({"models": found})
+        print_json({"models": entries})
         return
-    for model in found:
+    for model in entries:
         size = f"{model['bytes'] / 1e6:.1f} MB"
         typer.echo(f"{model['name']}  ({model['where']}, {size})")
         for key in ("architecture", "precision", "license", "sha256"):
@@ -34,7 +34,7 @@ def models(as_json: options.AsJson = False) -> None:
         typer.echo(f"    path: {model['path']}")
 
 
-def _bundled(name: str, path: Any) -> dict[str, Any]:
+def _describe_bundled(name: str, path: Any) -> dict[str, Any]:
     from secondpass.inference.model_folder import open_folder
 
     manifest = open_folder(path).manifest

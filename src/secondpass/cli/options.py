@@ -1,11 +1,4 @@
-"""Options that several commands share.
-
-A configuration file under a command: what is typed goes before what the file says.
-
-Options that the commands which measure share.
-
-Options that take several values: `--depths 5 10 20` as well as `--depths 5 --depths 10`.
-"""
+"""Options shared by several commands, and how configuration files combine with them."""
 
 from __future__ import annotations
 
@@ -24,17 +17,17 @@ if TYPE_CHECKING:
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="A file that `secondpass tune` wrote; options that are typed go before it.",
+        help="Configuration file of `secondpass tune`; command-line options override it.",
         show_default=False,
     ),
 ]
 
 
-def configured(path: Path | None, context: typer.Context) -> dict[str, Any]:
-    """Return the arguments of `Index.search` from a file, less those that were typed.
+def read_config(path: Path | None, context: typer.Context) -> dict[str, Any]:
+    """Return the `Index.search` arguments in a file that the command line does not override.
 
-    Raises InputError where the file's least probability was chosen for another model, or
-    another calibration of it, than the one that is typed.
+    Raises InputError if the file's `min_probability` was chosen for another model or
+    calibration than the one on the command line.
     """
     if path is None:
         return {}
@@ -42,148 +35,128 @@ def configured(path: Path | None, context: typer.Context) -> dict[str, Any]:
     from secondpass.option_types import declared
     from secondpass.options import SearchOptions
 
-    found = dict(Configuration.read(path).search)
-    kept = {name: value for name, value in found.items() if not _typed(context, name)}
-    if _typed(context, "rerank"):
+    search = dict(Configuration.read(path).search)
+    arguments = {n: value for n, value in search.items() if not _on_command_line(context, n)}
+    if _on_command_line(context, "rerank"):
         if not context.params["rerank"]:
-            idle = {n for n, option in declared(SearchOptions).items() if option.second_pass}
-            return {name: value for name, value in kept.items() if name not in idle}
-        if found.get("rerank", False) is not False:
-            kept["rerank"] = found["rerank"]
-    if _typed(context, "model"):
-        kept.pop("rerank", None)
-    if "min_probability" in kept and _other_probabilities(found, context):
+            unused = {n for n, option in declared(SearchOptions).items() if option.second_pass}
+            return {name: value for name, value in arguments.items() if name not in unused}
+        if search.get("rerank", False) is not False:
+            arguments["rerank"] = search["rerank"]
+    if _on_command_line(context, "model"):
+        arguments.pop("rerank", None)
+    if "min_probability" in arguments and _overrides_probabilities(search, context):
         raise InputError(
-            "the least probability was chosen for other probabilities",
+            "min_probability was chosen for another model or calibration",
             where=str(path),
-            why="another model or calibration is typed",
-            fix="Type --min-probability too, or run secondpass tune with that model.",
+            why="the command line names a different one",
+            fix="Add --min-probability, or run secondpass tune with that model.",
         )
-    return kept
+    return arguments
 
 
-def _other_probabilities(found: dict[str, Any], context: typer.Context) -> bool:
-    if _typed(context, "calibration"):
-        given = Path(context.params["calibration"]).resolve()
-        return "calibration" not in found or Path(found["calibration"]).resolve() != given
-    chosen = found.get("rerank", True)
-    model = "bundled" if chosen is True else chosen
-    return _typed(context, "model") and context.params["model"] != model
+def _overrides_probabilities(search: dict[str, Any], context: typer.Context) -> bool:
+    """Return whether the command line names another calibration or model than the file."""
+    if _on_command_line(context, "calibration"):
+        path = Path(context.params["calibration"]).resolve()
+        return "calibration" not in search or Path(search["calibration"]).resolve() != path
+    reranker = search.get("rerank", True)
+    model = "bundled" if reranker is True else reranker
+    return _on_command_line(context, "model") and context.params["model"] != model
 
 
-def _typed(context: typer.Context, option: str) -> bool:
+def _on_command_line(context: typer.Context, option: str) -> bool:
     source = context.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
 
 
 _QUERIES = typer.Option(
-    help='JSON lines with "_id" and "text", lines of id, tab, text, a BEIR folder, or '
+    help='Queries: JSON lines with "_id" and "text", lines of ID tab TEXT, a BEIR folder, or '
     "ir_datasets:NAME.",
     show_default=False,
 )
 Queries = Annotated[str, _QUERIES]
-MaybeQueries = Annotated[str | None, _QUERIES]
+OptionalQueries = Annotated[str | None, _QUERIES]
 Qrels = Annotated[
     str | None,
     typer.Option(
-        help="TREC qrels, BEIR's table, JSON lines, or a BEIR folder.  [where the queries are]",
+        help="Judgments: TREC or BEIR qrels, JSON lines, or a BEIR folder.  "
+        "[default: beside the queries]",
         show_default=False,
     ),
 ]
-Split = Annotated[str, typer.Option(help="Of a BEIR folder: qrels/SPLIT.tsv.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first judged queries.")]
+Split = Annotated[str, typer.Option(help="Split of a BEIR folder: qrels/SPLIT.tsv.")]
+Limit = Annotated[int | None, typer.Option(help="Use only this many judged queries.")]
 Models = Annotated[
-    list[str], typer.Option(help='"bundled", model folders, OWNER/MODEL@REVISION.')
+    list[str], typer.Option(help='Rerankers: "bundled", model folders, OWNER/MODEL@REVISION.')
 ]
-Measures = Annotated[list[str], typer.Option(help="As ir-measures names them.")]
-Depths = Annotated[list[int], typer.Option(help="Numbers of candidates to try.")]
+Measures = Annotated[list[str], typer.Option(help="Measures, as ir-measures names them.")]
+Depths = Annotated[list[int], typer.Option(help="Rerank depths to try: numbers of candidates.")]
 
 
-def read(queries: str, qrels: str | None, split: str, limit: int | None) -> Collection:
-    """Return the collection that the options name, and say what was left out."""
+def read_collection(
+    queries: str, qrels: str | None, split: str, limit: int | None
+) -> Collection:
+    """Return the collection that the options name, and print notes on what was left out."""
     from secondpass.evaluate.collection import Collection
     from secondpass.rerank.inputs import check_count
 
     collection = Collection.read(queries, qrels, split=split).first(check_count("limit", limit))
-    say(collection.notes)
+    print_notes(collection.notes)
     return collection
 
 
-def say(notes: tuple[str, ...]) -> None:
+def print_notes(notes: tuple[str, ...]) -> None:
     """Print notes to standard error."""
     for note in notes:
         typer.echo(f"Note: {note}", err=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-IndexFolder = Annotated[Path, typer.Option("--index", help="The folder of the index.")]
+IndexFolder = Annotated[Path, typer.Option("--index", help="Index folder.")]
 Model = Annotated[
     str,
     typer.Option(
-        help='"bundled", a model folder, OWNER/MODEL@REVISION, or PROVIDER/MODEL '
-        "with its key in the environment."
+        help='Reranker: "bundled", a model folder, OWNER/MODEL@REVISION, or PROVIDER/MODEL '
+        "with its API key in the environment."
     ),
 ]
 BaseUrl = Annotated[
     str | None,
-    typer.Option(help="Where the provider of --model is, if not at its usual place."),
+    typer.Option(help="URL of the provider of --model, if not its usual one."),
 ]
-Chain = Annotated[
-    str | None,
-    typer.Option(help="Models to ask if that one fails, in order, separated by commas."),
-]
-FallbackFlag = Annotated[
-    bool,
-    typer.Option(
-        "--fallback/--no-fallback",
-        help="Whether the first order is printed, and said so, if reranking fails.",
-    ),
-]
-Timeout = Annotated[
-    float | None, typer.Option(help="Seconds that each model has; 30 for a provider.")
-]
-TopK = Annotated[int | None, typer.Option(help="How many results to print.")]
-MinScore = Annotated[float | None, typer.Option(help="Drop results that score lower.")]
 Fields = Annotated[
     str | None,
-    typer.Option(help='Fields to read, in order, separated by commas, as in "title,text".'),
+    typer.Option(help='Document fields to read, in order, as in "title,text".'),
 ]
 Template = Annotated[
-    str | None, typer.Option(help='How fields become text, as in "{title} ({year}): {text}".')
+    str | None,
+    typer.Option(
+        help='Template that turns fields into text, as in "{title} ({year}): {text}".'
+    ),
 ]
-MaxLength = Annotated[int | None, typer.Option(help="Tokens of one window, query included.")]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Maximum tokens of a window, query included.")
+]
 PassagesOption = Annotated[
-    str, typer.Option("--passages", help="Long documents: max, mean, first or top-N-mean.")
-]
-
-BudgetMs = Annotated[
-    float | None,
-    typer.Option(help="Milliseconds for the second pass; what does not fit is left unscored."),
-]
-CascadeOption = Annotated[
-    bool,
+    str,
     typer.Option(
-        "--cascade/--no-cascade",
-        help="Let bundled-tiny rule out what cannot reach the top, for less work.",
+        "--passages",
+        help="How window scores of a document combine: max, mean, first or top-N-mean.",
     ),
-]
-ExitsOption = Annotated[
-    bool,
-    typer.Option(
-        "--exits",
-        help="Do not read what cannot be among the --top-k, for less work (readers only).",
-    ),
-]
-CacheOption = Annotated[
-    bool, typer.Option("--cache", help="Keep scores on disk, and reuse those of earlier runs.")
 ]
 CalibrationFile = Annotated[
     Path | None,
-    typer.Option("--calibration", help="What `secondpass calibrate` wrote for this model."),
+    typer.Option(
+        "--calibration",
+        help="Calibration file that `secondpass calibrate` wrote for this model.",
+    ),
 ]
-MinProbability = Annotated[
-    float | None,
-    typer.Option(help="Drop results that are less likely to be relevant, 0 to 1."),
+FirstStageDepth = Annotated[
+    int, typer.Option("--candidates", help="Number of first-stage candidates.")
+]
+FirstStageMode = Annotated[
+    str, typer.Option("--mode", help="First-stage search: hybrid, bm25 or vector.")
 ]
 
 
@@ -196,7 +169,7 @@ ServedModels = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="What reranks, the first for every name that is not among them.",
+        help="Reranker to serve; the first one also answers requests for unknown model names.",
         show_default="bundled",
     ),
 ]
@@ -204,32 +177,35 @@ ServedIndexes = Annotated[
     list[str] | None,
     typer.Option(
         "--index",
-        help="An index to search, NAME=FOLDER or FOLDER; the first is the default.",
+        help="Index to search: NAME=FOLDER or FOLDER; the first is the default.",
         show_default=False,
     ),
 ]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; all if absent.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
 
 
-class Several(TyperCommand):
-    """A command without arguments, whose repeatable options take all values that follow."""
+class MultiValueCommand(TyperCommand):
+    """A command without arguments whose repeatable options take several values.
+
+    `--depths 5 10 20` is the same as `--depths 5 --depths 10 --depths 20`.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read `--name a b` as `--name a --name b`, for options that may stand twice."""
+        """Rewrite `--name a b` to `--name a --name b` for repeatable options."""
         repeatable = {
             name
             for option in self.params
             if getattr(option, "multiple", False)
             for name in option.opts
         }
-        spread: list[str] = []
+        expanded: list[str] = []
         current = None
-        for place, word in enumerate(args):
-            if word.startswith("--"):
-                current = word if word in repeatable else None
-                spread.append(word)
-            elif current is not None and args[place - 1] != current:
-                spread += [current, word]
+        for position, arg in enumerate(args):
+            if arg.startswith("--"):
+                current = arg if arg in repeatable else None
+                expanded.append(arg)
+            elif current is not None and args[position - 1] != current:
+                expanded += [current, arg]
             else:
-                spread.append(word)
-        return super().parse_args(ctx, spread)
+                expanded.append(arg)
+        return super().parse_args(ctx, expanded)

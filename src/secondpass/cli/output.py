@@ -1,7 +1,4 @@
-"""Responses as JSON objects and as tables.
-
-What a person sees while something takes longer than a moment.
-"""
+"""Terminal output: responses as JSON and tables, and progress bars."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object to standard output; dates and the like become text."""
+    """Print one JSON object to standard output; dates and other types become strings."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
@@ -66,52 +63,52 @@ def print_response(
     explain: bool = False,
     terms: Mapping[str, Sequence[TermScore]] | None = None,
 ) -> None:
-    """Print results on standard output and what happened on standard error.
+    """Print results to standard output and a summary to standard error.
 
-    `explain` adds the first stage's scores and what each stage added to the score, `terms`
-    what each word added to the BM25 of a passage, by its id.
+    `explain` adds first-stage scores and the parts of each score; `terms` adds the BM25
+    contribution of each query word, by passage id.
     """
     for result in response.results:
-        head = f"{result.rank:>3}. score {result.score:.3f}  was {moved(result)}"
+        head = f"{result.rank:>3}. score {result.score:.3f}  was {rank_change(result)}"
         if result.probability is not None:
             head += f"  probability {result.probability:.3f}"
         typer.echo(head)
         if explain:
-            typer.echo(f"     {explanation(result)}")
+            typer.echo(f"     {describe_score(result)}")
             words = (terms or {}).get(result.id or "", ())
-            if any(one.score > 0 for one in words):
-                said = ", ".join(f"{w.word} {w.score:.2f}" for w in words if w.score > 0)
-                typer.echo(f"     bm25 is the sum of {said}")
+            parts = [f"{w.word} {w.score:.2f}" for w in words if w.score > 0]
+            if parts:
+                typer.echo(f"     bm25 is the sum of {', '.join(parts)}")
         typer.echo(f"     {label(result, 160)}")
     if not response.results:
         typer.echo(f"No results{': ' + response.reason if response.reason else ''}.", err=True)
-    summary(response)
+    print_summary(response)
 
 
-def explanation(result: RankedDocument) -> str:
-    """Return on one line where a result's score comes from."""
+def describe_score(result: RankedDocument) -> str:
+    """Return one line that says how a result's score was computed."""
     first = result.first_stage
-    found = {"first stage": first.score, "bm25": first.bm25, "vector": first.vector}
-    words = [f"{name} {value:.3f}" for name, value in found.items() if value is not None]
+    scores = {"first stage": first.score, "bm25": first.bm25, "vector": first.vector}
+    clauses = [f"{name} {value:.3f}" for name, value in scores.items() if value is not None]
     if result.parts:
-        words.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
-    words.append(
+        clauses.append("sum of " + ", ".join(f"{n} {v:+.2f}" for n, v in result.parts.items()))
+    clauses.append(
         f"read in {result.windows} windows, {result.unread} characters unread"
         if result.scored
-        else "not scored by the second pass"
+        else "not scored by the reranker"
     )
-    return "; ".join(words)
+    return "; ".join(clauses)
 
 
 def print_comparison(before: RerankResponse, after: RerankResponse) -> None:
-    """Print two responses side by side: the first stage's order and the second pass's."""
+    """Print two responses side by side: first-stage order and reranked order."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"“{after.query}”", header_style="bold", show_lines=True, expand=True)
     table.add_column("", justify="right")
     table.add_column("before: first stage", ratio=1)
-    table.add_column("after: second pass", ratio=1)
+    table.add_column("after: reranked", ratio=1)
     for row in range(max(len(before.results), len(after.results))):
         old = before.results[row] if row < len(before.results) else None
         new = after.results[row] if row < len(after.results) else None
@@ -119,16 +116,16 @@ def print_comparison(before: RerankResponse, after: RerankResponse) -> None:
         right = (
             ""
             if new is None
-            else f"score {new.score:.3f}  probability {number(new.probability)}  "
-            f"was {moved(new)}\n{label(new, 120)}"
+            else f"score {new.score:.3f}  probability {format_number(new.probability)}  "
+            f"was {rank_change(new)}\n{label(new, 120)}"
         )
         table.add_row(str(row + 1), left, right)
     Console(markup=False, highlight=False).print(table)
-    summary(after)
+    print_summary(after)
 
 
 def label(result: RankedDocument, width: int) -> str:
-    """Return an id, a title and the beginning of a text, on one line."""
+    """Return the id, the title and the beginning of the text, on one line."""
     document = result.document
     if document is None:
         return "" if result.id is None else result.id
@@ -137,20 +134,20 @@ def label(result: RankedDocument, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def moved(result: RankedDocument) -> str:
-    """Return the first-stage rank with the change, such as "7 ▲4"."""
+def rank_change(result: RankedDocument) -> str:
+    """Return the first-stage rank and its change, such as "7 ▲4"."""
     change = result.first_stage_rank - result.rank
     sign = f"▲{change}" if change > 0 else f"▼{-change}" if change < 0 else "="
     return f"{result.first_stage_rank} {sign}"
 
 
-def number(value: float | None) -> str:
-    """Return a number with three decimals, or a dash where there is none."""
+def format_number(value: float | None) -> str:
+    """Return a number with three decimals, or a dash for None."""
     return "-" if value is None else f"{value:.3f}"
 
 
-def summary(response: RerankResponse) -> None:
-    """Print what happened and how long each stage took to standard error."""
+def print_summary(response: RerankResponse) -> None:
+    """Print status, counts, cost and the time of each stage to standard error."""
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
     usage, cut = response.usage, response.usage.truncated
     read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
@@ -177,7 +174,7 @@ Stages = Callable[[str, int, int], None]
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show a spinner and the time on standard error; nothing where that is no terminal."""
+    """Show a spinner and the time on standard error, if it is a terminal."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -188,7 +185,7 @@ def working(what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar with the time left; gives a function to call with (done, total)."""
+    """Show a progress bar; yield a function to call with (done, total)."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -217,9 +214,9 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Show a bar on standard error; gives a function to call with (stage, done, total).
+    """Show a progress bar for each stage; yield a function to call with (stage, done, total).
 
-    A total of 0 is not known. The time left is that of the stage.
+    A total of 0 means unknown. The time left is that of the current stage.
     """
     from rich.progress import (
         BarColumn,
@@ -241,7 +238,7 @@ def stages() -> Iterator[Stages]:
         def update(stage: str, done: int, total: int) -> None:
             known = total if total > 0 else None
             if stage not in tasks:
-                # Each stage has a bar of its own, so that its speed is told apart.
+                # A task for each stage, so that its speed is measured separately.
                 tasks[stage] = progress.add_task(stage, total=known)
             for name, task in tasks.items():
                 progress.update(task, visible=name == stage)

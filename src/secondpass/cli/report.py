@@ -1,4 +1,4 @@
-"""`secondpass report`: does reranking pay, on one page."""
+"""`secondpass report`: a one-page report on whether reranking pays."""
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ def report(
     index: options.IndexFolder,
     queries: options.Queries,
     qrels: options.Qrels = None,
-    out: Annotated[Path | None, typer.Option(help="The HTML page to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
     models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
     depths: options.Depths = list(DEPTHS),  # noqa: B006
-    mode: Annotated[str, typer.Option(help="The first pass whose candidates are reranked.")] = (
-        "hybrid"
-    ),
-    measure: Annotated[str, typer.Option(help="As ir-measures names it.")] = "nDCG@10",
+    mode: options.FirstStageMode = "hybrid",
+    measure: Annotated[str, typer.Option(help="Measure, as ir-measures names it.")] = "nDCG@10",
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say whether reranking pays on judged queries, how deep and with which model.
+    """Measure whether reranking pays on judged queries, at which depth and with which model.
 
-    The baseline is fusion with its weights tuned. Weights are fitted on one half of the
-    queries and judged on the other. The page needs no network.
+    The baseline is hybrid search with tuned fusion weights. Weights are fitted on one half
+    of the queries and evaluated on the other. The page needs no network.
 
     Example:  secondpass report --index my-index --queries queries.jsonl --qrels qrels.tsv
     --out report.html --models bundled bundled-tiny --depths 10 30 100
@@ -46,9 +44,9 @@ def report(
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
-    collection = options.read(queries, qrels, split, limit)
+    collection = options.read_collection(queries, qrels, split, limit)
     with Index.open(index, create=False) as opened, stages() as progress:
-        found = run_study(
+        study = run_study(
             opened,
             collection,
             models=models,
@@ -58,17 +56,17 @@ def report(
             progress=progress,
         )
     if out is not None:
-        out.write_text(html_page(found), "utf-8")
+        out.write_text(html_page(study), "utf-8")
     if as_json:
-        print_json({"page": None if out is None else str(out), **as_object(found)})
+        print_json({"page": None if out is None else str(out), **as_object(study)})
         return
-    summarise(found)
+    print_summary(study)
     if out is not None:
         typer.echo(f"Written: {out}", err=True)
 
 
-def summarise(study: Study) -> None:
-    """Print the answer, what it rests on, and each depth of the chosen order."""
+def print_summary(study: Study) -> None:
+    """Print the verdict, the evidence, and a table of all search variants by depth."""
     from rich.console import Console
     from rich.table import Table
 
@@ -85,20 +83,20 @@ def summarise(study: Study) -> None:
         typer.echo(f"  {line}")
     table = Table(header_style="bold", box=None)
     names = ("", study.measure, "gain", "95 %", "p (Holm)", "ms")
-    for place, name in enumerate(names if study.timed else names[:-1]):
-        table.add_column(name, justify="right" if place else "left")
+    for position, name in enumerate(names if study.timed else names[:-1]):
+        table.add_column(name, justify="right" if position else "left")
     rows = [*study.first_stages, study.baseline]
     rows += [r for model in study.models for r in study.curve(model)]
     for result in rows:
         gain = result.effect
-        own = result is study.baseline
+        is_baseline = result is study.baseline
         cells = [
-            describe_variant(result) if own else result.variant.label,
+            describe_variant(result) if is_baseline else result.variant.label,
             format_number(result.mean),
         ]
         cells += (
             ["", "", ""]
-            if own
+            if is_baseline
             else [
                 format_difference(gain.mean),
                 f"{format_difference(gain.low)} to {format_difference(gain.high)}",

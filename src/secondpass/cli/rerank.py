@@ -1,4 +1,4 @@
-"""`secondpass rerank`: order the lines of a file."""
+"""`secondpass rerank`: rerank the documents of a file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class _Options(RerankOptions, PolicyOptions, total=False):
-    """What `secondpass rerank` takes besides its own options."""
+    """The library options of `secondpass rerank`."""
 
 
 @takes_options(_Options)
 def rerank(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    query: Annotated[str, typer.Argument(help="Query to rank for.")],
     file: Annotated[
-        str, typer.Argument(help="One document a line, or JSONL; - is standard input.")
+        str, typer.Argument(help="Documents, one a line, or JSONL; - is standard input.")
     ] = "-",
     model: options.Model = "bundled",
     base_url: options.BaseUrl = None,
     as_json: options.AsJson = False,
     **typed: Any,
 ) -> None:
-    """Order documents by their relevance to a query.
+    """Rerank documents by their relevance to a query.
 
     Example:  printf 'Open the lid.\\nReset it in the settings.\\n' |
               secondpass rerank "How do I change my password?" --top-k 1
@@ -60,8 +60,8 @@ def rerank(
 def read_documents(file: str) -> list[str | dict[str, Any]]:
     """Return the documents of a file or, for "-", of standard input.
 
-    A file whose first line that is not empty is a JSON object is read as JSONL, and every line
-    must then be one; else each line that is not empty is a document.
+    A file whose first non-empty line is a JSON object is read as JSONL, where every line must
+    be one; otherwise each non-empty line is a document.
     """
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secondpass.cli import options
-from secondpass.cli.options import Config, configured
+from secondpass.cli.options import Config, read_config
 from secondpass.cli.search_options import chosen_options, takes_options
 from secondpass.options import SearchOptions
 
@@ -16,21 +16,22 @@ from secondpass.options import SearchOptions
 @takes_options(SearchOptions)
 def search(
     context: typer.Context,
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    query: Annotated[str, typer.Argument(help="Query to search for.")],
     index: options.IndexFolder,
     model: options.Model = "bundled",
     base_url: options.BaseUrl = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Show the order before and after, side by side.")
+        bool,
+        typer.Option("--compare", help="Show first-stage and reranked order side by side."),
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show what each stage added to a score.")
+        bool, typer.Option("--explain", help="Show the parts of each score.")
     ] = False,
     config: Config = None,
     as_json: options.AsJson = False,
     **typed: Any,
 ) -> None:
-    """Search an index: many candidates from the first pass, the best of the second on top.
+    """Search an index: retrieve first-stage candidates, then rerank them.
 
     Example:  secondpass search "How do I change my password?" --index my-index --top-k 3
     """
@@ -48,7 +49,7 @@ def search(
 
     chosen: Any = chosen_options(SearchOptions, typed)
     chosen["rerank"] = model if chosen["rerank"] else False
-    chosen |= configured(config, context)
+    chosen |= read_config(config, context)
     if chosen["rerank"] is False:
         check_second_pass(SearchOptions, chosen, why="--no-rerank leaves it out")
         if base_url is not None:
@@ -66,17 +67,17 @@ def search(
     }
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
-        first_pass = opened.search(query, **before) if compare else None
-        names = [r.id for r in response.results if r.id is not None]
-        terms = opened.term_scores(query, names) if explain and names else {}
+        first_stage = opened.search(query, **before) if compare else None
+        ids = [r.id for r in response.results if r.id is not None]
+        terms = opened.term_scores(query, ids) if explain and ids else {}
     if as_json:
         result = response_object(response)
-        for one in result["results"] if explain else ():
-            one["terms"] = [asdict(term) for term in terms.get(one["id"], ())]
-        if first_pass is not None:
-            result["before"] = response_object(first_pass)
+        for entry in result["results"] if explain else ():
+            entry["terms"] = [asdict(term) for term in terms.get(entry["id"], ())]
+        if first_stage is not None:
+            result["before"] = response_object(first_stage)
         print_json(result)
-    elif first_pass is not None:
-        print_comparison(first_pass, response)
+    elif first_stage is not None:
+        print_comparison(first_stage, response)
     else:
         print_response(response, explain=explain, terms=terms)

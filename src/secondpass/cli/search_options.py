@@ -1,4 +1,4 @@
-"""Command-line options made from the options that the library declares."""
+"""Command-line options generated from the options that the library declares."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _SWITCHES = ("rerank", "blend", "cache")
 
 
 def takes_options(options: type) -> Callable[[Command], Command]:
-    """Decorate a command with `**chosen`: give it the options that a `TypedDict` declares.
+    """Decorate a command with `**typed`: give it the options that a `TypedDict` declares.
 
-    They stand where `**chosen` stands, and `chosen_options` makes arguments of the library
-    of what it gets.
+    `chosen_options` converts the values that the command gets to arguments of the library.
     """
 
     def decorate(command: Command) -> Command:
@@ -40,7 +39,7 @@ def takes_options(options: type) -> Callable[[Command], Command]:
 
 
 def chosen_options(options: type, typed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of the library for what a command got; raises `InputError`."""
+    """Convert command-line values to arguments of the library; raises `InputError`."""
     known = offered(options, "cli")
     return {name: _value(name, known[name], value) for name, value in typed.items()}
 

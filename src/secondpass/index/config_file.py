@@ -1,4 +1,4 @@
-"""How to search, kept in a TOML file: what `tune` writes and `search` reads."""
+"""Search configuration in a TOML file: `secondpass tune` writes it, `search` reads it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from secondpass.storage import replace_file
 
 @dataclass(frozen=True)
 class Configuration:
-    """Arguments of `Index.search` under `search`, and what was measured for them.
+    """Arguments of `Index.search` under `search`, and their measurements under `measured`.
 
-    Only what is set is kept in `search`; `measured` is for people and is not used. Raises
-    InputError for an argument that is unknown, has a wrong value, or is for a second pass
-    that `rerank` leaves out.
+    `search` has only the arguments that are set; `measured` is information for people and is
+    not used. Raises InputError for an argument that is unknown, has an invalid value, or
+    needs a reranker although `rerank` is False.
     """
 
     search: Mapping[str, Any]
@@ -41,10 +41,11 @@ class Configuration:
 
     @classmethod
     def read(cls, path: str | Path) -> Configuration:
-        """Read a file; raises InputError naming what is unknown or has a wrong value.
+        """Read a file.
 
-        The path of a calibration starts at the folder of the file. Raises ReadError for a
-        file that is missing or not valid TOML.
+        A relative calibration path is resolved against the folder of the file. Raises
+        InputError for a table or setting that is unknown or has an invalid value, ReadError
+        for a file that is missing or not valid TOML.
         """
         path = Path(path)
         try:
@@ -56,29 +57,30 @@ class Configuration:
             raise ReadError(
                 "the file is not valid TOML", where=str(path), why=str(error)
             ) from error
-        strange = [name for name in tables if name not in ("search", "measured")]
-        if strange:
+        unknown = [name for name in tables if name not in ("search", "measured")]
+        if unknown:
             raise InputError(
-                f"there is no table [{strange[0]}]",
+                f"there is no table [{unknown[0]}]",
                 where=str(path),
-                fix=nearest(strange[0], ("search", "measured")),
+                fix=nearest(unknown[0], ("search", "measured")),
             )
         parts = [tables.get("search"), tables.get("measured", {})]
         if not all(isinstance(part, dict) for part in parts):
             raise InputError("there is no table [search]", where=str(path))
         try:
-            found = cls(*parts)
+            configuration = cls(*parts)
         except InputError as error:
             raise InputError(
                 error.what, where=str(path), why=error.why, fix=error.fix
             ) from None
-        if "calibration" not in found.search:
-            return found
-        place = str(path.parent / found.search["calibration"])
-        return cls({**found.search, "calibration": place}, found.measured)
+        search = configuration.search
+        if "calibration" not in search:
+            return configuration
+        calibration = str(path.parent / search["calibration"])
+        return cls({**search, "calibration": calibration}, configuration.measured)
 
     def write(self, path: str | Path, *, note: str = "") -> None:
-        """Write the file, replacing one that is there; `note` becomes a comment on top."""
+        """Write the file, replacing an existing one; `note` becomes a comment on top."""
         path = Path(path)
         if not path.parent.is_dir():
             raise InputError("there is no such folder", where=str(path.parent))
@@ -98,6 +100,6 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else "nan"
-    # What remains is text, whole numbers and booleans, which TOML writes as JSON does; but
-    # DEL must be escaped.
+    # Strings, integers and booleans are written as in JSON, except that TOML requires DEL to
+    # be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

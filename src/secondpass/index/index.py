@@ -1,4 +1,4 @@
-"""Both passes in one object: an index that retrieves and reranks."""
+"""The index: documents in a folder, searched by a first stage and reranked."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ __all__ = ["Index", "Rerank", "SearchOptions"]
 
 
 class Index:
-    """Documents that can be found by words and by meaning, best first.
+    """An index of documents with hybrid search (BM25 and vectors) and reranking.
 
-    Open one with `Index.open`. One object may be used by several threads at once, and
-    several processes may read while one writes. All methods have async twins, whose names
-    begin with "a".
+    Open one with `Index.open`. Thread-safe; several processes may read while one writes.
+    The async methods `aadd`, `adelete`, `acount`, `aoptimize`, `asearch` and `aanswer` run
+    the method without the "a" in a worker thread.
     """
 
     def __init__(
@@ -84,19 +84,18 @@ class Index:
         reranker: BaseReranker | None = None,
         keep_states: bool | None = None,
     ) -> Index:
-        """Open the index in a folder; make one there if there is none and `create` is True.
+        """Open the index in a folder; create one if there is none and `create` is True.
 
         - `language`: of stemming and stop words, for a new index; English by default.
-        - `chunk_tokens`, `overlap`: cut documents that are longer into passages of that
-          many tokens, for a new index; None keeps documents whole.
-        - `embedder`: the model of the vectors; the bundled one by default.
-        - `reranker`: what `search` reranks with; the bundled one, loaded at the first
-          search, by default.
-        - `keep_states`: whether a reranker that is a reader over the same embedder keeps
-          what it computes of passages in the index's folder, so that a search encodes its
-          query alone; remembered, and True for a new index. A passage takes its tokens
-          times (codes + 2), and 4 times the dimension, in bytes. After switching it off,
-          `optimize` removes what was kept.
+        - `chunk_tokens`, `overlap`: split documents longer than `chunk_tokens` into passages
+          of that many tokens, for a new index; None keeps documents whole.
+        - `embedder`: the embedding model; the bundled one by default.
+        - `reranker`: the reranker of `search`; by default the bundled one, loaded at the
+          first search.
+        - `keep_states`: whether a precomputed reranker over the same embedder stores the
+          states of passages in the index's folder, so that a search encodes only its query;
+          saved with the index, and True for a new one. A passage takes tokens * (codes + 2)
+          + 4 * dimension bytes. After switching it off, `optimize` deletes stored states.
 
         Raises `IndexNotFoundError`, `IndexStoreError` for a folder that holds something
         else or an index made by another embedder, `MissingExtraError` without the extra
@@ -123,28 +122,28 @@ class Index:
         *,
         progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Store documents, replacing those whose ids are there; return how many.
+        """Store documents, replacing those with the same ids; return how many were stored.
 
-        Documents are written in batches, each in one atomic step: a crash loses at most
-        the batch under way. A document without an id gets one from its content, so that
-        adding it twice stores it once. `progress` is called with the number of documents
-        done since its last call.
+        Documents are written in batches, each atomically: a crash loses at most the current
+        batch. A document without an id gets a hash of its content as id, so that adding it
+        twice stores it once. `progress` is called with the number of documents stored since
+        its last call.
         """
         from secondpass.retrieve.ingest import add_documents
 
-        found = (c.document for c in to_candidates(documents))
+        converted = (c.document for c in to_candidates(documents))
         embedder = self.ingest_embedder()
-        return add_documents(found, self.store, embedder, progress=progress).documents
+        return add_documents(converted, self.store, embedder, progress=progress).documents
 
     def ingest_embedder(self) -> TextEncoder:
-        """Return the embedder to give to `ingest`: it keeps what the reranker will read.
+        """Return the embedder to pass to `ingest`: it also stores the reranker's states.
 
-        That of the index itself, where its reranker is no reader over it.
+        The index's own embedder if its reranker uses no stored states.
         """
-        return self._states.embedding(self._rerankers.own())
+        return self._states.recording_embedder(self._rerankers.load_for_states())
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Remove documents by id; return how many there were."""
+        """Delete documents by id; return how many were deleted."""
         if isinstance(ids, str):
             raise InputError("ids must be a list", why="a single text was given")
         return self.store.delete(ids)
@@ -156,27 +155,29 @@ class Index:
     def optimize(self) -> None:
         """Bring the search indexes up to date and merge small files, after many writes.
 
-        Also removes what a reader kept of passages that are gone.
+        Also removes stored states of passages that are no longer in the index.
         """
         self.store.optimize()
-        self._states.tidy(self._rerankers.own(), self.store.iter_documents())
+        self._states.remove_unused(
+            self._rerankers.load_for_states(), self.store.iter_documents()
+        )
 
     @takes(SearchOptions)
     def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
-        """Find documents in two passes: many candidates first, the best on top then.
+        """Find documents in two passes: retrieve candidates, then rerank them.
 
-        Raises `InputError` for arguments that cannot be used (among them `FilterError`),
+        Raises `InputError` for invalid arguments (`FilterError` for the filter) and
         `ModelError` if the reranker fails and `on_failure` is "raise". The options:
         """
         started = time.perf_counter()
         query = check_query(query)
-        chosen = _checked(options)
+        chosen = _check_options(options)
         if chosen["rerank"] is False:
             check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
             reranker = None
         else:
-            reranker = self._rerankers.composed(chosen)
-        found = self._retriever.search(
+            reranker = self._rerankers.compose(chosen)
+        retrieval = self._retriever.search(
             query,
             mode=chosen["mode"],
             candidates=chosen["candidates"],
@@ -190,24 +191,24 @@ class Index:
             vector = chosen["mode"] == "vector"
             response = skipped_response(
                 query,
-                found.candidates,
+                retrieval.candidates,
                 ScoreKind.SIMILARITY if vector else ScoreKind.RANK,
                 return_documents=chosen["return_documents"],
             )
-            least = chosen["min_score"]
-            kept = [r for r in response.results if least is None or r.score >= least]
-            response = replace(response, results=tuple(kept[: chosen["top_k"]]))
+            minimum = chosen["min_score"]
+            results = [r for r in response.results if minimum is None or r.score >= minimum]
+            response = replace(response, results=tuple(results[: chosen["top_k"]]))
         else:
             response = reranker.rerank(
                 query,
-                found.candidates,
+                retrieval.candidates,
                 **{name: chosen[name] for name in declared(RerankOptions)},
             )
-        timings = {name: ms for name, ms in found.timings.items() if name != "total"}
+        timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
         if reranker is not None:
             timings["rerank"] = response.timings["rerank"]
         timings["total"] = (time.perf_counter() - started) * 1000
-        reason = response.reason if found.candidates else "the first pass found nothing"
+        reason = response.reason if retrieval.candidates else "the first stage found nothing"
         return replace(response, timings=timings, reason=reason)
 
     def first_pass(
@@ -220,8 +221,8 @@ class Index:
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
     ) -> list[Candidate]:
-        """Return what the first pass of a search hands over, with the scores of both halves."""
-        found = self._retriever.search(
+        """Return the first-stage candidates of a search, with their BM25 and vector scores."""
+        retrieval = self._retriever.search(
             check_query(query),
             mode=mode,
             candidates=candidates,
@@ -229,31 +230,30 @@ class Index:
             fusion=fusion,
             weights=weights,
         )
-        return found.candidates
+        return retrieval.candidates
 
     def reranker(self, rerank: Rerank = True) -> BaseReranker:
-        """Return what `search` reranks with, before any blend; it reads what is kept here.
+        """Return the reranker of `search` without policies; it uses the index's stored states.
 
-        Works as long as the index is open. Raises `InputError` for False.
+        It works as long as the index is open. Raises `InputError` for False.
         """
         if rerank is False:
             raise InputError("False names no reranker")
-        return self._states.reading(self._rerankers.named(rerank))
+        return self._states.use_states(self._rerankers.load(rerank))
 
     def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
-        """Answer a question from what `search` finds, with numbered citations.
+        """Answer a question from search results, with numbered citations.
 
-        The arguments, and the errors, are those of `secondpass.answer.stream_answer`:
-        among them `llm`, the name of a language model, without which the answer is
-        sentences of the passages.
+        Arguments and errors are those of `secondpass.answer.stream_answer`. `llm` names a
+        language model; without it the answer is made of sentences of the passages.
         """
         from secondpass.answer import answer
 
-        chosen: AnswerOptions = {"reranker": self._rerankers.named(True), **options}
+        chosen: AnswerOptions = {"reranker": self._rerankers.load(True), **options}
         return answer(self, query, **chosen)
 
     async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
-        """Do as `answer`, in a worker thread."""
+        """Run `answer` in a worker thread."""
         return await asyncio.to_thread(self.answer, query, **options)
 
     async def aadd(
@@ -262,23 +262,23 @@ class Index:
         *,
         progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Do as `add`, in a worker thread."""
+        """Run `add` in a worker thread."""
         return await asyncio.to_thread(self.add, documents, progress=progress)
 
     async def adelete(self, ids: Iterable[str]) -> int:
-        """Do as `delete`, in a worker thread."""
+        """Run `delete` in a worker thread."""
         return await asyncio.to_thread(self.delete, ids)
 
     async def acount(self) -> int:
-        """Do as `count`, in a worker thread."""
+        """Run `count` in a worker thread."""
         return await asyncio.to_thread(self.count)
 
     async def aoptimize(self) -> None:
-        """Do as `optimize`, in a worker thread."""
+        """Run `optimize` in a worker thread."""
         await asyncio.to_thread(self.optimize)
 
     async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
-        """Do as `search`, in a worker thread."""
+        """Run `search` in a worker thread."""
         return await asyncio.to_thread(self.search, query, **options)
 
     # The document store, for modules outside of `index` and `retrieve`.
@@ -373,7 +373,7 @@ class Index:
         )
 
     def close(self) -> None:
-        """Let go of files and threads; the index can be opened again."""
+        """Close files and threads; the index can be opened again."""
         self._retriever.close()
         self._rerankers.close()
         self._states.close()
@@ -391,7 +391,7 @@ class Index:
         self.close()
 
 
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every option of a search; raises `InputError`."""
     chosen = with_defaults(SearchOptions, options)
     chosen["top_k"] = check_count("top_k", chosen["top_k"])
@@ -410,7 +410,7 @@ def skipped_response(
     *,
     return_documents: bool = True,
 ) -> RerankResponse:
-    """Return candidates in the first pass's order, with status "skipped"."""
+    """Return candidates in first-stage order, with status "skipped"."""
     results = tuple(
         RankedDocument(
             index=i,

@@ -1,4 +1,4 @@
-"""What a reader keeps of passages: made while they are embedded, read by searches."""
+"""Precomputed token states of passages: written while indexing, used by searches."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _PREFIX, _SUFFIX = "states-", ".sqlite"
 
 
 class PrecomputedStates:
-    """The records beside an index, in one file for each model that made some.
+    """The stored passage states of an index, in one SQLite file for each model.
 
-    Does nothing where `enabled` is False, or for rerankers that are no readers over the
-    index's own embedder. Safe to use from several threads at once.
+    Does nothing where `enabled` is False, or for rerankers other than a
+    `PrecomputedReranker` over the index's own embedder. Thread-safe.
     """
 
     def __init__(self, folder: Path, embedder: TextEncoder, *, enabled: bool = True) -> None:
@@ -41,17 +41,17 @@ class PrecomputedStates:
         self._lock = threading.Lock()
 
     @property
-    def possible(self) -> bool:
-        """Whether any reader could keep records here."""
+    def available(self) -> bool:
+        """Whether the index can store states for any precomputed reranker."""
         return (
             self.enabled
             and isinstance(self._embedder, Embedder)
             and self._embedder.encoder.states_width is not None
         )
 
-    def reader(self, reranker: BaseReranker | None) -> PrecomputedReranker | None:
-        """Return the reader inside a reranker, if its records can be kept here."""
-        base = None if reranker is None or not self.possible else reranker.base
+    def find_precomputed(self, reranker: BaseReranker | None) -> PrecomputedReranker | None:
+        """Return a reranker's `PrecomputedReranker`, or None if it cannot store states here."""
+        base = None if reranker is None or not self.available else reranker.base
         if (
             isinstance(base, PrecomputedReranker)
             and base.encoder.digest == self._embedder.digest
@@ -59,108 +59,112 @@ class PrecomputedStates:
             return base
         return None
 
-    def store(self, reader: PrecomputedReranker) -> StateStore:
-        """Return where the records of a reader stand; the file need not be there yet."""
-        digest = reader.states_digest
+    def open_store(self, precomputed: PrecomputedReranker) -> StateStore:
+        """Return the store of a model's states; its file is created at the first write."""
+        digest = precomputed.states_digest
         with self._lock:
             if digest not in self._stores:
                 self._stores[digest] = StateStore(
                     self.folder / f"{_PREFIX}{digest[:16]}{_SUFFIX}",
                     digest=digest,
-                    codes=reader.codes,
-                    dimension=reader.encoder.dimension,
+                    codes=precomputed.codes,
+                    dimension=precomputed.encoder.dimension,
                 )
             return self._stores[digest]
 
-    def reading(self, reranker: BaseReranker) -> BaseReranker:
-        """Return the reranker, reading and keeping records here if it can."""
-        reader = self.reader(reranker)
-        return reranker if reader is None else use_store(reranker, self.store(reader))
+    def use_states(self, reranker: BaseReranker) -> BaseReranker:
+        """Return the reranker, made to read and write states in this index if it can."""
+        precomputed = self.find_precomputed(reranker)
+        if precomputed is None:
+            return reranker
+        return use_store(reranker, self.open_store(precomputed))
 
-    def embedding(self, reranker: BaseReranker | None) -> TextEncoder:
-        """Return the embedder, keeping a record of each text if the reranker reads them."""
-        reader = self.reader(reranker)
-        if reader is None or not isinstance(self._embedder, Embedder):
+    def recording_embedder(self, reranker: BaseReranker | None) -> TextEncoder:
+        """Return the embedder, made to store states too if the reranker uses them."""
+        precomputed = self.find_precomputed(reranker)
+        if precomputed is None or not isinstance(self._embedder, Embedder):
             return self._embedder
-        return RecordingEmbedder(self._embedder, reader, self.store(reader))
+        return RecordingEmbedder(self._embedder, precomputed, self.open_store(precomputed))
 
-    def tidy(self, reranker: BaseReranker | None, documents: Iterable[list[Document]]) -> None:
-        """Remove what no search with this reranker will read: `documents` are all there are.
+    def remove_unused(
+        self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
+    ) -> None:
+        """Remove states that no search with this reranker will use.
 
-        Files of other models go whole, and all files where nothing is to be kept. Nothing
-        goes where the reranker is no reader: another one may be.
+        `documents` are all passages of the index. Files of other models are deleted, and all
+        files where `enabled` is False. Where it is True and the reranker uses no states,
+        nothing is removed: another reranker may use them.
         """
-        reader = self.reader(reranker)
-        if reader is None and self.enabled:
+        precomputed = self.find_precomputed(reranker)
+        if precomputed is None and self.enabled:
             return
-        own = None if reader is None else self.store(reader)
+        own = None if precomputed is None else self.open_store(precomputed)
         for file in self.folder.glob(f"{_PREFIX}*{_SUFFIX}*"):
             if own is None or not file.name.startswith(own.file.name):
                 with contextlib.suppress(OSError):
                     file.unlink()
-        if reader is not None and own is not None and own.file.is_file():
-            reader = reader.with_store(own)
-            keys: dict[bytes, None] = {}
-            names: dict[bytes, None] = {}
-            for texts in _texts(documents):
-                for text, cut in zip(texts, reader.segment(texts), strict=True):
-                    keys |= dict.fromkeys(cut.keys)
-                    name = reader.segments_key(text)
-                    if name is not None:
-                        names[name] = None
-            own.keep_only(keys, names)
+        if precomputed is not None and own is not None and own.file.is_file():
+            precomputed = precomputed.with_store(own)
+            record_keys: dict[bytes, None] = {}
+            segment_keys: dict[bytes, None] = {}
+            for texts in _document_texts(documents):
+                for text, segments in zip(texts, precomputed.segment(texts), strict=True):
+                    record_keys |= dict.fromkeys(segments.keys)
+                    segments_key = precomputed.segments_key(text)
+                    if segments_key is not None:
+                        segment_keys[segments_key] = None
+            own.keep_only(record_keys, segment_keys)
 
     def close(self) -> None:
-        """Let go of all files; they are opened again when they are needed."""
+        """Close all files; they are opened again when needed."""
         with self._lock:
             for store in self._stores.values():
                 store.close()
 
 
 class RecordingEmbedder:
-    """An embedder that, in the same forward pass, makes and keeps a reader's records.
+    """An embedder that stores a precomputed reranker's states in the same forward pass.
 
-    A record that cannot be kept is made again by the search that needs it; a `UserWarning`
-    says so.
+    Warns with a `UserWarning` where states cannot be stored; searches then compute them.
     """
 
     def __init__(
-        self, embedder: Embedder, reader: PrecomputedReranker, store: StateStore
+        self, embedder: Embedder, precomputed: PrecomputedReranker, store: StateStore
     ) -> None:
         self.name = embedder.name
         self.digest = embedder.digest
         self.dimension = embedder.dimension
-        self._embedder, self._reader, self._store = embedder, reader, store
+        self._embedder, self._precomputed, self._store = embedder, precomputed, store
 
     def encode(self, texts: Sequence[str]) -> Float32:
         """Return unit vectors, float32 [texts, dimension], as the embedder does."""
         sequences = self._embedder.sequences(texts)
         vectors = np.empty((len(sequences), self.dimension), dtype=np.float32)
-        for batch in self._reader.encode_records(sequences):
+        for batch in self._precomputed.encode_records(sequences):
             for position, record in batch:
                 vectors[position] = record.embedding
-            kept = [(record_key(sequences[position]), record) for position, record in batch]
-            problem = self._store.put(kept)
+            records = [(record_key(sequences[position]), record) for position, record in batch]
+            problem = self._store.put(records)
             if problem is not None:
-                warnings.warn(f"{problem}; what was read was not kept", stacklevel=2)
+                warnings.warn(f"{problem}; passage states were not stored", stacklevel=2)
         return vectors
 
     def remember(self, passages: Sequence[Passage]) -> None:
-        """Keep where passages are cut, so that no search tokenises them."""
+        """Store the token segments of passages, so that no search tokenizes them."""
         documents = [Document(passage.text, title=passage.title) for passage in passages]
-        for texts in _texts([documents]):
-            self._reader.with_store(self._store).segment(texts)
+        for texts in _document_texts([documents]):
+            self._precomputed.with_store(self._store).segment(texts)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""
         return self._embedder.count_tokens(text)
 
 
-def is_reader(name: str) -> bool:
-    """Return whether a model is a reader, without loading it."""
+def is_precomputed(name: str) -> bool:
+    """Return whether a model is a precomputed reranker, without loading it."""
     return resolve(name).architecture == "reader"
 
 
-def _texts(documents: Iterable[list[Document]]) -> Iterator[list[Text]]:
-    for some in documents:
-        yield ScoringOptions().texts([Candidate(document) for document in some])
+def _document_texts(documents: Iterable[list[Document]]) -> Iterator[list[Text]]:
+    for batch in documents:
+        yield ScoringOptions().texts([Candidate(document) for document in batch])

@@ -1,4 +1,4 @@
-"""The rerankers of an index: its own, models by name, and the policies of a search."""
+"""Rerankers of an index: its own, models by name, and the policies of a search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secondpass.composition import Composer
-from secondpass.index.precompute import PrecomputedStates, is_reader
+from secondpass.index.precompute import PrecomputedStates, is_precomputed
 from secondpass.option_types import declared
 from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
@@ -16,9 +16,9 @@ DEFAULT = "bundled"
 
 
 class IndexRerankers:
-    """The rerankers of one index, each loaded once; `own` is what True stands for.
+    """The rerankers of one index, each loaded once; `own` is used for `rerank=True`.
 
-    Safe to use from several threads at once.
+    Thread-safe.
     """
 
     def __init__(self, states: PrecomputedStates, own: BaseReranker | None = None) -> None:
@@ -26,33 +26,36 @@ class IndexRerankers:
         self._own = own
         self._composer = Composer()
 
-    def named(self, rerank: Rerank) -> BaseReranker:
-        """Return the reranker that was given, the index's own, or the model of that name."""
+    def load(self, rerank: Rerank) -> BaseReranker:
+        """Return a reranker: `rerank` itself, the index's own for True, or a model by name."""
         if isinstance(rerank, BaseReranker):
             return rerank
         if rerank is True:
             return self._composer.load(DEFAULT) if self._own is None else self._own
         return self._composer.load(str(rerank))
 
-    def own(self) -> BaseReranker | None:
-        """Return the index's own reranker, or None if it can keep no states of documents."""
-        if not self._states.possible:
+    def load_for_states(self) -> BaseReranker | None:
+        """Return the index's own reranker, or None if no states of passages can be stored.
+
+        The default model is loaded only if it is a precomputed reranker.
+        """
+        if not self._states.available:
             return None
-        if self._own is not None or is_reader(DEFAULT):
-            return self.named(True)
+        if self._own is not None or is_precomputed(DEFAULT):
+            return self.load(True)
         return None
 
-    def composed(self, chosen: Mapping[str, Any]) -> BaseReranker:
+    def compose(self, options: Mapping[str, Any]) -> BaseReranker:
         """Return the reranker of a search under its policies; `rerank` must not be False.
 
-        `chosen` has a value for every one of the `SearchOptions`.
+        `options` has a value for every one of the `SearchOptions`.
         """
-        rerank = chosen["rerank"]
+        rerank = options["rerank"]
         if rerank is True:
             rerank = DEFAULT if self._own is None else self._own
-        policies = {name: chosen[name] for name in (*declared(PolicyOptions), "blend")}
-        return self._composer.compose(rerank, policies, states=self._states.reading)
+        policies = {name: options[name] for name in (*declared(PolicyOptions), "blend")}
+        return self._composer.compose(rerank, policies, states=self._states.use_states)
 
     def close(self) -> None:
-        """Close what policies keep open."""
+        """Close the caches of policies."""
         self._composer.close()
