@@ -169,3 +169,25 @@ def test_killed_while_indexing_it_opens_and_goes_on(run: Run, tmp_path: Path) ->
     assert resumed["total"] == 900
     assert resumed["unchanged"] > 0
     assert resumed["added"] + resumed["unchanged"] == 900
+
+
+def test_the_home_folder_and_odd_names(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("The key is under the mat.\n", "utf-8")
+    # As from a configuration that no shell reads.
+    for name, folder in (("~/notes", tmp_path / "home" / "notes"), ("s3:x", tmp_path / "s3:x")):
+        for code in ("0 updated", "1 unchanged"):
+            indexed = run("index", "a.txt", "--index", name)
+            assert indexed.code == 0, indexed.err
+            assert code in indexed.out + indexed.err
+        assert (folder / "index.json").is_file()
+        found = run("search", "key", "--index", name, "--json")
+        assert [r["id"] for r in found.json["results"]] == ["a.txt"]
+    assert not (tmp_path / "~").exists()
+    refused = run("index", "a.txt", "--index", "s3://bucket/notes")
+    assert refused.code == 2
+    assert "is a URL" in refused.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "home", "s3:x"]

@@ -24,7 +24,7 @@ from secondpass.cli.label import label
 from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
-from secondpass.cli.options import MultiValueCommand
+from secondpass.cli.options import Command, MultiValueCommand
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
@@ -49,7 +49,7 @@ for command in (
     *(models, doctor, bench, serve, mcp),
     *(export, mine, train, distill),
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.command("eval", cls=MultiValueCommand)(evaluate)
 app.add_typer(keys)
 app.command(cls=MultiValueCommand)(report)

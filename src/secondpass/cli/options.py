@@ -184,7 +184,25 @@ ServedIndexes = Annotated[
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
 
 
-class MultiValueCommand(TyperCommand):
+class Command(TyperCommand):
+    """A command whose paths may begin with "~", as in a configuration that no shell reads."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, then expand the home folder in every value that is a path."""
+        rest = super().parse_args(ctx, args)
+        ctx.params = {name: _expand_home(value) for name, value in ctx.params.items()}
+        return rest
+
+
+def _expand_home(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, list | tuple) and any(isinstance(item, Path) for item in value):
+        return [_expand_home(item) for item in value]
+    return value
+
+
+class MultiValueCommand(Command):
     """A command without arguments whose repeatable options take several values.
 
     `--depths 5 10 20` is the same as `--depths 5 --depths 10 --depths 20`.

@@ -147,7 +147,7 @@ def parse_index_options(values: list[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for value in values:
         name, equals, folder = value.partition("=")
-        path = Path(folder if equals else value)
+        path = Path(folder if equals else value).expanduser()
         name = name if equals else path.resolve().name
         if name in folders:
             raise InputError(

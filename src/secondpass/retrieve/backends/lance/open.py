@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.errors import IndexNotFoundError, IndexStoreError, InputError
 from secondpass.retrieve.backends.lance.store import LOCK, LanceStore
 from secondpass.retrieve.backends.lance.table import load
 from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
@@ -13,6 +14,9 @@ from secondpass.retrieve.languages import parse_language
 from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import exclusive
+
+# Two letters and more: one is a drive of Windows.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def open_index(
@@ -35,7 +39,7 @@ def open_index(
     Raises IndexNotFoundError if there is none and `create` is False, IndexStoreError if it
     cannot be used, InputError for an unknown language.
     """
-    folder = Path(path)
+    folder = local_folder(path)
     name = None if language is None else parse_language(language)
     check_chunking(chunk_tokens, overlap)
     try:
@@ -68,6 +72,21 @@ def open_index(
             raise _unfinished(folder)
         store.ensure_text_index()
     return store
+
+
+def local_folder(path: str | Path) -> Path:
+    """Return the folder that a path means: "~" is the home folder, a URL is refused.
+
+    Raises InputError for "s3://…" and the like.
+    """
+    if _URL.match(str(path)):
+        raise InputError(
+            f"an index is a folder on this machine, and {str(path)!r} is a URL",
+            fix="Give the path of a folder, such as my-index.",
+        )
+    folder = Path(path).expanduser()
+    # LanceDB would take the relative name "s3:x" for a URL.
+    return folder.absolute() if ":" in folder.name else folder
 
 
 def _unfinished(folder: Path) -> IndexStoreError:
