@@ -27,6 +27,7 @@ import secondpass
 from secondpass.server import knowledgesdk
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.cross_origin import CrossOriginGuard
+from secondpass.server.access.request_framing import FramingGuard
 from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch
@@ -114,6 +115,7 @@ def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> Fas
     for status in (404, 405):
         app.add_exception_handler(status, _unknown_path)
     app.add_middleware(BodyTimeout, seconds=settings.body_timeout)
+    app.add_middleware(FramingGuard)
     if keys is None:
         app.add_middleware(CrossOriginGuard)
     app.add_middleware(

@@ -145,3 +145,15 @@ def test_too_many_headers_are_refused(model: str) -> None:
 def test_limits_that_cannot_be(name: str, value: int) -> None:
     with pytest.raises(InputError, match=name):
         ServerSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_length_beside_chunks_is_refused_and_the_connection_closed(model: str) -> None:
+    chunks = f"{len(ASK):x}\r\n".encode() + ASK + b"\r\n0\r\n\r\n"
+    with running(ServerSettings(models=[model])) as found, connected(found.url) as connection:
+        chunked = "transfer-encoding: chunked\r\n"
+        second = head("/v1/rerank", len(ASK)) + ASK
+        connection.sendall(head("/v1/rerank", len(ASK), chunked) + chunks + second)
+        answer = everything(connection)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"not both" in answer
+        assert answer.count(b"HTTP/1.1") == 1

@@ -9,6 +9,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from secondpass.server.settings import LOOPBACK
 
+_ALLOW = (
+    "without keys it answers to the names of this machine only; to be reached by another name, "
+    "make a key (secondpass keys create NAME) and start it with --keys keys.json"
+)
+
 
 class CrossOriginGuard:
     """Middleware that refuses what a page of another site sends through a local browser.
@@ -29,7 +34,7 @@ class CrossOriginGuard:
             host = headers.get(b"host", b"127.0.0.1").decode("latin-1")
             origin = headers.get(b"origin")
             if not _is_loopback(f"//{host}"):
-                response = _error_response(421, f"this server is not {host[:100]!r}")
+                response = _error_response(421, f"this server is not {host[:100]!r}: {_ALLOW}")
                 await response(scope, receive, send)
                 return
             if origin is not None and not _is_loopback(origin.decode("latin-1")):
