@@ -26,8 +26,8 @@ except ImportError as error:
 import secondpass
 from secondpass.server import knowledgesdk
 from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.access.content_length import FramingGuard
 from secondpass.server.access.cross_origin import CrossOriginGuard
-from secondpass.server.access.request_framing import FramingGuard
 from secondpass.server.access.slow_clients import BodyTimeout
 from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch
