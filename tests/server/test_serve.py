@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from secondpass import InputError
@@ -14,3 +21,36 @@ from secondpass.server.settings import ServerSettings
 def test_a_file_of_keys_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="secondpass keys create NAME --keys"):
         run(ServerSettings(keys=tmp_path / "missing.json"))
+
+
+def test_a_stopped_server_ends_also_where_a_worker_is_busy(model: str, tmp_path: Path) -> None:
+    # A language model that takes the request and never answers.
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+    command = [sys.executable, "-m", "secondpass", "serve", "--model", model, "--port", "0"]
+    options = ["--data", str(tmp_path), "--llm", "openai/m", "--drain", "1", "--timeout", "90"]
+    environment = {**os.environ, "OPENAI_BASE_URL": silent_url, "OPENAI_API_KEY": "k"}
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stderr is not None
+            lines = iter(process.stderr)
+            found = next(
+                filter(None, map(re.compile(r"http://127\.0\.0\.1:\d+").search, lines))
+            )
+            api = f"{found.group()}/api/v1/indexes"
+            httpx2.post(api, json={"name": "docs"}, timeout=30)
+            documents = [{"id": "a", "text": "The river meets the sea."}]
+            httpx2.post(f"{api}/docs/documents", json={"documents": documents}, timeout=60)
+            question = {"query": "the river and the sea", "min_probability": None}
+            with pytest.raises(httpx2.TimeoutException):
+                httpx2.post(f"{api}/docs/answer", json=question, timeout=5)
+            silent.settimeout(30)
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+        finally:
+            process.kill()
+            silent.close()

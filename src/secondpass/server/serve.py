@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
+import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,15 @@ from secondpass.server.settings import ServerSettings
 from secondpass.server.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import uvicorn
     from fastapi import FastAPI
+
+
+_log = logging.getLogger("secondpass.server")
+# Seconds after the time to drain in which a stopped process must have ended.
+_EXIT_GRACE = 5.0
 
 
 def run(
@@ -53,6 +62,7 @@ def run(
             server.run()
         except SystemExit as error:
             system_exit = error
+        _release_exit()
         if app.state.failed is not None:
             raise app.state.failed
         if system_exit is not None or not server.started:
@@ -79,6 +89,10 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            _limit_exit(settings.drain + _EXIT_GRACE)
+            super().handle_exit(sig, frame)
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             grpc = app.state.grpc
             # Concurrently, so that no gRPC calls are taken while HTTP requests are drained.
@@ -86,6 +100,29 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
             await asyncio.gather(*shutdowns)
 
     return Server(_config(app, settings))
+
+
+def _limit_exit(seconds: float) -> None:
+    """Let the system end this process after so many seconds (POSIX).
+
+    A thread that waits for a language model, or computes in C, can be told nothing, and the
+    interpreter would wait for it; an alarm without a handler needs neither.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _release_exit() -> None:
+    """Take the limit back, unless a thread is still busy."""
+    workers = [t for t in threading.enumerate() if t.name.startswith("secondpass-")]
+    for thread in workers:
+        thread.join(0.5)
+    busy = sum(thread.is_alive() for thread in workers)
+    if busy:
+        _log.warning("still busy", extra={"fields": {"threads": busy}})
+    elif hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
