@@ -69,6 +69,68 @@ def test_html(tmp_path):
     assert (document.title, document.text) == ("Ü", "Ü\né")
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<form id=f><div><p>In a form</p></div></form>", "In a form"),
+        ("<noscript><p>Without scripts</p></noscript>", "Without scripts"),
+        ("<details><summary>Sum</summary>more</details>", "Sum more"),
+        ("<dialog><fieldset><legend>L</legend><label>f</label></fieldset></dialog>", "L f"),
+        ("<select><option>one<option>two</select><textarea>three</textarea>", "one two three"),
+        ("<p hidden=until-found>found by the browser</p>", "found by the browser"),
+        ("<x-page><template shadowrootmode=open><p>shadow</p></template></x-page>", "shadow"),
+        ("<template><p>no</p></template><p>yes", "yes"),
+        ("<svg><g><title>icon</title><text>x</text></g></svg><p>yes", "yes"),
+        ("<body hidden><p>shown by a script</p>", "shown by a script"),
+        ("<body><nav><p>all of it</p></nav>", "all of it"),
+        (
+            "<frameset><frame src=a><noframes><p>No frames</p></noframes></frameset>",
+            "No frames",
+        ),
+        ("<?xml version='1.0'?><html><head><script src='a'/></head><p>XML</p></html>", "XML"),
+        ("<table><tr><td>a<td>b<tr><td>c</table>d", "a b c d"),
+        ("<p>one<p>two<li>three", "one two three"),
+        ("<p title='a > b'>quoted</p><!-- > --><p>x &lt; y&nbsp;z", "quoted x < y z"),
+        ("<plaintext><b>as is", "<b>as is"),
+        ("", ""),
+    ],
+)
+def test_html_that_is_unusual_but_valid(tmp_path, page, text):
+    (document,) = read(write(tmp_path / "a.html", page))
+    assert " ".join(document.text.split()) == text
+    assert document.title is None
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<p>é".encode("utf-16"), "é"),
+        (b"\xef\xbb\xbf<meta charset=latin1><p>\xc3\xa9", "é"),
+        ("<meta charset='windows-1251'><p>Привет".encode("cp1251"), "Привет"),
+        ("<meta charset=utf-8><p>caf\xe9".encode("latin-1"), "café"),
+        ("<p>caf\xe9".encode("latin-1"), "café"),
+        (b"<meta charset=latin1><p>\x93x\x94", "“x”"),
+        ("<meta charset=utf-16><p>é".encode(), "é"),
+        ("<meta charset=unknown><p>é".encode(), "é"),
+        (b"<meta charset=hex><p>a", "a"),
+    ],
+)
+def test_the_encoding_of_html(tmp_path, data, text):
+    (document,) = read(write(tmp_path / "a.html", data))
+    assert document.text == text
+
+
+def test_the_title_of_html(tmp_path):
+    for page, title in (
+        ("<title>T</title><h1>H</h1>", "T"),
+        ("<title> </title><h1>H <b>b</b></h1>", "H b"),
+        ("<h1>H</h1>", "H"),
+        ("<svg><g><title>icon</title></g></svg><h1>H</h1>", "H"),
+    ):
+        (document,) = read(write(tmp_path / "a.html", page))
+        assert document.title == title
+
+
 def test_jsonl_of_beir(tmp_path):
     lines = [
         {"_id": "1", "title": "T", "text": "body", "metadata": {"year": 2015, "x": None}},
@@ -230,7 +292,8 @@ def test_pdf(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "extra"), [("bs4", "a.html", "index"), ("markitdown", "a.pdf", "ingest")]
+    ("module", "name", "extra"),
+    [("selectolax.lexbor", "a.html", "index"), ("markitdown", "a.pdf", "ingest")],
 )
 def test_a_missing_package_says_how_to_get_it(tmp_path, monkeypatch, module, name, extra):
     monkeypatch.setitem(__import__("sys").modules, module, None)
