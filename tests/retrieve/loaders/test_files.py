@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import time
 import tracemalloc
 import zipfile
 from datetime import date
@@ -129,6 +130,33 @@ def test_the_title_of_html(tmp_path):
     ):
         (document,) = read(write(tmp_path / "a.html", page))
         assert document.title == title
+
+
+@pytest.mark.parametrize(
+    ("unit", "end"),
+    [
+        ("<div>", "</div>"),
+        ("<div>", ""),
+        ("<font><div>", ""),
+        ("<span><div></span>", ""),
+        ("<ul><li>", "</li></ul>"),
+    ],
+)
+def test_html_nested_20_000_deep(tmp_path, unit, end):
+    count = 20_000
+    page = f"<nav>menu</nav><h1>H</h1>{unit * count}deep <b>text</b>{end * count}<p>after</p>"
+    path = write(tmp_path / "a.html", page)
+    start = time.process_time()
+    (document,) = read(path)
+    assert time.process_time() - start < 5
+    assert document.title == "H"
+    assert document.text.split() == ["H", "deep", "text", "after"]
+
+
+def test_html_with_many_elements_that_are_not_nested(tmp_path):
+    page = "<nav>menu</nav>" + "<div><b>x</b></div>" * 3000 + "<p hidden>no</p><b>y</b>"
+    (document,) = read(write(tmp_path / "a.html", page))
+    assert document.text.split() == ["x"] * 3000 + ["y"]
 
 
 def test_jsonl_of_beir(tmp_path):

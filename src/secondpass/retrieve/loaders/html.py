@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,35 @@ _BLOCKS = frozenset(
         *("tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul", "xmp"),
     )
 )
+_FORMATTING = frozenset(
+    (
+        "a",
+        "b",
+        "big",
+        "code",
+        "em",
+        "font",
+        "i",
+        "nobr",
+        "s",
+        "small",
+        "strike",
+        "strong",
+        "tt",
+        "u",
+    )
+)
+# Without an end tag, or closed by the next one of its kind.
+_UNCOUNTED = frozenset(
+    (
+        *("area", "base", "body", "br", "col", "colgroup", "dd", "dt", "embed", "head", "hr"),
+        *("html", "img", "input", "li", "link", "meta", "optgroup", "option", "p", "param"),
+        *("source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr"),
+    )
+)
+_MAX_DEPTH = 1000
+_MAX_FORMATTING = 16
+_TAG = re.compile(r"<(/?)([a-zA-Z][^\s<>/]*+)[^<>]*+>?")
 _CHARSET = re.compile(
     rb"""<meta[^<>]{0,200}?charset\s{0,9}=\s{0,9}["']?([\w.:-]{1,40})""", re.IGNORECASE
 )
@@ -91,7 +121,62 @@ def _prepare(text: str) -> str:
     """Return the source with what the parser would read otherwise than the author meant."""
     if text.lstrip()[:5] == "<?xml":
         text = _SELF_CLOSED.sub(r"<\1\2></\1>", text)
-    return text
+    return _flatten(text)
+
+
+def _flatten(text: str) -> str:
+    """Return the source without the tags of elements nested deeper than `_MAX_DEPTH`.
+
+    The parser searches all open elements at each tag, so its time grows with the square of
+    the depth; browsers limit the depth for this reason. The tags are counted, not parsed: the
+    count is at most too high, where a page does not close its elements. No text is removed.
+    """
+    if text.count("<") <= _MAX_FORMATTING:
+        return text
+    stack: list[tuple[str, bool]] = []
+    open_tags: Counter[str] = Counter()
+    formatting: Counter[str] = Counter()
+    active = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal active
+        end, name = match[1], match[2].lower()
+        if name in _UNCOUNTED:
+            return match[0]
+        if not end:
+            removed = len(stack) >= _MAX_DEPTH or (
+                name in _FORMATTING and active >= _MAX_FORMATTING
+            )
+            removed = removed and name not in _NOT_TEXT
+            if name in _FORMATTING and not removed:
+                formatting[name] += 1
+                active += 1
+            stack.append((name, removed))
+            open_tags[name] += 1
+            return "\n" if removed and name in _BLOCKS else "" if removed else match[0]
+        if name in _FORMATTING and formatting[name]:
+            formatting[name] -= 1
+            active -= 1
+        if not open_tags[name]:
+            return match[0] if len(stack) < _MAX_DEPTH else ""
+        depth = len(stack) - 1
+        if name in _BLOCKS or name in _NOT_TEXT:
+            while stack[depth][0] != name:
+                depth -= 1
+        else:
+            # The end of an inline element does not close a block inside it.
+            lowest = max(0, depth - 64)
+            while stack[depth][0] != name:
+                depth -= 1
+                if depth < lowest or stack[depth + 1][0] in _BLOCKS:
+                    return match[0] if len(stack) < _MAX_DEPTH else ""
+        removed = stack[depth][1]
+        for closed, _ in stack[depth:]:
+            open_tags[closed] -= 1
+        del stack[depth:]
+        return "\n" if removed and name in _BLOCKS else "" if removed else match[0]
+
+    return _TAG.sub(replace, text)
 
 
 def _title(page: LexborHTMLParser) -> str | None:
