@@ -56,6 +56,49 @@ def test_markdown_has_its_first_heading_as_title(tmp_path, text, title):
     assert "key: 1" not in document.text
 
 
+def test_front_matter_becomes_title_and_metadata(tmp_path):
+    yaml = (
+        "---\ntitle: 'Rotate: keys'\ntags: [a, b]\ndate: 2024-05-01\nversion: 1.10\nlang: no\n"
+        "draft: ~\nDate: again\nauthor:\n  name: Ann\n---\n\n# Heading\nText.\n"
+    )
+    fields = {"tags": "a, b", "date": "2024-05-01", "version": "1.10", "lang": "no"}
+    fields["author_name"] = "Ann"
+    toml = (
+        '+++\ntitle = "Rotate: keys"\ntags = ["a", "b"]\ndate = 2024-05-01\nversion = "1.10"\n'
+        'lang = "no"\n[author]\nname = "Ann"\n+++\n\n# Heading\nText.\n'
+    )
+    for text in (yaml, toml, yaml.replace("\n", "\r\n"), yaml.replace("---\n\n", "...\n\n")):
+        (document,) = read(write(tmp_path / "a.md", text))
+        assert document.title == "Rotate: keys"
+        assert document.metadata == fields
+        assert document.text.split() == ["#", "Heading", "Text."]
+    (document,) = read(write(tmp_path / "b.md", "---\nid: x\n---\n# Heading\n"))
+    assert (document.title, document.metadata) == ("Heading", {"id": "x"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\nFirst section.\n\n---\n\nSecond.\n",
+        "---\n\nPresent: Ann and Ben\n\n---\n\nSecond.\n",
+        "---\nFirst section.\n---\nSecond.\n",
+        "---\nAny other business: none\n---\nSecond.\n",
+        "---\n- a\n- b\n---\nSecond.\n",
+        "---\ntitle: [not closed\n---\nSecond.\n",
+        "---\na: &x [1]\nb: *x\n---\nSecond.\n",
+        "---\ntitle: never closed\n",
+        "---\na: " + "[" * 5000 + "\n---\nSecond.\n",
+        "+++\nnot toml\n+++\nSecond.\n",
+        "+++\n\nx\n\n+++\nSecond.\n",
+        "--- \n",
+    ],
+)
+def test_a_rule_or_invalid_front_matter_is_text(tmp_path, text):
+    (document,) = read(write(tmp_path / "a.md", text))
+    assert document.text == text
+    assert document.metadata == {}
+
+
 def test_html(tmp_path):
     page = """<!doctype html><html><head><title> A  page </title><style>p{}</style></head>
     <body><nav>menu</nav><h1>Head</h1><p>One <b>bo</b>ld
