@@ -88,7 +88,7 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(text, name, title=_title(page))
 
 
-LOADER = Loader((".html", ".htm"), load)
+LOADER = Loader((".html", ".htm"), load, version=2)
 
 
 def _decode(data: bytes) -> str:

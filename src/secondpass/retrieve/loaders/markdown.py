@@ -44,7 +44,7 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(body, name, heading or None, metadata)
 
 
-LOADER = Loader((".md", ".markdown"), load)
+LOADER = Loader((".md", ".markdown"), load, version=2)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
