@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
+from secondpass.retrieve.loaders import LOADERS
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.retrieve.loaders.test_files import write
@@ -60,6 +62,24 @@ def test_files_become_passages(setting):
     assert hit.document.metadata["document_id"] == "sub/b.md"
     assert hit.document.title == "Title"
     assert setting.store.bm25("row", 9, "n = 3")[0].id == "r3"
+
+
+def test_files_with_very_little_text_are_named(setting):
+    write(setting.files / "app.html", "<script>" + "x = 1;" * 1000 + "</script><p>Loading</p>")
+    write(setting.files / "empty.html", "<script>" + "x = 1;" * 1000 + "</script>")
+    write(setting.files / "page.html", "<p>" + "a page of words " * 200)
+    write(setting.files / "small.html", "<script>x = 1;</script>")
+    write(setting.files / "large.jsonl", '{"text": "a", "other": "' + "x" * 5000 + '"}\n')
+    report, _ = setting.run()
+    assert report.sparse == [str(setting.files / n) for n in ("app.html", "empty.html")]
+
+
+def test_files_are_read_again_when_their_loader_reads_more(setting, monkeypatch):
+    setting.run()
+    loader = replace(LOADERS[".md"], version=LOADERS[".md"].version + 1)
+    monkeypatch.setitem(LOADERS, ".md", loader)
+    report, encoded = setting.run()
+    assert (report.files, report.files_unchanged, report.unchanged, encoded) == (1, 2, 1, 0)
 
 
 def test_a_second_run_reads_and_embeds_nothing(setting):

@@ -133,6 +133,11 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
     ]
     if report.empty or report.duplicates:
         lines.append(f"{report.empty} without text, {report.duplicates} ids twice in one file")
+    if report.sparse:
+        lines.append(f"{len(report.sparse)} files gave very little text for their size:")
+        lines += [f"  {name}" for name in report.sparse[:20]]
+        if len(report.sparse) > 20:
+            lines.append(f"  and {len(report.sparse) - 20} more; --json names all")
     if report.errors:
         lines.append(f"{len(report.errors)} files could not be read, see above")
     lines.append(f'Next: secondpass search "YOUR QUESTION" --index {folder}')

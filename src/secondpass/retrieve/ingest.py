@@ -17,7 +17,14 @@ from secondpass.retrieve.chunking import (
     check_chunking,
     split_document,
 )
-from secondpass.retrieve.loaders import SourceFile, find_files, is_one_document, read_file
+from secondpass.retrieve.loaders import (
+    LOADERS,
+    SourceFile,
+    find_files,
+    is_one_document,
+    read_file,
+)
+from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.retrieve.manifest import Manifest, Scan, document_hash, scan
 from secondpass.retrieve.store_protocol import (
     CountsTokens,
@@ -44,6 +51,8 @@ class IngestReport:
     - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
       stored) or `duplicates` (the same id again in one file; the last one counts).
     - `deleted`: documents removed because their file no longer has them.
+    - `sparse`: files that were read and gave suspiciously little text for their size, such as
+      scanned PDFs and pages that a script fills.
     - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
 
@@ -59,6 +68,7 @@ class IngestReport:
     deleted: int = 0
     passages: int = 0
     errors: list[ReadError] = field(default_factory=list)
+    sparse: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -108,7 +118,8 @@ def ingest(
         changed: list[tuple[SourceFile, Scan]] = []
         for file in files:
             try:
-                scanned = scan(file.path, settings)
+                version = LOADERS[suffix_of(file.path)].version
+                scanned = scan(file.path, settings if version == 1 else f"{version} {settings}")
             except ReadError as error:
                 work.handle_error(error)
                 continue
@@ -218,11 +229,15 @@ class _Ingest:
         known = self.manifest is not None and source in self.manifest
         ids: set[str] = set()
         self.report.files += 1
+        characters = 0
         for document in read_file(file, fields):
+            characters += len(document.text.strip())
             name = clean(str(document.id))
             self.report.duplicates += name in ids
             ids.add(name)
             self.add(replace(document, id=name), source)
+        if is_one_document(file.path) and _is_sparse(scanned.size, characters):
+            self.report.sparse.append(source)
         self._read_files.append((source, scanned.digest, ids if known else None))
 
     def add(self, document: Document, source: str | None) -> None:
@@ -348,6 +363,15 @@ class _Ingest:
             self.embedder.remember(passages)
         for passage, vector in zip(passages, vectors, strict=True):
             yield replace(passage, embedding=vector)
+
+
+def _is_sparse(size: int, characters: int) -> bool:
+    """Return whether a file of `size` bytes should have more text.
+
+    Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures
+    has less, but more than a line.
+    """
+    return size > 2000 and characters < min(size / 100, 200)
 
 
 def _delete_missing(

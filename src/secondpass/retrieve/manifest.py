@@ -66,21 +66,23 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A file's digest and number of lines, at least 1."""
+    """A file's digest, number of lines, at least 1, and size in bytes."""
 
     digest: str
     lines: int
+    size: int
 
 
 def scan(path: Path, settings: str) -> Scan:
     """Read a file for its digest, which covers the settings too; raises ReadError."""
     digest = hashlib.sha256(settings.encode())
-    lines = 0
+    lines = size = 0
     gunzip = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
     try:
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
+                size += len(block)
                 if gunzip is not None:
                     try:
                         block = gunzip.decompress(block)
@@ -90,7 +92,7 @@ def scan(path: Path, settings: str) -> Scan:
                 lines += block.count(b"\n")
     except OSError as error:
         raise read_error(path, error) from error
-    return Scan(digest.hexdigest(), max(1, lines))
+    return Scan(digest.hexdigest(), max(1, lines), size)
 
 
 def document_hash(document: Document, settings: str = "") -> str:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import time
 import tracemalloc
 import zipfile
 from datetime import date
@@ -55,6 +56,49 @@ def test_markdown_has_its_first_heading_as_title(tmp_path, text, title):
     assert "key: 1" not in document.text
 
 
+def test_front_matter_becomes_title_and_metadata(tmp_path):
+    yaml = (
+        "---\ntitle: 'Rotate: keys'\ntags: [a, b]\ndate: 2024-05-01\nversion: 1.10\nlang: no\n"
+        "draft: ~\nDate: again\nauthor:\n  name: Ann\n---\n\n# Heading\nText.\n"
+    )
+    fields = {"tags": "a, b", "date": "2024-05-01", "version": "1.10", "lang": "no"}
+    fields["author_name"] = "Ann"
+    toml = (
+        '+++\ntitle = "Rotate: keys"\ntags = ["a", "b"]\ndate = 2024-05-01\nversion = "1.10"\n'
+        'lang = "no"\n[author]\nname = "Ann"\n+++\n\n# Heading\nText.\n'
+    )
+    for text in (yaml, toml, yaml.replace("\n", "\r\n"), yaml.replace("---\n\n", "...\n\n")):
+        (document,) = read(write(tmp_path / "a.md", text))
+        assert document.title == "Rotate: keys"
+        assert document.metadata == fields
+        assert document.text.split() == ["#", "Heading", "Text."]
+    (document,) = read(write(tmp_path / "b.md", "---\nid: x\n---\n# Heading\n"))
+    assert (document.title, document.metadata) == ("Heading", {"id": "x"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n\nFirst section.\n\n---\n\nSecond.\n",
+        "---\n\nPresent: Ann and Ben\n\n---\n\nSecond.\n",
+        "---\nFirst section.\n---\nSecond.\n",
+        "---\nAny other business: none\n---\nSecond.\n",
+        "---\n- a\n- b\n---\nSecond.\n",
+        "---\ntitle: [not closed\n---\nSecond.\n",
+        "---\na: &x [1]\nb: *x\n---\nSecond.\n",
+        "---\ntitle: never closed\n",
+        "---\na: " + "[" * 5000 + "\n---\nSecond.\n",
+        "+++\nnot toml\n+++\nSecond.\n",
+        "+++\n\nx\n\n+++\nSecond.\n",
+        "--- \n",
+    ],
+)
+def test_a_rule_or_invalid_front_matter_is_text(tmp_path, text):
+    (document,) = read(write(tmp_path / "a.md", text))
+    assert document.text == text
+    assert document.metadata == {}
+
+
 def test_html(tmp_path):
     page = """<!doctype html><html><head><title> A  page </title><style>p{}</style></head>
     <body><nav>menu</nav><h1>Head</h1><p>One <b>bo</b>ld
@@ -67,6 +111,95 @@ def test_html(tmp_path):
     latin = "<meta charset=iso-8859-1><h1>Ü</h1>é".encode("latin-1")
     (document,) = read(write(tmp_path / "b.htm", latin))
     assert (document.title, document.text) == ("Ü", "Ü\né")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<form id=f><div><p>In a form</p></div></form>", "In a form"),
+        ("<noscript><p>Without scripts</p></noscript>", "Without scripts"),
+        ("<details><summary>Sum</summary>more</details>", "Sum more"),
+        ("<dialog><fieldset><legend>L</legend><label>f</label></fieldset></dialog>", "L f"),
+        ("<select><option>one<option>two</select><textarea>three</textarea>", "one two three"),
+        ("<p hidden=until-found>found by the browser</p>", "found by the browser"),
+        ("<x-page><template shadowrootmode=open><p>shadow</p></template></x-page>", "shadow"),
+        ("<template><p>no</p></template><p>yes", "yes"),
+        ("<svg><g><title>icon</title><text>x</text></g></svg><p>yes", "yes"),
+        ("<body hidden><p>shown by a script</p>", "shown by a script"),
+        ("<body><nav><p>all of it</p></nav>", "all of it"),
+        (
+            "<frameset><frame src=a><noframes><p>No frames</p></noframes></frameset>",
+            "No frames",
+        ),
+        ("<?xml version='1.0'?><html><head><script src='a'/></head><p>XML</p></html>", "XML"),
+        ("<table><tr><td>a<td>b<tr><td>c</table>d", "a b c d"),
+        ("<p>one<p>two<li>three", "one two three"),
+        ("<p title='a > b'>quoted</p><!-- > --><p>x &lt; y&nbsp;z", "quoted x < y z"),
+        ("<plaintext><b>as is", "<b>as is"),
+        ("", ""),
+    ],
+)
+def test_html_that_is_unusual_but_valid(tmp_path, page, text):
+    (document,) = read(write(tmp_path / "a.html", page))
+    assert " ".join(document.text.split()) == text
+    assert document.title is None
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<p>é".encode("utf-16"), "é"),
+        (b"\xef\xbb\xbf<meta charset=latin1><p>\xc3\xa9", "é"),
+        ("<meta charset='windows-1251'><p>Привет".encode("cp1251"), "Привет"),
+        ("<meta charset=utf-8><p>caf\xe9".encode("latin-1"), "café"),
+        ("<p>caf\xe9".encode("latin-1"), "café"),
+        (b"<meta charset=latin1><p>\x93x\x94", "“x”"),
+        ("<meta charset=utf-16><p>é".encode(), "é"),
+        ("<meta charset=unknown><p>é".encode(), "é"),
+        (b"<meta charset=hex><p>a", "a"),
+    ],
+)
+def test_the_encoding_of_html(tmp_path, data, text):
+    (document,) = read(write(tmp_path / "a.html", data))
+    assert document.text == text
+
+
+def test_the_title_of_html(tmp_path):
+    for page, title in (
+        ("<title>T</title><h1>H</h1>", "T"),
+        ("<title> </title><h1>H <b>b</b></h1>", "H b"),
+        ("<h1>H</h1>", "H"),
+        ("<svg><g><title>icon</title></g></svg><h1>H</h1>", "H"),
+    ):
+        (document,) = read(write(tmp_path / "a.html", page))
+        assert document.title == title
+
+
+@pytest.mark.parametrize(
+    ("unit", "end"),
+    [
+        ("<div>", "</div>"),
+        ("<div>", ""),
+        ("<font><div>", ""),
+        ("<span><div></span>", ""),
+        ("<ul><li>", "</li></ul>"),
+    ],
+)
+def test_html_nested_20_000_deep(tmp_path, unit, end):
+    count = 20_000
+    page = f"<nav>menu</nav><h1>H</h1>{unit * count}deep <b>text</b>{end * count}<p>after</p>"
+    path = write(tmp_path / "a.html", page)
+    start = time.process_time()
+    (document,) = read(path)
+    assert time.process_time() - start < 5
+    assert document.title == "H"
+    assert document.text.split() == ["H", "deep", "text", "after"]
+
+
+def test_html_with_many_elements_that_are_not_nested(tmp_path):
+    page = "<nav>menu</nav>" + "<div><b>x</b></div>" * 3000 + "<p hidden>no</p><b>y</b>"
+    (document,) = read(write(tmp_path / "a.html", page))
+    assert document.text.split() == ["x"] * 3000 + ["y"]
 
 
 def test_jsonl_of_beir(tmp_path):
@@ -230,7 +363,8 @@ def test_pdf(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "extra"), [("bs4", "a.html", "index"), ("markitdown", "a.pdf", "ingest")]
+    ("module", "name", "extra"),
+    [("selectolax.lexbor", "a.html", "index"), ("markitdown", "a.pdf", "ingest")],
 )
 def test_a_missing_package_says_how_to_get_it(tmp_path, monkeypatch, module, name, extra):
     monkeypatch.setitem(__import__("sys").modules, module, None)

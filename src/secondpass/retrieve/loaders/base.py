@@ -29,11 +29,14 @@ class Loader:
 
     - `suffixes`: in lower case, such as `.md` or `.csv.gz`.
     - `rows`: whether a file has many documents, a line or a row each.
+    - `version`: raised when the loader reads more or otherwise, so that files that were indexed
+      before are read again at the next ingest.
     """
 
     suffixes: tuple[str, ...]
     load: Load
     rows: bool = False
+    version: int = 1
 
 
 ID_FIELDS = ("_id", "id", "doc_id", "docid")
