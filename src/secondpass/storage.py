@@ -202,7 +202,7 @@ def store_error(what: str, where: Path | str, error: BaseException) -> IndexStor
         return IndexStoreError(
             what, where=str(where), why=problem.why, fix=problem.fix, errno=problem.errno
         )
-    text = str(error).strip()
+    text = (failure_reason(error) if isinstance(error, FAILURES) else str(error)).strip()
     return IndexStoreError(what, where=str(where), why=(text or repr(error)).splitlines()[0])
 
 
