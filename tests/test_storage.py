@@ -1,13 +1,15 @@
-"""Atomic file replacement."""
+"""Atomic file replacement, and errors of disks and folders."""
 
+import errno
 import os
+import sqlite3
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from secondpass.storage import open_replacement, replace_file
+from secondpass.storage import open_replacement, place_problem, replace_file, store_error
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -66,3 +68,34 @@ def test_the_permissions_are_those_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     replace_file(path, "secret", mode=0o600)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_full_disk_and_a_closed_folder_are_told_in_words(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "small.sqlite", isolation_level=None)
+    database.execute("PRAGMA max_page_count = 2")
+    database.execute("CREATE TABLE t0 (c)")
+    with pytest.raises(sqlite3.Error) as full:
+        database.execute("CREATE TABLE t1 (c)")
+    database.close()
+    closed = sqlite3.connect(f"file:{tmp_path / 'small.sqlite'}?mode=ro", uri=True)
+    with pytest.raises(sqlite3.Error) as read_only:
+        closed.execute("DROP TABLE t0")
+    closed.close()
+    rust = "lance error: LanceError(IO): No space left on device (os error 28), writer.rs:258:9"
+    expected = [
+        (full.value, errno.ENOSPC),
+        (read_only.value, errno.EACCES),
+        (RuntimeError(rust), errno.ENOSPC),
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (OSError(errno.EROFS, "Read-only file system"), errno.EROFS),
+        (PermissionError(errno.EACCES, "Permission denied"), errno.EACCES),
+    ]
+    for error, number in expected:
+        problem = place_problem(error)
+        assert problem is not None
+        assert problem.errno == number
+        failed = store_error("the documents were not stored", tmp_path, error)
+        assert (failed.errno, failed.why, failed.fix) == (number, problem.why, problem.fix)
+    for other in (RuntimeError("broken"), OSError(errno.ENOENT, "missing"), OSError("timeout")):
+        assert place_problem(other) is None
+        assert store_error("not stored", tmp_path, other).errno is None

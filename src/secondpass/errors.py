@@ -109,7 +109,23 @@ class LLMError(ProviderError):
 
 
 class IndexStoreError(SecondpassError):
-    """An index cannot be opened, read or written."""
+    """An index cannot be opened, read or written.
+
+    - `errno`: the system's number of the cause where it is one of the place, such as
+      `errno.ENOSPC` (disk full) or `errno.EROFS` (read-only); else None.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+        errno: int | None = None,
+    ) -> None:
+        self.errno = errno
+        super().__init__(what, where=where, why=why, fix=fix)
 
 
 class IndexNotFoundError(IndexStoreError, LookupError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import sqlite3
 import sys
@@ -10,8 +12,11 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from secondpass.errors import IndexStoreError
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
@@ -131,6 +136,74 @@ def failure_reason(error: Failure) -> str:
 def describe_failure(file: Path, error: Failure) -> str:
     """Return the message for a user about an SQLite file that could not be used."""
     return f"{file.name} could not be used: {failure_reason(error)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceProblem:
+    """What is wrong with a disk or a folder: the cause in words, and the next step.
+
+    `errno` is ENOSPC for a full disk or quota, EROFS or EACCES where writing is not allowed.
+    """
+
+    errno: int
+    why: str
+    fix: str
+
+
+_FULL = PlaceProblem(
+    errno.ENOSPC,
+    "the disk is full",
+    "Make space, then run the same again: what was stored before is kept.",
+)
+_READ_ONLY = PlaceProblem(
+    errno.EROFS,
+    "the file system is read-only",
+    "Mount it writable, or use another folder; searching needs no write access.",
+)
+_NO_ACCESS = PlaceProblem(
+    errno.EACCES,
+    "permission denied",
+    "Give this user access to the folder, or use another one.",
+)
+_PROBLEMS = {
+    errno.ENOSPC: _FULL,
+    getattr(errno, "EDQUOT", errno.ENOSPC): _FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.EACCES: _NO_ACCESS,
+    errno.EPERM: _NO_ACCESS,
+}
+_SQLITE_PROBLEMS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _NO_ACCESS,
+    sqlite3.SQLITE_PERM: _NO_ACCESS,
+    sqlite3.SQLITE_CANTOPEN: _NO_ACCESS,
+}
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def place_problem(error: BaseException) -> PlaceProblem | None:
+    """Return what is wrong with the disk or the folder, or None for any other error.
+
+    Reads the number of an OSError, the code of an SQLite error, and what LanceDB, which is
+    written in Rust, quotes of the system: "(os error 28)".
+    """
+    if isinstance(error, sqlite3.Error):
+        return _SQLITE_PROBLEMS.get(error_code(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return _PROBLEMS.get(error.errno)
+    quoted = _RUST_ERROR.search(str(error))
+    return None if quoted is None else _PROBLEMS.get(int(quoted[1]))
+
+
+def store_error(what: str, where: Path | str, error: BaseException) -> IndexStoreError:
+    """Return an error of an index for an error of its files, with the cause in words."""
+    problem = place_problem(error)
+    if problem is not None:
+        return IndexStoreError(
+            what, where=str(where), why=problem.why, fix=problem.fix, errno=problem.errno
+        )
+    text = (failure_reason(error) if isinstance(error, FAILURES) else str(error)).strip()
+    return IndexStoreError(what, where=str(where), why=(text or repr(error)).splitlines()[0])
 
 
 class SqliteFile:

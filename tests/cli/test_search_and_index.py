@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -191,3 +192,30 @@ def test_the_home_folder_and_odd_names(
     assert refused.code == 2
     assert "is a URL" in refused.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "home", "s3:x"]
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only")]
+)
+def test_an_index_that_cannot_be_written_gives_one_error(
+    number: int, why: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("The key hangs behind the clock.")
+
+    def fail(file: Path, value: object) -> None:
+        raise OSError(number, "in the words of the system", str(file))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("secondpass.retrieve.manifest.write_json", fail)
+        ran = run("index", tmp_path / "a.txt", "--index", tmp_path / "index")
+    assert ran.code == 1
+    assert "Traceback" not in ran.err
+    assert ran.err.splitlines()[-1].startswith("Error: the list of indexed files was not")
+    assert why in ran.err
+    # Of any other file of any command.
+    with monkeypatch.context() as patch:
+        patch.setattr("secondpass.retrieve.ingest.ingest", lambda *_, **__: fail(tmp_path, 0))
+        ran = run("index", tmp_path / "a.txt", "--index", tmp_path / "other")
+    assert (ran.code, ran.err.count("Error: a file cannot be used")) == (1, 1)
+    assert why in ran.err
+    assert run("index", tmp_path / "a.txt", "--index", tmp_path / "index").code == 0

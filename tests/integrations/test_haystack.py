@@ -94,11 +94,52 @@ def test_mistakes_are_told(scripted: ScriptedReranker, documents: list[Document]
     ranker = SecondpassRanker(scripted)
     with pytest.raises(InputError, match="top_k must be at least 1"):
         ranker.run(QUERY, documents, top_k=0)
-    with pytest.raises(InputError, match="'d' has no text"):
-        ranker.run(QUERY, [Document(id="d")])
     with pytest.raises(InputError, match="query is empty"):
         ranker.run("", documents)
     with pytest.raises(InputError, match="cannot be saved"):
         ranker.to_dict()
     with pytest.raises(InputError, match="must be a reranker or a name"):
         SecondpassRanker(None)
+
+
+async def test_a_document_without_text_is_last_and_the_rest_is_ranked(
+    scripted: ScriptedReranker, down: BaseReranker, documents: list[Document]
+) -> None:
+    given = [Document(id="scan", meta={"file": "scan.png"}, score=0.7), *documents]
+    ranker = SecondpassRanker(scripted)
+    found = ranker.run(QUERY, given)
+    assert await ranker.run_async(QUERY, given) == found
+    ranked = found["documents"]
+    assert [(d.id, d.score) for d in ranked] == [
+        ("b", 2.0),
+        ("c", 0.0),
+        ("a", -1.0),
+        ("scan", 0.7),
+    ]
+    assert [d.meta["rerank_scored"] for d in ranked] == [True] * 3 + [False]
+    assert ranked[3].meta["file"] == "scan.png"
+    for document in ranked:
+        assert "1 of 4 documents have no text" in document.meta["rerank_reason"]
+    assert [d.id for d in ranker.run(QUERY, given, top_k=2)["documents"]] == ["b", "c"]
+    alone = ranker.run(QUERY, given[:1])["documents"]
+    assert [(d.id, d.meta["rerank_scored"]) for d in alone] == [("scan", False)]
+    after_failure = SecondpassRanker(down).run(QUERY, given)["documents"]
+    assert [d.id for d in after_failure] == ["a", "b", "c", "scan"]
+    assert "down" in after_failure[0].meta["rerank_reason"]
+
+
+def test_a_document_without_text_is_read_where_fields_are_named() -> None:
+    reranker = ScriptedReranker({}, default=1.0)
+    ranker = SecondpassRanker(reranker, options={"fields": ["caption"]})
+    found = ranker.run(QUERY, [Document(id="scan", meta={"caption": RESET})])["documents"]
+    assert found[0].meta["rerank_scored"] is True
+    assert reranker.calls[0].options.texts(reranker.calls[0].candidates) == [("", RESET)]
+
+
+def test_a_threshold_drops_what_has_no_text(
+    scripted: ScriptedReranker, documents: list[Document]
+) -> None:
+    ranker = SecondpassRanker(scripted, options={"min_score": -9.0})
+    found = ranker.run(QUERY, [Document(id="scan"), *documents])["documents"]
+    assert [d.id for d in found] == ["b", "c", "a"]
+    assert "1 of 4 documents have no text and were left out" in found[0].meta["rerank_reason"]

@@ -140,3 +140,17 @@ def test_mistakes_are_told(table: Any, scripted: ScriptedReranker) -> None:
         SecondpassReranker(scripted, top_n=0)
     with pytest.raises(InputError, match=r"no column 'txt'.*Did you mean 'text'"):
         by_both(table).rerank(SecondpassReranker(scripted, column="txt")).to_arrow()
+
+
+def test_a_row_without_text_is_last_with_a_null_score(
+    tmp_path: Path, scripted: ScriptedReranker
+) -> None:
+    rows = [*ROWS, {"id": "d", "text": None, "vector": [1.0, 0.0]}]
+    made = lancedb.connect(tmp_path).create_table("nulls", rows)
+    made.create_index("text", config=FTS())
+    reranker = SecondpassReranker(scripted)
+    vector = by_vector(made).rerank(reranker, query_string=QUERY).to_arrow()
+    for found in (vector, by_both(made).rerank(reranker).to_arrow()):
+        assert ids(found) == ["c", "b", "a", "d"]
+        assert found["_relevance_score"].to_pylist() == [2.0, 0.0, -1.0, None]
+        assert b"1 of 4 documents have no text" in found.schema.metadata[b"secondpass.reason"]

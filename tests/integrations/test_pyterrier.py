@@ -100,6 +100,20 @@ def test_mistakes_are_told(frame: pd.DataFrame, scripted: ScriptedReranker) -> N
     with pytest.raises(InputError, match="'1' has more than one text"):
         transformer(given.assign(query=given["docno"], qid="1"))
     with pytest.raises(InputError, match="it must be text"):
-        transformer(given.assign(text=None))
+        transformer(given.assign(text=7))
     with pytest.raises(InputError, match="query is empty"):
         transformer(given.assign(query=""))
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA], ids=repr)
+def test_a_row_without_text_is_last(
+    missing: Any, frame: pd.DataFrame, scripted: ScriptedReranker
+) -> None:
+    given = frame.merge(TOPICS, on="qid").astype({"text": object})
+    extra = given.iloc[:1].assign(docno="scan", rank=-1)
+    extra["text"] = pd.Series([missing], dtype=object, index=extra.index)
+    found = SecondpassReranker(scripted)(pd.concat([extra, given]))
+    assert order(found) == ["c", "b", "a", "scan"]
+    assert list(found["score"])[:4] == [2.0, 0.0, -1.0, -2.0]
+    assert list(found["rank"])[:4] == [0, 1, 2, 3]
+    assert list(found["rerank_status"]) == ["reranked"] * 3 + ["no text"] + ["reranked"] * 3

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from secondpass.errors import ProviderError
+from secondpass.llm import Prompt, load_llm
+from secondpass.policies import HostedReranker
 from secondpass.remote.client import (
     HttpClient,
     HttpRequest,
@@ -223,3 +225,42 @@ def test_a_server_may_not_ask_for_a_longer_wait_than_the_policy_allows() -> None
     assert policy.wait(0, {"retry-after": "11"}) is None
     assert policy.wait(0, {"retry-after": "10"}, deadline=Deadline(5)) is None
     assert policy.wait(2) is None
+
+
+class BadGateway(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_error(502)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_a_proxy_in_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BadGateway) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        address = f"127.0.0.1:{proxy.server_port}"
+        for name in ("NO_PROXY", "ALL_PROXY", "http_proxy", "no_proxy", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:password@{address}")
+        monkeypatch.setenv("COHERE_API_KEY", KEY)
+        url = "http://127.0.0.1:9"
+        try:
+            reranker = HostedReranker("cohere/any", base_url=url, retries=0)
+            with pytest.raises(ProviderError) as failed:
+                reranker.rerank("q", ["text"])
+            assert failed.value.fix is not None
+            assert f"the proxy http://{address} (from HTTP_PROXY)" in failed.value.fix
+            assert "set NO_PROXY=127.0.0.1" in failed.value.fix
+            assert "password" not in str(failed.value)
+            llm = load_llm("openai/any", base_url=url, api_key=KEY, retries=0)
+            with pytest.raises(ProviderError, match=r"the proxy http://127.* NO_PROXY=127"):
+                llm.complete(Prompt("Be brief.", "q"))
+            monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
+            direct = HostedReranker("cohere/any", base_url=url, retries=0)
+            with pytest.raises(ProviderError) as failed:
+                direct.rerank("q", ["text"])
+            assert "proxy" not in str(failed.value)
+        finally:
+            proxy.shutdown()
+            thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from typing import Annotated
 
@@ -33,6 +34,7 @@ from secondpass.cli.serve import serve
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError
+from secondpass.storage import place_problem
 
 app = typer.Typer(
     name="secondpass",
@@ -90,6 +92,18 @@ def run() -> None:
         # The process reading the pipe (head, less) has exited; without this, Python would
         # report the error again when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, RuntimeError, ValueError, sqlite3.Error) as error:
+        # Any file of any command: a full disk or a closed folder is no defect of the program.
+        problem = place_problem(error)
+        if problem is None:
+            raise
+        place = getattr(error, "filename", None)
+        where = None if place is None else str(place)
+        failed = SecondpassError(
+            "a file cannot be used", where=where, why=problem.why, fix=problem.fix
+        )
+        _print_error(failed)
         sys.exit(1)
 
 

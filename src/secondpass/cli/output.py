@@ -1,4 +1,4 @@
-"""Terminal output: responses as JSON and tables, and progress bars."""
+"""Terminal output: responses as JSON and tables, and progress bars or lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from secondpass.cli.plain_progress import EVERY, is_terminal, plain_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,7 +176,12 @@ Stages = Callable[[str, int, int], None]
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show a spinner and the time on standard error, if it is a terminal."""
+    """Show a spinner and the time on standard error, or lines if it is no terminal."""
+    if not is_terminal():
+        with plain_progress(begin_after=EVERY) as plain:
+            plain.update(what, 0, None)
+            yield
+        return
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -185,7 +192,12 @@ def working(what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a progress bar; yield a function to call with (done, total)."""
+    """Show a progress bar, or lines; yield a function to call with (done, total)."""
+    if not is_terminal():
+        with plain_progress(unit=unit) as plain:
+            plain.update(what, 0, None)
+            yield lambda done, total: plain.update(what, done, total)
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -214,10 +226,18 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Show a progress bar for each stage; yield a function to call with (stage, done, total).
+    """Show a progress bar for each stage, or lines if standard error is no terminal.
 
-    A total of 0 means unknown. The time left is that of the current stage.
+    Yields a function to call with (stage, done, total). A total of 0 means unknown. The time
+    left is that of the current stage.
     """
+    if not is_terminal():
+        with plain_progress() as plain:
+            plain.update("start", 0, None)
+            yield lambda stage, done, total: plain.update(
+                stage, done, total if total > 0 else None
+            )
+        return
     from rich.progress import (
         BarColumn,
         Progress,

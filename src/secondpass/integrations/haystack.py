@@ -35,8 +35,9 @@ class SecondpassRanker:
     - `options`: further arguments of `BaseReranker.rerank`. The text alone is read unless
       `fields` or `template` name metadata.
 
-    Of documents with the same id the first is ranked. Documents that were not scored (as after
-    a fallback) keep their score. `add_rerank_metadata` says what is added to `meta`. Raises
+    Of documents with the same id the first is ranked. Documents without text are last, and
+    their number is in `rerank_reason`. Documents that were not scored (these, and all after a
+    fallback) keep their score. `add_rerank_metadata` says what is added to `meta`. Raises
     `InputError` for invalid arguments and `ModelError` if the reranker fails.
     """
 
@@ -76,7 +77,8 @@ class SecondpassRanker:
     ) -> dict[str, list[Document]]:
         """Return copies of the documents in their new order."""
         unique, top_k = _drop_duplicates(documents), self.top_k if top_k is None else top_k
-        response = self._load().rerank(query, _to_candidates(unique), top_k)
+        adapter = self._load()
+        response = adapter.rerank(query, _to_candidates(unique, adapter), top_k)
         return {"documents": _to_ranked(unique, response)}
 
     @component.output_types(documents=list[Document])
@@ -85,7 +87,8 @@ class SecondpassRanker:
     ) -> dict[str, list[Document]]:
         """Return the same as `run`, without blocking the event loop."""
         unique, top_k = _drop_duplicates(documents), self.top_k if top_k is None else top_k
-        response = await self._load().arerank(query, _to_candidates(unique), top_k)
+        adapter = self._load()
+        response = await adapter.arerank(query, _to_candidates(unique, adapter), top_k)
         return {"documents": _to_ranked(unique, response)}
 
 
@@ -97,16 +100,19 @@ def _drop_duplicates(documents: Sequence[Document]) -> list[Document]:
     return list(first.values())
 
 
-def _to_candidates(documents: Sequence[Document]) -> list[Candidate]:
-    return [_to_candidate(document) for document in documents]
+def _to_candidates(
+    documents: Sequence[Document], adapter: RerankerAdapter
+) -> list[Candidate | None]:
+    """Convert the documents; None stands for one without text."""
+    return [
+        None if adapter.missing_text(document.content) else _to_candidate(document)
+        for document in documents
+    ]
 
 
 def _to_candidate(document: Document) -> Candidate:
-    """Convert a document; raises `InputError` for one without text."""
-    if document.content is None:
-        raise InputError(f"Document {document.id!r} has no text", why="its content is None")
-    text = Text(document.content, document.id, metadata=document.meta)
-    return Candidate(text, document.score)
+    content = "" if document.content is None else document.content
+    return Candidate(Text(content, document.id, metadata=document.meta), document.score)
 
 
 def _to_ranked(documents: Sequence[Document], response: RerankResponse) -> list[Document]:

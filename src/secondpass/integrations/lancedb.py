@@ -29,7 +29,8 @@ class SecondpassReranker(Reranker):
     - `options`: further arguments of `BaseReranker.rerank`; `fields` and `template` can name
       any column ("text" is that of `column`).
 
-    `_relevance_score` is null for rows that were not scored. A fallback keeps the order, that
+    `_relevance_score` is null for rows that were not scored; rows whose text is null are last,
+    and their number is in `secondpass.reason`. A fallback keeps the order, that
     of reciprocal rank fusion for a hybrid search. The metadata of the table's schema has
     `secondpass.status`, and where known `secondpass.model` and `secondpass.reason`. Raises
     `InputError` for invalid arguments and `ModelError` if the reranker fails.
@@ -64,13 +65,17 @@ class SecondpassReranker(Reranker):
     def _rerank(self, query: str, rows: pa.Table) -> pa.Table:
         # A full-text query may be an object (MatchQuery, PhraseQuery) that holds the text.
         text = query if isinstance(query, str) else getattr(query, "query", query)
-        response = self.adapter.rerank(text, _to_candidates(rows, self.column), self.top_n)
+        candidates = _to_candidates(rows, self.column, self.adapter)
+        response = self.adapter.rerank(text, candidates, self.top_n)
         return _to_ranked(rows, response, keep_scores=self.score == "all")
 
 
-def _to_candidates(rows: pa.Table, column: str) -> list[Candidate]:
+def _to_candidates(
+    rows: pa.Table, column: str, adapter: RerankerAdapter
+) -> list[Candidate | None]:
     """Return the rows as candidates, without the columns that hold lists (vectors).
 
+    None stands for a row without text.
     `_score` is the BM25 score, and minus `_distance` the vector score. Raises `InputError` if
     the column with the text is missing.
     """
@@ -79,13 +84,16 @@ def _to_candidates(rows: pa.Table, column: str) -> list[Candidate]:
             f"The search returned no column {column!r}", fix=nearest(column, rows.column_names)
         )
     columns = [field.name for field in rows.schema if not _is_list(field.type)]
-    return [_to_candidate(row, column) for row in rows.select(columns).to_pylist()]
+    return [
+        None if adapter.missing_text(row[column]) else _to_candidate(row, column)
+        for row in rows.select(columns).to_pylist()
+    ]
 
 
 def _to_candidate(row: dict[str, Any], column: str) -> Candidate:
-    distance = row.get("_distance")
+    distance, text = row.get("_distance"), row[column]
     return Candidate(
-        Document(row[column], metadata=row),
+        Document("" if text is None else text, metadata=row),
         bm25=row.get("_score"),
         vector=None if distance is None else -distance,
     )

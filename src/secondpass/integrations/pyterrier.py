@@ -28,7 +28,8 @@ class SecondpassReranker(pt.Transformer):
 
     The input frame needs qid, query, docno and the text. The order of the first stage is that
     of rank, or else of score, or else of the rows. The output is sorted, with rank from 0,
-    score and rerank_status ("fallback" if the scores only keep that order). Raises
+    score and rerank_status ("fallback" if the scores only keep that order, "no text" for rows
+    whose text is None or NaN, which are last). Raises
     pt.validate.InputValidationError for a missing column, `InputError` for invalid arguments
     and `ModelError` if the reranker fails.
     """
@@ -62,23 +63,37 @@ class SecondpassReranker(pt.Transformer):
             rows = rows.sort_values("rank", kind="stable")
         elif "score" in rows:
             rows = rows.sort_values("score", kind="stable", ascending=False)
-        candidates = _to_candidates(rows, self.text_field)
+        candidates = _to_candidates(rows, self.text_field, self.adapter)
         response = self.adapter.rerank(rows["query"].iloc[0], candidates, self.top_n)
-        return _to_ranked(rows, response)
+        textless = {i for i, candidate in enumerate(candidates) if candidate is None}
+        return _to_ranked(rows, response, textless)
 
 
-def _to_candidates(rows: pd.DataFrame, text_field: str) -> list[Document]:
-    return [
-        Document(row[text_field], str(row["docno"]), metadata=row)
-        for row in rows.to_dict("records")
-    ]
+def _to_candidates(
+    rows: pd.DataFrame, text_field: str, adapter: RerankerAdapter
+) -> list[Document | None]:
+    """Convert the rows; None stands for one without text, which pandas also writes as NaN."""
+    documents: list[Document | None] = []
+    for row in rows.to_dict("records"):
+        text = row[text_field]
+        text = None if pd.api.types.is_scalar(text) and pd.isna(text) else text
+        if adapter.missing_text(text):
+            documents.append(None)
+        else:
+            text = "" if text is None else text
+            documents.append(Document(text, str(row["docno"]), metadata=row))
+    return documents
 
 
-def _to_ranked(rows: pd.DataFrame, response: RerankResponse) -> pd.DataFrame:
+def _to_ranked(
+    rows: pd.DataFrame, response: RerankResponse, textless: set[int]
+) -> pd.DataFrame:
     """Return the rows in their new order, with the outcome."""
     results = response.results
     return rows.iloc[[r.index for r in results]].assign(
         score=[r.score for r in results],
         rank=range(len(results)),
-        rerank_status=response.status.value,
+        rerank_status=[
+            "no text" if r.index in textless else response.status.value for r in results
+        ],
     )

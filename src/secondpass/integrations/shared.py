@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from secondpass.options import RerankOptions
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.reranker import Reranker
-from secondpass.types import RankedDocument, RerankResponse
+from secondpass.types import FirstStageScores, RankedDocument, RerankResponse, ScoreKind, Status
 
 RerankerLike = BaseReranker | str | Path
 """A reranker, or the name of one (see `Reranker`)."""
@@ -36,16 +37,65 @@ class RerankerAdapter:
         self._options = dict(options) if selects_fields(options) else {**options, **_TEXT_ONLY}
 
     def rerank(
-        self, query: str, documents: Iterable[DocumentLike], top_k: int | None
+        self, query: str, documents: Iterable[DocumentLike | None], top_k: int | None
     ) -> RerankResponse:
-        """Rerank the documents; raises what the reranker raises."""
-        return self.reranker.rerank(query, documents, top_k=top_k, **self._options)
+        """Rerank the documents; raises what the reranker raises.
+
+        None is a document without text (see `missing_text`). Those are ranked last, unscored,
+        and `reason` has their number; with `min_score` or `min_probability` they are dropped
+        like all that is not scored.
+        """
+        given = list(documents)
+        texts = [document for document in given if document is not None]
+        response = self.reranker.rerank(query, texts, top_k=top_k, **self._options)
+        return self._rank_textless_last(response, given, top_k)
 
     async def arerank(
-        self, query: str, documents: Iterable[DocumentLike], top_k: int | None
+        self, query: str, documents: Iterable[DocumentLike | None], top_k: int | None
     ) -> RerankResponse:
-        """Rerank the documents without blocking the event loop."""
-        return await self.reranker.arerank(query, documents, top_k=top_k, **self._options)
+        """Do as `rerank`, without blocking the event loop."""
+        given = list(documents)
+        texts = [document for document in given if document is not None]
+        response = await self.reranker.arerank(query, texts, top_k=top_k, **self._options)
+        return self._rank_textless_last(response, given, top_k)
+
+    def missing_text(self, text: object) -> bool:
+        """Return whether a document cannot be read: its text is None and no field is named."""
+        return text is None and self._options.get("fields") == _TEXT_ONLY["fields"]
+
+    def _rank_textless_last(
+        self, response: RerankResponse, given: list[DocumentLike | None], top_k: int | None
+    ) -> RerankResponse:
+        positions = [p for p, document in enumerate(given) if document is not None]
+        textless = [p for p, document in enumerate(given) if document is None]
+        if not textless:
+            return response
+        results = [replace(r, index=positions[r.index]) for r in response.results]
+        thresholds = [self._options.get(name) for name in ("min_score", "min_probability")]
+        dropped = response.status != Status.FALLBACK and thresholds != [None, None]
+        lowest = min((result.score for result in results), default=0.0)
+        last = [
+            RankedDocument(
+                index=position,
+                rank=len(results) + number,
+                score=lowest - number,
+                score_kind=ScoreKind.RANK,
+                first_stage=FirstStageScores(position + 1),
+                windows=0,
+                scored=False,
+            )
+            for number, position in enumerate(textless, 1)
+        ]
+        where = "were left out" if dropped else "are ranked last"
+        reason = f"{len(textless)} of {len(given)} documents have no text and {where}"
+        return replace(
+            response,
+            results=tuple([*results, *([] if dropped else last)][:top_k]),
+            usage=replace(response.usage, documents=len(given)),
+            reason=reason
+            if response.reason is None or not positions
+            else f"{response.reason}; {reason}",
+        )
 
 
 def check_reranker(reranker: object) -> None:

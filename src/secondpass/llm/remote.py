@@ -199,24 +199,28 @@ class RemoteLLM(LLM):
         try:
             return await self._http.send(request, idle_timeout=self._timeout, stream=stream)
         except RequestFailedError as failed:
+            fix = "Check that the server runs and that base_url is its address."
+            proxy = self._http.describe_proxy()
             error = LLMError(
                 "The language model could not be reached",
                 where=self._where,
                 why=self._key.redact(failed.reason),
-                fix="Check that the server runs and that base_url is its address.",
+                fix=fix if proxy is None else f"{fix} {proxy}",
                 retryable=failed.retryable,
             )
             raise AttemptFailedError(error) from None
 
     def _refusal(self, response: HttpResponse, body: Any) -> LLMError:
         status, message = response.status, error_text(body)
+        proxy = self._http.describe_proxy(status)
+        fix = _FIXES.get(status, None if status < 500 else "Try again later.")
         if message is None:
             message = response.content[:_MAX_MESSAGE_BYTES].decode("utf-8", "replace") or None
         return LLMError(
             f"The language model refused with HTTP {status}",
             where=self._where,
             why=None if message is None else self._key.redact(message),
-            fix=_FIXES.get(status, None if status < 500 else "Try again later."),
+            fix=fix if proxy is None else " ".join(filter(None, (fix, proxy))),
             status=status,
             retryable=is_retryable(status, response.headers),
         )

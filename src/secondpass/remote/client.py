@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from secondpass.errors import MissingExtraError
-from secondpass.remote.endpoint import ApiKey
+from secondpass.remote.endpoint import ApiKey, redact_url
 
 if TYPE_CHECKING:
     import ssl
@@ -216,6 +217,33 @@ class HttpClient:
             if slot_taken:
                 slots.release()
 
+    def describe_proxy(self, status: int | None = None) -> str | None:
+        """Return which proxy the requests go through and how to avoid it, for an error.
+
+        None where there is no proxy, or where a response with this status is not the proxy's:
+        inside TLS only the server answers. The proxy is shown without user and password.
+        """
+        url = urlsplit(self.base_url)
+        if status is not None and (url.scheme != "http" or not _may_be_of_proxy(status)):
+            return None
+        with self._lock:
+            client = self._client
+        if client is None or not _is_proxied(client, self._httpx().URL(self.base_url)):
+            return None
+        variables = (f"{url.scheme}_proxy", "all_proxy")
+        for name in (n for v in variables for n in (v, v.upper())):
+            proxy = os.environ.get(name)
+            if proxy:
+                shown = redact_url(proxy if "://" in proxy else f"http://{proxy}")
+                source = f"{shown} (from {name.upper()})"
+                break
+        else:
+            source = "of the system's settings"
+        return (
+            f"The request went through the proxy {source}; to reach the server without it, "
+            f"set NO_PROXY={url.hostname}"
+        )
+
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         with self._lock:
@@ -338,6 +366,18 @@ def translate_errors(httpx: ModuleType, timeout: float | None) -> Iterator[None]
     else:
         return
     raise failed from None
+
+
+def _may_be_of_proxy(status: int) -> bool:
+    return status >= 500 or status in (403, 405, 407)
+
+
+def _is_proxied(client: httpx2.AsyncClient, url: httpx2.URL) -> bool:
+    """Return whether the client sends requests to this URL through a proxy."""
+    # The library has no public name for this, and its rules of NO_PROXY are its own.
+    choose = getattr(client, "_transport_for_url", None)
+    direct = getattr(client, "_transport", None)
+    return choose is not None and direct is not None and choose(url) is not direct
 
 
 def load_httpx(purpose: str, extra: str) -> ModuleType:

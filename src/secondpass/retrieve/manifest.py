@@ -12,6 +12,7 @@ from pathlib import Path
 from secondpass.retrieve.loaders.base import read_error
 from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.settings import write_json
+from secondpass.storage import store_error
 from secondpass.types import Document
 
 FILE = "files.json"
@@ -58,10 +59,19 @@ class Manifest:
                 yield source
 
     def save(self) -> None:
-        """Write the manifest in one atomic step, if it has changed."""
-        if self._changed:
+        """Write the manifest in one atomic step, if it has changed.
+
+        Raises IndexStoreError where it cannot be written.
+        """
+        if not self._changed:
+            return
+        try:
             write_json(self._file, {"files": self._digests})
-            self._changed = False
+        except OSError as error:
+            raise store_error(
+                "the list of indexed files was not written", self._file, error
+            ) from error
+        self._changed = False
 
 
 @dataclass(frozen=True, slots=True)

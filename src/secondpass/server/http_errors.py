@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from typing import Any
 
-from secondpass.errors import InputError, ModelNotFoundError, ProviderError, SecondpassError
+from secondpass.errors import (
+    IndexStoreError,
+    InputError,
+    ModelNotFoundError,
+    ProviderError,
+    SecondpassError,
+)
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
     OverloadedError,
     QueueTimeoutError,
 )
+from secondpass.storage import place_problem
 
 
 class HttpError(Exception):
@@ -45,7 +53,12 @@ def invalid(message: str) -> HttpError:
 
 def internal_error(error: Exception) -> HttpError:
     """Return the error for an unexpected exception, whose message clients do not get."""
-    http_error = HttpError(500, "failed", "something went wrong")
+    problem = place_problem(error)
+    http_error = (
+        HttpError(500, "failed", "something went wrong")
+        if problem is None
+        else _place_error("the request failed", problem.errno)
+    )
     http_error.__cause__ = error
     return http_error
 
@@ -70,8 +83,19 @@ def _translate(error: SecondpassError) -> HttpError:
         return invalid(str(error))
     if isinstance(error, ProviderError):
         return HttpError(502, "failed", str(error))
+    if isinstance(error, IndexStoreError) and error.errno is not None:
+        return _place_error(error.what, error.errno)
     # Without where and why, which name folders of this machine: they are in its logs.
     return HttpError(500, "failed", error.what)
+
+
+def _place_error(what: str, number: int) -> HttpError:
+    """Return the error for a full disk (507), or a folder without access (503)."""
+    if number == errno.ENOSPC:
+        return HttpError(507, "disk full", f"{what}: the disk of the server is full")
+    return HttpError(
+        503, "not writable", f"{what}: the server may not write to its folder, or not read it"
+    )
 
 
 def default_error(error: HttpError, request_id: str) -> dict[str, Any]:

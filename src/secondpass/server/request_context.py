@@ -21,7 +21,7 @@ from secondpass.server.http_errors import HttpError, default_error
 REQUEST_ID = "x-request-id"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Errors of this server or of one that it calls: they are logged with their traceback.
-_LOGGED_STATUSES = (500, 502)
+_LOGGED_STATUSES = (500, 502, 507)
 _log = logging.getLogger("secondpass.server")
 
 Fail = Callable[[HttpError, str], Any]
@@ -105,7 +105,7 @@ def record_error(error: HttpError) -> None:
     record = current_record()
     if record is not None:
         record.problem = error.kind
-    if error.status in _LOGGED_STATUSES:
+    if error.status in _LOGGED_STATUSES or error.kind == "not writable":
         _log.error("the request failed", exc_info=error)
 
 

@@ -76,7 +76,10 @@ class ProviderClient:
         reason = self.key.redact(failed.reason)
         if failed.timed_out:
             return ProviderTimeoutError(
-                f"{self.title} took too long", where=self._shown_url(request), why=reason
+                f"{self.title} took too long",
+                where=self._shown_url(request),
+                why=reason,
+                fix=self._http.describe_proxy(),
             )
         if failed.status is not None:
             return self.unusable_response(request, reason, status=failed.status)
@@ -84,6 +87,7 @@ class ProviderClient:
             f"{self.title} could not be reached",
             where=self._shown_url(request),
             why=reason,
+            fix=self._http.describe_proxy(),
             retryable=failed.retryable,
         )
 
@@ -97,6 +101,9 @@ class ProviderClient:
         fix = _FIXES.get(status)
         if 300 <= status < 400:
             fix = "Set base_url to the URL that it redirects to: a key is not sent elsewhere."
+        proxy = self._http.describe_proxy(status)
+        if proxy is not None:
+            fix = proxy if fix is None else f"{fix} {proxy}"
         return ProviderError(
             f"{self.title} {'refused the request' if 400 <= status < 500 else 'failed'}",
             where=self._shown_url(request),

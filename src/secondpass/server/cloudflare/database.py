@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from secondpass.errors import IndexStoreError
-from secondpass.storage import FAILURES, failure_reason
+from secondpass.storage import FAILURES, store_error
 
 _VERSION = 1
 _TABLES = """
@@ -115,10 +114,8 @@ class Database:
                     self._connection = self._connect()
                 yield self._connection
             except (*FAILURES, OSError) as error:
-                why = str(error) if isinstance(error, OSError) else failure_reason(error)
-                raise IndexStoreError(
-                    "the database of items cannot be used", where=FILE_NAME, why=why
-                ) from error
+                what = "the database of items cannot be used"
+                raise store_error(what, FILE_NAME, error) from error
         _mark_used(self)
 
     def _connect(self) -> sqlite3.Connection:

@@ -45,7 +45,7 @@ MAX_TOKENS = 100_000
 # Validation compares fields in pairs.
 MAX_FIELDS = 1000
 # Errors of the server rather than the query keep their HTTP status, so that clients retry.
-_HTTP_STATUSES = (429, 499, 500, 503, 504)
+_HTTP_STATUSES = (429, 499, 500, 503, 504, 507)
 
 
 class ExecutionContext:

@@ -13,7 +13,7 @@ from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
 from secondpass.retrieve.languages import parse_language
 from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
 from secondpass.retrieve.store_protocol import TextEncoder
-from secondpass.storage import exclusive
+from secondpass.storage import exclusive, store_error
 
 # Two letters and more: one is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -109,11 +109,10 @@ def _create(folder: Path, settings: IndexSettings) -> None:
                 write_settings(folder, settings)
                 LanceStore.create(folder, settings)
     except (OSError, RuntimeError, ValueError) as error:
+        failed = store_error("the index cannot be created", folder, error)
+        fix = "Give a folder that can be written to." if failed.fix is None else failed.fix
         raise IndexStoreError(
-            "the index cannot be created",
-            where=str(folder),
-            why=str(error),
-            fix="Give a folder that can be written to.",
+            failed.what, where=failed.where, why=failed.why, fix=fix, errno=failed.errno
         ) from error
 
 
@@ -127,6 +126,7 @@ def _record(folder: Path, settings: IndexSettings) -> None:
             where=str(folder),
             why=str(error),
             fix="Leave keep_states out, or make the folder writable.",
+            errno=store_error("", folder, error).errno,
         ) from error
 
 

@@ -14,6 +14,7 @@ from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.metadata import bad_filter, check_shape, in_parts, one_of, quoted
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.retrieve.store_protocol import DocumentRecord, Hit, Version
+from secondpass.storage import store_error
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -313,8 +314,7 @@ class LanceReader:
         except SecondpassError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
-            why = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise IndexStoreError(what, where=str(self.folder), why=why) from error
+            raise store_error(what, self.folder, error) from error
 
     def _columns(self, embeddings: bool) -> list[str]:
         return [*schema.READ, schema.VECTOR] if embeddings and self.dimension else schema.READ
