@@ -27,7 +27,7 @@ from secondpass.retrieve.store_protocol import (
     TextEncoder,
     searchable,
 )
-from secondpass.types import Document
+from secondpass.types import Document, to_id
 
 _BATCH_CHARACTERS = 4_000_000
 
@@ -164,7 +164,8 @@ def add_documents(
 
     work.progress = report_progress
     for document in documents:
-        name = document_hash(document)[:32] if document.id is None else document.id
+        key = to_id(document.id)
+        name = document_hash(document)[:32] if key is None else str(key)
         work.add(replace(document, id=clean(name)), None)
     work.flush()
     # A few documents must not cost a rewrite of a large index.

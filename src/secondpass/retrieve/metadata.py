@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from numbers import Number
 from typing import Any
 
 from secondpass.errors import FilterError, InputError, nearest
+from secondpass.types import is_missing
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 _NO_FIELD = re.compile(
@@ -115,10 +117,15 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    """Convert a NumPy scalar to the Python type; return anything else unchanged."""
+    """Convert a NumPy scalar to the Python type, pandas' NA and NaT to None.
+
+    Anything else is returned unchanged, NaN as well.
+    """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         item = getattr(value, "item", None)
         return item() if callable(item) else value
+    if not isinstance(value, Number) and is_missing(value):
+        return None
     return value
 
 

@@ -40,3 +40,13 @@ def test_advice_for_other_encodings(
         list(read_file(SourceFile(path, tmp_path)))
     assert advice in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_missing_values_and_numbers_as_ids(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"id": 7.0, "text": "x", "title": NaN, "year": NaN}\n{"id": NaN, "text": NaN}\n'
+    )
+    first, second = read_file(SourceFile(path, tmp_path))
+    assert (first.id, first.title, first.metadata) == ("7", None, {})
+    assert (second.id, second.text) == ("a.jsonl:2", "")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import ReadError
-from secondpass.types import Document
+from secondpass.types import Document, is_missing, to_id
 
 Load = Callable[[Path, str, Sequence[str] | None], Iterator[Document]]
 """Yields the documents of a file, from its path, its name, and the fields that contain the text
@@ -188,8 +188,9 @@ def to_document(
     """Convert a record, such as a JSON object, to a document.
 
     The text is that of `fields` (joined by blank lines), or of the first of TEXT_FIELDS that
-    is present. The id is the first of ID_FIELDS, else `name`. All other fields are metadata,
-    and so are the entries of a mapping called "metadata".
+    is present. The id is the first of ID_FIELDS (see `to_id`: 7.0 is "7"), else `name`. All
+    other fields are metadata, and so are the entries of a mapping called "metadata". Null and
+    NaN are left out.
 
     Raises ReadError if no text field is present, or one is not text.
     """
@@ -203,7 +204,7 @@ def to_document(
             why=f"it has {', '.join(map(str, record)) or 'nothing'}, and none of {expected}",
             fix="Name the fields that contain the text: --fields title,abstract",
         )
-    texts = ["" if record[n] is None else record[n] for n in present]
+    texts = ["" if is_missing(record[n]) else record[n] for n in present]
     for field, text in zip(present, texts, strict=True):
         if not isinstance(text, str):
             raise ReadError(
@@ -211,13 +212,18 @@ def to_document(
                 where=where,
                 why=f"it is a {type(text).__name__}",
             )
-    id_field = next((n for n in ID_FIELDS if record.get(n) not in (None, "")), None)
+    ids = {n: to_id(record.get(n)) for n in ID_FIELDS}
+    id_field = next((n for n, value in ids.items() if value not in (None, "")), None)
     rest = {k: v for k, v in record.items() if k not in present and k != id_field}
-    title = rest.pop("title") if isinstance(rest.get("title"), str) else None
+    title = rest.get("title")
+    if isinstance(title, str) or is_missing(title):
+        rest.pop("title", None)
+    else:
+        title = None
     inner = rest.pop("metadata") if isinstance(rest.get("metadata"), Mapping) else {}
     return Document(
         text="\n\n".join(texts),
-        id=name if id_field is None else str(record[id_field]),
-        title=title if title else None,
-        metadata={k: v for k, v in {**inner, **rest}.items() if v is not None},
+        id=name if id_field is None else str(ids[id_field]),
+        title=title if isinstance(title, str) and title else None,
+        metadata={k: v for k, v in {**inner, **rest}.items() if not is_missing(v)},
     )
