@@ -275,3 +275,21 @@ def test_killed_and_resumed_equals_a_clean_run(tmp_path, kill_at):
     assert [(h.id, round(h.score, 4)) for h in resumed.store.bm25("w3 w50", 20)] == [
         (h.id, round(h.score, 4)) for h in clean.store.bm25("w3 w50", 20)
     ]
+
+
+def test_ids_that_repeat_are_reported_once_for_two_files(setting):
+    setting.run()
+    write(setting.files / "y.csv", "id,text\n1,One.\n2,Two.\n3,Three.\n")
+    write(setting.files / "z.csv", "id,text\n1,Uno.\n2,Due.\n4,Quattro.\n")
+    errors = []
+    report, _ = setting.run(on_error=errors.append)
+    assert (report.conflicts, len(errors), report.added) == (2, 1, 4)
+    assert "y.csv" in str(errors[0])
+    assert "z.csv" in str(errors[0])
+    assert "--prefix-ids" in str(errors[0])
+
+    report, _ = setting.run(prefix_ids=True)
+    assert (report.conflicts, report.added, report.deleted) == (0, 11, 9)
+    names = ["y.csv:1", "z.csv:1", "a.txt", "1"]
+    assert set(setting.store.lookup(names)) == set(names[:3])
+    assert setting.run(prefix_ids=True)[0].files_unchanged == 5

@@ -35,6 +35,14 @@ def index(
             help='Text fields of JSONL, CSV and Parquet, in order, as in "title,body".'
         ),
     ] = None,
+    prefix_ids: Annotated[
+        bool,
+        typer.Option(
+            "--prefix-ids",
+            help='Put the file before the ids of rows, as in "jan.csv:1": for files whose '
+            "ids repeat.",
+        ),
+    ] = False,
     language: Annotated[
         str | None,
         typer.Option(help="Language of stemming and stop words, as in en or german."),
@@ -75,6 +83,7 @@ def index(
             chunk_tokens=store.settings.chunk_tokens,
             overlap=store.settings.overlap,
             fields=options.split_names(fields),
+            prefix_ids=prefix_ids,
             progress=show,
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
@@ -133,7 +142,9 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
     ]
     if report.empty or report.duplicates:
         lines.append(f"{report.empty} without text, {report.duplicates} ids twice in one file")
+    if report.conflicts:
+        lines.append(f"{report.conflicts} left out: another file has their id, see above")
     if report.errors:
-        lines.append(f"{len(report.errors)} files could not be read, see above")
+        lines.append(f"{len(report.errors)} problems with files, see above")
     lines.append(f'Next: secondpass search "YOUR QUESTION" --index {folder}')
     typer.echo("\n".join(lines), err=True)

@@ -43,6 +43,7 @@ class IngestReport:
       since the last ingest, and so from the index.
     - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
       stored) or `duplicates` (the same id again in one file; the last one counts).
+    - `conflicts`: documents left out because another file has their id.
     - `deleted`: documents removed because their file no longer has them.
     - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
@@ -56,6 +57,7 @@ class IngestReport:
     unchanged: int = 0
     empty: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     deleted: int = 0
     passages: int = 0
     errors: list[ReadError] = field(default_factory=list)
@@ -83,6 +85,7 @@ def ingest(
     chunk_tokens: int | AsIndexed | None = "index",
     overlap: int | AsIndexed = "index",
     fields: Sequence[str] | None = None,
+    prefix_ids: bool = False,
     count_tokens: TokenCounter | None = None,
     batch_size: int = 64,
     progress: Progress | None = None,
@@ -93,7 +96,9 @@ def ingest(
     Every `batch_size` documents are stored in one atomic step, so an ingest that is
     interrupted loses at most the current batch; run again, it embeds only what is not stored
     yet. Files with the same content as last time are skipped. For a file that cannot be read,
-    `on_error` is called, and the file is read again the next time.
+    `on_error` is called, and the file is read again the next time. Of two files with the same
+    id the first keeps it, and `on_error` is called once for the two. `prefix_ids` puts the
+    path of the file before the ids of rows, as in `2024/jan.csv:7`.
 
     Raises ReadError for such a file if there is no `on_error`, and always for a path that
     does not exist; InputError for metadata whose type differs from the stored field's.
@@ -101,7 +106,9 @@ def ingest(
     work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
     work.progress, work.on_error = progress, on_error
     work.manifest = manifest = Manifest(store.folder)
-    settings = json.dumps([work.settings, None if fields is None else list(fields)])
+    work.prefix_ids = prefix_ids
+    prefix = ["prefix_ids"] if prefix_ids else []
+    settings = json.dumps([work.settings, None if fields is None else list(fields), *prefix])
     roots = [Path(p).absolute() for p in paths]
     try:
         files = list(find_files(roots))
@@ -204,6 +211,7 @@ class _Ingest:
         self.progress: Progress | None = None
         self.on_error: Callable[[ReadError], None] | None = None
         self.manifest: Manifest | None = None
+        self.prefix_ids = False
         self.total: int | None = None
         self._began = perf_counter()
         self._file: str | None = None
@@ -211,6 +219,7 @@ class _Ingest:
         self._characters = 0
         self._read_files: list[tuple[str, str, set[str] | None]] = []
         self._conflicting: set[str] = set()
+        self._reported_conflicts: set[tuple[str | None, str | None]] = set()
 
     def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
         """Add all documents of a file; it counts as read once they are stored."""
@@ -219,8 +228,12 @@ class _Ingest:
         known = self.manifest is not None and source in self.manifest
         ids: set[str] = set()
         self.report.files += 1
+        prefixed = self.prefix_ids and not is_one_document(file.path)
         for document in read_file(file, fields):
             name = clean(str(document.id))
+            # Rows without an id are called by their file already.
+            if prefixed and not name.startswith(f"{file.name}:"):
+                name = clean(f"{file.name}:{name}")
             self.report.duplicates += name in ids
             ids.add(name)
             self.add(replace(document, id=name), source)
@@ -329,11 +342,19 @@ class _Ingest:
     def _report_conflict(self, name: str, first: str | None, second: str | None) -> None:
         if second is not None:
             self._conflicting.add(second)
+        self.report.conflicts += 1
+        if (first, second) in self._reported_conflicts:
+            return
+        self._reported_conflicts.add((first, second))
         self.handle_error(
             ReadError(
                 f"document id {name!r} is used by two files",
                 where=f"{first} and {second}",
-                fix="Index the folder that contains both, or give each its own index.",
+                why="the first file keeps it, and the documents of the second that have an id "
+                "of the first are left out",
+                fix="Put the file before the ids of rows, as in 'jan.csv:1', with "
+                "--prefix-ids (in a program prefix_ids=True), or index the files into two "
+                "folders.",
             )
         )
 
