@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +18,15 @@ from secondpass.retrieve.chunking import (
     check_chunking,
     split_document,
 )
-from secondpass.retrieve.loaders import SourceFile, find_files, is_one_document, read_file
+from secondpass.retrieve.field_types import FieldTypes
+from secondpass.retrieve.loaders import (
+    SourceFile,
+    find_files,
+    has_cells,
+    is_one_document,
+    locate_rows,
+    read_file,
+)
 from secondpass.retrieve.manifest import Manifest, Scan, document_hash, scan
 from secondpass.retrieve.store_protocol import (
     CountsTokens,
@@ -44,6 +53,7 @@ class IngestReport:
     - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
       stored) or `duplicates` (the same id again in one file; the last one counts).
     - `conflicts`: documents left out because another file has their id.
+    - `skipped`: rows whose metadata has values of another type, each with file and line.
     - `deleted`: documents removed because their file no longer has them.
     - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
@@ -60,6 +70,7 @@ class IngestReport:
     conflicts: int = 0
     deleted: int = 0
     passages: int = 0
+    skipped: list[ReadError] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -86,6 +97,7 @@ def ingest(
     overlap: int | AsIndexed = "index",
     fields: Sequence[str] | None = None,
     prefix_ids: bool = False,
+    strict: bool = True,
     count_tokens: TokenCounter | None = None,
     batch_size: int = 64,
     progress: Progress | None = None,
@@ -98,7 +110,9 @@ def ingest(
     yet. Files with the same content as last time are skipped. For a file that cannot be read,
     `on_error` is called, and the file is read again the next time. Of two files with the same
     id the first keeps it, and `on_error` is called once for the two. `prefix_ids` puts the
-    path of the file before the ids of rows, as in `2024/jan.csv:7`.
+    path of the file before the ids of rows, as in `2024/jan.csv:7`. The types of metadata
+    fields are decided for all files of the run (see `FieldTypes`). If `strict` is false, a row
+    with values of other types is skipped, and its file is read again the next time.
 
     Raises ReadError for such a file if there is no `on_error`, and always for a path that
     does not exist; InputError for metadata whose type differs from the stored field's.
@@ -124,6 +138,8 @@ def ingest(
             else:
                 changed.append((file, scanned))
         work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
+        types = _decide_types([file for file, _ in changed], store, fields)
+        work.types, work.strict = types, strict
         for file, scanned in changed:
             try:
                 work.read(file, scanned, fields)
@@ -212,6 +228,8 @@ class _Ingest:
         self.on_error: Callable[[ReadError], None] | None = None
         self.manifest: Manifest | None = None
         self.prefix_ids = False
+        self.types: FieldTypes | None = None
+        self.strict = True
         self.total: int | None = None
         self._began = perf_counter()
         self._file: str | None = None
@@ -229,14 +247,26 @@ class _Ingest:
         ids: set[str] = set()
         self.report.files += 1
         prefixed = self.prefix_ids and not is_one_document(file.path)
-        for document in read_file(file, fields):
+        misfits: dict[int, str] = {}
+        kinds = None if self.types is None else self.types.kinds
+        documents = read_file(file, fields, kinds=kinds)
+        for position, document in enumerate(documents):
             name = clean(str(document.id))
             # Rows without an id are called by their file already.
             if prefixed and not name.startswith(f"{file.name}:"):
                 name = clean(f"{file.name}:{name}")
             self.report.duplicates += name in ids
+            # The stored version of a row that is skipped stays.
             ids.add(name)
+            misfit = None if self.types is None else self.types.misfit(document)
+            if misfit is not None:
+                if self.strict:
+                    raise _misfit_error(file, name, position, misfit, fields)
+                misfits[position] = misfit
+                continue
             self.add(replace(document, id=name), source)
+        if misfits:
+            self._report_misfits(file, misfits, fields)
         self._read_files.append((source, scanned.digest, ids if known else None))
 
     def add(self, document: Document, source: str | None) -> None:
@@ -358,6 +388,15 @@ class _Ingest:
             )
         )
 
+    def _report_misfits(
+        self, file: SourceFile, misfits: dict[int, str], fields: Sequence[str] | None
+    ) -> None:
+        self.report.documents += len(misfits)
+        self._conflicting.add(str(file.path))
+        places = locate_rows(file, misfits.keys(), fields)
+        for where, why in zip(places, misfits.values(), strict=True):
+            self.report.skipped.append(ReadError("a row was skipped", where=where, why=why))
+
     def _embed(self, passages: list[Passage]) -> Iterator[Passage]:
         if self.embedder is None or not passages:
             yield from passages
@@ -370,6 +409,32 @@ class _Ingest:
             self.embedder.remember(passages)
         for passage, vector in zip(passages, vectors, strict=True):
             yield replace(passage, embedding=vector)
+
+
+def _misfit_error(
+    file: SourceFile, name: str, position: int, why: str, fields: Sequence[str] | None
+) -> InputError:
+    return InputError(
+        f"the metadata of document {name!r} cannot be stored",
+        where=locate_rows(file, [position], fields)[0],
+        why=why,
+        fix="Correct it, or skip such rows: without --strict (in a program strict=False).",
+    )
+
+
+def _decide_types(
+    files: list[SourceFile], store: DocumentStore, fields: Sequence[str] | None
+) -> FieldTypes:
+    types = FieldTypes(store.fields)
+    for file in files:
+        if is_one_document(file.path):
+            continue
+        # Reading reports what is wrong with a file.
+        with suppress(ReadError, MissingExtraError):
+            for document in read_file(file, fields):
+                types.learn(document, cells=has_cells(file.path))
+    types.decide()
+    return types
 
 
 def _delete_missing(

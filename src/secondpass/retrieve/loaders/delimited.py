@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,12 @@ _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
-def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+def load(
+    path: Path,
+    name: str,
+    fields: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Iterator[Document]:
     """Yield each row as a document.
 
     The separator is a comma, semicolon, tab or bar, whichever the header suggests, or that of
@@ -32,9 +37,11 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     integers, numbers or booleans, which are converted. Everything else stays text; empty cells
     are left out of the metadata, and empty rows are skipped. A column without a name that is
     empty or counts the rows, as pandas and R write it, is left out; another one is called
-    `column_3`, by its position.
+    `column_3`, by its position. `kinds` are the types of fields (their names in
+    lower case), if they are decided already: cells that have the type are converted to it.
     """
     columns = _inspect(path, fields)
+    decided = {} if kinds is None else kinds
     for line, row in _rows(path, fields):
         if line <= columns.header_line or not any(row):
             continue
@@ -55,11 +62,33 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
         document = to_document(record, where, f"{name}:{line}", fields)
         filled = {name: cell for name, cell in document.metadata.items() if cell != ""}
         casts = columns.casts
-        metadata = {n: casts[n](cell) if n in casts else cell for n, cell in filled.items()}
+        metadata = {
+            n: cast_cell(cell, decided[n.lower()])
+            if n.lower() in decided
+            else (casts[n](cell) if n in casts else cell)
+            for n, cell in filled.items()
+        }
         yield replace(document, metadata=metadata)
 
 
 LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True)
+
+
+def cast_cell(cell: str, kind: str | None = None) -> object:
+    """Convert a cell to a type, or the first that fits; return it unchanged if none does."""
+    allowed = {"text": (), "integer": (0,), "number": (0, 1), "boolean": (2,)}
+    for position in (0, 1, 2) if kind is None else allowed.get(kind, ()):
+        pattern, cast = _CASTS[position]
+        if pattern.fullmatch(cell):
+            return cast(cell)
+    return cell
+
+
+def row_lines(path: Path, fields: Sequence[str] | None = None) -> Iterator[int]:
+    """Yield the line of each document of a file."""
+    numbers = (line for line, row in _rows(path, fields) if any(row))
+    next(numbers, None)
+    yield from numbers
 
 
 @dataclass(frozen=True, slots=True)
