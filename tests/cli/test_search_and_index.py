@@ -191,3 +191,18 @@ def test_the_home_folder_and_odd_names(
     assert refused.code == 2
     assert "is a URL" in refused.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "home", "s3:x"]
+
+
+def test_rows_that_are_skipped_are_named(run: Run, tmp_path: Path) -> None:
+    rows = ['{"text": "one", "n": 1}', '{"text": "two", "n": "?"}', '{"text": "six", "n": 2}']
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    arguments = ("index", str(tmp_path / "a.jsonl"), "--index", str(tmp_path / "i"))
+    result = run(*arguments)
+    assert result.code == 0
+    assert "a.jsonl, line 2" in result.err
+    assert "Rows skipped: 1" in result.err
+    (skipped,) = run(*arguments, "--json").json["skipped"]
+    assert "a.jsonl, line 2" in skipped
+    result = run(*arguments, "--strict")
+    assert result.code == 2
+    assert "a.jsonl, line 2" in result.err
