@@ -13,6 +13,9 @@ from secondpass.errors import FilterError, InputError, nearest
 from secondpass.types import is_missing
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+# A name in quotes can have spaces.
+_NO_QUOTED_FIELD = re.compile(r"No field named ([`\"])(.+?)\1(?:\.|,)")
+_COMPARED_TEXT = re.compile(r"(?:^|\(|\b(?:and|or|not)\b)\s*'(\w+)'\s*[=<>!]", re.IGNORECASE)
 _NO_FIELD = re.compile(
     r"(?:No field named|Column) [`\"']?([^`\"'\s]+?)[`\"']?(?:\.|,| does not)"
 )
@@ -50,6 +53,11 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
         why = "it is empty"
     elif ";" in _QUOTED.sub("", condition):
         why = "it has a semicolon, and a filter is a single condition"
+    else:
+        names = {name.lower() for name in fields}
+        for name in _COMPARED_TEXT.findall(condition):
+            if name.lower() in names:
+                why = f"'{name}' in single quotes is a text; write the field as {name}"
     if why is not None:
         raise FilterError(
             "the filter cannot be used",
@@ -61,11 +69,19 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
 
 def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> FilterError:
     """Return the error for a condition that the engine rejected, in the user's terms."""
+    in_quotes = _NO_QUOTED_FIELD.search(reason)
     missing = _NO_FIELD.search(reason)
-    if missing is not None:
-        name = missing.group(1)
+    if in_quotes is not None or missing is not None:
+        name = in_quotes[2] if in_quotes is not None else missing[1] if missing else ""
         near = nearest(name, fields)
         hint = f"{near} " if near.startswith("Did") else ""
+        if re.search(rf"[=<>(,]\s*\"{re.escape(name)}\"", condition):
+            hint = f"Write text in single quotes: {quoted(name)}. "
+        elif re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is None:
+            hint = (
+                "Only fields named with letters, digits and _ can be filtered on: rename it "
+                f"to {re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or 'a plain name'}. "
+            )
         return FilterError(
             "the filter names an unknown field",
             where=condition,
