@@ -5,7 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral, Number
 from typing import Any
+from uuid import UUID
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a value is None, NaN, or `NA` or `NaT` of pandas."""
+    if value is None:
+        return True
+    if isinstance(value, Number):
+        return bool(value != value)
+    # Comparing pandas' NA with itself gives NA, which is neither true nor false.
+    kind = type(value)
+    return kind.__name__ in ("NAType", "NaTType") and kind.__module__.startswith("pandas.")
+
+
+def to_id(value: object) -> object:
+    """Return an id as text, or None for a missing one; what cannot be an id is unchanged.
+
+    Integers of any kind (such as NumPy's) and UUIDs are converted by `str`. A whole number
+    of another type is one too: 7.0 is "7", because a column of integers in which a value is
+    missing consists of floats. From 2**53 on floats cannot hold all integers, and two ids
+    could become the same: those are not converted.
+    """
+    if isinstance(value, str):
+        return value
+    if is_missing(value):
+        return None
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Number) and not isinstance(value, bool | complex):
+        number: Any = value
+        exact = isinstance(value, Integral) or abs(number) < 2**53
+        if exact and number == int(number):
+            return str(int(number))
+    return value
 
 
 class ScoreKind(StrEnum):

@@ -61,7 +61,7 @@ def test_jsonl_keeps_ids_and_reads_fields(run: Run, tmp_path: Path) -> None:
         (["rerank", QUERY, "--top-k", "0"], b"a\n", 2, "top_k must be at least 1"),
         (["rerank", QUERY, "--top-k", "many"], b"a\n", 2, "many"),
         (["rerank", "", "-"], b"a\n", 2, "empty"),
-        (["rerank", QUERY], b"\xff\xfe\x00", 1, "not UTF-8"),
+        (["rerank", QUERY], b"\xff\xfe\x00", 1, "not valid UTF-16"),
         (["rerank", QUERY], b'{"text": "a"}\n{"text"\n', 2, "-:2"),
         (["rerank", QUERY], b'{"text": "a"}\n[1]\n', 2, "not a JSON object"),
         (["rerank", QUERY], b'{"body": "a"}\n', 2, "has no 'text'"),

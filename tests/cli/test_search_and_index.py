@@ -219,3 +219,18 @@ def test_an_index_that_cannot_be_written_gives_one_error(
     assert (ran.code, ran.err.count("Error: a file cannot be used")) == (1, 1)
     assert why in ran.err
     assert run("index", tmp_path / "a.txt", "--index", tmp_path / "index").code == 0
+
+
+def test_rows_that_are_skipped_are_named(run: Run, tmp_path: Path) -> None:
+    rows = ['{"text": "one", "n": 1}', '{"text": "two", "n": "?"}', '{"text": "six", "n": 2}']
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    arguments = ("index", str(tmp_path / "a.jsonl"), "--index", str(tmp_path / "i"))
+    result = run(*arguments)
+    assert result.code == 0
+    assert "a.jsonl, line 2" in result.err
+    assert "Rows skipped: 1" in result.err
+    (skipped,) = run(*arguments, "--json").json["skipped"]
+    assert "a.jsonl, line 2" in skipped
+    result = run(*arguments, "--strict")
+    assert result.code == 2
+    assert "a.jsonl, line 2" in result.err

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
 
 from secondpass import (
@@ -157,6 +159,18 @@ async def test_adding_twice_deleting_and_counting(tmp_path: Path) -> None:
         assert index.search("ship", mode="bm25").results == ()
     with Index.open(tmp_path / "i", create=False) as index:
         assert index.count() == 2
+
+
+def test_ids_of_other_types_are_added_and_deleted(tmp_path: Path) -> None:
+    ids: list[Any] = [np.int64(8), 9.0, UUID(int=5), np.int32(10)]
+    with Index.open(tmp_path / "i") as index:
+        assert index.add([{"id": i, "text": "bread", "title": np.nan} for i in ids]) == 4
+        assert index.stored_ids(["8", "9", str(UUID(int=5)), "10"]) == {
+            *("8", "9", str(UUID(int=5)), "10")
+        }
+        assert index.delete(ids) == 4
+        with pytest.raises(InputError, match="is not an id"):
+            index.delete([1.5])  # type: ignore[list-item]
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from decimal import Decimal
+from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError, SecondpassError
 from secondpass.rerank.inputs import to_candidates, to_document
-from secondpass.types import Document
+from secondpass.types import Candidate, Document
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -62,3 +65,50 @@ def test_mappings() -> None:
 def test_what_cannot_be_used_is_shown(item: object, message: str) -> None:
     with pytest.raises(SecondpassError, match=message):
         to_document(item)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (7, "7"),
+        (7.0, "7"),
+        (0.0, "0"),
+        (np.int64(2**62 + 1), str(2**62 + 1)),
+        (np.uint8(3), "3"),
+        (np.float32(7), "7"),
+        (np.str_("a"), "a"),
+        (Decimal("7.00"), "7"),
+        (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        (None, None),
+        (float("nan"), None),
+        (np.float64("nan"), None),
+        (Decimal("NaN"), None),
+        ("", ""),
+    ],
+)
+def test_ids_of_databases_and_data_frames(value: object, expected: str | None) -> None:
+    assert to_document({"id": value, "text": "x"}).id == expected
+    document = Document("x", value)  # type: ignore[arg-type]
+    assert to_document(document).id == expected
+    assert to_candidates([Candidate(document, 0.5)]) == [
+        Candidate(Document("x", expected), 0.5)
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, float("inf"), 2.0**53, True, np.bool_(True), b"x", 1j, np.array([1, 2])]
+)
+def test_what_is_no_id_is_refused_by_position(value: object) -> None:
+    with pytest.raises(InputError, match="Document 1 has id") as caught:
+        to_candidates(["x", {"id": value, "text": "x"}])
+    assert "a whole number or a UUID" in str(caught.value)
+
+
+def test_missing_values_are_absent() -> None:
+    nan = float("nan")
+    assert to_document({"id": nan, "_id": np.int32(2), "title": nan, "text": "x"}) == Document(
+        "x", "2"
+    )
+    assert to_document(Document("x", "a", nan)) == Document("x", "a")  # type: ignore[arg-type]
+    missing = type("NAType", (), {"__module__": "pandas._libs.missing"})
+    assert to_document({"id": missing(), "title": missing(), "text": "x"}) == Document("x")

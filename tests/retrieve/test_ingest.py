@@ -199,7 +199,7 @@ def test_other_lengths_or_fields_read_everything_again(setting):
 
 def test_a_field_of_another_type_stops_with_its_name(setting):
     write(setting.files / "z.jsonl", '{"_id": "bad", "text": "x", "n": "three"}\n')
-    with pytest.raises(InputError, match=r"'n'.*'bad'"):
+    with pytest.raises(InputError, match=r"'bad'.*z\.jsonl, line 1.*'n'"):
         setting.run(batch_size=1)
     assert setting.store.count_documents() == 6
 
@@ -295,3 +295,68 @@ def test_killed_and_resumed_equals_a_clean_run(tmp_path, kill_at):
     assert [(h.id, round(h.score, 4)) for h in resumed.store.bm25("w3 w50", 20)] == [
         (h.id, round(h.score, 4)) for h in clean.store.bm25("w3 w50", 20)
     ]
+
+
+def test_ids_that_repeat_are_reported_once_for_two_files(setting):
+    setting.run()
+    write(setting.files / "y.csv", "id,text\n1,One.\n2,Two.\n3,Three.\n")
+    write(setting.files / "z.csv", "id,text\n1,Uno.\n2,Due.\n4,Quattro.\n")
+    errors = []
+    report, _ = setting.run(on_error=errors.append)
+    assert (report.conflicts, len(errors), report.added) == (2, 1, 4)
+    assert "y.csv" in str(errors[0])
+    assert "z.csv" in str(errors[0])
+    assert "--prefix-ids" in str(errors[0])
+
+    report, _ = setting.run(prefix_ids=True)
+    assert (report.conflicts, report.added, report.deleted) == (0, 11, 9)
+    names = ["y.csv:1", "z.csv:1", "a.txt", "1"]
+    assert set(setting.store.lookup(names)) == set(names[:3])
+    assert setting.run(prefix_ids=True)[0].files_unchanged == 5
+
+
+def test_a_row_of_another_type_is_skipped_and_named(setting):
+    rows = [{"id": f"x{i}", "text": f"word {i}", "year": i} for i in range(3)]
+    lines = [json.dumps(row) for row in rows]
+    odd = '{"id": "odd", "text": "odd", "year": "n.d."}'
+    # The first row of the run does not decide.
+    write(setting.files / "a.jsonl", odd + "\n\n" + "\n".join(lines) + "\n")
+    write(
+        setting.files / "b.jsonl",
+        '{"id": "b1", "text": "b", "year": 1.5}\n\n' + odd.replace("odd", "b2") + "\n",
+    )
+    for _ in range(2):
+        report, _ = setting.run(strict=False)
+        assert len(report.skipped) == 2
+        assert all("'n.d.' (text), and must be number" in str(e) for e in report.skipped)
+        assert "a.jsonl, line 1" in str(report.skipped[0])
+        assert "b.jsonl, line 3" in str(report.skipped[1])
+        assert report.errors == []
+    assert setting.store.count_documents() == 7 + 4
+    with pytest.raises(InputError, match=r"'odd'.*a\.jsonl, line 1.*'year'"):
+        setting.run()
+
+
+def test_cells_take_the_type_that_is_stored(setting):
+    setting.run()
+    write(setting.files / "z.csv", "id,text,n\nc,Three.,7\nd,Four.,n.d.\ne,Five.,8\n")
+    report, _ = setting.run(strict=False)
+    (skipped,) = report.skipped
+    assert "z.csv, line 3" in str(skipped)
+    assert {h.id for h in setting.store.bm25("three four five", 9, "n > 6")} == {"c", "e"}
+
+
+def test_cells_of_several_types_are_text(setting):
+    write(setting.files / "y.csv", "id,text,flag\nc,Three.,true\nd,Four.,yes\ne,Five.,1\n")
+    write(setting.files / "z.csv", "id,text,flag\nf,Six.,0\n")
+    assert setting.run(strict=False)[0].skipped == []
+    assert setting.store.fields["flag"] == "text"
+
+
+def test_cells_are_text_in_all_files_if_they_are_in_one(setting):
+    write(setting.files / "a.csv", "id,text,sku\na,One.,100\nb,Two.,2.50\n")
+    write(setting.files / "b.csv", "id,text,sku\nc,Three.,A12\n")
+    report, _ = setting.run()
+    assert report.skipped == []
+    assert setting.store.fields["sku"] == "text"
+    assert setting.store.bm25("two", 1, "sku = '2.50'")[0].id == "b"

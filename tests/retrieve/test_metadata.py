@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.errors import InputError
+from secondpass.errors import FilterError, InputError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance.schema import column_value, fit_columns, kind_of
-from secondpass.retrieve.metadata import decode, encode
+from secondpass.retrieve.metadata import bad_filter, check_shape, decode, encode
 from secondpass.retrieve.store_protocol import Passage
 
 SCALARS = st.one_of(
@@ -92,3 +92,24 @@ def test_names_that_differ_only_in_case():
     assert fit_columns({}, [of(A=1), of(a=2)]).rows == [{"A": 1}, {"A": 2}]
     with pytest.raises(InputError, match="twice"):
         fit_columns({}, [of(A=1, a=2)])
+
+
+@pytest.mark.parametrize(
+    ("condition", "name", "advice"),
+    [
+        ('Party = "D"', "D", "single quotes: 'D'"),
+        ('Party = "O\'B"', "O'B", "single quotes: 'O''B'"),
+        ("`Publish Date` > 'a'", "Publish Date", "rename it to Publish_Date"),
+    ],
+)
+def test_names_and_texts_in_the_wrong_quotes(condition: str, name: str, advice: str) -> None:
+    reason = f'Schema error: No field named "{name}". Valid fields are `_sp_id`, `Party`.'
+    message = str(bad_filter(condition, reason, {"Party": "text"}))
+    assert advice in message
+    assert "_sp_" not in message
+
+
+def test_a_field_in_single_quotes_is_refused() -> None:
+    with pytest.raises(FilterError, match="write the field as Party"):
+        check_shape("'Party' = 'D'", {"Party": "text"})
+    check_shape("name = 'Party' AND year = 3", {"Party": "text", "name": "text"})

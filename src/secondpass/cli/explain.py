@@ -87,15 +87,14 @@ def explain(
 
 def _read_text(document: str) -> str:
     """Read the text of a file or of standard input, or return the argument itself."""
-    try:
-        if document == "-":
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
-        elif len(document) < 1024 and Path(document).is_file():
-            text = Path(document).read_text(encoding="utf-8-sig")
-        else:
-            text = document
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError("The text cannot be read", where=document, why=str(error)) from error
+    from secondpass.retrieve.loaders.base import decode_text, read_text
+
+    if document == "-":
+        text = decode_text(sys.stdin.buffer.read(), Path("input.txt"))
+    elif len(document) < 1024 and "\0" not in document and Path(document).is_file():
+        text = read_text(Path(document))
+    else:
+        text = document
     if not text.strip():
         raise InputError("The text is empty", fix="Give a text to explain the score of.")
     return text

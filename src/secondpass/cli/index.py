@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestReport
 
+_MAX_SKIPPED_SHOWN = 20
+
 
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to index.")],
@@ -35,6 +37,20 @@ def index(
             help='Text fields of JSONL, CSV and Parquet, in order, as in "title,body".'
         ),
     ] = None,
+    prefix_ids: Annotated[
+        bool,
+        typer.Option(
+            "--prefix-ids",
+            help='Put the file before the ids of rows, as in "jan.csv:1": for files whose '
+            "ids repeat.",
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Stop at a row whose metadata has another type; do not skip it."
+        ),
+    ] = False,
     language: Annotated[
         str | None,
         typer.Option(help="Language of stemming and stop words, as in en or german."),
@@ -75,13 +91,18 @@ def index(
             chunk_tokens=store.settings.chunk_tokens,
             overlap=store.settings.overlap,
             fields=options.split_names(fields),
+            prefix_ids=prefix_ids,
+            strict=strict,
             progress=show,
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
     passages = store.count_passages()
     if as_json:
-        errors = [str(e) for e in report.errors]
-        print_json({**asdict(report), "errors": errors, "index": str(index), "total": passages})
+        problems = {
+            "skipped": [str(e) for e in report.skipped],
+            "errors": [str(e) for e in report.errors],
+        }
+        print_json({**asdict(report), **problems, "index": str(index), "total": passages})
     else:
         _print(report, index, passages)
     if report.errors:
@@ -138,7 +159,15 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
         lines += [f"  {name}" for name in report.sparse[:20]]
         if len(report.sparse) > 20:
             lines.append(f"  and {len(report.sparse) - 20} more; --json names all")
+    if report.skipped:
+        # Each is named, but thousands would hide the rest.
+        lines += [f"Skipped: {error}" for error in report.skipped[:_MAX_SKIPPED_SHOWN]]
+        more = len(report.skipped) - _MAX_SKIPPED_SHOWN
+        lines += [f"… and {more} more; --json lists all"] if more > 0 else []
+        lines.append(f"Rows skipped: {len(report.skipped)}; --strict stops at the first")
+    if report.conflicts:
+        lines.append(f"{report.conflicts} left out: another file has their id, see above")
     if report.errors:
-        lines.append(f"{len(report.errors)} files could not be read, see above")
+        lines.append(f"{len(report.errors)} problems with files, see above")
     lines.append(f'Next: secondpass search "YOUR QUESTION" --index {folder}')
     typer.echo("\n".join(lines), err=True)

@@ -63,6 +63,8 @@ def read_documents(file: str) -> list[str | dict[str, Any]]:
     A file whose first non-empty line is a JSON object is read as JSONL, where every line must
     be one; otherwise each non-empty line is a document.
     """
+    from secondpass.retrieve.loaders.base import decode_text
+
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
@@ -72,14 +74,7 @@ def read_documents(file: str) -> list[str | dict[str, Any]]:
             why=error.strerror,
             fix="Give a text or JSONL file, or - for standard input.",
         ) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReadError(
-            "The file is not UTF-8 text",
-            where=file,
-            why=f"byte {error.start} cannot be decoded",
-        ) from error
+    text = decode_text(data, Path("input.txt" if file == "-" else file))
     # str.splitlines would also break at form feeds and Unicode separators inside a text.
     lines = [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines or not _is_object(lines[0][1]):

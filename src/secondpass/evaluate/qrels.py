@@ -22,6 +22,7 @@ from secondpass.evaluate.text_files import (
 )
 from secondpass.inference.unicode import clean
 from secondpass.rerank.inputs import to_candidates
+from secondpass.retrieve.loaders.base import read_text
 from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.types import Candidate
 
@@ -186,16 +187,11 @@ def read_pairs(file: Path, *, min_grade: int = 1) -> list[LabelledQuery]:
 
     A label is true or false, or a number that is relevant from `min_grade` up. A repeated
     pair counts once. Raises `InputError` with the line that cannot be used, or that gives
-    another label to a pair.
+    another label to a pair, and `ReadError` for a file that cannot be read.
     """
     pairs_by_query: dict[str, list[tuple[Candidate, bool]]] = {}
     labels: dict[tuple[str, str, str | None], bool] = {}
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "The labels cannot be read", where=str(file), why=str(error)
-        ) from error
+    lines = read_text(file).split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

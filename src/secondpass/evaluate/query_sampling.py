@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secondpass.errors import InputError
+from secondpass.retrieve.loaders.base import lines
 from secondpass.types import Document
 
 STRATA = ("head", "torso", "tail")
@@ -117,14 +117,9 @@ def _parse_line(where: str, line: str) -> tuple[str, int]:
 
 
 def _read_lines(file: Path) -> Iterator[tuple[int, str]]:
-    try:
-        data = file.read_bytes()
-        text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError("The log cannot be read", where=str(file), why=str(error)) from error
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in lines(file):
         if line.strip():
-            yield number, line.rstrip("\r")
+            yield number, line.rstrip("\r\n")
 
 
 @dataclass(frozen=True, slots=True)

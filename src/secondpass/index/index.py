@@ -31,6 +31,7 @@ from secondpass.types import (
     ScoreKind,
     Status,
     Usage,
+    to_id,
 )
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ class Index:
 
         Documents are written in batches, each atomically: a crash loses at most the current
         batch. A document without an id gets a hash of its content as id, so that adding it
-        twice stores it once. `progress` is called with the number of documents stored since
-        its last call.
+        twice stores it once. Ids are text, whole numbers of any type or UUIDs, and are stored
+        as text: 7.0 is "7". An id or title that is NaN counts as absent. `progress` is called
+        with the number of documents stored since its last call.
         """
         from secondpass.retrieve.ingest import add_documents
 
@@ -146,7 +148,16 @@ class Index:
         """Delete documents by id; return how many were deleted."""
         if isinstance(ids, str):
             raise InputError("ids must be a list", why="a single text was given")
-        return self.store.delete(ids)
+        names: list[str] = []
+        for value in ids:
+            name = to_id(value)
+            if not isinstance(name, str):
+                raise InputError(
+                    f"{value!r:.80} is not an id",
+                    why="an id is text, a whole number or a UUID",
+                )
+            names.append(name)
+        return self.store.delete(names)
 
     def count(self) -> int:
         """Return the number of documents."""

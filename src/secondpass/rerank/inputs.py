@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.types import Candidate, Document
+from secondpass.types import Candidate, Document, is_missing, to_id
 
 DocumentLike = str | Mapping[str, Any] | Document | Candidate
-"""A text, a mapping with "text" (and "id", "title", any others), a document or a candidate."""
+"""A text, a mapping with "text" (and "id", "title", any others), a document or a candidate.
+
+An id is a text, a whole number of any type (7.0 is "7") or a UUID, and becomes text. An id or
+title that is None, NaN or pandas' NA is absent."""
 
 
 def check_query(query: object) -> str:
@@ -103,12 +107,12 @@ def to_document(item: object, position: int = 0, text_needed: bool = True) -> Do
 def _candidate(item: object, position: int, text_needed: bool) -> Candidate:
     if not isinstance(item, Candidate):
         return Candidate(to_document(item, position, text_needed))
-    _check_types(item.document, position)
+    document = _check_types(item.document, position)
     for name in ("score", "bm25", "vector"):
         value = getattr(item, name)
         if value is not None and not math.isfinite(value):
             raise InputError(f"Candidate {position} has {name} = {value}")
-    return item
+    return item if document is item.document else replace(item, document=document)
 
 
 def _from_mapping(item: Mapping[Any, Any], position: int, text_needed: bool) -> Document:
@@ -117,9 +121,9 @@ def _from_mapping(item: Mapping[Any, Any], position: int, text_needed: bool) -> 
     if isinstance(nested, Mapping):
         rest = {**{str(k): v for k, v in nested.items()}, **rest}
         del rest["metadata"]
-    key = item.get("id", item.get("_id"))
-    if isinstance(key, int) and not isinstance(key, bool):
-        key = str(key)
+    key = item.get("id")
+    if is_missing(key):
+        key = item.get("_id")
     if text_needed and "text" not in item:
         raise InputError(
             f"Document {position} has no 'text'",
@@ -130,13 +134,18 @@ def _from_mapping(item: Mapping[Any, Any], position: int, text_needed: bool) -> 
 
 
 def _check_types(document: Document, position: int) -> Document:
-    for name, value, optional in (
-        ("text", document.text, False),
-        ("id", document.id, True),
-        ("title", document.title, True),
+    """Return the document with its id as text, and without a missing title."""
+    id_: Any = to_id(document.id)
+    title = None if is_missing(document.title) else document.title
+    for name, value, allowed in (
+        ("text", document.text, "text"),
+        ("id", id_, "text, a whole number or a UUID"),
+        ("title", title, "text"),
     ):
-        if not isinstance(value, str) and not (optional and value is None):
+        if not isinstance(value, str) and (name == "text" or value is not None):
             raise InputError(
-                f"Document {position} has {name} = {value!r:.80}", why="it must be text"
+                f"Document {position} has {name} = {value!r:.80}", why=f"it must be {allowed}"
             )
-    return document
+    if id_ is document.id and title is document.title:
+        return document
+    return replace(document, id=id_, title=title)

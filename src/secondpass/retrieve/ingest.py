@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -17,11 +18,14 @@ from secondpass.retrieve.chunking import (
     check_chunking,
     split_document,
 )
+from secondpass.retrieve.field_types import FieldTypes
 from secondpass.retrieve.loaders import (
     LOADERS,
     SourceFile,
     find_files,
+    has_cells,
     is_one_document,
+    locate_rows,
     read_file,
 )
 from secondpass.retrieve.loaders.files import suffix_of
@@ -34,7 +38,7 @@ from secondpass.retrieve.store_protocol import (
     TextEncoder,
     searchable,
 )
-from secondpass.types import Document
+from secondpass.types import Document, to_id
 
 _BATCH_CHARACTERS = 4_000_000
 
@@ -50,6 +54,8 @@ class IngestReport:
       since the last ingest, and so from the index.
     - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
       stored) or `duplicates` (the same id again in one file; the last one counts).
+    - `conflicts`: documents left out because another file has their id.
+    - `skipped`: rows whose metadata has values of another type, each with file and line.
     - `deleted`: documents removed because their file no longer has them.
     - `sparse`: files that were read and gave suspiciously little text for their size, such as
       scanned PDFs and pages that a script fills.
@@ -65,8 +71,10 @@ class IngestReport:
     unchanged: int = 0
     empty: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     deleted: int = 0
     passages: int = 0
+    skipped: list[ReadError] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     sparse: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -93,6 +101,8 @@ def ingest(
     chunk_tokens: int | AsIndexed | None = "index",
     overlap: int | AsIndexed = "index",
     fields: Sequence[str] | None = None,
+    prefix_ids: bool = False,
+    strict: bool = True,
     count_tokens: TokenCounter | None = None,
     batch_size: int = 64,
     progress: Progress | None = None,
@@ -103,7 +113,11 @@ def ingest(
     Every `batch_size` documents are stored in one atomic step, so an ingest that is
     interrupted loses at most the current batch; run again, it embeds only what is not stored
     yet. Files with the same content as last time are skipped. For a file that cannot be read,
-    `on_error` is called, and the file is read again the next time.
+    `on_error` is called, and the file is read again the next time. Of two files with the same
+    id the first keeps it, and `on_error` is called once for the two. `prefix_ids` puts the
+    path of the file before the ids of rows, as in `2024/jan.csv:7`. The types of metadata
+    fields are decided for all files of the run (see `FieldTypes`). If `strict` is false, a row
+    with values of other types is skipped, and its file is read again the next time.
 
     Raises ReadError for such a file if there is no `on_error`, and always for a path that
     does not exist; InputError for metadata whose type differs from the stored field's.
@@ -111,7 +125,9 @@ def ingest(
     work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
     work.progress, work.on_error = progress, on_error
     work.manifest = manifest = Manifest(store.folder)
-    settings = json.dumps([work.settings, None if fields is None else list(fields)])
+    work.prefix_ids = prefix_ids
+    prefix = ["prefix_ids"] if prefix_ids else []
+    settings = json.dumps([work.settings, None if fields is None else list(fields), *prefix])
     roots = [Path(p).absolute() for p in paths]
     try:
         files = list(find_files(roots))
@@ -128,6 +144,8 @@ def ingest(
             else:
                 changed.append((file, scanned))
         work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
+        types = _decide_types([file for file, _ in changed], store, fields)
+        work.types, work.strict = types, strict
         for file, scanned in changed:
             try:
                 work.read(file, scanned, fields)
@@ -175,7 +193,8 @@ def add_documents(
 
     work.progress = report_progress
     for document in documents:
-        name = document_hash(document)[:32] if document.id is None else document.id
+        key = to_id(document.id)
+        name = document_hash(document)[:32] if key is None else str(key)
         work.add(replace(document, id=clean(name)), None)
     work.flush()
     # A few documents must not cost a rewrite of a large index.
@@ -214,6 +233,9 @@ class _Ingest:
         self.progress: Progress | None = None
         self.on_error: Callable[[ReadError], None] | None = None
         self.manifest: Manifest | None = None
+        self.prefix_ids = False
+        self.types: FieldTypes | None = None
+        self.strict = True
         self.total: int | None = None
         self._began = perf_counter()
         self._file: str | None = None
@@ -221,6 +243,7 @@ class _Ingest:
         self._characters = 0
         self._read_files: list[tuple[str, str, set[str] | None]] = []
         self._conflicting: set[str] = set()
+        self._reported_conflicts: set[tuple[str | None, str | None]] = set()
 
     def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
         """Add all documents of a file; it counts as read once they are stored."""
@@ -229,15 +252,31 @@ class _Ingest:
         known = self.manifest is not None and source in self.manifest
         ids: set[str] = set()
         self.report.files += 1
+        prefixed = self.prefix_ids and not is_one_document(file.path)
+        misfits: dict[int, str] = {}
+        kinds = None if self.types is None else self.types.kinds
+        documents = read_file(file, fields, kinds=kinds)
         characters = 0
-        for document in read_file(file, fields):
+        for position, document in enumerate(documents):
             characters += len(document.text.strip())
             name = clean(str(document.id))
+            # Rows without an id are called by their file already.
+            if prefixed and not name.startswith(f"{file.name}:"):
+                name = clean(f"{file.name}:{name}")
             self.report.duplicates += name in ids
+            # The stored version of a row that is skipped stays.
             ids.add(name)
+            misfit = None if self.types is None else self.types.misfit(document)
+            if misfit is not None:
+                if self.strict:
+                    raise _misfit_error(file, name, position, misfit, fields)
+                misfits[position] = misfit
+                continue
             self.add(replace(document, id=name), source)
         if is_one_document(file.path) and _is_sparse(scanned.size, characters):
             self.report.sparse.append(source)
+        if misfits:
+            self._report_misfits(file, misfits, fields)
         self._read_files.append((source, scanned.digest, ids if known else None))
 
     def add(self, document: Document, source: str | None) -> None:
@@ -343,13 +382,30 @@ class _Ingest:
     def _report_conflict(self, name: str, first: str | None, second: str | None) -> None:
         if second is not None:
             self._conflicting.add(second)
+        self.report.conflicts += 1
+        if (first, second) in self._reported_conflicts:
+            return
+        self._reported_conflicts.add((first, second))
         self.handle_error(
             ReadError(
                 f"document id {name!r} is used by two files",
                 where=f"{first} and {second}",
-                fix="Index the folder that contains both, or give each its own index.",
+                why="the first file keeps it, and the documents of the second that have an id "
+                "of the first are left out",
+                fix="Put the file before the ids of rows, as in 'jan.csv:1', with "
+                "--prefix-ids (in a program prefix_ids=True), or index the files into two "
+                "folders.",
             )
         )
+
+    def _report_misfits(
+        self, file: SourceFile, misfits: dict[int, str], fields: Sequence[str] | None
+    ) -> None:
+        self.report.documents += len(misfits)
+        self._conflicting.add(str(file.path))
+        places = locate_rows(file, misfits.keys(), fields)
+        for where, why in zip(places, misfits.values(), strict=True):
+            self.report.skipped.append(ReadError("a row was skipped", where=where, why=why))
 
     def _embed(self, passages: list[Passage]) -> Iterator[Passage]:
         if self.embedder is None or not passages:
@@ -372,6 +428,32 @@ def _is_sparse(size: int, characters: int) -> bool:
     has less, but more than a line.
     """
     return size > 2000 and characters < min(size / 100, 200)
+
+
+def _misfit_error(
+    file: SourceFile, name: str, position: int, why: str, fields: Sequence[str] | None
+) -> InputError:
+    return InputError(
+        f"the metadata of document {name!r} cannot be stored",
+        where=locate_rows(file, [position], fields)[0],
+        why=why,
+        fix="Correct it, or skip such rows: without --strict (in a program strict=False).",
+    )
+
+
+def _decide_types(
+    files: list[SourceFile], store: DocumentStore, fields: Sequence[str] | None
+) -> FieldTypes:
+    types = FieldTypes(store.fields)
+    for file in files:
+        if is_one_document(file.path):
+            continue
+        # Reading reports what is wrong with a file.
+        with suppress(ReadError, MissingExtraError):
+            for document in read_file(file, fields):
+                types.learn(document, cells=has_cells(file.path))
+    types.decide()
+    return types
 
 
 def _delete_missing(

@@ -6,11 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from numbers import Number
 from typing import Any
 
 from secondpass.errors import FilterError, InputError, nearest
+from secondpass.types import is_missing
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+# A name in quotes can have spaces.
+_NO_QUOTED_FIELD = re.compile(r"No field named ([`\"])(.+?)\1(?:\.|,)")
+_COMPARED_TEXT = re.compile(r"(?:^|\(|\b(?:and|or|not)\b)\s*'(\w+)'\s*[=<>!]", re.IGNORECASE)
 _NO_FIELD = re.compile(
     r"(?:No field named|Column) [`\"']?([^`\"'\s]+?)[`\"']?(?:\.|,| does not)"
 )
@@ -48,6 +53,11 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
         why = "it is empty"
     elif ";" in _QUOTED.sub("", condition):
         why = "it has a semicolon, and a filter is a single condition"
+    else:
+        names = {name.lower() for name in fields}
+        for name in _COMPARED_TEXT.findall(condition):
+            if name.lower() in names:
+                why = f"'{name}' in single quotes is a text; write the field as {name}"
     if why is not None:
         raise FilterError(
             "the filter cannot be used",
@@ -59,11 +69,19 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
 
 def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> FilterError:
     """Return the error for a condition that the engine rejected, in the user's terms."""
+    in_quotes = _NO_QUOTED_FIELD.search(reason)
     missing = _NO_FIELD.search(reason)
-    if missing is not None:
-        name = missing.group(1)
+    if in_quotes is not None or missing is not None:
+        name = in_quotes[2] if in_quotes is not None else missing[1] if missing else ""
         near = nearest(name, fields)
         hint = f"{near} " if near.startswith("Did") else ""
+        if re.search(rf"[=<>(,]\s*\"{re.escape(name)}\"", condition):
+            hint = f"Write text in single quotes: {quoted(name)}. "
+        elif re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is None:
+            hint = (
+                "Only fields named with letters, digits and _ can be filtered on: rename it "
+                f"to {re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or 'a plain name'}. "
+            )
         return FilterError(
             "the filter names an unknown field",
             where=condition,
@@ -115,10 +133,15 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    """Convert a NumPy scalar to the Python type; return anything else unchanged."""
+    """Convert a NumPy scalar to the Python type, pandas' NA and NaT to None.
+
+    Anything else is returned unchanged, NaN as well.
+    """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         item = getattr(value, "item", None)
         return item() if callable(item) else value
+    if not isinstance(value, Number) and is_missing(value):
+        return None
     return value
 
 

@@ -74,7 +74,7 @@ def _bomb() -> bytes:
     ("key", "content", "told"),
     [
         ("a.txt", b"\xff\x00\x01\x02" * 9, "not a text file"),
-        ("a.md", b"caf\xe9", "iconv -f latin1 -t utf-8 a.md"),
+        ("a.md", b"caf\xe9", "iconv -f windows-1252 -t utf-8 a.md"),
         ("a.csv", "text,x\nonly one\n", "different number of cells"),
         ("a.jsonl", "{", "not valid JSON"),
         ("a.pdf", b"%PDF-1.4 nothing", "the file cannot be read"),

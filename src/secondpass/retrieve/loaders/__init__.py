@@ -6,8 +6,18 @@ from secondpass.retrieve.loaders.files import (
     LOADERS,
     SourceFile,
     find_files,
+    has_cells,
     is_one_document,
+    locate_rows,
     read_file,
 )
 
-__all__ = ["LOADERS", "SourceFile", "find_files", "is_one_document", "read_file"]
+__all__ = [
+    "LOADERS",
+    "SourceFile",
+    "find_files",
+    "has_cells",
+    "is_one_document",
+    "locate_rows",
+    "read_file",
+]

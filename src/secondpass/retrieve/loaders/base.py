@@ -7,15 +7,18 @@ one document, `jsonl.py` of a file of many.
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
+import shlex
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from secondpass.errors import ReadError
-from secondpass.types import Document
+from secondpass.types import Document, is_missing, to_id
 
 Load = Callable[[Path, str, Sequence[str] | None], Iterator[Document]]
 """Yields the documents of a file, from its path, its name, and the fields that contain the text
@@ -43,40 +46,87 @@ ID_FIELDS = ("_id", "id", "doc_id", "docid")
 TEXT_FIELDS = ("text", "body", "content", "contents", "passage")
 
 
+_MARKS = (
+    # UTF-32 first: its mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD = 8192
+
+
 def read_text(path: Path) -> str:
-    """Return a file's text, from UTF-8 or UTF-16 with a byte order mark; raises ReadError."""
+    """Return the text of a file, as `decode_text` does; raises ReadError."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise read_error(path, error) from error
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if encoding != "utf-16" and b"\0" in data[:8192]:
-        raise ReadError("not a text file", where=str(path), why="it contains zero bytes")
+    return decode_text(data, path)
+
+
+def decode_text(data: bytes, path: Path) -> str:
+    """Decode UTF-8, or UTF-16 and UTF-32 with a byte order mark; raises ReadError."""
+    encoding = _detect_encoding(data[:_HEAD], path, allow_zeros=False)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise encoding_error(path, line, error) from error
+        earlier = not data[: error.start].removeprefix(codecs.BOM_UTF8).isascii()
+        raise encoding_error(path, line, error, multibyte=earlier) from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, line) of a UTF-8 file, gzipped or not; raises ReadError."""
+    """Yield (number from 1, line) of a file, gzipped or not, decoded as by `decode_text`.
+
+    Raises ReadError.
+    """
     number = 0
-    opener: Callable[[Path], Any] = gzip.open if path.suffix == ".gz" else _open
     try:
-        with opener(path) as stream:
-            for number, raw in enumerate(stream, 1):
-                try:
-                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise encoding_error(path, number, error) from error
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            encoding = _detect_encoding(stream.peek(_HEAD)[:_HEAD], path, allow_zeros=True)
+            decoded = _utf8_lines(stream, path) if encoding == "utf-8-sig" else None
+            if decoded is None:
+                # Split at "\n" alone, as UTF-8 is.
+                decoded = io.TextIOWrapper(stream, encoding, newline="\n")
+            for number, line in enumerate(decoded, 1):
+                yield number, line
+    except UnicodeDecodeError as error:
+        raise encoding_error(path, number + 1, error) from error
     except (OSError, EOFError, zlib.error) as error:
         # Also for a gzip file that is truncated or damaged.
         raise read_error(path, error, line=number + 1) from error
 
 
-def _open(path: Path) -> IO[bytes]:
-    return path.open("rb")
+def _utf8_lines(stream: Iterable[bytes], path: Path) -> Iterator[str]:
+    multibyte = False
+    for number, raw in enumerate(stream, 1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            earlier = multibyte or not raw[: error.start].isascii()
+            raise encoding_error(path, number, error, multibyte=earlier) from error
+        multibyte = multibyte or not line.isascii()
+        yield line
+
+
+def _detect_encoding(head: bytes, path: Path, *, allow_zeros: bool) -> str:
+    """Return the encoding by the byte order mark; raise ReadError for what is not text."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) > len(head) // 4 and min(even, odd) == 0:
+        name = "utf-16be" if even else "utf-16le"
+        raise ReadError(
+            "the file is not UTF-8",
+            where=str(path),
+            why="it looks like UTF-16 without a byte order mark",
+            fix=_convert(path, name),
+        )
+    if not allow_zeros and even + odd:
+        raise ReadError("not a text file", where=str(path), why="it contains zero bytes")
+    return "utf-8-sig"
 
 
 def read_error(path: Path, error: Exception, *, line: int | None = None) -> ReadError:
@@ -88,15 +138,48 @@ def read_error(path: Path, error: Exception, *, line: int | None = None) -> Read
     return ReadError("the file cannot be read", where=where, why=cause)
 
 
-def encoding_error(path: Path, line: int, error: UnicodeDecodeError) -> ReadError:
-    """Build the error for text in another encoding."""
+def encoding_error(
+    path: Path, line: int, error: UnicodeDecodeError, *, multibyte: bool = False
+) -> ReadError:
+    """Build the error for bytes that are not valid in the encoding of a file.
+
+    `multibyte`: whether valid UTF-8 beyond ASCII precedes them.
+    """
     byte = error.object[error.start]
-    return ReadError(
-        "the file is not UTF-8",
-        where=f"{path}, line {line}",
-        why=f"byte 0x{byte:02x} is not valid there",
-        fix=f"Convert it: iconv -f latin1 -t utf-8 {path.name}",
-    )
+    where = f"{path}, line {line}"
+    why = f"byte 0x{byte:02x} is not valid there"
+    if not error.encoding.startswith("utf-8"):
+        return ReadError(
+            f"the file is not valid {error.encoding.upper()}, which its first bytes announce",
+            where=where,
+            why=error.reason,
+            fix="Save the file again as UTF-8; it may be truncated.",
+        )
+    if multibyte:
+        fix = f"The text before it is UTF-8: correct line {line}, or save the file again."
+        return ReadError("the file is not UTF-8 throughout", where=where, why=why, fix=fix)
+    try:
+        error.object.decode("cp1252")
+    except UnicodeDecodeError:
+        fix = (
+            "Save it again as UTF-8 in the program that wrote it. "
+            + _convert(path, "ENCODING")
+            + ", with the encoding that it was written in."
+        )
+    else:
+        fix = f"In a spreadsheet, save it as CSV UTF-8. {_convert(path, 'windows-1252')}"
+    return ReadError("the file is not UTF-8", where=where, why=why, fix=fix)
+
+
+def _convert(path: Path, encoding: str) -> str:
+    name = shlex.quote(path.name)
+    copy = shlex.quote(f"{path.name}.utf8")
+    if path.suffix == ".gz":
+        return (
+            f"Convert it: gzip -dc {name} | iconv -f {encoding} -t utf-8 | gzip > {copy} "
+            f"&& mv {copy} {name}"
+        )
+    return f"Convert it: iconv -f {encoding} -t utf-8 {name} > {copy} && mv {copy} {name}"
 
 
 def to_document(
@@ -108,8 +191,9 @@ def to_document(
     """Convert a record, such as a JSON object, to a document.
 
     The text is that of `fields` (joined by blank lines), or of the first of TEXT_FIELDS that
-    is present. The id is the first of ID_FIELDS, else `name`. All other fields are metadata,
-    and so are the entries of a mapping called "metadata".
+    is present. The id is the first of ID_FIELDS (see `to_id`: 7.0 is "7"), else `name`. All
+    other fields are metadata, and so are the entries of a mapping called "metadata". Null and
+    NaN are left out.
 
     Raises ReadError if no text field is present, or one is not text.
     """
@@ -123,7 +207,7 @@ def to_document(
             why=f"it has {', '.join(map(str, record)) or 'nothing'}, and none of {expected}",
             fix="Name the fields that contain the text: --fields title,abstract",
         )
-    texts = ["" if record[n] is None else record[n] for n in present]
+    texts = ["" if is_missing(record[n]) else record[n] for n in present]
     for field, text in zip(present, texts, strict=True):
         if not isinstance(text, str):
             raise ReadError(
@@ -131,13 +215,18 @@ def to_document(
                 where=where,
                 why=f"it is a {type(text).__name__}",
             )
-    id_field = next((n for n in ID_FIELDS if record.get(n) not in (None, "")), None)
+    ids = {n: to_id(record.get(n)) for n in ID_FIELDS}
+    id_field = next((n for n, value in ids.items() if value not in (None, "")), None)
     rest = {k: v for k, v in record.items() if k not in present and k != id_field}
-    title = rest.pop("title") if isinstance(rest.get("title"), str) else None
+    title = rest.get("title")
+    if isinstance(title, str) or is_missing(title):
+        rest.pop("title", None)
+    else:
+        title = None
     inner = rest.pop("metadata") if isinstance(rest.get("metadata"), Mapping) else {}
     return Document(
         text="\n\n".join(texts),
-        id=name if id_field is None else str(record[id_field]),
-        title=title if title else None,
-        metadata={k: v for k, v in {**inner, **rest}.items() if v is not None},
+        id=name if id_field is None else str(ids[id_field]),
+        title=title if isinstance(title, str) and title else None,
+        metadata={k: v for k, v in {**inner, **rest}.items() if not is_missing(v)},
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from secondpass.errors import ReadError
-from secondpass.retrieve.loaders.base import Loader, lines, to_document
+from secondpass.retrieve.loaders.base import ID_FIELDS, TEXT_FIELDS, Loader, lines, to_document
 from secondpass.types import Document
 
 _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -19,72 +20,196 @@ _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile("true|false", re.IGNORECASE), lambda cell: cell.lower() == "true"),
 )
 _MAX_CELL = 2**31 - 1
+_SEPARATORS = ",;\t|"
+_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
-def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+def load(
+    path: Path,
+    name: str,
+    fields: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Iterator[Document]:
     """Yield each row as a document.
 
-    The file is read twice: first to find the columns of only integers, numbers or booleans,
-    which are converted. Everything else stays text; empty cells are left out of the metadata,
-    and empty rows are skipped.
+    The separator is a comma, semicolon, tab or bar, whichever the header suggests, or that of
+    a first line such as `sep=;`. The file is read twice: first to find the columns of only
+    integers, numbers or booleans, which are converted. Everything else stays text; empty cells
+    are left out of the metadata, and empty rows are skipped. A column without a name that is
+    empty or counts the rows, as pandas and R write it, is left out; another one is called
+    `column_3`, by its position. `kinds` are the types of fields (their names in
+    lower case), if they are decided already: cells that have the type are converted to it.
     """
-    header, casts = _infer_types(path)
-    for line, row in _rows(path):
-        if line == 1 or not any(row):
+    columns = _inspect(path, fields)
+    decided = {} if kinds is None else kinds
+    for line, row in _rows(path, fields):
+        if line <= columns.header_line or not any(row):
             continue
         where = f"{path}, line {line}"
-        if len(row) != len(header):
+        cells = columns.align(row)
+        if cells is None:
             raise ReadError(
                 "a row has a different number of cells than the header",
                 where=where,
-                why=f"it has {len(row)}, the header {len(header)}",
+                why=f"it has {len(row)}, the header {len(columns.names)}",
+                fix="Put cells that contain the separator in double quotes.",
             )
-        record = dict(zip(header, row, strict=True))
+        record = {
+            column: cell
+            for column, cell in zip(columns.names, cells, strict=True)
+            if column not in columns.redundant
+        }
         document = to_document(record, where, f"{name}:{line}", fields)
-        cells = {name: cell for name, cell in document.metadata.items() if cell != ""}
-        metadata = {n: casts[n](cell) if n in casts else cell for n, cell in cells.items()}
+        filled = {name: cell for name, cell in document.metadata.items() if cell != ""}
+        casts = columns.casts
+        metadata = {
+            n: cast_cell(cell, decided[n.lower()])
+            if n.lower() in decided
+            else (casts[n](cell) if n in casts else cell)
+            for n, cell in filled.items()
+        }
         yield replace(document, metadata=metadata)
 
 
 LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True)
 
 
-def _infer_types(path: Path) -> tuple[list[str], dict[str, Callable[[str], object]]]:
-    header: list[str] = []
+def cast_cell(cell: str, kind: str | None = None) -> object:
+    """Convert a cell to a type, or the first that fits; return it unchanged if none does."""
+    allowed = {"text": (), "integer": (0,), "number": (0, 1), "boolean": (2,)}
+    for position in (0, 1, 2) if kind is None else allowed.get(kind, ()):
+        pattern, cast = _CASTS[position]
+        if pattern.fullmatch(cell):
+            return cast(cell)
+    return cell
+
+
+def row_lines(path: Path, fields: Sequence[str] | None = None) -> Iterator[int]:
+    """Yield the line of each document of a file."""
+    numbers = (line for line, row in _rows(path, fields) if any(row))
+    next(numbers, None)
+    yield from numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns of a file: names, conversions, and those that are left out."""
+
+    header_line: int
+    names: list[str]
+    required: int
+    casts: dict[str, Callable[[str], object]]
+    redundant: set[str]
+
+    def align(self, row: list[str]) -> list[str] | None:
+        """Return a cell for each column, or None if the row does not fit the header.
+
+        Spreadsheets add empty cells at the end of a row, and omit those of unnamed columns.
+        """
+        width = len(self.names)
+        if any(row[width:]) or len(row) < self.required:
+            return None
+        return row[:width] + [""] * (width - len(row))
+
+
+def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
+    names: list[str] = []
+    unnamed: set[int] = set()
+    header_line = required = 0
     possible: dict[str, set[int]] = {}
     filled: set[str] = set()
-    for line, row in _rows(path):
-        if line == 1:
-            header = [name.strip() for name in row]
-            if len(set(header)) != len(header) or not all(header):
-                raise ReadError(
-                    "the header cannot be used",
-                    where=f"{path}, line 1",
-                    why="a column name is empty or occurs twice",
-                )
-            possible = {name: set(range(len(_CASTS))) for name in header}
+    count = 0
+    # The numbers that a column of row numbers may start from.
+    numbered: dict[int, set[int]] = {}
+    for line, row in _rows(path, fields):
+        if not any(row):
             continue
-        for name, cell in zip(header, row, strict=False):
+        if not names:
+            header_line = line
+            names, unnamed = _name_columns(row, path, line)
+            required = 1 + max((i for i in range(len(names)) if i not in unnamed), default=-1)
+            possible = {name: set(range(len(_CASTS))) for name in names}
+            numbered = {position: {0, 1} for position in unnamed}
+            continue
+        for position, (name, cell) in enumerate(zip(names, row, strict=False)):
+            if position in unnamed:
+                starts = numbered[position]
+                numbered[position] = {n for n in starts if cell == str(n + count)}
             if cell != "":
                 filled.add(name)
                 fitting = {k for k in possible[name] if _CASTS[k][0].fullmatch(cell)}
                 possible[name] = fitting
-    return header, {
+        count += 1
+    casts = {
         name: _CASTS[min(kinds)][1]
         for name, kinds in possible.items()
         if kinds and name in filled
     }
+    redundant = {names[p] for p in unnamed if numbered[p] or names[p] not in filled}
+    return _Columns(header_line, names, required, casts, redundant)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    base = path.with_suffix("") if path.suffix == ".gz" else path
-    delimiter = "\t" if base.suffix.lower() == ".tsv" else ","
+def _name_columns(row: list[str], path: Path, line: int) -> tuple[list[str], set[int]]:
+    """Return the names of the columns, and the positions of those without one."""
+    header = [name.strip() for name in row]
+    unnamed = {position for position, name in enumerate(header) if not name}
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise ReadError(
+            "the header cannot be used",
+            where=f"{path}, line {line}",
+            why=f"the column name {repeated[0]!r} occurs twice",
+            fix="Rename one of the columns.",
+        )
+    for position in unnamed:
+        name = f"column_{position + 1}"
+        while name in header:
+            name += "_"
+        header[position] = name
+    return header, unnamed
+
+
+def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of the last line, cells) of each row, the header included."""
     # The default limit of 131,072 characters is less than a document may have.
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
-    reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
+    base = path.with_suffix("") if path.suffix == ".gz" else path
+    default = "\t" if base.suffix.lower() == ".tsv" else ","
+    texts: Iterator[str] = (line for _, line in lines(path))
+    skipped = 0
+    first = next(texts, "")
+    while first and not first.strip():
+        skipped += 1
+        first = next(texts, "")
+    declared = _SEP_LINE.fullmatch(first.rstrip("\r\n"))
+    if declared is not None:
+        skipped += 1
+        separator = declared[1]
+    else:
+        separator = _detect_separator(first, default, fields)
+        texts = chain([first], texts)
+    reader = csv.reader(texts, delimiter=separator, strict=True)
     try:
-        for number, row in enumerate(reader):
-            yield 1 if number == 0 else max(2, reader.line_num), row
+        for row in reader:
+            yield reader.line_num + skipped, row
     except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
+        where = f"{path}, line {reader.line_num + skipped}"
         raise ReadError("not a row of CSV", where=where, why=str(error)) from error
+
+
+def _detect_separator(header: str, default: str, fields: Sequence[str] | None) -> str:
+    """Return the separator that splits a header into the most known, then the most, names."""
+    known = {*ID_FIELDS, "title", *(TEXT_FIELDS if fields is None else fields)}
+
+    def quality(separator: str) -> tuple[int, int, bool]:
+        names = _header_fields(header, separator)
+        return len(known.intersection(names)), len(names), separator == default
+
+    return max(_SEPARATORS, key=quality)
+
+
+def _header_fields(header: str, separator: str) -> list[str]:
+    try:
+        return [n.strip() for n in next(csv.reader([header], delimiter=separator), [])]
+    except csv.Error:
+        return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from secondpass.errors import ReadError, nearest
 from secondpass.retrieve.loaders import delimited, html, jsonl, markdown, office, parquet, text
-from secondpass.retrieve.loaders.base import Loader, read_error
+from secondpass.retrieve.loaders.base import Loader, lines, read_error
 from secondpass.types import Document
 
 _FORMATS = (
@@ -80,13 +80,41 @@ def find_files(paths: Iterable[str | Path]) -> Iterator[SourceFile]:
                 yield file
 
 
-def read_file(file: SourceFile, fields: Sequence[str] | None = None) -> Iterator[Document]:
+def read_file(
+    file: SourceFile,
+    fields: Sequence[str] | None = None,
+    *,
+    kinds: Mapping[str, str] | None = None,
+) -> Iterator[Document]:
     """Yield the documents of a file, each with an id.
 
     A file that is one document has its path below the root as id; a row without an id has
-    that path and its line: `notes/a.csv:7`.
+    that path and its line: `notes/a.csv:7`. `kinds` are types of metadata fields (names in
+    lower case) for the cells of CSV and TSV, which have none of their own.
     """
+    if has_cells(file.path):
+        return delimited.load(file.path, file.name, fields, kinds)
     return LOADERS[suffix_of(file.path)].load(file.path, file.name, fields)
+
+
+def has_cells(path: Path) -> bool:
+    """Return whether a file is CSV or TSV, whose values have no types of their own."""
+    return suffix_of(path) in delimited.LOADER.suffixes
+
+
+def locate_rows(
+    file: SourceFile, positions: Collection[int], fields: Sequence[str] | None = None
+) -> list[str]:
+    """Return where the documents at these positions, from 0, are in their file."""
+    if is_one_document(file.path):
+        return [str(file.path) for _ in positions]
+    if has_cells(file.path):
+        numbers = enumerate(delimited.row_lines(file.path, fields))
+    elif suffix_of(file.path) in jsonl.LOADER.suffixes:
+        numbers = enumerate(n for n, line in lines(file.path) if line.strip())
+    else:
+        return [f"{file.path}, row {position + 1}" for position in sorted(positions)]
+    return [f"{file.path}, line {line}" for n, line in numbers if n in positions]
 
 
 def _walk(root: Path) -> Iterator[SourceFile]:

@@ -23,7 +23,7 @@ Kind = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 PREFIX = "_sp_"
 """The prefix of internal columns; a metadata column cannot have it."""
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -96,7 +96,7 @@ def fit_columns(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Col
         row: dict[str, Any] = {}
         metadata = passage.metadata if passage.columns is None else passage.columns
         for key, value in metadata.items():
-            kind = kind_of(value) if _NAME.fullmatch(key) else None
+            kind = kind_of(value) if FIELD_NAME.fullmatch(key) else None
             if kind is None:
                 continue
             name = names.setdefault(key.lower(), key)

@@ -1,0 +1,95 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from secondpass.errors import ReadError
+from secondpass.retrieve.loaders.delimited import load
+from secondpass.types import Document
+
+
+def read(path: Path, text: str, encoding: str = "utf-8", **kwargs: list[str]) -> list[Document]:
+    data = text.encode(encoding)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return list(load(path, path.name, **kwargs))
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_unnamed_column_of_row_numbers_is_left_out(tmp_path: Path, start: int) -> None:
+    text = f'"",id,text,n\n{start},x,"Oats, rye.",3\n{start + 1},y,Barley.,4\n'
+    documents = read(tmp_path / "a.csv", text)
+    assert [d.id for d in documents] == ["x", "y"]
+    assert documents[0].text == "Oats, rye."
+    assert [d.metadata for d in documents] == [{"n": 3}, {"n": 4}]
+
+
+def test_unnamed_column_with_values_is_kept(tmp_path: Path) -> None:
+    (first, second) = read(tmp_path / "a.csv", ",text,\nMazda RX4,A car.,\nFiat,Another.,x\n")
+    assert first.metadata == {"column_1": "Mazda RX4"}
+    assert second.metadata == {"column_1": "Fiat", "column_3": "x"}
+
+
+def test_trailing_separators_of_spreadsheets(tmp_path: Path) -> None:
+    text = "id,text,year,,\na,One.,2001,,\nb,Two.,2002\nc,Three.,2003,,,,\n,,,,\n"
+    documents = read(tmp_path / "a.csv", text)
+    assert [(d.id, d.metadata) for d in documents] == [
+        ("a", {"year": 2001}),
+        ("b", {"year": 2002}),
+        ("c", {"year": 2003}),
+    ]
+
+
+def test_filled_cell_beyond_the_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="double quotes") as caught:
+        read(tmp_path / "a.csv", "id,text\n1,One.\n2,Two, three.\n")
+    assert "line 3" in str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
+def test_separator_of_the_header(tmp_path: Path, separator: str, suffix: str) -> None:
+    text = separator.join(("id", "text", "jahr")) + "\r\n"
+    text += separator.join(("1", "Der Ofen brennt.", "2019")) + "\r\n"
+    (document,) = read(tmp_path / f"a{suffix}", text)
+    assert document == Document("Der Ofen brennt.", "1", None, {"jahr": 2019})
+
+
+def test_separator_splits_the_header_into_known_names(tmp_path: Path) -> None:
+    (document,) = read(tmp_path / "a.csv", "id,text,a;b;c;d\n1,One.,x\n")
+    assert document.metadata == {"a;b;c;d": "x"}
+    (document,) = read(tmp_path / "b.csv", "key;körper;a,b,c,d\n1;Eins.;x\n", fields=["körper"])
+    assert document.text == "Eins."
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "\nsep=;"])
+def test_separator_declared_in_the_first_line(tmp_path: Path, first: str) -> None:
+    text = f"{first}\r\nid;text\r\na;Fired, twice.\r\n;Once.\r\n"
+    documents = read(tmp_path / "a.csv", text)
+    line = text.count("\n")
+    assert [(d.id, d.text) for d in documents] == [
+        ("a", "Fired, twice."),
+        (f"a.csv:{line}", "Once."),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv.gz"])
+def test_encodings_with_a_byte_order_mark(tmp_path: Path, encoding: str, name: str) -> None:
+    text = "id\ttext\r\nä\tGrün\u2028und 日本.\r\n"
+    (document,) = read(tmp_path / name, text, encoding)
+    assert (document.id, document.text) == ("ä", "Grün\u2028und 日本.")
+
+
+def test_repeated_column_name(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="'text' occurs twice"):
+        read(tmp_path / "a.csv", "text,text\na,b\n")
+
+
+def test_numbers_and_codes(tmp_path: Path) -> None:
+    text = "text,code,n,f,flag\na,007,1,1.5,true\nb,12,2,2,False\n"
+    assert read(tmp_path / "a.csv", text)[1].metadata == {
+        "code": "12",
+        "n": 2,
+        "f": 2.0,
+        "flag": False,
+    }
