@@ -90,7 +90,7 @@ def list_keys(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
 
 @keys.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
     file: File = DEFAULT,
 ) -> None:
     """Revoke a key; running servers apply it within seconds.
@@ -99,5 +99,5 @@ def revoke(
     """
     from secondpass.server.access.api_keys import KeyFile
 
-    KeyFile(file).revoke(key_id)
-    typer.echo(f"{key_id} is revoked", err=True)
+    KeyFile(file).revoke(identifier)
+    typer.echo(f"{identifier} is revoked", err=True)

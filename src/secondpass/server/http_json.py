@@ -60,17 +60,12 @@ async def json_object(request: Request, limits: BodyLimits) -> Body:
     """
     content = await json_bytes(request, limits)
     try:
-        value = json.loads(content, parse_constant=_refuse_constant)
+        value = json.loads(content)
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON") from None
     if not isinstance(value, dict):
         raise invalid("the body is not a JSON object")
     return Body(value)
-
-
-def _refuse_constant(name: str) -> Any:
-    # Python would take it and write it back, which no other client can read.
-    raise invalid(f"the body has {name}, which JSON does not have: send null")
 
 
 def _too_deep(content: bytes, max_depth: int) -> bool:
@@ -183,7 +178,7 @@ class Reply(JSONResponse):
     """A JSON response of any text: lone surrogates, which UTF-8 cannot encode, are escaped."""
 
     def render(self, content: Any) -> bytes:
-        """Return the body; a number out of range, as 1e999 in an echoed document, is null."""
+        """Return the body; NaN and infinity, as in a document that is sent back, are null."""
         try:
             return super().render(content)
         except UnicodeEncodeError:
