@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from secondpass.option_types import declared, offered
-from secondpass.options import SearchOptions
+from secondpass.options import RerankOptions, SearchOptions
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import Running, running
@@ -227,3 +227,18 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
         assert name in error["message"]
     few = {"query": "the sea", "budget_ms": 1e-6, "candidates": 3}
     assert call(searchable, "POST", "/indexes/docs/search", few)["status"] != "skipped"
+
+
+def test_reranking_takes_every_option_that_the_library_declares(searchable: Running) -> None:
+    documents = [{"text": "The sea.", "title": "Water"}, "Bread."]
+    body = {"query": "the sea", "documents": documents}
+    examples = {k: v for k, v in OPTION_EXAMPLES.items() if k in declared(RerankOptions)}
+    assert set(examples) == set(offered(RerankOptions, "http"))
+    for name, value in examples.items():
+        assert call(searchable, "POST", "/rerank", {**body, name: value})["results"], name
+        error = call(searchable, "POST", "/rerank", {**body, name: [[]]}, code=400)
+        assert name in error["message"]
+    plain = call(searchable, "POST", "/rerank", {**body, "model": None})["results"]
+    assert [r["document"] for r in plain] == [None, None]
+    high = call(searchable, "POST", "/rerank", {**body, "min_score": 99.0})
+    assert high["results"] == []

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from secondpass.option_types import Custom, Option, offered
+from secondpass.options import RerankOptions
 from secondpass.server.api_v1.responses import Ranking, write_ranking
 from secondpass.server.api_v1.router import Context, make_router
-from secondpass.server.api_v1.schemas import STRICT, Count, DocumentBody, Flag, Query, Share
+from secondpass.server.api_v1.schemas import DocumentBody, Query, body_with_options
 from secondpass.server.request_handler import RequestHandler
 
 
-@dataclass
-class RerankBody:
-    """A query and documents to put in order.
+def _model_problem(value: object) -> str | None:
+    return None if isinstance(value, str) else "it must be a string"
 
-    `max_length` bounds what the model reads at once, in tokens; `passages` says how longer
-    documents are scored: "max", "mean", "first" or "top-N-mean" of their windows. Results
-    less likely to be relevant than `min_probability` are left out.
-    """
 
-    __pydantic_config__ = STRICT
+class _Options(RerankOptions, total=False):
+    """The options of a rerank request."""
 
-    query: Query
-    documents: Annotated[list[str | DocumentBody], Field(min_length=1)]
-    model: str | None = None
-    top_k: Count | None = None
-    min_probability: Share | None = None
-    max_length: Count | None = None
-    passages: str | None = None
-    return_documents: Flag = False
+    model: Annotated[
+        str | None,
+        Option(
+            None,
+            "Name of a model that is served; the default model for null.",
+            Custom({"type": "string"}, _model_problem),
+        ),
+    ]
+
+
+RerankBody = body_with_options(
+    "RerankBody",
+    "A query and documents to put in order: the options of `Reranker.rerank`.",
+    {"query": Query, "documents": Annotated[list[str | DocumentBody], Field(min_length=1)]},
+    _Options,
+    # The client has the documents.
+    defaults={"return_documents": False},
+)
 
 
 @dataclass
@@ -47,20 +55,16 @@ def router(handler: RequestHandler) -> APIRouter:
     routes = make_router(handler, "rerank", "rerank")
 
     @routes.post("/rerank", response_model=Ranking)
-    async def rerank(body: RerankBody, context: Context) -> object:
+    async def rerank(body: RerankBody, context: Context) -> object:  # type: ignore[valid-type]
         """Put documents in the order of their relevance to the query."""
-        handler.count(context, len(body.documents))
-        documents = [d if isinstance(d, str) else d.document() for d in body.documents]
+        request: Any = body
+        handler.count(context, len(request.documents))
+        documents = [d if isinstance(d, str) else d.document() for d in request.documents]
+        options: Any = {key: getattr(request, key) for key in offered(RerankOptions, "http")}
         response = await handler.run(
             context,
-            lambda: handler.state.model(body.model).rerank(
-                body.query,
-                documents,
-                top_k=body.top_k,
-                min_probability=body.min_probability,
-                max_length=body.max_length,
-                passages=body.passages,
-                return_documents=body.return_documents,
+            lambda: handler.state.model(request.model).rerank(
+                request.query, documents, **options
             ),
         )
         return write_ranking(response, context.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
@@ -34,13 +34,23 @@ class DocumentBody:
         return Document(self.text, self.id, self.title, self.metadata)
 
 
-def body_with_options(name: str, doc: str, required: Mapping[str, Any], options: type) -> type:
+def body_with_options(
+    name: str,
+    doc: str,
+    required: Mapping[str, Any],
+    options: type,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+) -> type:
     """Build the dataclass of a body: the required fields, then every option that HTTP offers.
 
     `options` is a `TypedDict` of declared options; pydantic checks values as the library does.
+    `defaults` are those that differ from the library's.
     """
     fields: list[Any] = list(required.items())
     for key, option in offered(options, "http").items():
+        if defaults is not None and key in defaults:
+            option = replace(option, default=defaults[key])
         fields.append((key, _option_type(option), option.default))
     namespace = {"__pydantic_config__": STRICT, "__doc__": doc}
     return make_dataclass(name, fields, namespace=namespace)
