@@ -13,7 +13,7 @@ from secondpass.errors import SecondpassError
 from secondpass.inference.unicode import clean
 from secondpass.llm import LLM
 from secondpass.rerank.base import BaseReranker
-from secondpass.server.cloudflare.indexing import IndexingWorker
+from secondpass.server.cloudflare.indexing_worker import IndexingWorker
 from secondpass.server.cloudflare.instance import Instance, is_instance
 from secondpass.server.cloudflare.instance_settings import (
     chunking,
