@@ -115,7 +115,7 @@ class ServedIndex:
         from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
 
         index = self.index
-        encoder = ScheduledEncoder(index.ingest_embedder(), self._queue)
+        encoder = ScheduledEncoder(index.ingest_embedder(), self._queue, tenant=self.key.tenant)
         return index.add_documents(
             documents, encoder, chunk_tokens=chunk_tokens, overlap=overlap
         )

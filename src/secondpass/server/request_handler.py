@@ -243,7 +243,7 @@ class RequestHandler:
     async def _check(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
         if operation.check is not None:
             # Not by `run`: its watch for a disconnect would consume the messages of the body.
-            ticket = self.state.ticket()
+            ticket = self.state.ticket(tenant=context.tenant)
             self.state.admit(ticket)
             await self.state.run(ticket, partial(operation.check, self.state, context))
 
@@ -270,7 +270,7 @@ class RequestHandler:
         Its queued work is cancelled when the client disconnects. To be called once the body
         has been read. Raises HttpError, among others 429 where the queue is too long.
         """
-        ticket = self.state.ticket(timeout)
+        ticket = self.state.ticket(timeout, context.tenant)
         self.state.admit(ticket)
         work = asyncio.create_task(self.state.run(ticket, function))
         disconnect = asyncio.create_task(_wait_for_disconnect(context.request))
@@ -293,7 +293,8 @@ class RequestHandler:
             return events, next(events.frames, None)
 
         # The first frame before the status is sent, so that an early error has its own status.
-        return stream_response(self.state, *await self.run(context, start))
+        events, first = await self.run(context, start)
+        return stream_response(self.state, events, first, tenant=context.tenant)
 
     async def _respond(self, context: RequestContext, content: Awaitable[Any]) -> Response:
         """Return the response for what a coroutine returns or raises."""
