@@ -163,6 +163,8 @@ class ScheduledReranker(RerankerWrapper):
         super().__init__(reranker)
         self.queue = queue
         self._tokens = tokens_at_once
+        window = reranker.base.max_length
+        self._window = _WINDOW_TOKENS if window is None else window
 
     @property
     def identity(self) -> str | None:
@@ -173,7 +175,7 @@ class ScheduledReranker(RerankerWrapper):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Queue the candidates in parts, wait for all, and merge the scores."""
-        window = options.max_length or self.reranker.max_length or _WINDOW_TOKENS
+        window = self._window if options.max_length is None else options.max_length
         tokens = [
             estimate_tokens(query, head, body, window=window, passages=options.passages)
             for head, body in options.texts(candidates)
