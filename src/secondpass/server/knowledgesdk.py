@@ -26,6 +26,8 @@ DIALECT = "knowledgesdk"
 _DEFAULT_LIMIT = 10
 _CANDIDATES = 50
 _SNIPPET_CHARACTERS = 200
+# Without a key no more is read to find out whether it is for a public endpoint.
+_MAX_KEYLESS_BODY = 65_536
 _CLOUDFLARE_KEYS = ("messages", "ai_search_options")
 
 
@@ -165,7 +167,13 @@ def _shared_path(public: Operation[Any, Any]) -> SharedPath:
         # A bare query may be meant for either, if no public endpoint was enabled.
         return [public] if body.has(*_CLOUDFLARE_KEYS) else [public, SEARCH]
 
-    return SharedPath(choose, "search", keyless=True, dialect=DIALECT, fail=error_body)
+    return SharedPath(
+        choose,
+        "search",
+        max_keyless_body=_MAX_KEYLESS_BODY,
+        dialect=DIALECT,
+        fail=error_body,
+    )
 
 
 def choose_dialect(

@@ -37,7 +37,10 @@ def unchanged(context: RequestContext, response: Response) -> Response:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its dialect, its caller, how many documents it asks to score, and its id."""
+    """One request: its dialect, its caller, how many documents it asks to score, and its id.
+
+    `owner`: the tenant whose share of the server it takes, if not the caller's.
+    """
 
     request: Request
     dialect: str = "unknown"
@@ -46,6 +49,12 @@ class RequestContext:
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""
+    owner: str | None = None
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose share of the server the request takes."""
+        return self.caller.tenant if self.owner is None else self.owner
 
     def __post_init__(self) -> None:
         record = current_record()

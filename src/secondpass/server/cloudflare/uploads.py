@@ -70,7 +70,7 @@ async def read_upload(request: Request, limits: BodyLimits) -> Upload:
         raise invalid("an upload must be multipart/form-data, with the parts file and metadata")
     parser = MultiPartParser(
         request.headers,
-        _limit_stream(request, min(limits.max_bytes, MAX_FILE_BYTES + _MAX_PART_BYTES)),
+        _limit_stream(request, limits),
         max_files=1,
         max_fields=_MAX_PARTS,
         max_part_size=_MAX_PART_BYTES,
@@ -87,11 +87,13 @@ async def read_upload(request: Request, limits: BodyLimits) -> Upload:
             file.close()
 
 
-async def _limit_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limit_stream(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        if received > max_bytes:
+        if received > limits.max_bytes:
+            raise limits.too_large()
+        if received > MAX_FILE_BYTES + _MAX_PART_BYTES:
             raise _too_large()
         yield chunk
 

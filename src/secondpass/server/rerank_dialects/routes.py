@@ -60,18 +60,20 @@ def routes(handler: RequestHandler) -> list[Route]:
     def choose_v1(body: Body, headers: Mapping[str, str]) -> list[RerankOperation]:
         return [choose_v1_rerank(body, headers)]
 
-    shared: Mapping[str, tuple[Choose, bool]] = {
-        "/v1/rerank": (choose_v1, False),
-        "/v1/v1/rerank": (choose_v1, False),
-        "/v1/reranking": (choose_reranking, False),
-        "/reranking": (choose_reranking, False),
-        "/rerank": (choose, keyless),
+    shared: Mapping[str, Choose] = {
+        "/v1/rerank": choose_v1,
+        "/v1/v1/rerank": choose_v1,
+        "/v1/reranking": choose_reranking,
+        "/reranking": choose_reranking,
+        "/rerank": choose,
     }
+    # As much as at the path of the container alone, which is open then, too.
+    bounds = {"/rerank": handler.state.settings.max_body} if keyless else {}
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
     endpoints |= dict.fromkeys(_SCORE_PATHS, handler.serve(VLLM_SCORE))
-    for path, (chooser, may_lack_key) in shared.items():
-        endpoints[path] = handler.serve_shared(SharedPath(chooser, "rerank", may_lack_key))
+    for path, chooser in shared.items():
+        endpoints[path] = handler.serve_shared(SharedPath(chooser, "rerank", bounds.get(path)))
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
 
 
