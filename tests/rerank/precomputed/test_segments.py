@@ -125,7 +125,7 @@ def test_another_window_length_or_aggregation_is_split_again(tokenizer: Tokenize
 def test_only_the_texts_used_last_are_cached(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "_CACHE_ENTRIES", 3)
+    monkeypatch.setattr(segments, "_CACHE_WINDOWS", 3)
     monkeypatch.setattr(segments, "_MAX_CHARACTERS", 30)
     segmenter = Counting(tokenizer)
     options = {"max_tokens": 20, "passages": PassageAggregation()}
