@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Unpack
 
 from secondpass.errors import InputError, ModelError, TextTooLongError
+from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.observe import stage
 from secondpass.options import BUDGET_TOKENS, RerankOptions
 from secondpass.rerank.inputs import (
@@ -24,7 +25,6 @@ from secondpass.rerank.inputs import (
     require_count,
     to_candidates,
 )
-from secondpass.rerank.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.window_choice import token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
@@ -358,7 +358,7 @@ class BaseReranker(ABC):
         )
         read = self.cut_query(query, max_query_tokens)
         if not truncate and read.unread:
-            raise _too_long("query", len(query), read.unread)
+            raise too_long("query", len(query), read.unread)
         if candidates:
             options.check([c.document for c in candidates])
             share = token_share(options.texts(candidates), budget_tokens)
@@ -419,10 +419,11 @@ def _check_read_whole(
     for position, score in enumerate(scored.scores):
         if score.unread:
             length = sum(map(len, options.texts([candidates[position]])[0]))
-            raise _too_long(f"document {position}", length, score.unread)
+            raise too_long(f"document {position}", length, score.unread)
 
 
-def _too_long(what: str, length: int, unread: int) -> TextTooLongError:
+def too_long(what: str, length: int, unread: int) -> TextTooLongError:
+    """Return the error for a text that `truncate=False` refuses, with counts of characters."""
     return TextTooLongError(
         f"The {what} is too long",
         why=f"{unread} of its {length} characters would not be read, and truncate is False",

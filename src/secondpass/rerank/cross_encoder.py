@@ -17,11 +17,11 @@ from secondpass.inference.model_folder import (
     folder_identity,
     longest_input,
 )
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, make_window_scores
 from secondpass.rerank.early_exit import early_exit_unsupported
-from secondpass.rerank.query_cut import QueryCut, cut_model_query
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import (
     DocumentWindows,

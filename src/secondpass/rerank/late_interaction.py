@@ -10,13 +10,13 @@ import numpy as np
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.batches import iter_batches
 from secondpass.inference.model_folder import ModelFolder, longest_input
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.inference.types import Float32
 from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.types import Record
-from secondpass.rerank.query_cut import QueryCut, cut_model_query
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS, split_documents, window_length
 from secondpass.types import Candidate, ScoreKind

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError, MissingExtraError
+from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
 from secondpass.remote.client import HttpRequest, HttpResponse
-from secondpass.rerank.query_cut import shared_tokenizer
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.types import Candidate, ScoreKind
 

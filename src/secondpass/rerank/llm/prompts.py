@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
+from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
-from secondpass.rerank.query_cut import shared_tokenizer
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.model_folder import ModelFolder, folder_identity
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
@@ -32,7 +33,6 @@ from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
 from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments
-from secondpass.rerank.query_cut import QueryCut, cut_model_query
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
