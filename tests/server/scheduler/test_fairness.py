@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import PassageAggregation
 from secondpass.server.scheduler.queue import (
     BURST,
@@ -217,21 +218,22 @@ def test_the_wait_is_that_of_ones_own_work_and_the_turns_of_others() -> None:
 
 @pytest.mark.parametrize("body", ["word " * 4_000_000, "文" * 4_000_000])
 def test_a_long_document_counts_for_what_is_read_of_it(body: str) -> None:
-    passages = PassageAggregation()
-    found = estimate_tokens("a query", "", body, window=512, passages=passages)
-    most = passages.max_windows * 512
-    assert most / 2 < found <= 1.1 * most
-    first = PassageAggregation("first")
-    assert estimate_tokens("q", "", body, window=512, passages=first) <= 1.1 * 512
+    options = ScoringOptions(token_share=4096)
+    found = estimate_tokens("a query", "", body, window=512, options=options)
+    assert 4096 / 2 < found <= 1.5 * 4096
+    first = ScoringOptions(passages=PassageAggregation("first"))
+    assert estimate_tokens("q", "", body, window=512, options=first) <= 1.1 * 512
+    capped = ScoringOptions(max_tokens_per_doc=64)
+    assert estimate_tokens("q", "", body, window=512, options=capped) <= 80
 
 
 def test_a_short_document_counts_for_its_length() -> None:
-    passages = PassageAggregation()
-    short = estimate_tokens("q" * 40, "t" * 40, "b" * 400, window=512, passages=passages)
+    options = ScoringOptions()
+    short = estimate_tokens("q" * 40, "t" * 40, "b" * 400, window=512, options=options)
     assert 120 <= short <= 130
-    chinese = estimate_tokens("q", "", "文" * 400, window=512, passages=passages)
+    chinese = estimate_tokens("q", "", "文" * 400, window=512, options=options)
     assert chinese >= 300
-    assert estimate_tokens("q" * 10**6, "t" * 10**6, "", window=512, passages=passages) < 2000
+    assert estimate_tokens("q" * 10**6, "t" * 10**6, "", window=512, options=options) < 2000
 
 
 def test_parts_have_every_document_once() -> None:

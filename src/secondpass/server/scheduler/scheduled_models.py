@@ -20,7 +20,7 @@ from secondpass.observe import record_wait
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
 from secondpass.rerank.policies.wrapper import RerankerWrapper, merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS, PassageAggregation
+from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
 from secondpass.server.scheduler.queue import (
@@ -177,7 +177,7 @@ class ScheduledReranker(RerankerWrapper):
         """Queue the candidates in parts, wait for all, and merge the scores."""
         window = self._window if options.max_length is None else options.max_length
         tokens = [
-            estimate_tokens(query, head, body, window=window, passages=options.passages)
+            estimate_tokens(query, head, body, window=window, options=options)
             for head, body in options.texts(candidates)
         ]
         spans = list(split_work(tokens, self._tokens))
@@ -236,15 +236,17 @@ def submit_and_wait(
 
 
 def estimate_tokens(
-    query: str, head: str, body: str, *, window: int, passages: PassageAggregation
+    query: str, head: str, body: str, *, window: int, options: ScoringOptions
 ) -> int:
     """Estimate how many tokens a model reads of a document, in windows of `window` tokens.
 
-    The query and the head are read with each window; what is behind the last one is not.
+    The query and the head are read with each window. What is sent may be far more than what
+    the options let a model read.
     """
     query_tokens, head_tokens = _count(query, window), _count(head, window // 2)
     size = max(MIN_DOCUMENT_TOKENS, window - query_tokens - head_tokens)
-    spans = passages.windows(_count(body, size * passages.max_windows), size)
+    read = _count(body, min(options.token_share, options.tokens_in_reach))
+    spans = options.passages.windows(read, size)
     body_tokens = sum(end - start for start, end in spans)
     return body_tokens + len(spans) * (_MIN_TOKENS + query_tokens + head_tokens)
 
