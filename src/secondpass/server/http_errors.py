@@ -14,6 +14,7 @@ from secondpass.errors import (
     ModelNotFoundError,
     ProviderError,
     SecondpassError,
+    TextTooLongError,
 )
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
@@ -97,6 +98,8 @@ def _translate(error: SecondpassError) -> HttpError:
         return HttpError(404, "unknown model", str(error))
     if isinstance(error, MissingExtraError):
         return HttpError(501, "missing", str(error))
+    if isinstance(error, TextTooLongError):
+        return HttpError(400, "too long", str(error))
     if isinstance(error, InputError):
         return invalid(str(error))
     if isinstance(error, ProviderError):

@@ -90,7 +90,7 @@ def as_json(scope: Scope) -> Scope:
 
 
 class Body:
-    """A JSON object; null counts as absent, and unknown keys are ignored.
+    """A JSON object; null counts as absent.
 
     Every method raises HttpError (400), naming the key, for a value of another type.
     """
@@ -110,33 +110,27 @@ class Body:
                 raise invalid(f"{name} is missing")
             return default
         if not isinstance(value, str):
-            raise invalid(f"{name} must be a string, not {_type_name(value)}")
+            raise invalid(f"{name} must be a string, not {type_name(value)}")
         return value
 
     def maybe_text(self, name: str) -> str | None:
         """Return a string or None."""
         return None if self.fields.get(name) is None else self.text(name)
 
-    def flag(self, name: str, default: bool = False, *, lenient: bool = False) -> bool:
-        """Return a boolean; `lenient` takes "true" and "false" too."""
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a boolean."""
         value = self.fields.get(name)
         if value is None:
             return default
-        if lenient and isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
         if not isinstance(value, bool):
-            raise invalid(f"{name} must be true or false, not {_type_name(value)}")
+            raise invalid(f"{name} must be true or false, not {type_name(value)}")
         return value
 
-    def count(self, name: str, *, minimum: int = 1, lenient: bool = False) -> int | None:
-        """Return a whole number from `minimum` up, or None; `lenient` takes "3" and 3.0 too."""
+    def count(self, name: str, *, minimum: int = 1) -> int | None:
+        """Return a whole number from `minimum` up, or None."""
         value = self.fields.get(name)
         if value is None:
             return None
-        if lenient and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if lenient and isinstance(value, str) and re.fullmatch(r"\d{1,18}", value, re.ASCII):
-            value = int(value)
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         if not is_whole or value < minimum:
             message = f"{name} must be a whole number from {minimum} up, not {value!r}"
@@ -149,7 +143,7 @@ class Body:
         if value is None:
             return Body({})
         if not isinstance(value, dict):
-            raise invalid(f"{name} must be an object, not {_type_name(value)}")
+            raise invalid(f"{name} must be an object, not {type_name(value)}")
         return Body(value)
 
     def items(self, name: str) -> list[Any]:
@@ -158,7 +152,7 @@ class Body:
         if value is None:
             raise invalid(f"{name} is missing")
         if not isinstance(value, list):
-            raise invalid(f"{name} must be a list, not {_type_name(value)}")
+            raise invalid(f"{name} must be a list, not {type_name(value)}")
         return value
 
     def texts(self, name: str) -> tuple[str, ...] | None:
@@ -168,11 +162,12 @@ class Body:
         values = self.items(name)
         for position, value in enumerate(values):
             if not isinstance(value, str):
-                raise invalid(f"{name}[{position}] must be a string, not {_type_name(value)}")
+                raise invalid(f"{name}[{position}] must be a string, not {type_name(value)}")
         return tuple(values)
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is, as errors call it."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     names |= {list: "a list", dict: "an object", type(None): "null"}
     return names.get(type(value), type(value).__name__)

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -40,16 +40,20 @@ class RequestContext:
     """One request: its dialect, its caller, how many documents it asks to score, and its id.
 
     `owner`: the tenant whose share of the server it takes, if not the caller's.
+    `ignored` names the fields of the body that changed nothing; `warnings` says why.
     """
 
     request: Request
     dialect: str = "unknown"
     fail: Fail = default_error
     finish: Finish = unchanged
+    statuses: Mapping[str, int] = field(default_factory=dict)
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""
     owner: str | None = None
+    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def tenant(self) -> str:

@@ -6,6 +6,7 @@ A dialect declares each path as an `Operation` and lets the handler serve it:
         dialect="example",          # for logs, metrics and traces
         fail=error_body,            # (HttpError, request id) -> JSON in the dialect's shape
         scope="search",             # what the API key must allow; None: any key will do
+        fields=FIELDS,              # `RequestFields`: what the body may have, and what it does
         parse=parse_search,         # (context, Body) -> query; on the event loop, not blocking
         documents=lambda query: query.top_k,    # counted against the limits
         run=run_search,             # (state, context, query) -> result; in a worker thread
@@ -19,7 +20,8 @@ The steps, always in this order; no step calls the handler back:
 2. `check`: what else must hold before the body is read, such as that an endpoint exists;
    in a worker thread;
 3. `read`: the body, within the limits of server and key;
-4. `parse`, then the number of `documents` against the limits;
+4. `fields`: what is refused is an error, what has no effect is removed and reported in the
+   header `X-Ignored-Fields`; `parse`, then the number of `documents` against the limits;
 5. admission (429 where the queue is too long), then `run` in a worker thread within
    `timeout`; its queued work is cancelled when the client disconnects. Where `wants_stream`
    says so, `stream` in the place of `run`: its first frame decides the status;
@@ -39,7 +41,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -64,9 +66,13 @@ from secondpass.server.request_context import (
     record_error,
     unchanged,
 )
+from secondpass.server.request_fields import IGNORED_HEADER, RequestFields, ignored_header
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, stream_response
 
+WARNINGS_HEADER = "x-warnings"
+"""Header that says what of a request was ignored or not read."""
+_MAX_WARNINGS = 2000
 T = TypeVar("T")
 Query = TypeVar("Query")
 Result = TypeVar("Result")
@@ -99,10 +105,12 @@ class Operation(Generic[Query, Result]):
       it must read little, and raise nothing.
     - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
       are allowed than by the server.
+    - `fields`: the declared fields of a body that is a JSON object; `parse` gets no others.
     - `parse`, `respond`, `finish`: on the event loop: they must not block.
     - `documents`: how many documents the query asks to score; None where it asks for none.
     - `run`: blocks. `run_async`: in its place, on the event loop, for what limits its own
       blocking work by `RequestHandler.run`, such as an application of another framework.
+    - `statuses`: HTTP statuses by the kind of an `HttpError`, where the API has its own.
     - `timeout`: seconds for `run`; None for the server's.
     - `stream`: blocks, and so does the iterator that it returns; the server's timeout holds
       for the first frame.
@@ -116,6 +124,7 @@ class Operation(Generic[Query, Result]):
     identify: Callable[[RequestContext], Awaitable[None]] | None = None
     read: BodyReader | None = json_object
     max_body: int | None = None
+    fields: RequestFields | None = None
     parse: Callable[[RequestContext, Any], Query] = _body_as_query
     documents: Callable[[Query], int] | None = None
     run: Callable[[ServerState, RequestContext, Query], Result] | None = None
@@ -126,6 +135,7 @@ class Operation(Generic[Query, Result]):
     wait: Callable[[RequestContext, Query, Result], Awaitable[Result]] | None = None
     respond: Callable[[RequestContext, Query, Result], Any] = _result_as_content
     finish: Finish = unchanged
+    statuses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 Choose = Callable[[Body, Mapping[str, str]], Sequence[Operation[Any, Any]]]
@@ -138,6 +148,7 @@ class SharedPath:
 
     - `choose`: its first operation answers; where that raises 404, the next one does. With a
       key in the headers it must not return a keyless one.
+    - `operations`: all that it may return.
     - `scope`: what a key must allow; that of all operations.
     - `max_keyless_body`: how many bytes are read of a request without a key before it is
       refused, as one of the operations is keyless; None where none is, and nothing is read.
@@ -145,6 +156,7 @@ class SharedPath:
     """
 
     choose: Choose
+    operations: Sequence[Operation[Any, Any]]
     scope: str | None
     max_keyless_body: int | None = None
     dialect: str = "unknown"
@@ -166,7 +178,7 @@ class RequestHandler:
             _set_operation(context, operation)
             return await self._respond(context, self._process(context, operation))
 
-        return handle
+        return _name_operations(handle, [operation])
 
     def serve_shared(self, path: SharedPath) -> Endpoint:
         """Build the endpoint of a path that several dialects share."""
@@ -175,7 +187,7 @@ class RequestHandler:
             context = RequestContext(request, path.dialect, path.fail)
             return await self._respond(context, self._process_shared(context, path))
 
-        return handle
+        return _name_operations(handle, path.operations)
 
     async def _process(self, context: RequestContext, operation: Operation[Any, Any]) -> Any:
         if not operation.keyless:
@@ -216,6 +228,10 @@ class RequestHandler:
     async def _process_body(
         self, context: RequestContext, operation: Operation[Any, Any], body: Any
     ) -> Any:
+        if operation.fields is not None:
+            accepted = operation.fields.accept(body)
+            body = accepted.body
+            context.ignored, context.warnings = accepted.ignored, accepted.warnings
         query = operation.parse(context, body)
         if operation.documents is not None:
             self.count(context, operation.documents(query))
@@ -329,17 +345,29 @@ class RequestHandler:
             response = _error_response(context, to_http_error(error))
         except Exception as error:  # noqa: BLE001 - the client gets its dialect's error body
             response = _error_response(context, internal_error(error))
+        if context.ignored:
+            response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
+        if context.warnings:
+            response.headers[WARNINGS_HEADER] = "; ".join(context.warnings)[:_MAX_WARNINGS]
         return context.finish(context, response)
+
+
+def _name_operations(endpoint: Endpoint, operations: Sequence[Operation[Any, Any]]) -> Endpoint:
+    # For the reference and its test, which go through the routes of the application.
+    endpoint.operations = tuple(operations)  # type: ignore[attr-defined]
+    return endpoint
 
 
 def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:
     context.dialect = operation.dialect
     context.fail, context.finish = operation.fail, operation.finish
+    context.statuses = operation.statuses
 
 
 def _error_response(context: RequestContext, error: HttpError) -> Response:
     record_error(error)
-    return Reply(context.fail(error, context.id), error.status, headers=error.headers)
+    status = context.statuses.get(error.kind, error.status)
+    return Reply(context.fail(error, context.id), status, headers=error.headers)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

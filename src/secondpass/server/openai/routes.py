@@ -16,6 +16,8 @@ from secondpass.server.openai.responses import (
     model_error_body,
 )
 from secondpass.server.openai.schemas import (
+    CHAT_FIELDS,
+    EMBEDDING_FIELDS,
     ChatRequest,
     parse_chat,
     parse_embeddings,
@@ -51,6 +53,7 @@ CHAT = Operation(
     dialect="openai-chat",
     fail=error_body,
     scope="search",
+    fields=CHAT_FIELDS,
     parse=_parse_chat,
     run=_run_chat,
     wants_stream=lambda request: request.stream,
@@ -61,6 +64,7 @@ EMBEDDINGS = Operation(
     dialect="openai-embeddings",
     fail=error_body,
     scope="rerank",
+    fields=EMBEDDING_FIELDS,
     parse=lambda context, body: parse_embeddings(body),
     run=embeddings.embed,
 )
