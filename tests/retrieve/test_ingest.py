@@ -35,7 +35,8 @@ class Setting:
     def content(self):
         rows = self.store._table.search().limit(None).to_list()
         return sorted(
-            (r["_sp_id"], r["_sp_search"], r["_sp_hash"], tuple(r["_sp_vector"])) for r in rows
+            (r["_sp_doc"], r["_sp_chunk"], r["_sp_search"], r["_sp_hash"], *r["_sp_vector"])
+            for r in rows
         )
 
     def ids(self):

@@ -79,9 +79,7 @@ def explain(
     if passages > 1:
         notes.append(f"{passages} passages of {document!r} were considered; this is the best.")
     texts = [searchable(c.document.title, c.document.text) for c in considered]
-    ids = ["" if c.document.id is None else c.document.id for c in considered]
-    terms_by_id = index.term_scores(query, ids)
-    terms = [terms_by_id[name] for name in ids]
+    terms = index.term_scores(query, [c.document for c in considered])
     bm25 = fit_bm25(index.language, texts, terms)
     if bm25 is None and candidate.bm25:
         notes.append(
@@ -194,7 +192,7 @@ def _fetch_passages(index: Index, query: str, document: str) -> list[Candidate]:
 
 
 def _has_id(document: Document, wanted: str) -> bool:
-    return wanted in (document.id, document.metadata.get("document_id"))
+    return wanted in (document.id, document.document_id)
 
 
 def _windows(score: Score) -> tuple[ScoredWindow, ...]:

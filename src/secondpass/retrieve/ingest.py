@@ -56,6 +56,8 @@ class IngestReport:
       stored) or `duplicates` (the same id again in one file; the last one counts).
     - `conflicts`: documents left out because another file has their id.
     - `skipped`: rows whose metadata has values of another type, each with file and line.
+    - `stored`: of the documents given to `add_documents`, those that the index has afterwards,
+      each id counted once.
     - `deleted`: documents removed because their file no longer has them.
     - `sparse`: files that were read and gave suspiciously little text for their size, such as
       scanned PDFs and pages that a script fills.
@@ -72,6 +74,7 @@ class IngestReport:
     empty: int = 0
     duplicates: int = 0
     conflicts: int = 0
+    stored: int = 0
     deleted: int = 0
     passages: int = 0
     skipped: list[ReadError] = field(default_factory=list)
@@ -197,6 +200,7 @@ def add_documents(
         name = document_hash(document)[:32] if key is None else str(key)
         work.add(replace(document, id=clean(name)), None)
     work.flush()
+    work.report.stored = len(work.stored)
     # A few documents must not cost a rewrite of a large index.
     work.finish(optimize=work.report.passages > 0.2 * store.count_passages())
     return work.report
@@ -242,6 +246,7 @@ class _Ingest:
         self._pending: dict[str, tuple[Document, str | None]] = {}
         self._characters = 0
         self._read_files: list[tuple[str, str, set[str] | None]] = []
+        self.stored: set[str] = set()
         self._conflicting: set[str] = set()
         self._reported_conflicts: set[tuple[str | None, str | None]] = set()
 
@@ -341,6 +346,8 @@ class _Ingest:
                 self._report_conflict(name, record.source, source)
                 continue
             digest = document_hash(document, self.settings)
+            if source is None:
+                self.stored.add(name)
             if record is not None and record.hash == digest:
                 self.report.unchanged += 1
                 if source is not None and record.source != source:
@@ -350,6 +357,7 @@ class _Ingest:
             passages += chunks
             if not chunks:
                 self.report.empty += 1
+                self.stored.discard(name)
                 emptied += [name] if record is not None else []
             elif record is None:
                 self.report.added += 1

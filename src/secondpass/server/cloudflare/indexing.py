@@ -169,8 +169,7 @@ def item_chunks(instance: Instance, item: Item) -> list[Document]:
 
 
 def _chunk_position(chunk: Document) -> tuple[int, int]:
-    document_id, _, number = str(chunk.id).partition("#")
-    return int(document_id.rpartition(".")[2]), int(number or 0)
+    return int(str(chunk.document_id).rpartition(".")[2]), chunk.chunk
 
 
 def _try_index(instance: Instance, item: Item) -> _Outcome:

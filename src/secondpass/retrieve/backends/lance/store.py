@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from secondpass.errors import IndexStoreError, InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
+from secondpass.retrieve.backends.lance.migrations import migrate
 from secondpass.retrieve.backends.lance.read import FIRST_PASSAGE, TABLE, LanceReader
 from secondpass.retrieve.backends.lance.schema import fit_columns
 from secondpass.retrieve.metadata import in_parts, one_of
-from secondpass.retrieve.settings import IndexSettings, write_settings
+from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.storage import exclusive
 
@@ -28,7 +28,6 @@ VECTOR_INDEX_FROM = 50_000
 
 UNINDEXED_SHARE = 0.2
 """Rows outside the text index, relative to those in it, above which it is rebuilt."""
-_CHUNK_ID = re.compile(r"#\d+\Z")
 
 
 class LanceStore(LanceReader):
@@ -69,27 +68,27 @@ class LanceStore(LanceReader):
             return bool(self._table.list_indices())
 
     def upsert(self, passages: Sequence[Passage]) -> None:
-        """Store documents in one atomic step, replacing all passages of the same ids.
+        """Store documents in one atomic step, replacing all passages of each.
 
         Raises InputError, before anything is written, for metadata of the wrong type.
         """
-        batch = list({clean(p.id): p for p in passages}.values())
+        batch = list({(clean(p.doc_id), p.chunk): p for p in passages}.values())
         if not batch:
             return
         docs = list(dict.fromkeys(clean(p.doc_id) for p in batch))
         with self._writing("the documents were not stored") as table:
-            self._check_ids(table, batch)
             changes = fit_columns(schema.metadata_kinds(table.schema), batch)
             lance_table.change_columns(table, changes)
             rows = schema.to_table(
                 batch, changes.rows, table.schema, bare=self.settings.own_vectors
             )
             (
-                table.merge_insert(schema.ID)
+                table.merge_insert(schema.KEY)
                 .when_matched_update_all()
                 .when_not_matched_insert_all()
                 .when_not_matched_by_source_delete(one_of(schema.DOC, docs))
-                .execute(rows)
+                # A passage without a vector is one, where the settings allow it.
+                .execute(rows, on_bad_vectors="null")
             )
             # Rows outside the text index are found, but its statistics do not count them.
             for column in lance_table.text_columns(table):
@@ -178,18 +177,7 @@ class LanceStore(LanceReader):
             )
         # The engine refuses concurrent commits; waiting for the other one loses no work.
         with self._lock, self._guarded(what), exclusive(self.folder / LOCK):
-            yield self._table
-
-    def _check_ids(self, table: Any, batch: list[Passage]) -> None:
-        # Chunk 1 of document "a" and a document with id "a#1" would be the same row.
-        owners = {clean(p.id): clean(p.doc_id) for p in batch if _CHUNK_ID.search(p.id)}
-        for condition in in_parts(schema.ID, list(owners)):
-            search = table.search().where(condition).select([schema.ID, schema.DOC])
-            for row in search.limit(None).to_list():
-                owner = owners[row[schema.ID]]
-                if owner != row[schema.DOC]:
-                    raise InputError(
-                        f"two documents need the passage id {row[schema.ID]!r}",
-                        where=f"documents {row[schema.DOC]!r} and {owner!r}",
-                        fix="Rename one of them. Nothing of this batch was stored.",
-                    )
+            table = self._table
+            if self._settings.format < FORMAT:
+                self._settings = migrate(table, self.folder)
+            yield table
