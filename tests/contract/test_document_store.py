@@ -414,6 +414,43 @@ def test_sources(store: DocumentStore) -> None:
     assert set(words(store, "cat")) == {"a", "c"}
 
 
+def test_files_are_recorded_with_their_documents(store: DocumentStore) -> None:
+    store.upsert([replace(p, source="/x") for p in CATS])
+    assert store.files() == {"/x": None}
+    before = store.version
+    store.upsert(
+        [passage("d", "cat")], delete=["a", "unknown"], files={"/x": "1", "/it's": "2"}
+    )
+    assert store.files() == {"/x": "1", "/it's": "2"}
+    assert set(words(store, "cat")) == {"c", "d"}
+    assert store.checkout(before).count_documents() == 3
+    assert store.upsert([], files={"/x": None})
+    assert store.files() == {"/x": None, "/it's": "2"}
+    assert store.delete_files(["/x", "/it's", "/none"]) == 2
+    assert store.files() == {}
+    assert words(store, "cat") == ["d"]
+    # Files have no weight in the statistics of a search.
+    store.upsert([passage("e", "dog")])
+    store.optimize()
+    score = store.bm25("cat", 1)[0].score
+    store.upsert([], files={f"/{i}": "x" for i in range(50)})
+    store.optimize()
+    assert store.bm25("cat", 1)[0].score == score
+    assert len(near(store, "cat", 100)) == store.count_passages() == 2
+
+
+def test_nothing_is_stored_over_what_another_writer_stored(store: DocumentStore) -> None:
+    store.upsert(CATS)
+    seen = store.lookup(["a", "b", "new"])
+    assert store.upsert([passage("a", "mine"), passage("new", "mine")], records=seen)
+    version = store.version
+    for changed in (passage("a", "stale"), passage("new", "stale")):
+        assert not store.upsert([passage("b", "stale"), changed], records=seen)
+    assert not store.upsert([], delete=["a"], records=seen)
+    assert store.version == version
+    assert set(words(store, "mine")) == {"a", "new"}
+
+
 def test_readers_and_a_writer_at_once(store: DocumentStore) -> None:
     store.upsert([passage(f"base{i}", f"zebra number {i}") for i in range(20)])
     stop, faults = threading.Event(), []

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from secondpass.retrieve.settings import IndexSettings
@@ -158,14 +159,27 @@ class DocumentStore(SearchableStore, Versioned, Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the store keeps its files, and the ingest its own."""
+        """Where the store keeps its files."""
 
     @property
     def settings(self) -> IndexSettings:
         """How the store was made."""
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
-        """Store documents in one atomic step, replacing all passages of each."""
+    def upsert(
+        self,
+        passages: Sequence[Passage],
+        *,
+        delete: Iterable[str] = (),
+        files: Mapping[str, str | None] = MappingProxyType({}),
+        records: Mapping[str, DocumentRecord] | None = None,
+    ) -> bool:
+        """Store documents in one atomic step, replacing all passages of each.
+
+        The same step removes the documents `delete`, and records in `files` the digest of each
+        file that is now stored completely; None for one that no longer is. With the `records`
+        that the caller has seen of all these documents, nothing is written, and False returned,
+        if another writer has changed one of them since.
+        """
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -175,6 +189,15 @@ class DocumentStore(SearchableStore, Versioned, Protocol):
 
     def lookup(self, ids: Sequence[str]) -> dict[str, DocumentRecord]:
         """Return the records of those of these documents that are stored, by id."""
+
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end.
+        """
+
+    def delete_files(self, files: Iterable[str]) -> int:
+        """Forget files, and remove the documents that were read from them; return how many."""
 
     def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""

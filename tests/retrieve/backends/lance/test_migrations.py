@@ -6,29 +6,36 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.read import TABLE
 from secondpass.retrieve.backends.lance.store import LanceStore
-from secondpass.retrieve.ingest import add_documents
+from secondpass.retrieve.ingest import add_documents, ingest
 from secondpass.retrieve.settings import FORMAT, read_settings
 from secondpass.storage import exclusive
 from secondpass.types import Document, passage_id
+from tests.retrieve.hashed_embedder import HashedEmbedder
 
 LONG = " ".join(f"word{i} of the long one." for i in range(20))
 
 
 def make_older(folder: Path) -> None:
-    """Turn an index into one of format 1: with a column of passage ids."""
+    """Turn an index into one of format 1: with a column of passage ids, and a list of files."""
     connection = lance_table.connect(folder)
     rows = connection.open_table(TABLE).to_arrow()
+    is_file = pc.equal(rows["_sp_chunk"], -1)
+    files = rows.filter(is_file).select(["_sp_source", "_sp_hash"]).to_pydict()
+    rows = rows.filter(pc.invert(is_file))
     names = zip(rows["_sp_doc"].to_pylist(), rows["_sp_chunk"].to_pylist(), strict=True)
     ids = pa.array([passage_id(*name) for name in names], pa.string())
     rows = rows.add_column(0, pa.field("_sp_id", pa.string(), nullable=False), ids)
     table = connection.create_table(TABLE, rows, mode="overwrite")
     lance_table.index_text(table, "english")
+    digests = dict(zip(files["_sp_source"], files["_sp_hash"], strict=True))
+    (folder / "files.json").write_text(json.dumps({"files": digests}))
     file = folder / "index.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format": 1}))
 
@@ -97,3 +104,30 @@ def test_two_open_stores_migrate_once(folder: Path) -> None:
     assert (other.settings.format, other.version) == (FORMAT, version)
     with exclusive(folder / ".write.lock"):
         assert found(other, "zebra") == set()
+
+
+@pytest.mark.parametrize("listed", ["all", "nothing", "no list"])
+def test_the_list_of_files_is_taken_over(tmp_path: Path, listed: str) -> None:
+    embedder, files, folder = HashedEmbedder(), tmp_path / "files", tmp_path / "i"
+    files.mkdir()
+    for name in ("kept", "gone", "changed"):
+        (files / f"{name}.txt").write_text(f"zebra {name}")
+    store = open_index(folder, embedder)
+    ingest([files], store, embedder)
+    store.close()
+    make_older(folder)
+    if listed == "nothing":
+        (folder / "files.json").write_text("[]")
+    elif listed == "no list":
+        (folder / "files.json").unlink()
+    (files / "gone.txt").unlink()
+    (files / "changed.txt").write_text("zebra renewed")
+    store = open_index(folder, embedder)
+    encoded = embedder.encoded
+    report = ingest([files], store, embedder)
+    assert embedder.encoded - encoded == 1
+    assert (report.files_unchanged, report.unchanged) == ((1, 0) if listed == "all" else (0, 1))
+    assert (report.files_removed, report.deleted, report.updated) == (1, 1, 1)
+    assert store.files().keys() == {str(files / "kept.txt"), str(files / "changed.txt")}
+    assert not (folder / "files.json").exists()
+    assert ingest([files], store, embedder).files_unchanged == 2

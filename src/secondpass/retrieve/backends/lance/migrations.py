@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance.schema import KEY, files_table
 from secondpass.retrieve.settings import FORMAT, IndexSettings, read_settings, write_settings
 
 Step = Callable[[Any, Path, IndexSettings], None]
@@ -36,5 +40,22 @@ def _drop_passage_ids(table: Any, folder: Path, settings: IndexSettings) -> None
         table.drop_columns(["_sp_id"])
 
 
-STEPS: Mapping[int, tuple[Step, ...]] = {2: (_drop_passage_ids,)}
+def _record_files(table: Any, folder: Path, settings: IndexSettings) -> None:
+    """Move the digests of files, which were in a file beside the table, into the table."""
+    file = folder / "files.json"
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))["files"]
+        digests = {clean(str(k)): str(v) for k, v in stored.items() if v is not None}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Those files are read again; what they hold is in the table and not embedded again.
+        digests = {}
+    if digests:
+        rows = files_table(digests, table.schema)
+        merge = table.merge_insert(KEY).when_not_matched_insert_all()
+        merge.execute(rows, on_bad_vectors="null")
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
+STEPS: Mapping[int, tuple[Step, ...]] = {2: (_drop_passage_ids, _record_files)}
 """What leads to each format from the one before."""

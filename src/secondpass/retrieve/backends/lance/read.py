@@ -58,12 +58,14 @@ def _vectors(column: Any) -> list[Embedding | None]:
 
 
 TABLE = "passages"
-FIRST_PASSAGE = f"{schema.CHUNK} <= 1"
-"""A condition that holds for one passage of each document."""
 # Hits fetched beyond the limit, so that ties at the limit are cut by id, not by chance.
 _EXTRA_HITS = 16
 _PASSAGE_ID = f"({schema.DOC} || '#' || CAST({schema.CHUNK} AS STRING))"
 """The id of a passage of a longer document; of a whole one the id with `#0`."""
+
+
+def _both(condition: str, other: str | None) -> str:
+    return condition if other is None else f"{condition} AND ({other})"
 
 
 def _is_one_of(passages: Sequence[Document]) -> str:
@@ -124,7 +126,7 @@ class LanceReader:
     def count_passages(self) -> int:
         """Return the number of passages."""
         with self._guarded("the index cannot be read"):
-            return int(self._table.count_rows())
+            return int(self._table.count_rows(schema.PASSAGES))
 
     def count_documents(
         self,
@@ -132,9 +134,8 @@ class LanceReader:
     ) -> int:
         """Return the number of documents, or of those that pass a filter."""
         where = self._check_filter(filter)
-        condition = FIRST_PASSAGE if where is None else f"{FIRST_PASSAGE} AND ({where})"
         with self._guarded("the index cannot be read"):
-            return int(self._table.count_rows(condition))
+            return int(self._table.count_rows(_both(schema.FIRST_PASSAGE, where)))
 
     def list_passages(
         self,
@@ -166,8 +167,7 @@ class LanceReader:
         columns = list(dict.fromkeys([*self._columns(embeddings), *directions]))
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(columns).order_by(order_by)
-            if where is not None:
-                search = search.where(where)
+            search = search.where(_both(schema.PASSAGES, where))
             return hits_in_order(search.limit(limit).offset(offset).to_arrow())
 
     def get(self, ids: Sequence[str], *, embeddings: bool = False) -> dict[str, Hit]:
@@ -186,7 +186,7 @@ class LanceReader:
         with self._guarded("the index cannot be read"):
             for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
                 rows = self._scan(
-                    f"{FIRST_PASSAGE} AND {condition}", schema.HASH, schema.SOURCE
+                    f"{schema.FIRST_PASSAGE} AND {condition}", schema.HASH, schema.SOURCE
                 )
                 for row in rows:
                     record = DocumentRecord(row[schema.HASH], row[schema.SOURCE])
@@ -202,14 +202,28 @@ class LanceReader:
         where = self._check_filter(filter)
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(schema.READ).limit(None)
-            if where is not None:
-                search = search.where(where)
+            search = search.where(_both(schema.PASSAGES, where))
             for batch in search.to_batches(batch_size=size):
                 yield [schema.to_document(row) for row in batch.to_pylist()]
 
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end.
+        """
+        files: dict[str, str | None] = {}
+        with self._guarded("the index cannot be read"):
+            rows = self._scan(schema.FILES, schema.HASH)
+            files |= {row[schema.DOC]: row[schema.HASH] for row in rows}
+            search = self._table.search().where(f"{schema.SOURCE} IS NOT NULL")
+            for batch in search.select([schema.SOURCE]).limit(None).to_batches():
+                for source in batch.column(schema.SOURCE).unique().to_pylist():
+                    files.setdefault(source, None)
+        return files
+
     def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""
-        condition = f"{schema.SOURCE} = {quoted(clean(source))}"
+        condition = f"{schema.PASSAGES} AND {schema.SOURCE} = {quoted(clean(source))}"
         with self._guarded("the index cannot be read"):
             return {row[schema.DOC] for row in self._scan(condition)}
 
@@ -220,7 +234,7 @@ class LanceReader:
         """
         literal = quoted(clean(document_id))
         by_passage = f"{schema.CHUNK} > 0 AND {_PASSAGE_ID} = {literal}"
-        for condition in (f"{schema.DOC} = {literal}", by_passage):
+        for condition in (f"{schema.PASSAGES} AND {schema.DOC} = {literal}", by_passage):
             with self._guarded("the index cannot be read"):
                 search = self._table.search().where(condition)
                 table = search.select(self._columns(True)).limit(None).to_arrow()
@@ -257,7 +271,7 @@ class LanceReader:
         where = self._check_filter(filter)
         if passages is not None:
             only = _is_one_of(passages)
-            where = only if where is None else f"({where}) AND {only}"
+            where = _both(only, where)
         with self._guarded("the search failed"):
             search = self._table.search(match_query, query_type="fts")
             search = search.select([*self._columns(embeddings), "_score"])

@@ -146,6 +146,12 @@ SOURCE = "_sp_source"
 HASH = "_sp_hash"
 VECTOR = "_sp_vector"
 
+FILE = -1
+"""The number, in place of a passage's, of a row that records a file: its path and digest."""
+FILES = f"{CHUNK} = {FILE}"
+PASSAGES = f"{CHUNK} >= 0"
+FIRST_PASSAGE = f"{CHUNK} IN (0, 1)"
+"""A condition that holds for one passage of each document."""
 EMBEDDED = f"{VECTOR} IS NOT NULL"
 KEY = [DOC, CHUNK]
 """The columns that name a passage."""
@@ -235,6 +241,29 @@ def to_table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def files_table(digests: Mapping[str, str], schema: pa.Schema) -> pa.Table:
+    """Return the rows that record files, by path, as a table of this schema.
+
+    They have no text and no vector, so that no search finds them and no statistic counts them.
+    """
+    import pyarrow as pa
+
+    paths = list(digests)
+    columns: dict[str, Any] = {
+        DOC: paths,
+        CHUNK: [FILE] * len(paths),
+        SOURCE: paths,
+        HASH: list(digests.values()),
+    }
+    arrays = [
+        pa.array(columns[column.name], column.type)
+        if column.name in columns
+        else pa.nulls(len(paths), column.type)
+        for column in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def to_document(row: Mapping[str, Any]) -> Document:
     """Return the document of a row; a chunk has its origin, in the metadata too."""
     metadata, origin = decode(row[METADATA]), None
@@ -269,5 +298,5 @@ def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.A
     placeholder = np.zeros(size, dtype=np.float32)
     vectors = [placeholder if p.embedding is None else p.embedding for p in passages]
     stacked = pa.array(np.asarray(vectors, dtype=np.float32).reshape(-1))
-    missing = pa.array([p.embedding is None for p in passages])
+    missing = pa.array([p.embedding is None for p in passages], pa.bool_())
     return pa.FixedSizeListArray.from_arrays(stacked, type=kind, mask=missing)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from secondpass.errors import IndexStoreError, InputError, nearest
@@ -15,11 +16,11 @@ from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.migrations import migrate
-from secondpass.retrieve.backends.lance.read import FIRST_PASSAGE, TABLE, LanceReader
+from secondpass.retrieve.backends.lance.read import TABLE, LanceReader
 from secondpass.retrieve.backends.lance.schema import fit_columns
-from secondpass.retrieve.metadata import in_parts, one_of
+from secondpass.retrieve.metadata import in_parts
 from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
-from secondpass.retrieve.store_protocol import Passage
+from secondpass.retrieve.store_protocol import DocumentRecord, Passage
 from secondpass.storage import exclusive
 
 LOCK = ".write.lock"
@@ -67,34 +68,55 @@ class LanceStore(LanceReader):
         with self._guarded("the index cannot be read"):
             return bool(self._table.list_indices())
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
+    def upsert(
+        self,
+        passages: Sequence[Passage],
+        *,
+        delete: Iterable[str] = (),
+        files: Mapping[str, str | None] = MappingProxyType({}),
+        records: Mapping[str, DocumentRecord] | None = None,
+    ) -> bool:
         """Store documents in one atomic step, replacing all passages of each.
+
+        The same step removes the documents `delete`, and records in `files` the digest of each
+        file that is now stored completely; None for one that no longer is. With the `records`
+        that the caller has seen of all these documents, nothing is written, and False returned,
+        if another writer has changed one of them since.
 
         Raises InputError, before anything is written, for metadata of the wrong type.
         """
+        import pyarrow as pa
+
         batch = list({(clean(p.doc_id), p.chunk): p for p in passages}.values())
-        if not batch:
-            return
-        docs = list(dict.fromkeys(clean(p.doc_id) for p in batch))
+        docs = dict.fromkeys(clean(p.doc_id) for p in batch)
+        removed = [name for name in dict.fromkeys(map(clean, delete)) if name not in docs]
+        digests = {clean(file): digest for file, digest in files.items()}
+        if not (docs or removed or digests):
+            return True
         with self._writing("the documents were not stored") as table:
+            if records is not None:
+                now = self.lookup([*docs, *removed])
+                if any(now.get(name) != records.get(name) for name in (*docs, *removed)):
+                    return False
             changes = fit_columns(schema.metadata_kinds(table.schema), batch)
             lance_table.change_columns(table, changes)
             rows = schema.to_table(
                 batch, changes.rows, table.schema, bare=self.settings.own_vectors
             )
-            (
-                table.merge_insert(schema.KEY)
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .when_not_matched_by_source_delete(one_of(schema.DOC, docs))
-                # A passage without a vector is one, where the settings allow it.
-                .execute(rows, on_bad_vectors="null")
+            complete = {f: digest for f, digest in digests.items() if digest is not None}
+            lance_table.replace(
+                table,
+                pa.concat_tables([rows, schema.files_table(complete, table.schema)]),
+                documents=list(docs),
+                removed=removed,
+                files=[f for f in digests if f not in complete],
             )
             # Rows outside the text index are found, but its statistics do not count them.
             for column in lance_table.text_columns(table):
                 if lance_table.unindexed_share(table, column) > UNINDEXED_SHARE:
                     # Not optimize(): that would rewrite all vectors each time.
                     lance_table.index_text(table, self.settings.language, column)
+        return True
 
     def index_field(self, field: str) -> None:
         """Let `bm25` search this metadata column alone; a no-op the second time.
@@ -132,18 +154,35 @@ class LanceStore(LanceReader):
         unique = list(dict.fromkeys(clean(i) for i in ids))
         deleted = 0
         with self._writing("the documents were not deleted") as table:
-            for condition in in_parts(schema.DOC, unique):
-                count = int(table.count_rows(f"{FIRST_PASSAGE} AND {condition}"))
-                if count:
-                    table.delete(condition)
-                deleted += count
+            for part in in_parts(schema.DOC, unique):
+                deleted += _delete(table, f"{schema.PASSAGES} AND {part}")
         return deleted
+
+    def delete_files(self, files: Iterable[str]) -> int:
+        """Forget files, and remove the documents that were read from them; return how many."""
+        deleted = 0
+        with self._writing("the documents were not deleted") as table:
+            for part in in_parts(schema.SOURCE, [clean(file) for file in files]):
+                deleted += _delete(table, part)
+        return deleted
+
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end. Migrates an older index first, which has
+        its files elsewhere.
+        """
+        if self._settings.format < FORMAT:
+            with self._writing("the index was not migrated"):
+                pass
+        return super().files()
 
     def set_source(self, ids: Sequence[str], source: str) -> None:
         """Record that these documents are now in another file."""
         with self._writing("the documents were not updated") as table:
             for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
-                table.update(where=condition, values={schema.SOURCE: clean(source)})
+                where = f"{schema.PASSAGES} AND {condition}"
+                table.update(where=where, values={schema.SOURCE: clean(source)})
 
     def optimize(self, *, keep: timedelta = timedelta(days=7)) -> None:
         """Bring the search indexes up to date and merge small files.
@@ -181,3 +220,11 @@ class LanceStore(LanceReader):
             if self._settings.format < FORMAT:
                 self._settings = migrate(table, self.folder)
             yield table
+
+
+def _delete(table: Any, condition: str) -> int:
+    """Delete rows; return of how many documents."""
+    count = int(table.count_rows(f"{schema.FIRST_PASSAGE} AND {condition}"))
+    if int(table.count_rows(condition)):
+        table.delete(condition)
+    return count
