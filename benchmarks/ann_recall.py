@@ -115,7 +115,7 @@ def main() -> int:
     for i in track(range(0, len(corpus), 5000), description="storing"):
         store.upsert(
             [
-                Passage(f"d{j}", f"d{j}", corpus[j], embedding=vectors[j])
+                Passage(f"d{j}", corpus[j], embedding=vectors[j])
                 for j in range(i, min(i + 5000, len(corpus)))
             ]
         )

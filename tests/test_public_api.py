@@ -19,7 +19,7 @@ PUBLIC_NAMES = {
     "secondpass": """
         BaseReranker Candidate Document Embedder FilterError FirstStageScores Index
         IndexNotFoundError IndexStoreError InputError LLMError MissingExtraError
-        ModelDamagedError ModelError ModelNotFoundError PassageAggregation ProviderError
+        ModelDamagedError ModelError ModelNotFoundError Origin PassageAggregation ProviderError
         ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker Score ScoreKind
         Scored ScoringOptions SecondpassError Status TextTooLongError Usage __version__
     """,

@@ -70,18 +70,62 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a passage was cut from, and where.
+
+    - `document_id`: the id of the document; `chunk`: the number of the passage there, from 1.
+    - `start`, `end`: the span of the passage in the document's text, in characters.
+    """
+
+    document_id: str
+    chunk: int
+    start: int
+    end: int
+
+
+def passage_id(document_id: str, chunk: int) -> str:
+    """Return the id that users see: the document's, with `#chunk` for a passage of it.
+
+    It is for reading: a document may have the id `a#1`, as the first passage of `a` has.
+    """
+    return f"{document_id}#{chunk}" if chunk else document_id
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A text with an optional id, title and metadata.
 
     - `metadata`: further fields by name (year, author, …). A reranker reads those that `fields`
       or `template` name, and an index can filter on those that are text, numbers, booleans or
       dates.
+    - `origin`: of a passage that an index cut from a longer document; else None.
     """
 
     text: str
     id: str | None = None
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    @property
+    def document_id(self) -> str | None:
+        """The id of the document that this is a passage of, or its own."""
+        return self.id if self.origin is None else self.origin.document_id
+
+    @property
+    def chunk(self) -> int:
+        """The number of a passage in its document, from 1; 0 for a whole document."""
+        return 0 if self.origin is None else self.origin.chunk
+
+    @property
+    def key(self) -> str:
+        """A name that no other passage of an index has: the id, where that is unambiguous.
+
+        A whole document with an id like that of a passage, such as `a#1`, has `#0` behind it.
+        """
+        name = self.id or ""
+        _, mark, number = name.rpartition("#")
+        return f"{name}#0" if self.origin is None and mark and number.isdigit() else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +163,9 @@ class RankedDocument:
       calibration with the user's labels; None where there is none.
     - `first_stage`: rank and scores before the second pass.
     - `id`, `document`: of the caller; `document` is None with `return_documents=False`.
+    - `document_id`: the id of the document, and `chunk`: the number of the passage there, from
+      1; `id` and 0 for a whole document. A document may have the id `a#1`, as the first passage
+      of `a` has: these two tell them apart.
     - `windows`: in how many windows the text was read; `unread`: how many of its characters
       were not read; `truncated`: whether there were any.
     - `parts`: what each stage added to `score`, by name, where several were combined.
@@ -139,6 +186,8 @@ class RankedDocument:
     unread: int = 0
     parts: Mapping[str, float] = field(default_factory=dict)
     scored: bool = True
+    document_id: str | None = None
+    chunk: int = 0
 
     @property
     def first_stage_rank(self) -> int:

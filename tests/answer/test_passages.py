@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from secondpass import Document, FirstStageScores, RankedDocument, ScoreKind
+from secondpass import Document, FirstStageScores, Origin, RankedDocument, ScoreKind
 from secondpass.answer.passages import select_passages
 
 
@@ -11,10 +11,7 @@ def words(text: str) -> int:
 def result(
     rank: int, text: str, *, name: str = "", chunk: tuple[str, int] | None = None
 ) -> RankedDocument:
-    metadata = {}
-    if chunk is not None:
-        owner, start = chunk
-        metadata = {"document_id": owner, "start": start, "end": start + len(text), "chunk": 1}
+    origin = None if chunk is None else Origin(chunk[0], 1, chunk[1], chunk[1] + len(text))
     return RankedDocument(
         index=rank - 1,
         rank=rank,
@@ -22,7 +19,7 @@ def result(
         score_kind=ScoreKind.RANK,
         first_stage=FirstStageScores(rank),
         id=name or f"d{rank}",
-        document=Document(text, metadata=metadata),
+        document=Document(text, origin=origin),
         probability=1 / rank,
     )
 

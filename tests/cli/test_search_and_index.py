@@ -202,19 +202,19 @@ def test_an_index_that_cannot_be_written_gives_one_error(
 ) -> None:
     (tmp_path / "a.txt").write_text("The key hangs behind the clock.")
 
-    def fail(file: Path, value: object) -> None:
-        raise OSError(number, "in the words of the system", str(file))
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, "in the words of the system", str(tmp_path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("secondpass.retrieve.manifest.write_json", fail)
+        patch.setattr("secondpass.retrieve.backends.lance.table.replace", fail)
         ran = run("index", tmp_path / "a.txt", "--index", tmp_path / "index")
     assert ran.code == 1
     assert "Traceback" not in ran.err
-    assert ran.err.splitlines()[-1].startswith("Error: the list of indexed files was not")
+    assert ran.err.splitlines()[-1].startswith("Error: the documents were not stored")
     assert why in ran.err
     # Of any other file of any command.
     with monkeypatch.context() as patch:
-        patch.setattr("secondpass.retrieve.ingest.ingest", lambda *_, **__: fail(tmp_path, 0))
+        patch.setattr("secondpass.retrieve.ingest.ingest", fail)
         ran = run("index", tmp_path / "a.txt", "--index", tmp_path / "other")
     assert (ran.code, ran.err.count("Error: a file cannot be used")) == (1, 1)
     assert why in ran.err

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from secondpass.errors import FilterError, IndexStoreError, InputError
 from secondpass.retrieve.store_protocol import DocumentStore, Passage, searchable
+from secondpass.types import Document, Origin
 from tests.contract.document_stores import DOCUMENT_STORES, Open
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -25,16 +26,15 @@ EMBEDDER = HashedEmbedder()
 
 def passage(doc_id: str, text: str, title: str | None = None, **metadata: Any) -> Passage:
     vector = EMBEDDER.encode([searchable(title, text)])[0]
-    return Passage(
-        doc_id, doc_id, text, title, metadata, end=len(text), hash=text, embedding=vector
-    )
+    return Passage(doc_id, text, title, metadata, end=len(text), hash=text, embedding=vector)
 
 
 def chunks(doc_id: str, *texts: str) -> list[Passage]:
-    return [
-        replace(passage(doc_id, text), id=f"{doc_id}#{n}", chunk=n)
-        for n, text in enumerate(texts, 1)
-    ]
+    return [replace(passage(doc_id, text), chunk=n) for n, text in enumerate(texts, 1)]
+
+
+def whole(ids: Sequence[str]) -> list[Document]:
+    return [Document("", id=name) for name in ids]
 
 
 def near(
@@ -152,7 +152,7 @@ def test_ids_may_hold_any_character(store: DocumentStore) -> None:
     store.upsert([passage(name, "zebra", year=1) for name in STRANGE])
     assert sorted(words(store, "zebra", 50)) == sorted(STRANGE)
     assert set(store.lookup(STRANGE)) == set(STRANGE)
-    assert {h.id for h in store.bm25("zebra", 50, ids=STRANGE)} == set(STRANGE)
+    assert {h.id for h in store.bm25("zebra", 50, passages=whole(STRANGE))} == set(STRANGE)
     assert store.delete(STRANGE[:5]) == 5
     assert sorted(words(store, "zebra", 50)) == sorted(STRANGE[5:])
 
@@ -210,10 +210,10 @@ def test_bm25_can_give_the_vectors_and_score_given_ids(store: DocumentStore) -> 
     for name, hit in all_hits.items():
         expected = next(p.embedding for p in CATS if p.id == name)
         np.testing.assert_array_equal(hit.embedding, expected)
-    only = store.bm25("cat dog", 10, ids=["b", "unknown"])
+    only = store.bm25("cat dog", 10, passages=whole(["b", "unknown"]))
     assert [(h.id, h.embedding) for h in only] == [("b", None)]
     assert only[0].score == pytest.approx(all_hits["b"].score)
-    assert store.bm25("cat", 10, ids=[]) == []
+    assert store.bm25("cat", 10, passages=[]) == []
 
 
 def test_every_word_of_a_query_can_be_wanted(store: DocumentStore) -> None:
@@ -297,7 +297,7 @@ def test_a_bad_filter_says_what_is_wrong(store: DocumentStore, where: Any, says:
 
 def test_metadata_comes_back_exactly(store: DocumentStore) -> None:
     metadata: dict[str, Any] = {
-        **{"id": "own", "title": "own", "text": "own", "_sp_id": "own", "_score": 1},
+        **{"id": "own", "title": "own", "text": "own", "_sp_doc": "own", "_score": 1},
         **{"deep": {"a": [1, {"b": None}], "$sp": 3}, "list": ["x", 2.5, True], "none": None},
         **{"with space": 1, "ключ": "значение", "tuple": (1, (2,)), "big": 2**70},
         **{"day": date(2020, 1, 2), "at": datetime(2020, 1, 2, 3, 4, 5, 6), "x": float("inf")},
@@ -308,7 +308,7 @@ def test_metadata_comes_back_exactly(store: DocumentStore) -> None:
     assert found.metadata == metadata
     assert [type(v) for v in found.metadata.values()] == [type(v) for v in metadata.values()]
     assert words(store, "cat", 1, "id = 'own' AND title = 'own' AND text = 'own'") == ["a"]
-    assert {"_sp_id", "deep", "with space", "none"}.isdisjoint(store.fields)
+    assert {"_sp_doc", "deep", "with space", "none"}.isdisjoint(store.fields)
 
 
 def test_new_fields_and_wider_numbers(store: DocumentStore) -> None:
@@ -341,20 +341,38 @@ def test_a_vector_that_does_not_fit_is_refused(store: DocumentStore) -> None:
     wrong = (None, np.ones(3, np.float32), np.full(16, np.nan, np.float32))
     for vector in wrong:
         with pytest.raises(InputError):
-            store.upsert([good, replace(good, id="b", doc_id="b", embedding=vector)])
+            store.upsert([good, replace(good, doc_id="b", embedding=vector)])
     with pytest.raises(InputError):
         store.vector(np.ones(3, np.float32), 1)
     assert store.count_passages() == 0
 
 
-def test_two_documents_never_share_a_passage_id(store: DocumentStore) -> None:
-    store.upsert(chunks("a", "alpha", "beta"))
-    with pytest.raises(InputError, match="a#2"):
-        store.upsert([passage("a#2", "other")])
-    assert words(store, "beta") == ["a#2"]
-    store.upsert([passage("b#1", "other")])
-    with pytest.raises(InputError, match="b#1"):
-        store.upsert(chunks("b", "alpha", "beta"))
+def test_documents_whose_ids_look_like_passages_are_kept_apart(store: DocumentStore) -> None:
+    store.upsert([*chunks("a", "alpha", "beta"), passage("a#2", "beta other")])
+    store.upsert([passage("a#2#0", "beta third")])
+    store.upsert([passage("b#1", "beta fourth")])
+    store.upsert(chunks("b", "beta fifth", "nothing"))
+    hits = store.bm25("beta", 10)
+    assert sorted((h.id, h.document.document_id, h.document.chunk) for h in hits) == [
+        ("a#2", "a", 2),
+        ("a#2", "a#2", 0),
+        ("a#2#0", "a#2#0", 0),
+        ("b#1", "b", 1),
+        ("b#1", "b#1", 0),
+    ]
+    assert len({h.key for h in hits}) == 5
+    assert (store.count_documents(), store.count_passages()) == (5, 7)
+    cut = next(h.document for h in hits if h.document.origin and h.document.chunk == 2)
+    assert cut.origin == Origin("a", 2, 0, 4)
+    # Each alone is scored, of those that look alike.
+    for hit in hits:
+        (one,) = store.bm25("beta", 10, passages=[hit.document])
+        assert (one.key, one.document) == (hit.key, hit.document)
+    store.upsert([passage("a", "now whole")])
+    assert store.bm25("beta", 10, passages=[cut]) == []
+    assert store.delete(["a#2"]) == 1
+    assert sorted(words(store, "beta")) == ["a#2#0", "b#1", "b#1"]
+    assert store.count_documents() == 4
 
 
 def test_versions(store: DocumentStore) -> None:
@@ -394,6 +412,43 @@ def test_sources(store: DocumentStore) -> None:
     assert store.ids_by_source("/x/it's.txt") == {"b", "c"}
     assert store.lookup(["a"])["a"].source == "/y"
     assert set(words(store, "cat")) == {"a", "c"}
+
+
+def test_files_are_recorded_with_their_documents(store: DocumentStore) -> None:
+    store.upsert([replace(p, source="/x") for p in CATS])
+    assert store.files() == {"/x": None}
+    before = store.version
+    store.upsert(
+        [passage("d", "cat")], delete=["a", "unknown"], files={"/x": "1", "/it's": "2"}
+    )
+    assert store.files() == {"/x": "1", "/it's": "2"}
+    assert set(words(store, "cat")) == {"c", "d"}
+    assert store.checkout(before).count_documents() == 3
+    assert store.upsert([], files={"/x": None})
+    assert store.files() == {"/x": None, "/it's": "2"}
+    assert store.delete_files(["/x", "/it's", "/none"]) == 2
+    assert store.files() == {}
+    assert words(store, "cat") == ["d"]
+    # Files have no weight in the statistics of a search.
+    store.upsert([passage("e", "dog")])
+    store.optimize()
+    score = store.bm25("cat", 1)[0].score
+    store.upsert([], files={f"/{i}": "x" for i in range(50)})
+    store.optimize()
+    assert store.bm25("cat", 1)[0].score == score
+    assert len(near(store, "cat", 100)) == store.count_passages() == 2
+
+
+def test_nothing_is_stored_over_what_another_writer_stored(store: DocumentStore) -> None:
+    store.upsert(CATS)
+    seen = store.lookup(["a", "b", "new"])
+    assert store.upsert([passage("a", "mine"), passage("new", "mine")], records=seen)
+    version = store.version
+    for changed in (passage("a", "stale"), passage("new", "stale")):
+        assert not store.upsert([passage("b", "stale"), changed], records=seen)
+    assert not store.upsert([], delete=["a"], records=seen)
+    assert store.version == version
+    assert set(words(store, "mine")) == {"a", "new"}
 
 
 def test_readers_and_a_writer_at_once(store: DocumentStore) -> None:

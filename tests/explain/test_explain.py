@@ -50,6 +50,18 @@ def test_it_says_what_the_search_shows(index: Index, found: Explanation) -> None
     assert max(w.score for w in found.windows) == found.score
 
 
+def test_an_id_means_a_document_before_a_passage_of_another(tmp_path: Path) -> None:
+    page = "The first valve is red. The second valve is blue. The third valve is painted green."
+    with Index.open(tmp_path, chunk_tokens=16, overlap=0) as opened:
+        opened.add([Document(page, id="page"), Document("A list of valves.", id="page#2")])
+        for wanted, document, chunk in (("page#2", "page#2", 0), ("page#1", "page", 1)):
+            explained = explain(opened, "Which valve is blue?", wanted).document
+            assert (explained.document_id, explained.chunk) == (document, chunk)
+        assert explain(opened, "Which valve is blue?", "page").document.document_id == "page"
+        results = opened.search("valve", top_k=None).results
+        assert len({(r.document_id, r.chunk) for r in results}) == opened.count_passages()
+
+
 def test_a_counterfactual_is_where_the_changed_text_really_lands(
     index: Index, found: Explanation
 ) -> None:

@@ -25,7 +25,7 @@ QUERY = np.array([1.0, 0.0], dtype=np.float32)
 
 def hit(name: str, score: float, *vector: float) -> Hit:
     embedding = np.array(vector, dtype=np.float32) if vector else None
-    return Hit(name, score, Document("text", id=name), embedding)
+    return Hit(score, Document("text", id=name), embedding)
 
 
 BM25 = [hit("a", 9.0, 0.6, 0.8), hit("b", 4.0), hit("c", 1.0, 0.0, 1.0)]

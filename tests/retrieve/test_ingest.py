@@ -33,9 +33,10 @@ class Setting:
         return report, self.embedder.encoded - before
 
     def content(self):
-        rows = self.store._table.search().limit(None).to_list()
+        rows = self.store._table.search().where("_sp_chunk >= 0").limit(None).to_list()
         return sorted(
-            (r["_sp_id"], r["_sp_search"], r["_sp_hash"], tuple(r["_sp_vector"])) for r in rows
+            (r["_sp_doc"], r["_sp_chunk"], r["_sp_search"], r["_sp_hash"], *r["_sp_vector"])
+            for r in rows
         )
 
     def ids(self):
@@ -212,12 +213,109 @@ def test_progress(setting):
     assert seen[-1].passages == setting.store.count_passages()
 
 
-def test_a_lost_manifest_costs_reading_but_no_embedding(setting):
+def test_what_is_in_the_index_is_recorded_in_its_table_alone(setting):
     setting.run()
-    (setting.index / "files.json").write_text("{")
+    assert not (setting.index / "files.json").exists()
+    # As an older version left it: neither its content nor its absence means anything.
+    (setting.index / "files.json").write_text('{"files": {}}')
+    (setting.files / "rows.jsonl").unlink()
     report, encoded = setting.run()
-    assert (report.files, report.unchanged, encoded) == (3, 7, 0)
-    assert setting.run()[0].files == 0
+    assert (report.files_unchanged, report.files_removed, report.deleted) == (2, 1, 5)
+    assert encoded == 0
+    paths = {str(setting.files / "a.txt"), str(setting.files / "sub" / "b.md")}
+    assert setting.store.files().keys() == paths
+
+
+def test_files_are_no_documents(setting):
+    setting.run()
+    store, path = setting.store, str(setting.files / "a.txt")
+    passages = store.count_passages()
+    assert len(store.files()) == 3
+    assert len(store.list_passages(limit=None)) == passages
+    assert sum(len(batch) for batch in store.iter_documents()) == passages
+    assert len(store.vector(setting.embedder.encode(["zebra"])[0], 100)) == passages
+    assert store.passages_of(path) == []
+    assert store.lookup([path]) == store.get([path]) == {}
+    assert store.delete([path]) == 0
+    assert setting.run()[0].files_unchanged == 3
+    # A document may have the path of a file as its id.
+    add_documents([Document("zebra two", id=path)], store, setting.embedder)
+    assert store.delete([path]) == 1
+    assert setting.run()[0].files_unchanged == 3
+
+
+def test_in_every_state_a_file_that_is_recorded_is_complete(setting):
+    write(setting.files / "more.jsonl", '{"_id": "m", "text": "first"}\n')
+    setting.run(batch_size=2)
+    rows = [{"_id": f"r{i}", "text": f"row {i} again"} for i in range(1, 8)]
+    write(setting.files / "rows.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    setting.run(batch_size=2)
+    path = str(setting.files / "rows.jsonl")
+    contents = {tuple(f"r{i}" for i in range(5)), tuple(f"r{i}" for i in range(1, 8))}
+    seen = set()
+    for version in setting.store.versions():
+        state = setting.store.checkout(version.number)
+        digest = state.files().get(path)
+        if digest is not None:
+            ids = tuple(sorted(state.ids_by_source(path)))
+            texts = {d.text for batch in state.iter_documents() for d in batch if d.id in ids}
+            assert ids in contents
+            assert len({text.endswith("again") for text in texts}) == 1
+            seen.add((digest, ids))
+    assert len(seen) == 2
+
+
+def test_a_file_that_is_changed_back_after_an_interruption_is_read_again(setting):
+    setting.run()
+    original = (setting.files / "rows.jsonl").read_text()
+    write(setting.files / "rows.jsonl", original.replace("row", "line"))
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setting.run(progress=stop, batch_size=2)
+    assert setting.store.bm25("line", 9) != []
+    write(setting.files / "rows.jsonl", original)
+    setting.run()
+    assert setting.store.bm25("line", 9) == []
+    assert len(setting.store.bm25("row", 9)) == 5
+
+
+class Interrupting(HashedEmbedder):
+    """An embedder during whose first call another ingest runs."""
+
+    def __init__(self, other) -> None:
+        super().__init__()
+        self.other = other
+
+    def encode(self, texts):
+        if self.other is not None:
+            other, self.other = self.other, None
+            other()
+        return super().encode(texts)
+
+
+def test_a_document_that_another_writer_stores_meanwhile_is_not_replaced(setting):
+    write(setting.files / "one" / "x.jsonl", '{"_id": "x", "text": "of one"}\n')
+    write(setting.files / "two" / "x.jsonl", '{"_id": "x", "text": "of two"}\n')
+    embedder = Interrupting(lambda: setting.run("two"))
+    errors = []
+    report = ingest([setting.files / "one"], setting.store, embedder, on_error=errors.append)
+    assert (report.added, report.conflicts, report.stored, len(errors)) == (0, 1, 0, 1)
+    assert [h.document.text for h in setting.store.bm25("one two", 9)] == ["of two"]
+    # The file that lost is not recorded, and is reported the next time too.
+    assert setting.run("one", on_error=errors.append)[0].conflicts == 1
+
+
+def test_a_file_that_another_writer_adds_meanwhile_is_kept(setting):
+    def other():
+        write(setting.files / "late.txt", "late zebra")
+        setting.run()
+
+    ingest([setting.files], setting.store, Interrupting(other))
+    assert "late.txt" in {h.id for h in setting.store.bm25("late", 9)}
+    assert setting.run()[0].files_unchanged == 4
 
 
 def test_ctrl_c_keeps_what_was_stored(setting):
@@ -262,6 +360,35 @@ store = open_index(sys.argv[1], embedder, chunk_tokens=20, overlap=5)
 ingest([sys.argv[2]], store, embedder, batch_size=8,
        progress=lambda p: print(p.documents, flush=True))
 """
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    for folder in ("one", "two"):
+        for n in range(6):
+            write(tmp_path / folder / f"{folder}{n}.txt", f"zebra {folder} {n} " * 30)
+        rows = [{"_id": f"{folder}{i}", "text": f"row {i}"} for i in range(20)]
+        write(tmp_path / folder / "r.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+    index = tmp_path / "index"
+    open_index(index, HashedEmbedder(), chunk_tokens=20, overlap=5).close()
+    # Two folders, and one of them twice.
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", INGEST, str(index), str(tmp_path / folder)],
+            stdout=subprocess.DEVNULL,
+        )
+        for folder in ("one", "two", "two")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    embedder = HashedEmbedder()
+    store = open_index(index, embedder)
+    assert store.count_documents() == 2 * 26
+    assert len(store.files()) == len([f for f in store.files().values() if f]) == 14
+    options = {"chunk_tokens": 20, "overlap": 5}
+    for folder in ("one", "two"):
+        (tmp_path / folder / f"{folder}0.txt").unlink()
+        report = ingest([tmp_path / folder], store, embedder, **options)
+        assert (report.files_unchanged, report.deleted, embedder.encoded) == (6, 1, 0)
+    assert store.count_documents() == 2 * 25
 
 
 @pytest.mark.parametrize("kill_at", [8, 40, 120])

@@ -38,7 +38,7 @@ COLUMNS = ("lang", "year", "order", "day", "at", "share")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanceStore]:
     opened = open_index(tmp_path_factory.mktemp("index") / "i")
-    opened.upsert([Passage(name, name, "text", metadata=row) for name, row in ROWS.items()])
+    opened.upsert([Passage(name, "text", metadata=row) for name, row in ROWS.items()])
     yield opened
     opened.close()
 

@@ -78,7 +78,7 @@ def test_kinds():
 
 
 def of(**metadata):
-    return Passage("d", "d", "", metadata=metadata)
+    return Passage("d", "", metadata=metadata)
 
 
 def test_a_plan_widens_and_adds():
@@ -103,7 +103,7 @@ def test_names_that_differ_only_in_case():
     ],
 )
 def test_names_and_texts_in_the_wrong_quotes(condition: str, name: str, advice: str) -> None:
-    reason = f'Schema error: No field named "{name}". Valid fields are `_sp_id`, `Party`.'
+    reason = f'Schema error: No field named "{name}". Valid fields are `_sp_doc`, `Party`.'
     message = str(bad_filter(condition, reason, {"Party": "text"}))
     assert advice in message
     assert "_sp_" not in message

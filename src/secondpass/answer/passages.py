@@ -79,14 +79,11 @@ def _chunk(result: RankedDocument) -> _Chunk | None:
         document.title,
         result.probability,
     )
-    source = document.metadata.get("document_id")
-    start, end = document.metadata.get("start"), document.metadata.get("end")
-    if not (isinstance(source, str) and isinstance(start, int) and isinstance(end, int)):
-        return chunk
+    origin = document.origin
     # Only a text that is exactly these characters of its document can be merged.
-    if end - start != len(document.text):
+    if origin is None or origin.end - origin.start != len(document.text):
         return chunk
-    return replace(chunk, document=source, start=start, end=end)
+    return replace(chunk, document=origin.document_id, start=origin.start, end=origin.end)
 
 
 def _is_duplicate(chunk: _Chunk, other: _Chunk) -> bool:

@@ -46,6 +46,8 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "rank": result.rank,
         "index": result.index,
         "id": result.id,
+        "document_id": result.document_id,
+        "chunk": result.chunk,
         "score": result.score,
         "score_kind": str(result.score_kind),
         "probability": result.probability,
@@ -65,21 +67,21 @@ def print_response(
     response: RerankResponse,
     *,
     explain: bool = False,
-    terms: Mapping[str, Sequence[TermScore]] | None = None,
+    terms: Sequence[Sequence[TermScore]] | None = None,
 ) -> None:
     """Print results to standard output and a summary to standard error.
 
     `explain` adds first-stage scores and the parts of each score; `terms` adds the BM25
-    contribution of each query word, by passage id.
+    contribution of each query word, for each result.
     """
-    for result in response.results:
+    for position, result in enumerate(response.results):
         head = f"{result.rank:>3}. score {result.score:.3f}  was {rank_change(result)}"
         if result.probability is not None:
             head += f"  probability {result.probability:.3f}"
         typer.echo(head)
         if explain:
             typer.echo(f"     {describe_score(result)}")
-            words = (terms or {}).get(result.id or "", ())
+            words = terms[position] if terms else ()
             parts = [f"{w.word} {w.score:.2f}" for w in words if w.score > 0]
             if parts:
                 typer.echo(f"     bm25 is the sum of {', '.join(parts)}")

@@ -68,12 +68,12 @@ def search(
     with Index.open(index, create=False) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         first_stage = opened.search(query, **before) if compare else None
-        ids = [r.id for r in response.results if r.id is not None]
-        terms = opened.term_scores(query, ids) if explain and ids else {}
+        found = [r.document for r in response.results if r.document is not None]
+        terms = opened.term_scores(query, found) if explain and found else None
     if as_json:
         result = response_object(response)
-        for entry in result["results"] if explain else ():
-            entry["terms"] = [asdict(term) for term in terms.get(entry["id"], ())]
+        for entry, words in zip(result["results"], terms or (), strict=False):
+            entry["terms"] = [asdict(word) for word in words]
         if first_stage is not None:
             result["before"] = response_object(first_stage)
         print_json(result)

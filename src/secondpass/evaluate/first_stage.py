@@ -16,8 +16,8 @@ from secondpass.types import Candidate, Document
 class FirstStageCandidate:
     """A candidate with the scores that `Index.search` would hand to its reranker.
 
-    `document_id` is the id in the qrels, where that is not its own: a passage counts as
-    the document that it was cut from.
+    `id` is the `key` of the passage, which no other has. `document_id` is the id in the qrels,
+    where that is another: a passage counts as the document that it was cut from.
     """
 
     id: str
@@ -28,12 +28,12 @@ class FirstStageCandidate:
     @classmethod
     def from_candidate(cls, candidate: Candidate) -> FirstStageCandidate:
         """Return a candidate without its text."""
-        own_id, document_id = str(candidate.document.id), judged_id(candidate.document)
+        key, document_id = candidate.document.key, str(candidate.document.document_id)
         return cls(
-            own_id,
+            key,
             candidate.bm25,
             candidate.vector,
-            None if document_id == own_id else document_id,
+            None if document_id == key else document_id,
         )
 
     @property
@@ -88,7 +88,7 @@ class FirstStageRankings:
 
 @dataclass(frozen=True)
 class FirstStageRuns:
-    """The rankings of every query by its id, and the passages by theirs."""
+    """The rankings of every query by its id, and the passages by their keys."""
 
     rankings: Mapping[str, FirstStageRankings]
     passages: Mapping[str, Document]
@@ -115,7 +115,7 @@ def run_first_stage(
                 lists.append([])
                 continue
             retrieved = retriever.search(text, mode=mode, candidates=depth).candidates
-            passages |= {str(c.document.id): c.document for c in retrieved}
+            passages |= {c.document.key: c.document for c in retrieved}
             lists.append([FirstStageCandidate.from_candidate(c) for c in retrieved])
         rankings[query] = FirstStageRankings(*lists)
         if progress is not None:
@@ -127,15 +127,3 @@ def check_mode(mode: str) -> None:
     """Raise InputError for an unknown first-stage mode."""
     if mode not in MODES:
         raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
-
-
-def judged_id(document: Document) -> str:
-    """Return the id that qrels name: for a passage, that of the document it was cut from."""
-    own_id = str(document.id)
-    if "chunk" not in document.metadata:
-        return own_id
-    source = document.metadata.get("document_id")
-    # Without the prefix, `document_id` is a user's own field and the document no passage.
-    if isinstance(source, str) and own_id.startswith(f"{source}#"):
-        return source
-    return own_id

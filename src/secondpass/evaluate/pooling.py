@@ -53,8 +53,8 @@ def pool(
             rerank=model if reranked else False,
         )
         for result in response.results:
-            if result.document is not None and result.id is not None:
-                passages[result.id] = result.document
+            if result.document is not None:
+                passages[result.document.key] = result.document
     shuffled = [passages[key] for key in sorted(passages)]
     random.Random(f"{seed}:{name}").shuffle(shuffled)
     return shuffled

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
-from secondpass.evaluate.first_stage import judged_id
 from secondpass.evaluate.text_files import (
     Line,
     abbreviate,
@@ -255,7 +254,7 @@ def label_candidates(
         graded: list[tuple[Candidate, int | None]] = []
         for result in response.results:
             assert result.document is not None
-            grade = grades[name].get(judged_id(result.document))
+            grade = grades[name].get(result.document_id or "")
             # Qrels may also name passages.
             grade = grades[name].get(result.id or "") if grade is None else grade
             if grade is not None or not judged_only:

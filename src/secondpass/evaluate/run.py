@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from secondpass.errors import InputError
-from secondpass.evaluate.first_stage import judged_id
 from secondpass.evaluate.text_files import check_trec_ids, is_json, split_lines, write_lines
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import rows
-from secondpass.types import Document
 
 if TYPE_CHECKING:
     from secondpass.index.index import Index, SearchOptions
@@ -183,10 +181,7 @@ def search_all(
         response = index.search(text, **search_options)
         document_scores: dict[str, float] = {}
         for result in response.results:
-            document = (
-                Document("", id=result.id) if result.document is None else result.document
-            )
-            document_scores.setdefault(judged_id(document), result.score)
+            document_scores.setdefault(str(result.document_id), result.score)
         separated = separate_ties(list(document_scores.values()))
         scores[query] = dict(zip(document_scores, separated, strict=True))
         if progress is not None:

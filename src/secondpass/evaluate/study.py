@@ -24,7 +24,7 @@ from secondpass.evaluate.experiment import (
     check_query_count,
     collect,
 )
-from secondpass.evaluate.first_stage import check_mode, judged_id
+from secondpass.evaluate.first_stage import check_mode
 from secondpass.evaluate.harmed_queries import HarmedQuery, find_harmed_queries
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import FloatArray, Objective
@@ -264,7 +264,7 @@ def analyze(
         find_harmed_queries(
             queries,
             qrels,
-            {judged_id(passage): passage for passage in data.first_stage.passages.values()},
+            {str(p.document_id): p for p in data.first_stage.passages.values()},
             (before.values, before.ranked_ids()),
             (outer_fits[0].values, outer_fits[0].ranked_ids()),
         ),

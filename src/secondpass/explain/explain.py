@@ -54,8 +54,8 @@ def explain(
 ) -> Explanation:
     """Explain the rank of a document of an index for a query.
 
-    `document` is the id of a passage or of a whole document, of which the best passage is
-    explained. The other arguments are those of `Index.search`; `seed` is for the random
+    `document` is the id of a document, of which the best passage is explained, or else of a
+    passage. The other arguments are those of `Index.search`; `seed` is for the random
     spans that the top ones are compared with. With `fields`, the explanation has the rank
     that the document would have without each of them. Raises `InputError` for an id that
     the index does not have, and a field that no candidate has.
@@ -64,24 +64,24 @@ def explain(
     options = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
     considered = index.first_pass(query, mode=mode, candidates=candidates)
-    found = any(_has_id(c.document, document) for c in considered)
+    # By key: the passage of one document may have the id of another document.
+    keys = {passage.key for passage in index.passages_of(document)}
+    found = any(c.document.key in keys for c in considered)
     if not found:
         considered += _fetch_passages(index, query, document)
     options.check([c.document for c in considered])
     scored = reranker.score(query, considered, options)
     _check_score_kind(reranker, scored.kind)
     results = rank_known_scores(query, considered, KnownScores(reranker, scored), blend)
-    result = next(r for r in results if _has_id(considered[r.index].document, document))
+    result = next(r for r in results if considered[r.index].document.key in keys)
     target = result.index
     candidate, score = considered[target], scored.scores[target]
     notes = []
-    passages = sum(_has_id(c.document, document) for c in considered)
+    passages = sum(c.document.key in keys for c in considered)
     if passages > 1:
         notes.append(f"{passages} passages of {document!r} were considered; this is the best.")
     texts = [searchable(c.document.title, c.document.text) for c in considered]
-    ids = ["" if c.document.id is None else c.document.id for c in considered]
-    terms_by_id = index.term_scores(query, ids)
-    terms = [terms_by_id[name] for name in ids]
+    terms = index.term_scores(query, [c.document for c in considered])
     bm25 = fit_bm25(index.language, texts, terms)
     if bm25 is None and candidate.bm25:
         notes.append(
@@ -191,10 +191,6 @@ def _fetch_passages(index: Index, query: str, document: str) -> list[Candidate]:
             fix="Give an id as a search prints it, such as the first in brackets.",
         )
     return [replace(candidate, rank=_NOT_RETRIEVED_RANK) for candidate in candidates]
-
-
-def _has_id(document: Document, wanted: str) -> bool:
-    return wanted in (document.id, document.metadata.get("document_id"))
 
 
 def _windows(score: Score) -> tuple[ScoredWindow, ...]:

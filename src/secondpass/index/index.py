@@ -123,19 +123,20 @@ class Index:
         *,
         progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Store documents, replacing those with the same ids; return how many were stored.
+        """Store documents, replacing those with the same ids; return how many are stored now.
 
         Documents are written in batches, each atomically: a crash loses at most the current
         batch. A document without an id gets a hash of its content as id, so that adding it
         twice stores it once. Ids are text, whole numbers of any type or UUIDs, and are stored
-        as text: 7.0 is "7". An id or title that is NaN counts as absent. `progress` is called
-        with the number of documents stored since its last call.
+        as text: 7.0 is "7". An id or title that is NaN counts as absent. Of documents with the
+        same id the last is stored, and they count as one; without title and text, none is.
+        `progress` is called with the number of documents read since its last call.
         """
         from secondpass.retrieve.ingest import add_documents
 
         converted = (c.document for c in to_candidates(documents))
         embedder = self.ingest_embedder()
-        return add_documents(converted, self.store, embedder, progress=progress).documents
+        return add_documents(converted, self.store, embedder, progress=progress).stored
 
     def ingest_embedder(self) -> TextEncoder:
         """Return the embedder to pass to `ingest`: it also stores the reranker's states.
@@ -331,7 +332,7 @@ class Index:
         return set(self.store.lookup(ids))
 
     def passages_of(self, document_id: str) -> list[Document]:
-        """Return the passage of this id, or all passages of the document; [] if none."""
+        """Return all passages of the document, or else the passage of this id; [] if none."""
         return [hit.document for hit in self.store.passages_of(document_id)]
 
     def iter_documents(
@@ -342,19 +343,20 @@ class Index:
         return self.store.iter_documents(filter=filter)
 
     def score_passages_of(self, query: str, document_id: str) -> list[Candidate]:
-        """Return a document's passages with their BM25 and cosine; [] if there are none."""
+        """Return what `passages_of` does, with BM25 and cosine."""
         from secondpass.retrieve.hybrid import cosine_similarity
 
         hits = self.store.passages_of(document_id)
         if not hits:
             return []
-        ids = [hit.id for hit in hits]
-        bm25 = {hit.id: hit.score for hit in self.store.bm25(query, len(ids), ids=ids)}
+        documents = [hit.document for hit in hits]
+        found = self.store.bm25(query, len(hits), passages=documents)
+        bm25 = {hit.key: hit.score for hit in found}
         vector = self.embedder.encode([query])[0]
         return [
             Candidate(
                 hit.document,
-                bm25=bm25.get(hit.id, 0.0),
+                bm25=bm25.get(hit.key, 0.0),
                 vector=None
                 if hit.embedding is None
                 else cosine_similarity(vector, hit.embedding),
@@ -362,11 +364,11 @@ class Index:
             for hit in hits
         ]
 
-    def term_scores(self, query: str, ids: Sequence[str]) -> dict[str, list[TermScore]]:
-        """Return what each word of the query adds to the BM25 of each passage, by id."""
+    def term_scores(self, query: str, passages: Sequence[Document]) -> list[list[TermScore]]:
+        """Return for each of these passages what each word of the query adds to its BM25."""
         from secondpass.retrieve.bm25 import term_scores
 
-        return term_scores(self.store, query, ids)
+        return term_scores(self.store, query, passages)
 
     def add_documents(
         self,
@@ -436,6 +438,8 @@ def skipped_response(
             document=c.document if return_documents else None,
             windows=0,
             scored=False,
+            document_id=c.document.document_id,
+            chunk=c.document.chunk,
         )
         for i, c in enumerate(candidates)
     )

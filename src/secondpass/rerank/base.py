@@ -119,6 +119,8 @@ def _result(
         unread=score.unread,
         parts=score.parts,
         scored=score.scored,
+        document_id=candidate.document.document_id,
+        chunk=candidate.document.chunk,
     )
 
 

@@ -12,6 +12,7 @@ from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.languages import NO_LANGUAGE
 from secondpass.retrieve.store_protocol import DocumentStore
+from secondpass.types import Document
 
 # A word, as in the engine's tokenizer for languages with a stemmer.
 _WORD = re.compile(r"[^\W_]+")
@@ -40,9 +41,9 @@ def split_words(text: str, language: str) -> list[str]:
 
 
 def term_scores(
-    store: DocumentStore, query: str, ids: Sequence[str]
-) -> dict[str, list[TermScore]]:
-    """Return what each distinct word of the query adds to the BM25 of each passage, by id.
+    store: DocumentStore, query: str, passages: Sequence[Document]
+) -> list[list[TermScore]]:
+    """Return for each passage what each distinct word of the query adds to its BM25.
 
     BM25 is a sum over words, so the engine searches one word at a time, with the stemming,
     stop words and statistics of any search. The scores of a passage sum to its BM25 up to
@@ -51,12 +52,14 @@ def term_scores(
     counts: dict[str, int] = {}
     for word in split_words(query, store.settings.language):
         counts[word] = counts.get(word, 0) + 1
-    result: dict[str, list[TermScore]] = {name: [] for name in ids}
+    result: list[list[TermScore]] = [[] for _ in passages]
     for word, count in counts.items():
-        scores = {hit.id: hit.score for hit in store.bm25(word, len(ids), ids=ids)}
+        hits = store.bm25(word, len(passages), passages=passages)
+        scores = {hit.key: hit.score for hit in hits}
         indexed = bool(scores) or bool(store.bm25(word, 1))
-        for name, terms in result.items():
-            terms.append(TermScore(word, count, count * scores.get(name, 0.0), indexed))
+        for passage, terms in zip(passages, result, strict=True):
+            score = count * scores.get(passage.key, 0.0)
+            terms.append(TermScore(word, count, score, indexed))
     return result
 
 

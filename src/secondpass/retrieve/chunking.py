@@ -83,7 +83,7 @@ def split_document(
     chunk_tokens: int | None = CHUNK_TOKENS,
     overlap: int = OVERLAP,
 ) -> Iterator[Passage]:
-    """Yield the passages of a document: one with its own id, or several as `id#1`, `id#2`.
+    """Yield the passages of a document: one with its own id, or several, `id#1`, `id#2`, ….
 
     `chunk_tokens` limits what the embedder reads of a passage: its title, its text and two
     special tokens; a long title still leaves the text half of it. None keeps the document
@@ -92,9 +92,7 @@ def split_document(
     """
     text = clean(document.text)
     title = None if document.title is None or not document.title.strip() else document.title
-    whole = Passage(
-        doc_id, doc_id, text, title=title, metadata=document.metadata, end=len(text)
-    )
+    whole = Passage(doc_id, text, title=title, metadata=document.metadata, end=len(text))
     if not text.strip():
         if title is not None:
             yield whole
@@ -111,7 +109,6 @@ def split_document(
     for number, chunk in enumerate(chunks, 1):
         yield replace(
             whole,
-            id=f"{doc_id}#{number}",
             text=chunk.text,
             chunk=number,
             start=chunk.start,

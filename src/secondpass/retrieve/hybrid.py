@@ -39,8 +39,13 @@ class HybridHit:
 
     @property
     def id(self) -> str:
-        """The passage's id."""
+        """The id that users see; another passage may have the same."""
         return str(self.document.id)
+
+    @property
+    def key(self) -> str:
+        """A name that no other passage has."""
+        return self.document.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,11 @@ def merge_hits(
         cosine = None
         if embedding is not None and hit.embedding is not None:
             cosine = cosine_similarity(embedding, hit.embedding)
-        merged[hit.id] = HybridHit(hit.document, hit.score, cosine, bm25_rank=rank)
+        merged[hit.key] = HybridHit(hit.document, hit.score, cosine, bm25_rank=rank)
     near = [h for h in vector if min_similarity is None or h.score >= min_similarity]
     for rank, hit in enumerate(near, 1):
-        known = merged.get(hit.id, HybridHit(hit.document))
-        merged[hit.id] = replace(known, vector=hit.score, vector_rank=rank)
+        known = merged.get(hit.key, HybridHit(hit.document))
+        merged[hit.key] = replace(known, vector=hit.score, vector_rank=rank)
     return list(merged.values())
 
 
@@ -138,10 +143,10 @@ def filter_hits(
 ) -> list[HybridHit]:
     """Return the hits for which `keep` is true, with the ranks of both halves counted anew."""
     kept = [hit for hit in hits if keep(hit)]
-    bm25_ranks = _count_ranks({h.id: h.bm25_rank for h in kept})
-    vector_ranks = _count_ranks({h.id: h.vector_rank for h in kept})
+    bm25_ranks = _count_ranks({h.key: h.bm25_rank for h in kept})
+    vector_ranks = _count_ranks({h.key: h.vector_rank for h in kept})
     return [
-        replace(h, bm25_rank=bm25_ranks.get(h.id), vector_rank=vector_ranks.get(h.id))
+        replace(h, bm25_rank=bm25_ranks.get(h.key), vector_rank=vector_ranks.get(h.key))
         for h in kept
     ]
 
@@ -156,24 +161,24 @@ def fuse_hits(
     method: str | Method = "rrf",
     weights: Sequence[float] | None = None,
 ) -> list[HybridHit]:
-    """Return the hits with fused scores, best first, then by id.
+    """Return the hits with fused scores, best first, then by key.
 
     `method` is one of `fusion.METHODS` or a function like them; `weights` are those of BM25
     and vectors. A half counts for a passage only if it returned it, that is, if the passage
     has a rank there. Ranks are counted anew over all these hits, by their scores: they may
     come from several stores.
     """
-    by_id = {hit.id: hit for hit in hits}
+    by_key = {hit.key: hit for hit in hits}
     rankings = [
-        [(i, h.bm25 or 0.0) for i, h in by_id.items() if h.bm25_rank is not None],
-        [(i, h.vector or 0.0) for i, h in by_id.items() if h.vector_rank is not None],
+        [(k, h.bm25 or 0.0) for k, h in by_key.items() if h.bm25_rank is not None],
+        [(k, h.vector or 0.0) for k, h in by_key.items() if h.vector_rank is not None],
     ]
     parts = fuse_parts(rankings, method, weights)
     fused = [
-        replace(by_id[i], score=score, bm25_part=bm25_part, vector_part=vector_part)
-        for i, (score, (bm25_part, vector_part)) in parts.items()
+        replace(by_key[k], score=score, bm25_part=bm25_part, vector_part=vector_part)
+        for k, (score, (bm25_part, vector_part)) in parts.items()
     ]
-    return sorted(fused, key=lambda hit: (-hit.score, hit.id))
+    return sorted(fused, key=lambda hit: (-hit.score, hit.key))
 
 
 def cosine_similarity(a: Embedding, b: Embedding) -> float:

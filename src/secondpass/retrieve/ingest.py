@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,8 +31,9 @@ from secondpass.retrieve.loaders import (
     locate_rows,
     read_file,
 )
+from secondpass.retrieve.loaders.base import read_error
 from secondpass.retrieve.loaders.files import suffix_of
-from secondpass.retrieve.manifest import Manifest, Scan, document_hash, scan
+from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.store_protocol import (
     CountsTokens,
     DocumentStore,
@@ -57,6 +60,8 @@ class IngestReport:
       stored) or `duplicates` (the same id again in one file; the last one counts).
     - `conflicts`: documents left out because another file has their id.
     - `skipped`: rows whose metadata has values of another type, each with file and line.
+    - `stored`: of the documents read, those that the index has afterwards, each id counted
+      once.
     - `deleted`: documents removed because their file no longer has them.
     - `sparse`: files that were read and gave suspiciously little text for their size, such as
       scanned PDFs and pages that a script fills.
@@ -75,6 +80,7 @@ class IngestReport:
     empty: int = 0
     duplicates: int = 0
     conflicts: int = 0
+    stored: int = 0
     deleted: int = 0
     passages: int = 0
     skipped: list[ReadError] = field(default_factory=list)
@@ -129,43 +135,41 @@ def ingest(
     """
     work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
     work.progress, work.on_error = progress, on_error
-    work.manifest = manifest = Manifest(store.folder)
     work.prefix_ids = prefix_ids
+    # Before the files are listed: one that another ingest adds meanwhile is not missing.
+    work.recorded = recorded = store.files()
     prefix = ["prefix_ids"] if prefix_ids else []
     settings = json.dumps([work.settings, None if fields is None else list(fields), *prefix])
     roots = [Path(p).absolute() for p in paths]
-    try:
-        files = list(find_files(roots))
-        changed: list[tuple[SourceFile, Scan]] = []
-        for file in files:
-            try:
-                version = LOADERS[suffix_of(file.path)].version
-                scanned = scan(file.path, settings if version == 1 else f"{version} {settings}")
-            except ReadError as error:
-                work.handle_error(error)
-                continue
-            if manifest.digest(str(file.path)) == scanned.digest:
-                work.report.files_unchanged += 1
-            else:
-                changed.append((file, scanned))
-        work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
-        types = _decide_types([file for file, _ in changed], store, fields)
-        work.types, work.strict = types, strict
-        for file, scanned in changed:
-            try:
-                work.read(file, scanned, fields)
-            except ReadError as error:
-                work.handle_error(error)
-            except MissingExtraError as error:
-                if on_error is None:
-                    raise
-                # One PDF in a folder of text files must not stop the ingest.
-                work.handle_error(ReadError(error.what, where=str(file.path), fix=error.fix))
-        work.flush()
-        _delete_missing(roots, files, work, manifest)
-        work.finish(optimize=True)
-    finally:
-        manifest.save()
+    files = list(find_files(roots))
+    changed: list[tuple[SourceFile, Scan]] = []
+    for file in files:
+        try:
+            version = LOADERS[suffix_of(file.path)].version
+            scanned = scan(file.path, settings if version == 1 else f"{version} {settings}")
+        except ReadError as error:
+            work.handle_error(error)
+            continue
+        if recorded.get(clean(str(file.path))) == scanned.digest:
+            work.report.files_unchanged += 1
+        else:
+            changed.append((file, scanned))
+    work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
+    types = _decide_types([file for file, _ in changed], store, fields)
+    work.types, work.strict = types, strict
+    for file, scanned in changed:
+        try:
+            work.read(file, scanned, fields)
+        except ReadError as error:
+            work.handle_error(error)
+        except MissingExtraError as error:
+            if on_error is None:
+                raise
+            # One PDF in a folder of text files must not stop the ingest.
+            work.handle_error(ReadError(error.what, where=str(file.path), fix=error.fix))
+    work.flush()
+    _delete_missing(roots, files, work)
+    work.finish(optimize=True)
     return work.report
 
 
@@ -207,6 +211,19 @@ def add_documents(
     return work.report
 
 
+@dataclass(slots=True)
+class _Batch:
+    """The passages of a batch, and what becomes of its documents; `moved` by their new file."""
+
+    passages: list[Passage] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    moved: dict[str, list[str]] = field(default_factory=dict)
+    conflicts: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+
 class _Ingest:
     """One ingest: the batch being collected, the report, and the files being read."""
 
@@ -237,7 +254,7 @@ class _Ingest:
         self.report = IngestReport()
         self.progress: Progress | None = None
         self.on_error: Callable[[ReadError], None] | None = None
-        self.manifest: Manifest | None = None
+        self.recorded: dict[str, str | None] = {}
         self.prefix_ids = False
         self.types: FieldTypes | None = None
         self.strict = True
@@ -247,14 +264,15 @@ class _Ingest:
         self._pending: dict[str, tuple[Document, str | None]] = {}
         self._characters = 0
         self._read_files: list[tuple[str, str, set[str] | None]] = []
+        self._stored: set[str] = set()
         self._conflicting: set[str] = set()
         self._reported_conflicts: set[tuple[str | None, str | None]] = set()
 
     def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
         """Add all documents of a file; it counts as read once they are stored."""
-        source = self._file = str(file.path)
+        source = self._file = clean(str(file.path))
         # A file that was never read cannot have lost a document.
-        known = self.manifest is not None and source in self.manifest
+        known = source in self.recorded
         ids: set[str] = set()
         self.report.files += 1
         prefixed = self.prefix_ids and not is_one_document(file.path)
@@ -304,20 +322,8 @@ class _Ingest:
     def flush(self) -> None:
         """Store the batch, and record the files that are stored completely."""
         pending, self._pending, self._characters = self._pending, {}, 0
-        manifest = self.manifest
-        if manifest is not None:
-            for source in {s for _, s in pending.values() if s is not None}:
-                if source not in manifest:
-                    manifest.set(source, None)
-            # Before the documents: a crash must not leave documents of an unrecorded file.
-            manifest.save()
-        if pending:
-            self._store(pending)
-        for source, digest, ids in self._read_files:
-            if ids is not None:
-                self.report.deleted += self.store.delete(self.store.ids_by_source(source) - ids)
-            if manifest is not None and source not in self._conflicting:
-                manifest.set(source, digest)
+        while not self._store(pending):
+            pass
         self._read_files.clear()
         if self.progress is not None:
             now = self.report
@@ -340,38 +346,92 @@ class _Ingest:
         """Optimize the store if requested, and complete the report."""
         if optimize:
             self.store.optimize()
+        self.report.stored = len(self._stored)
         self.report.seconds = perf_counter() - self._began
 
-    def _store(self, pending: dict[str, tuple[Document, str | None]]) -> None:
+    def _store(self, pending: dict[str, tuple[Document, str | None]]) -> bool:
+        """Store a batch and what is known of its files, in one atomic step.
+
+        Returns False, having stored nothing, if another process has changed one of the
+        documents meanwhile.
+        """
         records = self.store.lookup(list(pending))
-        passages: list[Passage] = []
-        emptied: list[str] = []
-        moved: dict[str, list[str]] = {}
+        batch = _Batch()
         for name, (document, source) in pending.items():
             record = records.get(name)
             if record is not None and self._is_in_other_file(name, record.source, source):
-                self._report_conflict(name, record.source, source)
+                batch.conflicts.append((name, record.source, source))
                 continue
             digest = document_hash(document, self.settings)
             if record is not None and record.hash == digest:
-                self.report.unchanged += 1
+                batch.unchanged.append(name)
                 if source is not None and record.source != source:
-                    moved.setdefault(source, []).append(name)
+                    batch.moved.setdefault(source, []).append(name)
                 continue
             chunks = self._split(name, document, source, digest)
-            passages += chunks
+            batch.passages += chunks
             if not chunks:
-                self.report.empty += 1
-                emptied += [name] if record is not None else []
+                batch.empty.append(name)
             elif record is None:
-                self.report.added += 1
+                batch.added.append(name)
             else:
-                self.report.updated += 1
-        self.store.upsert(list(self._embed(passages)))
-        self.report.passages += len(passages)
-        self.report.deleted += self.store.delete(emptied)
-        for source, names in moved.items():
+                batch.updated.append(name)
+        self._conflicting |= {source for *_, source in batch.conflicts if source is not None}
+        for source, names in batch.moved.items():
             self.store.set_source(names, source)
+        removed = self._removed(batch)
+        records |= self.store.lookup(removed)
+        deleted = [*(name for name in batch.empty if name in records), *removed]
+        files = self._files(pending, changed=bool(batch.passages or deleted))
+        if batch.passages or deleted or files:
+            passages = list(self._embed(batch.passages))
+            if not self.store.upsert(passages, delete=deleted, files=files, records=records):
+                return False
+        self.recorded |= files
+        self._count(batch, len(deleted))
+        for conflict in batch.conflicts:
+            self._report_conflict(*conflict)
+        return True
+
+    def _removed(self, batch: _Batch) -> list[str]:
+        """Return the documents that the files of a batch no longer have."""
+        removed: set[str] = set()
+        for source, _, ids in self._read_files:
+            if ids is not None:
+                removed |= self.store.ids_by_source(source) - ids
+        return sorted(removed - {*batch.added, *batch.updated})
+
+    def _files(
+        self, pending: dict[str, tuple[Document, str | None]], *, changed: bool
+    ) -> dict[str, str | None]:
+        """Return the digests to record: of files that are complete with this batch.
+
+        None for a recorded file of which only a part is as it now is.
+        """
+        complete = {
+            source: digest
+            for source, digest, _ in self._read_files
+            if source not in self._conflicting
+        }
+        files: dict[str, str | None] = dict(complete)
+        if changed:
+            touched = [source for _, source in pending.values()]
+            touched += [source for source, *_ in self._read_files]
+            for source in touched:
+                if source is not None and self.recorded.get(source) is not None:
+                    files.setdefault(source, None)
+        return files
+
+    def _count(self, batch: _Batch, deleted: int) -> None:
+        report = self.report
+        report.added += len(batch.added)
+        report.updated += len(batch.updated)
+        report.unchanged += len(batch.unchanged)
+        report.empty += len(batch.empty)
+        report.passages += len(batch.passages)
+        report.deleted += deleted
+        self._stored |= {*batch.added, *batch.updated, *batch.unchanged}
+        self._stored -= set(batch.empty)
 
     def _split(
         self, name: str, document: Document, source: str | None, digest: str
@@ -468,14 +528,52 @@ def _decide_types(
     return types
 
 
-def _delete_missing(
-    roots: list[Path], files: list[SourceFile], work: _Ingest, manifest: Manifest
-) -> None:
+def _delete_missing(roots: list[Path], files: list[SourceFile], work: _Ingest) -> None:
     """Delete the documents of recorded files that are no longer in their folder."""
-    present = {str(file.path) for file in files}
-    for root in (path for path in roots if path.is_dir()):
-        for source in manifest.under(root):
-            if source not in present:
-                work.report.deleted += work.store.delete(work.store.ids_by_source(source))
-                work.report.files_removed += 1
-                manifest.remove(source)
+    present = {clean(str(file.path)) for file in files}
+    folders = [path for path in roots if path.is_dir()]
+    missing = [
+        source
+        for source in work.recorded
+        if source not in present and any(Path(source).is_relative_to(f) for f in folders)
+    ]
+    if missing:
+        work.report.deleted += work.store.delete_files(missing)
+        work.report.files_removed += len(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A file's digest, number of lines, at least 1, and size in bytes."""
+
+    digest: str
+    lines: int
+    size: int
+
+
+def scan(path: Path, settings: str) -> Scan:
+    """Read a file for its digest, which covers the settings too; raises ReadError."""
+    digest = hashlib.sha256(settings.encode())
+    lines = size = 0
+    gunzip = zlib.decompressobj(wbits=31) if path.suffix == ".gz" else None
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+                if gunzip is not None:
+                    try:
+                        block = gunzip.decompress(block)
+                    except zlib.error:
+                        # The count is only for the progress bar; the loader raises the error.
+                        block, gunzip = b"", None
+                lines += block.count(b"\n")
+    except OSError as error:
+        raise read_error(path, error) from error
+    return Scan(digest.hexdigest(), max(1, lines), size)
+
+
+def document_hash(document: Document, settings: str = "") -> str:
+    """Return the digest of a document without its id, and of how it is chunked and embedded."""
+    parts = (document.title, document.text, encode(document.metadata), settings)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -267,21 +267,21 @@ def rank_hits(
     """Order hits by the fused score, or by that of the only half."""
     if mode == "hybrid":
         return fuse_hits(hits, fusion, weights)
-    scores = {h.id: h.bm25 if mode == "bm25" else h.vector for h in hits}
-    scored = [replace(h, score=scores[h.id] or 0.0) for h in hits]
-    return sorted(scored, key=lambda hit: (-hit.score, hit.id))
+    scored = [replace(h, score=(h.bm25 if mode == "bm25" else h.vector) or 0.0) for h in hits]
+    return sorted(scored, key=lambda hit: (-hit.score, hit.key))
 
 
 def complete_bm25(
     store: SearchableStore, query: str, hits: Sequence[HybridHit]
 ) -> list[HybridHit]:
     """Return the hits, each with a BM25; 0.0 where it shares no word with the query."""
-    missing = [hit.id for hit in hits if hit.bm25 is None]
+    missing = [hit.document for hit in hits if hit.bm25 is None]
     if not missing:
         return list(hits)
-    scores = {hit.id: hit.score for hit in store.bm25(query, len(missing), ids=missing)}
+    found = store.bm25(query, len(missing), passages=missing)
+    scores = {hit.key: hit.score for hit in found}
     return [
-        replace(hit, bm25=scores.get(hit.id, 0.0)) if hit.bm25 is None else hit for hit in hits
+        replace(hit, bm25=scores.get(hit.key, 0.0)) if hit.bm25 is None else hit for hit in hits
     ]
 
 

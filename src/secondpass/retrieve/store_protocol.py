@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from secondpass.inference.query_cut import QueryCut
 from secondpass.retrieve.settings import IndexSettings
-from secondpass.types import Document
+from secondpass.types import Document, passage_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Passage:
     """A document, or one chunk of it, as a store holds it.
 
-    - `id`: the document's id where the document is one passage, else `doc_id#chunk`.
-    - `chunk`: 0 where the document is one passage, else numbered from 1.
+    - `doc_id`, `chunk`: the id of the document, and the number of the passage there, from 1; 0
+      where the document is one passage. The two together name the passage.
     - `start`, `end`: the span of `text` in the document's text, in characters.
     - `source`: the file it was read from, as the ingest recorded it.
     - `hash`: of the whole document and of how it was chunked and embedded.
@@ -33,7 +34,6 @@ class Passage:
     - `columns`: what filters see of the passage, instead of `metadata`.
     """
 
-    id: str
     doc_id: str
     text: str
     title: str | None = None
@@ -46,20 +46,35 @@ class Passage:
     embedding: Embedding | None = None
     columns: Mapping[str, Any] | None = None
 
+    @property
+    def id(self) -> str:
+        """The id that users see; another document may have the same."""
+        return passage_id(self.doc_id, self.chunk)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A search result: `score` is a BM25 sum or a cosine, higher is better.
 
     `document` has the passage's id, title, text and the user's metadata; where the
-    document was cut into several passages, the metadata also has `document_id`, `chunk`,
-    `start` and `end`. `embedding` is set where the search requested it.
+    document was cut into several passages, it has its origin, and the metadata also has
+    `document_id`, `chunk`, `start` and `end`. `embedding` is set where the search requested
+    it.
     """
 
-    id: str
     score: float
     document: Document
     embedding: Embedding | None = None
+
+    @property
+    def id(self) -> str:
+        """The id that users see; another passage may have the same."""
+        return str(self.document.id)
+
+    @property
+    def key(self) -> str:
+        """A name that no other passage has."""
+        return self.document.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +97,8 @@ class SearchableStore(Protocol):
     """Passages that can be searched by words (BM25) and by vectors (cosine).
 
     Searches may come from many threads, also while another one writes. Hits are ordered by
-    falling score, then by id. A filter is an SQL condition over `fields`, and applies before
-    the limit: `limit` hits pass it, where there are so many.
+    falling score, then by document and number. A filter is an SQL condition over `fields`, and
+    applies before the limit: `limit` hits pass it, where there are so many.
     """
 
     @property
@@ -103,11 +118,11 @@ class SearchableStore(Protocol):
         limit: int,
         filter: str | None = None,  # noqa: A002 - the field's own word
         *,
-        ids: Sequence[str] | None = None,
+        passages: Sequence[Document] | None = None,
         embeddings: bool = False,
         all_words: bool = False,
     ) -> list[Hit]:
-        """Search by words; with `ids`, score only those passages.
+        """Search by words; with `passages`, score only those.
 
         With `all_words`, only passages that have each word of the query, stop words aside.
         With `embeddings`, hits carry their vectors.
@@ -145,14 +160,27 @@ class DocumentStore(SearchableStore, Versioned, Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the store keeps its files, and the ingest its own."""
+        """Where the store keeps its files."""
 
     @property
     def settings(self) -> IndexSettings:
         """How the store was made."""
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
-        """Store documents in one atomic step, replacing all passages of the same ids."""
+    def upsert(
+        self,
+        passages: Sequence[Passage],
+        *,
+        delete: Iterable[str] = (),
+        files: Mapping[str, str | None] = MappingProxyType({}),
+        records: Mapping[str, DocumentRecord] | None = None,
+    ) -> bool:
+        """Store documents in one atomic step, replacing all passages of each.
+
+        The same step removes the documents `delete`, and records in `files` the digest of each
+        file that is now stored completely; None for one that no longer is. With the `records`
+        that the caller has seen of all these documents, nothing is written, and False returned,
+        if another writer has changed one of them since.
+        """
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; return how many there were."""
@@ -162,6 +190,15 @@ class DocumentStore(SearchableStore, Versioned, Protocol):
 
     def lookup(self, ids: Sequence[str]) -> dict[str, DocumentRecord]:
         """Return the records of those of these documents that are stored, by id."""
+
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end.
+        """
+
+    def delete_files(self, files: Iterable[str]) -> int:
+        """Forget files, and remove the documents that were read from them; return how many."""
 
     def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""

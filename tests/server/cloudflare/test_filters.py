@@ -49,10 +49,7 @@ NAMES = [key for key, _, _ in ROWS]
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LanceStore]:
     found = open_index(tmp_path_factory.mktemp("index") / "i")
     found.upsert(
-        [
-            Passage(key, key, "text", metadata=row)
-            for key, row in zip(NAMES, COLUMNS, strict=True)
-        ]
+        [Passage(key, "text", metadata=row) for key, row in zip(NAMES, COLUMNS, strict=True)]
     )
     yield found
     found.close()

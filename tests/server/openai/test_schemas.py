@@ -98,10 +98,12 @@ def test_metadata_becomes_json_that_can_be_sent(metadata: dict[str, Any]) -> Non
 def test_only_documents_with_an_address_are_cited() -> None:
     first = FirstStageScores(1)
     found = {
-        name: RankedDocument(0, 1, 1.0, ScoreKind.LOGIT, first, name, Document("x", metadata=m))
-        for name, m in (("a", {"source": "https://a"}), ("b", {"source": "file.txt"}))
+        rank: RankedDocument(
+            0, rank, 1.0, ScoreKind.LOGIT, first, "a#1", Document("x", metadata=m)
+        )
+        for rank, m in ((1, {"source": "https://a"}), (2, {"source": "file.txt"}))
     }
-    passages = [Passage(1, "x", ("a",), 1), Passage(2, "x", ("b",), 2), Passage(3, "x", (), 3)]
+    passages = [Passage(n, "x", ("a#1",), n) for n in (1, 2, 3)]
     text = "One [1, 2]. Two [3]"
     citations = [
         Citation(p.number, text.index("["), p, True) for p in passages

@@ -40,7 +40,9 @@ class Result:
 
     `index` is the position in the request's list; `score` is what the results are
     ordered by, and `score_kind` says how to read it: "logit", "probability", "similarity",
-    or "rank", of which only the order within one response means anything. `probability` is
+    or "rank", of which only the order within one response means anything. A passage of a
+    longer document has that document's id as `document_id` and its number there as `chunk`,
+    from 1; else they are `id` and 0. `probability` is
     the chance of relevance. `unread` counts characters that the model did not read; `parts`
     is what each stage added to the score.
     """
@@ -48,6 +50,8 @@ class Result:
     index: int
     rank: int
     id: str | None
+    document_id: str | None
+    chunk: int
     score: float
     score_kind: str
     probability: float | None
@@ -103,6 +107,8 @@ def _result(result: RankedDocument) -> Result:
         index=result.index,
         rank=result.rank,
         id=result.id,
+        document_id=result.document_id,
+        chunk=result.chunk,
         score=result.score,
         score_kind=result.score_kind.value,
         probability=result.probability,

@@ -360,5 +360,4 @@ def item_chunks(instance: Instance, item: Item) -> list[Document]:
 
 
 def _chunk_position(chunk: Document) -> tuple[int, int]:
-    document_id, _, number = str(chunk.id).partition("#")
-    return int(document_id.rpartition(".")[2]), int(number or 0)
+    return int(str(chunk.document_id).rpartition(".")[2]), chunk.chunk

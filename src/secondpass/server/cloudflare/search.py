@@ -168,18 +168,18 @@ def expand_context(chunks: Sequence[RetrievedChunk], neighbors: int) -> list[str
     siblings: dict[tuple[int, str], list[Document]] = {}
     texts = []
     for chunk in chunks:
-        number = _chunk_number(chunk.document)
+        number = chunk.document.chunk
         if neighbors == 0 or number == 0:
             texts.append(chunk.document.text)
             continue
-        document_id = str(chunk.document.metadata["document_id"])
+        document_id = str(chunk.document.document_id)
         instance = chunk.target.instance
         key = (id(instance), document_id)
         if key not in siblings:
             with instance.not_found_if_deleted():
                 passages = instance.index().passages_of(document_id)
-            siblings[key] = sorted(passages, key=_chunk_number)
-        near = [d for d in siblings[key] if abs(_chunk_number(d) - number) <= neighbors]
+            siblings[key] = passages
+        near = [d for d in siblings[key] if abs(d.chunk - number) <= neighbors]
         texts.append(join_chunks(near) if near else chunk.document.text)
     return texts
 
@@ -188,14 +188,9 @@ def join_chunks(chunks: Sequence[Document]) -> str:
     """Return successive chunks of a document as one text; gaps were white space."""
     text, end = "", 0
     for i, chunk in enumerate(chunks):
-        start = int(chunk.metadata["start"])
+        start, past = (0, 0) if chunk.origin is None else (chunk.origin.start, chunk.origin.end)
         if i:
             text += " " * max(0, min(1, start - end))
         text += chunk.text[max(0, end - start) if i else 0 :]
-        end = max(end, int(chunk.metadata["end"]))
+        end = max(end, past)
     return text
-
-
-def _chunk_number(document: Document) -> int:
-    number: Any = document.metadata.get("chunk", 0)
-    return number if isinstance(number, int) else 0

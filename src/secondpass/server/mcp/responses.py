@@ -21,9 +21,14 @@ MAX_IDENTIFIED_BYTES = 65_536
 
 @dataclass
 class Passage:
-    """A passage of an index; `score` is from 0 to 1."""
+    """A passage of an index; `score` is from 0 to 1.
+
+    `document_id` is the id of its document and `chunk` its number there, 0 for a whole one.
+    """
 
     id: str | None
+    document_id: str | None
+    chunk: int
     score: float
     text: str
     title: str | None
@@ -83,6 +88,8 @@ def write_passage(result: RankedDocument) -> Passage:
     assert document is not None
     return Passage(
         id=result.id,
+        document_id=result.document_id,
+        chunk=result.chunk,
         score=min(1.0, max(0.0, relevance_score(result))),
         text=document.text,
         title=document.title,

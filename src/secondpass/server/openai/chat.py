@@ -14,7 +14,7 @@ from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.rerank.llm.prompts import count_tokens
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.index_catalog import ServedIndex
-from secondpass.server.openai.responses import ResultsById, passage_chunk, url_citations
+from secondpass.server.openai.responses import ResultsByRank, passage_chunk, url_citations
 from secondpass.server.openai.schemas import ChatRequest, Sampling
 from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
@@ -90,7 +90,7 @@ class ChatReply:
         self._llm = None
         if state.llm is not None:
             self._llm = MeteredLLM(state.llm, request.sampling)
-        self._results: ResultsById = {}
+        self._results: ResultsByRank = {}
         self.text, self.finish = "", "stop"
         self.chunks: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
@@ -123,7 +123,7 @@ class ChatReply:
         """Search the index for `stream_answer`, and keep the results."""
         assert self._served is not None
         response = self._served.index.search(query, **options)
-        self._results = {r.id: r for r in response.results if r.id is not None}
+        self._results = {r.rank: r for r in response.results}
         return response
 
     @property

@@ -15,7 +15,7 @@ from secondpass.types import RankedDocument
 if TYPE_CHECKING:
     from secondpass.server.openai.chat import ChatReply
 
-ResultsById = Mapping[str, RankedDocument]
+ResultsByRank = Mapping[int, RankedDocument]
 """The results of a search, by document id."""
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -106,9 +106,9 @@ def _head(request_id: str, reply: ChatReply, kind: str) -> dict[str, Any]:
     }
 
 
-def passage_chunk(passage: Passage, results: ResultsById) -> dict[str, Any]:
+def passage_chunk(passage: Passage, results: ResultsByRank) -> dict[str, Any]:
     """Return a passage as a chunk; `number` is the one in the answer's brackets."""
-    result = _best_result(passage, results)
+    result = results.get(passage.rank)
     document = None if result is None else result.document
     metadata = {} if document is None else document.metadata
     score = passage.probability
@@ -122,18 +122,18 @@ def passage_chunk(passage: Passage, results: ResultsById) -> dict[str, Any]:
         "title": passage.title,
         "text": passage.text,
         "url": source_url(metadata),
-        "item": {"key": metadata.get("document_id") or "".join(passage.ids[:1])},
+        "item": {"key": "" if result is None else result.document_id or ""},
         "metadata": json_value(metadata),
     }
 
 
 def url_citations(
-    text: str, citations: Sequence[Citation], results: ResultsById
+    text: str, citations: Sequence[Citation], results: ResultsByRank
 ) -> list[dict[str, Any]]:
     """Return annotations for the citations whose documents have a web address."""
     rows = []
     for citation in citations:
-        result = _best_result(citation.passage, results)
+        result = results.get(citation.passage.rank)
         document = None if result is None else result.document
         url = None if document is None else source_url(document.metadata)
         end = text.find("]", citation.start) + 1
@@ -148,9 +148,3 @@ def url_citations(
         }
         rows.append({"type": "url_citation", "url_citation": annotation})
     return rows
-
-
-def _best_result(passage: Passage, results: ResultsById) -> RankedDocument | None:
-    """Return the best of the results that a passage was merged from."""
-    merged = [results[name] for name in passage.ids if name in results]
-    return min(merged, key=lambda result: result.rank, default=None)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from secondpass.inference.unicode import clean
-from secondpass.retrieve.backends.lance.schema import ID
+from secondpass.retrieve.backends.lance.schema import DOC
 from secondpass.retrieve.metadata import quoted
 from secondpass.server.weaviate.class_definition import ClassDefinition
 from secondpass.server.weaviate.errors import unprocessable
@@ -190,7 +190,7 @@ class _Translator:
         if where.path in ("id", "_id"):
             _check_type(where, "uuid", "id")
             ids = [quoted(parse_uuid(value)) for value in where.values]
-            return _compare(ID, operator, ids, where, ordered=False)
+            return _compare(DOC, operator, ids, where, ordered=False)
         if where.path in TIME_COLUMNS:
             times = _milliseconds(where)
             return _compare(TIME_COLUMNS[where.path], operator, times, where, ordered=True)

@@ -65,7 +65,6 @@ class StoredObject:
                 columns[property_.column] = property_.column_value(value)
         return Passage(
             self.id,
-            self.id,
             text,
             metadata={_PROPERTIES: dict(self.properties), **timestamps},
             columns=columns,

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from secondpass.retrieve.backends.lance.schema import ID
+from secondpass.retrieve.backends.lance.schema import DOC
 from secondpass.retrieve.fusion import fuse_parts
 from secondpass.retrieve.metadata import one_of, quoted
 from secondpass.retrieve.retriever import check_query_length
@@ -43,8 +43,8 @@ _FUSIONS: Mapping[Fusion, str] = {
     "relativeScoreFusion": "weighted",
 }
 _SORT_COLUMNS = {
-    "id": ID,
-    "_id": ID,
+    "id": DOC,
+    "_id": DOC,
     "_creationTimeUnix": CREATED,
     "_lastUpdateTimeUnix": UPDATED,
 }
@@ -216,7 +216,7 @@ def _submit_bm25(
                 scores[hit.id] = scores.get(hit.id, 0.0) + weight * hit.score
                 hits[hit.id] = hit
         best = sorted(scores, key=lambda id_: (-scores[id_], id_))[:limit]
-        return [Hit(id_, scores[id_], hits[id_].document) for id_ in best]
+        return [Hit(scores[id_], hits[id_].document) for id_ in best]
 
     return index.submit(search_columns)
 
@@ -282,7 +282,7 @@ def _list_objects(
     order: Sequence[tuple[str, bool]],
 ) -> list[SearchHit]:
     if query.after is not None:
-        after = f"{ID} > {quoted(query.after)}"
+        after = f"{DOC} > {quoted(query.after)}"
         sql_filter = after if sql_filter is None else f"({sql_filter}) AND {after}"
     hits = index.read(
         lambda store: store.list_passages(
@@ -319,7 +319,7 @@ def _sort_ids(
 ) -> list[str]:
     ids = [hit.object.id for hit in hits]
     stored = index.read(
-        lambda store: store.list_passages(one_of(ID, ids), order=order, limit=len(ids))
+        lambda store: store.list_passages(one_of(DOC, ids), order=order, limit=len(ids))
     )
     return [hit.id for hit in stored]
 

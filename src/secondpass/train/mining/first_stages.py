@@ -44,7 +44,7 @@ class BM25Search:
                 progress("index", start, len(passages))
                 batch = passages[start : start + _ROWS_AT_ONCE]
                 self._store.upsert(
-                    [Passage(str(i), str(i), text) for i, text in enumerate(batch, start)]
+                    [Passage(str(i), text) for i, text in enumerate(batch, start)]
                 )
             # Rows outside the text index would be scored without its statistics.
             self._store.optimize()

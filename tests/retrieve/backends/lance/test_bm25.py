@@ -12,6 +12,7 @@ from secondpass.errors import IndexStoreError, InputError
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, LANGUAGES, parse_language
 from secondpass.retrieve.store_protocol import Passage
+from secondpass.types import Document
 
 # Words that a stemmer leaves alone, so that the oracle needs none.
 VOCABULARY = [f"w{i}" for i in range(80)] + list(ENGLISH_STOP_WORDS[:5])
@@ -42,7 +43,7 @@ def make(rng: random.Random, first: int, n: int) -> list[Passage]:
         cut = rng.randint(0, 3)
         title = " ".join(words[:cut]) if cut else None
         text = " ".join(words[cut:])
-        made.append(Passage(f"d{i}", f"d{i}", text, title, {"even": i % 2 == 0}))
+        made.append(Passage(f"d{i}", text, title, {"even": i % 2 == 0}))
     return made
 
 
@@ -54,9 +55,9 @@ def check(store, documents, rng):
         assert found == pytest.approx(expected, rel=1e-4)
         top = [h.score for h in store.bm25(query, 10)]
         assert top == pytest.approx(sorted(expected.values(), reverse=True)[:10], rel=1e-4)
-        # A filter and a list of ids choose documents; they do not change the statistics.
-        some = [name for name in documents if rng.random() < 0.3]
-        for hits in (store.bm25(query, 10, "even"), store.bm25(query, 10, ids=some)):
+        # A filter and a list of passages choose; they do not change the statistics.
+        some = [Document("", id=name) for name in documents if rng.random() < 0.3]
+        for hits in (store.bm25(query, 10, "even"), store.bm25(query, 10, passages=some)):
             for hit in hits:
                 assert hit.score == pytest.approx(expected[hit.id], rel=1e-4)
 
@@ -94,20 +95,18 @@ def test_stop_words_are_lucenes_33(tmp_path):
     assert len(set(ENGLISH_STOP_WORDS)) == 33
     store = open_index(tmp_path)
     stop_words = " ".join(ENGLISH_STOP_WORDS)
-    store.upsert([Passage("a", "a", stop_words), Passage("b", "b", "his was our")])
+    store.upsert([Passage("a", stop_words), Passage("b", "his was our")])
     assert all(store.bm25(word, 5) == [] for word in ENGLISH_STOP_WORDS)
     assert [h.id for h in store.bm25("his", 5)] == [h.id for h in store.bm25("our", 5)] == ["b"]
 
 
 def test_other_languages_are_stemmed_and_none_is_not(tmp_path):
     german = open_index(tmp_path / "de", language="de")
-    german.upsert([Passage("a", "a", "die Häuser der Stadt")])
+    german.upsert([Passage("a", "die Häuser der Stadt")])
     assert [h.id for h in german.bm25("haus", 5)] == ["a"]
     assert [h.id for h in german.bm25("die", 5)] == ["a"]
     plain = open_index(tmp_path / "none", language="none")
-    plain.upsert(
-        [Passage("a", "a", "the running dogs"), Passage("b", "b", "日本語のテキスト検索")]
-    )
+    plain.upsert([Passage("a", "the running dogs"), Passage("b", "日本語のテキスト検索")])
     assert plain.bm25("run", 5) == []
     assert [h.id for h in plain.bm25("The Running", 5)] == ["a"]
     assert [h.id for h in plain.bm25("検索", 5)] == ["b"]
@@ -116,7 +115,7 @@ def test_other_languages_are_stemmed_and_none_is_not(tmp_path):
 @pytest.mark.parametrize("code", sorted(LANGUAGES))
 def test_every_listed_language_is_there(tmp_path, code):
     store = open_index(tmp_path, language=code)
-    store.upsert([Passage("a", "a", "zebra")])
+    store.upsert([Passage("a", "zebra")])
     assert len(store.bm25("zebra", 1)) == 1
 
 

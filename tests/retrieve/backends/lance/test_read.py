@@ -15,7 +15,7 @@ from tests.retrieve.hashed_embedder import HashedEmbedder
 
 def passage(name, text, embedding=None, **columns):
     vector = None if embedding is None else np.array(embedding, dtype=np.float32)
-    return Passage(name, name, text, embedding=vector, columns=columns, metadata={"of": name})
+    return Passage(name, text, embedding=vector, columns=columns, metadata={"of": name})
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def shelf(tmp_path_factory):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
-    order=st.lists(st.tuples(st.sampled_from(["n", "w", "_sp_id"]), st.booleans()), max_size=4),
+    order=st.lists(
+        st.tuples(st.sampled_from(["n", "w", "_sp_doc"]), st.booleans()), max_size=4
+    ),
     offset=st.integers(0, 35),
     limit=st.integers(0, 35),
     above=st.sampled_from([None, 0, 2]),
@@ -37,8 +39,8 @@ def shelf(tmp_path_factory):
 def test_a_listing_is_what_sorting_all_rows_gives(shelf, order, offset, limit, above):
     store, rows = shelf
     kept = [r for r in rows if above is None or (r[1] is not None and r[1] > above)]
-    for name, falls in reversed([*order, ("_sp_id", False)]):
-        place = {"_sp_id": 0, "n": 1, "w": 2}[name]
+    for name, falls in reversed([*order, ("_sp_doc", False)]):
+        place = {"_sp_doc": 0, "n": 1, "w": 2}[name]
         there = [r for r in kept if r[place] is not None]
         there.sort(key=lambda r, at=place: r[at], reverse=falls)
         kept = there + [r for r in kept if r[place] is None]

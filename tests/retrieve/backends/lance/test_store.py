@@ -13,7 +13,7 @@ from secondpass.retrieve.store_protocol import Passage
 
 
 def passage(name, text, **metadata):
-    return Passage(name, name, text, metadata=metadata)
+    return Passage(name, text, metadata=metadata)
 
 
 def test_heavy_packages_are_only_loaded_when_used():
@@ -43,7 +43,7 @@ def test_the_engine_says_nothing_on_standard_error(tmp_path):
         "from secondpass.retrieve.backends.lance.open import open_index\n"
         "from secondpass.retrieve.store_protocol import Passage\n"
         "store = open_index(sys.argv[1])\n"
-        "store.upsert([Passage('a', 'a', 'zebra')])\n"
+        "store.upsert([Passage('a', 'zebra')])\n"
         "store.optimize(); store.bm25('zebra', 1); store.count_passages()\n"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "index")]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def best_hits(table: Any, scores: Sequence[float], limit: int) -> list[Hit]:
-    """Return the best rows of an Arrow table: by falling score, then by id."""
-    ids = table.column(schema.ID).to_pylist()
-    order = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i]))[:limit]
-    return _hits(table, scores, order)
+    """Return the best rows of an Arrow table: by falling score, then by document and number."""
+    documents, chunks = (table.column(name).to_pylist() for name in schema.KEY)
+    order = sorted(range(len(chunks)), key=lambda i: (-scores[i], documents[i], chunks[i]))
+    return _hits(table, scores, order[:limit])
 
 
 def hits_in_order(table: Any) -> list[Hit]:
@@ -43,7 +43,7 @@ def _hits(table: Any, scores: Sequence[float], order: Sequence[int]) -> list[Hit
         vectors = _vectors(selected.column(schema.VECTOR).combine_chunks())
     rows = selected.select(schema.READ).to_pylist()
     return [
-        Hit(row[schema.ID], scores[i], schema.to_document(row), vector)
+        Hit(scores[i], schema.to_document(row), vector)
         for i, row, vector in zip(order, rows, vectors, strict=True)
     ]
 
@@ -58,10 +58,23 @@ def _vectors(column: Any) -> list[Embedding | None]:
 
 
 TABLE = "passages"
-FIRST_PASSAGE = f"{schema.CHUNK} <= 1"
-"""A condition that holds for one passage of each document."""
 # Hits fetched beyond the limit, so that ties at the limit are cut by id, not by chance.
 _EXTRA_HITS = 16
+_PASSAGE_ID = f"({schema.DOC} || '#' || CAST({schema.CHUNK} AS STRING))"
+"""The id of a passage of a longer document; of a whole one the id with `#0`."""
+
+
+def _both(condition: str, other: str | None) -> str:
+    return condition if other is None else f"{condition} AND ({other})"
+
+
+def _is_one_of(passages: Sequence[Document]) -> str:
+    """Return the condition that a row is one of these passages."""
+    names = [(clean(p.document_id or ""), p.chunk) for p in passages]
+    documents = list(dict.fromkeys(name for name, _ in names))
+    # The first condition rules out most rows before ids are put together for the second.
+    ids = one_of(_PASSAGE_ID, [f"{name}#{chunk}" for name, chunk in names])
+    return f"{one_of(schema.DOC, documents)} AND {ids}"
 
 
 class LanceReader:
@@ -113,7 +126,7 @@ class LanceReader:
     def count_passages(self) -> int:
         """Return the number of passages."""
         with self._guarded("the index cannot be read"):
-            return int(self._table.count_rows())
+            return int(self._table.count_rows(schema.PASSAGES))
 
     def count_documents(
         self,
@@ -121,9 +134,8 @@ class LanceReader:
     ) -> int:
         """Return the number of documents, or of those that pass a filter."""
         where = self._check_filter(filter)
-        condition = FIRST_PASSAGE if where is None else f"{FIRST_PASSAGE} AND ({where})"
         with self._guarded("the index cannot be read"):
-            return int(self._table.count_rows(condition))
+            return int(self._table.count_rows(_both(schema.FIRST_PASSAGE, where)))
 
     def list_passages(
         self,
@@ -134,7 +146,7 @@ class LanceReader:
         limit: int | None,
         embeddings: bool = False,
     ) -> list[Hit]:
-        """List passages, ordered by these columns and then by id.
+        """List passages, ordered by these columns and then by document and number.
 
         `order` pairs each column with True for descending; passages without a value are last.
         """
@@ -145,7 +157,7 @@ class LanceReader:
         if limit == 0:
             return []
         directions: dict[str, bool] = {}
-        for name, descending in (*order, (schema.ID, False)):
+        for name, descending in (*order, *((name, False) for name in schema.KEY)):
             directions.setdefault(name, descending)
         order_by = [
             ordering(column_name=name, ascending=not descending)
@@ -155,16 +167,16 @@ class LanceReader:
         columns = list(dict.fromkeys([*self._columns(embeddings), *directions]))
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(columns).order_by(order_by)
-            if where is not None:
-                search = search.where(where)
+            search = search.where(_both(schema.PASSAGES, where))
             return hits_in_order(search.limit(limit).offset(offset).to_arrow())
 
     def get(self, ids: Sequence[str], *, embeddings: bool = False) -> dict[str, Hit]:
-        """Return those of these passages that are stored, by id, with a score of 0."""
+        """Return those of these documents that are stored whole, by id, with a score of 0."""
         columns, hits = self._columns(embeddings), list[Hit]()
         with self._guarded("the index cannot be read"):
-            for condition in in_parts(schema.ID, [clean(i) for i in ids]):
-                search = self._table.search().where(condition).select(columns)
+            for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
+                whole = f"{schema.CHUNK} = 0 AND {condition}"
+                search = self._table.search().where(whole).select(columns)
                 hits += hits_in_order(search.limit(None).to_arrow())
         return {hit.id: hit for hit in hits}
 
@@ -174,7 +186,7 @@ class LanceReader:
         with self._guarded("the index cannot be read"):
             for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
                 rows = self._scan(
-                    f"{FIRST_PASSAGE} AND {condition}", schema.HASH, schema.SOURCE
+                    f"{schema.FIRST_PASSAGE} AND {condition}", schema.HASH, schema.SOURCE
                 )
                 for row in rows:
                     record = DocumentRecord(row[schema.HASH], row[schema.SOURCE])
@@ -190,27 +202,45 @@ class LanceReader:
         where = self._check_filter(filter)
         with self._guarded("the index cannot be read"):
             search = self._table.search().select(schema.READ).limit(None)
-            if where is not None:
-                search = search.where(where)
+            search = search.where(_both(schema.PASSAGES, where))
             for batch in search.to_batches(batch_size=size):
                 yield [schema.to_document(row) for row in batch.to_pylist()]
 
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end.
+        """
+        files: dict[str, str | None] = {}
+        with self._guarded("the index cannot be read"):
+            rows = self._scan(schema.FILES, schema.HASH)
+            files |= {row[schema.DOC]: row[schema.HASH] for row in rows}
+            search = self._table.search().where(f"{schema.SOURCE} IS NOT NULL")
+            for batch in search.select([schema.SOURCE]).limit(None).to_batches():
+                for source in batch.column(schema.SOURCE).unique().to_pylist():
+                    files.setdefault(source, None)
+        return files
+
     def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""
-        condition = f"{schema.SOURCE} = {quoted(clean(source))}"
+        condition = f"{schema.PASSAGES} AND {schema.SOURCE} = {quoted(clean(source))}"
         with self._guarded("the index cannot be read"):
             return {row[schema.DOC] for row in self._scan(condition)}
 
     def passages_of(self, document_id: str) -> list[Hit]:
-        """Return the passage of this id, or all of the document's, with their embeddings."""
+        """Return all passages of the document, or else the passage of this id.
+
+        They have their embeddings, and are in the order of the text.
+        """
         literal = quoted(clean(document_id))
-        condition = f"{schema.ID} = {literal} OR {schema.DOC} = {literal}"
-        with self._guarded("the index cannot be read"):
-            search = self._table.search().where(condition)
-            table = search.select(self._columns(True)).limit(None).to_arrow()
-        hits = best_hits(table, [0.0] * table.num_rows, table.num_rows)
-        exact = [hit for hit in hits if hit.id == clean(document_id)]
-        return exact if exact else hits
+        by_passage = f"{schema.CHUNK} > 0 AND {_PASSAGE_ID} = {literal}"
+        for condition in (f"{schema.PASSAGES} AND {schema.DOC} = {literal}", by_passage):
+            with self._guarded("the index cannot be read"):
+                search = self._table.search().where(condition)
+                table = search.select(self._columns(True)).limit(None).to_arrow()
+            if table.num_rows:
+                return best_hits(table, [0.0] * table.num_rows, table.num_rows)
+        return []
 
     def bm25(
         self,
@@ -218,12 +248,12 @@ class LanceReader:
         limit: int,
         filter: str | None = None,  # noqa: A002 - the field's own word
         *,
-        ids: Sequence[str] | None = None,
+        passages: Sequence[Document] | None = None,
         embeddings: bool = False,
         all_words: bool = False,
         field: str | None = None,
     ) -> list[Hit]:
-        """Search by words; with `ids`, score only those passages.
+        """Search by words; with `passages`, score only those.
 
         With `all_words`, only passages that have each word of the query, stop words aside.
         With `embeddings`, hits carry their vectors. With `field`, only that column is
@@ -239,9 +269,9 @@ class LanceReader:
             operator=FullTextOperator.AND if all_words else FullTextOperator.OR,
         )
         where = self._check_filter(filter)
-        if ids is not None:
-            by_id = one_of(schema.ID, [clean(i) for i in ids])
-            where = by_id if where is None else f"({where}) AND {by_id}"
+        if passages is not None:
+            only = _is_one_of(passages)
+            where = _both(only, where)
         with self._guarded("the search failed"):
             search = self._table.search(match_query, query_type="fts")
             search = search.select([*self._columns(embeddings), "_score"])
@@ -334,7 +364,7 @@ class LanceReader:
         key = (condition, tuple(fields))
         if key not in self._valid_filters:
             try:
-                probe = self._table.search().where(condition).select([schema.ID])
+                probe = self._table.search().where(condition).select([schema.DOC])
                 probe.limit(1).to_arrow()
             except (OSError, RuntimeError, ValueError) as error:
                 raise bad_filter(condition, str(error), fields) from error

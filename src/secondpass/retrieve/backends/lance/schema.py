@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,7 @@ from secondpass.errors import InputError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.metadata import decode, encode, plain
 from secondpass.retrieve.store_protocol import Passage, searchable
-from secondpass.types import Document
+from secondpass.types import Document, Origin, passage_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,7 +135,6 @@ def _fit(result: ColumnChanges, name: str, kind: Kind, passage: Passage, value: 
         )
 
 
-ID = "_sp_id"
 DOC = "_sp_doc"
 CHUNK = "_sp_chunk"
 START = "_sp_start"
@@ -147,8 +146,16 @@ SOURCE = "_sp_source"
 HASH = "_sp_hash"
 VECTOR = "_sp_vector"
 
+FILE = -1
+"""The number, in place of a passage's, of a row that records a file: its path and digest."""
+FILES = f"{CHUNK} = {FILE}"
+PASSAGES = f"{CHUNK} >= 0"
+FIRST_PASSAGE = f"{CHUNK} IN (0, 1)"
+"""A condition that holds for one passage of each document."""
 EMBEDDED = f"{VECTOR} IS NOT NULL"
-READ = [ID, DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
+KEY = [DOC, CHUNK]
+"""The columns that name a passage."""
+READ = [DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
 """The columns that a document is built from."""
 
 
@@ -179,7 +186,6 @@ def empty_schema(dimension: int) -> pa.Schema:
     import pyarrow as pa
 
     columns = [
-        pa.field(ID, pa.string(), nullable=False),
         pa.field(DOC, pa.string()),
         pa.field(CHUNK, pa.int32()),
         pa.field(START, pa.int64()),
@@ -211,7 +217,6 @@ def to_table(
 
     titles = [None if p.title is None else clean(p.title) for p in passages]
     columns: dict[str, Any] = {
-        ID: [clean(p.id) for p in passages],
         DOC: [clean(p.doc_id) for p in passages],
         CHUNK: [p.chunk for p in passages],
         START: [p.start for p in passages],
@@ -236,17 +241,41 @@ def to_table(
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def files_table(digests: Mapping[str, str], schema: pa.Schema) -> pa.Table:
+    """Return the rows that record files, by path, as a table of this schema.
+
+    They have no text and no vector, so that no search finds them and no statistic counts them.
+    """
+    import pyarrow as pa
+
+    paths = list(digests)
+    columns: dict[str, Any] = {
+        DOC: paths,
+        CHUNK: [FILE] * len(paths),
+        SOURCE: paths,
+        HASH: list(digests.values()),
+    }
+    arrays = [
+        pa.array(columns[column.name], column.type)
+        if column.name in columns
+        else pa.nulls(len(paths), column.type)
+        for column in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def to_document(row: Mapping[str, Any]) -> Document:
-    """Return the document of a row; a chunk has its document and span in the metadata."""
-    metadata = decode(row[METADATA])
-    if row[ID] != row[DOC]:
-        chunk = {"document_id": row[DOC], "chunk": row[CHUNK]}
-        chunk |= {"start": row[START], "end": row[END]}
-        metadata = {**chunk, **metadata}
+    """Return the document of a row; a chunk has its origin, in the metadata too."""
+    metadata, origin = decode(row[METADATA]), None
+    if row[CHUNK]:
+        origin = Origin(row[DOC], row[CHUNK], row[START], row[END])
+        # A user's own fields of these names take precedence.
+        metadata = {**asdict(origin), **metadata}
     title, text = None, row[SEARCH]
     if row[TITLE_CHARS] is not None:
         title, text = text[: row[TITLE_CHARS]], text[row[TITLE_CHARS] + 1 :]
-    return Document(text, id=row[ID], title=title, metadata=metadata)
+    name = passage_id(row[DOC], row[CHUNK])
+    return Document(text, id=name, title=title, metadata=metadata, origin=origin)
 
 
 def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.Array:
@@ -269,5 +298,5 @@ def _vectors(passages: Sequence[Passage], kind: pa.DataType, bare: bool) -> pa.A
     placeholder = np.zeros(size, dtype=np.float32)
     vectors = [placeholder if p.embedding is None else p.embedding for p in passages]
     stacked = pa.array(np.asarray(vectors, dtype=np.float32).reshape(-1))
-    missing = pa.array([p.embedding is None for p in passages])
+    missing = pa.array([p.embedding is None for p in passages], pa.bool_())
     return pa.FixedSizeListArray.from_arrays(stacked, type=kind, mask=missing)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from secondpass.errors import IndexStoreError, InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
-from secondpass.retrieve.backends.lance.read import FIRST_PASSAGE, TABLE, LanceReader
+from secondpass.retrieve.backends.lance.migrations import migrate
+from secondpass.retrieve.backends.lance.read import TABLE, LanceReader
 from secondpass.retrieve.backends.lance.schema import fit_columns
-from secondpass.retrieve.metadata import in_parts, one_of
-from secondpass.retrieve.settings import IndexSettings, write_settings
-from secondpass.retrieve.store_protocol import Passage
+from secondpass.retrieve.metadata import in_parts
+from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
+from secondpass.retrieve.store_protocol import DocumentRecord, Passage
 from secondpass.storage import exclusive
 
 LOCK = ".write.lock"
@@ -28,7 +29,6 @@ VECTOR_INDEX_FROM = 50_000
 
 UNINDEXED_SHARE = 0.2
 """Rows outside the text index, relative to those in it, above which it is rebuilt."""
-_CHUNK_ID = re.compile(r"#\d+\Z")
 
 
 class LanceStore(LanceReader):
@@ -68,34 +68,55 @@ class LanceStore(LanceReader):
         with self._guarded("the index cannot be read"):
             return bool(self._table.list_indices())
 
-    def upsert(self, passages: Sequence[Passage]) -> None:
-        """Store documents in one atomic step, replacing all passages of the same ids.
+    def upsert(
+        self,
+        passages: Sequence[Passage],
+        *,
+        delete: Iterable[str] = (),
+        files: Mapping[str, str | None] = MappingProxyType({}),
+        records: Mapping[str, DocumentRecord] | None = None,
+    ) -> bool:
+        """Store documents in one atomic step, replacing all passages of each.
+
+        The same step removes the documents `delete`, and records in `files` the digest of each
+        file that is now stored completely; None for one that no longer is. With the `records`
+        that the caller has seen of all these documents, nothing is written, and False returned,
+        if another writer has changed one of them since.
 
         Raises InputError, before anything is written, for metadata of the wrong type.
         """
-        batch = list({clean(p.id): p for p in passages}.values())
-        if not batch:
-            return
-        docs = list(dict.fromkeys(clean(p.doc_id) for p in batch))
+        import pyarrow as pa
+
+        batch = list({(clean(p.doc_id), p.chunk): p for p in passages}.values())
+        docs = dict.fromkeys(clean(p.doc_id) for p in batch)
+        removed = [name for name in dict.fromkeys(map(clean, delete)) if name not in docs]
+        digests = {clean(file): digest for file, digest in files.items()}
+        if not (docs or removed or digests):
+            return True
         with self._writing("the documents were not stored") as table:
-            self._check_ids(table, batch)
+            if records is not None:
+                now = self.lookup([*docs, *removed])
+                if any(now.get(name) != records.get(name) for name in (*docs, *removed)):
+                    return False
             changes = fit_columns(schema.metadata_kinds(table.schema), batch)
             lance_table.change_columns(table, changes)
             rows = schema.to_table(
                 batch, changes.rows, table.schema, bare=self.settings.own_vectors
             )
-            (
-                table.merge_insert(schema.ID)
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .when_not_matched_by_source_delete(one_of(schema.DOC, docs))
-                .execute(rows)
+            complete = {f: digest for f, digest in digests.items() if digest is not None}
+            lance_table.replace(
+                table,
+                pa.concat_tables([rows, schema.files_table(complete, table.schema)]),
+                documents=list(docs),
+                removed=removed,
+                files=[f for f in digests if f not in complete],
             )
             # Rows outside the text index are found, but its statistics do not count them.
             for column in lance_table.text_columns(table):
                 if lance_table.unindexed_share(table, column) > UNINDEXED_SHARE:
                     # Not optimize(): that would rewrite all vectors each time.
                     lance_table.index_text(table, self.settings.language, column)
+        return True
 
     def index_field(self, field: str) -> None:
         """Let `bm25` search this metadata column alone; a no-op the second time.
@@ -133,18 +154,35 @@ class LanceStore(LanceReader):
         unique = list(dict.fromkeys(clean(i) for i in ids))
         deleted = 0
         with self._writing("the documents were not deleted") as table:
-            for condition in in_parts(schema.DOC, unique):
-                count = int(table.count_rows(f"{FIRST_PASSAGE} AND {condition}"))
-                if count:
-                    table.delete(condition)
-                deleted += count
+            for part in in_parts(schema.DOC, unique):
+                deleted += _delete(table, f"{schema.PASSAGES} AND {part}")
         return deleted
+
+    def delete_files(self, files: Iterable[str]) -> int:
+        """Forget files, and remove the documents that were read from them; return how many."""
+        deleted = 0
+        with self._writing("the documents were not deleted") as table:
+            for part in in_parts(schema.SOURCE, [clean(file) for file in files]):
+                deleted += _delete(table, part)
+        return deleted
+
+    def files(self) -> dict[str, str | None]:
+        """Return the files that documents were read from, each with its digest.
+
+        None for a file that was not read to its end. Migrates an older index first, which has
+        its files elsewhere.
+        """
+        if self._settings.format < FORMAT:
+            with self._writing("the index was not migrated"):
+                pass
+        return super().files()
 
     def set_source(self, ids: Sequence[str], source: str) -> None:
         """Record that these documents are now in another file."""
         with self._writing("the documents were not updated") as table:
             for condition in in_parts(schema.DOC, [clean(i) for i in ids]):
-                table.update(where=condition, values={schema.SOURCE: clean(source)})
+                where = f"{schema.PASSAGES} AND {condition}"
+                table.update(where=where, values={schema.SOURCE: clean(source)})
 
     def optimize(self, *, keep: timedelta = timedelta(days=7)) -> None:
         """Bring the search indexes up to date and merge small files.
@@ -178,18 +216,15 @@ class LanceStore(LanceReader):
             )
         # The engine refuses concurrent commits; waiting for the other one loses no work.
         with self._lock, self._guarded(what), exclusive(self.folder / LOCK):
-            yield self._table
+            table = self._table
+            if self._settings.format < FORMAT:
+                self._settings = migrate(table, self.folder)
+            yield table
 
-    def _check_ids(self, table: Any, batch: list[Passage]) -> None:
-        # Chunk 1 of document "a" and a document with id "a#1" would be the same row.
-        owners = {clean(p.id): clean(p.doc_id) for p in batch if _CHUNK_ID.search(p.id)}
-        for condition in in_parts(schema.ID, list(owners)):
-            search = table.search().where(condition).select([schema.ID, schema.DOC])
-            for row in search.limit(None).to_list():
-                owner = owners[row[schema.ID]]
-                if owner != row[schema.DOC]:
-                    raise InputError(
-                        f"two documents need the passage id {row[schema.ID]!r}",
-                        where=f"documents {row[schema.DOC]!r} and {owner!r}",
-                        fix="Rename one of them. Nothing of this batch was stored.",
-                    )
+
+def _delete(table: Any, condition: str) -> int:
+    """Delete rows; return of how many documents."""
+    count = int(table.count_rows(f"{schema.FIRST_PASSAGE} AND {condition}"))
+    if int(table.count_rows(condition)):
+        table.delete(condition)
+    return count

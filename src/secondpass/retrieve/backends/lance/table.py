@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import MissingExtraError
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance.schema import ColumnChanges
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
+from secondpass.retrieve.metadata import in_parts, one_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS_PER_PARTITION = 4096
 MIN_PROBES = 32
+_MOST_REMOVED = 10_000
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
 
@@ -71,6 +76,33 @@ def add_vectors(table: Any, dimension: int) -> None:
             return
         table.drop_columns([schema.VECTOR])
     table.add_columns([pa.field(schema.VECTOR, kind)])
+
+
+def replace(
+    table: Any, rows: pa.Table, *, documents: list[str], removed: list[str], files: list[str]
+) -> None:
+    """Write rows in one commit, in place of all passages of documents and records of files.
+
+    `documents` are those of the rows, and `removed` others.
+    """
+    # More names in one condition would be megabytes of it; what goes first is in no row.
+    for condition in in_parts(schema.DOC, removed[:-_MOST_REMOVED]):
+        table.delete(f"{schema.PASSAGES} AND {condition}")
+    passages = one_of(schema.DOC, [*documents, *removed[-_MOST_REMOVED:]])
+    replaced = f"({schema.PASSAGES} AND {passages})"
+    if files:
+        replaced += f" OR ({schema.FILES} AND {one_of(schema.DOC, files)})"
+    if not rows.num_rows:
+        table.delete(replaced)
+        return
+    (
+        table.merge_insert(schema.KEY)
+        .when_matched_update_all()
+        .when_not_matched_insert_all()
+        .when_not_matched_by_source_delete(replaced)
+        # Files have no vector, and passages where the settings allow it.
+        .execute(rows, on_bad_vectors="null")
+    )
 
 
 def index_vectors(table: Any) -> None:
