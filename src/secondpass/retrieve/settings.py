@@ -10,7 +10,7 @@ from typing import Any
 from secondpass.errors import IndexNotFoundError, IndexStoreError
 from secondpass.storage import replace_file
 
-FORMAT = 1
+FORMAT = 2
 FILE = "index.json"
 
 
@@ -24,6 +24,7 @@ class IndexSettings:
     - `chunk_tokens`: the maximum length of a passage, None for whole documents; `overlap`:
       tokens that it shares with the one before.
     - `keep_states`: whether a reranker may store what it computes of passages here.
+    - `format`: of the files; an older one can be searched, and is migrated by the first write.
     """
 
     language: str = "english"
@@ -33,6 +34,7 @@ class IndexSettings:
     chunk_tokens: int | None = 256
     overlap: int = 32
     keep_states: bool = True
+    format: int = FORMAT
 
     @property
     def own_vectors(self) -> bool:
@@ -42,7 +44,7 @@ class IndexSettings:
 
 def write_settings(folder: Path, settings: IndexSettings) -> None:
     """Write `index.json` into the folder, in one atomic step."""
-    write_json(folder / FILE, {"format": FORMAT, **asdict(settings)})
+    write_json(folder / FILE, asdict(settings))
 
 
 def read_settings(folder: Path) -> IndexSettings:
@@ -81,6 +83,7 @@ def _parse(file: Path, values: dict[str, Any]) -> IndexSettings:
         "chunk_tokens": (int, type(None)),
         "overlap": (int,),
         "keep_states": (bool,),
+        "format": (int,),
     }
     for name, types in expected.items():
         if not isinstance(getattr(settings, name), types):

@@ -6,6 +6,7 @@ import pytest
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError, InputError
 from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.settings import FORMAT
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
@@ -71,7 +72,7 @@ def test_the_settings_are_kept(tmp_path):
     settings = open_index(tmp_path).settings
     assert (settings.chunk_tokens, settings.overlap, settings.language) == (None, 0, "swedish")
     assert settings.embedder == "hashed"
-    assert json.loads((tmp_path / "index.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "index.json").read_text())["format"] == FORMAT
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -15,10 +15,11 @@ from secondpass.errors import IndexStoreError, InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
+from secondpass.retrieve.backends.lance.migrations import migrate
 from secondpass.retrieve.backends.lance.read import FIRST_PASSAGE, TABLE, LanceReader
 from secondpass.retrieve.backends.lance.schema import fit_columns
-from secondpass.retrieve.metadata import in_parts, one_of
-from secondpass.retrieve.settings import IndexSettings, write_settings
+from secondpass.retrieve.metadata import column_name, in_parts, one_of
+from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import Passage
 from secondpass.storage import exclusive
 
@@ -105,8 +106,9 @@ class LanceStore(LanceReader):
         if self.fields.get(field) != "text":
             raise InputError(f"{field!r} is not a text field", fix=nearest(field, self.fields))
         with self._writing("the field was not indexed") as table:
-            if field not in lance_table.text_columns(table):
-                lance_table.index_text(table, self.settings.language, field)
+            column = column_name(field)
+            if schema.words_column(column) not in lance_table.text_columns(table):
+                lance_table.index_words(table, column, self.settings.language)
 
     def enable_vectors(self, dimension: int) -> None:
         """Accept passages with the caller's own vectors of this length from now on.
@@ -178,7 +180,10 @@ class LanceStore(LanceReader):
             )
         # The engine refuses concurrent commits; waiting for the other one loses no work.
         with self._lock, self._guarded(what), exclusive(self.folder / LOCK):
-            yield self._table
+            table = self._table
+            if self._settings.format < FORMAT:
+                self._settings = migrate(table, self.folder)
+            yield table
 
     def _check_ids(self, table: Any, batch: list[Passage]) -> None:
         # Chunk 1 of document "a" and a document with id "a#1" would be the same row.

@@ -10,10 +10,13 @@ from typing import Any
 from secondpass.errors import MissingExtraError
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance.schema import ColumnChanges
+from secondpass.retrieve.keywords import keyword_text
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
+from secondpass.retrieve.metadata import column_name
 
 ROWS_PER_PARTITION = 4096
 MIN_PROBES = 32
+ROWS_PER_STEP = 50_000
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
 
@@ -34,13 +37,14 @@ def connect(folder: Path) -> Any:
     return load().connect(str(folder), read_consistency_interval=timedelta(0))
 
 
-def index_text(table: Any, language: str, column: str = schema.SEARCH) -> None:
-    """Build the full-text index of a column, replacing an older one."""
+def index_text(table: Any, language: str, column: str = schema.WORDS) -> None:
+    """Build the full-text index of a column of words, replacing an older one."""
     from lancedb.index import FTS
 
     has_stemmer = language != NO_LANGUAGE
     config = FTS(
-        base_tokenizer="simple" if has_stemmer else "icu/split",
+        # `keywords` splits texts into words; the engine stems them.
+        base_tokenizer="whitespace",
         language=language.capitalize() if has_stemmer else "English",
         stem=has_stemmer,
         remove_stop_words=True,
@@ -50,12 +54,34 @@ def index_text(table: Any, language: str, column: str = schema.SEARCH) -> None:
     table.create_index(column, config=config, replace=True)
 
 
+def index_words(table: Any, column: str, language: str) -> None:
+    """Store the words of a text column in a column of their own, and index that.
+
+    Goes on where an earlier call was interrupted.
+    """
+    import pyarrow as pa
+
+    words, key = schema.words_column(column), [schema.DOC, schema.CHUNK]
+    if words not in table.schema.names:
+        table.add_columns([pa.field(words, pa.string())])
+    missing = f"`{words}` IS NULL AND `{column}` IS NOT NULL"
+    while True:
+        search = table.search().where(missing).select([*key, column])
+        rows = search.limit(ROWS_PER_STEP).to_arrow()
+        if not rows.num_rows:
+            break
+        texts = [keyword_text(text) for text in rows.column(column).to_pylist()]
+        filled = rows.select(key).append_column(words, pa.array(texts, pa.string()))
+        table.merge_insert(key).when_matched_update_all().execute(filled)
+    index_text(table, language, words)
+
+
 def text_columns(table: Any) -> list[str]:
     """List the columns that have a full-text index."""
     return [i.columns[0] for i in table.list_indices() if i.index_type == "FTS"]
 
 
-def unindexed_share(table: Any, column: str = schema.SEARCH) -> float:
+def unindexed_share(table: Any, column: str) -> float:
     """Return the ratio of rows outside the text index of a column to those in it."""
     stats = table.index_stats(f"{column}_idx")
     return int(stats.num_unindexed_rows) / max(1, int(stats.num_indexed_rows))
@@ -99,7 +125,8 @@ def change_columns(table: Any, changes: ColumnChanges) -> None:
     stale = [n for n in table.schema.names if n.startswith(("_sp_wide_", "_sp_old_"))]
     if stale:
         table.drop_columns(stale)
-    for name in changes.widened:
+    for field in changes.widened:
+        name = column_name(field)
         table.add_columns({f"_sp_wide_{name}": f"CAST(`{name}` AS DOUBLE)"})
         # Both renames are one commit: a filter on the field works at every moment.
         table.alter_columns(
@@ -108,5 +135,8 @@ def change_columns(table: Any, changes: ColumnChanges) -> None:
         )
         table.drop_columns([f"_sp_old_{name}"])
     if changes.new:
-        kinds = [pa.field(name, schema.arrow_type(changes.kinds[name])) for name in changes.new]
+        kinds = [
+            pa.field(column_name(name), schema.arrow_type(changes.kinds[name]))
+            for name in changes.new
+        ]
         table.add_columns(kinds)

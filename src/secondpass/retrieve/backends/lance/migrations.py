@@ -1,0 +1,49 @@
+"""Migrations of an index that an older version made: steps by the format that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance import table as lance_table
+from secondpass.retrieve.settings import FORMAT, IndexSettings, read_settings, write_settings
+
+Step = Callable[[Any, Path, IndexSettings], None]
+"""A change of a table, in a folder, with these settings; it may run again after a crash."""
+
+
+def migrate(table: Any, folder: Path) -> IndexSettings:
+    """Bring an index to the current format, and return its settings.
+
+    For callers that hold the write lock. An index of the current format is left as it is.
+    """
+    settings = read_settings(folder)
+    if settings.format == FORMAT:
+        return settings
+    for target in range(settings.format + 1, FORMAT + 1):
+        for step in STEPS[target]:
+            step(table, folder, settings)
+    # Last: after a crash, all steps run again.
+    settings = replace(settings, format=FORMAT)
+    write_settings(folder, settings)
+    return settings
+
+
+def _add_words(table: Any, folder: Path, settings: IndexSettings) -> None:
+    """Store the words of each passage in a column of their own, and index that."""
+    old = [c for c in lance_table.text_columns(table) if not c.startswith(schema.WORDS)]
+    lance_table.index_words(table, schema.SEARCH, settings.language)
+    for column in old:
+        if column != schema.SEARCH:
+            lance_table.index_words(table, column, settings.language)
+    # Last: until then searches use the old text index.
+    for index in table.list_indices():
+        if index.index_type == "FTS" and index.columns[0] in old:
+            table.drop_index(index.name)
+
+
+STEPS: Mapping[int, tuple[Step, ...]] = {2: (_add_words,)}
+"""What leads to each format from the one before."""
