@@ -13,7 +13,6 @@ REPORT = HOUSE["measure"](REPOSITORY)
 # Small files with one importer beside them that are looked for by their own name.
 NAMED = {
     "index/rerankers.py": "rerankers of an index",
-    "retrieve/backends/lance/migrations.py": "what brings older indexes up to date",
     "retrieve/protocol.py": "what an adapter of another database implements",
     "server/api_v1/rerank.py": "the route of that name",
     "server/health.py": "the routes that monitors ask",

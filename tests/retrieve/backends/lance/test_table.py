@@ -12,6 +12,7 @@ from secondpass import Index
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.backends.lance.table import text_columns
+from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.store_protocol import Passage
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -19,21 +20,29 @@ EMBEDDER = HashedEmbedder()
 TEXTS = {"zh": "合同转让需要双方书面同意", "de": "Die Straße ist lang", "en": "running engines"}
 
 
+def odd(name: str, text: str) -> dict[str, object]:
+    """Return metadata with a name that version 1 made no column of, of mixed types."""
+    return {"head": text, "Publish Date": {"zh": 1, "de": 2.5, "en": "new"}[name]}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Make an index as version 1 did: text indexes over the texts themselves."""
     store = open_index(tmp_path / "index", EMBEDDER)
     vectors = EMBEDDER.encode(list(TEXTS.values()))
-    store.upsert(
-        [
-            Passage(name, name, text, metadata={"head": text}, hash=name, embedding=vector)
-            for (name, text), vector in zip(TEXTS.items(), vectors, strict=True)
-        ]
-    )
+    for (name, text), vector in zip(TEXTS.items(), vectors, strict=True):
+        metadata = {"head": text}
+        store.upsert(
+            [Passage(name, name, text, metadata=metadata, hash=name, embedding=vector)]
+        )
     table = store._table
     for name in text_columns(table):
         table.drop_index(f"{name}_idx")
-    table.drop_columns([name for name in table.schema.names if name.startswith("_sp_words")])
+    new = [n for n in table.schema.names if n.startswith(("_sp_words", "_spf_"))]
+    table.drop_columns(new)
+    for name, text in TEXTS.items():
+        values = {"_sp_metadata": encode(odd(name, text))}
+        table.update(where=f"_sp_doc = '{name}'", values=values)
     config = FTS(language="English", stem=True, remove_stop_words=True)
     for column in ("_sp_search", "head"):
         table.create_index(column, config=config)
@@ -80,6 +89,16 @@ def test_the_first_write_renews_it_for_all_that_read_it(folder: Path) -> None:
     old = writer.checkout(version)
     assert found(old, "engine") == ["en"]
     assert old.keyword_note is not None
+
+
+def test_fields_of_any_name_become_columns(folder: Path) -> None:
+    store = open_index(folder)
+    assert dict(store.fields) == {"head": "text"}
+    store.optimize()
+    assert dict(store.fields) == {"head": "text", "Publish Date": "number"}
+    assert [h.id for h in store.bm25("Straße 合同", 5, '"Publish Date" > 2')] == ["de"]
+    hit = store.bm25("engines", 5, '"Publish Date" IS NULL')[0]
+    assert hit.document.metadata["Publish Date"] == "new"
 
 
 def test_optimize_renews_it_as_well(folder: Path) -> None:

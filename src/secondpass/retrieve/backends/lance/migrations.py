@@ -9,6 +9,7 @@ from typing import Any
 
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
+from secondpass.retrieve.metadata import column_name, decode
 from secondpass.retrieve.settings import FORMAT, IndexSettings, read_settings, write_settings
 
 Step = Callable[[Any, Path, IndexSettings], None]
@@ -45,5 +46,37 @@ def _add_words(table: Any, folder: Path, settings: IndexSettings) -> None:
             table.drop_index(index.name)
 
 
-STEPS: Mapping[int, tuple[Step, ...]] = {2: (_add_words,)}
+def _add_fields(table: Any, folder: Path, settings: IndexSettings) -> None:
+    """Make columns of metadata fields whose names could not be columns before.
+
+    A value of another type than those before it stays without one, as it was.
+    """
+    if settings.own_vectors:
+        # Their writers say what filters see.
+        return
+    columns, kinds = schema.metadata_kinds(table.schema), dict[str, schema.Kind]()
+    key = [schema.DOC, schema.CHUNK]
+    rows: list[dict[str, Any]] = []
+    search = table.search().where(f"{schema.METADATA} IS NOT NULL").limit(None)
+    for row in search.select([*key, schema.METADATA]).to_list():
+        values = {}
+        for name, value in decode(row[schema.METADATA]).items():
+            kind = schema.kind_of(value)
+            if kind is None or column_name(name) == name or name in columns or not name:
+                continue
+            known = kinds.setdefault(name, kind)
+            if {known, kind} == {"integer", "number"}:
+                kinds[name] = known = kind = "number"
+            if known == kind:
+                values[name] = value
+        if values:
+            rows.append({name: row[name] for name in key} | {"values": values})
+    # Names that differ only in case are one field, and no document can have both.
+    first: dict[str, str] = {}
+    names = [name for name in kinds if first.setdefault(name.lower(), name) == name]
+    if names:
+        lance_table.fill_fields(table, {name: kinds[name] for name in names}, rows)
+
+
+STEPS: Mapping[int, tuple[Step, ...]] = {2: (_add_words, _add_fields)}
 """What leads to each format from the one before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,29 @@ def change_columns(table: Any, changes: ColumnChanges) -> None:
             for name in changes.new
         ]
         table.add_columns(kinds)
+
+
+def fill_fields(
+    table: Any, kinds: Mapping[str, schema.Kind], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add columns for metadata fields, and store values in them.
+
+    `rows` have the columns that name a passage, and its `values` by field.
+    """
+    import pyarrow as pa
+
+    change_columns(table, ColumnChanges(dict(kinds), list(kinds)))
+    key = [schema.DOC, schema.CHUNK]
+    types = [table.schema.field(name) for name in key]
+    types += [table.schema.field(column_name(name)) for name in kinds]
+    for start in range(0, len(rows), ROWS_PER_STEP):
+        part = rows[start : start + ROWS_PER_STEP]
+        arrays = [
+            pa.array([row[name] for row in part], types[i].type) for i, name in enumerate(key)
+        ]
+        for field, (name, kind) in zip(types[len(key) :], kinds.items(), strict=True):
+            values = [row["values"].get(name) for row in part]
+            converted = [None if v is None else schema.column_value(v, kind) for v in values]
+            arrays.append(pa.array(converted, field.type))
+        batch = pa.Table.from_arrays(arrays, schema=pa.schema(types))
+        table.merge_insert(key).when_matched_update_all().execute(batch)
