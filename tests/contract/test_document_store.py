@@ -308,7 +308,64 @@ def test_metadata_comes_back_exactly(store: DocumentStore) -> None:
     assert found.metadata == metadata
     assert [type(v) for v in found.metadata.values()] == [type(v) for v in metadata.values()]
     assert words(store, "cat", 1, "id = 'own' AND title = 'own' AND text = 'own'") == ["a"]
-    assert {"_sp_doc", "deep", "with space", "none"}.isdisjoint(store.fields)
+    assert {"_sp_doc", "deep", "none"}.isdisjoint(store.fields)
+
+
+ODD_NAMES = [
+    "Publish Date",
+    "a.b",
+    'say "x"',
+    "it's",
+    "`tick`",
+    "order",
+    "Select",
+    "Länge",
+    "日付",
+    "_under",
+    "_sp_doc",
+    "_spf_x",
+    "2024",
+    "a;b",
+    "a--b",
+    " ",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_field_of_any_name_can_be_filtered_on_in_quotes(
+    store: DocumentStore, name: str
+) -> None:
+    store.upsert([passage("a", "cat", **{name: 1}), passage("b", "cat", **{name: 2.5})])
+    assert dict(store.fields) == {name: "number"}
+    double, tick = name.replace('"', '""'), name.replace("`", "``")
+    for quoted in (f'"{double}"', f"`{tick}`", f'"{double.upper()}"'):
+        assert words(store, "cat", 9, f"{quoted} > 2 AND 'it''s ;' = 'it''s ;'") == ["b"]
+        assert near(store, "cat", 9, f"{quoted} = 1") == ["a"]
+    # An error lists the name as it has to be written.
+    with pytest.raises(FilterError) as caught:
+        store.bm25("cat", 9, f'"{double} of no document" = 1')
+    assert f'"{double}" (number)' in str(caught.value)
+    column = [name for name in ("_sp_search", "_spf_") if name in str(caught.value)]
+    assert column == [] or name == "_spf_x"
+
+
+@pytest.mark.parametrize(
+    ("where", "advice"),
+    [
+        ("Publish Date > 1", '"Publish Date"'),
+        ("[Publish Date] > 1", '"Publish Date"'),
+        ("select", '"select"'),
+        ("'Publish Date' > 1", 'as "Publish Date"'),
+        ('source = "docs"', "single quotes: 'docs'"),
+    ],
+)
+def test_the_advice_for_a_name_without_its_quotes(
+    store: DocumentStore, where: str, advice: str
+) -> None:
+    store.upsert([passage("a", "cat", **{"Publish Date": 1, "select": 1, "source": "docs"})])
+    with pytest.raises(FilterError) as caught:
+        store.bm25("cat", 9, where)
+    assert advice in str(caught.value)
 
 
 def test_new_fields_and_wider_numbers(store: DocumentStore) -> None:

@@ -62,6 +62,25 @@ def test_an_id_means_a_document_before_a_passage_of_another(tmp_path: Path) -> N
         assert len({(r.document_id, r.chunk) for r in results}) == opened.count_passages()
 
 
+def test_matches_are_places_in_the_document(tmp_path: Path) -> None:
+    text = "Er fuhr die STRA\u00adßE entlang, dann lange Straßen. 合同转让"
+    with Index.open(tmp_path, language="de") as index:
+        index.add(
+            [{"id": "a", "title": "Cafe\u0301", "text": text}, {"id": "b", "text": "Haus"}]
+        )
+        found = explain(index, "strasse café 合同", "a")
+    places = {(m.where, m.text, m.word) for m in found.matches}
+    assert places == {
+        ("title", "Cafe\u0301", "café"),
+        ("text", "STRA\u00adßE", "strasse"),
+        ("text", "Straßen", "strasse"),
+        ("text", "合同", "合同"),
+    }
+    fields = {"title": found.document.title or "", "text": found.document.text}
+    assert all(fields[m.where][m.start : m.end] == m.text for m in found.matches)
+    assert found.as_object()["matches"][0]["where"] == "title"
+
+
 def test_a_counterfactual_is_where_the_changed_text_really_lands(
     index: Index, found: Explanation
 ) -> None:

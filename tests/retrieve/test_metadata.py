@@ -99,7 +99,6 @@ def test_names_that_differ_only_in_case():
     [
         ('Party = "D"', "D", "single quotes: 'D'"),
         ('Party = "O\'B"', "O'B", "single quotes: 'O''B'"),
-        ("`Publish Date` > 'a'", "Publish Date", "rename it to Publish_Date"),
     ],
 )
 def test_names_and_texts_in_the_wrong_quotes(condition: str, name: str, advice: str) -> None:

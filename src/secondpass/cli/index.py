@@ -79,6 +79,12 @@ def index(
 
     embedder = Embedder()
     store = _open(index, embedder, language, chunk_tokens, overlap, keep_states)
+    if store.keyword_note is not None:
+        typer.echo(
+            "The index was made by an earlier version: its keyword search and its fields for "
+            "filters are renewed with this run",
+            err=True,
+        )
     with counting("Indexing", "documents") as update:
 
         def show(state: IngestProgress) -> None:

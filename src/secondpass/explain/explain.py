@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from secondpass.explain.occlusion import (
     query_spans,
     variant_scorer,
 )
-from secondpass.explain.types import Explanation, Faithfulness, ScoredWindow, Span
+from secondpass.explain.types import Explanation, Faithfulness, Match, ScoredWindow, Span
 from secondpass.index.index import Index
 from secondpass.rerank.base import BaseReranker, Score
 from secondpass.rerank.inputs import (
@@ -32,7 +32,8 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.retrieve.bm25 import fit_bm25
+from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
+from secondpass.retrieve.keywords import find_keywords
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.types import Candidate, Document, ScoreKind
 
@@ -116,6 +117,7 @@ def explain(
             find_counterfactuals(ranking, in_document, score_variants, options.fields)
         ),
         notes=(*notes, *span_notes),
+        matches=tuple(_find_matches(index.language, candidate.document, terms[target])),
     )
 
 
@@ -191,6 +193,23 @@ def _fetch_passages(index: Index, query: str, document: str) -> list[Candidate]:
             fix="Give an id as a search prints it, such as the first in brackets.",
         )
     return [replace(candidate, rank=_NOT_RETRIEVED_RANK) for candidate in candidates]
+
+
+def _find_matches(
+    language: str, document: Document, terms: Sequence[TermScore]
+) -> Iterator[Match]:
+    """Yield where the words of the query stand in a document, after stemming."""
+    words = [term.word for term in terms if term.score > 0]
+    if not words:
+        return
+    texts = {"title": document.title or "", "text": document.text}
+    analyzer = Analyzer(language, texts.values(), words)
+    for where, text in texts.items():
+        for found in find_keywords(text):
+            for word in words:
+                if found.text in analyzer.matches[word]:
+                    start, end = found.start, found.end
+                    yield Match(word, where, start, end, text[start:end])
 
 
 def _windows(score: Score) -> tuple[ScoredWindow, ...]:

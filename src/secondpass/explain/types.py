@@ -77,6 +77,21 @@ class Faithfulness:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """Where a word of the query stands in the document, as keyword search compares them.
+
+    - `word`: the word of `terms`; `where`: "title" or "text".
+    - `start`, `end`: [start, end) in characters there; `text`: what is written there.
+    """
+
+    word: str
+    where: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counterfactual:
     """The rank that the document would have after a change, all else being equal.
 
@@ -98,7 +113,8 @@ class Explanation:
     - `found`: whether the first pass retrieved it; if not, the rest is what would be if it
       had. None without an index, where only the reranker is explained.
     - `places`: the rank by each stage.
-    - `terms` sum to `bm25`; `parts` sum to `final_score`, where a blend computed it.
+    - `terms` sum to `bm25`, and `matches` are their places in the document; `parts` sum to
+      `final_score`, where a blend computed it.
     - `score`: the reranker's, of which `spans` are the contributions.
     - `notes`: what could not be explained, and why.
     """
@@ -121,6 +137,7 @@ class Explanation:
     faithfulness: Faithfulness | None = None
     counterfactuals: tuple[Counterfactual, ...] = ()
     notes: tuple[str, ...] = ()
+    matches: tuple[Match, ...] = ()
 
     def as_object(self) -> dict[str, Any]:
         """Return the explanation as one JSON object."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
-from secondpass.retrieve.languages import NO_LANGUAGE
+from secondpass.retrieve.keywords import find_keywords, find_query_keywords
 from secondpass.retrieve.store_protocol import DocumentStore
 from secondpass.types import Document
-
-# A word, as in the engine's tokenizer for languages with a stemmer.
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +26,6 @@ class TermScore:
     indexed: bool = True
 
 
-def split_words(text: str, language: str) -> list[str]:
-    """Return the words of a text in order, in lower case, before stemming and stop words.
-
-    In an index without a language, the parts between spaces; the engine splits them further.
-    """
-    lowered = clean(text).lower()
-    return lowered.split() if language == NO_LANGUAGE else _WORD.findall(lowered)
-
-
 def term_scores(
     store: DocumentStore, query: str, passages: Sequence[Document]
 ) -> list[list[TermScore]]:
@@ -50,8 +36,8 @@ def term_scores(
     rounding in single precision.
     """
     counts: dict[str, int] = {}
-    for word in split_words(query, store.settings.language):
-        counts[word] = counts.get(word, 0) + 1
+    for keyword in find_query_keywords(query):
+        counts[keyword.text] = counts.get(keyword.text, 0) + 1
     result: list[list[TermScore]] = [[] for _ in passages]
     for word, count in counts.items():
         hits = store.bm25(word, len(passages), passages=passages)
@@ -78,19 +64,18 @@ class Analyzer:
         import pyarrow as pa
         from lancedb.query import MatchQuery
 
-        self.language = language
         match: Any = MatchQuery
-        vocabulary = sorted({word for text in texts for word in split_words(text, language)})
-        column = pa.table({schema.SEARCH: pa.array(vocabulary, pa.string())})
+        vocabulary = sorted({word.text for text in texts for word in find_keywords(text)})
+        column = pa.table({schema.WORDS: pa.array(vocabulary, pa.string())})
         table = lance_table.load().connect("memory://").create_table("words", column)
         lance_table.index_text(table, language)
 
         def search(text: str) -> set[str]:
             if not vocabulary:
                 return set()
-            matches = table.search(match(text, schema.SEARCH), query_type="fts")
+            matches = table.search(match(text, schema.WORDS), query_type="fts")
             rows = matches.limit(len(vocabulary)).to_arrow()
-            return set(rows.column(schema.SEARCH).to_pylist())
+            return set(rows.column(schema.WORDS).to_pylist())
 
         self.matches = {word: search(word) for word in query_words}
         self.indexed = search(" ".join(vocabulary))
@@ -100,7 +85,7 @@ class Analyzer:
 
         Stop words do not count. The text must consist of words of the texts given before.
         """
-        words = split_words(text, self.language)
+        words = [word.text for word in find_keywords(text)]
         counts = {
             query_word: sum(word in matches for word in words)
             for query_word, matches in self.matches.items()

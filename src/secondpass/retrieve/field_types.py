@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from secondpass.errors import InputError
-from secondpass.retrieve.backends.lance.schema import FIELD_NAME, kind_of
+from secondpass.retrieve.backends.lance.schema import kind_of
 from secondpass.retrieve.loaders.delimited import cast_cell
 from secondpass.retrieve.metadata import encode
 from secondpass.types import Document
@@ -77,4 +77,4 @@ class FieldTypes:
 
 
 def _kind(key: object, value: object) -> str | None:
-    return kind_of(value) if isinstance(key, str) and FIELD_NAME.fullmatch(key) else None
+    return kind_of(value) if isinstance(key, str) and key else None

@@ -61,7 +61,7 @@ def _to_sql(condition: Condition, known: bool) -> str:
     if not known:
         return "true" if _matches(condition, None) else "false"
     # In backticks no column name is read as an SQL keyword.
-    column, operator = f"`{condition.column}`", condition.operator
+    column, operator = f"`{condition.column.replace('`', '``')}`", condition.operator
     literals = [_literal(value) for value in condition.values if value is not None]
     with_none = len(literals) < len(condition.values)
     if operator in _SYMBOLS:

@@ -14,7 +14,7 @@ ENGLISH_STOP_WORDS: tuple[str, ...] = (
 """The stop words of Lucene's English analyzer."""
 
 NO_LANGUAGE = "none"
-"""No stemming and no stop words; words are split by Unicode's rules, CJK included."""
+"""No stemming and no stop words."""
 
 LANGUAGES: Mapping[str, str] = {
     **{"ar": "arabic", "da": "danish", "nl": "dutch", "en": "english", "fi": "finnish"},

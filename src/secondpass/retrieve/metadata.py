@@ -12,10 +12,25 @@ from typing import Any
 from secondpass.errors import FilterError, InputError, nearest
 from secondpass.types import is_missing
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`")
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+_COLUMN_PREFIX = "_spf_"
+_ESCAPED = re.compile(r"_([0-9a-f]{1,6})_")
+# Names of fields that SQL takes for its own words unless they are quoted.
+_SQL_WORDS = frozenset(
+    (
+        *("all", "and", "any", "as", "asc", "between", "by", "case", "cast", "cross", "desc"),
+        *("distinct", "else", "end", "except", "exists", "false", "fetch", "for", "from"),
+        *("full", "group", "having", "in", "inner", "intersect", "interval", "into", "is"),
+        *("join", "left", "like", "limit", "natural", "not", "null", "offset", "on", "or"),
+        *("order", "outer", "over", "right", "select", "set", "some", "table", "then", "to"),
+        *("true", "union", "using", "values", "when", "where", "with"),
+    )
+)
 # A name in quotes can have spaces.
 _NO_QUOTED_FIELD = re.compile(r"No field named ([`\"])(.+?)\1(?:\.|,)")
-_COMPARED_TEXT = re.compile(r"(?:^|\(|\b(?:and|or|not)\b)\s*'(\w+)'\s*[=<>!]", re.IGNORECASE)
+_COMPARED_TEXT = re.compile(r"(?:^|\(|\b(?:and|or|not)\b)\s*'([^']+)'\s*[=<>!]", re.IGNORECASE)
 _NO_FIELD = re.compile(
     r"(?:No field named|Column) [`\"']?([^`\"'\s]+?)[`\"']?(?:\.|,| does not)"
 )
@@ -44,6 +59,41 @@ def in_parts(column: str, values: list[str], size: int = 10_000) -> Iterator[str
         yield one_of(column, values[start : start + size])
 
 
+def column_name(field: str) -> str:
+    """Return the column that holds a metadata field.
+
+    Its own name where that is made of letters, digits and _ and begins with a letter; else
+    a name in which every other character is its code.
+    """
+    if _PLAIN_NAME.fullmatch(field):
+        return field
+    return _COLUMN_PREFIX + re.sub("[^A-Za-z0-9]", lambda m: f"_{ord(m[0]):x}_", field)
+
+
+def field_name(column: str) -> str:
+    """Return the metadata field that a column of `column_name` holds."""
+    if not column.startswith(_COLUMN_PREFIX):
+        return column
+    return _ESCAPED.sub(lambda m: chr(int(m[1], 16)), column.removeprefix(_COLUMN_PREFIX))
+
+
+def quoted_field(field: str) -> str:
+    """Return a field as a filter can always name it."""
+    return '"' + field.replace('"', '""') + '"'
+
+
+def to_columns(condition: str, fields: Mapping[str, str]) -> str:
+    """Return a filter with each field that is in double quotes or backticks as its column."""
+    columns = {name.lower(): column_name(name) for name in fields}
+
+    def replace(match: re.Match[str]) -> str:
+        quote = match[0][0]
+        column = columns.get(match[0][1:-1].replace(quote * 2, quote).lower())
+        return match[0] if quote == "'" or column is None else f"`{column}`"
+
+    return _QUOTED.sub(replace, condition)
+
+
 def check_shape(condition: str, fields: Mapping[str, str]) -> None:
     """Raise FilterError for a filter that is not text, empty, or more than one condition."""
     why = None
@@ -57,7 +107,8 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
         names = {name.lower() for name in fields}
         for name in _COMPARED_TEXT.findall(condition):
             if name.lower() in names:
-                why = f"'{name}' in single quotes is a text; write the field as {name}"
+                field = name if _is_unquoted(name) else quoted_field(name)
+                why = f"'{name}' in single quotes is a text; write the field as {field}"
     if why is not None:
         raise FilterError(
             "the filter cannot be used",
@@ -69,19 +120,18 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
 
 def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> FilterError:
     """Return the error for a condition that the engine rejected, in the user's terms."""
+    for name in fields:
+        reason = reason.replace(column_name(name), name)
     in_quotes = _NO_QUOTED_FIELD.search(reason)
     missing = _NO_FIELD.search(reason)
+    hint = _quote_hint(condition, fields)
     if in_quotes is not None or missing is not None:
         name = in_quotes[2] if in_quotes is not None else missing[1] if missing else ""
         near = nearest(name, fields)
-        hint = f"{near} " if near.startswith("Did") else ""
         if re.search(rf"[=<>(,]\s*\"{re.escape(name)}\"", condition):
             hint = f"Write text in single quotes: {quoted(name)}. "
-        elif re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is None:
-            hint = (
-                "Only fields named with letters, digits and _ can be filtered on: rename it "
-                f"to {re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_') or 'a plain name'}. "
-            )
+        elif not hint and near.startswith("Did"):
+            hint = f"{near} "
         return FilterError(
             "the filter names an unknown field",
             where=condition,
@@ -89,7 +139,6 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
             fix=hint + _list_fields(fields),
         )
     why = _SOURCE.sub("", _NOISE.sub("", reason)).strip().rstrip(".")
-    hint = ""
     if "Date32" in why:
         hint = "Write dates as date '2024-12-31'. "
     elif "Timestamp" in why:
@@ -102,11 +151,32 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
     )
 
 
+def _quote_hint(condition: str, fields: Mapping[str, str]) -> str:
+    """Return how to write a field that the condition names without its quotes, or ""."""
+    bare = _QUOTED.sub("''", condition)
+    words = {word.lower() for word in re.findall(r"\w+", bare)}
+    brackets = {name.strip().lower() for name in _IN_BRACKETS.findall(bare)}
+    for name in fields:
+        lowered = name.lower()
+        plain = _PLAIN_NAME.fullmatch(name) is not None
+        as_word = lowered in _SQL_WORDS and lowered in words
+        if lowered in brackets or as_word or (not plain and lowered in bare.lower()):
+            return f"Write the field in double quotes: {quoted_field(name)}. "
+    return ""
+
+
 def _list_fields(fields: Mapping[str, str]) -> str:
     if not fields:
         return "No document here has metadata to filter on."
-    names = ", ".join(f"{name} ({kind})" for name, kind in sorted(fields.items()))
+    names = ", ".join(
+        f"{name if _is_unquoted(name) else quoted_field(name)} ({kind})"
+        for name, kind in sorted(fields.items())
+    )
     return f"Fields: {names}. Example: year >= 2015 AND source = 'docs'"
+
+
+def _is_unquoted(name: str) -> bool:
+    return _PLAIN_NAME.fullmatch(name) is not None and name.lower() not in _SQL_WORDS
 
 
 _TAG = "$sp"

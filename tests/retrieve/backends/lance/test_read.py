@@ -68,7 +68,7 @@ def test_a_field_is_searched_alone_and_kept_up(tmp_path):
     assert [h.id for h in store.bm25("zebra", 9, field="head")] == ["a"]
     assert len(store.bm25("lion", 9)) == 6
     assert len(store.bm25("lion", 9, field="head")) == 5
-    stats = store._table.index_stats("head_idx")
+    stats = store._table.index_stats("_sp_words_head_idx")
     assert stats.num_unindexed_rows <= 0.2 * stats.num_indexed_rows
     for wrong in ("n", "nothing"):
         with pytest.raises(InputError, match="not a text field"):

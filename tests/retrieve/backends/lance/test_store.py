@@ -68,7 +68,7 @@ def test_the_text_index_is_kept_up_while_documents_come_in(tmp_path):
     store = open_index(tmp_path)
     for i in range(40):
         store.upsert([passage(f"d{i}", f"zebra word{i}")])
-        stats = store._table.index_stats("_sp_search_idx")
+        stats = store._table.index_stats("_sp_words_idx")
         assert stats.num_unindexed_rows <= 0.2 * stats.num_indexed_rows
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.inference.unicode import clean
+from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.schema import KEY, files_table
+from secondpass.retrieve.metadata import column_name, decode
 from secondpass.retrieve.settings import FORMAT, IndexSettings, read_settings, write_settings
 
 Step = Callable[[Any, Path, IndexSettings], None]
@@ -57,5 +60,53 @@ def _record_files(table: Any, folder: Path, settings: IndexSettings) -> None:
         file.unlink(missing_ok=True)
 
 
-STEPS: Mapping[int, tuple[Step, ...]] = {2: (_drop_passage_ids, _record_files)}
+def _add_words(table: Any, folder: Path, settings: IndexSettings) -> None:
+    """Store the words of each passage in a column of their own, and index that."""
+    old = [c for c in lance_table.text_columns(table) if not c.startswith(schema.WORDS)]
+    lance_table.index_words(table, schema.SEARCH, settings.language)
+    for column in old:
+        if column != schema.SEARCH:
+            lance_table.index_words(table, column, settings.language)
+    # Last: until then searches use the old text index.
+    for index in table.list_indices():
+        if index.index_type == "FTS" and index.columns[0] in old:
+            table.drop_index(index.name)
+
+
+def _add_fields(table: Any, folder: Path, settings: IndexSettings) -> None:
+    """Make columns of metadata fields whose names could not be columns before.
+
+    A value of another type than those before it stays without one, as it was.
+    """
+    if settings.own_vectors:
+        # Their writers say what filters see.
+        return
+    columns, kinds = schema.metadata_kinds(table.schema), dict[str, schema.Kind]()
+    key = [schema.DOC, schema.CHUNK]
+    rows: list[dict[str, Any]] = []
+    search = table.search().where(f"{schema.METADATA} IS NOT NULL").limit(None)
+    for row in search.select([*key, schema.METADATA]).to_list():
+        values = {}
+        for name, value in decode(row[schema.METADATA]).items():
+            kind = schema.kind_of(value)
+            if kind is None or column_name(name) == name or name in columns or not name:
+                continue
+            known = kinds.setdefault(name, kind)
+            if {known, kind} == {"integer", "number"}:
+                kinds[name] = known = kind = "number"
+            if known == kind:
+                values[name] = value
+        if values:
+            rows.append({name: row[name] for name in key} | {"values": values})
+    # Names that differ only in case are one field, and no document can have both.
+    first: dict[str, str] = {}
+    names = [name for name in kinds if first.setdefault(name.lower(), name) == name]
+    if names:
+        lance_table.fill_fields(table, {name: kinds[name] for name in names}, rows)
+
+
+# Files last: their rows have no words.
+STEPS: Mapping[int, tuple[Step, ...]] = {
+    2: (_drop_passage_ids, _add_words, _add_fields, _record_files)
+}
 """What leads to each format from the one before."""

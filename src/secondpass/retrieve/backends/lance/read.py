@@ -11,7 +11,16 @@ from secondpass.errors import IndexStoreError, InputError, SecondpassError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
-from secondpass.retrieve.metadata import bad_filter, check_shape, in_parts, one_of, quoted
+from secondpass.retrieve.keywords import find_query_keywords
+from secondpass.retrieve.metadata import (
+    bad_filter,
+    check_shape,
+    column_name,
+    in_parts,
+    one_of,
+    quoted,
+    to_columns,
+)
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.retrieve.store_protocol import DocumentRecord, Hit, Version
 from secondpass.storage import store_error
@@ -62,6 +71,11 @@ TABLE = "passages"
 _EXTRA_HITS = 16
 _PASSAGE_ID = f"({schema.DOC} || '#' || CAST({schema.CHUNK} AS STRING))"
 """The id of a passage of a longer document; of a whole one the id with `#0`."""
+OLD_KEYWORDS = (
+    "this index was made by an earlier version, whose keyword search does not normalize "
+    "Unicode or find words inside Chinese, Japanese, Korean or Thai text; renew it with: "
+    "secondpass index PATH --index {folder} (or Index.optimize())"
+)
 
 
 def _both(condition: str, other: str | None) -> str:
@@ -89,6 +103,7 @@ class LanceReader:
         self._folder = folder
         self._settings = settings
         self._pinned = version
+        self._words_indexed = False
         self._valid_filters: set[tuple[str, tuple[str, ...]]] = set()
         with self._guarded("the index cannot be opened"):
             self._connection = lance_table.connect(folder)
@@ -157,8 +172,9 @@ class LanceReader:
         if limit == 0:
             return []
         directions: dict[str, bool] = {}
+        fields = self.fields
         for name, descending in (*order, *((name, False) for name in schema.KEY)):
-            directions.setdefault(name, descending)
+            directions.setdefault(column_name(name) if name in fields else name, descending)
         order_by = [
             ordering(column_name=name, ascending=not descending)
             for name, descending in directions.items()
@@ -262,16 +278,22 @@ class LanceReader:
         # A query object, not text: no character of the query is an operator.
         from lancedb.query import FullTextOperator, MatchQuery
 
+        column = schema.SEARCH if field is None else column_name(field)
+        words = clean(query)
+        if self._has_words:
+            column = schema.words_column(column)
+            words = " ".join(word.text for word in find_query_keywords(query))
         match: Any = MatchQuery
         match_query = match(
-            clean(query),
-            schema.SEARCH if field is None else field,
+            words,
+            column,
             operator=FullTextOperator.AND if all_words else FullTextOperator.OR,
         )
         where = self._check_filter(filter)
+        if not words:
+            return []
         if passages is not None:
-            only = _is_one_of(passages)
-            where = _both(only, where)
+            where = _both(_is_one_of(passages), where)
         with self._guarded("the search failed"):
             search = self._table.search(match_query, query_type="fts")
             search = search.select([*self._columns(embeddings), "_score"])
@@ -280,6 +302,23 @@ class LanceReader:
                 search = search.where(where, prefilter=True)
             table = search.to_arrow()
         return best_hits(table, table.column("_score").to_pylist(), limit)
+
+    @property
+    def keyword_note(self) -> str | None:
+        """What keyword search of this state does not do, and how to renew it, or None."""
+        return None if self._has_words else OLD_KEYWORDS.format(folder=self.folder)
+
+    @property
+    def _has_words(self) -> bool:
+        # Another process may add them at any time; until they are indexed, they are not used.
+        if not self._words_indexed:
+            with self._guarded("the index cannot be read"):
+                table = self._table
+                self._words_indexed = (
+                    schema.WORDS in table.schema.names
+                    and schema.WORDS in lance_table.text_columns(table)
+                )
+        return self._words_indexed
 
     def vector(
         self,
@@ -360,14 +399,14 @@ class LanceReader:
             return None
         fields = self.fields
         check_shape(condition, fields)
-        condition = clean(condition)
+        given, condition = condition, to_columns(clean(condition), fields)
         key = (condition, tuple(fields))
         if key not in self._valid_filters:
             try:
                 probe = self._table.search().where(condition).select([schema.DOC])
                 probe.limit(1).to_arrow()
             except (OSError, RuntimeError, ValueError) as error:
-                raise bad_filter(condition, str(error), fields) from error
+                raise bad_filter(given, str(error), fields) from error
             if len(self._valid_filters) >= 256:
                 self._valid_filters.clear()
             self._valid_filters.add(key)

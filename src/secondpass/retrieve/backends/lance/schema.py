@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import InputError
 from secondpass.inference.unicode import clean
-from secondpass.retrieve.metadata import decode, encode, plain
+from secondpass.retrieve.keywords import keyword_text
+from secondpass.retrieve.metadata import decode, encode, field_name, plain
 from secondpass.retrieve.store_protocol import Passage, searchable
 from secondpass.types import Document, Origin, passage_id
 
@@ -23,7 +23,6 @@ Kind = Literal["text", "integer", "number", "boolean", "date", "datetime"]
 PREFIX = "_sp_"
 """The prefix of internal columns; a metadata column cannot have it."""
 
-FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -83,7 +82,7 @@ class ColumnChanges:
 def fit_columns(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> ColumnChanges:
     """Fit the metadata of a batch to the existing columns.
 
-    Keys that are identifiers with scalar values become columns. Names are case-insensitive,
+    Keys with scalar values become columns; see `column_name`. Names are case-insensitive,
     as in SQL. A column of integers is widened if a value is another number.
 
     Raises InputError where a field has another type than its column, or a document has
@@ -96,8 +95,9 @@ def fit_columns(columns: Mapping[str, Kind], passages: Iterable[Passage]) -> Col
         row: dict[str, Any] = {}
         metadata = passage.metadata if passage.columns is None else passage.columns
         for key, value in metadata.items():
-            kind = kind_of(value) if FIELD_NAME.fullmatch(key) else None
-            if kind is None:
+            key = clean(key)
+            kind = kind_of(value)
+            if kind is None or not key:
                 continue
             name = names.setdefault(key.lower(), key)
             if name in row:
@@ -144,6 +144,8 @@ TITLE_CHARS = "_sp_title_chars"
 METADATA = "_sp_metadata"
 SOURCE = "_sp_source"
 HASH = "_sp_hash"
+WORDS = "_sp_words"
+"""What keyword search reads: the words of SEARCH; see `keywords`."""
 VECTOR = "_sp_vector"
 
 FILE = -1
@@ -157,6 +159,11 @@ KEY = [DOC, CHUNK]
 """The columns that name a passage."""
 READ = [DOC, CHUNK, START, END, SEARCH, TITLE_CHARS, METADATA]
 """The columns that a document is built from."""
+
+
+def words_column(column: str) -> str:
+    """Return the column with the words of a text column."""
+    return WORDS if column == SEARCH else f"{WORDS}_{column}"
 
 
 def arrow_type(kind: Kind) -> pa.DataType:
@@ -175,10 +182,11 @@ def arrow_type(kind: Kind) -> pa.DataType:
 
 
 def metadata_kinds(schema: pa.Schema) -> dict[str, Kind]:
-    """Return the metadata columns of a table, each with its kind."""
+    """Return the metadata fields of a table, each with the kind of its column."""
     kinds: tuple[Kind, ...] = ("text", "integer", "number", "boolean", "date", "datetime")
     by_type = {arrow_type(kind): kind for kind in kinds}
-    return {f.name: by_type[f.type] for f in schema if not f.name.startswith(PREFIX)}
+    columns = [f for f in schema if not f.name.startswith(PREFIX)]
+    return {field_name(f.name): by_type[f.type] for f in columns}
 
 
 def empty_schema(dimension: int) -> pa.Schema:
@@ -190,12 +198,13 @@ def empty_schema(dimension: int) -> pa.Schema:
         pa.field(CHUNK, pa.int32()),
         pa.field(START, pa.int64()),
         pa.field(END, pa.int64()),
-        # Title and text in one column: BM25 covers both, and neither is stored twice.
+        # Title and text in one column: BM25 covers both, and neither is stored twice as such.
         pa.field(SEARCH, pa.string()),
         pa.field(TITLE_CHARS, pa.int32()),
         pa.field(METADATA, pa.string()),
         pa.field(SOURCE, pa.string()),
         pa.field(HASH, pa.string()),
+        pa.field(WORDS, pa.string()),
     ]
     if dimension:
         columns.append(pa.field(VECTOR, pa.list_(pa.float32(), dimension)))
@@ -229,14 +238,19 @@ def to_table(
         SOURCE: [None if p.source is None else clean(p.source) for p in passages],
         HASH: [clean(p.hash) for p in passages],
     }
+    columns[WORDS] = [keyword_text(text) for text in columns[SEARCH]]
     arrays = []
     for column in schema:
         if column.name == VECTOR:
             arrays.append(_vectors(passages, column.type, bare))
         elif column.name in columns:
             arrays.append(pa.array(columns[column.name], column.type))
+        elif column.name.startswith(WORDS):
+            texts = [row.get(field_name(column.name.removeprefix(f"{WORDS}_"))) for row in rows]
+            values = [None if text is None else keyword_text(text) for text in texts]
+            arrays.append(pa.array(values, column.type))
         else:
-            values = [row.get(column.name) for row in rows]
+            values = [row.get(field_name(column.name)) for row in rows]
             arrays.append(pa.array(values, column.type))
     return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -18,7 +18,7 @@ from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.migrations import migrate
 from secondpass.retrieve.backends.lance.read import TABLE, LanceReader
 from secondpass.retrieve.backends.lance.schema import fit_columns
-from secondpass.retrieve.metadata import in_parts
+from secondpass.retrieve.metadata import column_name, in_parts
 from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import DocumentRecord, Passage
 from secondpass.storage import exclusive
@@ -126,8 +126,9 @@ class LanceStore(LanceReader):
         if self.fields.get(field) != "text":
             raise InputError(f"{field!r} is not a text field", fix=nearest(field, self.fields))
         with self._writing("the field was not indexed") as table:
-            if field not in lance_table.text_columns(table):
-                lance_table.index_text(table, self.settings.language, field)
+            column = column_name(field)
+            if schema.words_column(column) not in lance_table.text_columns(table):
+                lance_table.index_words(table, column, self.settings.language)
 
     def enable_vectors(self, dimension: int) -> None:
         """Accept passages with the caller's own vectors of this length from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from secondpass.errors import MissingExtraError
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance.schema import ColumnChanges
+from secondpass.retrieve.keywords import keyword_text
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
-from secondpass.retrieve.metadata import in_parts, one_of
+from secondpass.retrieve.metadata import column_name, in_parts, one_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_PER_PARTITION = 4096
 MIN_PROBES = 32
+ROWS_PER_STEP = 50_000
 _MOST_REMOVED = 10_000
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
@@ -39,13 +42,14 @@ def connect(folder: Path) -> Any:
     return load().connect(str(folder), read_consistency_interval=timedelta(0))
 
 
-def index_text(table: Any, language: str, column: str = schema.SEARCH) -> None:
-    """Build the full-text index of a column, replacing an older one."""
+def index_text(table: Any, language: str, column: str = schema.WORDS) -> None:
+    """Build the full-text index of a column of words, replacing an older one."""
     from lancedb.index import FTS
 
     has_stemmer = language != NO_LANGUAGE
     config = FTS(
-        base_tokenizer="simple" if has_stemmer else "icu/split",
+        # `keywords` splits texts into words; the engine stems them.
+        base_tokenizer="whitespace",
         language=language.capitalize() if has_stemmer else "English",
         stem=has_stemmer,
         remove_stop_words=True,
@@ -55,12 +59,34 @@ def index_text(table: Any, language: str, column: str = schema.SEARCH) -> None:
     table.create_index(column, config=config, replace=True)
 
 
+def index_words(table: Any, column: str, language: str) -> None:
+    """Store the words of a text column in a column of their own, and index that.
+
+    Goes on where an earlier call was interrupted.
+    """
+    import pyarrow as pa
+
+    words, key = schema.words_column(column), [schema.DOC, schema.CHUNK]
+    if words not in table.schema.names:
+        table.add_columns([pa.field(words, pa.string())])
+    missing = f"`{words}` IS NULL AND `{column}` IS NOT NULL"
+    while True:
+        search = table.search().where(missing).select([*key, column])
+        rows = search.limit(ROWS_PER_STEP).to_arrow()
+        if not rows.num_rows:
+            break
+        texts = [keyword_text(text) for text in rows.column(column).to_pylist()]
+        filled = rows.select(key).append_column(words, pa.array(texts, pa.string()))
+        table.merge_insert(key).when_matched_update_all().execute(filled)
+    index_text(table, language, words)
+
+
 def text_columns(table: Any) -> list[str]:
     """List the columns that have a full-text index."""
     return [i.columns[0] for i in table.list_indices() if i.index_type == "FTS"]
 
 
-def unindexed_share(table: Any, column: str = schema.SEARCH) -> float:
+def unindexed_share(table: Any, column: str) -> float:
     """Return the ratio of rows outside the text index of a column to those in it."""
     stats = table.index_stats(f"{column}_idx")
     return int(stats.num_unindexed_rows) / max(1, int(stats.num_indexed_rows))
@@ -131,7 +157,8 @@ def change_columns(table: Any, changes: ColumnChanges) -> None:
     stale = [n for n in table.schema.names if n.startswith(("_sp_wide_", "_sp_old_"))]
     if stale:
         table.drop_columns(stale)
-    for name in changes.widened:
+    for field in changes.widened:
+        name = column_name(field)
         table.add_columns({f"_sp_wide_{name}": f"CAST(`{name}` AS DOUBLE)"})
         # Both renames are one commit: a filter on the field works at every moment.
         table.alter_columns(
@@ -140,5 +167,34 @@ def change_columns(table: Any, changes: ColumnChanges) -> None:
         )
         table.drop_columns([f"_sp_old_{name}"])
     if changes.new:
-        kinds = [pa.field(name, schema.arrow_type(changes.kinds[name])) for name in changes.new]
+        kinds = [
+            pa.field(column_name(name), schema.arrow_type(changes.kinds[name]))
+            for name in changes.new
+        ]
         table.add_columns(kinds)
+
+
+def fill_fields(
+    table: Any, kinds: Mapping[str, schema.Kind], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add columns for metadata fields, and store values in them.
+
+    `rows` have the columns that name a passage, and its `values` by field.
+    """
+    import pyarrow as pa
+
+    change_columns(table, ColumnChanges(dict(kinds), list(kinds)))
+    key = [schema.DOC, schema.CHUNK]
+    types = [table.schema.field(name) for name in key]
+    types += [table.schema.field(column_name(name)) for name in kinds]
+    for start in range(0, len(rows), ROWS_PER_STEP):
+        part = rows[start : start + ROWS_PER_STEP]
+        arrays = [
+            pa.array([row[name] for row in part], types[i].type) for i, name in enumerate(key)
+        ]
+        for field, (name, kind) in zip(types[len(key) :], kinds.items(), strict=True):
+            values = [row["values"].get(name) for row in part]
+            converted = [None if v is None else schema.column_value(v, kind) for v in values]
+            arrays.append(pa.array(converted, field.type))
+        batch = pa.Table.from_arrays(arrays, schema=pa.schema(types))
+        table.merge_insert(key).when_matched_update_all().execute(batch)
