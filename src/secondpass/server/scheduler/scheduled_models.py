@@ -176,9 +176,11 @@ class ScheduledReranker(RerankerWrapper):
     ) -> Scored:
         """Queue the candidates in parts, wait for all, and merge the scores."""
         window = self._window if options.max_length is None else options.max_length
+        passages = options.passages
+        reach = window * passages.max_windows
         tokens = [
-            estimate_tokens(query, head, body, window=window, passages=options.passages)
-            for head, body in options.texts(candidates)
+            estimate_tokens(query, *text, window=window, passages=passages, reach=reach)
+            for text in options.texts(candidates)
         ]
         spans = list(split_work(tokens, self._tokens))
 
@@ -236,15 +238,22 @@ def submit_and_wait(
 
 
 def estimate_tokens(
-    query: str, head: str, body: str, *, window: int, passages: PassageAggregation
+    query: str,
+    head: str,
+    body: str,
+    *,
+    window: int,
+    passages: PassageAggregation,
+    reach: int,
 ) -> int:
     """Estimate how many tokens a model reads of a document, in windows of `window` tokens.
 
-    The query and the head are read with each window; what is behind the last one is not.
+    The query and the head are read with each window. Of the body at most `reach` tokens are,
+    and nothing that is behind the last window.
     """
     query_tokens, head_tokens = _count(query, window), _count(head, window // 2)
     size = max(MIN_DOCUMENT_TOKENS, window - query_tokens - head_tokens)
-    spans = passages.windows(_count(body, size * passages.max_windows), size)
+    spans = passages.windows(_count(body, reach), size)
     body_tokens = sum(end - start for start, end in spans)
     return body_tokens + len(spans) * (_MIN_TOKENS + query_tokens + head_tokens)
 
