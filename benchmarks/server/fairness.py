@@ -1,8 +1,9 @@
 """Fairness: the latency of a light tenant, alone and beside one at ten times its share.
 
-    python benchmarks/server/fairness.py [--seconds 60] [--times 10] [--json FILE]
+    python benchmarks/server/fairness.py [--seconds 60] [--times 10] [--model bundled]
+        [--json FILE]
 
-Two tenants have a key each. First eight clients of one tenant send as fast as they get
+Two tenants have a key each. First two clients of one tenant send as fast as they get
 responses, which gives the capacity. Then the light tenant sends reranks of 20 paragraphs at
 random times (a Poisson process) at a fifth of the capacity: alone, and while the heavy tenant
 sends the same requests at `--times` its share, half of the capacity. A response of 429 to the
@@ -28,7 +29,7 @@ from server_process import Server, secondpass_command
 
 from secondpass.server.access.api_keys import KeyFile
 
-CLOSED_CLIENTS = 8
+CLOSED_CLIENTS = 2
 CAPACITY_SECONDS = 15.0
 LIGHT_LOAD = 0.2
 MAX_SLOWDOWN = 2.0
@@ -71,16 +72,14 @@ class Tenant:
 
     async def capacity(self, seconds: float) -> float:
         """Return the requests a second of clients that wait for each response."""
-        end, done = time.perf_counter() + seconds, 0
+        started = time.perf_counter()
 
         async def client() -> None:
-            nonlocal done
-            while time.perf_counter() < end:
+            while time.perf_counter() < started + seconds:
                 await self.send()
-                done += 1
 
         await asyncio.gather(*(client() for _ in range(CLOSED_CLIENTS)))
-        return done / seconds
+        return len(self.seconds) / (time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
         """Return statuses and latencies so far, and start anew."""
@@ -98,6 +97,7 @@ async def measure(url: str, keys: list[str], seconds: float, times: float) -> di
     """Return what was measured."""
     light, heavy = Tenant(url, keys[0], 1), Tenant(url, keys[1], 2)
     await heavy.send()
+    heavy.summary()
     rate = await heavy.capacity(CAPACITY_SECONDS)
     heavy.summary()
     await light.send_at_random(LIGHT_LOAD * rate, seconds)
@@ -122,12 +122,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--times", type=float, default=10)
+    parser.add_argument("--model", default="bundled")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     with TemporaryDirectory() as folder:
         file = KeyFile(Path(folder, "keys.json"))
         keys = [file.create(name, ["rerank"], tenant=name) for name in ("light", "heavy")]
-        command = secondpass_command("--keys", str(file.file))
+        command = secondpass_command("--keys", str(file.file), "--model", chosen.model)
         server = Server(command, ready="/ready", log=Path(folder, "log"))
         try:
             server.start()

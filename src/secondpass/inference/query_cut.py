@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from secondpass.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
 from secondpass.inference.unicode import clean
 from secondpass.models import bundled_path
+
+if TYPE_CHECKING:
+    from secondpass.inference.tokenizer import Tokenizer
 
 QUERY_TOKENS = 128
 """The tokens of a query that a local model reads; docs/explanation/long-texts.md has why."""
@@ -30,6 +32,8 @@ def cut_query(tokenizer: Tokenizer, query: str, limit: int) -> QueryCut:
     more where `limit` is odd. Cutting the result again changes nothing. Of a query of megabytes
     only the two ends are tokenized.
     """
+    from secondpass.inference.tokenizer import CHARACTERS_PER_TOKEN
+
     query = clean(query)
     reach = limit * CHARACTERS_PER_TOKEN
     # One more, because the two ends are joined by a space.
@@ -70,4 +74,6 @@ def shared_tokenizer() -> Tokenizer:
 
 @cache
 def _load_shared() -> Tokenizer:
+    from secondpass.inference.tokenizer import Tokenizer
+
     return Tokenizer(bundled_path("bundled-embedder") / "tokenizer.json")

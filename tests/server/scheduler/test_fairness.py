@@ -216,6 +216,11 @@ def test_the_wait_is_that_of_ones_own_work_and_the_turns_of_others() -> None:
     gate.set()
 
 
+def estimate(query: str, head: str, body: str, aggregate: str = "max") -> int:
+    passages = PassageAggregation(aggregate)
+    return estimate_tokens(query, head, body, window=512, passages=passages, reach=8 * 512)
+
+
 @pytest.mark.parametrize("body", ["word " * 4_000_000, "文" * 4_000_000])
 def test_a_long_document_counts_for_what_is_read_of_it(body: str) -> None:
     options = ScoringOptions(token_share=4096)
