@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import clients_table
 import http_page
 import rerankers_table
 import typer.main
@@ -231,6 +232,7 @@ def main() -> int:
     pages = {
         REFERENCE / "cli.md": cli(),
         REFERENCE / "api.md": api(),
+        REFERENCE / "clients.md": clients_table.page(NOTE),
         REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
         REFERENCE / "http.md": http_page.page(NOTE),
         REFERENCE / "openapi.json": http_page.openapi(),
