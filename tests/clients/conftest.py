@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,15 +70,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         *("serve", "--port", "0", "--grpc-port", "0", "--log", "json"),
         *("--keys", keys, "--data", str(place / "data")),
     )
+    # A file, because a pipe that nobody reads would stop the server when it is full.
+    log = place / "log"
     with (
-        (place / "log").open("w") as log,
-        subprocess.Popen(
-            serve, env=environment, stderr=subprocess.PIPE, stdout=log, text=True
-        ) as process,
+        log.open("w") as written,
+        subprocess.Popen(serve, env=environment, stderr=written, stdout=written) as process,
     ):
         try:
-            assert process.stderr is not None
-            url, grpc_port = _wait(process.stderr)
+            url, grpc_port = _wait(process, log)
             port = urlsplit(url).port
             assert port is not None
             found = Server(url, port, grpc_port, json.loads(created.stdout)["key"])
@@ -84,19 +85,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield found
         finally:
             process.terminate()
-            process.communicate(timeout=180)
+            process.wait(180)
 
 
-def _wait(lines: Any) -> tuple[str, int]:
+def _wait(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:
     """Return the address and the port of gRPC that a server logs when it is ready."""
-    grpc_port, seen = 0, []
-    for line in lines:
-        seen.append(line)
-        row = json.loads(line) if line.startswith("{") else {}
-        grpc_port = row.get("grpc_port", grpc_port)
-        if "running on http://" in row.get("message", "").lower():
-            return row["message"].split()[3], grpc_port
-    raise AssertionError("the server ended:\n" + "".join(seen))
+    while process.poll() is None:
+        whole = [line for line in log.read_text().splitlines(keepends=True) if line[-1] == "\n"]
+        rows = [json.loads(line) for line in whole if line.startswith("{")]
+        for row in rows:
+            if row["message"].startswith("Uvicorn running on http://"):
+                grpc_port = next(row["grpc_port"] for row in rows if "grpc_port" in row)
+                return row["message"].split()[3], grpc_port
+        time.sleep(0.1)
+    raise AssertionError(f"the server ended:\n{log.read_text()}")
 
 
 def _fill(server: Server) -> None:
