@@ -8,6 +8,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
 PEERS  := .venv-bench
 PUBLISH := .venv-wheels
+CLIENTS := .venv-clients
+AUDIT  := .venv-audit
 PYTHON ?=
 ARGS   ?=
 RUNS   ?= runs
@@ -18,6 +20,8 @@ EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
 TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index
 SAMPLE := examples/wikipedia
+# mem0 needs a newer httpx than this asks for; it works with both, so it is installed alone.
+INFINITY := infinity-client==0.0.78
 NODE_CLIENTS := 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
@@ -29,7 +33,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
+.PHONY: help demo test test-clients audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -46,9 +50,11 @@ help:
 	@echo "make margins      fit the cascade of the bundled models again, after make models"
 	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
-	@echo "make wheels       build what is published, install it and try it"
+	@echo "make test-clients call the server with clients of other projects, in an environment of its own"
+	@echo "make wheels       build what is published with its bill of materials, install it and try it"
+	@echo "make audit        look the locked versions up in the vulnerability databases"
 	@echo "make lock         write the installed versions to $(LOCK)"
-	@echo "make clean        remove $(VENV), $(PEERS), $(INDEX) and caches"
+	@echo "make clean        remove all environments, $(INDEX) and caches"
 
 # --- environment: one .venv, a stamp for each level of install -----------------------
 
@@ -117,9 +123,31 @@ demo: $(VENV)/.demo $(NATIVE)/kernels.so
 
 test: $(VENV)/.weaviate $(VENV)/.node $(NATIVE)/kernels.so
 	@echo "-- running the tests"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs -n auto --dist worksteal $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs --ignore=tests/clients -n auto --dist worksteal $(ARGS)
 	@echo
 	@echo "All tests pass. Next: make demo (see it work), make lint types docs (before a change goes in)."
+
+# Clients of other projects, 400 MB without Node's, in a place of their own: each would hold the
+# versions of the others back.
+$(CLIENTS)/.made: requirements/clients.txt requirements/clients.lock.txt requirements/node/package.json $(VENV)/.made
+	@echo "-- making $(CLIENTS) with clients of other projects"
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+	@pip="$(CLIENTS)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off"; \
+	  { $$pip -c requirements/clients.lock.txt -r requirements/clients.txt \
+	    && $$pip --no-deps $(INFINITY); } > $(CLIENTS)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(CLIENTS)/pip.log" >&2; exit 1; }
+	@mkdir -p $(CLIENTS)/node && cp requirements/node/package.json $(CLIENTS)/node/
+	@if command -v npm >/dev/null; then \
+	  npm install --prefix $(CLIENTS)/node --no-audit --no-fund --no-package-lock --ignore-scripts \
+	    --loglevel=error > $(CLIENTS)/npm.log 2>&1 \
+	    || echo "npm failed, and tests with Node's clients are skipped; see $(CLIENTS)/npm.log" >&2; \
+	else echo "-- there is no npm here, so the tests with Node's clients are skipped"; fi
+	@touch $@
+
+test-clients: $(VENV)/.test $(CLIENTS)/.made
+	@echo "-- calling the server with clients of other projects"
+	@SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest \
+	  -c tests/clients/pytest.ini --rootdir=. tests/clients $(ARGS)
 
 # --- checks --------------------------------------------------------------------------
 
@@ -197,13 +225,24 @@ $(PUBLISH)/.made: $(VENV)/.made
 	@echo "-- making $(PUBLISH) with what builds wheels"
 	@$(BIN)/python -m venv --clear $(PUBLISH)
 	@$(PUBLISH)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
-	  auditwheel hatchling twine wheel ziglang > $(PUBLISH)/pip.log 2>&1 \
+	  auditwheel cyclonedx-bom hatchling twine wheel ziglang > $(PUBLISH)/pip.log 2>&1 \
 	  || { echo "pip failed; all it said is in $(PUBLISH)/pip.log" >&2; exit 1; }
 	@touch $@
 
 wheels: $(PUBLISH)/.made
 	@$(PUBLISH)/bin/python scripts/wheels.py
 
+$(AUDIT)/.made: $(VENV)/.made
+	@echo "-- making $(AUDIT) with pip-audit"
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check --no-input install --progress-bar off \
+	  pip-audit > $(AUDIT)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(AUDIT)/pip.log" >&2; exit 1; }
+	@touch $@
+
+audit: $(AUDIT)/.made
+	@$(AUDIT)/bin/python scripts/audit.py
+
 clean:
-	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

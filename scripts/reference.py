@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import clients_table
 import http_page
 import request_fields_page
 import rerankers_table
@@ -232,6 +233,7 @@ def main() -> int:
     pages = {
         REFERENCE / "cli.md": cli(),
         REFERENCE / "api.md": api(),
+        REFERENCE / "clients.md": clients_table.page(NOTE),
         REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
         REFERENCE / "request-fields.md": request_fields_page.page(NOTE),
         REFERENCE / "http.md": http_page.page(NOTE),

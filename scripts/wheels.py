@@ -7,12 +7,16 @@
 - A wheel for Linux on x86-64 with the machine code, for every glibc from 2.17 (2012) on: Zig's
   C compiler links against the symbols of that version, so no old system is needed to build it.
 
+- Two bills of materials (CycloneDX) beside them: of what the wheel installs with the versions
+  of the lock, and of the whole lock, with the extras and the tools.
+
 It builds the committed state. Fails if a wheel needs a newer system than its name says, or does
 not rerank in an environment of its own.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,9 +25,11 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
+LOCK = ROOT / "requirements" / "lock.txt"
 GLIBC = "2.17"
 PLATFORM = "manylinux_2_17_x86_64.manylinux2014_x86_64"
 NATIVE_SWITCH = "SECONDPASS_BUILD_NATIVE"
@@ -86,8 +92,57 @@ def try_install(wheel: Path, folder: Path) -> str:
     """Install a wheel into an environment of its own and return the output of TEST_PROGRAM."""
     run(sys.executable, "-m", "venv", folder)
     pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
-    run(*pip, "-c", ROOT / "requirements" / "lock.txt", wheel)
+    run(*pip, "-c", LOCK, wheel)
     return run(folder / "bin" / "python", "-W", "error", "-c", TEST_PROGRAM, cwd=folder).strip()
+
+
+def write_bill(source: str, place: Path, version: str, file: Path) -> dict[str, Any]:
+    """Write the bill of materials of an `environment` or of a file of `requirements`."""
+    tool = (sys.executable, "-m", "cyclonedx_py", source, place)
+    main = ("--pyproject", ROOT / "pyproject.toml", "--mc-type", "library")
+    output = ("--output-format", "JSON", "--output-reproducible", "--output-file", file)
+    run(*tool, *main, *output)
+    bill: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    # pyproject.toml leaves the version to a file.
+    bill["metadata"]["component"]["version"] = version
+    file.write_text(json.dumps(bill, indent=1, sort_keys=True) + "\n", "utf-8")
+    return bill
+
+
+def check_bill(bill: dict[str, Any], lock: str, *, whole: bool) -> None:
+    """Raise SystemExit if a component of a bill is not at the version of the lock.
+
+    - `whole`: everything in the lock must be in the bill too.
+    """
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", lock, re.MULTILINE))
+    own = bill["metadata"]["component"]["name"]
+    found = {
+        re.sub(r"[-_.]+", "-", part["name"]).lower(): part.get("version", "").partition("+")[0]
+        for part in bill.get("components", ())
+    }
+    found.pop(own, None)
+    wrong = {name: version for name, version in found.items() if pins.get(name) != version}
+    missing = pins.keys() - found.keys() if whole else set()
+    if own != "secondpass" or not found or wrong or missing:
+        raise SystemExit(
+            f"the bill of {own} is not that of the lock: other versions {wrong},"
+            f" missing {sorted(missing)}"
+        )
+
+
+def write_bills(environment: Path, version: str) -> None:
+    """Write and check both bills of materials; the environment loses pip."""
+    python = environment / "bin" / "python"
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip")
+    lock = LOCK.read_text("utf-8")
+    for source, place, name in (
+        ("environment", python, "cdx"),
+        ("requirements", LOCK, "lock.cdx"),
+    ):
+        file = DIST / f"secondpass-{version}.{name}.json"
+        bill = write_bill(source, place, version, file)
+        check_bill(bill, lock, whole=source == "requirements")
+        print(f"{len(bill['components']):6} parts  dist/{file.name}")
 
 
 def main() -> None:
@@ -111,7 +166,9 @@ def main() -> None:
                     raise SystemExit(f"{file.name} has the kernels {kernels!r}")
             shutil.copy(file, DIST)
             print(f"{file.stat().st_size / 1e6:6.1f} MB  dist/{file.name}")
-    run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())
+        packages = list(DIST.iterdir())
+        write_bills(work / "env-native", built_files["any"].name.split("-")[1])
+    run(sys.executable, "-m", "twine", "check", "--strict", *packages)
 
 
 if __name__ == "__main__":
