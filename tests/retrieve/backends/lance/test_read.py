@@ -116,3 +116,11 @@ def test_vectors_of_an_embedder_are_never_missing(tmp_path):
         store.upsert([passage("a", "zebra")])
     with pytest.raises(InputError, match="cannot be stored"):
         store.enable_vectors(3)
+
+
+def test_long_vectors_of_the_caller_may_be_missing_in_a_batch(tmp_path):
+    store = open_index(tmp_path, chunk_tokens=None)
+    store.enable_vectors(64)
+    store.upsert([passage("x", "zebra", [1.0] * 64), passage("bare", "zebra")])
+    found = store.get(["bare", "x"], embeddings=True)
+    assert (found["bare"].embedding, list(found["x"].embedding)) == (None, [1.0] * 64)
