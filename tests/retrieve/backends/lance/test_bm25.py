@@ -7,6 +7,8 @@ import random
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from secondpass.errors import IndexStoreError, InputError
 from secondpass.retrieve.backends.lance.open import open_index
@@ -117,6 +119,61 @@ def test_every_listed_language_is_there(tmp_path, code):
     store = open_index(tmp_path, language=code)
     store.upsert([Passage("a", "zebra")])
     assert len(store.bm25("zebra", 1)) == 1
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    store = open_index(tmp_path_factory.mktemp("scripts"))
+    texts = {
+        "zh": "合同转让需要双方书面同意",
+        "ja": "今日は家族としりとりをした。猫",
+        "ko": "오늘 끝말잇기 게임을 했다",
+        "th": "ร้านเปิดทุกวันตั้งแต่เก้าโมงเช้า",
+        "km": "ខ្ញុំចូលចិត្តសៀវភៅ",
+        "my": "ကျွန်တော်စာအုပ်ကြိုက်တယ်",
+        "hi": "मुझे हिन्दी किताबें पसंद हैं",
+        "ar": "كِتَابٌ جديد",
+        "el": "ΟΔΟΣ είναι μακριά",
+        "en": "the running engines of the naïve İstanbul ferry",
+        "mixed": "GitHub备份脚本上传失败时",
+    }
+    store.upsert([Passage(name, name, text) for name, text in texts.items()])
+    return store
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("合同", "zh"),
+        ("双方书面同意", "zh"),
+        ("しりとり", "ja"),
+        ("猫", "ja"),
+        ("끝말잇기", "ko"),
+        ("게임", "ko"),
+        ("ทุกวัน", "th"),
+        ("សៀវភៅ", "km"),
+        ("စာအုပ်", "my"),
+        ("हिन्दी", "hi"),
+        ("كتاب", "ar"),
+        ("οδός", "el"),
+        ("engine", "en"),
+        ("istanbul naive", "en"),
+        ("github", "mixed"),
+        ("上传失败", "mixed"),
+    ],
+)
+def test_words_of_any_script_are_found_in_an_index_without_options(scripts, query, expected):
+    assert next(iter(scripts.bm25(query, 5))).id == expected
+    assert expected in {hit.id for hit in scripts.bm25(query, 5, all_words=True)}
+
+
+@given(
+    st.text(st.characters()) | st.text('合同しก้हि्\u00ad\u0301ßİ한"*:()-+~^ ab\n', max_size=12)
+)
+@settings(max_examples=60, deadline=None)
+def test_no_query_is_an_error(scripts, query):
+    for all_words in (False, True):
+        assert len(scripts.bm25(query, 3, all_words=all_words)) <= 3
 
 
 def test_unknown_languages():
