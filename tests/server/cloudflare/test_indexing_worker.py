@@ -26,7 +26,7 @@ from tests.server.load import until
 
 PATH = "/ai-search/namespaces/default/instances/docs"
 # The batches of this file take minutes, even on a fast machine.
-LONG = "\n\n".join(f"Paragraph {n} of a file that never ends." for n in range(90_000))
+LONG = "\n\n".join(f"Paragraph {n} of a file that never ends." for n in range(60_000))
 
 
 @pytest.fixture(scope="module")

@@ -224,7 +224,7 @@ def _cut(root: Any) -> None:
     if state.cut:
         for paragraph in list(root.iter(f"{_W}p")):
             if not any(element.text for element in paragraph.iter(f"{_W}t")):
-                paragraph.clear()
+                paragraph.getparent().remove(paragraph)
 
 
 def _text_of(root: Any) -> str:
