@@ -14,6 +14,8 @@ from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
 from secondpass.retrieve.loaders import LOADERS
+from secondpass.retrieve.loaders.files import sandbox
+from secondpass.retrieve.loaders.sandbox import CHARACTERS
 from secondpass.types import Document
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.retrieve.loaders.test_files import write
@@ -73,6 +75,18 @@ def test_files_with_very_little_text_are_named(setting):
     write(setting.files / "large.jsonl", '{"text": "a", "other": "' + "x" * 5000 + '"}\n')
     report, _ = setting.run()
     assert report.sparse == [str(setting.files / n) for n in ("app.html", "empty.html")]
+
+
+def test_what_was_cut_and_left_out_is_counted(setting, monkeypatch):
+    monkeypatch.setenv(CHARACTERS, "100")
+    page = "<nav>Home</nav><p hidden>Later<p>Text of a page."
+    for name in ("a.html", "sub/b.html"):
+        write(setting.files / name, page)
+    write(setting.files / "long.jsonl", json.dumps({"text": "word " * 30}) + "\n")
+    report, _ = setting.run()
+    long, markdown = (str(setting.files / n) for n in ("long.jsonl", "sub/b.md"))
+    assert report.cut == {long: 50, markdown: 249}
+    assert report.left_out == {"hidden and navigation elements": 4}
 
 
 def test_files_are_read_again_when_their_loader_reads_more(setting, monkeypatch):
@@ -170,11 +184,15 @@ def test_a_bad_file_does_not_stop_the_rest(setting):
 
 
 def test_a_missing_package_does_not_stop_the_rest(setting, monkeypatch):
-    monkeypatch.setitem(sys.modules, "markitdown", None)
+    # In the process that reads files, which must be a new one.
+    write(setting.files.parent / "modules" / "markitdown.py", "raise ImportError")
+    monkeypatch.syspath_prepend(setting.files.parent / "modules")
+    sandbox().close()
     write(setting.files / "a.pdf", "%PDF")
     errors = []
     assert setting.run(on_error=errors.append)[0].added == 7
     assert "secondpass[ingest]" in str(errors[0])
+    sandbox().close()
 
 
 def test_empty_documents_are_counted_and_not_stored(setting):

@@ -48,6 +48,9 @@ def test_text(tmp_path):
         ("- item\n---\n", None),
         ("plain", None),
         ("#\n", None),
+        ("# One # two ## \n", "One # two"),
+        # These spaces took hours.
+        ("# One" + " " * 20_000 + "two\n", "One" + " " * 20_000 + "two"),
     ],
 )
 def test_markdown_has_its_first_heading_as_title(tmp_path, text, title):

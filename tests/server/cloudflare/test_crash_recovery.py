@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +41,8 @@ def serving(model: str, data: Path) -> Iterator[tuple[subprocess.Popen[str], htt
                 if address is not None:
                     break
             assert address is not None
+            # A full pipe would stop the server at its next log line.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
             with httpx2.Client(base_url=address.group() + ACCOUNT, timeout=60) as http:
                 yield process, http
         finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import posixpath
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,12 @@ def make_document(text: str, more: Sequence[str], name: str, title: str | None) 
 
 def check_converter() -> None:
     """Raise MissingExtraError without markitdown."""
-    if importlib.util.find_spec("markitdown") is None:
+    try:
+        import markitdown  # noqa: F401
+    except ImportError as error:
         raise MissingExtraError(
             "reading PDF, DOCX and PPTX", package="markitdown", extra="ingest"
-        )
+        ) from error
 
 
 def convert(path: Path, data: io.BytesIO) -> tuple[str, str | None]:
@@ -89,7 +91,7 @@ def convert(path: Path, data: io.BytesIO) -> tuple[str, str | None]:
 
 def prepare() -> None:
     """Import the packages for this format."""
-    if importlib.util.find_spec("markitdown") is not None:
+    with suppress(ImportError):
         _converter()
 
 
@@ -222,7 +224,7 @@ def _cut(root: Any) -> None:
     if state.cut:
         for paragraph in list(root.iter(f"{_W}p")):
             if not any(element.text for element in paragraph.iter(f"{_W}t")):
-                paragraph.clear()
+                paragraph.getparent().remove(paragraph)
 
 
 def _text_of(root: Any) -> str:
