@@ -19,6 +19,7 @@ from secondpass.server.cloudflare.context import DIALECT, AppContext
 from secondpass.server.cloudflare.operation import Endpoint, StreamEndpoint, api_operation
 from secondpass.server.cloudflare.public_routes import PublicApi
 from secondpass.server.cloudflare.responses import fail, not_found
+from secondpass.server.cloudflare.workers_ai import RUN_MODEL
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation, RequestHandler
 
@@ -30,6 +31,7 @@ _NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
 # The second is the older form, for the namespace "default".
 _INSTANCES = (f"{_NAMESPACE}/instances", "/ai-search/instances")
 _TOKENS = "/ai-search/tokens"
+_RUN = "/ai/run/{model:path}"
 _AUTORAG = "/autorag/rags/{instance}"
 _PUBLIC = "/cloudflare/{endpoint}"
 _UNKNOWN_PATHS = ("/client/v4/{rest:path}", "/cloudflare/{rest:path}")
@@ -56,6 +58,7 @@ class AISearch:
             *(route for base in _INSTANCES for route in self._instances(base)),
             *self._tokens(),
             *self._autorag(),
+            self._serve("POST", _RUN, RUN_MODEL),
             *self._public(),
             *(Route(path, unknown, methods=_ALL_METHODS) for path in _UNKNOWN_PATHS),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,12 @@ from secondpass.answer import Turn
 from secondpass.inference.unicode import clean
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
+from secondpass.server.openai.refusals import (
+    CHAT_FIELDS,
+    check_fields,
+    check_text_format,
+    check_tool_choice,
+)
 
 _INSTRUCTION_ROLES = ("system", "developer")
 _TURN_ROLES = ("user", "assistant")
@@ -87,13 +93,15 @@ def parse_chat(body: Body) -> ChatRequest:
     """Parse a chat request; raises HttpError (400) for values that are not supported."""
     if body.count("n") not in (None, 1):
         raise invalid("n can only be 1: there is one answer")
-    _check_format(body.fields.get("response_format"))
+    check_text_format(body.fields.get("response_format"), "response_format")
+    check_tool_choice(body)
+    check_fields(body, CHAT_FIELDS)
     options = body.part("stream_options")
     name = body.maybe_text("model")
     return ChatRequest(
         model=None if name is None else clean(name),
         conversation=parse_messages(body),
-        sampling=_parse_sampling(body),
+        sampling=parse_sampling(body, "max_completion_tokens", "max_tokens"),
         retrieval=parse_retrieval(body.part("ai_search_options")),
         stream=body.flag("stream"),
         include_usage=options.flag("include_usage"),
@@ -105,10 +113,20 @@ def parse_messages(body: Body) -> Conversation:
 
     Raises HttpError (400) for a message that is not text, and where there is none of a user.
     """
+    return parse_turns("messages", enumerate(body.items("messages")), ("text",))
+
+
+def parse_turns(
+    name: str, messages: Iterable[tuple[int, Any]], text_parts: Collection[str]
+) -> Conversation:
+    """Parse messages with their positions in the field `name`; see `parse_messages`.
+
+    `text_parts` are the types of parts that are texts.
+    """
     instructions: list[str] = []
     turns: list[Turn] = []
-    for position, message in enumerate(body.items("messages")):
-        where = f"messages[{position}]"
+    for position, message in messages:
+        where = f"{name}[{position}]"
         if not isinstance(message, Mapping):
             raise invalid(f"{where} must be an object")
         role = message.get("role")
@@ -116,19 +134,19 @@ def parse_messages(body: Body) -> Conversation:
             raise invalid(f"{where}.role must be one of system, user and assistant")
         if role in _IGNORED_ROLES:
             continue
-        text = clean(_message_text(message.get("content"), f"{where}.content"))
+        text = clean(_message_text(message.get("content"), f"{where}.content", text_parts))
         if role in _INSTRUCTION_ROLES:
             instructions.append(text)
         elif text.strip():
             turns.append(Turn(str(role), text))
     user_turns = [position for position, turn in enumerate(turns) if turn.role == "user"]
     if not user_turns:
-        raise invalid("messages has no text of a user")
+        raise invalid(f"{name} has no text of a user")
     last = user_turns[-1]
     return Conversation(turns[last].text, tuple(turns[:last]), "\n\n".join(instructions))
 
 
-def _message_text(content: Any, where: str) -> str:
+def _message_text(content: Any, where: str, text_parts: Collection[str]) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
@@ -139,7 +157,7 @@ def _message_text(content: Any, where: str) -> str:
     for position, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
         text = part.get("text") if isinstance(part, Mapping) else None
-        if kind != "text" or not isinstance(text, str):
+        if kind not in text_parts or not isinstance(text, str):
             raise invalid(f"{where}[{position}] is not text, which is all that is supported")
         texts.append(text)
     return "\n".join(texts)
@@ -172,8 +190,9 @@ def parse_retrieval(options: Body) -> Retrieval:
     )
 
 
-def _parse_sampling(body: Body) -> Sampling:
-    new_limit, old_limit = body.count("max_completion_tokens"), body.count("max_tokens")
+def parse_sampling(body: Body, *limits: str) -> Sampling:
+    """Parse how the text is generated; the first of the fields `limits` is its length."""
+    counts = (body.count(name) for name in limits)
     seed = body.fields.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise invalid("seed must be a whole number")
@@ -182,7 +201,7 @@ def _parse_sampling(body: Body) -> Sampling:
     if len(stops) > _MAX_STOPS or "" in stops:
         raise invalid(f"stop can have {_MAX_STOPS} texts, none of them empty")
     return Sampling(
-        old_limit if new_limit is None else new_limit,
+        next((count for count in counts if count is not None), None),
         _number(body, "temperature", 2),
         _number(body, "top_p", 1),
         seed,
@@ -200,14 +219,14 @@ def _number(body: Body, name: str, maximum: float) -> float | None:
     return float(value)
 
 
-def _check_format(value: Any) -> None:
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    if value is not None and kind != "text":
-        raise invalid("response_format can only be text: answers are texts with citations")
+def parse_embeddings(body: Body, *, zero_is_all: bool = False) -> EmbeddingRequest:
+    """Parse a request for embeddings; raises HttpError (400) for token ids and non-texts.
 
-
-def parse_embeddings(body: Body) -> EmbeddingRequest:
-    """Parse a request for embeddings; raises HttpError (400) for token ids and non-texts."""
+    `zero_is_all`: whether 0 `dimensions` means all.
+    """
+    dimensions = body.count("dimensions", minimum=0 if zero_is_all else 1)
+    if body.text("modality", "text") != "text":
+        raise invalid("modality can only be text")
     encoding = body.text("encoding_format", "float")
     if encoding not in _FORMATS:
         raise invalid(f"encoding_format must be one of {', '.join(_FORMATS)}")
@@ -216,7 +235,7 @@ def parse_embeddings(body: Body) -> EmbeddingRequest:
         texts=tuple(map(clean, _input_texts(body.fields.get("input")))),
         model=clean(name) if name else None,
         format=encoding,
-        dimensions=body.count("dimensions"),
+        dimensions=None if dimensions == 0 else dimensions,
     )
 
 

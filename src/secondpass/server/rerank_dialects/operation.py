@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from secondpass.server.http_errors import default_error
+from secondpass.server.http_errors import default_error, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import Fail, RequestContext
 from secondpass.server.request_handler import Operation
@@ -47,7 +47,25 @@ def rerank_operation(
 def rerank(
     state: ServerState, context: RequestContext, request: RerankRequest
 ) -> RerankResponse:
-    """Rerank the documents of a request; blocks."""
-    return state.rerank(
+    """Rerank the documents of a request; blocks.
+
+    Raises HttpError (400) where they should be read whole, and were not.
+    """
+    response = state.rerank(
         request.query, request.documents, model=request.model, top_k=request.top_n
     )
+    cut = response.usage.truncated
+    if request.whole and cut:
+        count = len(request.documents)
+        raise invalid(
+            f"{cut} of {count} documents are longer than the model reads, and not read whole: "
+            "shorten them, or let them be cut"
+        )
+    return response
+
+
+def rerank_all(
+    state: ServerState, context: RequestContext, requests: Sequence[RerankRequest]
+) -> list[RerankResponse]:
+    """Rerank the documents of each request; blocks."""
+    return [rerank(state, context, request) for request in requests]

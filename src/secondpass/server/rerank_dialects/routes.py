@@ -1,4 +1,4 @@
-"""Paths of the rerank endpoints: one dialect a path, or several on a shared path.
+"""Paths of rerank and embed endpoints: one dialect a path, or several on a shared path.
 
 On a shared path the first rule that fits the request decides which dialect it is.
 """
@@ -12,21 +12,30 @@ from typing import Any
 from starlette.routing import Route
 
 from secondpass.server.http_json import Body
-from secondpass.server.request_handler import Choose, RequestHandler, SharedPath
+from secondpass.server.request_handler import Choose, Operation, RequestHandler, SharedPath
+from secondpass.server.rerank_dialects.bedrock import BEDROCK
 from secondpass.server.rerank_dialects.cohere import COHERE_V1, COHERE_V2, write_v1
+from secondpass.server.rerank_dialects.cohere_embed import COHERE_EMBED_V1, COHERE_EMBED_V2
 from secondpass.server.rerank_dialects.infinity import INFINITY
 from secondpass.server.rerank_dialects.jina import JINA
 from secondpass.server.rerank_dialects.mixedbread import MIXEDBREAD
+from secondpass.server.rerank_dialects.nvidia import NVIDIA
 from secondpass.server.rerank_dialects.operation import RerankOperation, rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply
 from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
 from secondpass.server.rerank_dialects.tei import TEI
+from secondpass.server.rerank_dialects.tei_embed import (
+    TEI_EMBED,
+    TEI_SIMILARITY,
+    is_similarity,
+)
+from secondpass.server.rerank_dialects.tei_predict import TEI_PREDICT
 from secondpass.server.rerank_dialects.vllm import VLLM
 from secondpass.server.rerank_dialects.vllm_score import VLLM_SCORE
 from secondpass.server.rerank_dialects.voyage import VOYAGE, data_rows
 from secondpass.server.rerank_dialects.weaviate_container import WEAVIATE_CONTAINER
 
-_PATHS: Mapping[str, RerankOperation] = {
+_PATHS: Mapping[str, Operation[Any, Any]] = {
     "/v2/rerank": COHERE_V2,
     "/v1/v2/rerank": COHERE_V2,
     "/cohere/v1/rerank": COHERE_V1,
@@ -39,8 +48,25 @@ _PATHS: Mapping[str, RerankOperation] = {
     "/vllm/rerank": VLLM,
     "/vllm/v1/rerank": VLLM,
     "/vllm/v2/rerank": VLLM,
+    "/bedrock/rerank": BEDROCK,
+    "/v1/ranking": NVIDIA,
+    "/v1/retrieval/{model:path}/reranking": NVIDIA,
+    "/nvidia/v1/ranking": NVIDIA,
+    "/v1/embed": COHERE_EMBED_V1,
+    "/v1/v1/embed": COHERE_EMBED_V1,
+    "/cohere/v1/embed": COHERE_EMBED_V1,
+    "/v2/embed": COHERE_EMBED_V2,
+    "/v1/v2/embed": COHERE_EMBED_V2,
+    "/cohere/v2/embed": COHERE_EMBED_V2,
+    "/embed": TEI_EMBED,
+    "/tei/embed": TEI_EMBED,
+    "/similarity": TEI_SIMILARITY,
+    "/tei/similarity": TEI_SIMILARITY,
+    "/predict": TEI_PREDICT,
+    "/tei/predict": TEI_PREDICT,
 }
 _SCORE_PATHS = ("/score", "/v1/score", "/vllm/score", "/vllm/v1/score")
+_BEDROCK_KEYS = ("queries", "sources", "rerankingConfiguration")
 _CONTAINER_PATH = "/weaviate-reranker/rerank"
 _VOYAGE_KEYS = ("top_k", "truncation")
 _COHERE_KEYS = ("rank_fields", "max_chunks_per_doc")
@@ -66,6 +92,7 @@ def routes(handler: RequestHandler) -> list[Route]:
         "/v1/reranking": (choose_reranking, False),
         "/reranking": (choose_reranking, False),
         "/rerank": (choose, keyless),
+        "/tei": (choose_tei, False),
     }
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
@@ -89,11 +116,16 @@ def choose_v1_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
 
 
 def choose_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
-    """Return the dialect of a request to `/rerank`: TEI, Weaviate, Voyage, vLLM or Infinity."""
+    """Return the dialect of a request to `/rerank`.
+
+    TEI, Weaviate, Bedrock, Voyage, vLLM or Infinity.
+    """
     if body.has("texts"):
         return TEI
     if body.has("property"):
         return WEAVIATE_CONTAINER
+    if body.has(*_BEDROCK_KEYS):
+        return BEDROCK
     if body.has(*_VOYAGE_KEYS):
         return VOYAGE
     if body.has(*_VLLM_KEYS):
@@ -104,6 +136,13 @@ def choose_rerank(body: Body, headers: Mapping[str, str]) -> RerankOperation:
 def choose_reranking(body: Body, headers: Mapping[str, str]) -> list[RerankOperation]:
     """Return the dialect of a request to `/v1/reranking`: Mixedbread or llama.cpp's server."""
     return [UNION if body.has("documents") and not body.has("input") else MIXEDBREAD]
+
+
+def choose_tei(body: Body, headers: Mapping[str, str]) -> list[Operation[Any, Any]]:
+    """Return what a request to TEI's address itself asks for, as Hugging Face's clients do."""
+    if body.has("texts"):
+        return [TEI]
+    return [TEI_SIMILARITY if is_similarity(body) else TEI_EMBED]
 
 
 def _parse_union(body: Body) -> RerankRequest:

@@ -18,6 +18,7 @@ class RerankRequest:
     - `originals`: the documents as the client sent them; `documents`: their texts.
     - `top_n`: how many results to return, None for all; `return_documents`: whether to send
       the documents back; `raw_scores`: logits instead of scores from 0 to 1.
+    - `whole`: whether a document that the model does not read to its end is an error.
     """
 
     query: str
@@ -27,6 +28,7 @@ class RerankRequest:
     top_n: int | None = None
     return_documents: bool = False
     raw_scores: bool = False
+    whole: bool = False
 
 
 def parse_request(

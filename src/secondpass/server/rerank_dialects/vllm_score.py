@@ -10,10 +10,9 @@ from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation
-from secondpass.server.rerank_dialects.operation import rerank
+from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply, openai_error
 from secondpass.server.rerank_dialects.schemas import RerankRequest
-from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
 _PAIRS = (
@@ -80,12 +79,6 @@ def write(replies: Sequence[RerankReply]) -> dict[str, Any]:
     }
 
 
-def _rerank_all(
-    state: ServerState, context: RequestContext, requests: list[RerankRequest]
-) -> list[RerankResponse]:
-    return [rerank(state, context, request) for request in requests]
-
-
 def _respond(
     context: RequestContext, requests: list[RerankRequest], responses: list[RerankResponse]
 ) -> dict[str, Any]:
@@ -99,6 +92,6 @@ VLLM_SCORE = Operation(
     scope="rerank",
     parse=lambda context, body: parse(body),
     documents=lambda requests: sum(len(request.documents) for request in requests),
-    run=_rerank_all,
+    run=rerank_all,
     respond=_respond,
 )
