@@ -106,7 +106,7 @@ class Body:
                 raise invalid(f"{name} is missing")
             return default
         if not isinstance(value, str):
-            raise invalid(f"{name} must be a string, not {_type_name(value)}")
+            raise invalid(f"{name} must be a string, not {type_name(value)}")
         return value
 
     def maybe_text(self, name: str) -> str | None:
@@ -121,7 +121,7 @@ class Body:
         if lenient and isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if not isinstance(value, bool):
-            raise invalid(f"{name} must be true or false, not {_type_name(value)}")
+            raise invalid(f"{name} must be true or false, not {type_name(value)}")
         return value
 
     def count(self, name: str, *, minimum: int = 1, lenient: bool = False) -> int | None:
@@ -145,7 +145,7 @@ class Body:
         if value is None:
             return Body({})
         if not isinstance(value, dict):
-            raise invalid(f"{name} must be an object, not {_type_name(value)}")
+            raise invalid(f"{name} must be an object, not {type_name(value)}")
         return Body(value)
 
     def items(self, name: str) -> list[Any]:
@@ -154,7 +154,7 @@ class Body:
         if value is None:
             raise invalid(f"{name} is missing")
         if not isinstance(value, list):
-            raise invalid(f"{name} must be a list, not {_type_name(value)}")
+            raise invalid(f"{name} must be a list, not {type_name(value)}")
         return value
 
     def texts(self, name: str) -> tuple[str, ...] | None:
@@ -164,11 +164,12 @@ class Body:
         values = self.items(name)
         for position, value in enumerate(values):
             if not isinstance(value, str):
-                raise invalid(f"{name}[{position}] must be a string, not {_type_name(value)}")
+                raise invalid(f"{name}[{position}] must be a string, not {type_name(value)}")
         return tuple(values)
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is, as errors call it."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     names |= {list: "a list", dict: "an object", type(None): "null"}
     return names.get(type(value), type(value).__name__)

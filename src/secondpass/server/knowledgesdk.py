@@ -165,7 +165,9 @@ def _shared_path(public: Operation[Any, Any]) -> SharedPath:
         # A bare query may be meant for either, if no public endpoint was enabled.
         return [public] if body.has(*_CLOUDFLARE_KEYS) else [public, SEARCH]
 
-    return SharedPath(choose, "search", keyless=True, dialect=DIALECT, fail=error_body)
+    return SharedPath(
+        choose, (SEARCH, public), "search", keyless=True, dialect=DIALECT, fail=error_body
+    )
 
 
 def choose_dialect(

@@ -37,7 +37,10 @@ def unchanged(context: RequestContext, response: Response) -> Response:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its dialect, its caller, how many documents it asks to score, and its id."""
+    """One request: its dialect, its caller, how many documents it asks to score, and its id.
+
+    `ignored` names the fields of the body that changed nothing; `warnings` says why.
+    """
 
     request: Request
     dialect: str = "unknown"
@@ -46,6 +49,8 @@ class RequestContext:
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""
+    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         record = current_record()

@@ -6,6 +6,7 @@ A dialect declares each path as an `Operation` and lets the handler serve it:
         dialect="example",          # for logs, metrics and traces
         fail=error_body,            # (HttpError, request id) -> JSON in the dialect's shape
         scope="search",             # what the API key must allow; None: any key will do
+        fields=FIELDS,              # `RequestFields`: what the body may have, and what it does
         parse=parse_search,         # (context, Body) -> query; on the event loop, not blocking
         documents=lambda query: query.top_k,    # counted against the limits
         run=run_search,             # (state, context, query) -> result; in a worker thread
@@ -19,7 +20,8 @@ The steps, always in this order; no step calls the handler back:
 2. `check`: what else must hold before the body is read, such as that an endpoint exists;
    in a worker thread;
 3. `read`: the body, within the limits of server and key;
-4. `parse`, then the number of `documents` against the limits;
+4. `fields`: what is refused is an error, what has no effect is removed and reported in the
+   header `X-Ignored-Fields`; `parse`, then the number of `documents` against the limits;
 5. admission (429 where the queue is too long), then `run` in a worker thread within
    `timeout`; its queued work is cancelled when the client disconnects. Where `wants_stream`
    says so, `stream` in the place of `run`: its first frame decides the status;
@@ -64,6 +66,7 @@ from secondpass.server.request_context import (
     record_error,
     unchanged,
 )
+from secondpass.server.request_fields import IGNORED_HEADER, RequestFields, ignored_header
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, stream_response
 
@@ -97,6 +100,7 @@ class Operation(Generic[Query, Result]):
     - `check`: blocks; raises HttpError. It may keep what it finds in `context.request.state`.
     - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
       are allowed than by the server.
+    - `fields`: the declared fields of a body that is a JSON object; `parse` gets no others.
     - `parse`, `respond`, `finish`: on the event loop: they must not block.
     - `documents`: how many documents the query asks to score; None where it asks for none.
     - `run`: blocks. `run_async`: in its place, on the event loop, for what limits its own
@@ -113,6 +117,7 @@ class Operation(Generic[Query, Result]):
     check: Callable[[ServerState, RequestContext], None] | None = None
     read: BodyReader | None = json_object
     max_body: int | None = None
+    fields: RequestFields | None = None
     parse: Callable[[RequestContext, Any], Query] = _body_as_query
     documents: Callable[[Query], int] | None = None
     run: Callable[[ServerState, RequestContext, Query], Result] | None = None
@@ -135,6 +140,7 @@ class SharedPath:
 
     - `choose`: its first operation answers; where that raises 404, the next one does. With a
       key in the headers it must not return a keyless one.
+    - `operations`: all that it may return.
     - `scope`: what a key must allow; that of all operations.
     - `keyless`: whether one of the operations is; then a request without a key is read before
       it is refused.
@@ -142,6 +148,7 @@ class SharedPath:
     """
 
     choose: Choose
+    operations: Sequence[Operation[Any, Any]]
     scope: str | None
     keyless: bool = False
     dialect: str = "unknown"
@@ -163,7 +170,7 @@ class RequestHandler:
             _set_operation(context, operation)
             return await self._respond(context, self._process(context, operation))
 
-        return handle
+        return _name_operations(handle, [operation])
 
     def serve_shared(self, path: SharedPath) -> Endpoint:
         """Build the endpoint of a path that several dialects share."""
@@ -172,7 +179,7 @@ class RequestHandler:
             context = RequestContext(request, path.dialect, path.fail)
             return await self._respond(context, self._process_shared(context, path))
 
-        return handle
+        return _name_operations(handle, path.operations)
 
     async def _process(self, context: RequestContext, operation: Operation[Any, Any]) -> Any:
         if not operation.keyless:
@@ -206,6 +213,10 @@ class RequestHandler:
     async def _process_body(
         self, context: RequestContext, operation: Operation[Any, Any], body: Any
     ) -> Any:
+        if operation.fields is not None:
+            accepted = operation.fields.accept(body)
+            body = accepted.body
+            context.ignored, context.warnings = accepted.ignored, accepted.warnings
         query = operation.parse(context, body)
         if operation.documents is not None:
             self.count(context, operation.documents(query))
@@ -306,7 +317,15 @@ class RequestHandler:
             response = _error_response(context, to_http_error(error))
         except Exception as error:  # noqa: BLE001 - the client gets its dialect's error body
             response = _error_response(context, internal_error(error))
+        if context.ignored:
+            response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
         return context.finish(context, response)
+
+
+def _name_operations(endpoint: Endpoint, operations: Sequence[Operation[Any, Any]]) -> Endpoint:
+    # For the reference and its test, which go through the routes of the application.
+    endpoint.operations = tuple(operations)  # type: ignore[attr-defined]
+    return endpoint
 
 
 def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:

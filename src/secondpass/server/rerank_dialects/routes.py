@@ -94,11 +94,14 @@ def routes(handler: RequestHandler) -> list[Route]:
         "/rerank": (choose, keyless),
         "/tei": (choose_tei, False),
     }
+    every = (*dict.fromkeys(_PATHS.values()), UNION, container)
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
     endpoints |= dict.fromkeys(_SCORE_PATHS, handler.serve(VLLM_SCORE))
     for path, (chooser, may_lack_key) in shared.items():
-        endpoints[path] = handler.serve_shared(SharedPath(chooser, "rerank", may_lack_key))
+        endpoints[path] = handler.serve_shared(
+            SharedPath(chooser, every, "rerank", may_lack_key)
+        )
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
 
 
