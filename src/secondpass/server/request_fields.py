@@ -87,7 +87,7 @@ class Accepted:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RequestFields:
     """The fields of one request body of one API.
 
@@ -224,7 +224,7 @@ def convert(value: Any, kind: Kind) -> Any:
 
 
 def _same(value: Any, accepted: Any) -> bool:
-    if isinstance(accepted, Mapping) and isinstance(value, Mapping):
+    if accepted and isinstance(accepted, Mapping) and isinstance(value, Mapping):
         return all(key in value and _same(value[key], v) for key, v in accepted.items())
     # 0 is not False, but 0.0 is 0.
     return value == accepted and isinstance(value, bool) == isinstance(accepted, bool)

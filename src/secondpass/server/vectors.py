@@ -70,6 +70,7 @@ def embed_texts(
 ) -> TextVectors:
     """Embed texts with the embedder of the indexes; blocks.
 
+    The context's warnings say which texts were cut.
     `max_tokens` is how many tokens are read of a text, where the model would read more.
     Raises HttpError: 404 for another model where names are `strict`, 503 while models are
     loaded, 400 for more texts than a request may have, for other `dimensions` than the
@@ -92,7 +93,9 @@ def embed_texts(
     read, counts, long = cut_texts(tokenizer, list(map(clean, texts)), limit, cut)
     vectors = ScheduledEncoder(embedder, state.queue).encode(read)
     tokens = sum(counts) + tokenizer.special * len(texts)
-    return TextVectors(vectors, tokens, long, limit)
+    embedded = TextVectors(vectors, tokens, long, limit)
+    context.warnings += tuple(embedded.warnings)
+    return embedded
 
 
 def cut_texts(

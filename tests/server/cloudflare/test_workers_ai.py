@@ -70,7 +70,7 @@ def test_the_official_client(url: str, expected: list[int]) -> None:
         (RERANKER, {"query": QUERY, "contexts": ["a"]}, "contexts[0] has no text"),
         (RERANKER, {"query": QUERY, "contexts": CONTEXTS, "top_k": 0}, "top_k"),
         (EMBEDDER, {"text": []}, "text is empty"),
-        (EMBEDDER, {"text": ["a"], "pooling": "cls"}, "pooling can only be mean"),
+        (EMBEDDER, {"text": ["a"], "pooling": "cls"}, "pooling is not supported here"),
         (EMBEDDER, {"text": "river " * 999, "truncate_inputs": False}, "more than 254"),
     ],
 )

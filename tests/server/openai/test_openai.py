@@ -146,8 +146,8 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"n": 2}, "n can only be 1"),
-        ({"n": 0}, "n must be"),
+        ({"n": 2}, "n is not supported here: there is one answer"),
+        ({"n": 0}, "n is not supported"),
         ({"messages": []}, "no text of a user"),
         ({"messages": [{"role": "system", "content": "Hi"}]}, "no text of a user"),
         ({"messages": [{"role": "user", "content": " "}]}, "no text of a user"),
@@ -167,9 +167,12 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         (searching({"retrieval": {"filters": {"a": 1}}}), "filters"),
         (searching({"retrieval": {"max_num_results": 51}}), "50 at most"),
-        ({"tool_choice": "required", "tools": TOOLS}, "tool_choice can only be auto or none"),
-        ({"tool_choice": NAMED, "tools": TOOLS}, "tool_choice can only be auto or none"),
-        ({"extra_body": {"function_call": {"name": "look"}}}, "function_call can only be"),
+        (
+            {"tool_choice": "required", "tools": TOOLS},
+            "tool_choice is not supported here: no tools",
+        ),
+        ({"tool_choice": NAMED, "tools": TOOLS}, "tool_choice is not supported here: no tools"),
+        ({"extra_body": {"function_call": {"name": "look"}}}, "function_call is not supported"),
         ({"logprobs": True}, "logprobs is not supported"),
         ({"top_logprobs": 3}, "top_logprobs is not supported"),
         ({"logit_bias": {"1": 5}}, "logit_bias is not supported"),
@@ -268,6 +271,13 @@ def ask(served: Library, path: str, body: Any = None) -> Any:
     return got.json()
 
 
+def test_infinity_embeds_texts_only(served: Library) -> None:
+    headers = {"authorization": f"Bearer {served.keys['all']}"}
+    body = {"input": ["a"], "modality": "image"}
+    got = httpx2.post(f"{served.url}/infinity/embeddings", json=body, headers=headers)
+    assert (got.status_code, "modality" in got.json()["error"]["message"]) == (400, True)
+
+
 @pytest.mark.parametrize("prefix", ["/infinity", ""])
 def test_infinity(served: Library, prefix: str) -> None:
     body = {"input": ["Paris"], "model": "default/not-specified", "modality": "text"}
@@ -296,7 +306,6 @@ def test_the_prefixes_of_other_servers_embed_too(served: Library) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"extra_body": {"modality": "image"}}, "modality can only be text"),
         ({"dimensions": 0}, "dimensions must be a whole number from 1"),
         ({"input": [1, 2]}, "token ids"),
         ({"input": [[1, 2], [3]]}, "token ids"),

@@ -122,8 +122,7 @@ def test_what_changes_no_answer_is_accepted(client: Any) -> None:
         parallel_tool_calls=False,
     )
     assert found.output_text.startswith("Paris")
-    assert (found.store, found.parallel_tool_calls) == (False, False)
-    assert [tool.name for tool in found.tools] == ["look"]
+    assert (found.store, found.tools) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -135,13 +134,19 @@ def test_what_changes_no_answer_is_accepted(client: Any) -> None:
         ({"input": ["x"]}, r"input\[0\] must be an object"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "is not text"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "none are stored"),
-        ({"previous_response_id": "resp_1"}, "not stored: send the conversation"),
-        ({"conversation": "conv_1"}, "not stored: send the conversation"),
+        ({"previous_response_id": "resp_1"}, "nothing is stored: send the conversation"),
+        ({"conversation": "conv_1"}, "nothing is stored: send the conversation"),
         ({"background": True}, "background is not supported"),
-        ({"prompt": {"id": "p"}}, "prompts are not stored"),
-        ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice can only be auto or none"),
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "look"}}, "can only be"),
-        ({"text": {"format": {"type": "json_object"}}}, "text.format can only be text"),
+        ({"prompt": {"id": "p"}}, "prompt is not supported here"),
+        (
+            {"tools": [TOOL], "tool_choice": "required"},
+            "tool_choice is not supported here: no tools",
+        ),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "function", "name": "look"}},
+            "tool_choice is not",
+        ),
+        ({"text": {"format": {"type": "json_object"}}}, "text.format is not supported here"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"top_logprobs": 2}, "top_logprobs is not supported"),
         ({"include": ["message.output_text.logprobs"]}, "include cannot have"),

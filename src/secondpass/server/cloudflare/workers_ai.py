@@ -6,15 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from secondpass.option_types import Count, Flag
 from secondpass.server.cloudflare.context import DIALECT
 from secondpass.server.cloudflare.responses import fail, ok
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, Refused, RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.result_fields import relevance_score
-from secondpass.server.state import EMBEDDER, ServerState
+from secondpass.server.state import ServerState
 from secondpass.server.vectors import Cut, TextVectors, embed_texts
+
+_FIELDS = RequestFields(
+    "Cloudflare, Workers AI",
+    "/client/v4/accounts/ID/ai/run/MODEL",
+    {
+        "query": Honored("what the contexts are compared with"),
+        "contexts[].text": Honored("the texts to compare or to embed"),
+        "text": Honored("a text or a list of texts to embed"),
+        "top_k": Honored("how many results are returned", Count()),
+        "truncate_inputs": Honored("false: a text that is too long is an error", Flag()),
+        "pooling": Refused("the embedder here has mean pooling", unless=("mean",)),
+        "requests": Refused("one request is answered at a time"),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +70,6 @@ def parse_run(context: RequestContext, body: Body) -> RunRequest:
     query = body.maybe_text("query") if contexts else None
     if query is not None and not query.strip():
         raise invalid("query is blank")
-    if body.text("pooling", "mean") != "mean":
-        raise invalid(f"pooling can only be mean, which is that of {EMBEDDER}")
     model = context.request.path_params["model"]
     request = RunRequest(
         model,
@@ -115,6 +129,7 @@ RUN_MODEL = Operation(
     dialect=DIALECT,
     fail=fail,
     scope="rerank",
+    fields=_FIELDS,
     parse=parse_run,
     documents=lambda request: len(request.texts) if request.reranks else 0,
     run=run_model,

@@ -17,16 +17,9 @@ from secondpass.server.streaming import data
 _REPEATED: Mapping[str, Any] = {
     "instructions": None,
     "max_output_tokens": None,
-    "max_tool_calls": None,
     "metadata": {},
-    "parallel_tool_calls": True,
-    "prompt_cache_key": None,
-    "safety_identifier": None,
     "temperature": None,
-    "tool_choice": "auto",
-    "tools": [],
     "top_p": None,
-    "user": None,
 }
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -119,10 +112,13 @@ class ResponseWriter:
             "incomplete_details": None,
             "model": self._reply.model,
             "output": [],
+            "parallel_tool_calls": True,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "store": False,
             "text": {"format": {"type": "text"}, "verbosity": "medium"},
+            "tool_choice": "auto",
+            "tools": [],
             "top_logprobs": 0,
             "truncation": "disabled",
             "usage": None,

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 from starlette.routing import Route
 
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body
 from secondpass.server.openai import chat, embeddings, models
-from secondpass.server.openai.refusals import not_stored
 from secondpass.server.openai.responses import (
     completion,
     completion_frames,
@@ -18,8 +18,15 @@ from secondpass.server.openai.responses import (
     model_error_body,
 )
 from secondpass.server.openai.responses_reply import ResponseWriter
-from secondpass.server.openai.responses_request import ResponsesRequest, parse_responses
+from secondpass.server.openai.responses_request import (
+    RESPONSES_FIELDS,
+    ResponsesRequest,
+    parse_responses,
+)
 from secondpass.server.openai.schemas import (
+    CHAT_FIELDS,
+    EMBEDDING_FIELDS,
+    INFINITY_EMBEDDING_FIELDS,
     ChatRequest,
     parse_chat,
     parse_embeddings,
@@ -55,6 +62,7 @@ CHAT = Operation(
     dialect="openai-chat",
     fail=error_body,
     scope="search",
+    fields=CHAT_FIELDS,
     parse=_parse_chat,
     run=_run_chat,
     wants_stream=lambda request: request.stream,
@@ -78,13 +86,16 @@ def _stream_response(
 
 
 def _reject_stored(context: RequestContext, body: None) -> NoReturn:
-    raise not_stored()
+    raise HttpError(
+        404, "not found", "responses are not stored: there is none to get, cancel or delete"
+    )
 
 
 RESPONSES = Operation(
     dialect="openai-responses",
     fail=error_body,
     scope="search",
+    fields=RESPONSES_FIELDS,
     parse=lambda context, body: parse_responses(body),
     run=_run_response,
     wants_stream=lambda request: request.chat.stream,
@@ -98,13 +109,14 @@ EMBEDDINGS = Operation(
     dialect="openai-embeddings",
     fail=error_body,
     scope="rerank",
+    fields=EMBEDDING_FIELDS,
     parse=lambda context, body: parse_embeddings(body),
     run=embeddings.embed,
 )
 INFINITY_EMBEDDINGS = replace(
     EMBEDDINGS,
     dialect="infinity-embeddings",
-    parse=lambda context, body: parse_embeddings(body, zero_is_all=True),
+    fields=INFINITY_EMBEDDING_FIELDS,
     run=embeddings.infinity_embed,
 )
 

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from secondpass.option_types import Count
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Honored, NoEffect, Refused, RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply
 from secondpass.server.rerank_dialects.schemas import RerankRequest
 
+_MODEL = "rerankingConfiguration.bedrockRerankingConfiguration.modelConfiguration"
+_FIELDS = RequestFields(
+    "Amazon Bedrock, Rerank",
+    "/bedrock/rerank",
+    {
+        "queries[].type": NoEffect("queries are texts"),
+        "queries[].textQuery.text": Honored("the query, of which there is one"),
+        "sources": Honored("the documents, inline as text or JSON", required=True),
+        "rerankingConfiguration.type": NoEffect("there is one type"),
+        "rerankingConfiguration.bedrockRerankingConfiguration.numberOfResults": Honored(
+            "how many results are returned", Count()
+        ),
+        f"{_MODEL}.modelArn": Honored("the reranker, by the name at the end"),
+        f"{_MODEL}.additionalModelRequestFields": Refused(
+            "they are those of another model", unless=({},)
+        ),
+        "nextToken": Refused("all results come in one response"),
+    },
+)
+
 
 def parse(body: Body) -> RerankRequest:
     """Parse a request: one query, and sources that are texts or JSON."""
-    if body.fields.get("nextToken") is not None:
-        raise invalid("nextToken is of another server: all results come in one response")
     queries = body.items("queries")
     if len(queries) != 1 or not isinstance(queries[0], dict):
         raise invalid("queries must have one query")
@@ -27,8 +48,6 @@ def parse(body: Body) -> RerankRequest:
         raise invalid("sources is empty")
     options = body.part("rerankingConfiguration").part("bedrockRerankingConfiguration")
     model = options.part("modelConfiguration")
-    if model.fields.get("additionalModelRequestFields"):
-        raise invalid("additionalModelRequestFields are those of another model")
     name = model.maybe_text("modelArn")
     return RerankRequest(
         query,
@@ -56,4 +75,4 @@ def write(reply: RerankReply) -> dict[str, Any]:
     return {"results": [{"index": r.index, "relevanceScore": reply.score(r)} for r in results]}
 
 
-BEDROCK = rerank_operation("bedrock", parse, write)
+BEDROCK = replace(rerank_operation("bedrock", parse, write), fields=_FIELDS)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from secondpass.inference.types import Float32
+from secondpass.option_types import Count
 from secondpass.server.http_errors import default_error, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import (
+    Honored,
+    NoEffect,
+    Refused,
+    RequestField,
+    RequestFields,
+)
 from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 from secondpass.server.vectors import (
@@ -33,6 +41,31 @@ _ENCODINGS: Mapping[str, Callable[[Float32], list[Any]]] = {
 }
 
 
+_NO_IMAGES = "the embedder here reads texts only"
+_MODEL = Honored("the embedder, by name; the only one for names that are none")
+_SHARED_FIELDS: Mapping[str, RequestField] = {
+    "texts": Honored("the texts to embed"),
+    "images": Refused(_NO_IMAGES, unless=([],)),
+    "model": _MODEL,
+    "input_type": Honored("one of the published types of texts, which are embedded alike"),
+    "embedding_types": Honored("the encodings of the vectors"),
+    "truncate": Honored("which end of a long text is not read; NONE makes it an error"),
+}
+_V1_FIELDS = RequestFields("Cohere, embed, version 1", "/cohere/v1/embed", _SHARED_FIELDS)
+_V2_FIELDS = RequestFields(
+    "Cohere, embed, version 2",
+    "/cohere/v2/embed",
+    {
+        **_SHARED_FIELDS,
+        "model": replace(_MODEL, required=True),
+        "inputs": Honored("in the place of `texts`: objects with parts of text"),
+        "output_dimension": Honored("that of the embedder; others are an error", Count()),
+        "max_tokens": Honored("how much of a text is read", Count()),
+        "priority": NoEffect("requests wait in one queue, earliest deadline first"),
+    },
+)
+
+
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
     """Texts to embed; `types` are the encodings of the vectors, None for a list of floats.
@@ -49,27 +82,17 @@ class EmbedRequest:
     inputs: bool = False
 
 
-def parse_v1(body: Body) -> EmbedRequest:
-    """Parse a request of version 1; raises HttpError (400)."""
-    return _parse(body)
-
-
-def parse_v2(body: Body) -> EmbedRequest:
-    """Parse a request of version 2, in which `model` is required; raises HttpError (400)."""
-    body.text("model")
-    return _parse(body, version=2)
-
-
-def _parse(body: Body, version: int = 1) -> EmbedRequest:
+def parse(body: Body) -> EmbedRequest:
+    """Parse a request of either version; raises HttpError (400)."""
     kind = body.maybe_text("input_type")
-    if kind == "image" or body.fields.get("images"):
-        raise invalid("images cannot be embedded: the embedder here reads texts only")
+    if kind == "image":
+        raise invalid(f"input_type cannot be image: {_NO_IMAGES}")
     if kind is not None and kind not in _INPUT_TYPES:
         raise invalid(
             f"input_type must be one of {', '.join(_INPUT_TYPES)}, not {kind!r}"[:200]
         )
     texts, has_inputs = body.texts("texts"), False
-    if version == 2 and body.fields.get("inputs") is not None:
+    if body.fields.get("inputs") is not None:
         if texts is not None:
             raise invalid("give either texts or inputs")
         texts, has_inputs = _input_texts(body.items("inputs")), True
@@ -86,11 +109,11 @@ def _parse(body: Body, version: int = 1) -> EmbedRequest:
             raise invalid(f"embedding_types has {name!r}, not one of {', '.join(_ENCODINGS)}")
     return EmbedRequest(
         texts,
-        ("float",) if version == 2 and not types else types or None,
+        types or None,
         Cut(truncate.lower()),
         model=body.maybe_text("model"),
-        dimensions=body.count("output_dimension") if version == 2 else None,
-        max_tokens=body.count("max_tokens") if version == 2 else None,
+        dimensions=body.count("output_dimension"),
+        max_tokens=body.count("max_tokens"),
         inputs=has_inputs,
     )
 
@@ -104,10 +127,7 @@ def _input_texts(inputs: Sequence[Any]) -> tuple[str, ...]:
         for part in parts:
             is_text = isinstance(part, Mapping) and part.get("type") == "text"
             if not is_text or not isinstance(part.get("text"), str):
-                raise invalid(
-                    f"inputs[{position}] has content that is not text: the embedder here reads "
-                    "texts only"
-                )
+                raise invalid(f"inputs[{position}] has content that is not text: {_NO_IMAGES}")
         texts.append("\n".join(part["text"] for part in parts))
     return tuple(texts)
 
@@ -131,9 +151,11 @@ def _embed(
         "api_version": dict(version),
         "billed_units": {"input_tokens": embedded.tokens},
     }
-    if embedded.warnings:
-        meta["warnings"] = embedded.warnings
+    if context.warnings:
+        meta["warnings"] = list(context.warnings)
     vectors, types = embedded.vectors, request.types
+    if types is None and version["version"] == "2":
+        types = ("float",)
     return {
         "id": context.id,
         "response_type": "embeddings_floats" if types is None else "embeddings_by_type",
@@ -150,18 +172,19 @@ def _shift(rows: list[list[int]], by: int) -> list[list[int]]:
 
 
 def _operation(
-    name: str, parse: Callable[[Body], EmbedRequest], version: Mapping[str, Any]
+    name: str, fields: RequestFields, version: Mapping[str, Any]
 ) -> Operation[EmbedRequest, dict[str, Any]]:
     return Operation(
         dialect=name,
         fail=default_error,
         scope="rerank",
+        fields=fields,
         parse=lambda context, body: parse(body),
         run=partial(_embed, version),
     )
 
 
-COHERE_EMBED_V1 = _operation("cohere-embed-v1", parse_v1, {"version": "1"})
+COHERE_EMBED_V1 = _operation("cohere-embed-v1", _V1_FIELDS, {"version": "1"})
 COHERE_EMBED_V2 = _operation(
-    "cohere-embed-v2", parse_v2, {"version": "2", "is_experimental": False}
+    "cohere-embed-v2", _V2_FIELDS, {"version": "2", "is_experimental": False}
 )

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Honored, NoEffect, Refused, RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply, openai_error, usage
 from secondpass.server.rerank_dialects.schemas import RerankRequest
+
+_FIELDS = RequestFields(
+    "NVIDIA, ranking",
+    "/nvidia/v1/ranking",
+    {
+        "query.text": Honored("the query"),
+        "passages[].text": Honored("the texts to rank"),
+        "passages[].image": Refused("texts are all that is read"),
+        "model": Honored("the reranker, by name; the default one for names that are none"),
+        "truncate": Honored("NONE: a passage that is not read whole is an error"),
+        "top_n": NoEffect("all passages come back, and clients cut the list"),
+        "user": NoEffect("the API key says who asks"),
+    },
+)
 
 
 def parse(body: Body) -> RerankRequest:
@@ -22,8 +38,8 @@ def parse(body: Body) -> RerankRequest:
     texts = []
     for position, passage in enumerate(passages):
         text = passage.get("text") if isinstance(passage, dict) else None
-        if not isinstance(text, str) or passage.get("image") is not None:
-            raise invalid(f"passages[{position}] is not text, which is all that is read")
+        if not isinstance(text, str):
+            raise invalid(f"passages[{position}] has no text")
         texts.append(text)
     truncate = body.text("truncate", "END")
     if truncate not in ("END", "NONE"):
@@ -39,4 +55,4 @@ def write(reply: RerankReply) -> dict[str, Any]:
     return {"rankings": rankings, "usage": usage(reply)}
 
 
-NVIDIA = rerank_operation("nvidia", parse, write, openai_error)
+NVIDIA = replace(rerank_operation("nvidia", parse, write, openai_error), fields=_FIELDS)

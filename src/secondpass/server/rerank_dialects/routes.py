@@ -94,7 +94,7 @@ def routes(handler: RequestHandler) -> list[Route]:
         "/rerank": (choose, keyless),
         "/tei": (choose_tei, False),
     }
-    every = (*dict.fromkeys(_PATHS.values()), UNION, container)
+    every = (*_PATHS.values(), UNION, container)
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
     endpoints |= dict.fromkeys(_SCORE_PATHS, handler.serve(VLLM_SCORE))

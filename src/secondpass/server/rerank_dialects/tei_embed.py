@@ -5,13 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from secondpass.option_types import Choice, Count, Flag
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, Refused, RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.tei import error_body
 from secondpass.server.state import ServerState
 from secondpass.server.vectors import Cut, embed_texts
+
+_TRUNCATE = Honored("false: a text that is too long is an error", Flag())
+_DIRECTION = Honored("which end of a long text is not read", Choice(("Right", "Left")))
+_PROMPT = Refused("the embedder here has no prompts")
+_EMBED_FIELDS = RequestFields(
+    "Text Embeddings Inference, embed",
+    "/tei/embed",
+    {
+        "inputs": Honored("a text or a list of texts", required=True),
+        "truncate": _TRUNCATE,
+        "truncation_direction": _DIRECTION,
+        "prompt_name": _PROMPT,
+        "normalize": Refused("the vectors here have unit length", unless=(True,)),
+        "dimensions": Honored("that of the embedder; others are an error", Count()),
+    },
+)
+_SIMILARITY_FIELDS = RequestFields(
+    "Text Embeddings Inference, similarity",
+    "/tei/similarity",
+    {
+        "inputs.source_sentence": Honored("the text that the others are compared with"),
+        "inputs.sentences": Honored("the texts to compare with it"),
+        "parameters.truncate": _TRUNCATE,
+        "parameters.truncation_direction": _DIRECTION,
+        "parameters.prompt_name": _PROMPT,
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +59,13 @@ def parse_embed(context: RequestContext, body: Body) -> EmbedRequest:
         body = Body({**body.fields, "inputs": [inputs]})
     elif isinstance(inputs, list) and any(isinstance(one, int | list) for one in inputs):
         raise invalid("inputs has token ids, which are those of another model: send texts")
-    if not body.flag("normalize", True):
-        raise invalid("normalize can only be true: the vectors here have unit length")
     dimensions = body.count("dimensions")
     return EmbedRequest(_texts(body, "inputs"), _parse_cut(body), dimensions)
 
 
 def parse_similarity(context: RequestContext, body: Body) -> EmbedRequest:
     """Parse a request for the similarities of sentences to one; raises HttpError."""
-    if body.fields.get("inputs") is None:
+    if not body.has("inputs"):
         raise invalid("inputs is missing")
     inputs = body.part("inputs")
     source, sentences = inputs.text("source_sentence"), _texts(inputs, "sentences")
@@ -55,14 +82,10 @@ def _texts(body: Body, name: str) -> Sequence[str]:
 
 
 def _parse_cut(body: Body) -> Cut:
-    if body.fields.get("prompt_name") is not None:
-        raise invalid("prompt_name names no prompt: the embedder here has none")
-    direction = body.text("truncation_direction", "Right")
-    if direction not in ("Left", "left", "Right", "right"):
-        raise invalid("truncation_direction must be Left or Right")
     if not body.flag("truncate", True):
         return Cut.NONE
-    return Cut.START if direction.lower() == "left" else Cut.END
+    left = body.text("truncation_direction", "Right") == "Left"
+    return Cut.START if left else Cut.END
 
 
 def _embed(
@@ -83,12 +106,18 @@ def _compare(state: ServerState, context: RequestContext, request: EmbedRequest)
 
 
 TEI_EMBED = Operation(
-    dialect="tei-embed", fail=error_body, scope="rerank", parse=parse_embed, run=_embed
+    dialect="tei-embed",
+    fail=error_body,
+    scope="rerank",
+    fields=_EMBED_FIELDS,
+    parse=parse_embed,
+    run=_embed,
 )
 TEI_SIMILARITY = Operation(
     dialect="tei-similarity",
     fail=error_body,
     scope="rerank",
+    fields=_SIMILARITY_FIELDS,
     parse=parse_similarity,
     run=_compare,
 )

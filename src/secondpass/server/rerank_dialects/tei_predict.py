@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from secondpass.option_types import Flag
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, Refused, RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply
@@ -19,6 +21,18 @@ from secondpass.types import RerankResponse
 
 # The only label of a model with one output, as in /info.
 _LABEL = "LABEL_0"
+_FIELDS = RequestFields(
+    "Text Embeddings Inference, predict",
+    "/tei/predict",
+    {
+        "inputs": Honored("a pair of a query and a text, or a list of pairs", required=True),
+        "raw_scores": Honored("logits instead of scores from 0 to 1", Flag()),
+        "truncate": Honored("false: a text that is not read whole is an error", Flag()),
+        "truncation_direction": Refused(
+            "texts are read from their beginning", unless=("Right", "right")
+        ),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +45,8 @@ class PredictRequest:
 
 def parse(context: RequestContext, body: Body) -> PredictRequest:
     """Parse a pair of texts or a list of them; raises HttpError."""
-    inputs, raw = body.fields.get("inputs"), body.flag("raw_scores")
-    if inputs is None:
-        raise invalid("inputs is missing")
+    inputs, raw = body.fields["inputs"], body.flag("raw_scores")
+    whole = not body.flag("truncate", True)
     if inputs == []:
         raise HttpError(400, "empty", "`inputs` is empty")
     batch = isinstance(inputs, list) and all(isinstance(one, list) for one in inputs)
@@ -45,7 +58,7 @@ def parse(context: RequestContext, body: Body) -> PredictRequest:
         query, text = pair
         if not query.strip():
             raise invalid("inputs has a pair whose query is blank")
-        requests.append(RerankRequest(query, [text], [text], raw_scores=raw))
+        requests.append(RerankRequest(query, [text], [text], raw_scores=raw, whole=whole))
     return PredictRequest(requests, batch)
 
 
@@ -69,6 +82,7 @@ TEI_PREDICT = Operation(
     dialect="tei-predict",
     fail=error_body,
     scope="rerank",
+    fields=_FIELDS,
     parse=parse,
     documents=lambda request: len(request.requests),
     run=_run,
