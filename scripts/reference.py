@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import http_page
+import request_fields_page
 import rerankers_table
 import typer.main
 
@@ -232,6 +233,7 @@ def main() -> int:
         REFERENCE / "cli.md": cli(),
         REFERENCE / "api.md": api(),
         REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
+        REFERENCE / "request-fields.md": request_fields_page.page(NOTE),
         REFERENCE / "http.md": http_page.page(NOTE),
         REFERENCE / "openapi.json": http_page.openapi(),
     }

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ProviderTimeoutError,
         ReadError,
         SecondpassError,
+        TextTooLongError,
     )
     from secondpass.index.index import Index
     from secondpass.rerank.base import BaseReranker, Score, Scored
@@ -80,6 +81,7 @@ _MODULES = {
     "ScoringOptions": "rerank.scoring_options",
     "SecondpassError": "errors",
     "Status": "types",
+    "TextTooLongError": "errors",
     "Usage": "types",
 }
 
@@ -138,6 +140,7 @@ __all__ = [
     "ScoringOptions",
     "SecondpassError",
     "Status",
+    "TextTooLongError",
     "Usage",
     "__version__",
 ]

@@ -2,7 +2,8 @@
 
 SecondpassError
 ├── InputError              an argument or file of the caller is not valid (also a ValueError)
-│   └── FilterError         a metadata filter is not valid
+│   ├── FilterError         a metadata filter is not valid
+│   └── TextTooLongError    a text is too long to be read whole, and `truncate` is False
 ├── ModelError              a model cannot be found, read, verified or run
 │   ├── ModelNotFoundError  there is no model of that name (also a LookupError)
 │   ├── ModelDamagedError   a model file is incomplete or its checksum differs
@@ -50,6 +51,10 @@ class SecondpassError(Exception):
 
 class InputError(SecondpassError, ValueError):
     """An argument, a document or a file of the caller is not valid."""
+
+
+class TextTooLongError(InputError):
+    """A query or a document is too long to be read whole, and `truncate` is False."""
 
 
 class FilterError(InputError):

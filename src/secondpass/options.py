@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MODES = ("hybrid", "bm25", "vector")
 FUSIONS = ("rrf", "weighted", "weighted-z-score", "dbsf")
 
+BUDGET_TOKENS = 65_536
+"""The default of `budget_tokens`; docs/explanation/long-texts.md says what it costs."""
+
 BLENDED = ("rerank", "vector", "bm25")
 """The scores that a blend adds up, which are also the names of their weights."""
 
@@ -101,6 +104,39 @@ class ResultOptions(TypedDict, total=False):
             None,
             "How window scores of a document combine: max, mean, first or top-N-mean.",
             Text(),
+        ),
+    ]
+    max_tokens_per_doc: Annotated[
+        int | None,
+        Option(
+            None,
+            "Tokens of a document, from its beginning, that are read at most.",
+            Count(),
+        ),
+    ]
+    max_query_tokens: Annotated[
+        int | None,
+        Option(
+            None,
+            "Tokens of the query, from its two ends, that are read at most.",
+            Count(),
+        ),
+    ]
+    budget_tokens: Annotated[
+        int,
+        Option(
+            BUDGET_TOKENS,
+            "Tokens of documents that a local model reads for one query.",
+            Count(),
+        ),
+    ]
+    truncate: Annotated[
+        bool,
+        Option(
+            True,
+            "Whether to read a part of texts that are too long, or refuse them.",
+            Flag(),
+            flags=("--truncate/--no-truncate",),
         ),
     ]
     return_documents: Annotated[

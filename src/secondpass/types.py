@@ -156,7 +156,8 @@ class Usage:
     """What a response cost.
 
     - `documents`: how many the call had; `scored`: how many have the model's score, cached or
-      not; `truncated`: how many were not read to their end.
+      not; `truncated`: how many were not read whole; `unread`: how many characters of theirs
+      were not read.
     - `pairs`: how many (query, window) pairs models read; `tokens`: how many tokens those had,
       the query counted in each. A precomputed reranker counts the tokens that it encoded: the
       query once, and windows with a stored record not at all. A provider that does not report
@@ -171,6 +172,7 @@ class Usage:
     pairs: int = 0
     tokens: int = 0
     truncated: int = 0
+    unread: int = 0
     requests: int = 0
     searches: float = 0.0
     cost: float | None = None
@@ -184,6 +186,7 @@ class RerankResponse:
     - `status`: whether the second pass made this order; `reason`: why not, or what went wrong.
     - `model`: the name of the model that made it; None where none did.
     - `timings`: milliseconds by stage, always with "total"; `usage`: what it cost.
+    - `query_unread`: how many characters of the query, from its middle, were not read.
     """
 
     query: str
@@ -193,3 +196,21 @@ class RerankResponse:
     timings: Mapping[str, float]
     usage: Usage
     reason: str | None = None
+    query_unread: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not read of the query and of the documents, a sentence each."""
+        usage, sentences = self.usage, []
+        if self.query_unread:
+            sentences.append(
+                f"The query is too long: {self.query_unread} of its {len(self.query)} "
+                "characters, in the middle, were not read."
+            )
+        if usage.truncated:
+            verb = "was" if usage.truncated == 1 else "were"
+            sentences.append(
+                f"{usage.truncated} of {usage.documents} documents {verb} not read whole: "
+                f"{usage.unread} characters were not read."
+            )
+        return tuple(sentences)

@@ -60,7 +60,9 @@ def serve(
         ),
     ] = False,
     threads: options.Threads = None,
-    max_documents: Annotated[int, typer.Option(help="Maximum documents of a request.")] = 1000,
+    max_documents: Annotated[
+        int, typer.Option(help="Maximum documents of a request.")
+    ] = 10_000,
     max_body: Annotated[
         int, typer.Option(help="Maximum bytes of a request body.")
     ] = 20_000_000,

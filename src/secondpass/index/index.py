@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from secondpass.errors import InputError
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
 from secondpass.options import Rerank, RerankOptions, SearchOptions
-from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.base import BaseReranker, too_long
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -220,7 +220,10 @@ class Index:
             timings["rerank"] = response.timings["rerank"]
         timings["total"] = (time.perf_counter() - started) * 1000
         reason = response.reason if retrieval.candidates else "the first stage found nothing"
-        return replace(response, timings=timings, reason=reason)
+        unread = max(response.query_unread, retrieval.query_unread)
+        if unread and not chosen["truncate"]:
+            raise too_long("query", len(query), unread)
+        return replace(response, timings=timings, reason=reason, query_unread=unread)
 
     def first_pass(
         self,

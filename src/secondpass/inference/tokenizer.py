@@ -18,7 +18,7 @@ from secondpass.inference.unicode import clean
 # English WordPiece has about 4.5 characters a token. A longer text is tokenized in slices of
 # this many characters for each token needed, so that 10 MB of text costs no more than the
 # part of it that the model will read.
-_CHARACTERS_PER_TOKEN = 12
+CHARACTERS_PER_TOKEN = 12
 
 
 TokenSequence = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -37,6 +37,10 @@ class Tokens:
     ends: Sequence[int]
     characters: int
     complete: bool
+
+    def ends_at(self, count: int) -> int:
+        """Return where the first `count` tokens end, in characters."""
+        return self.ends[count - 1] if count else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class Tokenizer:
 
         The end of a text much longer than `limit` tokens is not tokenized.
         """
-        slice_length = limit * _CHARACTERS_PER_TOKEN
+        slice_length = limit * CHARACTERS_PER_TOKEN
         cleaned = [clean(text) for text in texts]
         heads = [_head(text, 0, slice_length) for text in cleaned]
         encodings = self._tokenizer.encode_batch(

@@ -8,12 +8,13 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Unpack
 
-from secondpass.errors import InputError, ModelError
+from secondpass.errors import InputError, ModelError, TextTooLongError
+from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.observe import stage
-from secondpass.options import RerankOptions
+from secondpass.options import BUDGET_TOKENS, RerankOptions
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -21,9 +22,11 @@ from secondpass.rerank.inputs import (
     check_number,
     check_probability,
     check_query,
+    require_count,
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.window_choice import token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
 from secondpass.types import (
     Candidate,
@@ -253,6 +256,18 @@ class BaseReranker(ABC):
         """
         return function(self)
 
+    def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
+        """Return what the model reads of a query: its two ends, where it is too long.
+
+        `max_tokens` is the limit of the caller; None leaves it to the model. A backend that has
+        no limit of its own counts tokens with the bundled embedder's tokenizer.
+        """
+        if self.base is not self:
+            return self.base.cut_query(query, max_tokens)
+        if max_tokens is None:
+            return QueryCut(query, 0)
+        return cut_query(shared_tokenizer(), query, max_tokens)
+
     @abstractmethod
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
@@ -290,6 +305,10 @@ class BaseReranker(ABC):
         template: str | None = None,
         max_length: int | None = None,
         passages: str | PassageAggregation | None = None,
+        max_tokens_per_doc: int | None = None,
+        max_query_tokens: int | None = None,
+        budget_tokens: int = BUDGET_TOKENS,
+        truncate: bool = True,
         return_documents: bool = True,
     ) -> RerankResponse:
         """Sort the documents by their relevance to the query.
@@ -306,6 +325,15 @@ class BaseReranker(ABC):
         - `fields`, `template`, `max_length`: what the model reads, see `ScoringOptions`.
         - `passages`: how the scores of a long document's windows are combined: "max", "mean",
           "first", "top-N-mean" or a `PassageAggregation`.
+        - `max_tokens_per_doc`: how many tokens of a document are read at most, from its
+          beginning; None reads on as far as `budget_tokens` allows.
+        - `max_query_tokens`: how many tokens of the query are read at most, half of them from
+          its end; None is the model's own limit.
+        - `budget_tokens`: how many tokens of documents a model in this process reads for a
+          query; what short documents leave is shared among the long ones, of which the
+          windows that have the query's words are read.
+        - `truncate`: False raises `TextTooLongError` where True reports a text as not read
+          whole (`RerankResponse.warnings`, `RankedDocument.unread`).
         - `return_documents`: False leaves `document` None in the results; ids stay.
 
         Raises `InputError` for invalid arguments and `ModelError` if the model fails.
@@ -317,26 +345,36 @@ class BaseReranker(ABC):
         min_probability = check_probability("min_probability", min_probability)
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
+        budget_tokens = require_count("budget_tokens", budget_tokens)
         options = ScoringOptions(
             check_fields(fields),
             template,
             max_length,
             parse_aggregation(passages),
+            check_count("max_tokens_per_doc", max_tokens_per_doc),
+            check_count("max_query_tokens", max_query_tokens),
             top_k=top_k,
             started=started,
         )
+        read = self.cut_query(query, max_query_tokens)
+        if not truncate and read.unread:
+            raise too_long("query", len(query), read.unread)
         if candidates:
             options.check([c.document for c in candidates])
+            share = token_share(options.texts(candidates), budget_tokens)
+            options = replace(options, token_share=share)
             count = len(candidates)
             with stage(
                 "rerank", query=query, model=self.model, documents=count, top_k=top_k
             ) as attributes:
-                scored = self.score(query, candidates, options)
+                scored = self.score(read.text, candidates, options)
                 attributes |= {"tokens": scored.tokens, "status": scored.status.value}
         else:
             scored = Scored(
                 (), ScoreKind.RANK, status=Status.SKIPPED, reason="there were no documents"
             )
+        if not truncate:
+            _check_read_whole(candidates, scored, options)
         results = rank_results(candidates, scored, return_documents)
         if not scored.thresholds_apply:
             min_score = min_probability = None
@@ -359,11 +397,13 @@ class BaseReranker(ABC):
                 pairs=scored.pairs,
                 tokens=scored.tokens,
                 truncated=sum(s.unread > 0 for s in scored.scores),
+                unread=sum(s.unread for s in scored.scores),
                 requests=scored.requests,
                 searches=scored.searches,
                 cost=scored.cost,
             ),
             reason=reason,
+            query_unread=read.unread,
         )
 
     async def arerank(
@@ -371,6 +411,24 @@ class BaseReranker(ABC):
     ) -> RerankResponse:
         """Do as `rerank`, in a worker thread, without blocking the event loop."""
         return await asyncio.to_thread(self.rerank, query, documents, **options)
+
+
+def _check_read_whole(
+    candidates: Sequence[Candidate], scored: Scored, options: ScoringOptions
+) -> None:
+    for position, score in enumerate(scored.scores):
+        if score.unread:
+            length = sum(map(len, options.texts([candidates[position]])[0]))
+            raise too_long(f"document {position}", length, score.unread)
+
+
+def too_long(what: str, length: int, unread: int) -> TextTooLongError:
+    """Return the error for a text that `truncate=False` refuses, with counts of characters."""
+    return TextTooLongError(
+        f"The {what} is too long",
+        why=f"{unread} of its {length} characters would not be read, and truncate is False",
+        fix="Shorten it, or leave truncate out to have a part of it read.",
+    )
 
 
 def _model_of(model: str, scored: Scored) -> str | None:

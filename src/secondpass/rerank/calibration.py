@@ -94,11 +94,17 @@ def raw_score(value: float, kind: ScoreKind) -> float:
 
 def scoring_conditions(options: ScoringOptions) -> dict[str, Any]:
     """Return the options that scores depend on, as a calibration file has them."""
+    limits = {
+        name: value
+        for name in ("max_tokens_per_doc", "max_query_tokens")
+        if (value := getattr(options, name)) is not None
+    }
     return {
         "fields": None if options.fields is None else list(options.fields),
         "template": options.template,
         "max_length": options.max_length,
         "passages": asdict(options.passages),
+        **limits,
     }
 
 

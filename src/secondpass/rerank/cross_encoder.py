@@ -17,12 +17,18 @@ from secondpass.inference.model_folder import (
     folder_identity,
     longest_input,
 )
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, make_window_scores
 from secondpass.rerank.early_exit import early_exit_unsupported
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.windowing import DocumentWindows, build_windows, window_length
+from secondpass.rerank.windowing import (
+    DocumentWindows,
+    build_windows,
+    max_pair_query,
+    window_length,
+)
 from secondpass.types import Candidate, ScoreKind
 
 
@@ -120,6 +126,11 @@ class CrossEncoder(BaseReranker):
         """The fingerprint of the model for cache keys."""
         return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
 
+    def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
+        """Return what is read of a query; it leaves room for the document."""
+        limit = max_pair_query(self._tokenizer, self.longest)
+        return cut_model_query(self._tokenizer, query, max_tokens, limit)
+
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
@@ -152,7 +163,7 @@ class CrossEncoder(BaseReranker):
         texts = list(dict.fromkeys(job.options.texts(job.candidates)))
         windows = build_windows(
             self._tokenizer,
-            job.query,
+            self.cut_query(job.query, job.options.max_query_tokens).text,
             texts,
             max_length=window_length(
                 job.options.max_length,
@@ -162,6 +173,8 @@ class CrossEncoder(BaseReranker):
             ),
             longest=self.longest,
             passages=job.options.passages,
+            reach=job.options.tokens_in_reach,
+            share=job.options.token_share,
         )
         return dict(zip(texts, windows, strict=True))
 

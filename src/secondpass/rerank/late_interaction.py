@@ -10,6 +10,7 @@ import numpy as np
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.batches import iter_batches
 from secondpass.inference.model_folder import ModelFolder, longest_input
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.inference.types import Float32
@@ -80,10 +81,9 @@ class PrecomputedMaxSim(BaseReranker):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score each candidate by its best windows."""
-        encoded_query = self.reranker.encode_query(query)
-        query_vectors = _token_vectors(self.reranker.compress_query(encoded_query))
         texts = options.texts(candidates)
-        scorer = self.reranker.window_scorer(encoded_query, list(dict.fromkeys(texts)), options)
+        scorer = self.reranker.window_scorer(query, list(dict.fromkeys(texts)), options)
+        query_vectors = _token_vectors(self.reranker.compress_query(scorer.query))
         keys = list(dict.fromkeys(key for s in scorer.segments.values() for key in s.keys))
         similarities: dict[bytes, float] = {}
         for start in range(0, len(keys), _RECORDS_AT_ONCE):
@@ -100,7 +100,7 @@ class PrecomputedMaxSim(BaseReranker):
             [scores[text] for text in texts],
             ScoreKind.SIMILARITY,
             pairs=sum(len(s.keys) for s in scorer.segments.values()),
-            tokens=encoded_query.tokens + scorer.records.tokens,
+            tokens=scorer.query.tokens + scorer.records.tokens,
             reason=scorer.records.reason,
         )
 
@@ -165,7 +165,7 @@ class LateInteraction(BaseReranker):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Score each candidate by its best windows."""
-        query_tokens = self._query_tokens(query)
+        query_tokens = self._query_tokens(query, options.max_query_tokens)
         ((_, query_vectors),) = self._vectors([query_tokens], keep_all=True)
         texts = options.texts(candidates)
         distinct = list(dict.fromkeys(texts))
@@ -177,13 +177,18 @@ class LateInteraction(BaseReranker):
             shortest=MIN_DOCUMENT_TOKENS + reserved,
             model=self._name,
         )
-        documents = [
+        whole = [
             *split_documents(
                 self._tokenizer,
                 distinct,
                 max_tokens=length - reserved,
                 passages=options.passages,
+                reach=options.tokens_in_reach,
             )
+        ]
+        documents = [
+            d.choose(query, body, passages=options.passages, tokens=options.token_share)
+            for d, (_, body) in zip(whole, distinct, strict=True)
         ]
         windows = [
             self._sequence(self._document_marker, ids) for d in documents for ids in d.ids
@@ -206,15 +211,14 @@ class LateInteraction(BaseReranker):
             tokens=len(query_tokens[0]) + sum(len(ids) for ids, _ in windows),
         )
 
-    def _query_tokens(self, query: str) -> TokenSequence:
-        max_tokens = self.longest - self._tokenizer.special - len(self._query_marker)
-        (tokens,) = self._tokenizer.encode([query], limit=max_tokens + 1)
-        if len(tokens.ids) > max_tokens:
-            raise InputError(
-                "The query is too long for the model",
-                why=f"it has {len(tokens.ids)} tokens or more, and the limit is {max_tokens}",
-                fix="Shorten the query, or use a model that reads longer texts.",
-            )
+    def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
+        """Return what is read of a query."""
+        limit = self.longest - self._tokenizer.special - len(self._query_marker)
+        return cut_model_query(self._tokenizer, query, max_tokens, limit)
+
+    def _query_tokens(self, query: str, max_tokens: int | None) -> TokenSequence:
+        text = self.cut_query(query, max_tokens).text
+        (tokens,) = self._tokenizer.encode([text], limit=self.longest)
         ids, segments = self._sequence(self._query_marker, tokens.ids)
         missing = max(0, min(self._query_length, self.longest) - len(ids))
         padded = np.array([*ids, *(self._mask * missing)], dtype=np.int64)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.errors import InputError, nearest
+from secondpass.options import BUDGET_TOKENS
 from secondpass.rerank.windowing import PassageAggregation
 from secondpass.types import Candidate, Document
 
@@ -26,17 +27,25 @@ class ScoringOptions:
     - `max_length`: tokens of one window, with query and special tokens; None for the model's
       default.
     - `passages`: how the windows of a long document are combined.
+    - `max_tokens_per_doc`: tokens of a document, from its beginning, that are read at most;
+      None for no cap. `token_share`: how many of those a model in this process reads, in the
+      windows that promise most; `BaseReranker.rerank` computes it from `budget_tokens`.
+    - `max_query_tokens`: tokens of the query that are read at most; None for the model's
+      default.
     - `top_k`: how many results the caller asked for, None for all; `started`: when, on the
       clock of `time.perf_counter`, None for now. Scores do not depend on these two.
 
     Raises `InputError` for a template without a field or with one that is not in `fields`, and
-    for a `max_length` below 1.
+    for numbers below 1.
     """
 
     fields: tuple[str, ...] | None = None
     template: str | None = None
     max_length: int | None = None
     passages: PassageAggregation = field(default_factory=PassageAggregation)
+    max_tokens_per_doc: int | None = None
+    max_query_tokens: int | None = None
+    token_share: int = BUDGET_TOKENS
     top_k: int | None = None
     started: float | None = None
 
@@ -54,12 +63,10 @@ class ScoringOptions:
                     f"The template has {unknown[0]!r}, which is not among the fields",
                     fix=nearest(unknown[0], self.fields or ()),
                 )
-        if self.max_length is not None and (
-            isinstance(self.max_length, bool)
-            or not isinstance(self.max_length, int)
-            or self.max_length < 1
-        ):
-            raise InputError(f"max_length must be a whole number above 0: {self.max_length!r}")
+        for name in ("max_length", "max_tokens_per_doc", "max_query_tokens", "token_share"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise InputError(f"{name} must be a whole number above 0: {value!r}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,6 +74,12 @@ class ScoringOptions:
         if self.template is not None:
             return tuple(_PLACEHOLDER.findall(self.template))
         return ("title", "text") if self.fields is None else self.fields
+
+    @property
+    def tokens_in_reach(self) -> int:
+        """How many tokens of a document, from its beginning, windows are chosen from."""
+        reach = max(BUDGET_TOKENS, self.token_share)
+        return reach if self.max_tokens_per_doc is None else min(reach, self.max_tokens_per_doc)
 
     def texts(self, candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
         """Return (head, body) of each document, without the fields that it does not have."""

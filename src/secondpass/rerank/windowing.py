@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.tokenizer import Tokenizer, Tokens, TokenSequence
+from secondpass.inference.tokenizer import (
+    CHARACTERS_PER_TOKEN,
+    Tokenizer,
+    Tokens,
+    TokenSequence,
+)
+from secondpass.rerank.window_choice import choose_windows, count_gaps
 
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
 _NAMES = ("max", "mean", "first", "top-2-mean")
@@ -20,15 +26,15 @@ class PassageAggregation:
     - `aggregate`: "max" (MaxP: the best window), "mean" (MeanP), "first" (FirstP: only the
       first window is read) or "top-N-mean" (the mean of the best N).
     - `overlap`: the share of a window that the next one repeats, 0 to 0.9.
-    - `limit`: how many windows of one document are read, at least 1; the text behind them is
-      reported as unread.
+    - `limit`: how many windows of one document, from its beginning, are read at most, at least
+      1; None for no limit but that of the call (`max_tokens_per_doc`, `budget_tokens`).
 
     Raises `InputError` for other values.
     """
 
     aggregate: str = "max"
     overlap: float = 0.25
-    limit: int = 8
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.aggregate, str) or not (
@@ -40,12 +46,12 @@ class PassageAggregation:
             )
         if not 0 <= self.overlap <= 0.9:
             raise InputError(f"overlap must be from 0 to 0.9, not {self.overlap!r}")
-        if self.limit < 1:
+        if self.limit is not None and self.limit < 1:
             raise InputError(f"limit must be at least 1 window, not {self.limit!r}")
 
     @property
-    def max_windows(self) -> int:
-        """How many windows of one document are read at most."""
+    def max_windows(self) -> int | None:
+        """How many windows of one document are read at most, None for no limit."""
         return 1 if self.aggregate == "first" else self.limit
 
     def windows(self, tokens: int, size: int) -> list[tuple[int, int]]:
@@ -58,7 +64,8 @@ class PassageAggregation:
             return [(0, tokens)]
         stride = max(1, size - int(size * self.overlap))
         spans = [(0, size)]
-        while len(spans) < self.max_windows and spans[-1][1] < tokens:
+        limit = self.max_windows
+        while spans[-1][1] < tokens and (limit is None or len(spans) < limit):
             start = min(spans[-1][0] + stride, tokens - size)
             spans.append((start, start + size))
         return spans
@@ -87,8 +94,9 @@ def parse_aggregation(value: str | PassageAggregation | None) -> PassageAggregat
 MIN_DOCUMENT_TOKENS = 16
 """A window must leave the document at least this many tokens to be worth reading."""
 
-# How many texts are tokenized at once: the tokenizer's output takes far more than token ids.
+# How much is tokenized at once: the tokenizer's output takes far more than token ids.
 _TEXTS_AT_ONCE = 128
+_CHARACTERS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +104,62 @@ class DocumentWindows:
     """The windows of one document, ready for the model.
 
     `unread` is how many characters are in no window; `spans` are [start, end) of each window in
-    the body, in characters.
+    the body, in characters; `size` is how many tokens of the body a full window has.
     """
 
     sequences: tuple[TokenSequence, ...]
     unread: int
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[tuple[int, int], ...]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTokens:
     """The token ids of one document's windows, without query and special tokens.
 
-    `unread` and `spans` are as in `DocumentWindows`.
+    `unread`, `spans` and `size` are as in `DocumentWindows`.
     """
 
     ids: tuple[list[int], ...]
     unread: int
     spans: tuple[tuple[int, int], ...]
+    size: int
+
+    def choose(
+        self, query: str, body: str, *, passages: PassageAggregation, tokens: int
+    ) -> WindowTokens:
+        """Return the windows that are read where `tokens` of the document may be."""
+        chosen = windows_to_read(
+            query, body, self.spans, size=self.size, passages=passages, tokens=tokens
+        )
+        if len(chosen) == len(self.ids):
+            return self
+        return WindowTokens(
+            tuple(self.ids[i] for i in chosen),
+            self.unread + count_gaps(self.spans, chosen),
+            tuple(self.spans[i] for i in chosen),
+            self.size,
+        )
+
+
+def windows_to_read(
+    query: str,
+    body: str,
+    spans: Sequence[tuple[int, int]],
+    *,
+    size: int,
+    passages: PassageAggregation,
+    tokens: int,
+) -> tuple[int, ...]:
+    """Return which of a document's windows are read where `tokens` of it may be.
+
+    All, where the whole document has no more than that; else as many as would cover a document
+    of so many tokens. See `choose_windows`.
+    """
+    count = len(passages.windows(tokens, size))
+    if count >= len(spans):
+        return tuple(range(len(spans)))
+    return choose_windows(query, [body[start:end] for start, end in spans], count)
 
 
 def window_length(
@@ -140,39 +186,54 @@ def split_documents(
     *,
     max_tokens: int,
     passages: PassageAggregation,
+    reach: int,
 ) -> Iterator[WindowTokens]:
-    """Yield the windows of each (head, body), of at most `max_tokens` tokens each.
+    """Yield the windows of the first `reach` tokens of each (head, body).
 
-    The head is repeated in every window. Where head and body do not fit together, a head longer
-    than half of `max_tokens` is truncated to that.
+    A window has at most `max_tokens` tokens. The head is repeated in every window. Where head
+    and body do not fit together into a window or the reach, a head longer than half of that is
+    truncated to half.
     """
-    for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        batch = texts[start : start + _TEXTS_AT_ONCE]
-        limit = max_tokens * passages.max_windows + 1
+    longest = min(max_tokens, reach)
+    windows = passages.max_windows
+    limit = reach if windows is None else min(reach, max_tokens * windows)
+    for batch in _batches(texts, limit):
+        # One token more than is needed shows whether a text goes on.
         heads = tokenizer.encode([head for head, _ in batch], limit=max_tokens)
-        bodies = tokenizer.encode([body for _, body in batch], limit=limit)
+        bodies = tokenizer.encode([body for _, body in batch], limit=limit + 1)
         for head, body in zip(heads, bodies, strict=True):
             head_tokens = len(head.ids)
-            if head_tokens > max_tokens // 2 and head_tokens + len(body.ids) > max_tokens:
-                head_tokens = max_tokens // 2
-            spans = passages.windows(len(body.ids), max_tokens - head_tokens)
+            if head_tokens > longest // 2 and head_tokens + len(body.ids) > longest:
+                head_tokens = longest // 2
+            size = max_tokens - head_tokens
+            spans = passages.windows(min(len(body.ids), reach - head_tokens), size)
             yield WindowTokens(
                 tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
                 _unread(head, head_tokens) + _unread(body, spans[-1][1]),
-                tuple((_end(body, start), _end(body, end)) for start, end in spans),
+                tuple((body.ends_at(start), body.ends_at(end)) for start, end in spans),
+                size,
             )
 
 
-def _end(tokens: Tokens, count: int) -> int:
-    """Return where the first `count` tokens end, in characters."""
-    return tokens.ends[count - 1] if count else 0
+def _batches(
+    texts: Sequence[tuple[str, str]], limit: int
+) -> Iterator[Sequence[tuple[str, str]]]:
+    start = characters = 0
+    for position, (head, body) in enumerate(texts):
+        length = len(head) + min(len(body), limit * CHARACTERS_PER_TOKEN)
+        full = characters + length > _CHARACTERS_AT_ONCE or position - start == _TEXTS_AT_ONCE
+        if full and position > start:
+            yield texts[start:position]
+            start, characters = position, 0
+        characters += length
+    yield texts[start:]
 
 
 def _unread(tokens: Tokens, count: int) -> int:
     """Return how many characters are behind the first `count` tokens."""
     if count >= len(tokens.ids) and (not tokens.ids or tokens.complete):
         return 0
-    return tokens.characters - _end(tokens, count)
+    return tokens.characters - tokens.ends_at(count)
 
 
 def build_windows(
@@ -183,33 +244,40 @@ def build_windows(
     max_length: int,
     longest: int,
     passages: PassageAggregation,
+    reach: int,
+    share: int,
 ) -> list[DocumentWindows]:
     """Return the windows of each (head, body) paired with the query, of `max_length` tokens.
 
-    The query is never truncated. If it leaves too little of `max_length`, windows grow up to
-    `longest`, the input limit of the model; a query too long even for that raises `InputError`.
+    - `query`: at most `max_pair_query` tokens long. If it leaves too little of `max_length`,
+      windows grow up to `longest`, the input limit of the model.
+    - `reach`: how many tokens of a document, from its beginning, windows are chosen from;
+      `share`: how many are read, see `windows_to_read`.
+
     Where head and body do not fit together, see `split_documents`.
     """
     template = tokenizer.pair
     (query_tokens,) = tokenizer.encode([query], limit=longest)
     fixed = len(query_tokens.ids) + template.special
     length = max(max_length, min(longest, fixed + MIN_DOCUMENT_TOKENS))
-    max_tokens = length - fixed
-    if max_tokens < MIN_DOCUMENT_TOKENS:
-        raise InputError(
-            "The query is too long for the model",
-            where=f"query {query[:40]!r}…",
-            why=f"it has {len(query_tokens.ids)} tokens or more, and the limit is "
-            f"{longest - template.special - MIN_DOCUMENT_TOKENS}",
-            fix="Shorten the query, or use a model that reads longer texts.",
-        )
+    documents = split_documents(
+        tokenizer, texts, max_tokens=length - fixed, passages=passages, reach=reach
+    )
+    chosen = (
+        tokens.choose(query, body, passages=passages, tokens=share)
+        for tokens, (_, body) in zip(documents, texts, strict=True)
+    )
     return [
         DocumentWindows(
             tuple(template.join(query_tokens.ids, ids) for ids in tokens.ids),
             tokens.unread,
             tokens.spans,
+            tokens.size,
         )
-        for tokens in split_documents(
-            tokenizer, texts, max_tokens=max_tokens, passages=passages
-        )
+        for tokens in chosen
     ]
+
+
+def max_pair_query(tokenizer: Tokenizer, longest: int) -> int:
+    """Return how long a query can be, in tokens, to be paired with documents."""
+    return longest - tokenizer.pair.special - MIN_DOCUMENT_TOKENS

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
+from secondpass.inference.query_cut import QueryCut
 from secondpass.observe import stage
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import check_method
@@ -22,7 +23,13 @@ from secondpass.retrieve.hybrid import (
     search_halves,
 )
 from secondpass.retrieve.protocol import RetrieverInfo
-from secondpass.retrieve.store_protocol import Hit, SearchableStore, TextEncoder, Versioned
+from secondpass.retrieve.store_protocol import (
+    CutsQueries,
+    Hit,
+    SearchableStore,
+    TextEncoder,
+    Versioned,
+)
 from secondpass.types import Candidate
 
 if TYPE_CHECKING:
@@ -35,10 +42,12 @@ class Retrieved:
 
     `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". BM25 runs
     at the same time as embedding and vector search; a stage that did not run is absent.
+    `query_unread` is how many characters of the query were not embedded.
     """
 
     candidates: list[Candidate]
     timings: dict[str, float]
+    query_unread: int = 0
 
 
 class HybridRetriever:
@@ -99,6 +108,7 @@ class HybridRetriever:
             start = perf_counter()
             store = self.store if version is None else self._checkout(version)
             timer = _Timer()
+            read = self._cut_query(query)
             halves = self._search_halves(
                 store, query, mode, candidates, filter, complete=complete_scores, timer=timer
             )
@@ -112,7 +122,8 @@ class HybridRetriever:
             timer.milliseconds["fusion"] = _milliseconds_since(began)
             timer.milliseconds["total"] = _milliseconds_since(start)
             attributes["documents"] = len(result)
-        return Retrieved(result, timer.milliseconds)
+        unread = 0 if halves.embedding is None else read.unread
+        return Retrieved(result, timer.milliseconds, unread)
 
     def search_hits(
         self,
@@ -183,7 +194,7 @@ class HybridRetriever:
         def embed() -> Embedding:
             assert embedder is not None
             with time.stage("embed"):
-                vector: Embedding = embedder.encode([query])[0]
+                vector: Embedding = embedder.encode([self._cut_query(query).text])[0]
                 return vector
 
         def search_vector(embedding: Embedding) -> list[Hit]:
@@ -200,6 +211,12 @@ class HybridRetriever:
             submit=self._pool.submit if submit is None else submit,
             tolerate=tolerate,
         )
+
+    def _cut_query(self, query: str) -> QueryCut:
+        """Return what vector search reads of a query; BM25 reads all of it."""
+        if isinstance(self.embedder, CutsQueries):
+            return self.embedder.cut_query(query)
+        return QueryCut(query, 0)
 
     def _checkout(self, version: int) -> SearchableStore:
         if not isinstance(self.store, Versioned):

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from secondpass.inference.query_cut import QueryCut
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.types import Document
 
@@ -195,6 +196,14 @@ class CountsTokens(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens, without the special ones."""
+
+
+@runtime_checkable
+class CutsQueries(Protocol):
+    """An encoder that reads a part of a query that is too long for it."""
+
+    def cut_query(self, query: str) -> QueryCut:
+        """Return the part that is read, and how many characters are not."""
 
 
 @runtime_checkable

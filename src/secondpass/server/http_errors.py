@@ -12,6 +12,7 @@ from secondpass.errors import (
     ModelNotFoundError,
     ProviderError,
     SecondpassError,
+    TextTooLongError,
 )
 from secondpass.server.scheduler.queue import (
     ClientDisconnectedError,
@@ -79,6 +80,8 @@ def _translate(error: SecondpassError) -> HttpError:
         return HttpError(499, "gone", str(error))
     if isinstance(error, ModelNotFoundError):
         return HttpError(404, "unknown model", str(error))
+    if isinstance(error, TextTooLongError):
+        return HttpError(400, "too long", str(error))
     if isinstance(error, InputError):
         return invalid(str(error))
     if isinstance(error, ProviderError):

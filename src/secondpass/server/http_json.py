@@ -86,7 +86,7 @@ def as_json(scope: Scope) -> Scope:
 
 
 class Body:
-    """A JSON object; null counts as absent, and unknown keys are ignored.
+    """A JSON object; null counts as absent.
 
     Every method raises HttpError (400), naming the key, for a value of another type.
     """
@@ -113,26 +113,20 @@ class Body:
         """Return a string or None."""
         return None if self.fields.get(name) is None else self.text(name)
 
-    def flag(self, name: str, default: bool = False, *, lenient: bool = False) -> bool:
-        """Return a boolean; `lenient` takes "true" and "false" too."""
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return a boolean."""
         value = self.fields.get(name)
         if value is None:
             return default
-        if lenient and isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
         if not isinstance(value, bool):
             raise invalid(f"{name} must be true or false, not {type_name(value)}")
         return value
 
-    def count(self, name: str, *, minimum: int = 1, lenient: bool = False) -> int | None:
-        """Return a whole number from `minimum` up, or None; `lenient` takes "3" and 3.0 too."""
+    def count(self, name: str, *, minimum: int = 1) -> int | None:
+        """Return a whole number from `minimum` up, or None."""
         value = self.fields.get(name)
         if value is None:
             return None
-        if lenient and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if lenient and isinstance(value, str) and re.fullmatch(r"\d{1,18}", value, re.ASCII):
-            value = int(value)
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         if not is_whole or value < minimum:
             message = f"{name} must be a whole number from {minimum} up, not {value!r}"

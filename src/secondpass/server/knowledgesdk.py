@@ -13,10 +13,12 @@ from typing import Any, Literal
 from starlette.routing import Route
 
 from secondpass.inference.unicode import clean
+from secondpass.option_types import Count, Flag
 from secondpass.server.access.api_keys import key_in
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, NoEffect, RequestFields
 from secondpass.server.request_handler import Operation, RequestHandler, SharedPath
 from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.server.state import ServerState
@@ -27,6 +29,21 @@ _DEFAULT_LIMIT = 10
 _CANDIDATES = 50
 _SNIPPET_CHARACTERS = 200
 _CLOUDFLARE_KEYS = ("messages", "ai_search_options")
+
+
+_FIELDS = RequestFields(
+    "KnowledgeSDK",
+    "/knowledgesdk/v1/search",
+    {
+        "query": Honored("the query", required=True),
+        "limit": Honored("how many results are returned", Count()),
+        "apiKeyId": NoEffect("what may be searched is what the API key of the header may"),
+        "index": Honored("the index, by name; not a field of KnowledgeSDK"),
+        "mode": Honored("hybrid, bm25 or vector; not a field of KnowledgeSDK"),
+        "rerank": Honored("whether to rerank; not a field of KnowledgeSDK", Flag()),
+    },
+    lenient=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,7 @@ SEARCH = Operation(
     dialect=DIALECT,
     fail=error_body,
     scope="search",
+    fields=_FIELDS,
     parse=parse_search,
     run=run_search,
     respond=write_results,

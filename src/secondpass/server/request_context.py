@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -46,6 +46,7 @@ class RequestContext:
     dialect: str = "unknown"
     fail: Fail = default_error
     finish: Finish = unchanged
+    statuses: Mapping[str, int] = field(default_factory=dict)
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""

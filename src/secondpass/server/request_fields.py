@@ -10,11 +10,15 @@ declarations.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
+
+from starlette.applications import Starlette
+from starlette.routing import Route
 
 from secondpass.option_types import Choice, Count, Flag, Kind, Number
 from secondpass.server.http_errors import HttpError, invalid
@@ -26,9 +30,6 @@ _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
 _MAX_NAMES = 20
 _MAX_NAME = 64
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\[\]-]", re.ASCII)
-
-
-Api = TypeVar("Api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Honored:
     required: bool = False
     treatment: ClassVar[str] = "honored"
 
+    @property
+    def text(self) -> str:
+        """What the reference says of it."""
+        return self.note
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -58,6 +64,12 @@ class Refused:
     unless: tuple[Any, ...] = ()
     treatment: ClassVar[str] = "refused"
 
+    @property
+    def text(self) -> str:
+        """What the reference says of it."""
+        accepted = ", ".join(f"`{json.dumps(value)}`" for value in self.unless)
+        return f"{self.why}; accepted: {accepted}" if accepted else self.why
+
 
 @dataclass(frozen=True, slots=True)
 class NoEffect:
@@ -68,6 +80,11 @@ class NoEffect:
 
     why: str
     treatment: ClassVar[str] = "no effect"
+
+    @property
+    def text(self) -> str:
+        """What the reference says of it."""
+        return self.why
 
 
 RequestField = Honored | Refused | NoEffect
@@ -241,28 +258,24 @@ def ignored_header(names: Sequence[str]) -> str:
     return f"{shown}, and {more} more" if more > 0 else shown
 
 
-def choose_by_fields(body: Body, declared: Mapping[Api, RequestFields], default: Api) -> Api:
+def choose_by_fields(body: Body, declared: Sequence[RequestFields]) -> RequestFields:
     """Return the API, among those that share a path, that a body is written for.
 
     An API fits if it has all fields of the body that any of them has, and the body has what it
-    requires. Where several fit, the answer is the default, or else the first of them. Raises
-    HttpError (400) if fields belong to different APIs; it names the path of each.
+    requires. Where several fit it is the first of them. Raises HttpError (400) if fields belong
+    to different APIs; it names the path of each.
     """
     present = [name for name, value in body.fields.items() if value is not None]
+    # A null is absent, but which nulls a client sends may tell what client it is.
     for names in (list(body.fields), present):
-        known = [n for n in names if any(n in fields.names for fields in declared.values())]
-        fitting = [
-            api for api, fields in declared.items() if all(n in fields.names for n in known)
-        ]
+        known = [n for n in names if any(n in fields.names for fields in declared)]
+        fitting = [f for f in declared if all(n in f.names for n in known)]
         if fitting:
             break
     else:
-        raise _ambiguous(known, list(declared.values()))
-    complete = [
-        api for api in fitting if all(name in present for name in declared[api].required)
-    ]
-    chosen = complete or fitting
-    return default if default in chosen else chosen[0]
+        raise _ambiguous(known, declared)
+    complete = [f for f in fitting if all(name in present for name in f.required)]
+    return (complete or fitting)[0]
 
 
 def _ambiguous(names: Sequence[str], declared: Sequence[RequestFields]) -> HttpError:
@@ -279,3 +292,16 @@ def _ambiguous(names: Sequence[str], declared: Sequence[RequestFields]) -> HttpE
         "this path is shared, and the fields of the request belong to different APIs: "
         f"{', '.join(parts)}; send it to one of these paths"
     )
+
+
+def served_fields(app: Starlette) -> dict[RequestFields, list[str]]:
+    """Return the declared fields of all paths of an application, with the paths of each."""
+    found: dict[RequestFields, list[str]] = {}
+    for route in app.routes:
+        if not isinstance(route, Route):
+            continue
+        for operation in getattr(route.endpoint, "operations", ()):
+            if operation.fields is not None:
+                paths = found.setdefault(operation.fields, [])
+                paths += [] if route.path in paths else [route.path]
+    return found

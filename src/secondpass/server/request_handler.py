@@ -41,7 +41,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -70,6 +70,9 @@ from secondpass.server.request_fields import IGNORED_HEADER, RequestFields, igno
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, stream_response
 
+WARNINGS_HEADER = "x-warnings"
+"""Header that says what of a request was ignored or not read."""
+_MAX_WARNINGS = 2000
 T = TypeVar("T")
 Query = TypeVar("Query")
 Result = TypeVar("Result")
@@ -105,6 +108,7 @@ class Operation(Generic[Query, Result]):
     - `documents`: how many documents the query asks to score; None where it asks for none.
     - `run`: blocks. `run_async`: in its place, on the event loop, for what limits its own
       blocking work by `RequestHandler.run`, such as an application of another framework.
+    - `statuses`: HTTP statuses by the kind of an `HttpError`, where the API has its own.
     - `timeout`: seconds for `run`; None for the server's.
     - `stream`: blocks, and so does the iterator that it returns; the server's timeout holds
       for the first frame.
@@ -128,6 +132,7 @@ class Operation(Generic[Query, Result]):
     wait: Callable[[RequestContext, Query, Result], Awaitable[Result]] | None = None
     respond: Callable[[RequestContext, Query, Result], Any] = _result_as_content
     finish: Finish = unchanged
+    statuses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 Choose = Callable[[Body, Mapping[str, str]], Sequence[Operation[Any, Any]]]
@@ -319,6 +324,8 @@ class RequestHandler:
             response = _error_response(context, internal_error(error))
         if context.ignored:
             response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
+        if context.warnings:
+            response.headers[WARNINGS_HEADER] = "; ".join(context.warnings)[:_MAX_WARNINGS]
         return context.finish(context, response)
 
 
@@ -331,11 +338,13 @@ def _name_operations(endpoint: Endpoint, operations: Sequence[Operation[Any, Any
 def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:
     context.dialect = operation.dialect
     context.fail, context.finish = operation.fail, operation.finish
+    context.statuses = operation.statuses
 
 
 def _error_response(context: RequestContext, error: HttpError) -> Response:
     record_error(error)
-    return Reply(context.fail(error, context.id), error.status, headers=error.headers)
+    status = context.statuses.get(error.kind, error.status)
+    return Reply(context.fail(error, context.id), status, headers=error.headers)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

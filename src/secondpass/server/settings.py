@@ -59,7 +59,7 @@ class ServerSettings:
     strict: bool = False
     exits: bool = False
     threads: int | None = None
-    max_documents: int = 1000
+    max_documents: int = 10_000
     max_body: int = 20_000_000
     max_depth: int = 32
     most_waiting: int = 1_000_000

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
 
 from secondpass.errors import SecondpassError
+from secondpass.options import RerankOptions
 from secondpass.rerank.base import BaseReranker
 from secondpass.reranker import Reranker
 from secondpass.server.access.api_keys import TENANT
@@ -213,11 +214,12 @@ class ServerState:
         documents: Sequence[str],
         *,
         model: str | None = None,
-        top_k: int | None = None,
+        **options: Unpack[RerankOptions],
     ) -> RerankResponse:
         """Rerank texts; blocks. Raises HttpError for a model that is not served."""
         reranker = self.model(model)
-        return reranker.rerank(query, documents, top_k=top_k, return_documents=False)
+        options["return_documents"] = False
+        return reranker.rerank(query, documents, **options)
 
     def model(self, name: str | None = None) -> BaseReranker:
         """Return the reranker of that name, or else the default one.
@@ -242,7 +244,9 @@ class ServerState:
         """Raise HttpError (400) for more documents than a request, or its key, may have."""
         limit = self.max_documents(of_key)
         if documents > limit:
-            raise HttpError(400, "invalid", f"there are {documents} documents, at most {limit}")
+            raise HttpError(
+                400, "too many", f"there are {documents} documents, at most {limit}"
+            )
 
     def check_ready(self) -> None:
         """Raise HttpError (503) while models are loaded, and while the server stops."""

@@ -107,9 +107,11 @@ def cut_texts(
         count = len(tokens.ids)
         if count > limit:
             if cut is Cut.NONE:
-                raise invalid(
+                raise HttpError(
+                    400,
+                    "too long",
                     f"text {position} has more than {limit} tokens, which is all that "
-                    f"{EMBEDDER} reads: shorten it, or let it be cut"
+                    f"{EMBEDDER} reads: shorten it, or let it be cut",
                 )
             long.append(position)
             count = limit

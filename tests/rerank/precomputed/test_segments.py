@@ -46,14 +46,18 @@ def test_segments_match_the_windows(
     segmenter = Counting(tokenizer)
     texts = [*TEXTS, LONG]
     for _ in range(2):
-        found = segmenter.segment(texts, max_tokens=max_tokens, passages=passages)
-        windows = Segmenter(tokenizer).windows(texts, max_tokens=max_tokens, passages=passages)
+        found = segmenter.segment(texts, max_tokens=max_tokens, passages=passages, reach=9999)
+        windows = Segmenter(tokenizer).windows(
+            texts, max_tokens=max_tokens, passages=passages, reach=9999
+        )
         for document, whole in zip(found, windows, strict=True):
             assert document.keys == tuple(map(record_key, whole.sequences))
             assert document.lengths == tuple(len(ids) for ids, _ in whole.sequences)
             assert document.unread == whole.unread
     assert segmenter.tokenized == len(texts)
-    sequences = Segmenter(tokenizer).sequences(texts, max_tokens=max_tokens, passages=passages)
+    sequences = Segmenter(tokenizer).sequences(
+        texts, max_tokens=max_tokens, passages=passages, reach=9999
+    )
     assert set(sequences) == {key for document in found for key in document.keys}
 
 
@@ -73,14 +77,18 @@ class DictStore:
 def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
     store, texts = DictStore(), [*TEXTS, LONG]
     first, second = Counting(tokenizer), Counting(tokenizer)
-    expected = first.segment(texts, max_tokens=20, passages=PassageAggregation(), store=store)
+    expected = first.segment(
+        texts, max_tokens=20, passages=PassageAggregation(), reach=9999, store=store
+    )
     found = second.segment(
         [*texts, ("", "ship")], max_tokens=20, passages=PassageAggregation(), store=store
     )
     assert found[:-1] == expected
     assert second.tokenized == 1
     assert (
-        second.segment(texts, max_tokens=40, passages=PassageAggregation(), store=store)
+        second.segment(
+            texts, max_tokens=40, passages=PassageAggregation(), reach=9999, store=store
+        )
         != expected
     )
     assert Counting(tokenizer).segment(
@@ -95,7 +103,7 @@ def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
 def test_segments_come_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
     spans = tuple((n, n + unread) for _, n in windows)
     document = Segments(
-        tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans
+        tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans, unread
     )
     assert Segments.from_bytes(document.to_bytes()) == document
 
@@ -114,9 +122,11 @@ def test_another_window_length_or_aggregation_is_split_again(tokenizer: Tokenize
             PassageAggregation("first"),
             PassageAggregation(overlap=0.0),
         ):
-            (found,) = segmenter.segment([LONG], max_tokens=max_tokens, passages=passages)
+            (found,) = segmenter.segment(
+                [LONG], max_tokens=max_tokens, passages=passages, reach=9999
+            )
             (whole,) = Segmenter(tokenizer).windows(
-                [LONG], max_tokens=max_tokens, passages=passages
+                [LONG], max_tokens=max_tokens, passages=passages, reach=9999
             )
             assert found.keys == tuple(map(record_key, whole.sequences))
     assert segmenter.tokenized == 6
@@ -125,10 +135,10 @@ def test_another_window_length_or_aggregation_is_split_again(tokenizer: Tokenize
 def test_only_the_texts_used_last_are_cached(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "_CACHE_ENTRIES", 3)
+    monkeypatch.setattr(segments, "_CACHE_WINDOWS", 3)
     monkeypatch.setattr(segments, "_MAX_CHARACTERS", 30)
     segmenter = Counting(tokenizer)
-    options = {"max_tokens": 20, "passages": PassageAggregation()}
+    options = {"max_tokens": 20, "passages": PassageAggregation(), "reach": 9999}
     segmenter.segment(TEXTS, **options)
     segmenter.segment(TEXTS[-3:], **options)
     assert segmenter.tokenized == 5

@@ -98,7 +98,7 @@ def test_nvidia(http: httpx2.Client, path: str, expected: list[int]) -> None:
         ({"passages": [{}]}, r"passages[0] has no text"),
         ({"passages": [{"text": "a", "image": "data:"}]}, "passages[].image is not"),
         ({"truncate": "START"}, "truncate must be END or NONE"),
-        ({"truncate": "NONE", "passages": [{"text": "river " * 3000}]}, "not read whole"),
+        ({"truncate": "NONE", "query": {"text": f"{QUERY} " * 60}}, "query is too long"),
     ],
 )
 def test_nvidia_of_bad_input(http: httpx2.Client, more: Any, said: str) -> None:

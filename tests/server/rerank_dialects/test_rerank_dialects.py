@@ -63,7 +63,7 @@ def test_cohere(http: httpx2.Client, expected: list[int]) -> None:
     second = post(http, "/v2/rerank", ASK)
     assert second["meta"]["api_version"] == {"version": "2", "is_experimental": False}
     assert "document" not in second["results"][0]
-    assert http.post("/v2/rerank", json={**ASK, "model": None}).status_code == 400
+    assert http.post("/cohere/v2/rerank", json={**ASK, "model": None}).status_code == 400
 
 
 def test_jina_sends_documents_unless_told_not_to(
@@ -111,7 +111,7 @@ def test_tei(http: httpx2.Client, expected: list[int], model: str) -> None:
     assert (empty.status_code, empty.json()["error_type"]) == (400, "Empty")
     info = http.get("/info").json()
     assert "reranker" in info["model_type"]
-    assert info["max_client_batch_size"] == 1000
+    assert info["max_client_batch_size"] == 10_000
     assert info["max_input_length"] == Reranker(model).base.max_length
 
 
@@ -185,15 +185,21 @@ def test_the_union_answer_serves_all_that_share_a_path(http: httpx2.Client) -> N
         {"documents": [["nested"]], "input": [["nested"]], "texts": [["nested"]]},
         {"top_n": -1, "top_k": -1, "texts": [1]},
         {"top_n": "two", "top_k": "two", "texts": [1]},
-        {"return_documents": "yes", "return_input": "yes", "return_text": "yes"},
+        {
+            "return_documents": "yes",
+            "return_input": "yes",
+            "return_text": "yes",
+            "use_activation": "yes",
+        },
     ],
 )
 def test_what_cannot_be_used_is_400_in_the_dialects_own_words(
     http: httpx2.Client, path: str, change: dict[str, Any]
 ) -> None:
-    body = {**ASK, "input": TEXTS, "texts": TEXTS, **change}
-    if path == "/rerank":
-        del body["texts"]
+    other = {"/tei/rerank": "texts", "/v1/reranking": "input"}.get(path, "documents")
+    body: dict[str, Any] = {"query": QUERY, "model": "m", other: TEXTS, **change}
+    for name in {"documents", "texts", "input"} - {other}:
+        body.pop(name, None)
     response = http.post(path, json=body)
     assert response.status_code == 400, response.text
     found = response.json()

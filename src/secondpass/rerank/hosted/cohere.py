@@ -57,8 +57,9 @@ class Cohere(Provider):
         }
         if batch.fields:
             body["rank_fields"] = list(batch.fields)
-        if batch.max_length is not None:
-            body["max_tokens_per_doc"] = batch.max_length
+        limits = [n for n in (batch.max_length, batch.max_tokens_per_doc) if n is not None]
+        if limits and self.version == 2:
+            body["max_tokens_per_doc"] = min(limits)
         if self.priority is not None:
             body["priority"] = self.priority
         return HttpRequest(f"/v{self.version}/rerank", body)

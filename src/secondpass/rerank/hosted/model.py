@@ -133,7 +133,14 @@ class HostedReranker(BaseReranker):
         for position, key in enumerate(keys):
             first_position.setdefault(key, position)
         distinct = [prepared.documents[i] for i in first_position.values()]
-        batch = Batch(self._model, clean(query), distinct, prepared.fields, options.max_length)
+        batch = Batch(
+            self._model,
+            clean(self.cut_query(query, options.max_query_tokens).text),
+            distinct,
+            prepared.fields,
+            options.max_length,
+            options.max_tokens_per_doc,
+        )
         merged = run(self._score_all(batch))
         values = dict(zip(first_position, merged.scores, strict=True))
         kind = self.provider.score_kind(self._model)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError, MissingExtraError
+from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
 from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
@@ -50,6 +51,7 @@ class Batch:
     documents: Sequence[Payload]
     fields: tuple[str, ...] = ()
     max_length: int | None = None
+    max_tokens_per_doc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,10 @@ def prepare_documents(
     provider: Provider,
     characters: int,
 ) -> PreparedDocuments:
-    """Return the candidates in the provider's form, each truncated to so many characters."""
+    """Return the candidates in the provider's form, each truncated to so many characters.
+
+    And to `max_tokens_per_doc`, counted with the bundled embedder's tokenizer.
+    """
     texts = options.texts(candidates)
     structured = options.template is None and any(head for head, _ in texts)
     fields = options.names if structured and provider.structure == "fields" else ()
@@ -148,6 +153,10 @@ def prepare_documents(
     for candidate, (head, body) in zip(candidates, texts, strict=True):
         kept_head = head[:characters]
         kept_body = body[: characters - len(kept_head)]
+        if options.max_tokens_per_doc is not None:
+            kept_head, kept_body = _first_tokens(
+                kept_head, kept_body, options.max_tokens_per_doc
+            )
         unread.append(len(head) + len(body) - len(kept_head) - len(kept_body))
         if fields:
             documents.append(_object(candidate, fields, len(kept_body)))
@@ -159,6 +168,17 @@ def prepare_documents(
             text = clean(kept_head + space + kept_body)
             documents.append(text if text.strip() else BLANK)
     return PreparedDocuments(documents, fields, unread)
+
+
+def _first_tokens(head: str, body: str, limit: int) -> tuple[str, str]:
+    """Return what a document's first `limit` tokens are of its head and of its body."""
+    tokens = shared_tokenizer().encode([head, body], limit + 1)
+    kept = []
+    for text, encoded in zip((head, body), tokens, strict=True):
+        count = min(limit, len(encoded.ids))
+        kept.append(text if count == len(encoded.ids) else text[: encoded.ends_at(count)])
+        limit -= count
+    return kept[0], kept[1]
 
 
 def to_yaml(fields: dict[str, str]) -> str:

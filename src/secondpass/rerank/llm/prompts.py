@@ -13,23 +13,18 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from secondpass.errors import InputError, nearest
-from secondpass.inference.tokenizer import Tokenizer
+from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
-from secondpass.models import bundled_path
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 
 # A word that is not in the vocabulary is one token, however long it is.
 _MAX_CHARACTERS_PER_TOKEN = 8
-
-_tokenizer_lock = threading.Lock()
 
 # No vowels, so that no word comes about, and nothing that looks like something else.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
@@ -78,8 +73,11 @@ def prepare_documents(
     positions = {t: n for n, t in enumerate(dict.fromkeys(texts[i] for i in order))}
     distinct = list(positions)
     limit = tokens if options.max_length is None else options.max_length
+    if options.max_tokens_per_doc is not None:
+        limit = min(limit, options.max_tokens_per_doc)
     ends = []
-    for text, encoded in zip(distinct, _tokenizer().encode(distinct, limit + 1), strict=True):
+    encodings = shared_tokenizer().encode(distinct, limit + 1)
+    for text, encoded in zip(distinct, encodings, strict=True):
         end = len(text) if len(encoded.ids) <= limit else encoded.ends[limit - 1]
         ends.append(min(end, limit * _MAX_CHARACTERS_PER_TOKEN))
     return PromptDocuments(
@@ -91,17 +89,7 @@ def prepare_documents(
 
 def count_tokens(text: str) -> int:
     """Return how many tokens a text has for the bundled embedder."""
-    return _tokenizer().count(text)
-
-
-def _tokenizer() -> Tokenizer:
-    with _tokenizer_lock:
-        return _load_tokenizer()
-
-
-@cache
-def _load_tokenizer() -> Tokenizer:
-    return Tokenizer(bundled_path("bundled-embedder") / "tokenizer.json")
+    return shared_tokenizer().count(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ def pair_keys(
         options.fields,
         options.template,
         options.max_length,
+        options.max_tokens_per_doc,
+        options.max_query_tokens,
         [passages.aggregate, passages.overlap, passages.limit],
     ]
     # JSON separates the parts and escapes lone surrogates.
@@ -52,9 +54,12 @@ def pair_keys(
     for head, body in options.texts(candidates):
         pair_hash = common_hash.copy()
         head_bytes = head.encode("utf-8", "surrogatepass")
+        body_bytes = body.encode("utf-8", "surrogatepass")
+        # A token has at least a byte: a shorter text is read whole, whatever the share is.
+        size, share = len(head_bytes) + len(body_bytes), options.token_share
         # The length separates head and body.
-        pair_hash.update(b"%d:" % len(head_bytes) + head_bytes)
-        pair_hash.update(body.encode("utf-8", "surrogatepass"))
+        pair_hash.update(b"%d:%d:" % (share if size > share else 0, len(head_bytes)))
+        pair_hash.update(head_bytes + body_bytes)
         keys.append(pair_hash.digest())
     return keys
 

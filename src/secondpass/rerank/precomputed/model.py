@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.model_folder import ModelFolder, folder_identity
+from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
@@ -141,23 +142,31 @@ class PrecomputedReranker(BaseReranker):
     def windows(self, texts: Sequence[Text], options: ScoringOptions) -> list[DocumentWindows]:
         """Return the windows of each (head, body); raises `InputError` for a bad length."""
         return self._segmenter.windows(
-            texts, max_tokens=self._max_tokens(options), passages=options.passages
+            texts,
+            max_tokens=self._max_tokens(options),
+            passages=options.passages,
+            reach=options.tokens_in_reach,
         )
 
     def segment(self, texts: Sequence[Text]) -> list[Segments]:
         """Return the segments of texts under default options, and store them if possible."""
-        options = ScoringOptions()
+        return self._segment(texts, ScoringOptions())
+
+    def _segment(self, texts: Sequence[Text], options: ScoringOptions) -> list[Segments]:
         return self._segmenter.segment(
             texts,
             max_tokens=self._max_tokens(options),
             passages=options.passages,
+            reach=options.tokens_in_reach,
             store=self.store,
         )
 
     def segments_key(self, text: Text) -> bytes | None:
         """Return the store's key of a text's segments; None for one that is never stored."""
         options = ScoringOptions()
-        return segments_key(text, self._max_tokens(options), options.passages)
+        return segments_key(
+            text, self._max_tokens(options), options.passages, options.tokens_in_reach
+        )
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
@@ -168,9 +177,8 @@ class PrecomputedReranker(BaseReranker):
         `pairs` counts the windows that were read; with `early_exit`, those of the candidates
         that can be among the first.
         """
-        encoded_query = self.encode_query(query)
         texts = options.texts(candidates)
-        scorer = self.window_scorer(encoded_query, list(dict.fromkeys(texts)), options)
+        scorer = self.window_scorer(query, list(dict.fromkeys(texts)), options)
         skipped = self._skipped(scorer, texts, options)
         read = [text for text in scorer.segments if text not in skipped]
         scale, shift = self._calibration
@@ -199,7 +207,7 @@ class PrecomputedReranker(BaseReranker):
             [scores[text] for text in texts],
             ScoreKind.LOGIT,
             pairs=sum(len(scorer.segments[text].keys) for text in read),
-            tokens=encoded_query.tokens + scorer.records.tokens,
+            tokens=scorer.query.tokens + scorer.records.tokens,
             status=Status.PARTIALLY_RERANKED if skipped else Status.RERANKED,
             reason=join_reasons([scorer.records.reason, reason]),
         )
@@ -222,46 +230,69 @@ class PrecomputedReranker(BaseReranker):
     def _preload(self, jobs: Sequence[ScoringJob]) -> list[int]:
         """Encode the windows without a record; return how many tokens that was for each job."""
         tokens = [0] * len(jobs)
-        groups: dict[tuple[int, PassageAggregation], list[int]] = {}
+        groups: dict[tuple[int, PassageAggregation, int], list[int]] = {}
         for i, job in enumerate(jobs):
-            key = (self._max_tokens(job.options), job.options.passages)
+            options = job.options
+            key = (self._max_tokens(options), options.passages, options.tokens_in_reach)
             groups.setdefault(key, []).append(i)
         for group in groups.values():
-            texts = {i: jobs[i].options.texts(jobs[i].candidates) for i in group}
-            distinct = list(dict.fromkeys(text for i in group for text in texts[i]))
-            segments, records = self._lookup(distinct, jobs[group[0]].options)
-            records.preload([key for s in segments.values() for key in s.keys])
+            segments = {}
+            for i in group:
+                query, candidates, options = jobs[i]
+                texts = list(dict.fromkeys(options.texts(candidates)))
+                segments[i] = self._segments_to_read(query, texts, options)
+            records = self._records(
+                [pair for i in group for pair in segments[i].items()], jobs[group[0]].options
+            )
+            records.preload(
+                list(
+                    dict.fromkeys(
+                        k for i in group for s in segments[i].values() for k in s.keys
+                    )
+                )
+            )
             encoded = dict(records.encoded)
             for i in group:
-                keys = (key for text in texts[i] for key in segments[text].keys)
+                keys = (key for s in segments[i].values() for key in s.keys)
                 tokens[i] = sum(encoded.pop(key, 0) for key in keys)
         return tokens
 
     def window_scorer(
-        self, query: EncodedQuery, texts: Sequence[Text], options: ScoringOptions
+        self, query: str, texts: Sequence[Text], options: ScoringOptions
     ) -> WindowScorer:
-        """Return the windows of distinct texts, ready to be scored for a query."""
-        segments, records = self._lookup(texts, options)
-        return WindowScorer(query, segments, records, self.longest)
+        """Return a query and the windows of distinct texts that are read for it."""
+        encoded_query = self.encode_query(query, options.max_query_tokens)
+        segments = self._segments_to_read(query, texts, options)
+        records = self._records(list(segments.items()), options)
+        return WindowScorer(encoded_query, segments, records, self.longest)
 
-    def _lookup(
-        self, texts: Sequence[Text], options: ScoringOptions
-    ) -> tuple[dict[Text, Segments], RecordLookup]:
-        max_tokens, passages = self._max_tokens(options), options.passages
-        segments = self._segmenter.segment(
-            texts, max_tokens=max_tokens, passages=passages, store=self.store
-        )
-        text_of = {key: text for text, s in zip(texts, segments, strict=True) for key in s.keys}
+    def _segments_to_read(
+        self, query: str, texts: Sequence[Text], options: ScoringOptions
+    ) -> dict[Text, Segments]:
+        query = self.cut_query(query, options.max_query_tokens).text
+        return {
+            text: segments.choose(
+                query, text[1], passages=options.passages, tokens=options.token_share
+            )
+            for text, segments in zip(texts, self._segment(texts, options), strict=True)
+        }
+
+    def _records(
+        self, segments: Sequence[tuple[Text, Segments]], options: ScoringOptions
+    ) -> RecordLookup:
+        """Return the records of the windows of texts, all under the same options."""
+        text_of = {key: text for text, s in segments for key in s.keys}
 
         def sequences(keys: Collection[bytes]) -> Mapping[bytes, TokenSequence]:
-            texts_of_keys = list({text_of[key]: None for key in keys})
             return self._segmenter.sequences(
-                texts_of_keys, max_tokens=max_tokens, passages=passages
+                list({text_of[key]: None for key in keys}),
+                max_tokens=self._max_tokens(options),
+                passages=options.passages,
+                reach=options.tokens_in_reach,
             )
 
-        lengths = {k: n for s in segments for k, n in zip(s.keys, s.lengths, strict=True)}
-        records = RecordLookup(self._record_encoder, self.cache, self.store, lengths, sequences)
-        return dict(zip(texts, segments, strict=True)), records
+        lengths = {k: n for _, s in segments for k, n in zip(s.keys, s.lengths, strict=True)}
+        return RecordLookup(self._record_encoder, self.cache, self.store, lengths, sequences)
 
     def _skipped(
         self, scorer: WindowScorer, texts: Sequence[Text], options: ScoringOptions
@@ -279,18 +310,16 @@ class PrecomputedReranker(BaseReranker):
         staying = {text for text, stay in zip(texts, stays, strict=True) if stay}
         return {text: score for text, score in early.items() if text not in staying}
 
-    def encode_query(self, query: str) -> EncodedQuery:
-        """Return the encoded query; raises `InputError` for one that is too long."""
+    def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
+        """Return what is read of a query."""
         tokenizer = self.encoder.tokenizer
-        max_tokens = self.longest - tokenizer.special
-        (tokens,) = tokenizer.encode([query], limit=max_tokens + 1)
-        if len(tokens.ids) > max_tokens:
-            raise InputError(
-                "The query is too long for the model",
-                where=f"query {query[:40]!r}…",
-                why=f"it has {len(tokens.ids)} tokens or more, and the limit is {max_tokens}",
-                fix="Shorten the query, or use a model that reads longer texts.",
-            )
+        return cut_model_query(tokenizer, query, max_tokens, self.longest - tokenizer.special)
+
+    def encode_query(self, query: str, max_tokens: int | None = None) -> EncodedQuery:
+        """Return the encoded query, of a long one what `cut_query` leaves."""
+        tokenizer = self.encoder.tokenizer
+        text = self.cut_query(query, max_tokens).text
+        (tokens,) = tokenizer.encode([text], limit=self.longest)
         sequence = tokenizer.single(tokens.ids)
         return EncodedQuery(self.encoder.encode_one(sequence), len(sequence[0]))
 

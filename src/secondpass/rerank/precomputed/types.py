@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from secondpass.inference.tokenizer import TokenSequence
 from secondpass.inference.types import Float32
+from secondpass.rerank.window_choice import count_gaps
+from secondpass.rerank.windowing import PassageAggregation, windows_to_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,28 +21,47 @@ class Segments:
 
     - `keys`: of the windows' records, see `record_key`; `lengths`: of the windows, in tokens.
     - `unread`: how many characters are in no window; `spans`: [start, end) of each window in
-      the body, in characters.
+      the body, in characters; `size`: how many tokens of the body a full window has.
     """
 
     keys: tuple[bytes, ...]
     lengths: tuple[int, ...]
     unread: int
     spans: tuple[tuple[int, int], ...]
+    size: int
+
+    def choose(
+        self, query: str, body: str, *, passages: PassageAggregation, tokens: int
+    ) -> Segments:
+        """Return the windows that are read where `tokens` of the document may be."""
+        chosen = windows_to_read(
+            query, body, self.spans, size=self.size, passages=passages, tokens=tokens
+        )
+        if len(chosen) == len(self.keys):
+            return self
+        return Segments(
+            tuple(self.keys[i] for i in chosen),
+            tuple(self.lengths[i] for i in chosen),
+            self.unread + count_gaps(self.spans, chosen),
+            tuple(self.spans[i] for i in chosen),
+            self.size,
+        )
 
     def to_bytes(self) -> bytes:
         """Return the segments as JSON."""
         keys = [key.hex() for key in self.keys]
-        return json.dumps([keys, self.lengths, self.unread, self.spans]).encode()
+        return json.dumps([keys, self.lengths, self.unread, self.spans, self.size]).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Segments:
         """Parse what `to_bytes` wrote; raises ValueError or TypeError for anything else."""
-        keys, lengths, unread, spans = json.loads(data)
+        keys, lengths, unread, spans, size = json.loads(data)
         return cls(
             tuple(map(bytes.fromhex, keys)),
             tuple(map(int, lengths)),
             int(unread),
             tuple((int(start), int(end)) for start, end in spans),
+            int(size),
         )
 
 

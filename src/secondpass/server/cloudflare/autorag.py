@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
@@ -23,6 +23,7 @@ from secondpass.server.cloudflare.schemas import (
     SearchOptions,
     Text,
     UnitFloat,
+    typed_fields,
 )
 from secondpass.server.cloudflare.search import SearchResult, run_search
 from secondpass.server.cloudflare.search_request import (
@@ -31,6 +32,7 @@ from secondpass.server.cloudflare.search_request import (
     search_target,
 )
 from secondpass.server.http_errors import invalid
+from secondpass.server.request_fields import Honored, NoEffect, RequestFields
 from secondpass.server.streaming import EventStream, data
 
 _MAX_COMPARISONS = 64
@@ -38,27 +40,35 @@ _COMPARISONS = ("eq", "ne", "gt", "gte", "lt", "lte")
 
 
 class _RankingOptions(TypedDict, total=False):
-    score_threshold: UnitFloat
+    score_threshold: Annotated[
+        UnitFloat, Honored("the lowest vector score that is returned, 0 to 1")
+    ]
 
 
 class _RerankingOptions(TypedDict, total=False):
-    enabled: bool
-    model: Name
+    enabled: Annotated[bool, Honored("whether chunks are reranked")]
+    model: Annotated[Name, Honored("the reranker, by name; the default one for @cf names")]
 
 
 class _Body(TypedDict, total=False):
-    query: Text
-    rewrite_query: bool
-    max_num_results: ResultCount
+    query: Annotated[Text, Honored("the query")]
+    rewrite_query: Annotated[bool, Honored("whether the language model rewrites the query")]
+    max_num_results: Annotated[ResultCount, Honored("how many chunks are returned, 1 to 50")]
     ranking_options: _RankingOptions
     reranking: _RerankingOptions
-    filters: dict[str, Any]
-    model: Name
-    system_prompt: Prompt
-    stream: bool
+    filters: Annotated[dict[str, Any], Honored("conditions on metadata")]
+    model: Annotated[Name, NoEffect("the server has one language model")]
+    system_prompt: Annotated[Prompt, Honored("the instructions of the answer")]
+    stream: Annotated[bool, Honored("whether an answer is streamed")]
 
 
 _SCHEMA = Schema(_Body)
+FIELDS = RequestFields(
+    "Cloudflare AutoRAG, the older interface",
+    "/client/v4/accounts/{account}/autorag/rags/{name}/search",
+    typed_fields(_Body),
+    lenient=False,
+)
 
 
 def search(request: ApiRequest) -> Any:

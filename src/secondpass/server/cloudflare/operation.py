@@ -11,6 +11,7 @@ from secondpass.server.cloudflare.responses import fail
 from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body, json_object
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, data
@@ -27,6 +28,7 @@ def api_operation(
     scope: str = "search",
     *,
     reads_body: bool,
+    fields: RequestFields | None = None,
     stream: StreamEndpoint | None = None,
 ) -> Operation[ApiRequest, Any]:
     """Build the operation of an endpoint that requires this scope.
@@ -40,6 +42,7 @@ def api_operation(
         fail=fail,
         scope=scope,
         read=json_object if reads_body else None,
+        fields=fields,
         parse=partial(parse_request, app),
         run=partial(_run, endpoint),
         timeout=app.write_timeout if slow else None,

@@ -14,6 +14,7 @@ from secondpass.server.cloudflare.context import DIALECT, AppContext
 from secondpass.server.cloudflare.conversation import parse_conversation
 from secondpass.server.cloudflare.public_access import PublicEndpoint, endpoint_not_found
 from secondpass.server.cloudflare.responses import fail
+from secondpass.server.cloudflare.schemas import SEARCH_FIELDS
 from secondpass.server.cloudflare.search_request import (
     SearchRequest,
     parse_body,
@@ -62,6 +63,7 @@ class PublicApi:
             scope=None,
             keyless=True,
             check=partial(self._check, "search"),
+            fields=SEARCH_FIELDS,
             parse=_parse_request,
             run=self._search,
             finish=add_cors_headers,
@@ -76,6 +78,7 @@ class PublicApi:
             scope=None,
             keyless=True,
             check=partial(self._check, "chat_completions"),
+            fields=SEARCH_FIELDS,
             parse=_parse_request,
             run=self._chat,
             timeout=self._app.write_timeout,

@@ -12,6 +12,8 @@ from secondpass.server.http_errors import HttpError
 
 _CODES: Mapping[str, int] = {
     "invalid": 7001,
+    "too many": 7001,
+    "too long": 7001,
     "not found": 7002,
     "no index": 7002,
     "exists": 7003,

@@ -19,8 +19,10 @@ from secondpass.server.cloudflare.context import DIALECT, AppContext
 from secondpass.server.cloudflare.operation import Endpoint, StreamEndpoint, api_operation
 from secondpass.server.cloudflare.public_routes import PublicApi
 from secondpass.server.cloudflare.responses import fail, not_found
+from secondpass.server.cloudflare.schemas import SEARCH_FIELDS
 from secondpass.server.cloudflare.workers_ai import RUN_MODEL
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import RequestFields
 from secondpass.server.request_handler import Operation, RequestHandler
 
 _ACCOUNT = "/client/v4/accounts/{account}"
@@ -70,11 +72,17 @@ class AISearch:
             self._route("GET", _NAMESPACE, namespace_routes.get_namespace),
             self._route("PUT", _NAMESPACE, namespace_routes.update_namespace, "write"),
             self._route("DELETE", _NAMESPACE, namespace_routes.delete_namespace, "write"),
-            self._route("POST", f"{_NAMESPACE}/search", search_routes.search_namespace),
+            self._route(
+                "POST",
+                f"{_NAMESPACE}/search",
+                search_routes.search_namespace,
+                fields=SEARCH_FIELDS,
+            ),
             self._route(
                 "POST",
                 f"{_NAMESPACE}/chat/completions",
                 search_routes.chat_namespace,
+                fields=SEARCH_FIELDS,
                 stream=search_routes.stream_chat_namespace,
             ),
         ]
@@ -88,11 +96,17 @@ class AISearch:
             self._route("PUT", instance, instance_routes.update_instance, "write"),
             self._route("DELETE", instance, instance_routes.delete_instance, "write"),
             self._route("GET", f"{instance}/stats", instance_routes.get_stats),
-            self._route("POST", f"{instance}/search", search_routes.search_instance),
+            self._route(
+                "POST",
+                f"{instance}/search",
+                search_routes.search_instance,
+                fields=SEARCH_FIELDS,
+            ),
             self._route(
                 "POST",
                 f"{instance}/chat/completions",
                 search_routes.chat_instance,
+                fields=SEARCH_FIELDS,
                 stream=search_routes.stream_chat_instance,
             ),
             *self._items(f"{instance}/items"),
@@ -136,11 +150,12 @@ class AISearch:
 
     def _autorag(self) -> list[Route]:
         return [
-            self._route("POST", f"{_AUTORAG}/search", autorag.search),
+            self._route("POST", f"{_AUTORAG}/search", autorag.search, fields=autorag.FIELDS),
             self._route(
                 "POST",
                 f"{_AUTORAG}/ai-search",
                 autorag.ai_search,
+                fields=autorag.FIELDS,
                 stream=autorag.stream_ai_search,
             ),
             self._route("PATCH", f"{_AUTORAG}/sync", autorag.sync, "write", reads_body=False),
@@ -169,6 +184,7 @@ class AISearch:
         endpoint: Endpoint,
         scope: str = "search",
         *,
+        fields: RequestFields | None = None,
         stream: StreamEndpoint | None = None,
         reads_body: bool | None = None,
     ) -> Route:
@@ -176,7 +192,7 @@ class AISearch:
         if reads_body is None:
             reads_body = method in _BODY_METHODS
         operation = api_operation(
-            self._app, endpoint, scope, stream=stream, reads_body=reads_body
+            self._app, endpoint, scope, fields=fields, stream=stream, reads_body=reads_body
         )
         return self._serve(method, path, operation)
 

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_typeddict
 
 from secondpass.inference.unicode import clean
 from secondpass.server.http_errors import invalid
+from secondpass.server.request_fields import Honored, NoEffect, RequestField, RequestFields
 
 T = TypeVar("T")
 _MAX_MESSAGE = 1000
+
+
+def typed_fields(kind: type, prefix: str = "") -> dict[str, RequestField]:
+    """Return the declared fields of a TypedDict and of those inside it, by path.
+
+    Each key has a declaration in its annotation. Raises TypeError for one without.
+    """
+    fields: dict[str, RequestField] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bare, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        inner, path = bare, f"{prefix}{name}"
+        if get_origin(bare) is list:
+            (inner,), path = get_args(bare), f"{path}[]"
+        declared = [one for one in extras if isinstance(one, RequestField)]
+        if declared:
+            fields[f"{prefix}{name}"] = declared[0]
+        elif is_typeddict(inner):
+            fields |= typed_fields(inner, f"{path}.")
+        else:
+            raise TypeError(f"{kind.__name__}.{name} is not declared as a request field")
+    return fields
 
 
 class Schema(Generic[T]):
@@ -235,39 +266,45 @@ DEFAULT_SETTINGS: InstanceSettings = {
 class RetrievalOptions(TypedDict, total=False):
     """The first stage of a search."""
 
-    retrieval_type: RetrievalType
-    max_num_results: ResultCount
-    match_threshold: UnitFloat
-    filters: dict[str, Any]
-    fusion_method: FusionMethod
-    keyword_match_mode: MatchMode
-    context_expansion: Annotated[int, Field(ge=0, le=3)]
-    boost_by: Boosts
-    return_on_failure: bool
-    metadata_only: bool
+    retrieval_type: Annotated[RetrievalType, Honored("vector, keyword or hybrid")]
+    max_num_results: Annotated[ResultCount, Honored("how many chunks are returned, 1 to 50")]
+    match_threshold: Annotated[UnitFloat, Honored("the lowest score that is returned, 0 to 1")]
+    filters: Annotated[dict[str, Any], Honored("conditions on metadata")]
+    fusion_method: Annotated[FusionMethod, Honored("how results are merged: rrf or max")]
+    keyword_match_mode: Annotated[
+        MatchMode, Honored("whether keyword results have all words (and) or any (or)")
+    ]
+    context_expansion: Annotated[
+        int, Field(ge=0, le=3), Honored("how many neighboring chunks are added to the text")
+    ]
+    boost_by: Annotated[Boosts, Honored("metadata fields that raise scores")]
+    return_on_failure: Annotated[bool, Honored("whether partial results may be returned")]
+    metadata_only: Annotated[bool, Honored("whether chunks come without their text")]
 
 
 class RerankingOptions(TypedDict, total=False):
     """The second stage of a search."""
 
-    enabled: bool
-    model: Name
-    match_threshold: UnitFloat
+    enabled: Annotated[bool, Honored("whether this stage runs")]
+    model: Annotated[Name, Honored("the reranker, by name; the default one for @cf names")]
+    match_threshold: Annotated[UnitFloat, Honored("the lowest score that is returned, 0 to 1")]
 
 
 class QueryRewriteOptions(TypedDict, total=False):
     """Whether and how a follow-up query is rewritten before the search."""
 
-    enabled: bool
-    model: Name
-    rewrite_prompt: Prompt
+    enabled: Annotated[bool, Honored("whether this stage runs")]
+    model: Annotated[Name, NoEffect("the server has one language model")]
+    rewrite_prompt: Annotated[Prompt, Honored("the instruction of the rewriting")]
 
 
 class CacheOptions(TypedDict, total=False):
     """Whether a cached answer to a similar query may be returned."""
 
-    enabled: bool
-    cache_threshold: CacheThreshold
+    enabled: Annotated[bool, Honored("whether this stage runs")]
+    cache_threshold: Annotated[
+        CacheThreshold, Honored("how similar the query of a cached answer must be")
+    ]
 
 
 class SearchOptions(TypedDict, total=False):
@@ -277,22 +314,40 @@ class SearchOptions(TypedDict, total=False):
     reranking: RerankingOptions
     query_rewrite: QueryRewriteOptions
     cache: CacheOptions
-    custom_metadata: Annotated[dict[str, str | float | bool], Field(max_length=2)]
-    instance_ids: Annotated[list[str], Field(min_length=1, max_length=10)]
+    custom_metadata: Annotated[
+        dict[str, str | float | bool],
+        Field(max_length=2),
+        NoEffect("these are labels for Cloudflare's logs"),
+    ]
+    instance_ids: Annotated[
+        list[str],
+        Field(min_length=1, max_length=10),
+        Honored("which instances of a namespace are searched"),
+    ]
 
 
 class Message(TypedDict, total=False):
     """A message of a conversation; `content` is text or a list of content parts."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[dict[str, Any]]
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant", "tool"], Honored("who speaks")
+    ]
+    content: Annotated[Text | list[dict[str, Any]], Honored("a text, or parts of type `text`")]
 
 
 class SearchBody(TypedDict, total=False):
     """The body of a search or a chat completion: a query, or the messages of a conversation."""
 
-    query: Text
+    query: Annotated[Text, Honored("the query, where there are no `messages`")]
     messages: Annotated[list[Message], Field(max_length=500)]
-    model: Name
-    stream: bool
+    model: Annotated[Name, Honored("the name of the answer's model in the reply")]
+    stream: Annotated[bool, Honored("whether an answer is streamed")]
     ai_search_options: SearchOptions
+
+
+SEARCH_FIELDS = RequestFields(
+    "Cloudflare AI Search, searches and chat completions",
+    "/client/v4/accounts/{account}/ai-search/instances/{instance}/search",
+    typed_fields(SearchBody),
+    lenient=False,
+)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
-from secondpass.option_types import Count
+from secondpass.option_types import Count, Text
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_fields import Honored, NoEffect, Refused, RequestFields
@@ -26,7 +25,7 @@ _FIELDS = RequestFields(
         "rerankingConfiguration.bedrockRerankingConfiguration.numberOfResults": Honored(
             "how many results are returned", Count()
         ),
-        f"{_MODEL}.modelArn": Honored("the reranker, by the name at the end"),
+        f"{_MODEL}.modelArn": Honored("the reranker, by the name at the end", Text()),
         f"{_MODEL}.additionalModelRequestFields": Refused(
             "they are those of another model", unless=({},)
         ),
@@ -75,4 +74,4 @@ def write(reply: RerankReply) -> dict[str, Any]:
     return {"results": [{"index": r.index, "relevanceScore": reply.score(r)} for r in results]}
 
 
-BEDROCK = replace(rerank_operation("bedrock", parse, write), fields=_FIELDS)
+BEDROCK = rerank_operation("bedrock", _FIELDS, parse, write)

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Refused, RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply, usage
-from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
+from secondpass.server.rerank_dialects.schemas import (
+    MAX_CHUNKS_PER_DOC,
+    MAX_TOKENS_PER_DOC,
+    MODEL,
+    PRIORITY,
+    RANK_FIELDS,
+    SHARED_FIELDS,
+    parse_request,
+)
 
 # A search unit is a query with up to this many documents.
 _DOCUMENTS_PER_UNIT = 100
 
 
-def parse_v1(body: Body) -> RerankRequest:
-    """Parse a request of version 1: of documents that are objects, `rank_fields` are read."""
-    return parse_request(body, rank_fields="rank_fields")
-
-
-def parse_v2(body: Body) -> RerankRequest:
-    """Parse a request of version 2, in which `model` is required.
-
-    `return_documents` is no longer part of this version, but other clients send it here.
-    """
-    body.text("model")
-    return parse_request(body)
+_V1_FIELDS = RequestFields(
+    "Cohere, version 1",
+    "/cohere/v1/rerank",
+    {
+        **SHARED_FIELDS,
+        "rank_fields": RANK_FIELDS,
+        "max_chunks_per_doc": MAX_CHUNKS_PER_DOC,
+        "max_tokens_per_doc": MAX_TOKENS_PER_DOC,
+    },
+)
+# `return_documents` and `rank_fields` are those of version 1, but clients send them here too.
+_V2_FIELDS = RequestFields(
+    "Cohere, version 2",
+    "/cohere/v2/rerank",
+    {
+        **SHARED_FIELDS,
+        "model": replace(MODEL, required=True),
+        "rank_fields": RANK_FIELDS,
+        "max_tokens_per_doc": MAX_TOKENS_PER_DOC,
+        "priority": PRIORITY,
+        "relevant_spans": Refused(
+            "the models here score whole documents and give no spans",
+            unless=({"mode": "disabled"},),
+        ),
+    },
+)
 
 
 def write_v1(reply: RerankReply) -> dict[str, Any]:
@@ -44,25 +67,16 @@ def _write(reply: RerankReply, version: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": reply.id,
         "model": reply.model,
-        "results": result_rows(reply),
+        "results": reply.rows(reply.document),
         "meta": {
             "api_version": dict(version),
             "billed_units": {"search_units": units},
             "tokens": {"input_tokens": reply.tokens, "output_tokens": 0},
+            **({"warnings": list(reply.warnings)} if reply.warnings else {}),
         },
         "usage": usage(reply),
     }
 
 
-def result_rows(reply: RerankReply) -> list[dict[str, Any]]:
-    """Return index, score and, where it was asked for, the document as an object."""
-
-    def document(index: int) -> dict[str, Any]:
-        original = reply.request.originals[index]
-        return dict(original) if isinstance(original, Mapping) else {"text": original}
-
-    return reply.rows(document)
-
-
-COHERE_V1 = rerank_operation("cohere-v1", parse_v1, write_v1)
-COHERE_V2 = rerank_operation("cohere-v2", parse_v2, write_v2)
+COHERE_V1 = rerank_operation("cohere-v1", _V1_FIELDS, parse_request, write_v1)
+COHERE_V2 = rerank_operation("cohere-v2", _V2_FIELDS, parse_request, write_v2)

@@ -7,9 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from secondpass.server.http_json import Body
+from secondpass.server.request_fields import RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply, openai_error, usage
-from secondpass.server.rerank_dialects.schemas import RerankRequest, parse_request
+from secondpass.server.rerank_dialects.schemas import (
+    RAW_SCORES,
+    SHARED_FIELDS,
+    RerankRequest,
+    parse_request,
+)
+
+_FIELDS = RequestFields(
+    "Infinity", "/infinity/rerank", {**SHARED_FIELDS, "raw_scores": RAW_SCORES}
+)
 
 
 def parse(body: Body) -> RerankRequest:
@@ -38,4 +48,4 @@ def write(reply: RerankReply) -> dict[str, Any]:
     }
 
 
-INFINITY = rerank_operation("infinity", parse, write, openai_error)
+INFINITY = rerank_operation("infinity", _FIELDS, parse, write, openai_error)

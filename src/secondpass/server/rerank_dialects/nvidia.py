@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from secondpass.server.http_errors import invalid
@@ -44,8 +43,9 @@ def parse(body: Body) -> RerankRequest:
     truncate = body.text("truncate", "END")
     if truncate not in ("END", "NONE"):
         raise invalid("truncate must be END or NONE")
-    model, whole = body.maybe_text("model"), truncate == "NONE"
-    return RerankRequest(query, passages, texts, model, raw_scores=True, whole=whole)
+    reading = {"truncate": False} if truncate == "NONE" else {}
+    model = body.maybe_text("model")
+    return RerankRequest(query, passages, texts, model, raw_scores=True, reading=reading)
 
 
 def write(reply: RerankReply) -> dict[str, Any]:
@@ -55,4 +55,4 @@ def write(reply: RerankReply) -> dict[str, Any]:
     return {"rankings": rankings, "usage": usage(reply)}
 
 
-NVIDIA = replace(rerank_operation("nvidia", parse, write, openai_error), fields=_FIELDS)
+NVIDIA = rerank_operation("nvidia", _FIELDS, parse, write, openai_error)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from secondpass.server.http_errors import default_error, invalid
+from secondpass.server.http_errors import default_error
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import Fail, RequestContext
+from secondpass.server.request_fields import RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.responses import RerankReply
 from secondpass.server.rerank_dialects.schemas import RerankRequest
@@ -15,28 +16,38 @@ from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
 RerankOperation = Operation[RerankRequest, RerankResponse]
+_NO_STATUSES: Mapping[str, int] = {}
 
 
 def rerank_operation(
     dialect: str,
+    fields: RequestFields,
     parse: Callable[[Body], RerankRequest],
     write: Callable[[RerankReply], Any],
     fail: Fail = default_error,
+    statuses: Mapping[str, int] = _NO_STATUSES,
 ) -> RerankOperation:
     """Build the operation of a dialect's rerank endpoint.
 
     `parse` raises HttpError for a body that cannot be used; `write` returns JSON content.
+    Warnings are in the response header, and in an object without `meta` also in `warnings`.
     """
 
     def respond(
         context: RequestContext, request: RerankRequest, response: RerankResponse
     ) -> Any:
-        return write(RerankReply(request, response, context.id))
+        context.warnings += response.warnings
+        content = write(RerankReply(request, response, context.id, context.warnings))
+        if context.warnings and isinstance(content, dict) and "meta" not in content:
+            content["warnings"] = list(context.warnings)
+        return content
 
     return Operation(
         dialect=dialect,
         fail=fail,
+        statuses=statuses,
         scope="rerank",
+        fields=fields,
         parse=lambda context, body: parse(body),
         documents=lambda request: len(request.documents),
         run=rerank,
@@ -47,21 +58,14 @@ def rerank_operation(
 def rerank(
     state: ServerState, context: RequestContext, request: RerankRequest
 ) -> RerankResponse:
-    """Rerank the documents of a request; blocks.
-
-    Raises HttpError (400) where they should be read whole, and were not.
-    """
-    response = state.rerank(
-        request.query, request.documents, model=request.model, top_k=request.top_n
+    """Rerank the documents of a request; blocks."""
+    return state.rerank(
+        request.query,
+        request.documents,
+        model=request.model,
+        top_k=request.top_n,
+        **request.reading,
     )
-    cut = response.usage.truncated
-    if request.whole and cut:
-        count = len(request.documents)
-        raise invalid(
-            f"{cut} of {count} documents are longer than the model reads, and not read whole: "
-            "shorten them, or let them be cut"
-        )
-    return response
 
 
 def rerank_all(

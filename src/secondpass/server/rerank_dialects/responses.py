@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,15 @@ from secondpass.types import RankedDocument, RerankResponse
 
 @dataclass(frozen=True, slots=True)
 class RerankReply:
-    """A request with its response; `id` is the request's id."""
+    """A request with its response.
+
+    `id` is the request's id; `warnings` says what of the request was ignored or not read.
+    """
 
     request: RerankRequest
     response: RerankResponse
     id: str
+    warnings: Sequence[str] = ()
 
     @property
     def model(self) -> str:
@@ -28,6 +32,11 @@ class RerankReply:
     def score(self, result: RankedDocument) -> float:
         """Return the raw score where the client asked for it, or else one from 0 to 1."""
         return result.score if self.request.raw_scores else relevance_score(result)
+
+    def document(self, index: int) -> dict[str, Any]:
+        """Return a document of the request as an object."""
+        original = self.request.originals[index]
+        return dict(original) if isinstance(original, Mapping) else {"text": original}
 
     def rows(self, document: Callable[[int], Any]) -> list[dict[str, Any]]:
         """Return index, score and, where it was asked for, the document, best first.

@@ -1,14 +1,43 @@
-"""Rerank requests: what every dialect's body is parsed into."""
+"""Rerank requests: what every dialect's body is parsed into, and the fields that most share."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from secondpass.option_types import Count, Flag
+from secondpass.rerank.windowing import PassageAggregation
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Honored, NoEffect, Refused, RequestField
+
+MODEL = Honored("the model, by name; the default one for names that are not served")
+QUERY = Honored("the query; what is not read of a long one is reported", required=True)
+DOCUMENTS = Honored("the documents: texts, or objects with `text`", required=True)
+TOP_N = Honored("how many results are returned", Count())
+TOP_N_OR_ALL = Honored("how many results are returned, 0 for all", Count(0))
+RETURN_DOCUMENTS = Honored("whether results have their documents", Flag())
+RAW_SCORES = Honored("logits instead of scores from 0 to 1", Flag())
+RANK_FIELDS = Honored("which fields of documents that are objects are read, in this order")
+MAX_TOKENS_PER_DOC = Honored("how many tokens of a document are read at most", Count())
+MAX_CHUNKS_PER_DOC = Honored("how many windows of a document are read at most", Count())
+TRUNCATION = Honored(
+    "false: a text that is too long to be read whole is an error instead of a warning", Flag()
+)
+USER = NoEffect("the API key says who asks")
+PRIORITY = NoEffect("requests are served in the order of their deadlines, whoever sends them")
+INSTRUCTION = Refused("no model here reads an instruction", unless=("",))
+
+SHARED_FIELDS: Mapping[str, RequestField] = {
+    "query": QUERY,
+    "documents": DOCUMENTS,
+    "model": MODEL,
+    "top_n": TOP_N,
+    "return_documents": RETURN_DOCUMENTS,
+}
+"""The fields that most rerank APIs have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +47,7 @@ class RerankRequest:
     - `originals`: the documents as the client sent them; `documents`: their texts.
     - `top_n`: how many results to return, None for all; `return_documents`: whether to send
       the documents back; `raw_scores`: logits instead of scores from 0 to 1.
-    - `whole`: whether a document that the model does not read to its end is an error.
+    - `reading`: the options of `BaseReranker.rerank` that say how much is read.
     """
 
     query: str
@@ -28,7 +57,7 @@ class RerankRequest:
     top_n: int | None = None
     return_documents: bool = False
     raw_scores: bool = False
-    whole: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_request(
@@ -37,15 +66,12 @@ def parse_request(
     *,
     top_n: str = "top_n",
     return_documents: str = "return_documents",
-    rank_fields: str | None = None,
-    zero_is_all: bool = False,
 ) -> RerankRequest:
     """Parse what most dialects share; the arguments name the keys that differ.
 
     A document is a text or an object; of an object `text` is read, the text parts of
-    `content`, or the fields that `rank_fields` names. Numbers and booleans may be strings, as
-    some clients send them. `zero_is_all`: whether a `top_n` of 0 means all results. Raises
-    HttpError (400) for a blank query, no documents, and a document without text.
+    `content`, or the fields that `rank_fields` names. Raises HttpError (400) for a blank
+    query, no documents, and a document without text.
     """
     query = body.text("query")
     if not query.strip():
@@ -53,18 +79,49 @@ def parse_request(
     originals = body.items(documents)
     if not originals:
         raise invalid(f"{documents} is empty")
-    fields = None if rank_fields is None else body.texts(rank_fields)
+    fields = body.texts("rank_fields")
     if fields is not None and not fields:
-        raise invalid(f"{rank_fields} is empty")
-    limit = body.count(top_n, minimum=0 if zero_is_all else 1, lenient=True)
+        raise invalid("rank_fields is empty")
+    limit = body.count(top_n, minimum=0)
     return RerankRequest(
         query,
         originals,
         [_text(one, f"{documents}[{i}]", fields) for i, one in enumerate(originals)],
         model=body.maybe_text("model"),
         top_n=None if limit == 0 else limit,
-        return_documents=body.flag(return_documents, lenient=True),
+        return_documents=body.flag(return_documents),
+        reading=parse_reading(
+            body,
+            tokens="max_tokens_per_doc",
+            chunks="max_chunks_per_doc",
+            truncate="truncation",
+        ),
     )
+
+
+def parse_reading(
+    body: Body,
+    *,
+    tokens: str,
+    query_tokens: str = "",
+    chunks: str = "",
+    truncate: str = "",
+) -> dict[str, Any]:
+    """Return the options of `BaseReranker.rerank` that say how much is read.
+
+    The arguments name the keys: how many tokens of a document, how many of the query, how many
+    windows of a document, and whether less than everything may be read. 0 is no limit.
+    """
+    chosen: dict[str, Any] = {
+        "max_tokens_per_doc": body.count(tokens, minimum=0) or None,
+        "max_query_tokens": body.count(query_tokens, minimum=0) or None,
+    }
+    windows = body.count(chunks, minimum=0)
+    if windows:
+        chosen["passages"] = PassageAggregation(limit=windows)
+    if not body.flag(truncate, True):
+        chosen["truncate"] = False
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _text(document: Any, where: str, fields: Sequence[str] | None) -> str:
@@ -78,10 +135,20 @@ def _text(document: Any, where: str, fields: Sequence[str] | None) -> str:
         if not isinstance(document.get("text"), str):
             raise invalid(f"{where} has no text")
         return str(document["text"])
-    values = [document[name] for name in fields if document.get(name) is not None]
+    values = [v for v in (_field(document, name) for name in fields) if v is not None]
     if not values:
         raise invalid(f"{where} has none of the fields {', '.join(fields)}")
     return " ".join(v if isinstance(v, str) else json.dumps(v) for v in values)
+
+
+def _field(document: Mapping[str, Any], name: str) -> Any:
+    """Return a field of an object; "a.b" is also the field `b` of its object `a`."""
+    if name in document:
+        return document[name]
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _text_of_parts(parts: Sequence[Any], where: str) -> str:

@@ -11,7 +11,7 @@ from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_fields import Honored, Refused, RequestFields
 from secondpass.server.request_handler import Operation
-from secondpass.server.rerank_dialects.tei import error_body
+from secondpass.server.rerank_dialects.tei import STATUSES, error_body
 from secondpass.server.state import ServerState
 from secondpass.server.vectors import Cut, embed_texts
 
@@ -108,6 +108,7 @@ def _compare(state: ServerState, context: RequestContext, request: EmbedRequest)
 TEI_EMBED = Operation(
     dialect="tei-embed",
     fail=error_body,
+    statuses=STATUSES,
     scope="rerank",
     fields=_EMBED_FIELDS,
     parse=parse_embed,
@@ -116,6 +117,7 @@ TEI_EMBED = Operation(
 TEI_SIMILARITY = Operation(
     dialect="tei-similarity",
     fail=error_body,
+    statuses=STATUSES,
     scope="rerank",
     fields=_SIMILARITY_FIELDS,
     parse=parse_similarity,

@@ -15,7 +15,7 @@ from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply
 from secondpass.server.rerank_dialects.schemas import RerankRequest
-from secondpass.server.rerank_dialects.tei import error_body
+from secondpass.server.rerank_dialects.tei import STATUSES, error_body
 from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
@@ -46,7 +46,7 @@ class PredictRequest:
 def parse(context: RequestContext, body: Body) -> PredictRequest:
     """Parse a pair of texts or a list of them; raises HttpError."""
     inputs, raw = body.fields["inputs"], body.flag("raw_scores")
-    whole = not body.flag("truncate", True)
+    reading = {} if body.flag("truncate", True) else {"truncate": False}
     if inputs == []:
         raise HttpError(400, "empty", "`inputs` is empty")
     batch = isinstance(inputs, list) and all(isinstance(one, list) for one in inputs)
@@ -58,7 +58,7 @@ def parse(context: RequestContext, body: Body) -> PredictRequest:
         query, text = pair
         if not query.strip():
             raise invalid("inputs has a pair whose query is blank")
-        requests.append(RerankRequest(query, [text], [text], raw_scores=raw, whole=whole))
+        requests.append(RerankRequest(query, [text], [text], raw_scores=raw, reading=reading))
     return PredictRequest(requests, batch)
 
 
@@ -81,6 +81,7 @@ def _respond(
 TEI_PREDICT = Operation(
     dialect="tei-predict",
     fail=error_body,
+    statuses=STATUSES,
     scope="rerank",
     fields=_FIELDS,
     parse=parse,

@@ -9,10 +9,12 @@ from typing import Any
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply, openai_error
 from secondpass.server.rerank_dialects.schemas import RerankRequest
+from secondpass.server.rerank_dialects.vllm import POOLING_FIELDS, parse_limits, wants_logits
 from secondpass.types import RerankResponse
 
 _PAIRS = (
@@ -20,6 +22,19 @@ _PAIRS = (
     ("queries", "items"),
     ("data_1", "data_2"),
     ("text_1", "text_2"),
+)
+
+
+_QUERIES = Honored("one query, or as many as texts")
+_TEXTS = Honored("the texts to score")
+_FIELDS = RequestFields(
+    "vLLM, scores",
+    "/vllm/score",
+    {
+        **dict.fromkeys(dict.fromkeys(pair[0] for pair in _PAIRS), _QUERIES),
+        **{pair[1]: _TEXTS for pair in _PAIRS},
+        **POOLING_FIELDS,
+    },
 )
 
 
@@ -35,19 +50,20 @@ def parse(body: Body) -> list[RerankRequest]:
     for query in left:
         if not query.strip():
             raise invalid(f"{names[0]} has a blank text")
-    model, raw = body.maybe_text("model"), not body.flag("use_activation", True)
+    shared: dict[str, Any] = {
+        "model": body.maybe_text("model"),
+        "raw_scores": wants_logits(body),
+        "reading": parse_limits(body),
+    }
     if len(left) == 1:
-        return [RerankRequest(left[0], right, right, model=model, raw_scores=raw)]
+        return [RerankRequest(left[0], right, right, **shared)]
     if len(left) != len(right):
         raise invalid(
             f"{names[0]} has {len(left)} texts and {names[1]} has {len(right)}: "
             "give one, or as many"
         )
     pairs = zip(left, right, strict=True)
-    return [
-        RerankRequest(query, [text], [text], model=model, raw_scores=raw)
-        for query, text in pairs
-    ]
+    return [RerankRequest(query, [text], [text], **shared) for query, text in pairs]
 
 
 def _texts(body: Body, name: str) -> Sequence[str]:
@@ -82,7 +98,8 @@ def write(replies: Sequence[RerankReply]) -> dict[str, Any]:
 def _respond(
     context: RequestContext, requests: list[RerankRequest], responses: list[RerankResponse]
 ) -> dict[str, Any]:
-    pairs = zip(requests, responses, strict=True)
+    pairs = list(zip(requests, responses, strict=True))
+    context.warnings += tuple(dict.fromkeys(w for r in responses for w in r.warnings))
     return write([RerankReply(*pair, context.id) for pair in pairs])
 
 
@@ -90,6 +107,7 @@ VLLM_SCORE = Operation(
     dialect="vllm-score",
     fail=openai_error,
     scope="rerank",
+    fields=_FIELDS,
     parse=lambda context, body: parse(body),
     documents=lambda requests: sum(len(request.documents) for request in requests),
     run=rerank_all,

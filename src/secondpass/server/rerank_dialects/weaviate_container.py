@@ -6,9 +6,20 @@ from typing import Any
 
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply
-from secondpass.server.rerank_dialects.schemas import RerankRequest
+from secondpass.server.rerank_dialects.schemas import QUERY, RerankRequest
+
+_FIELDS = RequestFields(
+    "Weaviate's reranker container",
+    "/weaviate-reranker/rerank",
+    {
+        "query": QUERY,
+        "documents": Honored("the texts to score, in the order of the reply"),
+        "property": Honored("the one text to score, where there are no `documents`"),
+    },
+)
 
 
 def parse(body: Body) -> RerankRequest:
@@ -45,4 +56,4 @@ def error_body(error: HttpError, request_id: str) -> dict[str, str]:
     return {"error": error.message}
 
 
-WEAVIATE_CONTAINER = rerank_operation("weaviate", parse, write, error_body)
+WEAVIATE_CONTAINER = rerank_operation("weaviate", _FIELDS, parse, write, error_body)
