@@ -77,11 +77,14 @@ def routes(handler: RequestHandler) -> list[Route]:
     # Weaviate's database sends no key: the settings may let it in without one.
     keyless = handler.state.settings.weaviate_open
     container = replace(WEAVIATE_CONTAINER, keyless=keyless)
+    # As much as at the path of the container alone, which is open then, too.
+    bound = handler.state.settings.max_body if keyless else None
     v1 = _shared_path([UNION, COHERE_V1, JINA, VOYAGE, VLLM], cohere=COHERE_V1)
     v2 = _shared_path([COHERE_V2, VLLM], cohere=COHERE_V2)
     reranking = _shared_path([MIXEDBREAD, UNION])
     bare = _shared_path(
-        [INFINITY, TEI, container, VOYAGE, VLLM, COHERE_V1, PINECONE, BEDROCK, UNION]
+        [INFINITY, TEI, container, VOYAGE, VLLM, COHERE_V1, PINECONE, BEDROCK, UNION],
+        max_keyless_body=bound,
     )
     shared = {
         "/v1/rerank": v1,
@@ -108,7 +111,10 @@ def choose_tei(body: Body, headers: Mapping[str, str]) -> list[Operation[Any, An
 
 
 def _shared_path(
-    operations: Sequence[RerankOperation], *, cohere: RerankOperation | None = None
+    operations: Sequence[RerankOperation],
+    *,
+    cohere: RerankOperation | None = None,
+    max_keyless_body: int | None = None,
 ) -> SharedPath:
     """Return a path of several dialects, the first of which answers what fits several.
 
@@ -124,9 +130,7 @@ def _shared_path(
             return [PINECONE]
         return [by_fields[choose_by_fields(body, declared)]]
 
-    return SharedPath(
-        choose, operations, "rerank", keyless=any(one.keyless for one in operations)
-    )
+    return SharedPath(choose, operations, "rerank", max_keyless_body=max_keyless_body)
 
 
 def _is_cohere(headers: Mapping[str, str]) -> bool:
