@@ -57,9 +57,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("secondpass.server")
 _WHERE = (
-    "rerank APIs are at /v1/rerank, /v2/rerank and /rerank, or under their own prefix "
-    "(/cohere, /jina, /voyage, /mixedbread, /pinecone, /tei, /infinity, /vllm); OpenAI's are "
-    "under /v1, Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, "
+    "rerank APIs are at /v1/rerank, /v2/rerank and /rerank, embeddings at /v1/embeddings, "
+    "/v1/embed, /v2/embed and /embed, or under their own prefix (/cohere, /jina, /voyage, "
+    "/mixedbread, /pinecone, /tei, /infinity, /vllm, /bedrock, /nvidia); OpenAI's are under "
+    "/v1, Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, "
     "KnowledgeSDK's is /search, MCP's is /mcp, and the native one is described by "
     "/api/v1/openapi.json"
 )

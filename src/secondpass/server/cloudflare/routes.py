@@ -19,6 +19,7 @@ from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.operation import Endpoint, StreamEndpoint, api_operation
 from secondpass.server.cloudflare.public_routes import PublicApi
 from secondpass.server.cloudflare.schemas import SEARCH_FIELDS
+from secondpass.server.cloudflare.workers_ai import RUN_MODEL
 from secondpass.server.request_fields import RequestFields
 from secondpass.server.request_handler import Operation, RequestHandler
 
@@ -29,6 +30,7 @@ _NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
 # The second is the older form, for the namespace "default".
 _INSTANCES = (f"{_NAMESPACE}/instances", "/ai-search/instances")
 _TOKENS = "/ai-search/tokens"
+_RUN = "/ai/run/{model:path}"
 _AUTORAG = "/autorag/rags/{instance}"
 _PUBLIC = "/cloudflare/{endpoint}"
 
@@ -53,6 +55,7 @@ class AISearch:
             *(route for base in _INSTANCES for route in self._instances(base)),
             *self._tokens(),
             *self._autorag(),
+            self._serve("POST", _RUN, RUN_MODEL),
             *self._public(),
         ]
 

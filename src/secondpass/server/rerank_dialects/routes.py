@@ -1,4 +1,4 @@
-"""Paths of the rerank endpoints: one dialect a path, or several on a shared path.
+"""Paths of rerank and embed endpoints: one dialect a path, or several on a shared path.
 
 On a shared path the fields of the body decide, see `choose_by_fields`.
 """
@@ -7,26 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from starlette.routing import Route
 
 from secondpass.server.http_json import Body
 from secondpass.server.request_fields import choose_by_fields
-from secondpass.server.request_handler import RequestHandler, SharedPath
+from secondpass.server.request_handler import Operation, RequestHandler, SharedPath
+from secondpass.server.rerank_dialects.bedrock import BEDROCK
 from secondpass.server.rerank_dialects.cohere import COHERE_V1, COHERE_V2
+from secondpass.server.rerank_dialects.cohere_embed import COHERE_EMBED_V1, COHERE_EMBED_V2
 from secondpass.server.rerank_dialects.infinity import INFINITY
 from secondpass.server.rerank_dialects.jina import JINA
 from secondpass.server.rerank_dialects.mixedbread import MIXEDBREAD
+from secondpass.server.rerank_dialects.nvidia import NVIDIA
 from secondpass.server.rerank_dialects.operation import RerankOperation
 from secondpass.server.rerank_dialects.pinecone import PINECONE
 from secondpass.server.rerank_dialects.tei import TEI
+from secondpass.server.rerank_dialects.tei_embed import (
+    TEI_EMBED,
+    TEI_SIMILARITY,
+    is_similarity,
+)
+from secondpass.server.rerank_dialects.tei_predict import TEI_PREDICT
 from secondpass.server.rerank_dialects.union import UNION
 from secondpass.server.rerank_dialects.vllm import VLLM
 from secondpass.server.rerank_dialects.vllm_score import VLLM_SCORE
 from secondpass.server.rerank_dialects.voyage import VOYAGE
 from secondpass.server.rerank_dialects.weaviate_container import WEAVIATE_CONTAINER
 
-_PATHS: Mapping[str, RerankOperation] = {
+_PATHS: Mapping[str, Operation[Any, Any]] = {
     "/cohere/v1/rerank": COHERE_V1,
     "/cohere/v2/rerank": COHERE_V2,
     "/jina/v1/rerank": JINA,
@@ -38,6 +48,22 @@ _PATHS: Mapping[str, RerankOperation] = {
     "/vllm/rerank": VLLM,
     "/vllm/v1/rerank": VLLM,
     "/vllm/v2/rerank": VLLM,
+    "/bedrock/rerank": BEDROCK,
+    "/v1/ranking": NVIDIA,
+    "/v1/retrieval/{model:path}/reranking": NVIDIA,
+    "/nvidia/v1/ranking": NVIDIA,
+    "/v1/embed": COHERE_EMBED_V1,
+    "/v1/v1/embed": COHERE_EMBED_V1,
+    "/cohere/v1/embed": COHERE_EMBED_V1,
+    "/v2/embed": COHERE_EMBED_V2,
+    "/v1/v2/embed": COHERE_EMBED_V2,
+    "/cohere/v2/embed": COHERE_EMBED_V2,
+    "/embed": TEI_EMBED,
+    "/tei/embed": TEI_EMBED,
+    "/similarity": TEI_SIMILARITY,
+    "/tei/similarity": TEI_SIMILARITY,
+    "/predict": TEI_PREDICT,
+    "/tei/predict": TEI_PREDICT,
 }
 _SCORE_PATHS = ("/score", "/v1/score", "/vllm/score", "/vllm/v1/score")
 _CONTAINER_PATH = "/weaviate-reranker/rerank"
@@ -57,7 +83,7 @@ def routes(handler: RequestHandler) -> list[Route]:
     v2 = _shared_path([COHERE_V2, VLLM], cohere=COHERE_V2)
     reranking = _shared_path([MIXEDBREAD, UNION])
     bare = _shared_path(
-        [INFINITY, TEI, container, VOYAGE, VLLM, COHERE_V1, PINECONE, UNION],
+        [INFINITY, TEI, container, VOYAGE, VLLM, COHERE_V1, PINECONE, BEDROCK, UNION],
         max_keyless_body=bound,
     )
     shared = {
@@ -68,12 +94,20 @@ def routes(handler: RequestHandler) -> list[Route]:
         "/v1/reranking": reranking,
         "/reranking": reranking,
         "/rerank": bare,
+        "/tei": SharedPath(choose_tei, (TEI, TEI_EMBED, TEI_SIMILARITY), "rerank"),
     }
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
     endpoints |= dict.fromkeys(_SCORE_PATHS, handler.serve(VLLM_SCORE))
     endpoints |= {path: handler.serve_shared(one) for path, one in shared.items()}
     return [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
+
+
+def choose_tei(body: Body, headers: Mapping[str, str]) -> list[Operation[Any, Any]]:
+    """Return what a request to TEI's address itself asks for, as Hugging Face's clients do."""
+    if body.has("texts"):
+        return [TEI]
+    return [TEI_SIMILARITY if is_similarity(body) else TEI_EMBED]
 
 
 def _shared_path(
