@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from secondpass.answer.citations import CitationFilter, find_citations
@@ -20,6 +20,7 @@ def passage(number: int, text: str) -> Passage:
     ),
     st.lists(st.integers(1, 3), min_size=1, max_size=40),
 )
+@example(["[9", ",]", " [", ",9]", "[1,,9]"], [1])
 def test_where_a_stream_is_cut_makes_no_difference(parts: list[str], sizes: list[int]) -> None:
     text = "".join(parts)
     whole = CitationFilter([1, 2])

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from secondpass.answer.types import Citation, Passage
 from secondpass.sentences import split_sentences
 
-_CITATION = re.compile(r"[ \t]?\[\s*\d{1,6}(?:\s*,\s*\d{1,6})*\s*\]")
+# Models also write [1,] and [,1].
+_CITATION = re.compile(r"[ \t]?\[(?=[\s,]{0,40}\d)[\s\d,]{1,40}\]")
 _PARTIAL_CITATION = re.compile(r"[ \t]?\[[\s\d,]{0,40}\Z|[ \t]\Z")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[^\W\d_]{4,}")
