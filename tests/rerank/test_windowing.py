@@ -74,15 +74,17 @@ def test_parsing() -> None:
 
 
 _words = st.sampled_from(["river", "sea", "Donaudampfschiff", "鉄道の駅", "x", "№9", "ünïcode"])
-_texts = st.lists(_words, max_size=60).map(" ".join)
+_texts = (st.lists(_words, max_size=60) | st.lists(_words, min_size=200, max_size=300)).map(
+    " ".join
+)
 
 
 @given(
     head=_texts,
     body=_texts,
     query=_texts,
-    max_tokens=st.integers(16, 40),
-    reach=st.integers(1, 200),
+    max_tokens=st.sampled_from([16, 17, 40, 128, 140]),
+    reach=st.integers(1, 900),
     share=st.integers(1, 200),
     passages=options,
 )
@@ -106,7 +108,8 @@ def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
     assert all(len(ids) <= max_tokens for ids in read.ids)
 
     # The head is cut where it does not fit; what is left of it is in every window.
-    head_tokens = max_tokens - read.size
+    (body_ids,) = tokenizer.encode([body], limit=1000)
+    head_tokens = len(whole.ids[0]) - sum(end <= whole.spans[0][1] for end in body_ids.ends)
     (head_ids,) = tokenizer.encode([head], limit=1000)
     head_unread = (
         0 if head_tokens == len(head_ids.ids) else len(head) - head_ids.ends_at(head_tokens)
@@ -116,7 +119,6 @@ def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
     assert len(characters) + read.unread == len(body) + head_unread
 
     # The caps act: on where windows are, and on how many are read.
-    (body_ids,) = tokenizer.encode([body], limit=1000)
     in_reach = min(len(body_ids.ids), reach - head_tokens)
     assert max(end for _, end in read.spans) <= body_ids.ends_at(in_reach)
     if in_reach <= share and passages.max_windows is None:

@@ -18,6 +18,11 @@ from secondpass.rerank.window_choice import choose_windows, count_gaps
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
 _NAMES = ("max", "mean", "first", "top-2-mean")
 
+# A text of more windows than this is split more finely, but not below so many tokens a window;
+# docs/explanation/long-texts.md has what that is worth.
+_LONG = 4
+_SHORTEST_HALF = 64
+
 
 @dataclass(frozen=True, slots=True)
 class PassageAggregation:
@@ -28,6 +33,9 @@ class PassageAggregation:
     - `overlap`: the share of a window that the next one repeats, 0 to 0.9.
     - `limit`: how many windows of one document, from its beginning, are read at most, at least
       1; None for no limit but that of the call (`max_tokens_per_doc`, `budget_tokens`).
+
+    Without a limit, a document of more than four windows is split into windows of half the
+    size, in which a single sentence counts for more.
 
     Raises `InputError` for other values.
     """
@@ -53,6 +61,12 @@ class PassageAggregation:
     def max_windows(self) -> int | None:
         """How many windows of one document are read at most, None for no limit."""
         return 1 if self.aggregate == "first" else self.limit
+
+    def window_size(self, tokens: int, size: int) -> int:
+        """Return the size of the windows of a text of so many tokens: `size`, or half."""
+        half = size // 2
+        is_long = tokens > _LONG * size
+        return half if is_long and self.max_windows is None and half >= _SHORTEST_HALF else size
 
     def windows(self, tokens: int, size: int) -> list[tuple[int, int]]:
         """Return [start, end) of each window of `size` tokens over a text of `tokens` tokens.
@@ -104,7 +118,7 @@ class DocumentWindows:
     """The windows of one document, ready for the model.
 
     `unread` is how many characters are in no window; `spans` are [start, end) of each window in
-    the body, in characters; `size` is how many tokens of the body a full window has.
+    the body, in characters; `size` is how many tokens of the body a window has.
     """
 
     sequences: tuple[TokenSequence, ...]
@@ -205,8 +219,9 @@ def split_documents(
             head_tokens = len(head.ids)
             if head_tokens > longest // 2 and head_tokens + len(body.ids) > longest:
                 head_tokens = longest // 2
-            size = max_tokens - head_tokens
-            spans = passages.windows(min(len(body.ids), reach - head_tokens), size)
+            tokens = min(len(body.ids), reach - head_tokens)
+            size = passages.window_size(tokens, max_tokens - head_tokens)
+            spans = passages.windows(tokens, size)
             yield WindowTokens(
                 tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
                 _unread(head, head_tokens) + _unread(body, spans[-1][1]),

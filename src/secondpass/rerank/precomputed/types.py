@@ -21,7 +21,7 @@ class Segments:
 
     - `keys`: of the windows' records, see `record_key`; `lengths`: of the windows, in tokens.
     - `unread`: how many characters are in no window; `spans`: [start, end) of each window in
-      the body, in characters; `size`: how many tokens of the body a full window has.
+      the body, in characters; `size`: how many tokens of the body a window has.
     """
 
     keys: tuple[bytes, ...]
