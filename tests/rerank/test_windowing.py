@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from secondpass.errors import InputError
 from secondpass.inference.query_cut import shared_tokenizer
-from secondpass.rerank.window_choice import choose_windows, token_share
+from secondpass.rerank.window_choice import rank_windows, token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation, split_documents
 
 options = st.builds(
@@ -123,21 +123,15 @@ def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
     assert max(end for _, end in read.spans) <= body_ids.ends_at(in_reach)
     if in_reach <= share and passages.max_windows is None:
         assert max(end for _, end in read.spans) == body_ids.ends_at(in_reach)
-    fresh = len(read.ids) * max(1, read.size - int(read.size * passages.overlap))
+    fresh = read.coarse * max(1, read.size - int(read.size * passages.overlap))
     assert fresh <= max(share, 0) + 2 * read.size
 
 
-@given(st.text(max_size=30), st.lists(st.text(max_size=30), min_size=1, max_size=9), st.data())
-def test_the_first_window_and_others_are_chosen(
-    query: str, windows: list[str], data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(1, len(windows) + 1))
-    chosen = choose_windows(query, windows, count)
-    assert len(chosen) == min(count, len(windows)) == len(set(chosen))
-    assert list(chosen) == sorted(chosen)
-    assert chosen[0] == 0
-    fewer = choose_windows(query, windows, max(1, count - 1))
-    assert set(fewer) <= set(chosen)
+@given(st.text(max_size=30), st.lists(st.text(max_size=30), max_size=9))
+def test_every_window_has_one_rank(query: str, windows: list[str]) -> None:
+    ranked = rank_windows(query, windows)
+    assert sorted(ranked) == list(range(len(windows)))
+    assert ranked == rank_windows(query, windows)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +150,7 @@ def test_windows_with_the_words_of_the_query_are_read(query: str, promising: str
         "Комитет собрался.",
     ]
     windows = [*filler, promising, *filler]
-    assert choose_windows(query, windows, 2) == (0, 3)
+    assert rank_windows(query, windows)[0] == 3
 
 
 @given(
