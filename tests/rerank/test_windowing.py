@@ -165,3 +165,14 @@ def test_shares_keep_to_the_budget_and_use_it_up(
     assert 1 <= share <= budget
     assert share == 1 or sum(min(s, share) for s in sizes) <= budget
     assert share == budget or sum(min(s, share + 1) for s in sizes) > budget
+
+
+def test_only_the_best_window_of_a_long_text_is_also_looked_for_in_finer_ones() -> None:
+    best = PassageAggregation()
+    assert best.fine_windows(400, 100) == best.fine_windows(5000, 127) == []
+    fine = best.fine_windows(520, 128)
+    assert fine[0] == (0, 64)
+    assert fine[-1] == (456, 520)
+    for other in ("mean", "first", "top-2-mean"):
+        assert PassageAggregation(other).fine_windows(5000, 128) == []
+    assert PassageAggregation(limit=50).fine_windows(5000, 128) == []
