@@ -192,3 +192,10 @@ def test_fields_of_different_apis_are_an_error_that_names_their_paths() -> None:
 
 def test_a_long_list_of_ignored_fields_is_counted() -> None:
     assert ignored_header([f"n{i}" for i in range(25)]).endswith("n19, and 5 more")
+
+
+def test_a_field_without_a_name_can_be_named_in_a_header() -> None:
+    fields = RequestFields("Example", "/example", {"query": Honored("the query")})
+    accepted = fields.accept(Body({"query": "q", "": 1}))
+    assert accepted.ignored == ("?",)
+    assert accepted.warnings == ("? is not a field of Example: it is ignored",)

@@ -248,7 +248,8 @@ def _same(value: Any, accepted: Any) -> bool:
 
 
 def _printable(name: str) -> str:
-    return _UNSAFE.sub("?", name[:_MAX_NAME])
+    # Not empty: a header cannot begin with the space that follows the name.
+    return _UNSAFE.sub("?", name[:_MAX_NAME]) or "?"
 
 
 def ignored_header(names: Sequence[str]) -> str:
