@@ -18,7 +18,12 @@ from secondpass.server.access.api_keys import key_in
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_fields import Honored, NoEffect, RequestFields
+from secondpass.server.request_fields import (
+    Honored,
+    NoEffect,
+    RequestFields,
+    choose_by_fields,
+)
 from secondpass.server.request_handler import Operation, RequestHandler, SharedPath
 from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.server.state import ServerState
@@ -178,13 +183,21 @@ def routes(
 
 def _shared_path(public: Operation[Any, Any]) -> SharedPath:
     def choose(body: Body, headers: Mapping[str, str]) -> list[Operation[Any, Any]]:
+        if public.fields is not None and key_in(headers) is None:
+            # An error where fields of both are in one body.
+            choose_by_fields(body, [_FIELDS, public.fields])
         if key_in(headers) is not None or choose_dialect(body, headers) == DIALECT:
             return [SEARCH]
         # A bare query may be meant for either, if no public endpoint was enabled.
         return [public] if body.has(*_CLOUDFLARE_KEYS) else [public, SEARCH]
 
     return SharedPath(
-        choose, (SEARCH, public), "search", keyless=True, dialect=DIALECT, fail=error_body
+        choose,
+        "search",
+        keyless=True,
+        dialect=DIALECT,
+        fail=error_body,
+        operations=(SEARCH, public),
     )
 
 

@@ -145,19 +145,19 @@ class SharedPath:
 
     - `choose`: its first operation answers; where that raises 404, the next one does. With a
       key in the headers it must not return a keyless one.
-    - `operations`: all that it may return.
     - `scope`: what a key must allow; that of all operations.
     - `keyless`: whether one of the operations is; then a request without a key is read before
       it is refused.
     - `dialect`, `fail`: the name and the error writer as long as the dialect is not known.
+    - `operations`: all that `choose` may return, for the reference.
     """
 
     choose: Choose
-    operations: Sequence[Operation[Any, Any]]
     scope: str | None
     keyless: bool = False
     dialect: str = "unknown"
     fail: Fail = default_error
+    operations: Sequence[Operation[Any, Any]] = ()
 
 
 class RequestHandler:

@@ -127,8 +127,10 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"n": 2}, "n can only be 1"),
-        ({"n": 0}, "n must be"),
+        ({"n": 2}, "n is not supported here: there is one answer"),
+        ({"n": 0}, "n is not supported"),
+        ({"tool_choice": "required"}, "tool_choice is not supported"),
+        ({"logprobs": True}, "logprobs is not supported"),
         ({"messages": []}, "no text of a user"),
         ({"messages": [{"role": "system", "content": "Hi"}]}, "no text of a user"),
         ({"messages": [{"role": "user", "content": " "}]}, "no text of a user"),

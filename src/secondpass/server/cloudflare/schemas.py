@@ -347,7 +347,7 @@ class SearchBody(TypedDict, total=False):
 
 SEARCH_FIELDS = RequestFields(
     "Cloudflare AI Search, searches and chat completions",
-    "/client/v4/accounts/{account}/ai-search/instances/{instance}/search",
+    "/cloudflare/{endpoint}/search",
     typed_fields(SearchBody),
     lenient=False,
 )

@@ -89,7 +89,10 @@ def _shared_path(
         return [by_fields[choose_by_fields(body, declared)]]
 
     return SharedPath(
-        choose, operations, "rerank", keyless=any(one.keyless for one in operations)
+        choose,
+        "rerank",
+        keyless=any(one.keyless for one in operations),
+        operations=operations,
     )
 
 
