@@ -23,6 +23,7 @@ from secondpass import (
     Reranker,
     ScoreKind,
     Status,
+    TextTooLongError,
 )
 from secondpass.policies import Blend, Cascade
 from secondpass.rerank.base import Scored
@@ -117,6 +118,26 @@ def test_filters_apply_before_the_limit(index: Index) -> None:
         assert result.document.metadata["even"] is True
     with pytest.raises(FilterError, match="Did you mean 'year'"):
         index.search(QUERY, filter="yaer > 3")
+
+
+@pytest.mark.parametrize("options", [{}, {"rerank": False}, {"mode": "vector"}])
+def test_a_long_query_is_searched_and_what_is_left_out_is_said(
+    index: Index, options: dict[str, Any]
+) -> None:
+    query = f"{QUERY} {'I thank you for your letter of last week. ' * 200} {QUERY}"
+    response = index.search(query, candidates=10, **options)
+    assert str(response.results[0].id).startswith("1973-oil-crisis-")
+    assert 0 < response.query_unread < len(query)
+    assert str(response.query_unread) in response.warnings[0]
+    with pytest.raises(TextTooLongError):
+        index.search(query, candidates=10, truncate=False, **options)
+
+
+def test_keyword_search_reads_all_of_a_query(index: Index) -> None:
+    query = f"{'I thank you for your letter. ' * 200} {QUERY} {'And so on. ' * 200}"
+    response = index.search(query, mode="bm25", rerank=False, truncate=False)
+    assert response.results
+    assert response.query_unread == 0
 
 
 def test_nothing_found_is_said(index: Index) -> None:

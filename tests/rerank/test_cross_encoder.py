@@ -95,7 +95,7 @@ def test_what_was_not_read_is_counted(tmp_path: Path) -> None:
     assert long_title.truncated
 
 
-def test_the_query_is_never_cut(tmp_path: Path) -> None:
+def test_a_query_is_read_whole_as_long_as_a_document_fits_beside_it(tmp_path: Path) -> None:
     tiny_cross_encoder(tmp_path)
     reranker = Reranker(tmp_path)
     query = " ".join(["password"] * 44)
@@ -106,8 +106,12 @@ def test_the_query_is_never_cut(tmp_path: Path) -> None:
     # A window asked to be shorter than the query grows instead of cutting it.
     grown = reranker.rerank(f"{query} sea", TEXTS[:1], max_length=20, passages="first")
     assert grown.results[0].score in scores
-    with pytest.raises(InputError, match=r"too long.*the limit is 45"):
-        reranker.rerank(f"{query} sea sky", TEXTS[:1])
+    assert grown.query_unread == 0
+    longer = reranker.rerank(
+        f"{query} password sea", TEXTS[:1], max_length=20, passages="first"
+    )
+    assert longer.query_unread == len(" password")
+    assert longer.results[0].score == grown.results[0].score
 
 
 def test_a_window_longer_than_the_model_is_refused(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
+from secondpass.inference.query_cut import shared_tokenizer
+from secondpass.rerank.window_choice import choose_windows, token_share
+from secondpass.rerank.windowing import PassageAggregation, parse_aggregation, split_documents
 
 options = st.builds(
     PassageAggregation,
     aggregate=st.sampled_from(["max", "mean", "first", "top-2-mean", "top-7-mean"]),
     overlap=st.floats(0, 0.9),
-    limit=st.integers(1, 20),
+    limit=st.none() | st.integers(1, 20),
 )
 
 
@@ -22,7 +24,7 @@ def test_windows_cover_the_text_without_gaps(
     p: PassageAggregation, tokens: int, size: int
 ) -> None:
     spans = p.windows(tokens, size)
-    assert 1 <= len(spans) <= p.max_windows
+    assert 1 <= len(spans) <= (p.max_windows or len(spans))
     assert spans[0][0] == 0
     assert all(end - start == min(size, tokens) for start, end in spans)
     for (_, end), (start, _) in pairwise(spans):
@@ -69,3 +71,101 @@ def test_parsing() -> None:
     assert parse_aggregation(None) == PassageAggregation()
     assert parse_aggregation("mean") == PassageAggregation("mean")
     assert parse_aggregation(PassageAggregation("first")) == PassageAggregation("first")
+
+
+_words = st.sampled_from(["river", "sea", "Donaudampfschiff", "鉄道の駅", "x", "№9", "ünïcode"])
+_texts = st.lists(_words, max_size=60).map(" ".join)
+
+
+@given(
+    head=_texts,
+    body=_texts,
+    query=_texts,
+    max_tokens=st.integers(16, 40),
+    reach=st.integers(1, 200),
+    share=st.integers(1, 200),
+    passages=options,
+)
+def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
+    head: str,
+    body: str,
+    query: str,
+    max_tokens: int,
+    reach: int,
+    share: int,
+    passages: PassageAggregation,
+) -> None:
+    tokenizer = shared_tokenizer()
+    (whole,) = split_documents(
+        tokenizer, [(head, body)], max_tokens=max_tokens, passages=passages, reach=reach
+    )
+    read = whole.choose(query, body, passages=passages, tokens=share)
+    assert read == whole.choose(query, body, passages=passages, tokens=share)
+    assert 1 <= len(read.ids) == len(read.spans) <= len(whole.ids)
+    assert set(read.spans) <= set(whole.spans)
+    assert all(len(ids) <= max_tokens for ids in read.ids)
+
+    # The head is cut where it does not fit; what is left of it is in every window.
+    head_tokens = max_tokens - read.size
+    (head_ids,) = tokenizer.encode([head], limit=1000)
+    head_unread = (
+        0 if head_tokens == len(head_ids.ids) else len(head) - head_ids.ends_at(head_tokens)
+    )
+    assert all(list(ids[:head_tokens]) == list(head_ids.ids[:head_tokens]) for ids in read.ids)
+    characters = {i for start, end in read.spans for i in range(start, end)}
+    assert len(characters) + read.unread == len(body) + head_unread
+
+    # The caps act: on where windows are, and on how many are read.
+    (body_ids,) = tokenizer.encode([body], limit=1000)
+    in_reach = min(len(body_ids.ids), reach - head_tokens)
+    assert max(end for _, end in read.spans) <= body_ids.ends_at(in_reach)
+    if in_reach <= share and passages.max_windows is None:
+        assert max(end for _, end in read.spans) == body_ids.ends_at(in_reach)
+    fresh = len(read.ids) * max(1, read.size - int(read.size * passages.overlap))
+    assert fresh <= max(share, 0) + 2 * read.size
+
+
+@given(st.text(max_size=30), st.lists(st.text(max_size=30), min_size=1, max_size=9), st.data())
+def test_the_first_window_and_others_are_chosen(
+    query: str, windows: list[str], data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, len(windows) + 1))
+    chosen = choose_windows(query, windows, count)
+    assert len(chosen) == min(count, len(windows)) == len(set(chosen))
+    assert list(chosen) == sorted(chosen)
+    assert chosen[0] == 0
+    fewer = choose_windows(query, windows, max(1, count - 1))
+    assert set(fewer) <= set(chosen)
+
+
+@pytest.mark.parametrize(
+    ("query", "promising"),
+    [
+        ("Where is the spare key kept?", "The SPARE keys hang in the vestry."),
+        ("Who repaired the bridges?", "It was the bridging of the river, repairing all."),
+        ("鉄道の駅はどこ", "この町には大きな鉄道駅がある。"),
+        ("Где ключ?", "Запасной ключ висит в ризнице."),
+    ],
+)
+def test_windows_with_the_words_of_the_query_are_read(query: str, promising: str) -> None:
+    filler = [
+        "The committee met again in the hall.",
+        "委員会は再び会合した。",
+        "Комитет собрался.",
+    ]
+    windows = [*filler, promising, *filler]
+    assert choose_windows(query, windows, 2) == (0, 3)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=9), st.text(max_size=200)), min_size=1, max_size=9),
+    st.integers(1, 500),
+)
+def test_shares_keep_to_the_budget_and_use_it_up(
+    texts: list[tuple[str, str]], budget: int
+) -> None:
+    share = token_share(texts, budget)
+    sizes = [-(-len((h + b).encode("utf-8", "surrogatepass")) // 4) for h, b in set(texts)]
+    assert 1 <= share <= budget
+    assert share == 1 or sum(min(s, share) for s in sizes) <= budget
+    assert share == budget or sum(min(s, share + 1) for s in sizes) > budget

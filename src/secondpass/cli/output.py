@@ -31,6 +31,8 @@ def response_object(response: RerankResponse) -> dict[str, Any]:
         "model": response.model,
         "status": str(response.status),
         "reason": response.reason,
+        "query_unread": response.query_unread,
+        "warnings": list(response.warnings),
         "results": [result_object(r) for r in response.results],
         "timings": {name: round(ms, 3) for name, ms in response.timings.items()},
         "usage": asdict(response.usage),
@@ -151,7 +153,7 @@ def format_number(value: float | None) -> str:
 def print_summary(response: RerankResponse) -> None:
     """Print status, counts, cost and the time of each stage to standard error."""
     stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
-    usage, cut = response.usage, response.usage.truncated
+    usage = response.usage
     read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
     if usage.requests:
         read += f", {usage.requests} requests"
@@ -160,7 +162,9 @@ def print_summary(response: RerankResponse) -> None:
     typer.echo(f"{response.status}{maker}: {read}", err=True)
     if response.reason and response.results:
         typer.echo(f"({response.reason})", err=True)
-    typer.echo(f"{stages}" + (f"  ({cut} not read to the end)" if cut else ""), err=True)
+    for warning in response.warnings:
+        typer.echo(warning, err=True)
+    typer.echo(stages, err=True)
 
 
 def stderr_console() -> Console:

@@ -10,7 +10,7 @@ from secondpass.inference.tokenizer import CHARACTERS_PER_TOKEN, Tokenizer
 from secondpass.inference.unicode import clean
 from secondpass.models import bundled_path
 
-QUERY_TOKENS = 256
+QUERY_TOKENS = 128
 """The tokens of a query that a local model reads; docs/explanation/long-texts.md has why."""
 
 _shared_lock = threading.Lock()

@@ -189,12 +189,13 @@ def test_what_was_not_read_is_counted(reader: PrecomputedReranker) -> None:
         reader.rerank(QUERY, TEXTS, max_length=MAX_TOKENS + 1)
 
 
-def test_the_query_is_never_cut(reader: PrecomputedReranker) -> None:
+def test_a_query_is_read_whole_as_far_as_the_model_can(reader: PrecomputedReranker) -> None:
     query = " ".join(["password"] * (MAX_TOKENS - 3))
     ends = [reader.rerank(f"{query} {w}", TEXTS[:1]).results[0].score for w in ("sea", "sky")]
     assert ends[0] != ends[1]
-    with pytest.raises(InputError, match=r"too long.*the limit is 62"):
-        reader.rerank(f"{query} sea sky", TEXTS[:1])
+    longer = reader.rerank(f"{query} password sea", TEXTS[:1])
+    assert longer.query_unread == len(" password")
+    assert longer.results[0].score == ends[0]
 
 
 def test_no_states_are_held_in_full_precision(folder: Path) -> None:

@@ -30,9 +30,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 class Counting(Segmenter):
     tokenized = 0
 
-    def _windows(self, texts, max_tokens, passages):  # type: ignore[no-untyped-def]
+    def _windows(self, texts, max_tokens, passages, reach):  # type: ignore[no-untyped-def]
         self.tokenized += len(texts)
-        return super()._windows(texts, max_tokens, passages)
+        return super()._windows(texts, max_tokens, passages, reach)
 
 
 @pytest.mark.parametrize("max_tokens", [20, 40])
@@ -81,7 +81,11 @@ def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
         texts, max_tokens=20, passages=PassageAggregation(), reach=9999, store=store
     )
     found = second.segment(
-        [*texts, ("", "ship")], max_tokens=20, passages=PassageAggregation(), store=store
+        [*texts, ("", "ship")],
+        max_tokens=20,
+        passages=PassageAggregation(),
+        reach=9999,
+        store=store,
     )
     assert found[:-1] == expected
     assert second.tokenized == 1
@@ -92,7 +96,7 @@ def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
         != expected
     )
     assert Counting(tokenizer).segment(
-        texts, max_tokens=20, passages=PassageAggregation("first"), store=store
+        texts, max_tokens=20, passages=PassageAggregation("first"), reach=9999, store=store
     )
 
 

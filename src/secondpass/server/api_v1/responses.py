@@ -63,7 +63,9 @@ class Ranking:
     """The results, best first, and how they came about.
 
     `status` is "reranked", "partially_reranked", "fallback" or "skipped", and `reason` why;
-    `timings` is in milliseconds.
+    `query_unread` counts characters of the query that were not read; `warnings` says in
+    sentences what was not read of the query and of the documents, those without a place in
+    `results` included; `timings` is in milliseconds.
     """
 
     id: str
@@ -71,6 +73,8 @@ class Ranking:
     model: str | None
     status: str
     reason: str | None
+    query_unread: int
+    warnings: list[str]
     results: list[Result]
     timings: dict[str, float]
 
@@ -83,6 +87,8 @@ def write_ranking(response: RerankResponse, request_id: str) -> Ranking:
         model=response.model,
         status=response.status.value,
         reason=response.reason,
+        query_unread=response.query_unread,
+        warnings=list(response.warnings),
         results=[_result(result) for result in response.results],
         timings={name: round(ms, 3) for name, ms in response.timings.items()},
     )

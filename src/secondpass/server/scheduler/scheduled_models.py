@@ -210,7 +210,10 @@ def submit_and_wait(queue: WorkQueue, parts: Sequence[Part]) -> list[Any]:
 
 def _estimate_tokens(query: str, candidate: Candidate, reading: ScoringOptions) -> int:
     head, body = reading.texts([candidate])[0]
-    return _MIN_TOKENS + (len(query) + len(head) + len(body)) // _CHARACTERS_PER_TOKEN
+    document = (len(head) + len(body)) // _CHARACTERS_PER_TOKEN
+    # What is sent may be far more than what is read.
+    read = min(document, reading.token_share, reading.tokens_in_reach)
+    return _MIN_TOKENS + len(query) // _CHARACTERS_PER_TOKEN + read
 
 
 class ScheduledEncoder:
