@@ -66,7 +66,7 @@ from secondpass.server.request_context import (
     record_error,
     unchanged,
 )
-from secondpass.server.request_fields import IGNORED_HEADER, RequestFields, ignored_header
+from secondpass.server.request_fields import IGNORED_HEADER, RequestFields
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, stream_response
 
@@ -323,9 +323,9 @@ class RequestHandler:
         except Exception as error:  # noqa: BLE001 - the client gets its dialect's error body
             response = _error_response(context, internal_error(error))
         if context.ignored:
-            response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
+            response.headers[IGNORED_HEADER] = ", ".join(context.ignored)
         if context.warnings:
-            response.headers[WARNINGS_HEADER] = "; ".join(context.warnings)[:_MAX_WARNINGS]
+            response.headers[WARNINGS_HEADER] = _header_value("; ".join(context.warnings))
         return context.finish(context, response)
 
 
@@ -333,6 +333,10 @@ def _name_operations(endpoint: Endpoint, operations: Sequence[Operation[Any, Any
     # For the reference and its test, which go through the routes of the application.
     endpoint.operations = tuple(operations)  # type: ignore[attr-defined]
     return endpoint
+
+
+def _header_value(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:_MAX_WARNINGS]).strip()
 
 
 def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:
