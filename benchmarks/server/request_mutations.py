@@ -81,7 +81,40 @@ GOOD: list[tuple[str, str, Any]] = [
         f"{CLOUDFLARE}/docs/chat/completions",
         {"messages": [{"role": "user", "content": "sea?"}], "stream": True},
     ),
+    (
+        "POST",
+        "/v1/responses",
+        {
+            "model": "docs",
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": "sea?"}]}],
+            "metadata": {"a": "b"},
+            "tools": [],
+            "stream": True,
+        },
+    ),
     ("POST", "/v1/embeddings", {"model": "m", "input": ["sea"], "encoding_format": "base64"}),
+    (
+        "POST",
+        "/v2/embed",
+        {"model": "m", "texts": _TEXTS, "embedding_types": ["int8"], "truncate": "START"},
+    ),
+    ("POST", "/tei", {"inputs": {"source_sentence": "sea", "sentences": _TEXTS}}),
+    ("POST", "/predict", {"inputs": [["sea", "the river"]], "raw_scores": True}),
+    (
+        "POST",
+        "/bedrock/rerank",
+        {
+            "queries": [{"textQuery": {"text": "sea"}}],
+            "sources": [{"inlineDocumentSource": {"textDocument": {"text": "the river"}}}],
+            "rerankingConfiguration": {"bedrockRerankingConfiguration": {"numberOfResults": 1}},
+        },
+    ),
+    ("POST", "/v1/ranking", {"query": {"text": "sea"}, "passages": [{"text": "the river"}]}),
+    (
+        "POST",
+        "/client/v4/accounts/a/ai/run/@cf/baai/bge-m3",
+        {"query": "sea", "contexts": [{"text": "the river"}], "top_k": 1},
+    ),
     (
         "POST",
         "/mcp",

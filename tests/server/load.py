@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from secondpass.server.access.api_keys import TENANT
 from secondpass.server.scheduler.queue import Part
 from tests.server.conftest import QUERY, TEXTS, Running
 
@@ -19,14 +20,14 @@ ASK = {"query": QUERY, "documents": TEXTS}
 
 @contextmanager
 def busy(found: Running) -> Iterator[Callable[[], None]]:
-    """Hold the model; yields what lets it go."""
+    """Hold the model, for the default tenant; yields what lets it go."""
     begun, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         begun.set()
         let_go.wait(20)
 
-    found.state.queue.submit([Part(1, hold)], time.monotonic() + 1)
+    found.state.queue.submit([Part(1, hold)], time.monotonic() + 1, TENANT)
     assert begun.wait(5)
     try:
         yield let_go.set

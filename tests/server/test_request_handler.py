@@ -148,7 +148,9 @@ async def test_shared_paths_read_a_body_without_a_key_only_for_keyless_operation
     keyed, open_ = echo([]), echo([], dialect="open", keyless=True)
     shared = SharedPath(lambda body, headers: [keyed], "search")
     mixed = SharedPath(
-        lambda body, headers: [open_ if body.has("open") else keyed], "search", keyless=True
+        lambda body, headers: [open_ if body.has("open") else keyed],
+        "search",
+        max_keyless_body=100,
     )
     async with serve(RequestHandler(state, file), shared=shared, mixed=mixed) as http:
         refused = await http.send(http.build_request("POST", "/shared", content=body()))
@@ -158,6 +160,12 @@ async def test_shared_paths_read_a_body_without_a_key_only_for_keyless_operation
         )
         assert ((await http.send(wrong)).status_code, read) == (401, [])
         assert (await http.post("/mixed", json={})).status_code == 401
+        long = {"open": "x" * 100}
+        large = await http.post("/mixed", json=long)
+        assert large.status_code == 413
+        assert "100 bytes, the limit of requests without a key" in large.json()["message"]
+        own = {"x-api-key": search_key}
+        assert (await http.post("/mixed", json=long, headers=own)).status_code == 200
         answered = await http.post("/mixed", json={"open": 1})
         assert answered.json()["dialect"] == "open"
         answered = await http.post("/mixed", json={}, headers={"x-api-key": search_key})

@@ -49,7 +49,7 @@ class Sender:
 def plain(response: httpx2.Response) -> Any:
     """Return a reply without ids, times, warnings and noise in scores."""
     text = re.sub(r"[0-9a-f]{32}", "ID", response.text)
-    text = re.sub(r'"created": ?\d+', '"created": 0', text)
+    text = re.sub(r'"(created|created_at|completed_at)": ?\d+', r'"\1": 0', text)
     if not response.headers["content-type"].startswith("application/json"):
         return text
     value = json.loads(text, parse_float=lambda number: round(float(number), 3))

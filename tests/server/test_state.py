@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,12 @@ import httpx2
 import pytest
 
 from secondpass import Reranker
+from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import HttpError
 from secondpass.server.scheduler.queue import Part
 from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import ServerState
+from secondpass.server.state import MAX_CONCURRENT_REQUESTS, ServerState
 from tests.server.conftest import QUERY, TEXTS, running
 from tests.server.load import ASK, busy, sending, until
 
@@ -189,7 +193,8 @@ async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) ->
         state.queue.submit([Part(1, lambda: time.sleep(0.05))], time.monotonic() + 9)
         until(lambda: state.queue.waiting == 0)
         with busy(found):
-            state.queue.submit([Part(1000, lambda: None)], time.monotonic() + 1000)
+            sooner = time.monotonic() + 1.9
+            state.queue.submit([Part(1000, lambda: None)], sooner, TENANT)
             with pytest.raises(HttpError, match="busy"):
                 state.admit(state.ticket())
             assert await state.run(state.ticket(), lambda: "next piece") == "next piece"
@@ -208,5 +213,25 @@ def test_only_models_that_run_here_are_queued(
         assert (here.base.runs_here, elsewhere.base.runs_here) == (True, False)
         assert elsewhere.base.max_length is None
         assert state.default_model is here.base
+    finally:
+        state.close()
+
+
+async def test_one_tenant_leaves_threads_for_the_others(model: str) -> None:
+    state, gate = ServerState(ServerSettings(models=[model])), threading.Event()
+    try:
+        ticket = partial(state.ticket, 30)
+        held = [
+            asyncio.ensure_future(state.run(ticket("heavy"), gate.wait))
+            for _ in range(MAX_CONCURRENT_REQUESTS)
+        ]
+        await asyncio.sleep(0)
+        assert state.active_requests == 128
+        assert await state.run(ticket("light"), lambda: 1) == 1
+        gate.set()
+        results = await asyncio.gather(*held, return_exceptions=True)
+        refused = [error for error in results if isinstance(error, HttpError)]
+        assert [error.status for error in refused] == [429] * (MAX_CONCURRENT_REQUESTS - 128)
+        assert state.active_requests == 0
     finally:
         state.close()

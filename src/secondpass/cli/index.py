@@ -159,6 +159,16 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
         lines += [f"  {name}" for name in report.sparse[:20]]
         if len(report.sparse) > 20:
             lines.append(f"  and {len(report.sparse) - 20} more; --json names all")
+    lines += [
+        f"Cut: {name}, {count:,} characters were not read; SECONDPASS_READ_CHARACTERS sets "
+        "how many a document may have"
+        for name, count in list(report.cut.items())[:_MAX_SKIPPED_SHOWN]
+    ]
+    if len(report.cut) > _MAX_SKIPPED_SHOWN:
+        lines.append(f"{len(report.cut)} files were cut; --json names all")
+    if report.left_out:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
+        lines.append(f"Left out on purpose: {kinds}")
     if report.skipped:
         # Each is named, but thousands would hide the rest.
         lines += [f"Skipped: {error}" for error in report.skipped[:_MAX_SKIPPED_SHOWN]]

@@ -67,7 +67,7 @@ def serve(
         int, typer.Option(help="Maximum bytes of a request body.")
     ] = 20_000_000,
     most_waiting: Annotated[
-        int, typer.Option(help="Maximum tokens queued; beyond it the answer is 429.")
+        int, typer.Option(help="Maximum tokens queued for a tenant; beyond it 429.")
     ] = 1_000_000,
     timeout: Annotated[
         float, typer.Option(help="Seconds for a request, queueing included.")

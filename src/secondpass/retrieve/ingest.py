@@ -21,6 +21,7 @@ from secondpass.retrieve.chunking import (
 from secondpass.retrieve.field_types import FieldTypes
 from secondpass.retrieve.loaders import (
     LOADERS,
+    FileRead,
     SourceFile,
     find_files,
     has_cells,
@@ -59,6 +60,8 @@ class IngestReport:
     - `deleted`: documents removed because their file no longer has them.
     - `sparse`: files that were read and gave suspiciously little text for their size, such as
       scanned PDFs and pages that a script fills.
+    - `cut`: files with a document of which not all was read, each with how many characters
+      were not; `left_out`: how much the loaders left out on purpose, by kind.
     - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
 
@@ -77,6 +80,8 @@ class IngestReport:
     skipped: list[ReadError] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     sparse: list[str] = field(default_factory=list)
+    cut: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -273,7 +278,8 @@ class _Ingest:
                 misfits[position] = misfit
                 continue
             self.add(replace(document, id=name), source)
-        if is_one_document(file.path) and _is_sparse(scanned.size, characters):
+        self._count_losses(source, documents)
+        if is_one_document(file.path) and is_sparse(scanned.size, characters):
             self.report.sparse.append(source)
         if misfits:
             self._report_misfits(file, misfits, fields)
@@ -316,6 +322,12 @@ class _Ingest:
         if self.progress is not None:
             now = self.report
             self.progress(IngestProgress(now.documents, self.total, now.passages, self._file))
+
+    def _count_losses(self, source: str, documents: FileRead) -> None:
+        if documents.cut:
+            self.report.cut[source] = documents.cut
+        for kind, count in documents.left_out.items():
+            self.report.left_out[kind] = self.report.left_out.get(kind, 0) + count
 
     def handle_error(self, error: ReadError) -> None:
         """Report an error to `on_error`, or raise it if there is none."""
@@ -421,7 +433,7 @@ class _Ingest:
             yield replace(passage, embedding=vector)
 
 
-def _is_sparse(size: int, characters: int) -> bool:
+def is_sparse(size: int, characters: int) -> bool:
     """Return whether a file of `size` bytes should have more text.
 
     Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures

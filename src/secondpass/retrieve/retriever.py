@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
 
+MAX_QUERY_CHARACTERS = 100_000
+"""The longest query that is searched for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieved:
     """The candidates of one query, best first.
@@ -228,6 +232,7 @@ class HybridRetriever:
     def _check(self, query: str, mode: str, candidates: int) -> None:
         if not isinstance(query, str):
             raise InputError("the query is not text", why=f"it is a {type(query).__name__}")
+        check_query_length(query)
         if mode not in MODES:
             raise InputError(f"unknown mode {mode!r}", fix=nearest(str(mode), MODES))
         if type(candidates) is not int or candidates < 1:
@@ -243,6 +248,17 @@ class HybridRetriever:
             raise InputError(
                 f"mode {mode!r} needs vectors", why=why, fix="Search with mode 'bm25'."
             )
+
+
+def check_query_length(query: str) -> None:
+    """Raise `InputError` for a query that would take a second or more in the first pass."""
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise InputError(
+            "The query is too long to search with",
+            why=f"it has {len(query):,} characters, and at most {MAX_QUERY_CHARACTERS:,} are "
+            "searched for",
+            fix="Search with a part of it.",
+        )
 
 
 def rank_hits(

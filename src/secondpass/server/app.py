@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Route
+    from starlette.routing import Match, Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 except ImportError as error:
     raise MissingExtraError("A server", package="fastapi", extra="server") from error
@@ -29,16 +29,21 @@ from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.access.content_length import FramingGuard
 from secondpass.server.access.cross_origin import CrossOriginGuard
 from secondpass.server.access.slow_clients import BodyTimeout
+from secondpass.server.api_v1.responses import error_body as native_error
 from secondpass.server.api_v1.routes import routers as api_v1_routers
 from secondpass.server.cloudflare import AISearch
+from secondpass.server.cloudflare.responses import fail as cloudflare_error
 from secondpass.server.health import HealthRoutes
-from secondpass.server.http_errors import HttpError, default_error
+from secondpass.server.http_errors import HttpError, MethodError, default_error
 from secondpass.server.http_json import Reply
+from secondpass.server.mcp.responses import error_body as mcp_error
 from secondpass.server.mcp.routes import McpHttpRoutes
 from secondpass.server.openai.routes import routes as openai_routes
-from secondpass.server.request_context import current_record, request_id
+from secondpass.server.request_context import Fail, current_record, request_id
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.rerank_dialects.routes import routes as rerank_routes
+from secondpass.server.rerank_dialects.tei import error_body as tei_error
+from secondpass.server.rerank_dialects.weaviate_container import error_body as container_error
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.server.telemetry.metrics import Metrics
@@ -52,12 +57,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("secondpass.server")
 _WHERE = (
-    "rerank APIs are at /v1/rerank, /v2/rerank and /rerank, or under their own prefix "
-    "(/cohere, /jina, /voyage, /mixedbread, /pinecone, /tei, /infinity, /vllm); OpenAI's are "
-    "under /v1, "
-    "Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, MCP's is "
-    "/mcp, and the native one is described by /api/v1/openapi.json"
+    "rerank APIs are at /v1/rerank, /v2/rerank and /rerank, embeddings at /v1/embeddings, "
+    "/v1/embed, /v2/embed and /embed, or under their own prefix (/cohere, /jina, /voyage, "
+    "/mixedbread, /pinecone, /tei, /infinity, /vllm, /bedrock, /nvidia); OpenAI's are under "
+    "/v1, Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, "
+    "KnowledgeSDK's is /search, MCP's is /mcp, and the native one is described by "
+    "/api/v1/openapi.json"
 )
+# By the first part of a path; without one, a body that the clients of all others understand.
+_ERROR_BODIES: Mapping[str, Fail] = {
+    "api": native_error,
+    "client": cloudflare_error,
+    "cloudflare": cloudflare_error,
+    "knowledgesdk": knowledgesdk.error_body,
+    "mcp": mcp_error,
+    "tei": tei_error,
+    "weaviate-reranker": container_error,
+}
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SLASHES = re.compile("/{2,}")
 
 
@@ -178,19 +195,29 @@ def _log_fields(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object
 def _unknown_path(request: Request, error: Exception) -> Response:
     """Return the error for a path or a method that no API has, as every client reads it."""
     assert isinstance(error, HTTPException)
-    path, kind = request.url.path[:200], "not_found_error"
-    message = f"there is no path {path!r}: {_WHERE}"
+    path, record = request.url.path, current_record()
+    failure = HttpError(404, "not found", f"there is no path {path[:200]!r}: {_WHERE}")
+    kind = "not_found_error"
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        message = f"{request.method} is not possible at {path!r}: it takes {allowed}"
+        failure = MethodError(request.method, path, _methods(request))
         kind = "invalid_request_error"
-    record = current_record()
     id_ = request_id(request) if record is None else record.id
-    content = {
-        **default_error(HttpError(error.status_code, kind, message), id_),
-        "error": {"message": message, "type": kind, "param": None, "code": error.status_code},
-    }
-    return Reply(content, error.status_code, headers=dict(error.headers or {}))
+    body = {"message": failure.message, "type": kind, "param": None, "code": failure.status}
+    content = {**default_error(failure, id_), "error": body}
+    fail = _ERROR_BODIES.get(path.split("/")[1])
+    if fail is not None:
+        content = fail(failure, id_)
+    return Reply(content, failure.status, headers=failure.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that a path has."""
+    scopes = [{**request.scope, "method": method} for method in _METHODS]
+    return [
+        scope["method"]
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 class _SlashNormalizer:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from secondpass.errors import (
     IndexStoreError,
     InputError,
+    MissingExtraError,
     ModelNotFoundError,
     ProviderError,
     SecondpassError,
@@ -47,6 +49,20 @@ class HttpError(Exception):
         return {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
+class MethodError(HttpError):
+    """A request with a method that its path does not have; `allowed` are those that it has."""
+
+    def __init__(self, method: str, path: str, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(sorted(allowed))
+        message = f"{method[:20]} is not possible at {path[:200]!r}: it takes {self.allowed}"
+        super().__init__(405, "method", message)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to the status."""
+        return {"allow": self.allowed}
+
+
 def invalid(message: str) -> HttpError:
     """Return the error of a request that cannot be used."""
     return HttpError(400, "invalid", message)
@@ -80,6 +96,8 @@ def _translate(error: SecondpassError) -> HttpError:
         return HttpError(499, "gone", str(error))
     if isinstance(error, ModelNotFoundError):
         return HttpError(404, "unknown model", str(error))
+    if isinstance(error, MissingExtraError):
+        return HttpError(501, "missing", str(error))
     if isinstance(error, TextTooLongError):
         return HttpError(400, "too long", str(error))
     if isinstance(error, InputError):

@@ -23,10 +23,16 @@ _OPENING_BRACKETS = b"[{"
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """How long a body may be, in bytes, and how deep its JSON may be nested."""
+    """How long a body may be, in bytes, whose limit that is, and how deep its JSON may be."""
 
     max_bytes: int
     max_depth: int
+    whose: str = "this server"
+
+    def too_large(self) -> HttpError:
+        """Return the error (413) of a longer body."""
+        message = f"the body is longer than {self.max_bytes:,} bytes, the limit of {self.whose}"
+        return HttpError(413, "too large", message)
 
 
 async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
@@ -35,9 +41,7 @@ async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
     async for chunk in request.stream():
         content += chunk
         if len(content) > limits.max_bytes:
-            raise HttpError(
-                413, "too large", f"the body is longer than {limits.max_bytes:,} bytes"
-            )
+            raise limits.too_large()
     return bytes(content)
 
 

@@ -8,10 +8,11 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import ReadError
+from secondpass.errors import MissingExtraError, ReadError
 from secondpass.index.index import Index
 from secondpass.retrieve.ingest import AsIndexed, IngestReport
 from secondpass.retrieve.settings import write_json
@@ -115,7 +116,7 @@ class ServedIndex:
         from secondpass.server.scheduler.scheduled_models import ScheduledEncoder
 
         index = self.index
-        encoder = ScheduledEncoder(index.ingest_embedder(), self._queue)
+        encoder = ScheduledEncoder(index.ingest_embedder(), self._queue, tenant=self.key.tenant)
         return index.add_documents(
             documents, encoder, chunk_tokens=chunk_tokens, overlap=overlap
         )
@@ -228,8 +229,10 @@ class IndexCatalog:
         """Create an index; `metadata["index"]` has the options of `Index.open` for a new one.
 
         Raises HttpError: 409 where it exists, 400 for a name that cannot be used, 403 where
-        clients may create none.
+        clients may create none; MissingExtraError where nothing could be stored in it.
         """
+        if find_spec("lancedb") is None:
+            raise MissingExtraError("An index", package="lancedb", extra="index")
         with self._lock:
             if self._data is None:
                 raise HttpError(403, "read only", "this server was started without --data")

@@ -33,6 +33,8 @@ DIALECT = "knowledgesdk"
 _DEFAULT_LIMIT = 10
 _CANDIDATES = 50
 _SNIPPET_CHARACTERS = 200
+# Without a key no more is read to find out whether it is for a public endpoint.
+_MAX_KEYLESS_BODY = 65_536
 _CLOUDFLARE_KEYS = ("messages", "ai_search_options")
 
 
@@ -194,7 +196,7 @@ def _shared_path(public: Operation[Any, Any]) -> SharedPath:
     return SharedPath(
         choose,
         "search",
-        keyless=True,
+        max_keyless_body=_MAX_KEYLESS_BODY,
         dialect=DIALECT,
         fail=error_body,
         operations=(SEARCH, public),

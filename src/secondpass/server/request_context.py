@@ -39,6 +39,7 @@ def unchanged(context: RequestContext, response: Response) -> Response:
 class RequestContext:
     """One request: its dialect, its caller, how many documents it asks to score, and its id.
 
+    `owner`: the tenant whose share of the server it takes, if not the caller's.
     `ignored` names the fields of the body that changed nothing; `warnings` says why.
     """
 
@@ -50,8 +51,14 @@ class RequestContext:
     caller: KeyEntry = ANYBODY
     documents: int = 0
     id: str = ""
+    owner: str | None = None
     ignored: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose share of the server the request takes."""
+        return self.caller.tenant if self.owner is None else self.owner
 
     def __post_init__(self) -> None:
         record = current_record()

@@ -33,7 +33,7 @@ their kind, anything else as 500.
 
 A path that several dialects share is a `SharedPath`: the operation is chosen by the body and
 the headers. Only there may a request without a key have its body read before it is refused,
-and only where one of the operations is keyless.
+only where one of the operations is keyless, and only up to a bound.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class Operation(Generic[Query, Result]):
     - `scope`: one of `api_keys.SCOPES`; None for one that every key has. `keyless`: no key is
       needed.
     - `check`: blocks; raises HttpError. It may keep what it finds in `context.request.state`.
+    - `identify`: reads what an error must name of the request, where a known key is refused;
+      it must read little, and raise nothing.
     - `read`: None where no body is read, and `parse` gets None. `max_body`: bytes, where fewer
       are allowed than by the server.
     - `fields`: the declared fields of a body that is a JSON object; `parse` gets no others.
@@ -119,6 +121,7 @@ class Operation(Generic[Query, Result]):
     scope: str | None
     keyless: bool = False
     check: Callable[[ServerState, RequestContext], None] | None = None
+    identify: Callable[[RequestContext], Awaitable[None]] | None = None
     read: BodyReader | None = json_object
     max_body: int | None = None
     fields: RequestFields | None = None
@@ -146,15 +149,15 @@ class SharedPath:
     - `choose`: its first operation answers; where that raises 404, the next one does. With a
       key in the headers it must not return a keyless one.
     - `scope`: what a key must allow; that of all operations.
-    - `keyless`: whether one of the operations is; then a request without a key is read before
-      it is refused.
+    - `max_keyless_body`: how many bytes are read of a request without a key before it is
+      refused, as one of the operations is keyless; None where none is, and nothing is read.
     - `dialect`, `fail`: the name and the error writer as long as the dialect is not known.
     - `operations`: all that `choose` may return, for the reference.
     """
 
     choose: Choose
     scope: str | None
-    keyless: bool = False
+    max_keyless_body: int | None = None
     dialect: str = "unknown"
     fail: Fail = default_error
     operations: Sequence[Operation[Any, Any]] = ()
@@ -188,7 +191,12 @@ class RequestHandler:
 
     async def _process(self, context: RequestContext, operation: Operation[Any, Any]) -> Any:
         if not operation.keyless:
-            self._authorize(context, operation.scope)
+            try:
+                self._authorize(context, operation.scope)
+            except HttpError as error:
+                if error.status != 401 and operation.identify is not None:
+                    await operation.identify(context)
+                raise
         await self._check(context, operation)
         body = None
         if operation.read is not None:
@@ -197,10 +205,12 @@ class RequestHandler:
         return await self._process_body(context, operation, body)
 
     async def _process_shared(self, context: RequestContext, path: SharedPath) -> Any:
-        unauthorized = path.keyless and key_in(context.request.headers) is None
-        if not unauthorized:
+        limits, unauthorized = self._keyless_limits(context, path), True
+        if limits is None:
+            unauthorized = False
             self._authorize(context, path.scope)
-        body = await json_object(context.request, self._body_limits(context, None))
+            limits = self._body_limits(context, None)
+        body = await json_object(context.request, limits)
         operations = path.choose(body, context.request.headers)
         for position, operation in enumerate(operations, start=1):
             _set_operation(context, operation)
@@ -259,15 +269,27 @@ class RequestHandler:
     async def _check(self, context: RequestContext, operation: Operation[Any, Any]) -> None:
         if operation.check is not None:
             # Not by `run`: its watch for a disconnect would consume the messages of the body.
-            ticket = self.state.ticket()
+            ticket = self.state.ticket(tenant=context.tenant)
             self.state.admit(ticket)
             await self.state.run(ticket, partial(operation.check, self.state, context))
 
     def _body_limits(self, context: RequestContext, max_body: int | None) -> BodyLimits:
-        limits = (self.state.settings.max_body, context.caller.max_body, max_body)
-        return BodyLimits(
-            min(limit for limit in limits if limit is not None), self.state.settings.max_depth
-        )
+        limits = [(self.state.settings.max_body, "this server")]
+        if context.caller.max_body is not None:
+            limits.append((context.caller.max_body, "this key"))
+        if max_body is not None:
+            limits.append((max_body, "this call"))
+        max_bytes, whose = min(limits)
+        return BodyLimits(max_bytes, self.state.settings.max_depth, whose)
+
+    def _keyless_limits(self, context: RequestContext, path: SharedPath) -> BodyLimits | None:
+        """Return what is read of a request before its key is asked for; None for nothing."""
+        has_key = key_in(context.request.headers) is not None
+        if self.keys is None or has_key or path.max_keyless_body is None:
+            return None
+        settings = self.state.settings
+        max_bytes = min(settings.max_body, path.max_keyless_body)
+        return BodyLimits(max_bytes, settings.max_depth, "requests without a key")
 
     def count(self, context: RequestContext, documents: int) -> None:
         """Record how many documents a request has; raises HttpError (400) for too many."""
@@ -286,7 +308,7 @@ class RequestHandler:
         Its queued work is cancelled when the client disconnects. To be called once the body
         has been read. Raises HttpError, among others 429 where the queue is too long.
         """
-        ticket = self.state.ticket(timeout)
+        ticket = self.state.ticket(timeout, context.tenant)
         self.state.admit(ticket)
         work = asyncio.create_task(self.state.run(ticket, function))
         disconnect = asyncio.create_task(_wait_for_disconnect(context.request))
@@ -309,7 +331,8 @@ class RequestHandler:
             return events, next(events.frames, None)
 
         # The first frame before the status is sent, so that an early error has its own status.
-        return stream_response(self.state, *await self.run(context, start))
+        events, first = await self.run(context, start)
+        return stream_response(self.state, events, first, tenant=context.tenant)
 
     async def _respond(self, context: RequestContext, content: Awaitable[Any]) -> Response:
         """Return the response for what a coroutine returns or raises."""

@@ -37,7 +37,7 @@ class ServerSettings:
     - `keys`: a file that `secondpass keys` wrote. Without one no key is needed, and `host` must
       be a loopback address, so that only this machine can connect.
     - `max_documents` a request, `max_body` bytes, `max_depth` of nested JSON.
-    - `most_waiting`: tokens of requests that may wait; beyond it the response is 429.
+    - `most_waiting`: tokens that may wait for one tenant; beyond it the response is 429.
     - `grpc_port`: the port of Weaviate's gRPC API, 0 for any free one; None for no gRPC.
     - `weaviate_open`: accept requests of Weaviate's database without a key, as it sends none.
     - `timeout`: seconds for a request, waiting included; `write_timeout`: for one that stores

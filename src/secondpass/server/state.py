@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # A request that waits for the queue holds a thread, which only sleeps.
-MAX_CONCURRENT_REQUESTS = 128
+MAX_CONCURRENT_REQUESTS = 160
+# A tenant may hold this many times the threads that are free: 128 where it is alone. So there
+# are always some for the next one (dynamic thresholds; Choudhury and Hahne, IEEE/ACM
+# Transactions on Networking, 1998).
+_THREADS_PER_FREE = 4
+_TOKENS_WITH_EXITS = 8 * TOKENS_AT_ONCE
 READ_THREADS = 8
 """How many threads read indexes for clients of Weaviate: Arrow keeps memory for each."""
 EMBEDDER = "bundled-embedder"
@@ -64,7 +70,7 @@ class ServerState:
         self.settings = settings
         self.queue = WorkQueue(settings.most_waiting, max_batch_work=TOKENS_AT_ONCE)
         self.ready = False
-        self.active_requests = 0
+        self._active: Counter[str] = Counter()
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
         self._catalog: IndexCatalog | None = None
@@ -82,6 +88,11 @@ class ServerState:
     def loaded(self, name: str) -> bool:
         """Return whether a reranker can be used."""
         return self.ready and name in self._models
+
+    @property
+    def active_requests(self) -> int:
+        """How many requests hold a thread."""
+        return self._active.total()
 
     @property
     def default_model(self) -> BaseReranker:
@@ -103,7 +114,12 @@ class ServerState:
                 self._models[name] = reranker
                 continue
             reranker.rerank("warm", ["up"])
-            self._models[name] = ScheduledReranker(reranker, self.queue)
+            self._models[name] = ScheduledReranker(
+                reranker,
+                self.queue,
+                # A model that stops early compares the candidates of a part.
+                tokens_at_once=_TOKENS_WITH_EXITS if self.settings.exits else TOKENS_AT_ONCE,
+            )
         if self.settings.llm is not None:
             from secondpass.llm import load_llm
 
@@ -167,10 +183,10 @@ class ServerState:
             threads.shutdown(wait=False, cancel_futures=True)
         return drained
 
-    def ticket(self, timeout: float | None = None) -> Ticket:
+    def ticket(self, timeout: float | None = None, tenant: str = TENANT) -> Ticket:
         """Return the ticket of one request, whose timeout, in seconds, starts now."""
         seconds = self.settings.timeout if timeout is None else timeout
-        return Ticket(time.monotonic() + seconds)
+        return Ticket(time.monotonic() + seconds, tenant)
 
     def admit(self, ticket: Ticket) -> None:
         """Raise HttpError (429) for a request that would wait too long in the queue.
@@ -178,7 +194,7 @@ class ServerState:
         Called before its work begins, so that no first pass is run for nothing.
         """
         try:
-            self.queue.admit(ticket.deadline)
+            self.queue.admit(ticket.deadline, ticket.tenant)
         except OverloadedError as error:
             raise to_http_error(error) from error
 
@@ -187,7 +203,7 @@ class ServerState:
 
         Raises HttpError for the errors of the package.
         """
-        with self._count_request(), use_ticket(ticket):
+        with self._count_request(ticket.tenant), use_ticket(ticket):
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
             work = loop.run_in_executor(self._threads, context.run, function)
@@ -254,11 +270,14 @@ class ServerState:
             raise HttpError(503, "starting", "the models are being loaded", retry_after=1)
 
     @contextmanager
-    def _count_request(self) -> Iterator[None]:
-        if self.active_requests >= MAX_CONCURRENT_REQUESTS:
+    def _count_request(self, tenant: str) -> Iterator[None]:
+        free = MAX_CONCURRENT_REQUESTS - self.active_requests
+        if self._active[tenant] >= _THREADS_PER_FREE * free:
             raise HttpError(429, "busy", "too many requests at once", retry_after=1)
-        self.active_requests += 1
+        self._active[tenant] += 1
         try:
             yield
         finally:
-            self.active_requests -= 1
+            self._active[tenant] -= 1
+            if not self._active[tenant]:
+                del self._active[tenant]

@@ -31,12 +31,12 @@ class EventStream:
 
 
 def stream_response(
-    state: ServerState, events: EventStream, first: str | None
+    state: ServerState, events: EventStream, first: str | None, *, tenant: str
 ) -> StreamingResponse:
     """Return the response for a stream whose first frame was taken; None for an empty one."""
 
     async def content() -> AsyncIterator[str]:
-        frame, ticket = first, state.ticket()
+        frame, ticket = first, state.ticket(tenant=tenant)
         try:
             while frame is not None:
                 yield frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
 WORDS = b"BT /F1 18 Tf 20 100 Td (%s) Tj ET"
 
@@ -23,6 +24,26 @@ def pdf(stream: bytes, more: bytes = b"") -> bytes:
         body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
     end = b"xref\n0 6\n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
     return body + end % (table, len(body))
+
+
+def with_objects(
+    file: bytes, objects: Mapping[int, bytes], catalog: bytes = b"", *, page: bytes = b""
+) -> bytes:
+    """Return a file of `pdf` with more objects; `catalog` and `page` add to these."""
+    file = file.replace(b"<</Type/Catalog", b"<</Type/Catalog" + catalog)
+    body = file[: file.index(b"xref\n")].replace(
+        b"<</Type/Page/", b"<</Type/Page" + page + b"/"
+    )
+    body += b"".join(b"%d 0 obj\n%s\nendobj\n" % item for item in objects.items())
+    count = 1 + max(5, *objects)
+    table = b"".join(
+        b"%010d 00000 n \n" % place
+        if (place := body.find(b"\n%d 0 obj" % n) + 1)
+        else b"0000000000 65535 f \n"
+        for n in range(count)
+    )
+    end = b"xref\n0 %d\n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+    return body + end % (count, table, count, len(body))
 
 
 def swelling(megabytes: int) -> bytes:

@@ -368,8 +368,9 @@ def test_pdf(tmp_path):
 )
 def test_a_missing_package_says_how_to_get_it(tmp_path, monkeypatch, module, name, extra):
     monkeypatch.setitem(__import__("sys").modules, module, None)
+    path = write(tmp_path / name, "x")
     with pytest.raises(MissingExtraError, match=rf"secondpass\[{extra}\]"):
-        read(write(tmp_path / name, "x"))
+        list(LOADERS[path.suffix].load(path, name))
 
 
 def test_bad_text_files(tmp_path):

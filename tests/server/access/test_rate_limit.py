@@ -90,7 +90,9 @@ def test_a_keys_own_limits(tmp_path: Path, model: str) -> None:
             assert many.status_code == 400
             assert "at most 3" in many.json()["message"]
             long = {"query": "q", "documents": ["x" * 600]}
-            assert ask(small, long, path).status_code == 413
+            large = ask(small, long, path)
+            assert large.status_code == 413
+            assert "longer than 500 bytes, the limit of this key" in large.text
             assert ask(small, {"query": "q", "documents": ["x"]}, path).status_code == 200
             assert ask(small, {"query": "q"}, "/api/v1/indexes").status_code == 403
 

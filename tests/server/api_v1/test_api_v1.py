@@ -113,6 +113,8 @@ def test_an_answer_cites_what_was_found(searchable: Running) -> None:
         ("/indexes", {"name": ""}, 400),
         ("/indexes", {"name": "x", "language": "klingon"}, 400),
         ("/indexes", {"name": "x", "overlap": 500}, 400),
+        ("/indexes", {"name": "x", "chunk_tokens": 10**12}, 400),
+        ("/indexes", {"name": "x", "chunk_tokens": None, "overlap": 10**12}, 400),
         ("/indexes", {}, 400),
         ("/indexes", [], 400),
         ("/indexes", None, 400),
@@ -122,6 +124,8 @@ def test_an_answer_cites_what_was_found(searchable: Running) -> None:
         ("/indexes/docs/documents", {"documents": ["text"]}, 400),
         ("/indexes/docs/documents",
          {"documents": [{"text": "a", "metadata": {"year": "text"}}]}, 400),
+        ("/indexes/docs/documents", {"documents": [{"text": "a", "id": "a" * 2001}]}, 400),
+        ("/indexes/docs/search", {"query": "word " * 200_000}, 400),
         ("/indexes/docs/search", {"query": " "}, 400),
         ("/indexes/docs/search", {"query": "q", "top_k": 0}, 400),
         ("/indexes/docs/search", {"query": "q", "top_k": True}, 400),
@@ -141,6 +145,13 @@ def test_what_cannot_be_used_says_why(shared: Running, path: str, body: Any, cod
     assert found["message"]
     assert found["error"] != "failed"
     assert call(shared, "GET", "/indexes/docs")["documents"] == 3
+
+
+def test_a_query_of_a_megabyte_is_refused_before_it_is_searched_for(shared: Running) -> None:
+    body = {"query": "word " * 200_000, "rerank": False, "mode": "bm25"}
+    found = call(shared, "POST", "/indexes/docs/search", body, code=400)
+    assert "at most 100,000" in found["message"]
+    call(shared, "POST", "/indexes/docs/search", {**body, "query": "word " * 20_000})
 
 
 @pytest.fixture(scope="module")

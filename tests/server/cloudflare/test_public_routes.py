@@ -142,6 +142,55 @@ def test_endpoints_survive_a_restart(model: str, tmp_path: Path) -> None:
         assert unknown.status_code == 404
 
 
+def test_nobody_takes_the_domain_of_another(model: str, tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    tenants = [file.create(name, ["search", "write"], tenant=name) for name in ("a", "b")]
+
+    def domain(*names: str, enabled: bool = True) -> dict[str, Any]:
+        params = {"enabled": enabled, "custom_domains": list(names)}
+        return {"public_endpoint_params": params}
+
+    def sent(client: httpx2.Client, method: str, path: str, **body: Any) -> int:
+        answer = client.request(method, f"/ai-search/{path}", json=body)
+        if answer.status_code == 409:
+            assert "'docs.example.com'" in answer.json()["errors"][0]["message"]
+        return answer.status_code
+
+    with running(keyed(tmp_path, model, data=tmp_path / "data")) as found:
+        a, b = (
+            httpx2.Client(
+                base_url=found.url + ACCOUNT, headers={"authorization": f"Bearer {key}"}
+            )
+            for key in tenants
+        )
+        with a, b:
+            ours, theirs = (
+                domain("Docs.example.com", "x.example.com"),
+                domain("docs.EXAMPLE.com"),
+            )
+            assert sent(a, "POST", "instances", id="one", **ours) == 200
+            endpoints: Any = found.state.background[0].public_endpoints  # type: ignore[attr-defined]
+            first = endpoints.find_by_host("docs.example.com").id
+            assert sent(b, "POST", "instances", id="two", **theirs) == 409
+            assert sent(b, "GET", "instances/two") == 404
+            assert sent(b, "POST", "instances", id="two") == 200
+            assert sent(b, "PUT", "instances/two", **theirs) == 409
+            assert sent(b, "PUT", "namespaces/default", **theirs) == 409
+            assert sent(b, "POST", "namespaces", name="new", **theirs) == 409
+            assert sent(b, "GET", "namespaces/new") == 404
+            # Who is not enabled takes nothing, and gives it up.
+            assert (
+                sent(b, "PUT", "instances/two", **domain("docs.example.com", enabled=False))
+                == 200
+            )
+            assert endpoints.find_by_host("docs.example.com").id == first
+            assert sent(a, "PUT", "instances/one", **ours) == 200
+            assert sent(a, "PUT", "instances/one", public_endpoint_params={}) == 200
+            assert sent(b, "PUT", "namespaces/default", **theirs) == 200
+            assert endpoints.find_by_host("docs.example.com").tenant == "b"
+            assert sent(a, "PUT", "instances/one", **ours) == 409
+
+
 def test_an_endpoint_is_found_by_its_host(model: str, tmp_path: Path) -> None:
     settings = ServerSettings(models=[model], data=tmp_path)
     with running(settings) as found, httpx2.Client(base_url=found.url + ACCOUNT) as http:

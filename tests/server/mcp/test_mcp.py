@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from secondpass.errors import MissingExtraError
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import serving
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
@@ -207,9 +208,14 @@ def test_plain_requests(served: Library) -> None:
     found = got.json()["result"]["structuredContent"]
     assert found["results"][0]["id"] == "paris"
     assert got.headers["x-request-id"]
-    assert post(served.url, called("x"), None).status_code == 401
+    unknown = post(served.url, called("x"), None)
+    # Without a key nothing is read, and so not the id either.
+    assert (unknown.status_code, unknown.json()["id"]) == (401, None)
     assert post(served.url, b"{", key).status_code == 400
     assert post(served.url, b"[]", key).status_code == 400
+    for listen in (httpx2.get(f"{served.url}/mcp"), httpx2.get(f"{served.url}/mcp/sse")):
+        assert listen.json()["jsonrpc"] == "2.0"
+        assert listen.json()["id"] is None
     assert httpx2.get(f"{served.url}/mcp").status_code == 405
     assert httpx2.delete(f"{served.url}/mcp").status_code == 405
     deep = post(served.url, b'{"x": ' + b"[" * 40 + b"]" * 40 + b"}", key)
@@ -218,14 +224,30 @@ def test_plain_requests(served: Library) -> None:
     assert half.status_code == 400
     large = post(served.url, called("x" * 3000), served.keys["few"])
     assert large.status_code == 413
-    assert "longer than 2,000 bytes" in large.json()["error"]["message"]
+    assert "2,000 bytes, the limit of this key" in large.json()["error"]["message"]
     assert post(served.url, called("x"), served.keys["seldom"]).status_code == 200
     limited = post(served.url, called("x"), served.keys["seldom"])
-    assert limited.status_code == 429
+    assert (limited.status_code, limited.json()["id"]) == (429, 1)
+    for body in (b"x" * 100_000, b"{", b'{"id": []}', b"[" * 100):
+        assert post(served.url, body, served.keys["seldom"]).json()["id"] is None
     assert int(limited.headers["retry-after"]) >= 1
     # With keys a proxy may call this server by any name.
     named = post(served.url, called("x"), key, host="search.example.org")
     assert named.status_code == 200
+
+
+def test_without_the_package_the_error_has_the_id(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(handler: object) -> None:
+        raise MissingExtraError("/mcp", package="mcp", extra="mcp")
+
+    monkeypatch.setattr("secondpass.server.mcp.routes._build_server", build)
+    with serving(ServerSettings(models=[model])) as url:
+        for id_ in ("seven", 7):
+            failed = post(url, {"jsonrpc": "2.0", "id": id_, "method": "tools/list"})
+            assert (failed.status_code, failed.json()["id"]) == (501, id_)
+            assert "secondpass[mcp]" in failed.json()["error"]["message"]
 
 
 def test_without_keys_only_this_machines_names_are_served(model: str) -> None:

@@ -15,6 +15,8 @@ from tests.server.library import ADDRESS, QUESTION, SECRET, Library, library
 from tests.server.load import busy
 
 openai: Any = pytest.importorskip("openai", reason="the group sdk is not installed")
+NAMED = {"type": "function", "function": {"name": "look"}}
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
 ASKED = [{"role": "user", "content": QUESTION}]
 
 
@@ -106,6 +108,23 @@ def test_limits_hold_without_a_language_model(served: Library) -> None:
     assert (stopped.message.content, stopped.finish_reason) == ("Paris is the capital", "stop")
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": TOOLS},
+        {"tools": TOOLS, "tool_choice": "auto"},
+        {"tools": TOOLS, "tool_choice": "none", "parallel_tool_calls": False},
+        {"logprobs": False, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}},
+        {"response_format": {"type": "text"}, "modalities": ["text"], "n": 1, "store": True},
+        {"extra_body": {"tool_choice": None, "logprobs": None, "audio": None}},
+    ],
+)
+def test_what_changes_no_answer_is_accepted(served: Library, more: dict[str, Any]) -> None:
+    (choice,) = chat(served, **more).choices
+    assert choice.message.content.startswith("Paris is the capital of France. [1]")
+    assert not choice.message.tool_calls
+
+
 def test_what_is_not_there_is_not_answered(served: Library) -> None:
     found = chat(served, messages=[{"role": "user", "content": "Who won at chess in 2031?"}])
     assert found.choices[0].message.content == "The documents do not hold an answer to this."
@@ -129,8 +148,6 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
     [
         ({"n": 2}, "n is not supported here: there is one answer"),
         ({"n": 0}, "n is not supported"),
-        ({"tool_choice": "required"}, "tool_choice is not supported"),
-        ({"logprobs": True}, "logprobs is not supported"),
         ({"messages": []}, "no text of a user"),
         ({"messages": [{"role": "system", "content": "Hi"}]}, "no text of a user"),
         ({"messages": [{"role": "user", "content": " "}]}, "no text of a user"),
@@ -150,6 +167,20 @@ def test_how_it_searches_can_be_told(served: Library) -> None:
         ({"max_tokens": 0}, "max_tokens"),
         (searching({"retrieval": {"filters": {"a": 1}}}), "filters"),
         (searching({"retrieval": {"max_num_results": 51}}), "50 at most"),
+        (
+            {"tool_choice": "required", "tools": TOOLS},
+            "tool_choice is not supported here: no tools",
+        ),
+        ({"tool_choice": NAMED, "tools": TOOLS}, "tool_choice is not supported here: no tools"),
+        ({"extra_body": {"function_call": {"name": "look"}}}, "function_call is not supported"),
+        ({"logprobs": True}, "logprobs is not supported"),
+        ({"top_logprobs": 3}, "top_logprobs is not supported"),
+        ({"logit_bias": {"1": 5}}, "logit_bias is not supported"),
+        ({"presence_penalty": 0.5}, "presence_penalty is not supported"),
+        ({"frequency_penalty": -1}, "frequency_penalty is not supported"),
+        ({"modalities": ["text", "audio"]}, "modalities is not supported"),
+        ({"verbosity": "high"}, "verbosity is not supported"),
+        ({"web_search_options": {}}, "web_search_options is not supported"),
         (searching({"retrieval": {"retrieval_type": "psychic"}}), "retrieval_type"),
         (searching({"query_rewrite": {"enabled": True}}), "has none"),
         (searching({"reranking": []}), "must be an object"),
@@ -232,9 +263,50 @@ def test_embeddings(served: Library, form: str | None) -> None:
     assert np.allclose(one.embedding, expected[0], atol=1e-6)
 
 
+def ask(served: Library, path: str, body: Any = None) -> Any:
+    headers = {"authorization": f"Bearer {served.keys['all']}"}
+    method = "GET" if body is None else "POST"
+    got = httpx2.request(method, served.url + path, json=body, headers=headers, timeout=30)
+    assert got.status_code == 200, got.text
+    return got.json()
+
+
+def test_infinity_embeds_texts_only(served: Library) -> None:
+    headers = {"authorization": f"Bearer {served.keys['all']}"}
+    body = {"input": ["a"], "modality": "image"}
+    got = httpx2.post(f"{served.url}/infinity/embeddings", json=body, headers=headers)
+    assert (got.status_code, "modality" in got.json()["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("prefix", ["/infinity", ""])
+def test_infinity(served: Library, prefix: str) -> None:
+    body = {"input": ["Paris"], "model": "default/not-specified", "modality": "text"}
+    found = ask(served, f"{prefix}/embeddings", {**body, "dimensions": 0, "user": None})
+    assert np.allclose(
+        found["data"][0]["embedding"], Embedder().encode(["Paris"])[0], atol=1e-6
+    )
+    assert found["id"].startswith("infinity-")
+    assert found["created"] > 0
+    assert found["usage"]["total_tokens"] == 3
+    rows = {row["id"]: row for row in ask(served, f"{prefix}/models")["data"]}
+    capabilities = {name: row["capabilities"] for name, row in rows.items()}
+    assert capabilities == {"bundled": ["rerank"], "bundled-embedder": ["embed"]}
+    row = rows["bundled"]
+    assert (row["object"], row["owned_by"]) == ("model", "infinity")
+    assert row["stats"]["queue_absolute"] == row["stats"]["queue_fraction"] == 0
+    assert row["backend"]
+
+
+def test_the_prefixes_of_other_servers_embed_too(served: Library) -> None:
+    for prefix in ("/tei", "/vllm"):
+        found = ask(served, f"{prefix}/v1/embeddings", {"input": "Paris", "model": "m"})
+        assert len(found["data"][0]["embedding"]) == 384
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        ({"dimensions": 0}, "dimensions must be a whole number from 1"),
         ({"input": [1, 2]}, "token ids"),
         ({"input": [[1, 2], [3]]}, "token ids"),
         ({"input": []}, "at least one"),

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from secondpass import Embedder
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import QUERY, TEXTS, Running, running
@@ -46,8 +48,13 @@ def served(
 
 
 def ask(url: str, key: str, version: int = 2, **more: Any) -> Any:
-    request = {"model": "m", "query": QUERY, "documents": TEXTS, **more}
-    given = json.dumps({"url": url, "key": key, "version": version, "request": request})
+    return call(url, key, version, "rerank", {"query": QUERY, "documents": TEXTS, **more})
+
+
+def call(url: str, key: str, version: int, method: str, body: dict[str, Any]) -> Any:
+    request = {"model": "m", **body}
+    asked = {"url": url, "key": key, "version": version, "method": method, "request": request}
+    given = json.dumps(asked)
     done = subprocess.run(
         [NODE, str(SCRIPT), given],
         env={"NODE_PATH": str(FOLDER / "node_modules")},
@@ -74,6 +81,19 @@ def test_both_versions(served: tuple[Running, dict[str, str]], expected: list[in
     scores = [row["relevanceScore"] for row in second["results"]]
     assert scores == sorted(scores, reverse=True)
     assert second["meta"]["apiVersion"]["version"] == "2"
+
+
+def test_embed(served: tuple[Running, dict[str, str]]) -> None:
+    found, keys = served
+    vectors = Embedder().encode(TEXTS)
+    body = {"texts": TEXTS, "inputType": "search_query"}
+    first = call(found.url, keys["key"], 1, "embed", body)["found"]
+    assert first["responseType"] == "embeddings_floats"
+    assert np.allclose(first["embeddings"], vectors, atol=1e-6)
+    body["embeddingTypes"] = ["float", "ubinary"]
+    second = call(found.url, keys["key"], 2, "embed", body)["found"]
+    assert np.allclose(second["embeddings"]["float"], vectors, atol=1e-6)
+    assert len(second["embeddings"]["ubinary"][0]) == 48
 
 
 @pytest.mark.parametrize(

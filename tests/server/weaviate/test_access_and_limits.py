@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -153,13 +154,30 @@ def test_too_much_is_429_and_so_is_no_turn_in_time(model: str, tmp_path: Path) -
         assert len(database.get(f"Doc{{{RERANK}}}")) == 2
 
 
+@pytest.mark.parametrize("storage", ["none", "no package"])
+def test_a_class_is_not_acknowledged_where_nothing_could_be_stored(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    bare = ServerSettings(models=[model])
+    status, said = 404, "--data"
+    if storage == "no package":
+        bare, status, said = settings(model, tmp_path), 501, "secondpass[index]"
+        monkeypatch.setitem(sys.modules, "lancedb", None)
+    with serving(bare) as url, httpx2.Client(base_url=url, timeout=20) as http:
+        database = Database(url, http)
+        assert said in database.error("POST", "/schema", {"class": "Doc"}, status)
+        new = {"class": "Doc", "properties": {"text": "a river"}}
+        assert said in database.error("POST", "/objects", new, status)
+    assert not list(tmp_path.rglob("collection.json"))
+
+
 def test_a_body_that_is_too_long_or_too_deep(model: str, tmp_path: Path) -> None:
     small = settings(model, tmp_path, max_body=1000, max_documents=2)
     with serving(small) as url, httpx2.Client(base_url=url, timeout=20) as http:
         database = Database(url, http)
         for path in ("/objects", "/batch/objects", "/graphql", "/schema"):
             message = database.error("POST", path, {"x": "y" * 2000}, 413)
-            assert "longer than" in message
+            assert "longer than 1,000 bytes, the limit of this server" in message
         deep: Any = 1
         for _ in range(40):
             deep = {"a": deep}

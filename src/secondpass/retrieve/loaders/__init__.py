@@ -11,9 +11,11 @@ from secondpass.retrieve.loaders.files import (
     locate_rows,
     read_file,
 )
+from secondpass.retrieve.loaders.sandbox import FileRead
 
 __all__ = [
     "LOADERS",
+    "FileRead",
     "SourceFile",
     "find_files",
     "has_cells",

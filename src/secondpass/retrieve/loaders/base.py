@@ -8,11 +8,14 @@ one document, `jsonl.py` of a file of many.
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import gzip
 import io
 import shlex
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +37,53 @@ class Loader:
     - `rows`: whether a file has many documents, a line or a row each.
     - `version`: raised when the loader reads more or otherwise, so that files that were indexed
       before are read again at the next ingest.
+    - `prepare`: imports what the loader needs, so that it does not count as a file's time and
+      memory; None if that is nothing large.
+    - `safe_bytes`: up to which size a file is read in this process; 0 for formats whose time or
+      memory is not proportional to the size.
     """
 
     suffixes: tuple[str, ...]
     load: Load
     rows: bool = False
     version: int = 1
+    prepare: Callable[[], None] | None = None
+    safe_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents of a file, and what has been left out of it so far.
+
+    `cut`: characters of documents that had too many; `last`: whether the file ends here.
+    """
+
+    documents: list[Document]
+    left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    cut: int = 0
+    last: bool = True
+
+
+@dataclass(slots=True)
+class Loading:
+    """What a loader may read of the current file, and what it has left out so far.
+
+    `characters`: a document's limit; `cut`: characters beyond it; `left_out`: counts by kind.
+    """
+
+    characters: int
+    cut: int = 0
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+loading: ContextVar[Loading | None] = ContextVar("loading", default=None)
+
+
+def leave_out(kind: str, count: int = 1) -> None:
+    """Count what a loader leaves out on purpose; `kind` is a plural, such as "comments"."""
+    current = loading.get()
+    if current is not None and count:
+        current.left_out[kind] += count
 
 
 ID_FIELDS = ("_id", "id", "doc_id", "docid")

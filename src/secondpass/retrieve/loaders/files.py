@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from secondpass.errors import ReadError, nearest
-from secondpass.retrieve.loaders import delimited, html, jsonl, markdown, office, parquet, text
-from secondpass.retrieve.loaders.base import Loader, lines, read_error
+from secondpass.retrieve.loaders import (
+    delimited,
+    html,
+    jsonl,
+    markdown,
+    office,
+    parquet,
+    pdf,
+    text,
+)
+from secondpass.retrieve.loaders.base import Batch, Loader, Loading, lines, loading, read_error
+from secondpass.retrieve.loaders.sandbox import Cancellation, FileRead, ReadLimits, Sandbox
 from secondpass.types import Document
 
 _FORMATS = (
@@ -20,12 +32,16 @@ _FORMATS = (
     delimited.LOADER,
     parquet.LOADER,
     office.LOADER,
+    pdf.LOADER,
 )
 
 LOADERS: dict[str, Loader] = {
     suffix: loader for loader in _FORMATS for suffix in loader.suffixes
 }
 """The loader of each suffix."""
+
+_BATCH_ROWS = 256
+_BATCH_CHARACTERS = 1_000_000
 
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 
@@ -85,16 +101,83 @@ def read_file(
     fields: Sequence[str] | None = None,
     *,
     kinds: Mapping[str, str] | None = None,
-) -> Iterator[Document]:
-    """Yield the documents of a file, each with an id.
+    limits: ReadLimits | None = None,
+    cancellation: Cancellation | None = None,
+    apart: bool = False,
+) -> FileRead:
+    """Read the documents of a file, each with an id, in the sandbox.
 
-    A file that is one document has its path below the root as id; a row without an id has
-    that path and its line: `notes/a.csv:7`. `kinds` are types of metadata fields (names in
-    lower case) for the cells of CSV and TSV, which have none of their own.
+    Plain text of up to 16 MB and Markdown of up to 1 MB are read in this process, unless
+    `apart`: they take time and memory in proportion to their size. A file that is one document
+    has its path below the root as id; a row without an id has that path and its line:
+    `notes/a.csv:7`. `kinds` are types of metadata fields (names in lower case) for the cells
+    of CSV and TSV, which have none of their own. `limits`: those of the environment if None.
+    `cancellation` ends it from another thread.
     """
+    limits = ReadLimits.from_environment() if limits is None else limits
+    if not apart and _is_at_most(file.path, LOADERS[suffix_of(file.path)].safe_bytes):
+        return FileRead(load_batches(file, fields, kinds, characters=limits.characters))
+    return FileRead(
+        sandbox().read(
+            file.path, file.name, fields, kinds, limits=limits, cancellation=cancellation
+        )
+    )
+
+
+@cache
+def sandbox() -> Sandbox:
+    """Return the sandbox that this process reads files in."""
+    return Sandbox()
+
+
+def load_batches(
+    file: SourceFile,
+    fields: Sequence[str] | None = None,
+    kinds: Mapping[str, str] | None = None,
+    *,
+    characters: int,
+    name: str | None = None,
+) -> Iterator[Batch]:
+    """Yield the documents of a file, loaded in this process; the last batch may be empty.
+
+    `characters`: how many a document may have; the rest of it is cut. `name`: its id, if not
+    its path below the root. Raises ReadError, after the documents before the error.
+    """
+    suffix = suffix_of(file.path)
+    name = file.name if name is None else name
     if has_cells(file.path):
-        return delimited.load(file.path, file.name, fields, kinds)
-    return LOADERS[suffix_of(file.path)].load(file.path, file.name, fields)
+        source = delimited.load(file.path, name, fields, kinds)
+    else:
+        source = LOADERS[suffix].load(file.path, name, fields)
+    state = Loading(characters)
+    # A generator runs in the context of whoever asks for the next document.
+    context = copy_context()
+    context.run(loading.set, state)
+    documents: list[Document] = []
+    total = 0
+    try:
+        while (document := context.run(next, source, None)) is not None:
+            if len(document.text) > characters:
+                state.cut += len(document.text) - characters
+                document = replace(document, text=document.text[:characters])
+            documents.append(document)
+            total += len(document.text)
+            if len(documents) >= _BATCH_ROWS or total >= _BATCH_CHARACTERS:
+                yield Batch(documents, dict(state.left_out), state.cut, last=False)
+                documents, total = [], 0
+    except Exception:
+        if documents:
+            yield Batch(documents, dict(state.left_out), state.cut, last=False)
+        raise
+    yield Batch(documents, dict(state.left_out), state.cut)
+
+
+def _is_at_most(path: Path, size: int) -> bool:
+    try:
+        return size > 0 and path.stat().st_size <= size
+    except OSError:
+        # Reading it gives the reason.
+        return True
 
 
 def has_cells(path: Path) -> bool:

@@ -6,11 +6,12 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondpass.errors import MissingExtraError
-from secondpass.retrieve.loaders.base import Loader, read_error
+from secondpass.retrieve.loaders.base import Loader, leave_out, read_error
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -83,12 +84,23 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     except OSError as error:
         raise read_error(path, error) from error
     page = LexborHTMLParser(_prepare(_decode(data)))
-    # Some pages are hidden until a script shows them, or stand in one navigation element.
-    text = _visible_text(page, hidden=False) or _visible_text(page, hidden=True)
+    skipped: list[str] = []
+    text = _visible_text(page, skipped)
+    if text:
+        leave_out("hidden and navigation elements", len(skipped))
+    else:
+        # Some pages are hidden until a script shows them, or stand in one navigation element.
+        text = _visible_text(page, None)
     yield Document(text, name, title=_title(page))
 
 
-LOADER = Loader((".html", ".htm"), load, version=2)
+def prepare() -> None:
+    """Import the packages for this format."""
+    with suppress(ImportError):
+        import selectolax.lexbor  # noqa: F401
+
+
+LOADER = Loader((".html", ".htm"), load, version=2, prepare=prepare)
 
 
 def _decode(data: bytes) -> str:
@@ -188,13 +200,16 @@ def _title(page: LexborHTMLParser) -> str | None:
     return None
 
 
-def _visible_text(page: LexborHTMLParser, *, hidden: bool) -> str:
-    """Return the text, a line break around blocks; with hidden elements if `hidden`."""
-    text = re.sub(r"[^\S\n]+", " ", "".join(_parts(page.root, hidden=hidden)))
+def _visible_text(page: LexborHTMLParser, skipped: list[str] | None) -> str:
+    """Return the text, a line break around blocks.
+
+    `skipped` gets the tags of hidden elements that are left out; None includes them.
+    """
+    text = re.sub(r"[^\S\n]+", " ", "".join(_parts(page.root, skipped)))
     return re.sub(r" ?\n[ \n]*\n ?", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()
 
 
-def _parts(root: LexborNode | None, *, hidden: bool) -> Iterator[str]:
+def _parts(root: LexborNode | None, skipped: list[str] | None) -> Iterator[str]:
     # Without recursion, because elements can be nested to any depth. The stack has nodes to
     # visit, and the text to write after an element.
     stack: list[LexborNode | str | None] = [root]
@@ -217,7 +232,10 @@ def _parts(root: LexborNode | None, *, hidden: bool) -> Iterator[str]:
             if "shadowrootmode" in node.attributes:
                 stack += [fragment.first_child for fragment in node.template_fragments()]
             continue
-        if tag in _NOT_TEXT or not (hidden or _is_shown(node, tag)):
+        if tag in _NOT_TEXT:
+            continue
+        if skipped is not None and not _is_shown(node, tag):
+            skipped.append(tag)
             continue
         if tag == "noframes":
             # Its content is one text for the parser, with markup.

@@ -17,7 +17,7 @@ _FENCE = re.compile(
     r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n.*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL
 )
 _HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(?P<hash>[^\n]*?)[ \t]*#*[ \t]*$"
+    r"^ {0,3}#{1,6}[ \t]+(?P<hash>[^\n]*+)$"
     r"|^ {0,3}(?P<line>[^\s#>*+-][^\n]*)\n {0,3}(?:=+|-{2,})[ \t]*$",
     re.MULTILINE,
 )
@@ -25,8 +25,11 @@ _YAML = re.compile(
     r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?(?:\n|\Z)", re.MULTILINE | re.DOTALL
 )
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?(?:\n|\Z)", re.MULTILINE | re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _KEY = re.compile(r"[^\s:]+")
 _MAX_FRONT_MATTER = 50_000
+# The parser looks at all open brackets at each token.
+_MAX_BRACKETS = 50
 
 
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
@@ -44,7 +47,7 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(body, name, heading or None, metadata)
 
 
-LOADER = Loader((".md", ".markdown"), load, version=2)
+LOADER = Loader((".md", ".markdown"), load, version=2, safe_bytes=2**20)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
@@ -60,6 +63,8 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     if match is None or len(match[1]) > _MAX_FRONT_MATTER:
         return {}, text
     source = match[1]
+    if _depth(source) > _MAX_BRACKETS:
+        return {}, text
     if not source.strip():
         return {}, text[match.end() :]
     if not source.partition("\n")[0].strip():
@@ -74,8 +79,20 @@ def first_heading(text: str) -> str | None:
     """Return the text of the first heading outside of code blocks."""
     # A comment in a shell example is not a heading.
     heading = _HEADING.search(_FENCE.sub("", text))
-    title = None if heading is None else heading["hash"] or heading["line"]
-    return title.strip() if title else None
+    if heading is None:
+        return None
+    if heading["hash"] is None:
+        return heading["line"].strip()
+    return heading["hash"].rstrip().rstrip("#").strip() or None
+
+
+def _depth(source: str) -> int:
+    """Return how many brackets are open at once, at most."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(source):
+        depth = depth + 1 if bracket in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _parse_yaml(source: str) -> Mapping[Any, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError
@@ -20,7 +21,7 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     number = 0
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
+            for batch in file.iter_batches(batch_size=1024, use_threads=False):
                 for record in batch.to_pylist():
                     number += 1
                     where = f"{path}, row {number}"
@@ -29,4 +30,10 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
         raise read_error(path, error) from error
 
 
-LOADER = Loader((".parquet",), load, rows=True)
+def prepare() -> None:
+    """Import the packages for this format."""
+    with suppress(ImportError):
+        import pyarrow.parquet  # noqa: F401
+
+
+LOADER = Loader((".parquet",), load, rows=True, prepare=prepare)

@@ -1,4 +1,4 @@
-"""Conversion sandbox: files are converted in a child process with limits of time and memory."""
+"""Sandbox of the loaders: files are read in a child process with limits of time and memory."""
 
 from __future__ import annotations
 
@@ -9,148 +9,244 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from secondpass.errors import InputError, MissingExtraError, ReadError
+from secondpass.retrieve.loaders.base import Batch
+from secondpass.retrieve.metadata import decode
+from secondpass.types import Document
 
 SECONDS, MEGABYTES = "SECONDPASS_READ_SECONDS", "SECONDPASS_READ_MB"
+CHARACTERS = "SECONDPASS_READ_CHARACTERS"
 """Environment variables: the limits for one file."""
-_DEFAULTS = {SECONDS: 300, MEGABYTES: 2048}
-_MAXIMUM = {SECONDS: 86_400, MEGABYTES: 2**20}
+_DEFAULTS = {SECONDS: 300, MEGABYTES: 2048, CHARACTERS: 50_000_000}
+_MAXIMUM = {SECONDS: 86_400, MEGABYTES: 2**20, CHARACTERS: 2**31 - 1}
 # The child ends itself this much after the parent should have, in case the parent is gone.
-_GRACE_SECONDS = 10
+GRACE_SECONDS = 10
 # Packages are imported before the first file, and do not count against its time.
 _START_SECONDS = 120
+_MAX_IDLE = 1
 
-_cancelled: ContextVar[threading.Event | None] = ContextVar("cancelled", default=None)
 
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """The limits for one file.
 
-@contextmanager
-def cancel_on(cancelled: threading.Event) -> Iterator[None]:
-    """Make conversions in this block raise ReadError at their start if the event is set.
-
-    Set the event first and then call `ConversionSandbox.cancel`, to end one that is running.
+    - `seconds`: until its text, or the next of its rows, must be there.
+    - `megabytes`: of memory beyond what the process has before it; on Linux only.
+    - `characters`: of text that a document may have; the rest is cut, and counted.
     """
-    token = _cancelled.set(cancelled)
-    try:
-        yield
-    finally:
-        _cancelled.reset(token)
+
+    seconds: int
+    megabytes: int
+    characters: int
+
+    @classmethod
+    def from_environment(cls, **defaults: int) -> ReadLimits:
+        """Return the limits that the environment sets, and the defaults for others.
+
+        Raises InputError for a variable that is not a whole number in its range.
+        """
+        names = {"seconds": SECONDS, "megabytes": MEGABYTES, "characters": CHARACTERS}
+        return cls(
+            **{
+                name: _limit(variable, defaults.get(name, _DEFAULTS[variable]))
+                for name, variable in names.items()
+            }
+        )
 
 
-class ConversionSandbox:
-    """Converts files one at a time in a child process; safe to use from several threads.
+class FileRead(Iterator[Document]):
+    """The documents of one file; `close` ends the reading before its end.
 
-    The process is started when it is first needed, and again after a file that ended it.
+    - `cut`: how many characters were not read because a document had too many.
+    - `left_out`: how much the loader left out on purpose, by kind, such as "comments".
+
+    Both are complete after the last document. Iterating raises ReadError for a file that
+    cannot be read or exceeds the limits of time and memory, MissingExtraError if a package for
+    its format is missing.
+    """
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.cut = 0
+        self.left_out: Mapping[str, int] = {}
+        self._batches = batches
+        self._documents: deque[Document] = deque()
+
+    def __next__(self) -> Document:
+        while not self._documents:
+            batch = next(self._batches)
+            self.cut, self.left_out = batch.cut, batch.left_out
+            self._documents.extend(batch.documents)
+        return self._documents.popleft()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the reading, if it has not ended."""
+        close = getattr(self._batches, "close", None)
+        if close is not None:
+            close()
+
+
+class Cancellation:
+    """Ends the reading of a file from another thread; reading then raises ReadError."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._process: _Process | None = None
+
+    def cancel(self) -> None:
+        """End the reading, also one that begins later."""
+        with self._lock:
+            self._cancelled = True
+            if self._process is not None:
+                self._process.kill()
+
+    def watch(self, process: _Process | None, path: Path) -> None:
+        """Set the process that `cancel` ends; raises ReadError after that."""
+        with self._lock:
+            if self._cancelled and process is not None:
+                raise _read_error(path, "the reading was cancelled")
+            self._process = process
+
+
+class Sandbox:
+    """Reads each file in a child process; safe to use from several threads.
+
+    A process reads one file after the other, and is replaced after a file that ended it or
+    left it with much memory. One that is not in use is kept.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: _Process | None = None
+        self._idle: list[_Process] = []
 
-    def convert(self, path: Path) -> tuple[str, str | None]:
-        """Convert a PDF, DOCX or PPTX to Markdown; return that and the title, or None.
-
-        Raises ReadError for a file that cannot be read or exceeds a limit, MissingExtraError
-        if a package for its format is missing.
-        """
-        limits = seconds, megabytes = _limit(SECONDS), _limit(MEGABYTES)
-        with self._lock:
-            process = self._start(limits)
-            cancelled = _cancelled.get()
-            # After the start, so that a `cancel` that comes later finds the process.
-            if cancelled is not None and cancelled.is_set():
-                raise _conversion_error(path, "the conversion was cancelled")
-            try:
-                line = process.request(json.dumps(str(path.resolve())), seconds)
-            except queue.Empty:
-                self._end()
-                raise _limit_error(path, f"it took over {seconds} seconds", SECONDS) from None
-            except BaseException:
-                # The result of this file must not be taken for that of the next.
-                self._end()
-                raise
-            if line is None:
-                status = self._end()
-                raise _conversion_error(
-                    path, f"the converter process exited with status {status}"
+    def read(
+        self,
+        path: Path,
+        name: str,
+        fields: Sequence[str] | None = None,
+        kinds: Mapping[str, str] | None = None,
+        *,
+        limits: ReadLimits,
+        cancellation: Cancellation | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the documents of a file, as `files.load_batches` does in this process."""
+        request = {
+            "path": str(path.absolute()),
+            "name": name,
+            "fields": None if fields is None else list(fields),
+            "kinds": None if kinds is None else dict(kinds),
+            "seconds": limits.seconds,
+            "megabytes": limits.megabytes,
+            "characters": limits.characters,
+        }
+        handle = Cancellation() if cancellation is None else cancellation
+        process = self._take()
+        # Whatever ends this early must not leave a result for the next file.
+        reusable = False
+        try:
+            handle.watch(process, path)
+            process.prepare(path.suffix.lower())
+            more, message = True, json.dumps(request)
+            while more:
+                reply = _request(process, message, path, limits)
+                message, more = "null", not reply.get("last", True)
+                reusable = not more and not reply.get("retire", False)
+                _raise_error(reply, path, limits)
+                yield Batch(
+                    [_decode(document) for document in reply["documents"]],
+                    left_out=reply["left_out"],
+                    cut=reply["cut"],
+                    last=not more,
                 )
-        return _parse_result(json.loads(line), path, megabytes)
-
-    def cancel(self) -> None:
-        """End the running conversion, which raises ReadError in its thread."""
-        process = self._process
-        if process is not None:
-            process.kill()
+        finally:
+            handle.watch(None, path)
+            self._give_back(process, reusable=reusable)
 
     def close(self) -> None:
-        """End the process; it is started again when it is needed."""
+        """End the processes that are not in use; others are started when they are needed."""
         with self._lock:
-            self._end()
+            idle, self._idle = self._idle, []
+        for process in idle:
+            process.end()
 
-    def _start(self, limits: tuple[int, int]) -> _Process:
-        process = self._process
-        if process is not None and process.limits == limits and process.is_running:
-            return process
-        self._end()
-        self._process = process = _Process(limits)
-        atexit.register(process.end)
-        if not process.wait_until_ready():
-            raise ReadError(
-                "The converter of PDF, DOCX and PPTX does not start",
-                why=f"the process exited with status {self._end()}",
-                fix="Install it again: pip install 'secondpass[ingest]'.",
-            )
-        return process
+    def _take(self) -> _Process:
+        with self._lock:
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_running:
+                    return process
+                process.end()
+        return _Process()
 
-    def _end(self) -> int | None:
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        atexit.unregister(process.end)
-        return process.end()
+    def _give_back(self, process: _Process, *, reusable: bool) -> None:
+        with self._lock:
+            if reusable and len(self._idle) < _MAX_IDLE:
+                self._idle.append(process)
+                return
+        process.end()
 
 
 class _Process:
-    """The child process and the thread that reads its output; `limits`: seconds, megabytes."""
+    """A child process, and the thread that reads its output."""
 
-    def __init__(self, limits: tuple[int, int]) -> None:
-        self.limits = seconds, megabytes = limits
+    def __init__(self) -> None:
         # Without -P a json.py in the current folder would be run. The child has the same
         # import path as this process.
         command = [sys.executable, "-P", "-m", "secondpass.retrieve.loaders.sandbox_worker"]
+        path = os.pathsep.join(filter(None, sys.path))
         self._child = subprocess.Popen(
-            [*command, str(seconds + _GRACE_SECONDS), str(megabytes)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="ascii",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # Each arena of the allocator would count 64 MB of address space as memory.
+            env={**os.environ, "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"},
         )
-        self._results: queue.Queue[str | None] = queue.Queue()
+        self._prepared: set[str] = set()
+        self._replies: queue.Queue[str | None] = queue.Queue()
         self._thread = threading.Thread(
-            target=self._read_output, name="secondpass-conversion", daemon=True
+            target=self._read_output, name="secondpass-reading", daemon=True
         )
         self._thread.start()
+        atexit.register(self.end)
 
     @property
     def is_running(self) -> bool:
         """Whether the process is running."""
         return self._child.poll() is None
 
-    def wait_until_ready(self) -> bool:
-        """Wait until the process can convert files; return whether it can."""
+    def prepare(self, suffix: str) -> None:
+        """Let it import what the format needs; raises ReadError if it does not start."""
+        if suffix in self._prepared:
+            return
+        reply = None
         with suppress(queue.Empty):
-            return self._results.get(timeout=_START_SECONDS) is not None
-        return False
+            reply = self.request(json.dumps({"prepare": suffix}), _START_SECONDS)
+        if reply is None:
+            raise ReadError(
+                f"The process that reads {suffix} files does not start",
+                why=f"it exited with status {self.end()}",
+                fix="Install it again: pip install 'secondpass[index,ingest]'.",
+            )
+        self._prepared.add(suffix)
 
     def request(self, line: str, seconds: float) -> str | None:
-        """Send a line and return the result, or None if the process ended.
+        """Send a line and return the reply, or None if the process ended.
 
         Raises `queue.Empty` after so many seconds.
         """
@@ -158,7 +254,7 @@ class _Process:
         with suppress(BrokenPipeError):
             self._child.stdin.write(f"{line}\n")
             self._child.stdin.flush()
-        return self._results.get(timeout=seconds)
+        return self._replies.get(timeout=seconds)
 
     def kill(self) -> None:
         """Kill the process, without waiting for it."""
@@ -166,6 +262,7 @@ class _Process:
 
     def end(self) -> int:
         """End the process; return its exit status: its own, if it was already exiting."""
+        atexit.unregister(self.end)
         if not self._thread.is_alive():
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(1)
@@ -182,36 +279,56 @@ class _Process:
     def _read_output(self) -> None:
         assert self._child.stdout is not None
         for line in self._child.stdout:
-            self._results.put(line)
-        self._results.put(None)
+            self._replies.put(line)
+        self._replies.put(None)
 
 
-def _parse_result(result: dict[str, Any], path: Path, megabytes: int) -> tuple[str, str | None]:
-    if "missing" in result:
-        suffix = result["missing"]
-        raise MissingExtraError(
-            f"reading .{suffix}", package=f"markitdown[{suffix}]", extra="ingest"
-        )
-    if "memory" in result:
-        raise _limit_error(path, f"it takes over {megabytes:,} MB of memory", MEGABYTES)
-    if "why" in result:
-        raise _conversion_error(path, result["why"])
-    text, title = result["text"], result["title"]
-    return "" if text is None else text, title
+def _request(process: _Process, message: str, path: Path, limits: ReadLimits) -> dict[str, Any]:
+    try:
+        line = process.request(message, limits.seconds)
+    except queue.Empty:
+        why = f"it took over {limits.seconds} seconds"
+        raise _limit_error(path, why, SECONDS) from None
+    if line is None:
+        status = process.end()
+        raise _read_error(path, f"the process that reads it exited with status {status}")
+    reply: dict[str, Any] = json.loads(line)
+    return reply
 
 
-def _conversion_error(path: Path, why: str, fix: str | None = None) -> ReadError:
+def _raise_error(reply: Mapping[str, Any], path: Path, limits: ReadLimits) -> None:
+    if "missing" in reply:
+        what, package, extra = reply["missing"]
+        raise MissingExtraError(what, package=package, extra=extra)
+    if "memory" in reply:
+        why = f"it takes over {limits.megabytes:,} MB of memory"
+        raise _limit_error(path, why, MEGABYTES)
+    if "error" in reply:
+        what, where, why, fix = reply["error"]
+        raise ReadError(what, where=where, why=why, fix=fix)
+
+
+def _decode(values: Sequence[Any]) -> Document:
+    text, name, title, metadata, unstorable = values
+    fields = decode(metadata)
+    for key, kind in unstorable.items():
+        # A value of a type that no index stores: it is refused by its type's name.
+        fields[key] = type(kind, (), {})()
+    return Document(text, name, title=title, metadata=fields)
+
+
+def _read_error(path: Path, why: str, fix: str | None = None) -> ReadError:
     return ReadError("the file cannot be read", where=str(path), why=why, fix=fix)
 
 
 def _limit_error(path: Path, why: str, variable: str) -> ReadError:
-    return _conversion_error(path, why, f"If the file is valid, set {variable} higher.")
+    return _read_error(path, why, f"If the file is valid, set {variable} higher.")
 
 
-def _limit(variable: str) -> int:
+def _limit(variable: str, default: int) -> int:
     value = os.environ.get(variable, "")
     if not value:
-        return _DEFAULTS[variable]
+        return default
     maximum = _MAXIMUM[variable]
     if not value.isascii() or not value.isdecimal() or not 1 <= int(value) <= maximum:
         raise InputError(

@@ -14,4 +14,4 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(read_text(path), name)
 
 
-LOADER = Loader((".txt",), load)
+LOADER = Loader((".txt",), load, safe_bytes=2**24)

@@ -19,15 +19,15 @@ class IndexBody:
     """A new index.
 
     `language` is that of stemming; documents longer than `chunk_tokens` are split into
-    passages that share `overlap` tokens, null keeps them whole.
+    passages that share `overlap` tokens, null keeps them whole. Both are at most 100,000.
     """
 
     __pydantic_config__ = STRICT
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$")]
     language: str = "english"
-    chunk_tokens: Annotated[int, Field(ge=8, strict=True)] | None = 256
-    overlap: Annotated[int, Field(ge=0, strict=True)] = 32
+    chunk_tokens: Annotated[int, Field(ge=8, le=100_000, strict=True)] | None = 256
+    overlap: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 32
 
 
 @dataclass

@@ -20,12 +20,15 @@ Query = Annotated[str, Field(min_length=1)]
 
 @dataclass
 class DocumentBody:
-    """A text with an optional id, title and metadata, on which searches can filter."""
+    """A text with an optional id, title and metadata, on which searches can filter.
+
+    An id has at most 2,000 characters.
+    """
 
     __pydantic_config__ = STRICT
 
     text: str
-    id: str | None = None
+    id: Annotated[str, Field(max_length=2000)] | None = None
     title: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 

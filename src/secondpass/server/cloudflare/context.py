@@ -13,7 +13,7 @@ from secondpass.errors import SecondpassError
 from secondpass.inference.unicode import clean
 from secondpass.llm import LLM
 from secondpass.rerank.base import BaseReranker
-from secondpass.server.cloudflare.indexing import IndexingWorker
+from secondpass.server.cloudflare.indexing_worker import IndexingWorker
 from secondpass.server.cloudflare.instance import Instance, is_instance
 from secondpass.server.cloudflare.instance_settings import (
     chunking,
@@ -139,6 +139,12 @@ class AppContext:
         self, context: RequestContext, namespace: str, body: Mapping[str, Any]
     ) -> Instance:
         """Create an instance; raises HttpError: 400, 404 without the namespace, or 409."""
+        with self.public_endpoints.changes:
+            return self._create_instance(context, namespace, body)
+
+    def _create_instance(
+        self, context: RequestContext, namespace: str, body: Mapping[str, Any]
+    ) -> Instance:
         caller = context.caller
         self.namespaces.get(caller.tenant, namespace)
         if not isinstance(body.get("id"), str):
@@ -146,6 +152,7 @@ class AppContext:
         name = check_name("id", body["id"])
         settings = new_settings(body)
         settings.pop("id", None)
+        self.public_endpoints.check_domains(settings["public_endpoint_params"], None)
         created_at = now_ms()
         record = {
             "settings": settings,
@@ -172,11 +179,21 @@ class AppContext:
     def update_instance(
         self, context: RequestContext, instance: Instance, body: Mapping[str, Any]
     ) -> None:
-        """Change the settings of an instance; raises HttpError (400).
+        """Change the settings of an instance; raises HttpError (400 or 409).
 
         A change of chunking or of fields starts a job that indexes all items again; searches
         return the old chunks until then.
         """
+        with self.public_endpoints.changes:
+            self._update_instance(context, instance, body)
+
+    def _update_instance(
+        self, context: RequestContext, instance: Instance, body: Mapping[str, Any]
+    ) -> None:
+        self.public_endpoints.check_domains(
+            updated_settings(instance.settings, body)["public_endpoint_params"],
+            instance.record["public_endpoint_id"],
+        )
         with self._lock:
             if instance.is_deleted:
                 raise not_found(f"instance {instance.name!r}")

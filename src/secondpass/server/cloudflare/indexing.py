@@ -1,4 +1,4 @@
-"""Indexing of uploaded files: loading, chunking, storing, and the worker thread."""
+"""Indexing of one uploaded file: loading, chunking and storing, in steps."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import time
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
-from secondpass.retrieve.loaders import SourceFile, office, read_file, sandbox, text
+from secondpass.retrieve.ingest import is_sparse
+from secondpass.retrieve.loaders import SourceFile, read_file, text
 from secondpass.retrieve.loaders.files import suffix_of
+from secondpass.retrieve.loaders.sandbox import Cancellation, ReadLimits
 from secondpass.server.cloudflare.filters import ITEM_COLUMN, ColumnValue
 from secondpass.server.cloudflare.indexing_queue import MAX_ATTEMPTS
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.instance_settings import chunking
-from secondpass.server.cloudflare.items import Item, is_compressed
-from secondpass.server.http_errors import HttpError
+from secondpass.server.cloudflare.items import MAX_FILE_BYTES, Item, is_compressed
 from secondpass.server.scheduler.queue import ClientDisconnectedError, OverloadedError
-from secondpass.server.scheduler.scheduled_models import Ticket, run_abandonable, use_ticket
 from secondpass.types import Document
 
 _log = logging.getLogger("secondpass.server")
@@ -30,48 +31,96 @@ _MAX_UNPACKED_BYTES = 100_000_000
 _TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 _ZIP_SUFFIXES = (".docx", ".pptx")
 _NO_TEXT_FIELD = "no text field was found"
+_READ_SECONDS = 60
+# About 64 passages: a second or two of embedding, which nothing interrupts.
+_STEP_CHARACTERS = 64_000
+_STEP_DOCUMENTS = 64
+# Of the passages in the index, as when documents are added at once.
+_OPTIMIZE_SHARE = 0.2
 
 
-def load_documents(
-    item: Item, path: Path, columns: Mapping[str, ColumnValue]
-) -> list[Document]:
-    """Return the documents of an uploaded file, with their ids and metadata in the index.
+@dataclass(frozen=True, slots=True)
+class LoadedFile:
+    """The documents of a file, how many characters were cut, and what else was left out."""
 
-    A table without a text column is read as plain text. Raises ReadError for a file that
-    cannot be read, MissingExtraError if its loader needs a package, ClientDisconnectedError
-    when the worker is stopped.
+    documents: list[Document]
+    cut: int = 0
+    left_out: Mapping[str, int] | None = None
+
+
+def load_file(item: Item, path: Path, cancellation: Cancellation) -> LoadedFile:
+    """Return the documents of an uploaded file, without ids and metadata of the index.
+
+    A file gives no more text than one of plain text could have. A table without a text column
+    is read as plain text. Raises ReadError for a file that cannot be read,
+    MissingExtraError if its loader needs a package.
     """
-    try:
-        documents = _load(path)
-    except ReadError as error:
-        if suffix_of(path) not in _TABLE_SUFFIXES or error.what != _NO_TEXT_FIELD:
-            raise
-        documents = list(text.load(path, item.key))
-    metadata = {ITEM_COLUMN: item.id, **columns}
-    return [
-        replace(document, id=item.document_id(number), metadata=metadata)
-        for number, document in enumerate(d for d in documents if d.text.strip())
-    ]
-
-
-def _load(path: Path) -> list[Document]:
     suffix = suffix_of(path)
     if is_compressed(suffix):
         raise ReadError(f"files that end in {suffix} are not read", fix="Unpack it first.")
     if suffix in _ZIP_SUFFIXES:
         _check_unpacked_size(path)
-    cancelled = threading.Event()
-
-    def load() -> list[Document]:
-        with sandbox.cancel_on(cancelled):
-            return list(_limit_rows(read_file(SourceFile(path, path.parent))))
-
+    limits = ReadLimits.from_environment(seconds=_READ_SECONDS, characters=MAX_FILE_BYTES)
+    source = SourceFile(path, path.parent)
     try:
-        return run_abandonable(load)
-    except ClientDisconnectedError:
-        cancelled.set()
-        office.sandbox().cancel()
-        raise
+        with read_file(source, limits=limits, cancellation=cancellation, apart=True) as found:
+            documents = list(_limit_rows(found))
+    except ReadError as error:
+        if suffix not in _TABLE_SUFFIXES or error.what != _NO_TEXT_FIELD:
+            raise
+        return LoadedFile(list(text.load(path, item.key)))
+    return LoadedFile(documents, found.cut, found.left_out)
+
+
+def _split_documents(
+    item: Item,
+    documents: Iterable[Document],
+    columns: Mapping[str, ColumnValue],
+    *,
+    parts: bool,
+) -> list[Document]:
+    """Return the documents with their ids and metadata in the index; empty ones are dropped.
+
+    `parts`: whether long texts are split into several, so that a step is short.
+    """
+    metadata = {ITEM_COLUMN: item.id, **columns}
+    texts = (
+        replace(document, text=part)
+        for document in documents
+        for part in (_split_text(document.text) if parts else [document.text])
+        if part.strip()
+    )
+    return [
+        replace(document, id=item.document_id(number), metadata=metadata)
+        for number, document in enumerate(texts)
+    ]
+
+
+def _split_text(content: str) -> Iterator[str]:
+    """Yield parts of up to `_STEP_CHARACTERS`, split at a paragraph, a line or a space."""
+    start = 0
+    while len(content) - start > _STEP_CHARACTERS:
+        stop = start + _STEP_CHARACTERS
+        lowest = start + _STEP_CHARACTERS // 2
+        places = (content.rfind(mark, lowest, stop) for mark in ("\n\n", "\n", " "))
+        stop = next((place + 1 for place in places if place >= 0), stop)
+        yield content[start:stop]
+        start = stop
+    yield content[start:]
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        full = characters + len(document.text) > _STEP_CHARACTERS
+        if batch and (full or len(batch) >= _STEP_DOCUMENTS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(document)
+        characters += len(document.text)
+    if batch:
+        yield batch
 
 
 def _limit_rows(documents: Iterator[Document]) -> Iterator[Document]:
@@ -108,31 +157,158 @@ def _client_message(error: SecondpassError, item: Item, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """The result of indexing an item; counts are None if they are unknown."""
+    """The result of indexing an item; counts are None if they are unknown.
+
+    `error`: also what the client must know of a completed one.
+    """
 
     status: str
     documents: int | None
     chunks: int | None
     error: str | None = None
     error_type: str | None = None
+    log: str | None = None
 
 
-def process_item(instance: Instance, item: Item) -> None:
-    """Index an item or remove it from the index, and record the outcome.
+class IndexingTask:
+    """The indexing of one item, in steps; between two, others have their turn.
 
-    Raises OverloadedError and ClientDisconnectedError, after putting the item back into the
-    queue; any other error is recorded as the item's.
+    A step stores one batch of documents. The file is loaded in a thread before the first.
     """
-    started = time.perf_counter()
-    try:
-        if item.is_deleted:
-            _remove_item(instance, item)
+
+    def __init__(self, instance: Instance, item: Item) -> None:
+        self.instance, self.item = instance, item
+        self._began = time.perf_counter()
+        self._cancellation = Cancellation()
+        self._loaded: Future[LoadedFile] = Future()
+        self._batches: deque[list[Document]] | None = None
+        self._documents = self._passages = self._steps = 0
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the file is still being loaded."""
+        return not self._loaded.done()
+
+    def start(self, when_loaded: Callable[[], None]) -> None:
+        """Load the file in a thread, and call a function when that has ended."""
+        if self.item.attempts >= MAX_ATTEMPTS:
+            self._loaded.set_result(LoadedFile([]))
             return
-        outcome = _try_index(instance, item)
-    except (OverloadedError, ClientDisconnectedError):
-        instance.queue.put_back(item)
-        raise
-    milliseconds = round((time.perf_counter() - started) * 1000)
+        path = self.instance.items.raw.path(self.item.file)
+
+        def load() -> None:
+            try:
+                self._loaded.set_result(load_file(self.item, path, self._cancellation))
+            except BaseException as error:  # noqa: BLE001 - the first step raises it again
+                self._loaded.set_exception(error)
+            when_loaded()
+
+        threading.Thread(target=load, name="secondpass-loading", daemon=True).start()
+
+    def is_current(self) -> bool:
+        """Return whether the item is still to be indexed, as it was when this began."""
+        instance = self.instance
+        if instance.is_deleted or instance.deleting or instance.settings["paused"]:
+            return False
+        return instance.queue.is_current(self.item)
+
+    def cancel(self) -> None:
+        """End the loading of the file, if it has not ended."""
+        self._cancellation.cancel()
+
+    def put_back(self) -> None:
+        """End this, and queue the item again unless it has changed."""
+        self.cancel()
+        if not self.instance.is_deleted:
+            self.instance.queue.put_back(self.item)
+
+    def step(self) -> bool:
+        """Store the next batch; return whether the item is finished, and its outcome recorded.
+
+        Raises OverloadedError, after which it can be called again, and
+        ClientDisconnectedError; any other error is the outcome.
+        """
+        outcome = self._try_step()
+        self.instance.mark_changed()
+        if outcome is None:
+            return False
+        _record(self.instance, self.item, outcome, time.perf_counter() - self._began)
+        return True
+
+    def _try_step(self) -> _Outcome | None:
+        instance, item = self.instance, self.item
+        path = instance.items.raw.path(item.file)
+        if item.attempts >= MAX_ATTEMPTS:
+            why = f"its indexing was started {MAX_ATTEMPTS} times and never finished"
+            return _Outcome("error", None, item.chunks, why, "interrupted")
+        try:
+            return self._step()
+        except (OverloadedError, ClientDisconnectedError):
+            raise
+        except (ReadError, MissingExtraError) as error:
+            # The index holds the previous version of the file.
+            _remove_documents(instance, item, range(item.documents))
+            return _Outcome("error", 0, 0, _client_message(error, item, path), "unreadable")
+        except SecondpassError as error:
+            message = _client_message(error, item, path)
+            return _Outcome("error", None, item.chunks, message, "failed")
+        except Exception:  # noqa: BLE001 - one file must not stop the indexing of all others
+            if not instance.is_deleted:
+                _log.exception("item %s was not indexed", item.id)
+            return _Outcome("error", None, item.chunks, "internal error", "failed")
+
+    def _step(self) -> _Outcome | None:
+        instance, item = self.instance, self.item
+        loaded = self._loaded.result()
+        size, overlap = chunking(instance.settings)
+        if self._batches is None:
+            columns = item.index_columns(instance.fields)
+            documents = _split_documents(
+                item, loaded.documents, columns, parts=size is not None
+            )
+            self._documents = len(documents)
+            instance.queue.record_documents(item, self._documents)
+            instance.index()
+            self._batches = deque(_batches(documents))
+        if self._batches:
+            report = instance.served_index.add(
+                self._batches[0], chunk_tokens=size, overlap=overlap
+            )
+            self._batches.popleft()
+            self._passages += report.passages
+            self._steps += 1
+        if self._batches:
+            return None
+        _remove_documents(instance, item, range(self._documents, item.documents))
+        index = instance.index()
+        large = self._passages > _OPTIMIZE_SHARE * index.count_passages()
+        if self._steps > 1 and large:
+            index.optimize()
+        if not self._documents:
+            return _Outcome("skipped", 0, 0, "the file holds no text", "empty")
+        chunks = len(item_chunks(instance, item))
+        note, log = _notes(item, loaded)
+        return _Outcome("completed", self._documents, chunks, note, log=log)
+
+
+def _notes(item: Item, loaded: LoadedFile) -> tuple[str | None, str | None]:
+    """Return what the client must know of a file that was indexed, and what its log says."""
+    notes: list[str] = []
+    if loaded.cut:
+        notes.append(
+            f"its last {loaded.cut:,} characters were not indexed: a file may have "
+            f"{MAX_FILE_BYTES:,}"
+        )
+    characters = sum(len(document.text.strip()) for document in loaded.documents)
+    table = suffix_of(Path(item.file)) in _TABLE_SUFFIXES
+    if not table and is_sparse(item.size, characters):
+        notes.append(f"it gave very little text for its size: {characters:,} characters")
+    left_out = [f"{count} {kind}" for kind, count in sorted((loaded.left_out or {}).items())]
+    log = [*notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
+    return "; ".join(notes) or None, "; ".join(log) or None
+
+
+def _record(instance: Instance, item: Item, outcome: _Outcome, seconds: float) -> None:
     unchanged = instance.queue.finish(
         item,
         outcome.status,
@@ -140,22 +316,37 @@ def process_item(instance: Instance, item: Item) -> None:
         chunks=outcome.chunks,
         error=outcome.error,
     )
-    instance.mark_changed()
     if not unchanged:
         return
+    message = outcome.error if outcome.log is None else outcome.log
     instance.item_log.add(
         item,
         outcome.status,
-        outcome.error,
+        message,
         chunks=outcome.chunks,
         error=outcome.error_type,
-        milliseconds=milliseconds,
+        milliseconds=round(seconds * 1000),
     )
     if item.job is not None:
-        message = f"{item.key}: {outcome.status}"
-        message = message if outcome.error is None else f"{message}, {outcome.error}"
-        instance.jobs.add_log(item.job, message, is_error=outcome.status == "error")
+        line = f"{item.key}: {outcome.status}"
+        line = line if message is None else f"{line}, {message}"
+        instance.jobs.add_log(item.job, line, is_error=outcome.status == "error")
     instance.notify_item(item.id)
+
+
+def remove_item(instance: Instance, item: Item) -> None:
+    """Remove a deleted item from the index, with its file and its record."""
+    _remove_documents(instance, item, range(item.documents))
+    instance.items.raw.remove(item.file)
+    instance.queue.remove(item)
+    instance.mark_changed()
+    instance.notify_item(item.id)
+
+
+def _remove_documents(instance: Instance, item: Item, numbers: Iterable[int]) -> None:
+    ids = [item.document_id(number) for number in numbers]
+    if ids:
+        instance.index().delete(ids)
 
 
 def item_chunks(instance: Instance, item: Item) -> list[Document]:
@@ -171,148 +362,3 @@ def item_chunks(instance: Instance, item: Item) -> list[Document]:
 def _chunk_position(chunk: Document) -> tuple[int, int]:
     document_id, _, number = str(chunk.id).partition("#")
     return int(document_id.rpartition(".")[2]), int(number or 0)
-
-
-def _try_index(instance: Instance, item: Item) -> _Outcome:
-    path = instance.items.raw.path(item.file)
-    if item.attempts >= MAX_ATTEMPTS:
-        why = f"its indexing was started {MAX_ATTEMPTS} times and never finished"
-        return _Outcome("error", None, item.chunks, why, "interrupted")
-    try:
-        return _index_item(instance, item)
-    except (OverloadedError, ClientDisconnectedError):
-        raise
-    except (ReadError, MissingExtraError) as error:
-        # The index holds the previous version of the file.
-        _remove_documents(instance, item, range(item.documents))
-        return _Outcome("error", 0, 0, _client_message(error, item, path), "unreadable")
-    except SecondpassError as error:
-        message = _client_message(error, item, path)
-        return _Outcome("error", None, item.chunks, message, "failed")
-    except Exception:  # noqa: BLE001 - one file must not stop the indexing of all others
-        if not instance.is_deleted:
-            _log.exception("item %s was not indexed", item.id)
-        return _Outcome("error", None, item.chunks, "internal error", "failed")
-
-
-def _index_item(instance: Instance, item: Item) -> _Outcome:
-    settings = instance.settings
-    path = instance.items.raw.path(item.file)
-    documents = load_documents(item, path, item.index_columns(instance.fields))
-    before, now = item.documents, len(documents)
-    instance.queue.record_documents(item, now)
-    size, overlap = chunking(settings)
-    instance.index()
-    instance.served_index.add(documents, chunk_tokens=size, overlap=overlap)
-    _remove_documents(instance, item, range(now, before))
-    if not documents:
-        return _Outcome("skipped", 0, 0, "the file holds no text", "empty")
-    return _Outcome("completed", now, len(item_chunks(instance, item)))
-
-
-def _remove_item(instance: Instance, item: Item) -> None:
-    _remove_documents(instance, item, range(item.documents))
-    instance.items.raw.remove(item.file)
-    instance.queue.remove(item)
-    instance.mark_changed()
-    instance.notify_item(item.id)
-
-
-def _remove_documents(instance: Instance, item: Item, numbers: Iterable[int]) -> None:
-    ids = [item.document_id(number) for number in numbers]
-    if ids:
-        instance.index().delete(ids)
-
-
-_MAX_PAUSE = 5.0
-
-
-class IndexingWorker:
-    """A thread that indexes one item at a time, taking turns between instances.
-
-    Requests go before it in the work queue. An item that is interrupted by the end of the
-    process is indexed after the next start.
-    """
-
-    def __init__(self) -> None:
-        self._instances: deque[Instance] = deque()
-        self._condition = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._current: Instance | None = None
-        self._ticket = Ticket()
-        self._stopping = False
-
-    def start(self, unfinished: Callable[[], Iterable[Instance]]) -> None:
-        """Start the thread, with the instances that were not finished at the last stop."""
-        self._stopping = False
-        self._thread = threading.Thread(
-            target=self._run, args=(unfinished,), name="secondpass-indexing", daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread; the current item is put back."""
-        with self._condition:
-            self._stopping = True
-            self._instances.clear()
-            self._ticket.cancel()
-            self._condition.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def schedule(self, instance: Instance) -> None:
-        """Add an instance with waiting items."""
-        with self._condition:
-            if not self._stopping and instance not in self._instances:
-                self._instances.append(instance)
-                self._condition.notify_all()
-
-    def cancel(self, instance: Instance) -> None:
-        """Interrupt the item of an instance that is about to be deleted."""
-        with self._condition:
-            if self._current is instance:
-                self._ticket.cancel()
-
-    def _run(self, unfinished: Callable[[], Iterable[Instance]]) -> None:
-        for instance in unfinished():
-            self.schedule(instance)
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._instances or self._stopping)
-                if self._stopping:
-                    return
-                instance = self._current = self._instances.popleft()
-                self._ticket = Ticket()
-            try:
-                if self._process_next(instance):
-                    self.schedule(instance)
-            except OverloadedError as error:
-                self._pause(error.retry_after)
-                self.schedule(instance)
-            except ClientDisconnectedError:
-                self.schedule(instance)
-            except (SecondpassError, HttpError) as error:
-                if not instance.is_deleted:
-                    _log.error("instance %s cannot be indexed: %s", instance.name, error)
-            except Exception:  # noqa: BLE001 - the other instances must go on
-                _log.exception("instance %s cannot be indexed", instance.name)
-            finally:
-                self._current = None
-
-    def _process_next(self, instance: Instance) -> bool:
-        """Process one item; return whether there may be more."""
-        with instance.write_lock:
-            if instance.is_deleted or instance.deleting or instance.settings["paused"]:
-                return False
-            item = instance.queue.take()
-            if item is None:
-                instance.jobs.complete_all_done()
-                return False
-            with use_ticket(self._ticket):
-                process_item(instance, item)
-            return True
-
-    def _pause(self, seconds: float) -> None:
-        with self._condition:
-            self._condition.wait_for(lambda: self._stopping, min(seconds, _MAX_PAUSE))

@@ -15,6 +15,8 @@ _PENDING = (
     "OR (next_action = 'INDEX' AND status = 'queued'))"
 )
 
+_ORDER = "next_action = 'INDEX', job NOT NULL, seen_at, id"
+
 
 class IndexingQueue:
     """The items of an instance that wait to be indexed or removed."""
@@ -27,15 +29,22 @@ class IndexingQueue:
         row = self._database.fetch_one(f"SELECT 1 FROM items WHERE {_PENDING} LIMIT 1")
         return row is not None
 
-    def take(self) -> Item | None:
+    def next_age(self) -> tuple[int, int, int, str] | None:
+        """Return the order of the next item among those of other instances, or None."""
+        row = self._database.fetch_one(
+            f"SELECT {_ORDER} FROM items WHERE {_PENDING} ORDER BY {_ORDER} LIMIT 1"
+        )
+        return None if row is None else (row[0], row[1], row[2], row[3])
+
+    def take(self, *, deleted_only: bool = False) -> Item | None:
         """Return the next item, marked as running, or None.
 
         Deletions come first, then uploads and single items, oldest first, then jobs.
         """
+        condition = f"{_PENDING} AND next_action = 'DELETE'" if deleted_only else _PENDING
         with self._database.transaction() as connection:
             row = connection.execute(
-                f"SELECT * FROM items WHERE {_PENDING} "
-                "ORDER BY next_action = 'INDEX', job NOT NULL, seen_at, id LIMIT 1"
+                f"SELECT * FROM items WHERE {condition} ORDER BY {_ORDER} LIMIT 1"
             ).fetchone()
             if row is None:
                 return None
@@ -45,6 +54,15 @@ class IndexingQueue:
                 (row["id"],),
             )
         return Item.from_row(row)
+
+    def is_current(self, item: Item) -> bool:
+        """Return whether an item is neither deleted nor changed since it was taken."""
+        row = self._database.fetch_one(
+            "SELECT 1 FROM items WHERE id = ? AND revision = ? AND next_action IS NOT 'DELETE'",
+            item.id,
+            item.revision,
+        )
+        return row is not None
 
     def put_back(self, item: Item) -> None:
         """Put back an item whose processing was interrupted by something else."""

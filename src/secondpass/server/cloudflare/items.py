@@ -20,6 +20,8 @@ from secondpass.server.cloudflare.filters import ColumnValue, Field, folder_of, 
 from secondpass.server.cloudflare.responses import now_ms, to_iso
 from secondpass.storage import replace_file, sync_folder
 
+MAX_FILE_BYTES = 4 * 1024 * 1024
+"""The size of a file; also how many characters of text are read of one."""
 _TEXT_SUFFIX = ".txt"
 _SUFFIX_BY_TYPE = {
     "text/html": ".html",
@@ -126,7 +128,12 @@ class Item:
             "source_id": UPLOAD_SOURCE,
             "metadata": self.metadata_json(),
         }
-        return body if self.error is None else {**body, "error": self.error}
+        if self.error is None:
+            return body
+        if self.status == "completed":
+            # It can be searched, but not all of it.
+            return {**body, "warnings": [{"code": "incomplete", "message": self.error}]}
+        return {**body, "error": self.error}
 
 
 _MAX_LOG_ENTRIES = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from secondpass.server.cloudflare.context import ApiRequest
 from secondpass.server.cloudflare.namespaces import (
@@ -12,7 +12,11 @@ from secondpass.server.cloudflare.namespaces import (
     namespace_json,
 )
 from secondpass.server.cloudflare.responses import CodedError, NotRetryableError, not_found, ok
-from secondpass.server.cloudflare.schemas import NamespaceBody, Schema
+from secondpass.server.cloudflare.schemas import (
+    NamespaceBody,
+    PublicEndpointSettings,
+    Schema,
+)
 from secondpass.server.http_errors import HttpError, invalid
 
 _SCHEMA = Schema(NamespaceBody)
@@ -27,7 +31,10 @@ def create_namespace(request: ApiRequest) -> Any:
         raise invalid("name is missing")
     name = check_name("name", body["name"])
     properties = _parse_properties(request, body, name)
-    return ok(namespace_json(request.app.namespaces.create(request.tenant, name, **properties)))
+    namespaces, endpoints = request.app.namespaces, request.app.public_endpoints
+    with endpoints.changes:
+        endpoints.check_domains(_endpoint_params(properties), None)
+        return ok(namespace_json(namespaces.create(request.tenant, name, **properties)))
 
 
 def list_namespaces(request: ApiRequest) -> Any:
@@ -53,7 +60,11 @@ def update_namespace(request: ApiRequest) -> Any:
     for key in _PROPERTIES:
         if key in request.body and request.body[key] is None:
             properties[key] = None
-    return ok(namespace_json(request.app.namespaces.update(request.tenant, name, **properties)))
+    namespaces, endpoints = request.app.namespaces, request.app.public_endpoints
+    with endpoints.changes:
+        own = namespaces.get(request.tenant, name)["public_endpoint_id"]
+        endpoints.check_domains(_endpoint_params(properties), own)
+        return ok(namespace_json(namespaces.update(request.tenant, name, **properties)))
 
 
 def delete_namespace(request: ApiRequest) -> Any:
@@ -82,6 +93,10 @@ def _parse_properties(request: ApiRequest, body: NamespaceBody, name: str) -> di
                 f"instances_allowed_contains_unknown_instances: {', '.join(unknown)[:200]}",
             )
     return properties
+
+
+def _endpoint_params(properties: Mapping[str, Any]) -> PublicEndpointSettings:
+    return cast(PublicEndpointSettings, properties.get("public_endpoint_params") or {})
 
 
 def list_tokens(request: ApiRequest) -> Any:

@@ -11,7 +11,7 @@ from typing import cast
 
 from secondpass.server.cloudflare.instance import Instance
 from secondpass.server.cloudflare.namespaces import NamespaceRegistry
-from secondpass.server.cloudflare.responses import CodedError
+from secondpass.server.cloudflare.responses import CodedError, NotRetryableError
 from secondpass.server.cloudflare.schemas import PublicEndpointSettings, RateLimit
 from secondpass.server.http_errors import HttpError
 
@@ -33,7 +33,8 @@ class PublicEndpoint:
 class PublicEndpoints:
     """The enabled public endpoints. Thread-safe.
 
-    `all_instances` is called once; later changes come through `update`.
+    `all_instances` is called once; later changes come through `update`. `changes` is held by
+    who changes an endpoint, from the check of its settings until they are stored.
     """
 
     def __init__(
@@ -42,6 +43,24 @@ class PublicEndpoints:
         self._namespaces, self._all_instances = namespaces, all_instances
         self._instances: dict[str, Instance] | None = None
         self._lock = threading.RLock()
+        self.changes = threading.RLock()
+
+    def check_domains(self, settings: PublicEndpointSettings, endpoint_id: str | None) -> None:
+        """Raise HttpError (409) for a domain that another endpoint has.
+
+        With one domain for two endpoints, neither could be found by it. Call it, and store the
+        settings, while holding `changes`.
+        """
+        if not settings.get("enabled", False):
+            return
+        for endpoint in self._enabled():
+            taken = _domains(settings) & _domains(endpoint.settings)
+            if taken and endpoint.id != endpoint_id:
+                raise NotRetryableError(
+                    409,
+                    "exists",
+                    f"custom_domains: {min(taken)!r} is the domain of another public endpoint",
+                )
 
     def update(self, instance: Instance) -> None:
         """Register the endpoint of an instance that was created or changed."""
@@ -62,12 +81,7 @@ class PublicEndpoints:
         name = host.partition(":")[0].lower()
         enabled = list(self._enabled())
         by_label = [endpoint for endpoint in enabled if endpoint.id == name.partition(".")[0]]
-        by_domain = [
-            endpoint
-            for endpoint in enabled
-            if name
-            in (domain.lower() for domain in endpoint.settings.get("custom_domains", []))
-        ]
+        by_domain = [e for e in enabled if name in _domains(e.settings)]
         return _only(by_label or by_domain or enabled)
 
     def _enabled(self) -> Iterator[PublicEndpoint]:
@@ -103,6 +117,10 @@ class PublicEndpoints:
 def endpoint_not_found() -> CodedError:
     """Return the 404 error, the same whatever is missing, so that nothing can be probed."""
     return CodedError(404, _NOT_FOUND, "ai_search_not_found")
+
+
+def _domains(settings: PublicEndpointSettings) -> set[str]:
+    return {domain.lower() for domain in settings.get("custom_domains", [])}
 
 
 def _only(endpoints: list[PublicEndpoint]) -> PublicEndpoint:

@@ -124,6 +124,7 @@ class PublicApi:
         else:
             endpoint = endpoints.find(endpoint_id)
         setattr(request.state, _STATE_KEY, endpoint)
+        context.owner = endpoint.tenant
         searches = endpoint.settings.get("search_endpoint", {})
         chats = endpoint.settings.get("chat_completions_endpoint", {})
         if (searches if kind == "search" else chats).get("disabled", False):

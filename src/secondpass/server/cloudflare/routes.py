@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.routing import Route
 
@@ -15,26 +15,24 @@ from secondpass.server.cloudflare import (
     search_routes,
     uploads,
 )
-from secondpass.server.cloudflare.context import DIALECT, AppContext
+from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.operation import Endpoint, StreamEndpoint, api_operation
 from secondpass.server.cloudflare.public_routes import PublicApi
-from secondpass.server.cloudflare.responses import fail, not_found
 from secondpass.server.cloudflare.schemas import SEARCH_FIELDS
-from secondpass.server.request_context import RequestContext
+from secondpass.server.cloudflare.workers_ai import RUN_MODEL
 from secondpass.server.request_fields import RequestFields
 from secondpass.server.request_handler import Operation, RequestHandler
 
 _ACCOUNT = "/client/v4/accounts/{account}"
-_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BODY_METHODS = ("POST", "PUT", "PATCH")
 _NAMESPACES = "/ai-search/namespaces"
 _NAMESPACE = f"{_NAMESPACES}/{{namespace}}"
 # The second is the older form, for the namespace "default".
 _INSTANCES = (f"{_NAMESPACE}/instances", "/ai-search/instances")
 _TOKENS = "/ai-search/tokens"
+_RUN = "/ai/run/{model:path}"
 _AUTORAG = "/autorag/rags/{instance}"
 _PUBLIC = "/cloudflare/{endpoint}"
-_UNKNOWN_PATHS = ("/client/v4/{rest:path}", "/cloudflare/{rest:path}")
 
 
 class AISearch:
@@ -52,14 +50,13 @@ class AISearch:
     @property
     def routes(self) -> list[Route]:
         """All paths of this dialect."""
-        unknown = self._handler.serve(UNKNOWN_PATH)
         return [
             *self._namespaces(),
             *(route for base in _INSTANCES for route in self._instances(base)),
             *self._tokens(),
             *self._autorag(),
+            self._serve("POST", _RUN, RUN_MODEL),
             *self._public(),
-            *(Route(path, unknown, methods=_ALL_METHODS) for path in _UNKNOWN_PATHS),
         ]
 
     def _namespaces(self) -> list[Route]:
@@ -195,18 +192,3 @@ class AISearch:
 
     def _serve(self, method: str, path: str, operation: Operation[Any, Any]) -> Route:
         return Route(_ACCOUNT + path, self._handler.serve(operation), methods=[method])
-
-
-def _reject_unknown_path(context: RequestContext, body: None) -> NoReturn:
-    path = context.request.url.path[:200]
-    raise not_found(f"path {path!r} for {context.request.method}")
-
-
-UNKNOWN_PATH: Operation[None, None] = Operation(
-    dialect=DIALECT,
-    fail=fail,
-    scope=None,
-    keyless=True,
-    read=None,
-    parse=_reject_unknown_path,
-)

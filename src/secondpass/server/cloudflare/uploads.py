@@ -20,7 +20,12 @@ from secondpass.inference.unicode import clean
 from secondpass.server.cloudflare.context import DIALECT, ApiRequest, AppContext
 from secondpass.server.cloudflare.filters import RESERVED_FIELDS, Field, to_column_value
 from secondpass.server.cloudflare.instance import Instance
-from secondpass.server.cloudflare.items import FINAL_STATUSES, Item, storage_suffix
+from secondpass.server.cloudflare.items import (
+    FINAL_STATUSES,
+    MAX_FILE_BYTES,
+    Item,
+    storage_suffix,
+)
 from secondpass.server.cloudflare.operation import parse_request
 from secondpass.server.cloudflare.responses import fail, not_found, ok
 from secondpass.server.cloudflare.schemas import Schema
@@ -30,7 +35,6 @@ from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation
 from secondpass.server.state import ServerState
 
-MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_KEY_LENGTH = 128
 MAX_WAIT_SECONDS = 40.0
 _MAX_METADATA = 10_000
@@ -66,7 +70,7 @@ async def read_upload(request: Request, limits: BodyLimits) -> Upload:
         raise invalid("an upload must be multipart/form-data, with the parts file and metadata")
     parser = MultiPartParser(
         request.headers,
-        _limit_stream(request, min(limits.max_bytes, MAX_FILE_BYTES + _MAX_PART_BYTES)),
+        _limit_stream(request, limits),
         max_files=1,
         max_fields=_MAX_PARTS,
         max_part_size=_MAX_PART_BYTES,
@@ -83,11 +87,13 @@ async def read_upload(request: Request, limits: BodyLimits) -> Upload:
             file.close()
 
 
-async def _limit_stream(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limit_stream(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
-        if received > max_bytes:
+        if received > limits.max_bytes:
+            raise limits.too_large()
+        if received > MAX_FILE_BYTES + _MAX_PART_BYTES:
             raise _too_large()
         yield chunk
 
@@ -325,4 +331,5 @@ def item_response(
 ) -> Any:
     """Return the item as clients see it, with the warnings for its metadata."""
     body = queued.item.to_json(queued.instance.namespace)
-    return ok({**body, "warnings": queued.warnings} if queued.warnings else body)
+    warnings = [*queued.warnings, *body.get("warnings", [])]
+    return ok({**body, "warnings": warnings} if warnings else body)

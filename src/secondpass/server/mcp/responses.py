@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from secondpass.types import RankedDocument
 
 # The code of JSON-RPC for errors of a server's own.
 _SERVER_ERROR = -32000
+MAX_IDENTIFIED_BYTES = 65_536
+"""How long a request may be whose error has its id, in bytes."""
 
 
 @dataclass
@@ -124,7 +127,22 @@ def write_explanation(explanation: Explanation) -> Explained:
     )
 
 
-def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
-    """Return the JSON-RPC error of a request that was not parsed."""
-    content = {"code": _SERVER_ERROR, "message": error.message}
-    return {"jsonrpc": "2.0", "id": None, "error": content}
+def error_body(error: HttpError, request_id: str, content: bytes = b"") -> dict[str, Any]:
+    """Return the JSON-RPC error of a request.
+
+    `content` is its body, for the id of JSON-RPC, which is null where the body was not read.
+    """
+    body = {"code": _SERVER_ERROR, "message": error.message}
+    return {"jsonrpc": "2.0", "id": _rpc_id(content), "error": body}
+
+
+def _rpc_id(content: bytes) -> str | int | None:
+    """Return the id of a JSON-RPC request, None where it has none that can be used."""
+    if len(content) > MAX_IDENTIFIED_BYTES:
+        return None
+    try:
+        request = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    found = request.get("id") if isinstance(request, dict) else None
+    return found if isinstance(found, str | int) and not isinstance(found, bool) else None

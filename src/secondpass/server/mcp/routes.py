@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -13,8 +15,8 @@ from starlette.types import ASGIApp, Message
 
 from secondpass.errors import MissingExtraError
 from secondpass.server.http_errors import HttpError
-from secondpass.server.http_json import as_json, json_bytes
-from secondpass.server.mcp.responses import error_body
+from secondpass.server.http_json import BodyLimits, as_json, json_bytes
+from secondpass.server.mcp.responses import MAX_IDENTIFIED_BYTES, error_body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Operation, RequestHandler
 
@@ -40,6 +42,7 @@ class McpHttpRoutes:
             fail=error_body,
             # Each tool checks the scope that it needs.
             scope=None,
+            identify=self._identify,
             read=json_bytes,
             run_async=self._dispatch,
         )
@@ -53,7 +56,15 @@ class McpHttpRoutes:
         if self._running is not None:
             await self._running
 
+    async def _identify(self, context: RequestContext) -> None:
+        """Read the id of a small request, for the error that it gets."""
+        limits = BodyLimits(MAX_IDENTIFIED_BYTES, self._handler.state.settings.max_depth)
+        with suppress(HttpError):
+            content = await json_bytes(context.request, limits)
+            context.fail = partial(error_body, content=content)
+
     async def _dispatch(self, context: RequestContext, content: bytes) -> Response:
+        context.fail = partial(error_body, content=content)
         self._handler.state.check_ready()
         return await _forward(await self._application(), context, content)
 

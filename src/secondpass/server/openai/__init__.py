@@ -1,1 +1,1 @@
-"""OpenAI's dialect: chat completions from an index, embeddings, and the list of models."""
+"""OpenAI's dialect: chat completions and responses from an index, embeddings, models."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from secondpass.server.access.api_keys import KeyEntry
 from secondpass.server.http_errors import HttpError
+from secondpass.server.scheduler.scheduled_models import TOKENS_AT_ONCE
 from secondpass.server.state import EMBEDDER, ServerState
 
 Row = dict[str, Any]
@@ -26,6 +27,28 @@ def list_models(state: ServerState, caller: KeyEntry) -> Iterator[Row]:
         for namespace in catalog.namespaces(caller.tenant):
             for served in catalog.list_indexes(caller.tenant, namespace):
                 yield _row(served.key.label, "chat")
+
+
+def infinity_rows(state: ServerState, rows: Iterable[Row]) -> list[Row]:
+    """Return the models that embed or rerank, with the fields of Infinity's list."""
+    waiting = int(state.queue.waiting)
+    stats = {
+        "queue_fraction": waiting / state.settings.most_waiting,
+        "queue_absolute": waiting,
+        "results_pending": state.active_requests,
+        "batch_size": TOKENS_AT_ONCE,
+    }
+    return [
+        {
+            **row,
+            "owned_by": "infinity",
+            "backend": "secondpass",
+            "capabilities": row["endpoints"],
+            "stats": stats,
+        }
+        for row in rows
+        if row["endpoints"] != ["chat"]
+    ]
 
 
 def find_model(rows: Iterable[Row], name: str) -> Row:

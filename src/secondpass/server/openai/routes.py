@@ -1,11 +1,13 @@
-"""Routes of OpenAI's dialect: chat completions, embeddings, models."""
+"""Routes of OpenAI's dialect: chat completions, responses, embeddings, models."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from starlette.routing import Route
 
+from secondpass.server.http_errors import HttpError
 from secondpass.server.http_json import Body
 from secondpass.server.openai import chat, embeddings, models
 from secondpass.server.openai.responses import (
@@ -15,9 +17,16 @@ from secondpass.server.openai.responses import (
     error_frame,
     model_error_body,
 )
+from secondpass.server.openai.responses_reply import ResponseWriter
+from secondpass.server.openai.responses_request import (
+    RESPONSES_FIELDS,
+    ResponsesRequest,
+    parse_responses,
+)
 from secondpass.server.openai.schemas import (
     CHAT_FIELDS,
     EMBEDDING_FIELDS,
+    INFINITY_EMBEDDING_FIELDS,
     ChatRequest,
     parse_chat,
     parse_embeddings,
@@ -60,6 +69,42 @@ CHAT = Operation(
     stream=_stream_chat,
     respond=lambda context, request, reply: completion(context.id, reply),
 )
+
+
+def _run_response(
+    state: ServerState, context: RequestContext, request: ResponsesRequest
+) -> chat.ChatReply:
+    return _run_chat(state, context, request.chat)
+
+
+def _stream_response(
+    state: ServerState, context: RequestContext, request: ResponsesRequest
+) -> EventStream:
+    reply = chat.ChatReply(state, context.caller.tenant, request.chat)
+    writer = ResponseWriter(context.id, request, reply)
+    return EventStream(writer.frames(), writer.fail)
+
+
+def _reject_stored(context: RequestContext, body: None) -> NoReturn:
+    raise HttpError(
+        404, "not found", "responses are not stored: there is none to get, cancel or delete"
+    )
+
+
+RESPONSES = Operation(
+    dialect="openai-responses",
+    fail=error_body,
+    scope="search",
+    fields=RESPONSES_FIELDS,
+    parse=lambda context, body: parse_responses(body),
+    run=_run_response,
+    wants_stream=lambda request: request.chat.stream,
+    stream=_stream_response,
+    respond=lambda context, request, reply: ResponseWriter(context.id, request, reply).whole(),
+)
+STORED_RESPONSES: Operation[None, None] = Operation(
+    dialect="openai-responses", fail=error_body, scope="search", read=None, parse=_reject_stored
+)
 EMBEDDINGS = Operation(
     dialect="openai-embeddings",
     fail=error_body,
@@ -67,6 +112,12 @@ EMBEDDINGS = Operation(
     fields=EMBEDDING_FIELDS,
     parse=lambda context, body: parse_embeddings(body),
     run=embeddings.embed,
+)
+INFINITY_EMBEDDINGS = replace(
+    EMBEDDINGS,
+    dialect="infinity-embeddings",
+    fields=INFINITY_EMBEDDING_FIELDS,
+    run=embeddings.infinity_embed,
 )
 
 
@@ -92,6 +143,13 @@ LIST_MODELS = Operation(
     run=_run_models,
     respond=_write_models,
 )
+INFINITY_MODELS = replace(
+    LIST_MODELS,
+    run=lambda state, context, query: models.infinity_rows(
+        state, models.list_models(state, context.caller)
+    ),
+    respond=lambda context, query, rows: {"object": "list", "data": rows},
+)
 GET_MODEL = Operation(
     dialect="models",
     fail=model_error_body,
@@ -104,11 +162,21 @@ GET_MODEL = Operation(
 
 def routes(handler: RequestHandler) -> list[Route]:
     """Return the routes."""
-    list_models = handler.serve(LIST_MODELS)
+    embed = handler.serve(EMBEDDINGS)
+    infinity_embed = handler.serve(INFINITY_EMBEDDINGS)
+    infinity_models = handler.serve(INFINITY_MODELS)
+    stored = handler.serve(STORED_RESPONSES)
     return [
         Route("/v1/chat/completions", handler.serve(CHAT), methods=["POST"]),
-        Route("/v1/embeddings", handler.serve(EMBEDDINGS), methods=["POST"]),
-        Route("/v1/models", list_models),
-        Route("/infinity/models", list_models),
+        Route("/v1/responses", handler.serve(RESPONSES), methods=["POST"]),
+        Route("/v1/responses/{rest:path}", stored, methods=["GET", "POST", "DELETE"]),
+        Route("/v1/embeddings", embed, methods=["POST"]),
+        Route("/tei/v1/embeddings", embed, methods=["POST"]),
+        Route("/vllm/v1/embeddings", embed, methods=["POST"]),
+        Route("/infinity/embeddings", infinity_embed, methods=["POST"]),
+        Route("/embeddings", infinity_embed, methods=["POST"]),
+        Route("/v1/models", handler.serve(LIST_MODELS)),
+        Route("/infinity/models", infinity_models),
+        Route("/models", infinity_models),
         Route("/v1/models/{name:path}", handler.serve(GET_MODEL)),
     ]

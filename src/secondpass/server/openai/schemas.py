@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ CHAT_FIELDS = RequestFields(
         "safety_identifier": NoEffect("the API key says who asks"),
         "prompt_cache_key": NoEffect("no prompts are cached"),
         "prompt_cache_retention": NoEffect("no prompts are cached"),
+        "prompt_cache_options": NoEffect("no prompts are cached"),
+        "moderation": Refused("no moderation is offered"),
         "ai_search_options.retrieval.retrieval_type": Honored("vector, keyword or hybrid"),
         "ai_search_options.retrieval.max_num_results": Honored(
             f"how many passages are read, up to {_MAX_PASSAGES}", Count()
@@ -123,6 +125,17 @@ EMBEDDING_FIELDS = RequestFields(
         "user": NoEffect("the API key says who asks"),
     },
     lenient=False,
+)
+
+# Infinity's default for `dimensions` is 0, which means all.
+INFINITY_EMBEDDING_FIELDS = RequestFields(
+    "Infinity, embeddings",
+    "/infinity/embeddings",
+    {
+        **EMBEDDING_FIELDS.fields,
+        "dimensions": Honored("that of the model, or 0; others are an error", Count(0)),
+        "modality": Refused("the embedder here reads texts only", unless=("text",)),
+    },
 )
 
 
@@ -194,7 +207,7 @@ def parse_chat(body: Body) -> ChatRequest:
     return ChatRequest(
         model=None if name is None else clean(name),
         conversation=parse_messages(body),
-        sampling=_parse_sampling(body),
+        sampling=parse_sampling(body, "max_completion_tokens", "max_tokens"),
         retrieval=parse_retrieval(body.part("ai_search_options")),
         stream=body.flag("stream"),
         include_usage=options.flag("include_usage"),
@@ -206,10 +219,20 @@ def parse_messages(body: Body) -> Conversation:
 
     Raises HttpError (400) for a message that is not text, and where there is none of a user.
     """
+    return parse_turns("messages", enumerate(body.items("messages")), ("text",))
+
+
+def parse_turns(
+    name: str, messages: Iterable[tuple[int, Any]], text_parts: Collection[str]
+) -> Conversation:
+    """Parse messages with their positions in the field `name`; see `parse_messages`.
+
+    `text_parts` are the types of parts that are texts.
+    """
     instructions: list[str] = []
     turns: list[Turn] = []
-    for position, message in enumerate(body.items("messages")):
-        where = f"messages[{position}]"
+    for position, message in messages:
+        where = f"{name}[{position}]"
         if not isinstance(message, Mapping):
             raise invalid(f"{where} must be an object")
         role = message.get("role")
@@ -217,19 +240,19 @@ def parse_messages(body: Body) -> Conversation:
             raise invalid(f"{where}.role must be one of system, user and assistant")
         if role in _IGNORED_ROLES:
             continue
-        text = clean(_message_text(message.get("content"), f"{where}.content"))
+        text = clean(_message_text(message.get("content"), f"{where}.content", text_parts))
         if role in _INSTRUCTION_ROLES:
             instructions.append(text)
         elif text.strip():
             turns.append(Turn(str(role), text))
     user_turns = [position for position, turn in enumerate(turns) if turn.role == "user"]
     if not user_turns:
-        raise invalid("messages has no text of a user")
+        raise invalid(f"{name} has no text of a user")
     last = user_turns[-1]
     return Conversation(turns[last].text, tuple(turns[:last]), "\n\n".join(instructions))
 
 
-def _message_text(content: Any, where: str) -> str:
+def _message_text(content: Any, where: str, text_parts: Collection[str]) -> str:
     if content is None:
         return ""
     if isinstance(content, str):
@@ -240,7 +263,7 @@ def _message_text(content: Any, where: str) -> str:
     for position, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
         text = part.get("text") if isinstance(part, Mapping) else None
-        if kind != "text" or not isinstance(text, str):
+        if kind not in text_parts or not isinstance(text, str):
             raise invalid(f"{where}[{position}] is not text, which is all that is supported")
         texts.append(text)
     return "\n".join(texts)
@@ -270,8 +293,9 @@ def parse_retrieval(options: Body) -> Retrieval:
     )
 
 
-def _parse_sampling(body: Body) -> Sampling:
-    new_limit, old_limit = body.count("max_completion_tokens"), body.count("max_tokens")
+def parse_sampling(body: Body, *limits: str) -> Sampling:
+    """Parse how the text is generated; the first of the fields `limits` is its length."""
+    counts = (body.count(name) for name in limits)
     seed = body.fields.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise invalid("seed must be a whole number")
@@ -280,7 +304,7 @@ def _parse_sampling(body: Body) -> Sampling:
     if len(stops) > _MAX_STOPS or "" in stops:
         raise invalid(f"stop can have {_MAX_STOPS} texts, none of them empty")
     return Sampling(
-        old_limit if new_limit is None else new_limit,
+        next((count for count in counts if count is not None), None),
         _number(body, "temperature", 2),
         _number(body, "top_p", 1),
         seed,
@@ -308,7 +332,7 @@ def parse_embeddings(body: Body) -> EmbeddingRequest:
         texts=tuple(map(clean, _input_texts(body.fields.get("input")))),
         model=clean(name) if name else None,
         format=encoding,
-        dimensions=body.count("dimensions"),
+        dimensions=body.count("dimensions", minimum=0) or None,
     )
 
 

@@ -1,1 +1,1 @@
-"""Rerank endpoints of providers and inference servers: one file a dialect."""
+"""Endpoints of rerank providers and inference servers: one file a dialect and endpoint."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from secondpass.server.http_errors import default_error
@@ -66,3 +66,10 @@ def rerank(
         top_k=request.top_n,
         **request.reading,
     )
+
+
+def rerank_all(
+    state: ServerState, context: RequestContext, requests: Sequence[RerankRequest]
+) -> list[RerankResponse]:
+    """Rerank the documents of each request; blocks."""
+    return [rerank(state, context, request) for request in requests]

@@ -23,7 +23,7 @@ _ERROR_TYPES = {
 
 
 # As TEI has it in its source, not in its published document.
-_STATUSES = {"too many": 413, "too long": 413}
+STATUSES = {"too many": 413, "too long": 413}
 _FIELDS = RequestFields(
     "Text Embeddings Inference",
     "/tei/rerank",
@@ -83,4 +83,4 @@ def error_body(error: HttpError, request_id: str) -> dict[str, str]:
     return {"error": error.message, "error_type": _ERROR_TYPES.get(error.kind, "Backend")}
 
 
-TEI = rerank_operation("tei", _FIELDS, parse, write, error_body, _STATUSES)
+TEI = rerank_operation("tei", _FIELDS, parse, write, error_body, STATUSES)

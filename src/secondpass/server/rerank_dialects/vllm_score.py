@@ -11,11 +11,10 @@ from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.request_handler import Operation
-from secondpass.server.rerank_dialects.operation import rerank
+from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply, openai_error
 from secondpass.server.rerank_dialects.schemas import RerankRequest
 from secondpass.server.rerank_dialects.vllm import POOLING_FIELDS, parse_limits, wants_logits
-from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
 _PAIRS = (
@@ -96,12 +95,6 @@ def write(replies: Sequence[RerankReply]) -> dict[str, Any]:
     }
 
 
-def _rerank_all(
-    state: ServerState, context: RequestContext, requests: list[RerankRequest]
-) -> list[RerankResponse]:
-    return [rerank(state, context, request) for request in requests]
-
-
 def _respond(
     context: RequestContext, requests: list[RerankRequest], responses: list[RerankResponse]
 ) -> dict[str, Any]:
@@ -117,6 +110,6 @@ VLLM_SCORE = Operation(
     fields=_FIELDS,
     parse=lambda context, body: parse(body),
     documents=lambda requests: sum(len(request.documents) for request in requests),
-    run=_rerank_all,
+    run=rerank_all,
     respond=_respond,
 )

@@ -1,16 +1,17 @@
-"""The work queue in front of a model: earliest deadline first, in batches, bounded.
+"""The work queue in front of a model: fair among tenants, in batches, bounded.
 
 One thread runs the work, since a model uses all its threads for one batch. Jobs are split into
-parts. Before each batch the job with the earliest deadline is chosen, so that a long job delays
-no other for longer than one batch (earliest deadline first; Liu and Layland, Journal of the
-ACM, 1973). Parts of other jobs that can run in the same batch join it, in the order of their
-deadlines.
+parts, so that a long job delays no other for longer than one batch. Before each batch it is the
+turn of the tenant that has had the least work (start-time fair queueing; Goyal, Vin and Cheng,
+SIGCOMM, 1996), and of its jobs the one with the earliest deadline is chosen (Liu and Layland,
+Journal of the ACM, 1973). Parts of other jobs that can run in the same batch join it, in the
+same order. Jobs without a deadline wait until no other waits.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -27,12 +28,20 @@ _INITIAL_RATE = 1000.0
 # The share of its time until the deadline that a job may have to wait: the rest is for its own
 # work, and for when the model is slower than of late.
 _MAX_WAIT_SHARE = 0.5
+MAX_RETRY_AFTER = 60.0
+"""The longest time, in seconds, after which a client is told to try again."""
+BURST = 16_384.0
+"""How much work a tenant with less than its share may have before others, in tokens."""
 
 
 class OverloadedError(SecondpassError):
-    """The queue is full, or its wait too long; `retry_after` is in seconds."""
+    """The queue is full, or its wait too long; `retry_after` is in seconds.
+
+    It is at most `MAX_RETRY_AFTER`: by then much of what waits may have been given up.
+    """
 
     def __init__(self, retry_after: float) -> None:
+        retry_after = min(retry_after, MAX_RETRY_AFTER)
         super().__init__("The server is busy", fix=f"Try again in {retry_after:.0f} s.")
         self.retry_after = retry_after
 
@@ -85,23 +94,21 @@ class Batch:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Parts that run one after the other; `result` has what each returned.
+    """Parts of one tenant that run one after the other; `result` has what each returned.
 
-    `deadline`, `submitted` and `started`, which is None before the first part runs, are on
-    the clock of `time.monotonic`.
+    `work` is how much is left. `deadline`, `submitted` and `started`, which is None before the
+    first part runs, are on the clock of the queue.
     """
 
+    tenant: str
     deadline: float
     parts: deque[Part]
-    submitted: float = field(default_factory=time.monotonic)
+    work: float
+    number: int
+    submitted: float
     started: float | None = None
     result: Future[list[Any]] = field(default_factory=Future)
     done: list[Any] = field(default_factory=list)
-
-    @property
-    def work(self) -> float:
-        """How much work is left."""
-        return sum(part.work for part in self.parts)
 
     def cancel(self) -> None:
         """Cancel the job: the running part is finished, the waiting parts are dropped."""
@@ -124,12 +131,40 @@ class Job:
                 self.result.set_exception(error)
 
 
+class FairShares:
+    """Whose turn it is: the virtual time of each tenant, which its work moves on.
+
+    The tenant with the earliest time is next. One that had no work for a while resumes at most
+    `burst` behind the others: it goes first until that is used up, and then shares equally.
+    """
+
+    def __init__(self, burst: float = BURST) -> None:
+        self._burst = burst
+        self._now = 0.0
+        self._times: dict[str, float] = {}
+
+    def resume(self, tenant: str) -> None:
+        """Note that a tenant has work."""
+        earliest = self._now - self._burst
+        self._times[tenant] = max(self._times.get(tenant, earliest), earliest)
+
+    def time(self, tenant: str) -> float:
+        """Return the virtual time of a tenant that has work."""
+        return self._times[tenant]
+
+    def charge(self, tenant: str, work: float) -> None:
+        """Count work that a tenant has now."""
+        self._now = max(self._now, self._times[tenant])
+        self._times[tenant] += work
+
+
 class WorkQueue:
     """Runs the parts of jobs in one thread, which starts with the first job.
 
-    `max_work` bounds what may wait; a job that is alone is taken however large it is.
-    `max_batch_work` bounds a batch to which several jobs contribute. `on_batch` is called with
-    each batch that was run. Safe to use from several threads at once.
+    `max_work` bounds what may wait for one tenant; a job that is its only one is taken however
+    large it is. `max_batch_work` bounds a batch to which several jobs contribute. `on_batch` is
+    called with each batch that was run. `clock` is in seconds. Safe to use from several threads
+    at once.
     """
 
     def __init__(
@@ -138,16 +173,18 @@ class WorkQueue:
         *,
         max_batch_work: float = 0.0,
         on_batch: Callable[[Batch], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not max_work > 0:
             raise InputError(f"max_work must be above 0, not {max_work!r}")
         self.max_work, self.max_batch_work = max_work, max_batch_work
         self.on_batch = on_batch
-        self._jobs: list[tuple[float, int, Job]] = []
+        self._clock = clock
+        self._shares = FairShares()
+        self._jobs: list[Job] = []
         self._running: list[Job] = []
-        self._order = itertools.count()
+        self._numbers = itertools.count()
         self._changed = threading.Condition()
-        self._waiting = 0.0
         self._work_and_seconds = (_INITIAL_RATE, 1.0)
         self._measured = False
         self._thread: threading.Thread | None = None
@@ -157,40 +194,42 @@ class WorkQueue:
     def waiting(self) -> float:
         """How much work waits."""
         with self._changed:
-            return self._waiting
+            return sum(job.work for job in self._jobs)
 
-    @property
-    def expected_wait(self) -> float:
-        """How many seconds the waiting work will take, at the recent rate."""
+    def expected_wait(self, deadline: float, tenant: str = "") -> float:
+        """Return how many seconds a new job would wait, at the speed of the last batches."""
         with self._changed:
-            return self._expected_wait()
+            return self._expected_wait(deadline, tenant)
 
-    def admit(self, deadline: float) -> None:
-        """Raise `OverloadedError` where a job with this deadline would be refused."""
-        with self._changed:
-            if self._jobs and self._waits_too_long(deadline):
-                raise OverloadedError(self._expected_wait())
-
-    def submit(self, parts: Sequence[Part], deadline: float) -> Job:
-        """Queue a job; `deadline` is on the clock of `time.monotonic`.
-
-        Raises `OverloadedError` where too much work waits, where the waiting work would, at the
-        recent rate, take over half of the time until the deadline, and once it is closed.
-        """
-        job = Job(deadline, deque(parts))
-        work = job.work
+    def admit(self, deadline: float, tenant: str = "") -> None:
+        """Raise OverloadedError where a job would wait too long for its deadline."""
         with self._changed:
             self._remove_cancelled()
-            full = self._waiting + work > self.max_work
-            if self._closed or (self._jobs and (full or self._waits_too_long(deadline))):
-                raise OverloadedError(self._expected_wait())
+            if self._waits_too_long(deadline, tenant):
+                raise OverloadedError(self._expected_wait(deadline, tenant))
+
+    def submit(self, parts: Sequence[Part], deadline: float, tenant: str = "") -> Job:
+        """Queue a job.
+
+        Its `result` gets `OverloadedError` where its turn does not come before the deadline,
+        and `QueueTimeoutError` where it ends too late. Raises `OverloadedError` where too much
+        work of its tenant waits, and where the wait would be too long for the deadline.
+        """
+        work = sum(part.work for part in parts)
+        job = Job(tenant, deadline, deque(parts), work, next(self._numbers), self._clock())
+        with self._changed:
+            self._remove_cancelled()
+            waiting = sum(job.work for job in self._jobs if job.tenant == tenant)
+            full = waiting > 0 and waiting + work > self.max_work
+            if self._closed or full or self._waits_too_long(deadline, tenant):
+                raise OverloadedError(self._expected_wait(deadline, tenant))
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="secondpass-queue", daemon=True
                 )
                 self._thread.start()
-            self._waiting += work
-            heapq.heappush(self._jobs, (deadline, next(self._order), job))
+            self._shares.resume(tenant)
+            self._jobs.append(job)
             self._changed.notify_all()
         return job
 
@@ -200,12 +239,20 @@ class WorkQueue:
         work, seconds = self._work_and_seconds
         return work / seconds
 
-    def _expected_wait(self) -> float:
-        return self._waiting / self._rate
+    def _expected_wait(self, deadline: float, tenant: str) -> float:
+        waiting: dict[str, float] = {}
+        for job in self._jobs:
+            # Of its own tenant what goes before it; of others whatever has its turns meanwhile.
+            if job.deadline <= deadline if job.tenant == tenant else job.deadline < math.inf:
+                waiting[job.tenant] = waiting.get(job.tenant, 0.0) + job.work
+        own = waiting.get(tenant, 0.0)
+        # While the tenant's own work is done, each other one gets as much, if it wants it.
+        return sum(min(own, work) for work in waiting.values()) / self._rate
 
-    def _waits_too_long(self, deadline: float) -> bool:
-        left = deadline - time.monotonic()
-        return self._measured and self._expected_wait() > _MAX_WAIT_SHARE * left
+    def _waits_too_long(self, deadline: float, tenant: str) -> bool:
+        left = deadline - self._clock()
+        wait = self._expected_wait(deadline, tenant)
+        return self._measured and wait > _MAX_WAIT_SHARE * left
 
     def close(self, seconds: float) -> bool:
         """Take no more jobs and wait for the queued ones; return whether all were finished."""
@@ -225,15 +272,14 @@ class WorkQueue:
                 self._run_batch(self._running)
             with self._changed:
                 self._running = []
-                self._jobs = [entry for entry in self._jobs if entry[2].parts]
-                heapq.heapify(self._jobs)
+                self._jobs = [job for job in self._jobs if job.parts]
                 self._changed.notify_all()
 
     def _choose_batch(self) -> list[Job]:
         """Return the jobs whose next parts make the next batch."""
         chosen: list[Job] = []
         batch_work, batch_key = 0.0, None
-        for _, _, job in sorted(self._jobs):
+        for job in sorted(self._jobs, key=self._turn):
             if self._drop_if_over(job):
                 continue
             part = job.parts[0]
@@ -242,32 +288,38 @@ class WorkQueue:
                 batch_key = key
             elif key != batch_key or batch_work + part.work > self.max_batch_work:
                 continue
-            job.started = time.monotonic() if job.started is None else job.started
+            job.started = self._clock() if job.started is None else job.started
             chosen.append(job)
+            self._shares.charge(job.tenant, part.work)
             batch_work += part.work
             if batch_key is None:
                 break
         return chosen
 
+    def _turn(self, job: Job) -> tuple[bool, float, float, int]:
+        """Return the sort key of a job: the first one is next."""
+        time = self._shares.time(job.tenant)
+        return (job.deadline == math.inf, time, job.deadline, job.number)
+
     def _drop_if_over(self, job: Job) -> bool:
         """Drop a job that was cancelled or is late; return whether it was dropped."""
         if job.result.cancelled():
-            self._drop(job)
+            _drop(job)
             return True
         needed = 0.0
         if self._measured and job.started is None and len(self._jobs) > 1:
             # Started now, it would miss its deadline, and delay others for nothing.
             needed = job.parts[0].work / self._rate
-        if time.monotonic() + needed >= job.deadline:
-            wait = self._expected_wait()
-            self._drop(job)
+        if self._clock() + needed >= job.deadline:
+            wait = self._expected_wait(job.deadline, job.tenant)
+            _drop(job)
             job.settle(job.timeout_error(wait))
             return True
         return False
 
     def _run_batch(self, jobs: Sequence[Job]) -> None:
         parts = [job.parts[0] for job in jobs]
-        started = time.monotonic()
+        started = self._clock()
         try:
             results = _run_parts(parts)
         except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to handle
@@ -277,16 +329,15 @@ class WorkQueue:
                     self._run_batch([job])
                 return
             with self._changed:
-                self._drop(jobs[0])
+                _drop(jobs[0])
             jobs[0].settle(error)
             return
-        seconds = max(time.monotonic() - started, 1e-6)
+        seconds = max(self._clock() - started, 1e-6)
         work = sum(part.work for part in parts)
         with self._changed:
             for job, result in zip(jobs, results, strict=True):
                 job.done.append(result)
-                job.parts.popleft()
-            self._waiting -= work
+                job.work -= job.parts.popleft().work
             self._measure(work, seconds)
         if self.on_batch is not None:
             waited = max(started - job.submitted for job in jobs)
@@ -304,15 +355,14 @@ class WorkQueue:
 
     def _remove_cancelled(self) -> None:
         """Remove jobs that were cancelled, except those that are running."""
-        for entry in [e for e in self._jobs if e[2].result.cancelled()]:
-            if entry[2] not in self._running:
-                self._waiting -= entry[2].work
-                self._jobs.remove(entry)
-        heapq.heapify(self._jobs)
+        self._jobs = [
+            job for job in self._jobs if job in self._running or not job.result.cancelled()
+        ]
 
-    def _drop(self, job: Job) -> None:
-        self._waiting -= job.work
-        job.parts.clear()
+
+def _drop(job: Job) -> None:
+    job.work = 0.0
+    job.parts.clear()
 
 
 def _run_parts(parts: Sequence[Part]) -> Sequence[Any]:

@@ -192,7 +192,7 @@ class Metrics:
         self._gauge("queue_waiting_tokens", "Tokens that wait, about.", lambda: queue.waiting)
         self._gauge(
             "queue_waiting_tokens_limit",
-            "Tokens that may wait; beyond it requests are refused.",
+            "Tokens that may wait for one tenant; beyond it its requests are refused.",
             lambda: queue.max_work,
         )
         self._gauge(

@@ -95,7 +95,8 @@ class ClassIndex:
 
     def ingest_embedder(self) -> ScheduledEncoder:
         """Return the embedder for objects to be stored, scheduled in the shared work queue."""
-        return ScheduledEncoder(self.served.index.ingest_embedder(), self._state.queue)
+        embedder, tenant = self.served.index.ingest_embedder(), self.served.key.tenant
+        return ScheduledEncoder(embedder, self._state.queue, tenant=tenant)
 
     def reranker(self) -> BaseReranker:
         """Return the reranker that the class names, or the server's default."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import secondpass
-from secondpass.server.http_errors import HttpError
+from secondpass.server.http_errors import HttpError, MethodError
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import Endpoint, Operation, RequestHandler
@@ -172,7 +172,7 @@ def _dispatch(
 ) -> Endpoint:
     """Build the endpoint of a path, which has an operation for each method."""
     endpoints = {method: handler.serve(operation) for method, operation in operations.items()}
-    refuse = _refuse_method if operations else _refuse_path
+    refuse = partial(_refuse_method, frozenset(operations)) if operations else _refuse_path
     refusal: Operation[None, None] = _operation(
         scope=None, keyless=True, read=None, parse=refuse
     )
@@ -184,8 +184,8 @@ def _dispatch(
     return handle
 
 
-def _refuse_method(context: RequestContext, body: None) -> None:
-    raise HttpError(405, "method", f"{context.request.method} is not possible here")
+def _refuse_method(allowed: frozenset[str], context: RequestContext, body: None) -> None:
+    raise MethodError(context.request.method, context.request.url.path, allowed)
 
 
 def _refuse_path(context: RequestContext, body: None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from secondpass.retrieve.backends.lance.schema import ID
 from secondpass.retrieve.fusion import fuse_parts
 from secondpass.retrieve.metadata import one_of, quoted
+from secondpass.retrieve.retriever import check_query_length
 from secondpass.retrieve.store_protocol import Hit
 from secondpass.server.scheduler.scheduled_models import wait_for
 from secondpass.server.weaviate.classes import ClassIndex
@@ -196,7 +197,11 @@ def _submit_bm25(
     limit: int,
     sql_filter: str | None,
 ) -> Future[list[Hit]]:
-    """Start a keyword search; over several properties the weighted scores are summed."""
+    """Start a keyword search; over several properties the weighted scores are summed.
+
+    Raises InputError for a query that is too long.
+    """
+    check_query_length(query)
     if properties is None:
         return index.submit(lambda store: store.bm25(query, limit, sql_filter))
     columns = _weighted_columns(index, properties)
