@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from secondpass.errors import InputError
 from secondpass.inference.query_cut import shared_tokenizer
-from secondpass.rerank.window_choice import choose_windows, token_share
+from secondpass.rerank.window_choice import rank_windows, token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation, split_documents
 
 options = st.builds(
@@ -74,15 +74,17 @@ def test_parsing() -> None:
 
 
 _words = st.sampled_from(["river", "sea", "Donaudampfschiff", "鉄道の駅", "x", "№9", "ünïcode"])
-_texts = st.lists(_words, max_size=60).map(" ".join)
+_texts = (st.lists(_words, max_size=60) | st.lists(_words, min_size=200, max_size=300)).map(
+    " ".join
+)
 
 
 @given(
     head=_texts,
     body=_texts,
     query=_texts,
-    max_tokens=st.integers(16, 40),
-    reach=st.integers(1, 200),
+    max_tokens=st.sampled_from([16, 17, 40, 128, 140]),
+    reach=st.integers(1, 900),
     share=st.integers(1, 200),
     passages=options,
 )
@@ -106,7 +108,8 @@ def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
     assert all(len(ids) <= max_tokens for ids in read.ids)
 
     # The head is cut where it does not fit; what is left of it is in every window.
-    head_tokens = max_tokens - read.size
+    (body_ids,) = tokenizer.encode([body], limit=1000)
+    head_tokens = len(whole.ids[0]) - sum(end <= whole.spans[0][1] for end in body_ids.ends)
     (head_ids,) = tokenizer.encode([head], limit=1000)
     head_unread = (
         0 if head_tokens == len(head_ids.ids) else len(head) - head_ids.ends_at(head_tokens)
@@ -116,26 +119,19 @@ def test_every_token_is_in_a_window_that_is_read_or_counted_as_unread(
     assert len(characters) + read.unread == len(body) + head_unread
 
     # The caps act: on where windows are, and on how many are read.
-    (body_ids,) = tokenizer.encode([body], limit=1000)
     in_reach = min(len(body_ids.ids), reach - head_tokens)
     assert max(end for _, end in read.spans) <= body_ids.ends_at(in_reach)
     if in_reach <= share and passages.max_windows is None:
         assert max(end for _, end in read.spans) == body_ids.ends_at(in_reach)
-    fresh = len(read.ids) * max(1, read.size - int(read.size * passages.overlap))
+    fresh = read.coarse * max(1, read.size - int(read.size * passages.overlap))
     assert fresh <= max(share, 0) + 2 * read.size
 
 
-@given(st.text(max_size=30), st.lists(st.text(max_size=30), min_size=1, max_size=9), st.data())
-def test_the_first_window_and_others_are_chosen(
-    query: str, windows: list[str], data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(1, len(windows) + 1))
-    chosen = choose_windows(query, windows, count)
-    assert len(chosen) == min(count, len(windows)) == len(set(chosen))
-    assert list(chosen) == sorted(chosen)
-    assert chosen[0] == 0
-    fewer = choose_windows(query, windows, max(1, count - 1))
-    assert set(fewer) <= set(chosen)
+@given(st.text(max_size=30), st.lists(st.text(max_size=30), max_size=9))
+def test_every_window_has_one_rank(query: str, windows: list[str]) -> None:
+    ranked = rank_windows(query, windows)
+    assert sorted(ranked) == list(range(len(windows)))
+    assert ranked == rank_windows(query, windows)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +150,7 @@ def test_windows_with_the_words_of_the_query_are_read(query: str, promising: str
         "Комитет собрался.",
     ]
     windows = [*filler, promising, *filler]
-    assert choose_windows(query, windows, 2) == (0, 3)
+    assert rank_windows(query, windows)[0] == 3
 
 
 @given(
@@ -169,3 +165,14 @@ def test_shares_keep_to_the_budget_and_use_it_up(
     assert 1 <= share <= budget
     assert share == 1 or sum(min(s, share) for s in sizes) <= budget
     assert share == budget or sum(min(s, share + 1) for s in sizes) > budget
+
+
+def test_only_the_best_window_of_a_long_text_is_also_looked_for_in_finer_ones() -> None:
+    best = PassageAggregation()
+    assert best.fine_windows(400, 100) == best.fine_windows(5000, 127) == []
+    fine = best.fine_windows(520, 128)
+    assert fine[0] == (0, 64)
+    assert fine[-1] == (456, 520)
+    for other in ("mean", "first", "top-2-mean"):
+        assert PassageAggregation(other).fine_windows(5000, 128) == []
+    assert PassageAggregation(limit=50).fine_windows(5000, 128) == []

@@ -41,16 +41,14 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def choose_windows(query: str, windows: Sequence[str], count: int) -> tuple[int, ...]:
-    """Return the positions of the `count` windows of one document to read, rising.
+def rank_windows(query: str, windows: Sequence[str]) -> list[int]:
+    """Return the positions of the windows of one document, most promising first.
 
-    The first window is one of them. The others have the most of the query's words: BM25 over
-    the document's windows, of words and their beginnings, and of pairs of characters in scripts
-    without spaces. Ties go to the earlier window. The choice depends on nothing but the
-    arguments, so that the score of a document does not depend on other documents.
+    Those that have the most of the query's words: BM25 over the document's windows, of words
+    and their beginnings, and of pairs of characters in scripts without spaces. Ties go to the
+    earlier window. The order depends on nothing but the arguments, so that the score of a
+    document does not depend on other documents.
     """
-    if count >= len(windows):
-        return tuple(range(len(windows)))
     terms = set(_terms(query))
     frequencies = [Counter(t for t in _terms(text) if t in terms) for text in windows]
     containing = Counter(t for counts in frequencies for t in counts)
@@ -62,8 +60,7 @@ def choose_windows(query: str, windows: Sequence[str], count: int) -> tuple[int,
         sum(weights[t] * n / (n + _K1) for t, n in sorted(counts.items()))
         for counts in frequencies
     ]
-    order = sorted(range(1, len(windows)), key=lambda i: (-scores[i], i))
-    return tuple(sorted([0, *order[: count - 1]]))
+    return sorted(range(len(windows)), key=lambda i: (-scores[i], i))
 
 
 def _terms(text: str) -> Iterable[str]:
@@ -79,7 +76,7 @@ def _terms(text: str) -> Iterable[str]:
 def count_gaps(spans: Sequence[tuple[int, int]], chosen: Sequence[int]) -> int:
     """Return how many characters of the windows at `spans` are in none of the chosen ones."""
     gaps, position = 0, 0
-    for start, end in (spans[i] for i in chosen):
+    for start, end in sorted(spans[i] for i in chosen):
         gaps += max(0, start - position)
         position = max(position, end)
     return gaps + max(0, max(end for _, end in spans) - position)

@@ -13,10 +13,16 @@ from secondpass.inference.tokenizer import (
     Tokens,
     TokenSequence,
 )
-from secondpass.rerank.window_choice import choose_windows, count_gaps
+from secondpass.rerank.window_choice import count_gaps, rank_windows
 
 _TOP_MEAN = re.compile(r"top-([1-9]\d*)-mean")
 _NAMES = ("max", "mean", "first", "top-2-mean")
+
+# A text of more windows than _LONG is read in finer windows too, if those are not too short;
+# docs/explanation/long-texts.md has what that is worth.
+_LONG = 4
+_FINE_WINDOWS = 2
+_SHORTEST_HALF = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,9 @@ class PassageAggregation:
     - `overlap`: the share of a window that the next one repeats, 0 to 0.9.
     - `limit`: how many windows of one document, from its beginning, are read at most, at least
       1; None for no limit but that of the call (`max_tokens_per_doc`, `budget_tokens`).
+
+    Of a document of more than four windows, "max" without a limit also reads windows of half
+    the size where the query's words are, because a single sentence counts for more in them.
 
     Raises `InputError` for other values.
     """
@@ -53,6 +62,14 @@ class PassageAggregation:
     def max_windows(self) -> int | None:
         """How many windows of one document are read at most, None for no limit."""
         return 1 if self.aggregate == "first" else self.limit
+
+    def fine_windows(self, tokens: int, size: int) -> list[tuple[int, int]]:
+        """Return the windows of half the size of a long text; none where they are not read."""
+        half = size // 2
+        is_long = tokens > _LONG * size and half >= _SHORTEST_HALF
+        if self.aggregate != "max" or self.limit is not None or not is_long:
+            return []
+        return self.windows(tokens, half)
 
     def windows(self, tokens: int, size: int) -> list[tuple[int, int]]:
         """Return [start, end) of each window of `size` tokens over a text of `tokens` tokens.
@@ -104,34 +121,36 @@ class DocumentWindows:
     """The windows of one document, ready for the model.
 
     `unread` is how many characters are in no window; `spans` are [start, end) of each window in
-    the body, in characters; `size` is how many tokens of the body a full window has.
+    the body, in characters; `size` is how many tokens of the body a window has. From position
+    `coarse` on, windows have half of that (`PassageAggregation.fine_windows`).
     """
 
     sequences: tuple[TokenSequence, ...]
     unread: int
     spans: tuple[tuple[int, int], ...]
     size: int
+    coarse: int
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTokens:
     """The token ids of one document's windows, without query and special tokens.
 
-    `unread`, `spans` and `size` are as in `DocumentWindows`.
+    `unread`, `spans`, `size` and `coarse` are as in `DocumentWindows`.
     """
 
     ids: tuple[list[int], ...]
     unread: int
     spans: tuple[tuple[int, int], ...]
     size: int
+    coarse: int
 
     def choose(
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> WindowTokens:
         """Return the windows that are read where `tokens` of the document may be."""
-        chosen = windows_to_read(
-            query, body, self.spans, size=self.size, passages=passages, tokens=tokens
-        )
+        count = len(passages.windows(tokens, self.size))
+        chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.ids):
             return self
         return WindowTokens(
@@ -139,6 +158,7 @@ class WindowTokens:
             self.unread + count_gaps(self.spans, chosen),
             tuple(self.spans[i] for i in chosen),
             self.size,
+            sum(i < self.coarse for i in chosen),
         )
 
 
@@ -147,19 +167,20 @@ def windows_to_read(
     body: str,
     spans: Sequence[tuple[int, int]],
     *,
-    size: int,
-    passages: PassageAggregation,
-    tokens: int,
+    coarse: int,
+    count: int,
 ) -> tuple[int, ...]:
-    """Return which of a document's windows are read where `tokens` of it may be.
+    """Return which of a document's windows are read: `count`, and the most promising fine ones.
 
-    All, where the whole document has no more than that; else as many as would cover a document
-    of so many tokens. See `choose_windows`.
+    All but the fine ones where there are no more; else the first and others, see
+    `rank_windows`.
     """
-    count = len(passages.windows(tokens, size))
-    if count >= len(spans):
-        return tuple(range(len(spans)))
-    return choose_windows(query, [body[start:end] for start, end in spans], count)
+    positions: Sequence[int] = range(coarse)
+    if count < coarse:
+        ranked = rank_windows(query, [body[start:end] for start, end in spans[:coarse]])
+        positions = sorted([0, *[i for i in ranked if i][: count - 1]])
+    ranked = rank_windows(query, [body[start:end] for start, end in spans[coarse:]])
+    return (*positions, *sorted(coarse + i for i in ranked[:_FINE_WINDOWS]))
 
 
 def window_length(
@@ -205,13 +226,16 @@ def split_documents(
             head_tokens = len(head.ids)
             if head_tokens > longest // 2 and head_tokens + len(body.ids) > longest:
                 head_tokens = longest // 2
+            tokens = min(len(body.ids), reach - head_tokens)
             size = max_tokens - head_tokens
-            spans = passages.windows(min(len(body.ids), reach - head_tokens), size)
+            coarse = passages.windows(tokens, size)
+            spans = [*coarse, *passages.fine_windows(tokens, size)]
             yield WindowTokens(
                 tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
-                _unread(head, head_tokens) + _unread(body, spans[-1][1]),
+                _unread(head, head_tokens) + _unread(body, coarse[-1][1]),
                 tuple((body.ends_at(start), body.ends_at(end)) for start, end in spans),
                 size,
+                len(coarse),
             )
 
 
@@ -273,6 +297,7 @@ def build_windows(
             tokens.unread,
             tokens.spans,
             tokens.size,
+            tokens.coarse,
         )
         for tokens in chosen
     ]

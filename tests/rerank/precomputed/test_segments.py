@@ -107,7 +107,12 @@ def test_what_is_kept_is_not_tokenized_by_another(tokenizer: Tokenizer) -> None:
 def test_segments_come_back_from_bytes(windows: list[tuple[bytes, int]], unread: int) -> None:
     spans = tuple((n, n + unread) for _, n in windows)
     document = Segments(
-        tuple(k for k, _ in windows), tuple(n for _, n in windows), unread, spans, unread
+        tuple(k for k, _ in windows),
+        tuple(n for _, n in windows),
+        unread,
+        spans,
+        unread,
+        unread,
     )
     assert Segments.from_bytes(document.to_bytes()) == document
 

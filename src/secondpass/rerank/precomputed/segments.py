@@ -70,7 +70,9 @@ class Segmenter:
             self._tokenizer, texts, max_tokens=max_tokens, passages=passages, reach=reach
         ):
             sequences = tuple(map(self._tokenizer.single, tokens.ids))
-            yield DocumentWindows(sequences, tokens.unread, tokens.spans, tokens.size)
+            yield DocumentWindows(
+                sequences, tokens.unread, tokens.spans, tokens.size, tokens.coarse
+            )
 
     def segment(
         self,
@@ -134,6 +136,7 @@ def _to_segments(windows: DocumentWindows) -> Segments:
         windows.unread,
         windows.spans,
         windows.size,
+        windows.coarse,
     )
 
 

@@ -21,7 +21,8 @@ class Segments:
 
     - `keys`: of the windows' records, see `record_key`; `lengths`: of the windows, in tokens.
     - `unread`: how many characters are in no window; `spans`: [start, end) of each window in
-      the body, in characters; `size`: how many tokens of the body a full window has.
+      the body, in characters; `size`, `coarse`: as in
+      `DocumentWindows`.
     """
 
     keys: tuple[bytes, ...]
@@ -29,14 +30,14 @@ class Segments:
     unread: int
     spans: tuple[tuple[int, int], ...]
     size: int
+    coarse: int
 
     def choose(
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> Segments:
         """Return the windows that are read where `tokens` of the document may be."""
-        chosen = windows_to_read(
-            query, body, self.spans, size=self.size, passages=passages, tokens=tokens
-        )
+        count = len(passages.windows(tokens, self.size))
+        chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.keys):
             return self
         return Segments(
@@ -45,23 +46,27 @@ class Segments:
             self.unread + count_gaps(self.spans, chosen),
             tuple(self.spans[i] for i in chosen),
             self.size,
+            sum(i < self.coarse for i in chosen),
         )
 
     def to_bytes(self) -> bytes:
         """Return the segments as JSON."""
         keys = [key.hex() for key in self.keys]
-        return json.dumps([keys, self.lengths, self.unread, self.spans, self.size]).encode()
+        return json.dumps(
+            [keys, self.lengths, self.unread, self.spans, self.size, self.coarse]
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Segments:
         """Parse what `to_bytes` wrote; raises ValueError or TypeError for anything else."""
-        keys, lengths, unread, spans, size = json.loads(data)
+        keys, lengths, unread, spans, size, coarse = json.loads(data)
         return cls(
             tuple(map(bytes.fromhex, keys)),
             tuple(map(int, lengths)),
             int(unread),
             tuple((int(start), int(end)) for start, end in spans),
             int(size),
+            int(coarse),
         )
 
 
