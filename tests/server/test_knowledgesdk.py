@@ -12,6 +12,7 @@ from secondpass.server.http_errors import HttpError, default_error
 from secondpass.server.http_json import Body
 from secondpass.server.knowledgesdk import choose_dialect, routes
 from secondpass.server.request_context import RequestContext
+from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.request_handler import Operation, RequestHandler
 from secondpass.server.state import ServerState
 from tests.server.library import ADDRESS, DOCUMENTS, QUESTION, SECRET, Library, library
@@ -157,7 +158,15 @@ async def test_another_form_can_be_served_beside_it(served: Library) -> None:
             raise HttpError(404, "not found", "no such endpoint")
         return {"form": context.dialect}
 
-    other = Operation(dialect="other", fail=default_error, scope=None, keyless=True, run=search)
+    names = ("query", "messages", "ai_search_options")
+    other = Operation(
+        dialect="other",
+        fail=default_error,
+        scope=None,
+        keyless=True,
+        fields=RequestFields("Other", "/other/search", {n: Honored("it acts") for n in names}),
+        run=search,
+    )
 
     state = served.running.state
     handler = RequestHandler(state, None)
@@ -171,5 +180,9 @@ async def test_another_form_can_be_served_beside_it(served: Library) -> None:
             assert ours.json()["hits"][0]["id"] == "paris"
         body = {"query": QUESTION, "ai_search_options": {}}
         assert (await http.post("/search", json=body)).status_code == 404
+        both = await http.post("/search", json={"messages": [], "limit": 1})
+        assert both.status_code == 400
+        assert "limit of /knowledgesdk/v1/search" in both.json()["message"]
+        assert "messages of /other/search" in both.json()["message"]
         prefixed = await http.post("/knowledgesdk/search", json={"query": QUESTION})
         assert prefixed.json()["total"] == 3

@@ -105,7 +105,7 @@ async def test_steps_run_in_order(state: ServerState) -> None:
         assert response.json() == {"dialect": "echo", "n": 2, "documents": 2}
         assert steps == ["check", "parse", "run", "respond"]
         refused = await http.post("/echo", json={"n": 4})
-        assert (refused.status_code, refused.json()["kind"]) == (400, "invalid")
+        assert (refused.status_code, refused.json()["kind"]) == (400, "too many")
         assert refused.headers["x-finished"] == "echo"
 
 

@@ -18,7 +18,12 @@ from secondpass.server.access.api_keys import key_in
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_fields import Honored, NoEffect, RequestFields
+from secondpass.server.request_fields import (
+    Honored,
+    NoEffect,
+    RequestFields,
+    choose_by_fields,
+)
 from secondpass.server.request_handler import Operation, RequestHandler, SharedPath
 from secondpass.server.result_fields import json_value, relevance_score, source_url
 from secondpass.server.state import ServerState
@@ -180,6 +185,9 @@ def routes(
 
 def _shared_path(public: Operation[Any, Any]) -> SharedPath:
     def choose(body: Body, headers: Mapping[str, str]) -> list[Operation[Any, Any]]:
+        if public.fields is not None and key_in(headers) is None:
+            # An error where fields of both are in one body.
+            choose_by_fields(body, [_FIELDS, public.fields])
         if key_in(headers) is not None or choose_dialect(body, headers) == DIALECT:
             return [SEARCH]
         # A bare query may be meant for either, if no public endpoint was enabled.
@@ -187,11 +195,11 @@ def _shared_path(public: Operation[Any, Any]) -> SharedPath:
 
     return SharedPath(
         choose,
-        (SEARCH, public),
         "search",
         max_keyless_body=_MAX_KEYLESS_BODY,
         dialect=DIALECT,
         fail=error_body,
+        operations=(SEARCH, public),
     )
 
 

@@ -76,9 +76,11 @@ class NoEffect:
     """A field that is accepted and changes nothing, as it has nothing to change here.
 
     - `why`: the reason, a clause that follows a colon.
+    - `checked`: whether `parse` gets it, to refuse what the API refuses.
     """
 
     why: str
+    checked: bool = False
     treatment: ClassVar[str] = "no effect"
 
     @property
@@ -143,16 +145,15 @@ class RequestFields:
         Raises HttpError (400) that names the field: for a refused one, an unknown one where
         those are refused, a value of a wrong type, and a required one that is missing.
         """
-        removed: dict[str, str] = {}
+        removed = _Removed()
         values = dict(self._accept(body.fields, self._tree, "", removed))
         for name in self.required:
             if values.get(name) is None:
                 raise invalid(f"{name} is missing")
-        names = tuple(removed)
-        return Accepted(Body(values), names, tuple(map(removed.__getitem__, names)))
+        return Accepted(Body(values), *removed.report())
 
     def _accept(
-        self, fields: Mapping[str, Any], node: _Node, prefix: str, removed: dict[str, str]
+        self, fields: Mapping[str, Any], node: _Node, prefix: str, removed: _Removed
     ) -> Iterator[tuple[str, Any]]:
         for name, value in fields.items():
             child, path = node.children.get(name), prefix + _printable(name)
@@ -161,19 +162,21 @@ class RequestFields:
             if child is None:
                 if self.unknown == "refused":
                     raise invalid(f"{path} is not a field of {self.api}")
-                removed[path] = f"{path} is not a field of {self.api}: it is ignored"
+                removed.add(path, f"{path} is not a field of {self.api}: it is ignored")
             elif isinstance(child.declared, Refused):
                 if not any(_same(value, accepted) for accepted in child.declared.unless):
                     raise invalid(f"{path} is not supported here: {child.declared.why}")
             elif isinstance(child.declared, NoEffect):
-                removed[path] = f"{path} has no effect here: {child.declared.why}"
+                removed.add(path, f"{path} has no effect here: {child.declared.why}")
+                if child.declared.checked:
+                    yield name, value
             elif child.children:
                 yield name, self._inside(value, child, path, removed)
             else:
                 kind = None if child.declared is None else child.declared.kind
                 yield name, value if kind is None else self._typed(value, kind, path)
 
-    def _inside(self, value: Any, node: _Node, path: str, removed: dict[str, str]) -> Any:
+    def _inside(self, value: Any, node: _Node, path: str, removed: _Removed) -> Any:
         if not node.is_list:
             if not isinstance(value, Mapping):
                 raise invalid(f"{path} must be an object, not {type_name(value)}")
@@ -197,6 +200,28 @@ class RequestFields:
             message = f"{path} {must}" if must else f"{path}: {problem}"
             raise invalid(f"{message}, not {value!r}"[:200])
         return value
+
+
+@dataclass(slots=True)
+class _Removed:
+    """The fields that were removed, with the reasons: the first ones by name, then a count."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    more: int = 0
+
+    def add(self, name: str, reason: str) -> None:
+        if len(self.reasons) < _MAX_NAMES:
+            self.reasons[name] = reason
+        elif name not in self.reasons:
+            self.more += 1
+
+    def report(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return names and reasons."""
+        names, reasons = tuple(self.reasons), tuple(self.reasons.values())
+        if not self.more:
+            return names, reasons
+        more = f"and {self.more} more"
+        return (*names, more), (*reasons, f"{more} fields are ignored")
 
 
 @dataclass(slots=True)
@@ -250,13 +275,6 @@ def _same(value: Any, accepted: Any) -> bool:
 def _printable(name: str) -> str:
     # Not empty: a header cannot begin with the space that follows the name.
     return _UNSAFE.sub("?", name[:_MAX_NAME]) or "?"
-
-
-def ignored_header(names: Sequence[str]) -> str:
-    """Return the value of the response header that names the fields that were ignored."""
-    more = len(names) - _MAX_NAMES
-    shown = ", ".join(names[:_MAX_NAMES])
-    return f"{shown}, and {more} more" if more > 0 else shown
 
 
 def choose_by_fields(body: Body, declared: Sequence[RequestFields]) -> RequestFields:

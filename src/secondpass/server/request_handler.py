@@ -66,7 +66,7 @@ from secondpass.server.request_context import (
     record_error,
     unchanged,
 )
-from secondpass.server.request_fields import IGNORED_HEADER, RequestFields, ignored_header
+from secondpass.server.request_fields import IGNORED_HEADER, RequestFields
 from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, stream_response
 
@@ -148,19 +148,19 @@ class SharedPath:
 
     - `choose`: its first operation answers; where that raises 404, the next one does. With a
       key in the headers it must not return a keyless one.
-    - `operations`: all that it may return.
     - `scope`: what a key must allow; that of all operations.
     - `max_keyless_body`: how many bytes are read of a request without a key before it is
       refused, as one of the operations is keyless; None where none is, and nothing is read.
     - `dialect`, `fail`: the name and the error writer as long as the dialect is not known.
+    - `operations`: all that `choose` may return, for the reference.
     """
 
     choose: Choose
-    operations: Sequence[Operation[Any, Any]]
     scope: str | None
     max_keyless_body: int | None = None
     dialect: str = "unknown"
     fail: Fail = default_error
+    operations: Sequence[Operation[Any, Any]] = ()
 
 
 class RequestHandler:
@@ -346,9 +346,9 @@ class RequestHandler:
         except Exception as error:  # noqa: BLE001 - the client gets its dialect's error body
             response = _error_response(context, internal_error(error))
         if context.ignored:
-            response.headers[IGNORED_HEADER] = ignored_header(context.ignored)
+            response.headers[IGNORED_HEADER] = ", ".join(context.ignored)
         if context.warnings:
-            response.headers[WARNINGS_HEADER] = "; ".join(context.warnings)[:_MAX_WARNINGS]
+            response.headers[WARNINGS_HEADER] = _header_value("; ".join(context.warnings))
         return context.finish(context, response)
 
 
@@ -356,6 +356,10 @@ def _name_operations(endpoint: Endpoint, operations: Sequence[Operation[Any, Any
     # For the reference and its test, which go through the routes of the application.
     endpoint.operations = tuple(operations)  # type: ignore[attr-defined]
     return endpoint
+
+
+def _header_value(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:_MAX_WARNINGS]).strip()
 
 
 def _set_operation(context: RequestContext, operation: Operation[Any, Any]) -> None:

@@ -58,3 +58,13 @@ def test_llama_cpp_and_mixedbread_share_a_path(
     assert [row["index"] for row in llama["results"]] == expected[:3]
     mixedbread = post(http, path, {"model": "m", "query": QUERY, "input": TEXTS})
     assert [row["index"] for row in mixedbread["data"]] == expected
+
+
+@pytest.mark.parametrize(
+    "loose", [{"top_k": "1"}, {"top_k": 1.0}, {"return_documents": "true"}, {"truncate": 1}]
+)
+def test_the_native_interface_takes_no_type_for_another(
+    http: httpx2.Client, loose: dict[str, Any]
+) -> None:
+    body = {"query": QUERY, "documents": TEXTS, **loose}
+    assert next(iter(loose)) in post(http, "/api/v1/rerank", body, status=400)["message"]

@@ -26,8 +26,8 @@ class IndexBody:
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$")]
     language: str = "english"
-    chunk_tokens: Annotated[int, Field(ge=8, le=100_000)] | None = 256
-    overlap: Annotated[int, Field(ge=0, le=100_000)] = 32
+    chunk_tokens: Annotated[int, Field(ge=8, le=100_000, strict=True)] | None = 256
+    overlap: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 32
 
 
 @dataclass

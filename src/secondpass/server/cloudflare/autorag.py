@@ -57,7 +57,7 @@ class _Body(TypedDict, total=False):
     ranking_options: _RankingOptions
     reranking: _RerankingOptions
     filters: Annotated[dict[str, Any], Honored("conditions on metadata")]
-    model: Annotated[Name, NoEffect("the server has one language model")]
+    model: Annotated[Name, NoEffect("the server has one language model", checked=True)]
     system_prompt: Annotated[Prompt, Honored("the instructions of the answer")]
     stream: Annotated[bool, Honored("whether an answer is streamed")]
 

@@ -294,7 +294,7 @@ class QueryRewriteOptions(TypedDict, total=False):
     """Whether and how a follow-up query is rewritten before the search."""
 
     enabled: Annotated[bool, Honored("whether this stage runs")]
-    model: Annotated[Name, NoEffect("the server has one language model")]
+    model: Annotated[Name, NoEffect("the server has one language model", checked=True)]
     rewrite_prompt: Annotated[Prompt, Honored("the instruction of the rewriting")]
 
 
@@ -317,7 +317,7 @@ class SearchOptions(TypedDict, total=False):
     custom_metadata: Annotated[
         dict[str, str | float | bool],
         Field(max_length=2),
-        NoEffect("these are labels for Cloudflare's logs"),
+        NoEffect("these are labels for Cloudflare's logs", checked=True),
     ]
     instance_ids: Annotated[
         list[str],
@@ -347,7 +347,7 @@ class SearchBody(TypedDict, total=False):
 
 SEARCH_FIELDS = RequestFields(
     "Cloudflare AI Search, searches and chat completions",
-    "/client/v4/accounts/{account}/ai-search/instances/{instance}/search",
+    "/cloudflare/{endpoint}/search",
     typed_fields(SearchBody),
     lenient=False,
 )

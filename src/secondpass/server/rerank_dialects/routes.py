@@ -94,7 +94,7 @@ def routes(handler: RequestHandler) -> list[Route]:
         "/v1/reranking": reranking,
         "/reranking": reranking,
         "/rerank": bare,
-        "/tei": SharedPath(choose_tei, (TEI, TEI_EMBED, TEI_SIMILARITY), "rerank"),
+        "/tei": SharedPath(choose_tei, "rerank", operations=(TEI, TEI_EMBED, TEI_SIMILARITY)),
     }
     endpoints = {path: handler.serve(operation) for path, operation in _PATHS.items()}
     endpoints[_CONTAINER_PATH] = handler.serve(container)
@@ -130,7 +130,9 @@ def _shared_path(
             return [PINECONE]
         return [by_fields[choose_by_fields(body, declared)]]
 
-    return SharedPath(choose, operations, "rerank", max_keyless_body=max_keyless_body)
+    return SharedPath(
+        choose, "rerank", max_keyless_body=max_keyless_body, operations=operations
+    )
 
 
 def _is_cohere(headers: Mapping[str, str]) -> bool:

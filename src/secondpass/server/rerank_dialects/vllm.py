@@ -41,8 +41,12 @@ POOLING_FIELDS: Mapping[str, RequestField] = {
     "truncation_side": Refused(
         "of a text with a limit the beginning is read", unless=("right",)
     ),
-    "max_tokens_per_query": Honored("tokens of the query that are read, 0 for all", Count(0)),
-    "max_tokens_per_doc": Honored("tokens of a document that are read, 0 for all", Count(0)),
+    "max_tokens_per_query": Honored(
+        "tokens of the query that are read, 0 for the default", Count(0)
+    ),
+    "max_tokens_per_doc": Honored(
+        "tokens of a document that are read, 0 for no limit", Count(0)
+    ),
     "use_activation": Honored("false: logits instead of scores from 0 to 1", Flag()),
     "activation": Honored("the older name of `use_activation`", Flag()),
     "softmax": Honored("the oldest name of `use_activation`", Flag()),

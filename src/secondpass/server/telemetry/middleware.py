@@ -93,6 +93,8 @@ class TelemetryMiddleware:
         }
         if context is not None:
             fields |= {"dialect": context.dialect, "documents": context.documents}
+            if context.ignored:
+                fields["ignored_fields"] = len(context.ignored)
         if caller is not None:
             fields |= {"key_id": caller.id if caller.id else None, "tenant": caller.tenant}
         return fields
