@@ -155,10 +155,11 @@ def rerankers_tei(server: Server, settings: dict[str, str]) -> list[int]:
 
 def infinity_client(server: Server, settings: dict[str, str]) -> list[int]:
     from infinity_client import AuthenticatedClient
-    from infinity_client.api.default import rerank
+    from infinity_client.api.default import models, rerank
     from infinity_client.models import RerankInput
 
     client = AuthenticatedClient(token=server.key, **settings)
+    assert models.sync(client=client).data
     body = RerankInput.from_dict(
         {"query": QUERY, "documents": TEXTS, "top_n": TOP, "model": "any"}
     )
