@@ -308,7 +308,7 @@ def test_metadata_comes_back_exactly(store: DocumentStore) -> None:
     assert found.metadata == metadata
     assert [type(v) for v in found.metadata.values()] == [type(v) for v in metadata.values()]
     assert words(store, "cat", 1, "id = 'own' AND title = 'own' AND text = 'own'") == ["a"]
-    assert {"_sp_doc", "deep", "none"}.isdisjoint(store.fields)
+    assert {"deep", "none"}.isdisjoint(store.fields)
 
 
 ODD_NAMES = [

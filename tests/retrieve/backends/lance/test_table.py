@@ -32,9 +32,7 @@ def folder(tmp_path: Path) -> Path:
     vectors = EMBEDDER.encode(list(TEXTS.values()))
     for (name, text), vector in zip(TEXTS.items(), vectors, strict=True):
         metadata = {"head": text}
-        store.upsert(
-            [Passage(name, name, text, metadata=metadata, hash=name, embedding=vector)]
-        )
+        store.upsert([Passage(name, text, metadata=metadata, hash=name, embedding=vector)])
     table = store._table
     for name in text_columns(table):
         table.drop_index(f"{name}_idx")
@@ -74,7 +72,7 @@ def test_the_first_write_renews_it_for_all_that_read_it(folder: Path) -> None:
     version = writer.version
     assert found(reader, "合同") == []
     vector = EMBEDDER.encode(["新"])[0]
-    writer.upsert([Passage("new", "new", "新しい合同", embedding=vector)])
+    writer.upsert([Passage("new", "新しい合同", embedding=vector)])
     for store in (reader, writer, open_index(folder)):
         assert set(found(store, "合同")) == {"zh", "new"}
         assert found(store, "STRASSE") == found(store, "strasse", "head") == ["de"]
