@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -180,7 +181,9 @@ def _print(report: CalibrationReport, out: Path) -> None:
     for line in diagram(report.after):
         typer.echo(line)
     typer.echo(
-        f'Next: secondpass search "…" --calibration {out} --min-probability 0.3', err=True
+        f'Next: secondpass search "…" --calibration {shlex.quote(str(out))} '
+        "--min-probability 0.3",
+        err=True,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -185,5 +186,5 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
         lines.append(f"{report.conflicts} left out: another file has their id, see above")
     if report.errors:
         lines.append(f"{len(report.errors)} problems with files, see above")
-    lines.append(f'Next: secondpass search "YOUR QUESTION" --index {folder}')
+    lines.append(f'Next: secondpass search "YOUR QUESTION" --index {shlex.quote(str(folder))}')
     typer.echo("\n".join(lines), err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -214,7 +215,9 @@ def run_training(examples: Any, settings: Any, location: Any, as_json: bool) -> 
                 f"    {name}, step {row['step']}: mean reciprocal rank {row['rr']:.4f}, "
                 f"nDCG@10 {row['ndcg']:.4f}"
             )
-    typer.echo(f"Next: secondpass export {location.out} --out FOLDER", err=True)
+    typer.echo(
+        f"Next: secondpass export {shlex.quote(str(location.out))} --out FOLDER", err=True
+    )
 
 
 def _parse_by_source(values: Sequence[str] | None, option: str) -> list[tuple[str, float]]:
