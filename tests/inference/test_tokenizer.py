@@ -53,6 +53,13 @@ def test_a_long_text_is_read_only_as_far_as_needed() -> None:
     assert list(tokens.ends[:100]) == list(whole.ends[:100])
 
 
+def test_the_end_of_a_word_of_megabytes_is_not_read() -> None:
+    (tokens,) = tokeniser.encode(["x" * 5_000_000], limit=1000)
+    assert not tokens.complete
+    assert tokens.characters == 5_000_000
+    assert 0 < tokens.ends[-1] < 1_200_000
+
+
 def test_leading_spaces_do_not_hide_the_text() -> None:
     (tokens,) = tokeniser.encode([" " * 100_000 + "password"], limit=5)
     assert tokens.complete

@@ -7,7 +7,8 @@ import json
 import httpx2
 import pytest
 
-from secondpass.server.http_json import _too_deep
+from secondpass.server.http_errors import HttpError
+from secondpass.server.http_json import MAX_JSON_PARTS, _check_structure
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import running
 
@@ -24,8 +25,18 @@ def test_an_unclosed_string_of_escaped_quotes_is_refused_at_once(model: str, pat
 
 @pytest.mark.parametrize("end", [b"", b"\\", b'"', b'"}'])
 def test_brackets_within_strings_are_no_nesting(end: bytes) -> None:
-    assert not _too_deep(b'{"a": "' + b'[\\"{\\\\' * 100 + end, 1)
-    assert _too_deep(b'{"a": "' + b'[\\"{' * 100 + b'", "b": [1' + end, 1)
+    _check_structure(b'{"a": "' + b'[\\"{\\\\' * 100 + end, 1)
+    with pytest.raises(HttpError, match="nested deeper than 1"):
+        _check_structure(b'{"a": "' + b'[\\"{' * 100 + b'", "b": [1' + end, 1)
+
+
+@pytest.mark.parametrize("part", [b"[],", b'"",', b"{},"])
+def test_a_body_of_very_many_small_parts_is_refused(part: bytes) -> None:
+    few = b"[" + part * (MAX_JSON_PARTS // 4) + b"0]"
+    _check_structure(few, 9)
+    with pytest.raises(HttpError, match="more than 1,000,000 brackets and strings") as caught:
+        _check_structure(b"[" + part * (MAX_JSON_PARTS + 1) + b"0]", 9)
+    assert caught.value.status == 413
 
 
 PRICELESS = '"price": null'

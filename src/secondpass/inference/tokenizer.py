@@ -138,7 +138,8 @@ class Tokenizer:
     def encode(self, texts: Sequence[str], limit: int) -> list[Tokens]:
         """Return the first tokens of each text: all of them, or at least `limit`.
 
-        The end of a text much longer than `limit` tokens is not tokenized.
+        The end of a text much longer than `limit` tokens is not tokenized. Of one with hardly
+        any tokens, such as a word of megabytes, only the beginning is.
         """
         slice_length = limit * CHARACTERS_PER_TOKEN
         cleaned = [clean(text) for text in texts]
@@ -157,13 +158,20 @@ class Tokenizer:
     ) -> Tokens:
         ids = encoding.ids
         ends = [end for _, end in encoding.offsets]
-        while len(ids) < limit and position < len(text):
+        longest = max(_MOST_SLICES * slice_length, _MIN_CHARACTERS)
+        while len(ids) < limit and position < min(len(text), longest):
             stop = _head(text, position, slice_length)
             encoding = self._tokenizer.encode(text[position:stop], add_special_tokens=False)
             ids = ids + encoding.ids
             ends = ends + [position + end for _, end in encoding.offsets]
             position = stop
         return Tokens(ids, ends, len(text), position >= len(text))
+
+
+# Of a text whose tokens are much longer than expected, so many slices are read at most, and at
+# least so many characters: spaces at the beginning give no tokens.
+_MOST_SLICES = 2
+_MIN_CHARACTERS = 1_000_000
 
 
 def _head(text: str, start: int, length: int) -> int:

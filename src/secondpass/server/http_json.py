@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -19,6 +20,10 @@ from secondpass.server.http_errors import HttpError, invalid
 # not once again from each quote in it.
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _OPENING_BRACKETS = b"[{"
+MAX_JSON_PARTS = 1_000_000
+"""How many brackets and strings a body may have: each costs time that its bytes do not show."""
+# A larger body is checked and parsed beside the event loop.
+_INLINE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +53,28 @@ async def raw_bytes(request: Request, limits: BodyLimits) -> bytes:
 async def json_bytes(request: Request, limits: BodyLimits) -> bytes:
     """Read the bytes of a body that is JSON or empty; raises HttpError as `json_object`.
 
-    Only size and nesting are checked.
+    Only size, nesting and the number of parts are checked.
     """
     content = await raw_bytes(request, limits)
-    if _too_deep(content, limits.max_depth):
-        raise invalid(f"the JSON is nested deeper than {limits.max_depth}")
+    if len(content) <= _INLINE_BYTES:
+        _check_structure(content, limits.max_depth)
+    else:
+        await asyncio.to_thread(_check_structure, content, limits.max_depth)
     return content
 
 
 async def json_object(request: Request, limits: BodyLimits) -> Body:
     """Read a JSON object, whatever the content type is.
 
-    Raises HttpError: 413 for too many bytes, 400 for what is not a JSON object or nested too
-    deep.
+    Raises HttpError: 413 for too many bytes or parts, 400 for what is not a JSON object or
+    nested too deep.
     """
     content = await json_bytes(request, limits)
     try:
-        value = json.loads(content)
+        if len(content) <= _INLINE_BYTES:
+            value = json.loads(content)
+        else:
+            value = await asyncio.to_thread(json.loads, content)
     except (ValueError, RecursionError):
         raise invalid("the body is not JSON") from None
     if not isinstance(value, dict):
@@ -72,15 +82,17 @@ async def json_object(request: Request, limits: BodyLimits) -> Body:
     return Body(value)
 
 
-def _too_deep(content: bytes, max_depth: int) -> bool:
+def _check_structure(content: bytes, max_depth: int) -> None:
     depth = 0
-    for match in _BRACKETS.finditer(content):
+    for count, match in enumerate(_BRACKETS.finditer(content)):
+        if count >= MAX_JSON_PARTS:
+            message = f"the JSON has more than {MAX_JSON_PARTS:,} brackets and strings"
+            raise HttpError(413, "too large", message)
         token = match.group()
         if len(token) == 1:
             depth += 1 if token in _OPENING_BRACKETS else -1
             if depth > max_depth:
-                return True
-    return False
+                raise invalid(f"the JSON is nested deeper than {max_depth}")
 
 
 def as_json(scope: Scope) -> Scope:
