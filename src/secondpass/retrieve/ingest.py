@@ -45,6 +45,8 @@ from secondpass.retrieve.store_protocol import (
 from secondpass.types import Document, to_id
 
 _BATCH_CHARACTERS = 4_000_000
+# As PowerPoint, Word and the libraries that write their formats save empty files, at most.
+_EMPTY_BYTES = {".docx": 40_000, ".pptx": 60_000}
 
 AsIndexed = Literal["index"]
 """The value in the index's settings."""
@@ -301,7 +303,7 @@ class _Ingest:
                 continue
             self.add(replace(document, id=name), source)
         self._count_losses(source, documents)
-        if is_one_document(file.path) and is_sparse(scanned.size, characters):
+        if is_one_document(file.path) and is_sparse(file.path, scanned.size, characters):
             self.report.sparse.append(source)
         if misfits:
             self._report_misfits(file, misfits, fields)
@@ -500,12 +502,14 @@ class _Ingest:
             yield replace(passage, embedding=vector)
 
 
-def is_sparse(size: int, characters: int) -> bool:
+def is_sparse(file: Path, size: int, characters: int) -> bool:
     """Return whether a file of `size` bytes should have more text.
 
     Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures
-    has less, but more than a line.
+    has less, but more than a line. Not counted is what an empty DOCX or PPTX file has: styles
+    and layouts.
     """
+    size -= _EMPTY_BYTES.get(file.suffix.lower(), 0)
     return size > 2000 and characters < min(size / 100, 200)
 
 

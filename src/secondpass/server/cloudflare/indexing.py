@@ -300,8 +300,9 @@ def _notes(item: Item, loaded: LoadedFile) -> tuple[str | None, str | None]:
             f"{MAX_FILE_BYTES:,}"
         )
     characters = sum(len(document.text.strip()) for document in loaded.documents)
-    table = suffix_of(Path(item.file)) in _TABLE_SUFFIXES
-    if not table and is_sparse(item.size, characters):
+    path = Path(item.file)
+    table = suffix_of(path) in _TABLE_SUFFIXES
+    if not table and is_sparse(path, item.size, characters):
         notes.append(f"it gave very little text for its size: {characters:,} characters")
     left_out = [f"{count} {kind}" for kind, count in sorted((loaded.left_out or {}).items())]
     log = [*notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
