@@ -42,6 +42,22 @@ def test_a_missing_folder_is_an_error_of_the_system(tmp_path: Path) -> None:
         replace_file(tmp_path / "missing" / "file.txt", "text")
 
 
+@pytest.mark.parametrize("step", ["open", "fsync", "rename"])
+def test_errors_name_the_file_that_is_replaced(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*names: object) -> None:
+        raise OSError(errno.ENOSPC, "full", *([str(names[0])] if step != "fsync" else []))
+
+    owner, name = (Path, "replace") if step == "rename" else (os, step)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fail)
+        with pytest.raises(OSError, match="full") as caught:
+            replace_file(tmp_path / "file.txt", "text")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "file.txt"), None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_file_and_folder_are_flushed_around_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

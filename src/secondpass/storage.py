@@ -35,20 +35,28 @@ def open_replacement(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Yield a binary stream whose content replaces `path` if the block ends without an error.
 
     The content goes to a temporary file in the same folder, is flushed to the disk (fsync),
-    renamed, and then the folder is flushed too. See `replace_file`.
+    renamed, and then the folder is flushed too. Errors of the system name `path`. See
+    `replace_file`.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, mode)
+    try:
+        descriptor = os.open(temporary, flags, mode)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        # A write that fails names no file, and a rename the temporary one.
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
     sync_folder(path.parent)
 

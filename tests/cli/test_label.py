@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -142,6 +143,24 @@ def test_queries_from_a_log_and_from_documents(
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert len({row["text"] for row in rows}) == 50
     assert run("sample-queries").code == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_queries_that_cannot_be_written(
+    number: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, "in the words of the system")
+
+    log, out = tmp_path / "log.txt", tmp_path / "queries.jsonl"
+    log.write_text("oil crisis\t9\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        ran = run("sample-queries", log, "--out", out)
+    assert ran.code == 1
+    assert ran.err.startswith(f"Error: a file cannot be used ({out}): the ")
+    assert len(ran.err.splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["log.txt"]
 
 
 def test_calibrate_then_search_with_a_threshold(

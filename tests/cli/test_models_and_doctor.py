@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,23 @@ def test_help_has_an_example_for_every_command(run: Run) -> None:
 def test_the_help_is_printed_without_numpy() -> None:
     code = "import sys, secondpass.cli.app; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_warning_has_no_line_of_the_program(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn() -> None:
+        warnings.warn("the states were not stored", stacklevel=2)
+
+    monkeypatch.setattr("secondpass.cli.app.app", warn)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", _show)
+        assert run().err == "Warning: the states were not stored\n"
+
+
+def _show(
+    message: Warning | str, category: type[Warning], file: str, line: int, *_: object
+) -> None:
+    sys.stderr.write(warnings.formatwarning(message, category, file, line))

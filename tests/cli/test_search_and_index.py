@@ -221,6 +221,22 @@ def test_an_index_that_cannot_be_written_gives_one_error(
     assert run("index", tmp_path / "a.txt", "--index", tmp_path / "index").code == 0
 
 
+def test_unread_front_matter_and_other_formats_are_named(run: Run, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.md").write_text("---\ntitle: x\na: [b\n---\nThe key hangs behind the clock.\n")
+    (notes / "b.rst").write_text("Not read.")
+    (notes / "LICENSE").write_text("Not read.")
+    ran = run("index", notes, "--index", tmp_path / "index")
+    assert ran.code == 0
+    assert f"Kept as text: {notes / 'a.md'}, front matter that is not YAML: line " in ran.err
+    assert "Files of other formats, not read: 1 without a suffix, 1 .rst" in ran.err
+    found = run("index", notes, "--index", tmp_path / "other", "--json").json
+    assert list(found["kept_as_text"]) == [str(notes / "a.md")]
+    assert found["other_formats"] == {"": 1, ".rst": 1}
+    assert found["left_out"] == {}
+
+
 def test_rows_that_are_skipped_are_named(run: Run, tmp_path: Path) -> None:
     rows = ['{"text": "one", "n": 1}', '{"text": "two", "n": "?"}', '{"text": "six", "n": 2}']
     (tmp_path / "a.jsonl").write_text("\n".join(rows))

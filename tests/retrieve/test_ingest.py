@@ -12,7 +12,7 @@ import pytest
 
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.backends.lance.open import open_index
-from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest
+from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest, is_sparse
 from secondpass.retrieve.loaders import LOADERS
 from secondpass.retrieve.loaders.files import sandbox
 from secondpass.retrieve.loaders.sandbox import CHARACTERS
@@ -75,6 +75,22 @@ def test_files_with_very_little_text_are_named(setting):
     write(setting.files / "large.jsonl", '{"text": "a", "other": "' + "x" * 5000 + '"}\n')
     report, _ = setting.run()
     assert report.sparse == [str(setting.files / n) for n in ("app.html", "empty.html")]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "characters", "sparse"),
+    [
+        ("one-slide.pptx", 28_000, 60, False),
+        ("one-slide.PPTX", 45_000, 60, False),
+        ("pictures.pptx", 900_000, 60, True),
+        ("one-line.docx", 37_000, 20, False),
+        ("scans.docx", 900_000, 20, True),
+        ("scan.pdf", 28_000, 20, True),
+        ("app.html", 28_000, 20, True),
+    ],
+)
+def test_what_empty_office_files_have_is_not_counted(name, size, characters, sparse):
+    assert is_sparse(Path(name), size, characters) is sparse
 
 
 def test_what_was_cut_and_left_out_is_counted(setting, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -78,6 +79,7 @@ def options(
 
 def run() -> None:
     """Run the program; errors become one message on standard error and an exit code."""
+    warnings.formatwarning = _format_warning
     try:
         app()
     except SecondpassError as error:
@@ -105,6 +107,17 @@ def run() -> None:
         )
         _print_error(failed)
         sys.exit(1)
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    # A line of the program says nothing to its user.
+    return f"Warning: {message}\n"
 
 
 def _print_error(error: SecondpassError) -> None:

@@ -101,11 +101,15 @@ def _read_text(document: str) -> str:
 
 
 def _write(file: Path, explanation: Explanation) -> None:
+    from secondpass.cli.output import write_text
     from secondpass.explain.html import html_page
+    from secondpass.storage import place_problem
 
     try:
-        file.write_text(html_page(explanation), encoding="utf-8")
+        write_text(file, html_page(explanation))
     except OSError as error:
+        if place_problem(error) is not None:
+            raise
         raise ReadError(
             "The page cannot be written", where=str(file), why=error.strerror
         ) from error

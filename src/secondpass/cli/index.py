@@ -176,6 +176,15 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
     if report.left_out:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
         lines.append(f"Left out on purpose: {kinds}")
+    if report.other_formats:
+        kinds = ", ".join(
+            f"{n} {suffix or 'without a suffix'}" for suffix, n in report.other_formats.items()
+        )
+        lines.append(f"Files of other formats, not read: {kinds}")
+    kept = [f"Kept as text: {name}, {why}" for name, why in report.kept_as_text.items()]
+    lines += kept[:_MAX_SKIPPED_SHOWN]
+    if len(kept) > _MAX_SKIPPED_SHOWN:
+        lines.append(f"… and {len(kept) - _MAX_SKIPPED_SHOWN} more; --json lists all")
     if report.skipped:
         # Each is named, but thousands would hide the rest.
         lines += [f"Skipped: {error}" for error in report.skipped[:_MAX_SKIPPED_SHOWN]]

@@ -35,7 +35,7 @@ def report(
     Example:  secondpass report --index my-index --queries queries.jsonl --qrels qrels.tsv
     --out report.html --models bundled bundled-tiny --depths 10 30 100
     """
-    from secondpass.cli.output import print_json, stages
+    from secondpass.cli.output import print_json, stages, write_text
     from secondpass.errors import InputError
     from secondpass.evaluate.report.html import html_page
     from secondpass.evaluate.report.json import as_object
@@ -56,7 +56,7 @@ def report(
             progress=progress,
         )
     if out is not None:
-        out.write_text(html_page(study), "utf-8")
+        write_text(out, html_page(study))
     if as_json:
         print_json({"page": None if out is None else str(out), **as_object(study)})
         return

@@ -39,7 +39,8 @@ def sample_queries(
 
     Example:  secondpass sample-queries log.txt --count 60 --out queries.jsonl
     """
-    from secondpass.cli.output import print_json
+    from secondpass.cli.output import print_json, write_text
+    from secondpass.storage import place_problem
 
     if (log is None) is (index is None):
         raise InputError(
@@ -56,8 +57,10 @@ def sample_queries(
     queries = [{"_id": f"q{i}", **row} for i, row in enumerate(rows, start=1)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in queries)
     try:
-        out.write_text(lines, encoding="utf-8")
+        write_text(out, lines)
     except OSError as error:
+        if place_problem(error) is not None:
+            raise
         raise InputError(
             "The queries cannot be written", where=str(out), why=error.strerror
         ) from error

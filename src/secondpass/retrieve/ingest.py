@@ -31,7 +31,7 @@ from secondpass.retrieve.loaders import (
     locate_rows,
     read_file,
 )
-from secondpass.retrieve.loaders.base import read_error
+from secondpass.retrieve.loaders.base import UNREAD_HEAD, read_error
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.retrieve.metadata import encode
 from secondpass.retrieve.store_protocol import (
@@ -45,6 +45,8 @@ from secondpass.retrieve.store_protocol import (
 from secondpass.types import Document, to_id
 
 _BATCH_CHARACTERS = 4_000_000
+# As PowerPoint, Word and the libraries that write their formats save empty files, at most.
+_EMPTY_BYTES = {".docx": 40_000, ".pptx": 60_000}
 
 AsIndexed = Literal["index"]
 """The value in the index's settings."""
@@ -67,6 +69,8 @@ class IngestReport:
       scanned PDFs and pages that a script fills.
     - `cut`: files with a document of which not all was read, each with how many characters
       were not; `left_out`: how much the loaders left out on purpose, by kind.
+    - `kept_as_text`: files with front matter that cannot be read, each with the problem;
+      `other_formats`: how many files of a folder are of no format that is read, by suffix.
     - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
     """
 
@@ -88,6 +92,8 @@ class IngestReport:
     sparse: list[str] = field(default_factory=list)
     cut: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    kept_as_text: dict[str, str] = field(default_factory=dict)
+    other_formats: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -141,7 +147,7 @@ def ingest(
     prefix = ["prefix_ids"] if prefix_ids else []
     settings = json.dumps([work.settings, None if fields is None else list(fields), *prefix])
     roots = [Path(p).absolute() for p in paths]
-    files = list(find_files(roots))
+    files = list(find_files(roots, work.report.other_formats))
     changed: list[tuple[SourceFile, Scan]] = []
     for file in files:
         try:
@@ -297,7 +303,7 @@ class _Ingest:
                 continue
             self.add(replace(document, id=name), source)
         self._count_losses(source, documents)
-        if is_one_document(file.path) and is_sparse(scanned.size, characters):
+        if is_one_document(file.path) and is_sparse(file.path, scanned.size, characters):
             self.report.sparse.append(source)
         if misfits:
             self._report_misfits(file, misfits, fields)
@@ -333,6 +339,9 @@ class _Ingest:
         if documents.cut:
             self.report.cut[source] = documents.cut
         for kind, count in documents.left_out.items():
+            if kind.startswith(UNREAD_HEAD):
+                self.report.kept_as_text[source] = kind
+                continue
             self.report.left_out[kind] = self.report.left_out.get(kind, 0) + count
 
     def handle_error(self, error: ReadError) -> None:
@@ -493,12 +502,14 @@ class _Ingest:
             yield replace(passage, embedding=vector)
 
 
-def is_sparse(size: int, characters: int) -> bool:
+def is_sparse(file: Path, size: int, characters: int) -> bool:
     """Return whether a file of `size` bytes should have more text.
 
     Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures
-    has less, but more than a line.
+    has less, but more than a line. Not counted is what an empty DOCX or PPTX file has: styles
+    and layouts.
     """
+    size -= _EMPTY_BYTES.get(file.suffix.lower(), 0)
     return size > 2000 and characters < min(size / 100, 200)
 
 

@@ -45,6 +45,47 @@ def test_filled_cell_beyond_the_header_is_refused(tmp_path: Path) -> None:
     assert "line 3" in str(caught.value)
 
 
+def test_tables_of_r_have_row_names_without_a_header(tmp_path: Path) -> None:
+    text = '"id","text","n"\n"Mazda","x","Oats, rye.",3\n"Fiat","y","Barley.",4\n'
+    documents = read(tmp_path / "a.csv", text)
+    assert [(d.id, d.text) for d in documents] == [("x", "Oats, rye."), ("y", "Barley.")]
+    assert documents[1].metadata == {"column_1": "Fiat", "n": 4}
+    numbered = text.replace("Mazda", "1").replace("Fiat", "2")
+    assert read(tmp_path / "b.csv", numbered)[0].metadata == {"n": 3}
+    with pytest.raises(ReadError, match=r"write\.csv"):
+        read(tmp_path / "c.csv", "id,text\n1,x,One.\n2,y,Two.\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "fields", "expected"),
+    [
+        ("id,Title,Body", None, ("t", "b", {})),
+        ("id,TITLE,Content", None, ("t", "b", {})),
+        ("id,Text,body", None, (None, "b", {"Text": "t"})),
+        ("id,Title,title_body", ["title_body"], ("t", "b", {})),
+        ("id,Body,Other", ["Other"], (None, "b", {"Body": "t"})),
+        ("id,Title,Body", ["Title", "Body"], (None, "t\n\nb", {})),
+    ],
+)
+def test_known_names_in_another_case(
+    tmp_path: Path,
+    header: str,
+    fields: list[str] | None,
+    expected: tuple[str | None, str, dict[str, str]],
+) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\n1,t,b\n")
+    (document,) = load(tmp_path / "a.csv", "a.csv", fields)
+    assert (document.title, document.text, document.metadata) == expected
+
+
+def test_lines_that_end_with_a_carriage_return_alone(tmp_path: Path) -> None:
+    text = 'id,text\r\rx,"One\rline."\ry,Two.\r'
+    documents = read(tmp_path / "a.csv", text)
+    assert [(d.id, d.text) for d in documents] == [("x", "One\rline."), ("y", "Two.")]
+    with pytest.raises(ReadError, match="line 2"):
+        read(tmp_path / "b.csv", "id,text\rx\r")
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
 def test_separator_of_the_header(tmp_path: Path, separator: str, suffix: str) -> None:

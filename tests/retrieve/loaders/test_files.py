@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from secondpass.errors import MissingExtraError, ReadError
-from secondpass.retrieve.loaders import LOADERS, find_files, read_file
+from secondpass.retrieve.loaders import LOADERS, FileRead, SourceFile, find_files, read_file
+from secondpass.retrieve.loaders.files import load_batches
 from secondpass.types import Document
 from tests.retrieve.loaders.pdfs import WORDS, pdf
 
@@ -77,6 +78,52 @@ def test_front_matter_becomes_title_and_metadata(tmp_path):
         assert document.text.split() == ["#", "Heading", "Text."]
     (document,) = read(write(tmp_path / "b.md", "---\nid: x\n---\n# Heading\n"))
     assert (document.title, document.metadata) == ("Heading", {"id": "x"})
+
+
+@pytest.mark.parametrize(
+    ("head", "title", "metadata"),
+    [
+        ("---\ntitle: A: b\nn: 1 # one\n---\n", "A: b", {"n": "1"}),
+        ("---\ntitle:\tTabs\nn:\t1\n---\n", "Tabs", {"n": "1"}),
+        ("---\ntitle: {{ x }}\ntags: [a, b]\n---\n", "{{ x }}", {"tags": "a, b"}),
+        ("---\ntitle: [Draft] It's: so\n---\n", "[Draft] It's: so", {}),
+        ("---\ntitle: *Bold* @home\nby: @ann\n---\n", "*Bold* @home", {"by": "@ann"}),
+        ("---\r\ntitle: A: b\r\nn: 1\r\n---\r\n", "A: b", {"n": "1"}),
+        ('{\n "title": "J", "n": 1.10, "o": {"p": true}, "q": null\n}\n\n', "J", None),
+    ],
+)
+def test_front_matter_as_people_write_it(tmp_path, head, title, metadata):
+    (document,) = read(write(tmp_path / "a.md", head + "Text.\n"))
+    assert (document.title, document.text.strip()) == (title, "Text.")
+    assert document.metadata == ({"n": "1.10", "o_p": "true"} if metadata is None else metadata)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("---\ntitle: x\nb: [not closed\n  c: d\n---\nT.\n", "YAML: line 4"),
+        ("---\na: &x [1]\nb: *x\n---\nT.\n", "YAML: line 3: aliases are not read"),
+        ("+++\na = not\n+++\nT.\n", "TOML: line 2"),
+        ("---\nNo field.\n: x: y\n---\nT.\n", None),
+        ('{"a": 1} is JSON\n', None),
+        ('{"a": 1}\n', None),
+    ],
+)
+def test_front_matter_that_cannot_be_read_is_reported(tmp_path, text, problem):
+    path = write(tmp_path / "a.md", text)
+    found = FileRead(load_batches(SourceFile(path, tmp_path), characters=10_000))
+    (document,) = found
+    assert (document.text, document.metadata) == (text, {})
+    expected = {} if problem is None else {f"front matter that is not {problem}": 1}
+    assert found.left_out == expected
+
+
+def test_files_of_other_formats_are_counted(tmp_path):
+    for name in ("a.md", "b.mdx", "c.rst", "d.MDX", "LICENSE", ".hidden.rst"):
+        write(tmp_path / name, "x")
+    other: dict[str, int] = {}
+    assert [file.name for file in find_files([tmp_path], other)] == ["a.md"]
+    assert other == {"": 1, ".mdx": 2, ".rst": 1}
 
 
 @pytest.mark.parametrize(

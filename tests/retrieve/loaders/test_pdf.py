@@ -46,6 +46,46 @@ def test_values_of_fields_follow_with_their_labels(tmp_path: Path) -> None:
     assert found.left_out == {"passwords": 1}
 
 
+def test_widgets_that_only_a_page_names_are_read_once(tmp_path: Path) -> None:
+    picture = b"/Tx BMC BT /F1 9 Tf (drawn) Tj [(wo) -3 (rd)] TJ ET EMC"
+    odd = b"<0001 0002> Tj"
+    widget = b"/Type/Annot/Subtype/Widget"
+    objects = {
+        6: b"<<" + widget + b"/FT/Tx/T(listed)/V(one)>>",
+        7: b"<<" + widget + b"/FT/Tx/T(orphan)/V(two)>>",
+        8: b"<</FT/Tx/T(group)/V(three)/Kids[9 0 R 10 0 R]>>",
+        9: b"<<" + widget + b"/Parent 8 0 R>>",
+        10: b"<<" + widget + b"/Parent 8 0 R>>",
+        11: b"<<" + widget + b"/FT/Tx/T(picture)/AP<</N 12 0 R>>>>",
+        12: b"<</Length %d>>stream\n%s\nendstream" % (len(picture), picture),
+        13: b"<<" + widget + b"/FT/Tx/T(glyphs)/AP<</N 14 0 R>>>>",
+        14: b"<</Length %d>>stream\n%s\nendstream" % (len(odd), odd),
+        15: b"<<" + widget + b"/FT/Tx/T(loop)/Parent 15 0 R/V(four)>>",
+    }
+    shown = b"/Annots[6 0 R 7 0 R 9 0 R 10 0 R 11 0 R 13 0 R 15 0 R]"
+    data = with_objects(
+        pdf(WORDS % b"Permit"), objects, b"/AcroForm<</Fields[6 0 R]>>", page=shown
+    )
+    text, found = read(tmp_path / "a.pdf", data)
+    assert text.split("\n") == [
+        *("Permit", "", "listed: one", "orphan: two", "group: three"),
+        *("picture: drawn word", "loop: four"),
+    ]
+    assert found.left_out == {"pictures of form values": 1}
+
+
+def test_a_choice_has_the_text_that_it_shows(tmp_path: Path) -> None:
+    choices = b"/FT/Ch/Opt[[(1)(Sheep)][(2)(Goat)](Cow)]"
+    objects = {
+        6: b"<<" + choices + b"/T(animal)/V(1)>>",
+        7: b"<<" + choices + b"/T(animals)/V[(2)(Cow)]>>",
+    }
+    catalog = b"/AcroForm<</Fields[6 0 R 7 0 R]>>"
+    data = with_objects(pdf(WORDS % b"Permit"), objects, catalog)
+    text, _ = read(tmp_path / "a.pdf", data)
+    assert text == "Permit\n\nanimal: Sheep\nanimals: Goat, Cow"
+
+
 def test_typed_notes_are_text_and_comments_are_counted(tmp_path: Path) -> None:
     notes = {
         6: b"<</Type/Annot/Subtype/FreeText/Contents(typed onto the page)>>",

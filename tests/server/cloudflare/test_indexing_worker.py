@@ -130,6 +130,8 @@ def test_what_is_missing_is_said_of_the_item(tenants: dict[str, httpx2.Client]) 
     log = bravo.get(f"{PATH}/items/{up['id']}/logs").json()["result"]
     assert "left out: 1 hidden and navigation elements" in log[0]["message"]
     assert "error" not in item(bravo, up["id"])
+    up = put(bravo, PATH, "head.md", f"---\ntitle: x\ntags: [a\n---\n{FRANCE}")
+    assert "kept as text: front matter that is not YAML: line " in up["warnings"][0]["message"]
 
 
 def test_sigterm_ends_within_seconds_and_the_work_resumes(model: str, tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def leave_out(kind: str, count: int = 1) -> None:
         current.left_out[kind] += count
 
 
+UNREAD_HEAD = "front matter"
+"""What the kind begins with of a head that `leave_out` is told of, and that stays text."""
+
 ID_FIELDS = ("_id", "id", "doc_id", "docid")
 TEXT_FIELDS = ("text", "body", "content", "contents", "passage")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,10 @@ _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
 )
 _MAX_CELL = 2**31 - 1
 _SEPARATORS = ",;\t|"
+_QUOTES = "Put cells that contain the separator in double quotes."
+_ROW_NAMES = (
+    " If the first column is a name for each row, name it in the header too (in R: write.csv)."
+)
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
@@ -37,8 +42,10 @@ def load(
     integers, numbers or booleans, which are converted. Everything else stays text; empty cells
     are left out of the metadata, and empty rows are skipped. A column without a name that is
     empty or counts the rows, as pandas and R write it, is left out; another one is called
-    `column_3`, by its position. `kinds` are the types of fields (their names in
-    lower case), if they are decided already: cells that have the type are converted to it.
+    `column_3`, by its position. Where the names are in quotes and each row has a cell more, as
+    R writes tables, the first column has no name. A column such as `Body` or `Title` is `body`
+    or `title` where none is called so. `kinds` are the types of fields (their names in lower
+    case), if they are decided already: cells that have the type are converted to it.
     """
     columns = _inspect(path, fields)
     decided = {} if kinds is None else kinds
@@ -52,7 +59,7 @@ def load(
                 "a row has a different number of cells than the header",
                 where=where,
                 why=f"it has {len(row)}, the header {len(columns.names)}",
-                fix="Put cells that contain the separator in double quotes.",
+                fix=_QUOTES + (_ROW_NAMES if len(row) == len(columns.names) + 1 else ""),
             )
         record = {
             column: cell
@@ -71,7 +78,7 @@ def load(
         yield replace(document, metadata=metadata)
 
 
-LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True)
+LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True, version=2)
 
 
 def cast_cell(cell: str, kind: str | None = None) -> object:
@@ -112,13 +119,14 @@ class _Columns:
         return row[:width] + [""] * (width - len(row))
 
 
-def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
+def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = False) -> _Columns:
     names: list[str] = []
     unnamed: set[int] = set()
     header_line = required = 0
     possible: dict[str, set[int]] = {}
     filled: set[str] = set()
-    count = 0
+    count = shifted = 0
+    overflow = False
     # The numbers that a column of row numbers may start from.
     numbered: dict[int, set[int]] = {}
     for line, row in _rows(path, fields):
@@ -126,7 +134,8 @@ def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
             continue
         if not names:
             header_line = line
-            names, unnamed = _name_columns(row, path, line)
+            header = ["", *row] if row_names else row
+            names, unnamed = _name_columns(header, path, line, fields)
             required = 1 + max((i for i in range(len(names)) if i not in unnamed), default=-1)
             possible = {name: set(range(len(_CASTS))) for name in names}
             numbered = {position: {0, 1} for position in unnamed}
@@ -140,6 +149,10 @@ def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
                 fitting = {k for k in possible[name] if _CASTS[k][0].fullmatch(cell)}
                 possible[name] = fitting
         count += 1
+        shifted += len(row) == len(names) + 1
+        overflow = overflow or any(row[len(names) :])
+    if overflow and shifted == count and _is_quoted(path, header_line, len(names)):
+        return _inspect(path, fields, row_names=True)
     casts = {
         name: _CASTS[min(kinds)][1]
         for name, kinds in possible.items()
@@ -149,7 +162,18 @@ def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
     return _Columns(header_line, names, required, casts, redundant)
 
 
-def _name_columns(row: list[str], path: Path, line: int) -> tuple[list[str], set[int]]:
+def _is_quoted(path: Path, header_line: int, count: int) -> bool:
+    """Return whether each name of the header is in quotes.
+
+    A program that puts all in quotes leaves no separator outside of them.
+    """
+    header = next((text.strip() for n, text in lines(path) if n == header_line), "")
+    return header.startswith('"') and header.endswith('"') and header.count('"') == 2 * count
+
+
+def _name_columns(
+    row: list[str], path: Path, line: int, fields: Sequence[str] | None
+) -> tuple[list[str], set[int]]:
     """Return the names of the columns, and the positions of those without one."""
     header = [name.strip() for name in row]
     unnamed = {position for position, name in enumerate(header) if not name}
@@ -161,6 +185,11 @@ def _name_columns(row: list[str], path: Path, line: int) -> tuple[list[str], set
             why=f"the column name {repeated[0]!r} occurs twice",
             fix="Rename one of the columns.",
         )
+    for known in ("title",), TEXT_FIELDS if fields is None else ():
+        lowered = [name.lower() if name not in (fields or ()) else name for name in header]
+        best = next((name for name in known if name in lowered), None)
+        if best is not None and not set(known).intersection(header):
+            header[lowered.index(best)] = best
     for position in unnamed:
         name = f"column_{position + 1}"
         while name in header:
@@ -181,6 +210,10 @@ def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[
     while first and not first.strip():
         skipped += 1
         first = next(texts, "")
+    if "\r" in first.rstrip("\r\n"):
+        # Lines of an old Mac end with that alone.
+        pieces = (piece for text in chain([first], texts) for piece in _split_returns(text))
+        first, texts = next(pieces), pieces
     declared = _SEP_LINE.fullmatch(first.rstrip("\r\n"))
     if declared is not None:
         skipped += 1
@@ -197,13 +230,18 @@ def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[
         raise ReadError("not a row of CSV", where=where, why=str(error)) from error
 
 
+def _split_returns(text: str) -> Iterator[str]:
+    return iter(io.StringIO(text, newline=""))
+
+
 def _detect_separator(header: str, default: str, fields: Sequence[str] | None) -> str:
     """Return the separator that splits a header into the most known, then the most, names."""
     known = {*ID_FIELDS, "title", *(TEXT_FIELDS if fields is None else fields)}
 
     def quality(separator: str) -> tuple[int, int, bool]:
         names = _header_fields(header, separator)
-        return len(known.intersection(names)), len(names), separator == default
+        lowered = [] if fields else [name.lower() for name in names]
+        return len(known.intersection([*names, *lowered])), len(names), separator == default
 
     return max(_SEPARATORS, key=quality)
 

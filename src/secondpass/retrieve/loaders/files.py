@@ -71,10 +71,13 @@ def is_one_document(path: Path) -> bool:
     return loader is None or not loader.rows
 
 
-def find_files(paths: Iterable[str | Path]) -> Iterator[SourceFile]:
+def find_files(
+    paths: Iterable[str | Path], other_formats: dict[str, int] | None = None
+) -> Iterator[SourceFile]:
     """Yield the files under these paths, sorted, each once.
 
-    In a folder, hidden files and those of other formats are skipped. In a BEIR folder (one
+    In a folder, hidden files and those of other formats are skipped; the latter are counted by
+    suffix in `other_formats`. In a BEIR folder (one
     with a `corpus.jsonl`) only the corpus is read. Raises ReadError for a path that does not
     exist, or a named file of an unknown format.
     """
@@ -88,7 +91,7 @@ def find_files(paths: Iterable[str | Path]) -> Iterator[SourceFile]:
                 raise _unknown_format(path)
             files: Iterable[SourceFile] = [SourceFile(path, path.parent)]
         else:
-            files = _walk(path)
+            files = _walk(path, {} if other_formats is None else other_formats)
         for file in files:
             real = file.path.resolve()
             if real not in resolved:
@@ -200,7 +203,7 @@ def locate_rows(
     return [f"{file.path}, line {line}" for n, line in numbers if n in positions]
 
 
-def _walk(root: Path) -> Iterator[SourceFile]:
+def _walk(root: Path, other_formats: dict[str, int]) -> Iterator[SourceFile]:
     corpus = next((root / name for name in _CORPUS if (root / name).is_file()), None)
     if corpus is not None:
         yield SourceFile(corpus, root)
@@ -209,8 +212,13 @@ def _walk(root: Path) -> Iterator[SourceFile]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if not name.startswith(".") and suffix_of(path) in LOADERS:
+            suffix = suffix_of(path)
+            if name.startswith("."):
+                continue
+            if suffix in LOADERS:
                 yield SourceFile(path, root)
+            else:
+                other_formats[suffix] = other_formats.get(suffix, 0) + 1
 
 
 def _raise(error: OSError) -> None:

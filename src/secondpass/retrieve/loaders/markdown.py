@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from secondpass.errors import MissingExtraError
 from secondpass.inference.unicode import clean
-from secondpass.retrieve.loaders.base import Loader, read_text
+from secondpass.retrieve.loaders.base import UNREAD_HEAD, Loader, leave_out, read_text
 from secondpass.types import Document
 
 _FENCE = re.compile(
@@ -27,6 +28,10 @@ _YAML = re.compile(
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?(?:\n|\Z)", re.MULTILINE | re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 _KEY = re.compile(r"[^\s:]+")
+_FIRST_FIELD = re.compile(r"[\w.-]+[ \t]*[:=]")
+_YAML_FIELD = re.compile(r"^([\w.-]++):[ \t]++([^\n]*)", re.MULTILINE)
+_TOML_LINE = re.compile(r"at line ([0-9]+)")
+_PAIRS = {"[": "]", "{": "}", "'": "'", '"': '"'}
 _MAX_FRONT_MATTER = 50_000
 # The parser looks at all open brackets at each token.
 _MAX_BRACKETS = 50
@@ -35,9 +40,10 @@ _MAX_BRACKETS = 50
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield the file as one document.
 
-    Front matter (YAML between lines of `---`, TOML between lines of `+++`) is read if it is a
-    mapping: its title is the document's, its other fields are metadata. Anything else at the
-    beginning, such as a rule, is text. Without a title there, the first heading is the title.
+    Front matter (YAML between lines of `---`, TOML between lines of `+++`, a JSON object) is
+    read if it is a mapping: its title is the document's, its other fields are metadata.
+    Anything else at the beginning, such as a rule, is text; what looks like front matter and
+    cannot be read is reported too. Without a title there, the first heading is the title.
     """
     text = read_text(path)
     front, body = split_front_matter(text)
@@ -47,7 +53,7 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(body, name, heading or None, metadata)
 
 
-LOADER = Loader((".md", ".markdown"), load, version=2, safe_bytes=2**20)
+LOADER = Loader((".md", ".markdown"), load, version=3, safe_bytes=2**20)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
@@ -56,23 +62,47 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     Front matter is a mapping whose names have no spaces, and begins in the line after the
     first delimiter: two rules around "Any other business: none" are text.
     """
-    match = _YAML.match(text)
-    parse = _parse_yaml
+    if text.startswith("{"):
+        return _split_json(text)
+    match, kind = _YAML.match(text), "YAML"
     if match is None:
-        match, parse = _TOML.match(text), _parse_toml
-    if match is None or len(match[1]) > _MAX_FRONT_MATTER:
+        match, kind = _TOML.match(text), "TOML"
+    if match is None:
         return {}, text
     source = match[1]
-    if _depth(source) > _MAX_BRACKETS:
-        return {}, text
     if not source.strip():
         return {}, text[match.end() :]
     if not source.partition("\n")[0].strip():
         return {}, text
-    fields = parse(source)
-    if not fields or not all(isinstance(k, str) and _KEY.fullmatch(k) for k in fields):
+    try:
+        if len(source) > _MAX_FRONT_MATTER or _depth(source) > _MAX_BRACKETS:
+            raise ValueError("too large")
+        fields = _parse_yaml(source) if kind == "YAML" else _parse_toml(source)
+    except ValueError as error:
+        # A rule, and a line that is no field, are text as they should be.
+        if _FIRST_FIELD.match(source):
+            leave_out(f"{UNREAD_HEAD} that is not {kind}: {error}")
         return {}, text
-    return dict(fields), text[match.end() :]
+    return (dict(fields or {}), text[match.end() :]) if _are_names(fields) else ({}, text)
+
+
+def _are_names(fields: Mapping[Any, Any] | None) -> bool:
+    return bool(fields) and all(isinstance(k, str) and _KEY.fullmatch(k) for k in fields or ())
+
+
+def _split_json(text: str) -> tuple[dict[str, Any], str]:
+    head = text[:_MAX_FRONT_MATTER]
+    if _depth(head.partition("\n}")[0]) > _MAX_BRACKETS:
+        return {}, text
+    try:
+        fields, end = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode(head)
+    except (ValueError, RecursionError):
+        return {}, text
+    body = text[end:]
+    # A file that is all JSON has no other text.
+    if not body.strip() or body[0] not in "\r\n" or not _are_names(fields):
+        return {}, text
+    return {k: v for k, v in fields.items() if v is not None}, body.lstrip("\r\n")
 
 
 def first_heading(text: str) -> str | None:
@@ -96,29 +126,65 @@ def _depth(source: str) -> int:
 
 
 def _parse_yaml(source: str) -> Mapping[Any, Any] | None:
-    """Return the mapping, its scalars as they are written; None for anything else."""
+    """Return the mapping, its scalars as they are written; None for anything else.
+
+    Raises ValueError, with the line in the file, for what is not YAML.
+    """
     try:
         import yaml
     except ImportError as error:
         raise MissingExtraError(
             "reading front matter", package="PyYAML", extra="index"
         ) from error
-    try:
-        # Aliases can grow a few lines to gigabytes once they are written out.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(source)):
-            return None
-        # Not safe_load, which makes 1.1 of "version: 1.10" and False of "lang: no".
-        value = yaml.load(source, yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        return None
-    return value if isinstance(value, Mapping) else None
+    problem = "nested too deep"
+    for attempt in (source, _YAML_FIELD.sub(_quote_value, source)):
+        try:
+            tokens = list(yaml.scan(attempt))
+            # Aliases can grow a few lines to gigabytes once they are written out.
+            aliases = [t for t in tokens if isinstance(t, yaml.AliasToken)]
+            if aliases and any(isinstance(t, yaml.AnchorToken) for t in tokens):
+                line = aliases[0].start_mark.line + 2
+                raise ValueError(f"line {line}: aliases are not read")
+            # Not safe_load, which makes 1.1 of "version: 1.10" and False of "lang: no".
+            value = yaml.load(attempt, yaml.BaseLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            if attempt is source:
+                # After the delimiter, and counted from 1.
+                problem = "damaged" if mark is None else f"line {mark.line + 2}"
+        except (TypeError, RecursionError):
+            continue
+        else:
+            return value if isinstance(value, Mapping) else None
+    raise ValueError(problem)
 
 
-def _parse_toml(source: str) -> Mapping[str, Any] | None:
+def _quote_value(field: re.Match[str]) -> str:
+    """Return a field as people write it, such as "title: A: b", as YAML."""
+    value = field[2].strip()
+    closing = _PAIRS.get(value[:1])
+    if closing is not None:
+        # One that never closes goes on in the next line, or is a mistake.
+        closed = len(value) > 1 and value.endswith(closing) and not value.startswith("{{")
+        plain = closed or closing not in value[1:]
+    else:
+        plain = (
+            ": " not in value and not value.endswith(":") and value[:1] not in tuple("%@`&*")
+        )
+    quoted = value if plain else "'" + value.replace("'", "''") + "'"
+    return f"{field[1]}: {quoted}"
+
+
+def _parse_toml(source: str) -> Mapping[str, Any]:
+    """Return the fields; raises ValueError for what is not TOML."""
     try:
         return tomllib.loads(source.replace("\r\n", "\n"))
-    except (ValueError, RecursionError):
-        return None
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    except ValueError as error:
+        line = _TOML_LINE.search(str(error))
+        # After the delimiter.
+        raise ValueError(f"line {int(line[1]) + 1}" if line else "it ends early") from error
 
 
 def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
 from secondpass.retrieve.ingest import is_sparse
 from secondpass.retrieve.loaders import SourceFile, read_file, text
+from secondpass.retrieve.loaders.base import UNREAD_HEAD
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.retrieve.loaders.sandbox import Cancellation, ReadLimits
 from secondpass.server.cloudflare.filters import ITEM_COLUMN, ColumnValue
@@ -300,10 +301,13 @@ def _notes(item: Item, loaded: LoadedFile) -> tuple[str | None, str | None]:
             f"{MAX_FILE_BYTES:,}"
         )
     characters = sum(len(document.text.strip()) for document in loaded.documents)
-    table = suffix_of(Path(item.file)) in _TABLE_SUFFIXES
-    if not table and is_sparse(item.size, characters):
+    path = Path(item.file)
+    table = suffix_of(path) in _TABLE_SUFFIXES
+    if not table and is_sparse(path, item.size, characters):
         notes.append(f"it gave very little text for its size: {characters:,} characters")
-    left_out = [f"{count} {kind}" for kind, count in sorted((loaded.left_out or {}).items())]
+    kinds = sorted((loaded.left_out or {}).items())
+    notes += [f"kept as text: {kind}" for kind, _ in kinds if kind.startswith(UNREAD_HEAD)]
+    left_out = [f"{n} {kind}" for kind, n in kinds if not kind.startswith(UNREAD_HEAD)]
     log = [*notes, *([f"left out: {', '.join(left_out)}"] if left_out else [])]
     return "; ".join(notes) or None, "; ".join(log) or None
 
