@@ -22,6 +22,19 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        replace_file(path, "what it says")
+        assert os.read(reader, 100) == b"what it says"
+        assert stat.S_ISFIFO(path.stat().st_mode)
+    finally:
+        os.close(reader)
+
+
 def test_an_error_while_writing_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     replace_file(path, "old")

@@ -35,9 +35,13 @@ def open_replacement(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Yield a binary stream whose content replaces `path` if the block ends without an error.
 
     The content goes to a temporary file in the same folder, is flushed to the disk (fsync),
-    renamed, and then the folder is flushed too. Errors of the system name `path`. See
-    `replace_file`.
+    renamed, and then the folder is flushed too. A device or a pipe, such as /dev/stdout, is
+    written to as it is. Errors of the system name `path`. See `replace_file`.
     """
+    if path.exists() and (not path.is_file() or path.parent == Path("/dev")):
+        with path.open("wb") as stream:
+            yield stream
+        return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:

@@ -101,12 +101,11 @@ def _read_text(document: str) -> str:
 
 
 def _write(file: Path, explanation: Explanation) -> None:
-    from secondpass.cli.output import write_text
     from secondpass.explain.html import html_page
-    from secondpass.storage import place_problem
+    from secondpass.storage import place_problem, replace_file
 
     try:
-        write_text(file, html_page(explanation))
+        replace_file(file, html_page(explanation))
     except OSError as error:
         if place_problem(error) is not None:
             raise

@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from secondpass.cli.plain_progress import EVERY, is_terminal, plain_progress
-from secondpass.storage import replace_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,15 +22,6 @@ if TYPE_CHECKING:
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object to standard output; dates and other types become strings."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file that the user named, as UTF-8; raises OSError that names it."""
-    if path.exists() and not path.is_file():
-        # A pipe or a terminal cannot be replaced.
-        path.write_text(text, encoding="utf-8")
-    else:
-        replace_file(path, text)
 
 
 def response_object(response: RerankResponse) -> dict[str, Any]:

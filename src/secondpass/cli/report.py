@@ -35,12 +35,13 @@ def report(
     Example:  secondpass report --index my-index --queries queries.jsonl --qrels qrels.tsv
     --out report.html --models bundled bundled-tiny --depths 10 30 100
     """
-    from secondpass.cli.output import print_json, stages, write_text
+    from secondpass.cli.output import print_json, stages
     from secondpass.errors import InputError
     from secondpass.evaluate.report.html import html_page
     from secondpass.evaluate.report.json import as_object
     from secondpass.evaluate.study import run_study
     from secondpass.index.index import Index
+    from secondpass.storage import replace_file
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
@@ -56,7 +57,7 @@ def report(
             progress=progress,
         )
     if out is not None:
-        write_text(out, html_page(study))
+        replace_file(out, html_page(study))
     if as_json:
         print_json({"page": None if out is None else str(out), **as_object(study)})
         return

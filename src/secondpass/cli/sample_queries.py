@@ -39,8 +39,8 @@ def sample_queries(
 
     Example:  secondpass sample-queries log.txt --count 60 --out queries.jsonl
     """
-    from secondpass.cli.output import print_json, write_text
-    from secondpass.storage import place_problem
+    from secondpass.cli.output import print_json
+    from secondpass.storage import place_problem, replace_file
 
     if (log is None) is (index is None):
         raise InputError(
@@ -57,7 +57,7 @@ def sample_queries(
     queries = [{"_id": f"q{i}", **row} for i, row in enumerate(rows, start=1)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in queries)
     try:
-        write_text(out, lines)
+        replace_file(out, lines)
     except OSError as error:
         if place_problem(error) is not None:
             raise
