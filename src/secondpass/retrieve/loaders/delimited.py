@@ -10,7 +10,14 @@ from itertools import chain
 from pathlib import Path
 
 from secondpass.errors import ReadError
-from secondpass.retrieve.loaders.base import ID_FIELDS, TEXT_FIELDS, Loader, lines, to_document
+from secondpass.retrieve.loaders.base import (
+    ID_FIELDS,
+    TEXT_FIELDS,
+    Loader,
+    lines,
+    skip_row,
+    to_document,
+)
 from secondpass.types import Document
 
 _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -20,6 +27,8 @@ _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile("true|false", re.IGNORECASE), lambda cell: cell.lower() == "true"),
 )
 _MAX_CELL = 2**31 - 1
+# The csv module's words for a quote without its end, which takes in all rows after it.
+_UNCLOSED = "unexpected end of data"
 _SEPARATORS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
@@ -43,23 +52,19 @@ def load(
     columns = _inspect(path, fields)
     decided = {} if kinds is None else kinds
     for line, row in _rows(path, fields):
+        if isinstance(row, ReadError):
+            if (row.why or "").startswith(_UNCLOSED):
+                raise row
+            skip_row(row)
+            continue
         if line <= columns.header_line or not any(row):
             continue
-        where = f"{path}, line {line}"
-        cells = columns.align(row)
-        if cells is None:
-            raise ReadError(
-                "a row has a different number of cells than the header",
-                where=where,
-                why=f"it has {len(row)}, the header {len(columns.names)}",
-                fix="Put cells that contain the separator in double quotes.",
-            )
-        record = {
-            column: cell
-            for column, cell in zip(columns.names, cells, strict=True)
-            if column not in columns.redundant
-        }
-        document = to_document(record, where, f"{name}:{line}", fields)
+        try:
+            record = columns.record(row, f"{path}, line {line}")
+            document = to_document(record, f"{path}, line {line}", f"{name}:{line}", fields)
+        except ReadError as error:
+            skip_row(error)
+            continue
         filled = {name: cell for name, cell in document.metadata.items() if cell != ""}
         casts = columns.casts
         metadata = {
@@ -86,7 +91,9 @@ def cast_cell(cell: str, kind: str | None = None) -> object:
 
 def row_lines(path: Path, fields: Sequence[str] | None = None) -> Iterator[int]:
     """Yield the line of each document of a file."""
-    numbers = (line for line, row in _rows(path, fields) if any(row))
+    numbers = (
+        line for line, row in _rows(path, fields) if not isinstance(row, ReadError) and any(row)
+    )
     next(numbers, None)
     yield from numbers
 
@@ -111,6 +118,19 @@ class _Columns:
             return None
         return row[:width] + [""] * (width - len(row))
 
+    def record(self, row: list[str], where: str) -> dict[str, str]:
+        """Return the cells by column; raise ReadError if the row does not fit the header."""
+        cells = self.align(row)
+        if cells is None:
+            raise ReadError(
+                "a row has a different number of cells than the header",
+                where=where,
+                why=f"it has {len(row)}, the header {len(self.names)}",
+                fix="Put cells that contain the separator in double quotes.",
+            )
+        named = zip(self.names, cells, strict=True)
+        return {column: cell for column, cell in named if column not in self.redundant}
+
 
 def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
     names: list[str] = []
@@ -122,6 +142,11 @@ def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
     # The numbers that a column of row numbers may start from.
     numbered: dict[int, set[int]] = {}
     for line, row in _rows(path, fields):
+        if isinstance(row, ReadError):
+            if not names:
+                raise row
+            count += 1
+            continue
         if not any(row):
             continue
         if not names:
@@ -130,6 +155,10 @@ def _inspect(path: Path, fields: Sequence[str] | None) -> _Columns:
             required = 1 + max((i for i in range(len(names)) if i not in unnamed), default=-1)
             possible = {name: set(range(len(_CASTS))) for name in names}
             numbered = {position: {0, 1} for position in unnamed}
+            continue
+        if any(row[len(names) :]) or len(row) < required:
+            # It is skipped, and must not decide what the columns hold.
+            count += 1
             continue
         for position, (name, cell) in enumerate(zip(names, row, strict=False)):
             if position in unnamed:
@@ -169,8 +198,10 @@ def _name_columns(row: list[str], path: Path, line: int) -> tuple[list[str], set
     return header, unnamed
 
 
-def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the last line, cells) of each row, the header included."""
+def _rows(
+    path: Path, fields: Sequence[str] | None
+) -> Iterator[tuple[int, list[str] | ReadError]]:
+    """Yield (number of the last line, cells or error) of each row, the header included."""
     # The default limit of 131,072 characters is less than a document may have.
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
     base = path.with_suffix("") if path.suffix == ".gz" else path
@@ -189,12 +220,18 @@ def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[
         separator = _detect_separator(first, default, fields)
         texts = chain([first], texts)
     reader = csv.reader(texts, delimiter=separator, strict=True)
-    try:
-        for row in reader:
-            yield reader.line_num + skipped, row
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num + skipped}"
-        raise ReadError("not a row of CSV", where=where, why=str(error)) from error
+    while True:
+        start = reader.line_num + skipped + 1
+        row: list[str] | ReadError
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            end = reader.line_num + skipped
+            place = f"line {end}" if start >= end else f"lines {start} to {end}"
+            row = ReadError("not a row of CSV", where=f"{path}, {place}", why=str(error))
+        yield reader.line_num + skipped, row
 
 
 def _detect_separator(header: str, default: str, fields: Sequence[str] | None) -> str:
