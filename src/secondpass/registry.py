@@ -13,6 +13,7 @@ from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.registry import provider_names, split_name
+from secondpass.storage import expand_home
 
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.
@@ -103,7 +104,7 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
     if text in BUNDLED:
         return open_folder(bundled_path(text))
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
-        return open_folder(Path(text).expanduser())
+        return open_folder(expand_home(text))
     repository, _, pinned = text.partition("@")
     if _REPOSITORY.fullmatch(repository):
         from secondpass.inference.huggingface import download

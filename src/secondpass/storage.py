@@ -16,7 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from secondpass.errors import IndexStoreError
+from secondpass.errors import IndexStoreError, InputError
+
+
+def expand_home(path: str | Path) -> Path:
+    """Return the path with "~" or "~user" at its beginning as the home folder.
+
+    The text "./~user" is a name in the current folder. Raises InputError for a user that
+    there is not.
+    """
+    found = Path(path)
+    if not str(path).startswith("~"):
+        # Path has dropped "./", and whoever expands the path again must not see a user.
+        return found.absolute() if str(found).startswith("~") else found
+    try:
+        return found.expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            f"{found.parts[0]!r} is not the home folder of a user",
+            where=str(path),
+            why=str(error).rstrip("."),
+            fix=f"For a file of that name in the current folder, write {f'./{path}'!r}.",
+        ) from error
 
 
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:

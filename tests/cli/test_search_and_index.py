@@ -107,7 +107,7 @@ def test_one_bad_file_does_not_stop_the_rest(run: Run, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "a.txt").write_text("A boat floats.")
-    (notes / "b.jsonl").write_text('{"text": "fine"}\n{"text": \n')
+    (notes / "b.jsonl").write_text('{"text": \n')
     ran = run("index", notes, "--index", tmp_path / "i")
     assert ran.code == 1
     assert "b.jsonl" in ran.err
@@ -239,14 +239,19 @@ def test_unread_front_matter_and_other_formats_are_named(run: Run, tmp_path: Pat
 
 def test_rows_that_are_skipped_are_named(run: Run, tmp_path: Path) -> None:
     rows = ['{"text": "one", "n": 1}', '{"text": "two", "n": "?"}', '{"text": "six", "n": 2}']
+    rows += ['{"text": bad', '{"text": null}', '{"text": "ten"}']
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
     arguments = ("index", str(tmp_path / "a.jsonl"), "--index", str(tmp_path / "i"))
     result = run(*arguments)
     assert result.code == 0
     assert "a.jsonl, line 2" in result.err
-    assert "Rows skipped: 1" in result.err
-    (skipped,) = run(*arguments, "--json").json["skipped"]
-    assert "a.jsonl, line 2" in skipped
+    assert "Rows skipped: 2" in result.err
+    assert "not valid JSON (" in result.err
+    assert "Without text: " in result.err
+    assert "6 documents: 3 added" in result.err
+    report = run(*arguments, "--json").json
+    places = [" ".join(report["skipped"]), " ".join(report["blank"])]
+    assert ["line 2" in places[0], "line 4" in places[0], "line 5" in places[1]] == [True] * 3
     result = run(*arguments, "--strict")
     assert result.code == 2
     assert "a.jsonl, line 2" in result.err

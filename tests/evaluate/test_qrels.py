@@ -30,7 +30,10 @@ def test_qrels_that_are_read_again_are_the_same(suffix: str, data: st.DataObject
         ("q1 0 d1 1\nq1 0 d1 2\n", "1 before, 2 here"),
         ("q1 0 d1 1.5\n", "the grade '1.5' is not a whole number"),
         ("query-id\tcorpus-id\tscore\n", "there are no judgments"),
-        ("a\tb\tc\nquery-id\tcorpus-id\tscore\n", "line 2"),
+        ("a\tb\tc\nquery-id\tcorpus-id\tscore\n", "line 1): the grade 'c'"),
+        ("query-id\tcorpus-id\tscore\na\tb\tscore\n", "line 2): the grade 'score'"),
+        ("q1\td1\t1,0\nq1\td2\t0\n", "line 1): the grade '1,0' is not a whole number"),
+        ("q1\td1\trelevant\nq1\td2\t0\n", "A grade is a whole number, such as 0, 1 or 2"),
         ("", "there are no judgments"),
     ],
 )
@@ -61,9 +64,14 @@ def test_whole_grades_may_be_written_as_floats(tmp_path: Path, text: str) -> Non
     assert read_qrels(path.with_suffix(".jsonl")).grades == {"q": {"d": 2}}
 
 
-def test_a_first_line_is_a_header_only_where_it_has_no_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "header", ["query-id\tcorpus-id\tscore", "# QID\tDoc ID\trel", "topic\tdocno\tlabel"]
+)
+def test_a_first_line_is_a_header_only_where_it_names_columns(
+    tmp_path: Path, header: str
+) -> None:
     path = tmp_path / "qrels.tsv"
-    path.write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n", "utf-8")
+    path.write_text(f"{header}\nq1\td1\t1\n", "utf-8")
     assert read_qrels(path).grades == {"q1": {"d1": 1}}
     path.write_text("q1\td1\t0.5\nq1\td2\t1\n", "utf-8")
     with pytest.raises(InputError, match=r"'0\.5' is not a whole number"):

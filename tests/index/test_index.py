@@ -194,6 +194,19 @@ def test_ids_of_other_types_are_added_and_deleted(tmp_path: Path) -> None:
             index.delete([1.5])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("first", [np.nan, "Oslo"])
+def test_metadata_that_is_nan_is_absent(tmp_path: Path, first: object) -> None:
+    cities = [first, np.nan, "Bergen", None, np.float32("nan")]
+    rows = [{"id": i, "text": "the key", "city": city} for i, city in enumerate(cities)]
+    with Index.open(tmp_path / "i") as index:
+        assert index.add(rows) == 5
+        found = index.search("key", mode="bm25", rerank=False, filter="city = 'Bergen'")
+        assert [r.id for r in found.results] == ["2"]
+        found = index.search("key", mode="bm25", rerank=False, top_k=5)
+        kept = {r.id: dict(r.document.metadata) for r in found.results if r.document}
+        assert (kept["1"], kept["3"], kept["4"]) == ({}, {"city": None}, {})
+
+
 def test_progress_counts_every_document(tmp_path: Path) -> None:
     steps: list[int] = []
     with Index.open(tmp_path / "i") as index:

@@ -100,7 +100,7 @@ def test_mistakes_are_told(frame: pd.DataFrame, scripted: ScriptedReranker) -> N
     with pytest.raises(InputError, match="'1' has more than one text"):
         transformer(given.assign(query=given["docno"], qid="1"))
     with pytest.raises(InputError, match="it must be text"):
-        transformer(given.assign(text=7))
+        transformer(given.assign(text=[[7]] * len(given)))
     with pytest.raises(InputError, match="query is empty"):
         transformer(given.assign(query=""))
 
@@ -117,3 +117,13 @@ def test_a_row_without_text_is_last(
     assert list(found["score"])[:4] == [2.0, 0.0, -1.0, -2.0]
     assert list(found["rank"])[:4] == [0, 1, 2, 3]
     assert list(found["rerank_status"]) == ["reranked"] * 3 + ["no text"] + ["reranked"] * 3
+
+
+def test_a_number_in_the_column_of_texts_is_read_as_text(frame: pd.DataFrame) -> None:
+    frame["text"] = frame["text"].astype(object)
+    frame.loc[1, "text"] = 7
+    reranker = ScriptedReranker({"7": 3.0}, default=0.0)
+    found = SecondpassReranker(reranker)(frame.merge(TOPICS, on="qid"))
+    assert set(found["rerank_status"]) == {"reranked"}
+    assert order(found) == ["b", "a", "c"]
+    assert len(found) == 6

@@ -112,3 +112,28 @@ def test_missing_values_are_absent() -> None:
     assert to_document(Document("x", "a", nan)) == Document("x", "a")  # type: ignore[arg-type]
     missing = type("NAType", (), {"__module__": "pandas._libs.missing"})
     assert to_document({"id": missing(), "title": missing(), "text": "x"}) == Document("x")
+
+
+@pytest.mark.parametrize(
+    ("methods", "advice"),
+    [
+        (["to_dict"], 'Pass df.to_dict("records").'),
+        (["to_dict", "to_dicts"], "Pass df.to_dicts()."),
+        (["to_pylist"], "Pass df.to_pylist()."),
+    ],
+)
+def test_a_frame_is_not_a_list_of_its_columns(methods: list[str], advice: str) -> None:
+    body = {"columns": ["id", "text"], "__iter__": lambda self: iter(self.columns)}
+    frame = type("Frame", (), body | dict.fromkeys(methods))()
+    with pytest.raises(InputError, match="it is a frame") as caught:
+        to_candidates(frame)
+    assert advice in str(caught.value)
+
+
+def test_a_pandas_frame_is_refused_and_its_rows_are_read() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"id": [1], "text": ["The key is here."]})
+    with pytest.raises(InputError, match="it is a frame"):
+        to_candidates(frame)
+    for rows in (frame.to_dict("records"), frame["text"]):
+        assert to_candidates(rows)[0].document.text == "The key is here."

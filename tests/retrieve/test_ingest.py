@@ -498,6 +498,65 @@ def test_a_row_of_another_type_is_skipped_and_named(setting):
         setting.run()
 
 
+ODD_ROWS = {
+    "a.jsonl": (
+        '{"id": "1", "text": "one", "n": 1}',
+        ['{"text": bad', "[1]", '{"id": "x"}', '{"text": ["x"]}', '{"text": 7}'],
+        '{"id": "2", "text": "two", "n": 2}',
+    ),
+    "a.csv": (
+        "id,text,n\n1,one,1",
+        ["x,short", "x,too,3,long", 'x,"t"ext,3'],
+        "2,two,2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_an_odd_row_does_not_end_its_file(setting, name):
+    first, odd, last = ODD_ROWS[name]
+    # The stored version of a row that cannot be read stays.
+    write(setting.files / name, f"{first}\n{last}\n{last.replace('2', '3')}\n")
+    setting.run(strict=False)
+    misfit = '{"id": "4", "text": "four", "n": "n.d."}'
+    odd = [*odd, misfit if name == "a.jsonl" else "4,four,n.d."]
+    write(setting.files / name, "\n".join([first, *odd, last, ""]))
+    report, _ = setting.run(strict=False)
+    start = first.count("\n") + 2
+    for number in range(start, start + len(odd)):
+        assert any(f"{name}, line {number})" in str(error) for error in report.skipped)
+    assert len(report.skipped) == len(odd)
+    assert len(setting.store.lookup(["1", "2", "3", "4"])) == 3
+    assert setting.store.fields["n"] == "integer"
+    assert len(setting.run(strict=False)[0].skipped) == len(odd)
+    with pytest.raises(ReadError, match=rf"{name}, line {start}\)"):
+        setting.run(strict=True)
+
+
+def test_skipped_rows_are_named_where_the_file_fails_later(setting):
+    rows = b'{"text": "one", "n": 1}\n{"text": "two", "n": "?"}\n{"text": 3}\n'
+    (setting.files / "a.jsonl").write_bytes(rows + b"\xff\n")
+    report, _ = setting.run(strict=False, on_error=lambda _: None)
+    assert "line 4" in str(report.errors[0])
+    places = sorted(str(error.where)[-6:] for error in report.skipped)
+    assert places == ["line 2", "line 3"]
+
+
+@pytest.mark.parametrize("rows", [1, 150])
+def test_a_file_without_a_good_row_is_an_error(setting, rows):
+    write(setting.files / "a.jsonl", "text\n" * rows + '{"text": "late"}\n' * (rows > 100))
+    report, _ = setting.run(strict=False, on_error=lambda _: None)
+    assert report.skipped == []
+    assert "a.jsonl, line 1" in str(report.errors[0])
+
+
+def test_rows_without_text_are_named(setting):
+    write(setting.files / "a.jsonl", '{"text": "a"}\n{"text": 5}\n\n{"text": null, "n": 1}\n')
+    report, _ = setting.run(strict=False)
+    assert report.empty == 1
+    assert [where[-15:] for where in report.blank] == ["a.jsonl, line 4"]
+
+
 def test_cells_take_the_type_that_is_stored(setting):
     setting.run()
     write(setting.files / "z.csv", "id,text,n\nc,Three.,7\nd,Four.,n.d.\ne,Five.,8\n")

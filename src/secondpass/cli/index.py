@@ -49,7 +49,9 @@ def index(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Stop at a row whose metadata has another type; do not skip it."
+            "--strict",
+            help="Stop at a row that cannot be read or whose metadata has another type; do "
+            "not skip it.",
         ),
     ] = False,
     language: Annotated[
@@ -161,6 +163,7 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
     ]
     if report.empty or report.duplicates:
         lines.append(f"{report.empty} without text, {report.duplicates} ids twice in one file")
+    lines += [f"Without text: {where}" for where in report.blank]
     if report.sparse:
         lines.append(f"{len(report.sparse)} files gave very little text for their size:")
         lines += [f"  {name}" for name in report.sparse[:20]]

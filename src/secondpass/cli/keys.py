@@ -20,7 +20,7 @@ File = Annotated[Path, typer.Option("--keys", help="Key file.")]
 DEFAULT = Path("keys.json")
 
 
-@keys.command()
+@keys.command(cls=options.Command)
 def create(
     name: Annotated[
         str, typer.Argument(help="Name of the user or client.", show_default=False)
@@ -69,7 +69,7 @@ def create(
         typer.echo(key)
 
 
-@keys.command("list")
+@keys.command("list", cls=options.Command)
 def list_keys(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
     """List keys by id, with their names, tenants and scopes.
 
@@ -88,7 +88,7 @@ def list_keys(file: File = DEFAULT, as_json: options.AsJson = False) -> None:
         typer.echo(f"{entry.id}  {entry.name}  ({entry.tenant}: {scopes}; {entry.created})")
 
 
-@keys.command()
+@keys.command(cls=options.Command)
 def revoke(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
     file: File = DEFAULT,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+from typer.models import TyperPath
 
 from secondpass.errors import InputError
+from secondpass.storage import expand_home
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
@@ -184,21 +186,29 @@ ServedIndexes = Annotated[
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
 
 
+_FILES_OR_NAMES = frozenset({"file", "queries", "qrels"})
+"""Parameters that are text, because "-" or a name is also possible, and may be a path."""
+
+
 class Command(TyperCommand):
     """A command whose paths may begin with "~", as in a configuration that no shell reads."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, then expand the home folder in every value that is a path."""
         rest = super().parse_args(ctx, args)
-        ctx.params = {name: _expand_home(value) for name, value in ctx.params.items()}
+        for param in self.params:
+            # Typer makes paths of the texts later.
+            is_path = isinstance(param.type, TyperPath) or param.name in _FILES_OR_NAMES
+            if is_path and param.name in ctx.params:
+                ctx.params[param.name] = _expand_home(ctx.params[param.name])
         return rest
 
 
 def _expand_home(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.expanduser()
-    if isinstance(value, list | tuple) and any(isinstance(item, Path) for item in value):
+    if isinstance(value, list | tuple):
         return [_expand_home(item) for item in value]
+    if isinstance(value, str | Path) and "~" in str(value):
+        return str(expand_home(value))
     return value
 
 

@@ -9,6 +9,7 @@ import typer
 
 from secondpass.cli import options
 from secondpass.errors import InputError
+from secondpass.storage import expand_home
 
 
 def serve(
@@ -149,7 +150,7 @@ def parse_index_options(values: list[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for value in values:
         name, equals, folder = value.partition("=")
-        path = Path(folder if equals else value).expanduser()
+        path = expand_home(folder if equals else value)
         name = name if equals else path.resolve().name
         if name in folders:
             raise InputError(

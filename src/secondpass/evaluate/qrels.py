@@ -42,6 +42,16 @@ _QUERY_KEYS = ("query_id", "query-id", "qid")
 _DOCUMENT_KEYS = ("doc_id", "corpus-id", "docid")
 _GRADE = re.compile(r"(-?\d{1,18})(?:\.0*)?", re.ASCII)
 _GRADE_KEYS = ("grade", "relevance", "score", "label")
+_GRADE_FIX = (
+    "A grade is a whole number, such as 0, 1 or 2; 1.0 is 1. A header has names of columns, "
+    "such as query-id, corpus-id and score."
+)
+_HEADERS = (
+    {"queryid", "qid", "query", "topic", "topicid"},
+    {"corpusid", "docid", "documentid", "doc", "document", "did", "docno", "pid", "passageid"},
+    {"score", "grade", "relevance", "label", "rel", "judgment", "judgement", "rating"},
+)
+"""The names of the three columns in a header, in lower case and of letters alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +147,8 @@ def _read_columns(file: Path) -> Iterator[tuple[str, str, str, int]]:
     for line in split_lines(file, None):
         columns = line.text.split("\t")
         if len(columns) == 3:
-            if line.number == 1 and not _is_number(columns[2]):
-                continue  # BEIR's header
+            if line.number == 1 and _is_header(columns):
+                continue
             query, document, grade = columns
         elif len(line.cells) == 4:
             query, _, document, grade = line.cells
@@ -150,7 +160,7 @@ def _read_columns(file: Path) -> Iterator[tuple[str, str, str, int]]:
 def _grade_of_line(line: Line, text: str) -> int:
     grade = _parse_grade(text)
     if grade is None:
-        raise line.error(f"the grade {text!r} is not a whole number", _FIX)
+        raise line.error(f"the grade {text!r} is not a whole number", _GRADE_FIX)
     return grade
 
 
@@ -160,12 +170,10 @@ def _parse_grade(text: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _is_header(columns: list[str]) -> bool:
+    """Return whether the cells are names of columns; another first line is a judgment."""
+    names = ("".join(filter(str.isalpha, column.lower())) for column in columns)
+    return all(name in known for name, known in zip(names, _HEADERS, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from secondpass.types import (
     ScoreKind,
     Status,
     Usage,
+    is_missing,
     to_id,
 )
 
@@ -128,13 +129,14 @@ class Index:
         Documents are written in batches, each atomically: a crash loses at most the current
         batch. A document without an id gets a hash of its content as id, so that adding it
         twice stores it once. Ids are text, whole numbers of any type or UUIDs, and are stored
-        as text: 7.0 is "7". An id or title that is NaN counts as absent. Of documents with the
-        same id the last is stored, and they count as one; without title and text, none is.
+        as text: 7.0 is "7". An id, a title or metadata that is NaN counts as absent. Of
+        documents with the same id the last is stored, and they count as one; without title
+        and text, none is.
         `progress` is called with the number of documents read since its last call.
         """
         from secondpass.retrieve.ingest import add_documents
 
-        converted = (c.document for c in to_candidates(documents))
+        converted = (_without_missing(c.document) for c in to_candidates(documents))
         embedder = self.ingest_embedder()
         return add_documents(converted, self.store, embedder, progress=progress).stored
 
@@ -407,6 +409,15 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _without_missing(document: Document) -> Document:
+    """Return the document without the NaN that pandas writes for absent values; None stays."""
+    metadata = document.metadata
+    missing = {k for k, v in metadata.items() if v is not None and is_missing(v)}
+    if not missing:
+        return document
+    return replace(document, metadata={k: v for k, v in metadata.items() if k not in missing})
 
 
 def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:

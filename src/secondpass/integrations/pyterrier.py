@@ -29,7 +29,7 @@ class SecondpassReranker(pt.Transformer):
     The input frame needs qid, query, docno and the text. The order of the first stage is that
     of rank, or else of score, or else of the rows. The output is sorted, with rank from 0,
     score and rerank_status ("fallback" if the scores only keep that order, "no text" for rows
-    whose text is None or NaN, which are last). Raises
+    whose text is None or NaN, which are last). A number as text is read as its digits. Raises
     pt.validate.InputValidationError for a missing column, `InputError` for invalid arguments
     and `ModelError` if the reranker fails.
     """
@@ -77,6 +77,8 @@ def _to_candidates(
     for row in rows.to_dict("records"):
         text = row[text_field]
         text = None if pd.api.types.is_scalar(text) and pd.isna(text) else text
+        # One number makes a column of mixed types of all texts.
+        text = str(text) if pd.api.types.is_number(text) else text
         if adapter.missing_text(text):
             documents.append(None)
         else:

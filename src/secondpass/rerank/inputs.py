@@ -17,6 +17,14 @@ An id is a text, a whole number of any type (7.0 is "7") or a UUID, and becomes 
 title that is None, NaN or pandas' NA is absent."""
 
 
+_ROWS = {
+    "to_dicts": "to_dicts()",
+    "to_pylist": "to_pylist()",
+    "to_dict": 'to_dict("records")',
+}
+"""Methods that give the rows of a frame of polars, pyarrow and pandas, and how to call them."""
+
+
 def check_query(query: object) -> str:
     """Return the query, or raise `InputError` if it is not text or blank."""
     if not isinstance(query, str):
@@ -83,6 +91,13 @@ def to_candidates(
         raise InputError(
             "documents must be a list", why=f"it is a single {type(documents).__name__}"
         )
+    if hasattr(documents, "columns"):
+        # Iterating over a frame gives the names of its columns, or the columns.
+        rows = next((name for name in _ROWS if hasattr(documents, name)), None)
+        if rows is not None:
+            raise InputError(
+                "documents must be a list", why="it is a frame", fix=f"Pass df.{_ROWS[rows]}."
+            )
     try:
         items = list(documents)
     except TypeError as error:

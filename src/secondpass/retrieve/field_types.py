@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from secondpass.errors import InputError
+from secondpass.errors import InputError, MissingExtraError, ReadError
 from secondpass.retrieve.backends.lance.schema import kind_of
+from secondpass.retrieve.loaders import SourceFile, has_cells, is_one_document, read_file
 from secondpass.retrieve.loaders.delimited import cast_cell
 from secondpass.retrieve.metadata import encode
 from secondpass.types import Document
@@ -25,6 +27,27 @@ class FieldTypes:
         self._stored = frozenset(self._kinds)
         self._counts: dict[str, Counter[str]] = {}
         self._typed: set[str] = set()
+
+    @classmethod
+    def of_files(
+        cls,
+        files: Iterable[SourceFile],
+        stored: Mapping[str, str],
+        fields: Sequence[str] | None,
+        *,
+        strict: bool,
+    ) -> FieldTypes:
+        """Return the types decided for the rows of these files; see `read_file`."""
+        types = cls(stored)
+        for file in files:
+            if is_one_document(file.path):
+                continue
+            # Reading reports what is wrong with a file.
+            with suppress(ReadError, MissingExtraError):
+                for document in read_file(file, fields, strict=strict):
+                    types.learn(document, cells=has_cells(file.path))
+        types.decide()
+        return types
 
     def learn(self, document: Document, *, cells: bool) -> None:
         """Count the types of a document; `cells`: whether it is a row of CSV or TSV."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -26,8 +25,8 @@ from secondpass.retrieve.loaders import (
     FileRead,
     SourceFile,
     find_files,
-    has_cells,
     is_one_document,
+    is_sparse,
     locate_rows,
     read_file,
 )
@@ -45,8 +44,7 @@ from secondpass.retrieve.store_protocol import (
 from secondpass.types import Document, to_id
 
 _BATCH_CHARACTERS = 4_000_000
-# As PowerPoint, Word and the libraries that write their formats save empty files, at most.
-_EMPTY_BYTES = {".docx": 40_000, ".pptx": 60_000}
+_MAX_BLANK = 20
 
 AsIndexed = Literal["index"]
 """The value in the index's settings."""
@@ -61,7 +59,8 @@ class IngestReport:
     - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
       stored) or `duplicates` (the same id again in one file; the last one counts).
     - `conflicts`: documents left out because another file has their id.
-    - `skipped`: rows whose metadata has values of another type, each with file and line.
+    - `skipped`: rows that cannot be read or whose metadata has values of another type, each
+      with file and line; `blank`: where the first 20 of the `empty` ones are.
     - `stored`: of the documents read, those that the index has afterwards, each id counted
       once.
     - `deleted`: documents removed because their file no longer has them.
@@ -88,6 +87,7 @@ class IngestReport:
     deleted: int = 0
     passages: int = 0
     skipped: list[ReadError] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     sparse: list[str] = field(default_factory=list)
     cut: dict[str, int] = field(default_factory=dict)
@@ -134,7 +134,8 @@ def ingest(
     id the first keeps it, and `on_error` is called once for the two. `prefix_ids` puts the
     path of the file before the ids of rows, as in `2024/jan.csv:7`. The types of metadata
     fields are decided for all files of the run (see `FieldTypes`). If `strict` is false, a row
-    with values of other types is skipped, and its file is read again the next time.
+    that cannot be read or has values of other types is skipped, and its file is read again the
+    next time.
 
     Raises ReadError for such a file if there is no `on_error`, and always for a path that
     does not exist; InputError for metadata whose type differs from the stored field's.
@@ -161,8 +162,9 @@ def ingest(
         else:
             changed.append((file, scanned))
     work.total = sum(1 if is_one_document(f.path) else s.lines for f, s in changed)
-    types = _decide_types([file for file, _ in changed], store, fields)
-    work.types, work.strict = types, strict
+    found = [file for file, _ in changed]
+    work.types = FieldTypes.of_files(found, store.fields, fields, strict=strict)
+    work.strict = strict
     for file, scanned in changed:
         try:
             work.read(file, scanned, fields)
@@ -276,15 +278,31 @@ class _Ingest:
 
     def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
         """Add all documents of a file; it counts as read once they are stored."""
+        kinds = None if self.types is None else self.types.kinds
+        documents = read_file(file, fields, kinds=kinds, strict=self.strict)
+        misfits: dict[int, str] = {}
+        blank: list[int] = []
+        self.report.files += 1
+        try:
+            self._read(file, scanned, documents, misfits, blank, fields)
+        finally:
+            self._report_rows(file, documents.skipped, misfits, blank, fields)
+
+    def _read(
+        self,
+        file: SourceFile,
+        scanned: Scan,
+        documents: FileRead,
+        misfits: dict[int, str],
+        blank: list[int],
+        fields: Sequence[str] | None,
+    ) -> None:
+        """Add the documents of a file, and the positions of those that are not stored."""
         source = self._file = clean(str(file.path))
         # A file that was never read cannot have lost a document.
         known = source in self.recorded
         ids: set[str] = set()
-        self.report.files += 1
         prefixed = self.prefix_ids and not is_one_document(file.path)
-        misfits: dict[int, str] = {}
-        kinds = None if self.types is None else self.types.kinds
-        documents = read_file(file, fields, kinds=kinds)
         characters = 0
         for position, document in enumerate(documents):
             characters += len(document.text.strip())
@@ -298,16 +316,21 @@ class _Ingest:
             misfit = None if self.types is None else self.types.misfit(document)
             if misfit is not None:
                 if self.strict:
-                    raise _misfit_error(file, name, position, misfit, fields)
+                    where = locate_rows(file, [position], fields, documents.skipped)[0]
+                    raise _misfit_error(name, where, misfit)
                 misfits[position] = misfit
                 continue
+            if not document.text.strip() and not (document.title or "").strip():
+                blank.append(position)
             self.add(replace(document, id=name), source)
         self._count_losses(source, documents)
         if is_one_document(file.path) and is_sparse(file.path, scanned.size, characters):
             self.report.sparse.append(source)
-        if misfits:
-            self._report_misfits(file, misfits, fields)
-        self._read_files.append((source, scanned.digest, ids if known else None))
+        if misfits or documents.skipped:
+            self._conflicting.add(source)
+        # The id of a row that cannot be read is unknown: what is stored of the file stays.
+        complete = known and not documents.skipped
+        self._read_files.append((source, scanned.digest, ids if complete else None))
 
     def add(self, document: Document, source: str | None) -> None:
         """Add one document to the batch, and store the batch if it is full."""
@@ -479,14 +502,23 @@ class _Ingest:
             )
         )
 
-    def _report_misfits(
-        self, file: SourceFile, misfits: dict[int, str], fields: Sequence[str] | None
+    def _report_rows(
+        self,
+        file: SourceFile,
+        unread: list[ReadError],
+        misfits: dict[int, str],
+        blank: list[int],
+        fields: Sequence[str] | None,
     ) -> None:
-        self.report.documents += len(misfits)
-        self._conflicting.add(str(file.path))
-        places = locate_rows(file, misfits.keys(), fields)
-        for where, why in zip(places, misfits.values(), strict=True):
-            self.report.skipped.append(ReadError("a row was skipped", where=where, why=why))
+        self.report.documents += len(misfits) + len(unread)
+        self.report.skipped += unread
+        if misfits:
+            places = locate_rows(file, misfits.keys(), fields, unread)
+            for where, why in zip(places, misfits.values(), strict=True):
+                self.report.skipped.append(ReadError("a row was skipped", where=where, why=why))
+        first = set(blank[: _MAX_BLANK - len(self.report.blank)])
+        if first:
+            self.report.blank += locate_rows(file, first, fields, unread)
 
     def _embed(self, passages: list[Passage]) -> Iterator[Passage]:
         if self.embedder is None or not passages:
@@ -502,41 +534,13 @@ class _Ingest:
             yield replace(passage, embedding=vector)
 
 
-def is_sparse(file: Path, size: int, characters: int) -> bool:
-    """Return whether a file of `size` bytes should have more text.
-
-    Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures
-    has less, but more than a line. Not counted is what an empty DOCX or PPTX file has: styles
-    and layouts.
-    """
-    size -= _EMPTY_BYTES.get(file.suffix.lower(), 0)
-    return size > 2000 and characters < min(size / 100, 200)
-
-
-def _misfit_error(
-    file: SourceFile, name: str, position: int, why: str, fields: Sequence[str] | None
-) -> InputError:
+def _misfit_error(name: str, where: str, why: str) -> InputError:
     return InputError(
         f"the metadata of document {name!r} cannot be stored",
-        where=locate_rows(file, [position], fields)[0],
+        where=where,
         why=why,
         fix="Correct it, or skip such rows: without --strict (in a program strict=False).",
     )
-
-
-def _decide_types(
-    files: list[SourceFile], store: DocumentStore, fields: Sequence[str] | None
-) -> FieldTypes:
-    types = FieldTypes(store.fields)
-    for file in files:
-        if is_one_document(file.path):
-            continue
-        # Reading reports what is wrong with a file.
-        with suppress(ReadError, MissingExtraError):
-            for document in read_file(file, fields):
-                types.learn(document, cells=has_cells(file.path))
-    types.decide()
-    return types
 
 
 def _delete_missing(roots: list[Path], files: list[SourceFile], work: _Ingest) -> None:

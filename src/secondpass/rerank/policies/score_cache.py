@@ -22,6 +22,7 @@ from secondpass.rerank.policies.score_store import (
 )
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.storage import expand_home
 from secondpass.types import Candidate, ScoreKind, Status
 
 ENTRIES = 100_000
@@ -113,7 +114,7 @@ class Cached(RerankerWrapper):
                 why="it has no identity that tells its scores from those of others",
                 fix="Put the cache inside policies, around a model: Blend(Cached(Reranker())).",
             )
-        path = None if file is None else Path(file).expanduser()
+        path = None if file is None else expand_home(file)
         if path is not None and (path.is_dir() or not path.name):
             raise InputError("A cache is a file, not a folder", where=str(path))
         super().__init__(reranker)

@@ -8,6 +8,7 @@ from secondpass.retrieve.loaders.files import (
     find_files,
     has_cells,
     is_one_document,
+    is_sparse,
     locate_rows,
     read_file,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "find_files",
     "has_cells",
     "is_one_document",
+    "is_sparse",
     "locate_rows",
     "read_file",
 ]

@@ -55,12 +55,14 @@ class Loader:
 class Batch:
     """Documents of a file, and what has been left out of it so far.
 
-    `cut`: characters of documents that had too many; `last`: whether the file ends here.
+    `cut`: characters of documents that had too many; `skipped`: rows since the last batch
+    that cannot be read; `last`: whether the file ends here.
     """
 
     documents: list[Document]
     left_out: Mapping[str, int] = dataclasses.field(default_factory=dict)
     cut: int = 0
+    skipped: Sequence[ReadError] = ()
     last: bool = True
 
 
@@ -68,12 +70,17 @@ class Batch:
 class Loading:
     """What a loader may read of the current file, and what it has left out so far.
 
-    `characters`: a document's limit; `cut`: characters beyond it; `left_out`: counts by kind.
+    `characters`: a document's limit; `cut`: characters beyond it; `left_out`: counts by kind;
+    `strict`: whether a row that cannot be read ends the file; `skipped`: those since the last
+    batch; `found`: whether a row could be read.
     """
 
     characters: int
+    strict: bool = True
     cut: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    skipped: list[ReadError] = dataclasses.field(default_factory=list)
+    found: bool = False
 
 
 loading: ContextVar[Loading | None] = ContextVar("loading", default=None)
@@ -89,6 +96,21 @@ def leave_out(kind: str, count: int = 1) -> None:
 UNREAD_HEAD = "front matter"
 """What the kind begins with of a head that `leave_out` is told of, and that stays text."""
 
+
+def skip_row(error: ReadError) -> None:
+    """Record a row that cannot be read; raise the error if such a row ends the file.
+
+    A file of which none of the first 100 rows can be read is not of its format: the first
+    error is raised.
+    """
+    current = loading.get()
+    if current is None or current.strict:
+        raise error
+    current.skipped.append(error)
+    if not current.found and len(current.skipped) >= _MAX_LEADING_ERRORS:
+        raise current.skipped[0]
+
+
 ID_FIELDS = ("_id", "id", "doc_id", "docid")
 TEXT_FIELDS = ("text", "body", "content", "contents", "passage")
 
@@ -101,6 +123,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _HEAD = 8192
+_MAX_LEADING_ERRORS = 100
 
 
 def read_text(path: Path) -> str:

@@ -11,7 +11,14 @@ from itertools import chain
 from pathlib import Path
 
 from secondpass.errors import ReadError
-from secondpass.retrieve.loaders.base import ID_FIELDS, TEXT_FIELDS, Loader, lines, to_document
+from secondpass.retrieve.loaders.base import (
+    ID_FIELDS,
+    TEXT_FIELDS,
+    Loader,
+    lines,
+    skip_row,
+    to_document,
+)
 from secondpass.types import Document
 
 _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
@@ -21,6 +28,8 @@ _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile("true|false", re.IGNORECASE), lambda cell: cell.lower() == "true"),
 )
 _MAX_CELL = 2**31 - 1
+# The csv module's words for a quote without its end, which takes in all rows after it.
+_UNCLOSED = "unexpected end of data"
 _SEPARATORS = ",;\t|"
 _QUOTES = "Put cells that contain the separator in double quotes."
 _ROW_NAMES = (
@@ -50,23 +59,19 @@ def load(
     columns = _inspect(path, fields)
     decided = {} if kinds is None else kinds
     for line, row in _rows(path, fields):
+        if isinstance(row, ReadError):
+            if (row.why or "").startswith(_UNCLOSED):
+                raise row
+            skip_row(row)
+            continue
         if line <= columns.header_line or not any(row):
             continue
-        where = f"{path}, line {line}"
-        cells = columns.align(row)
-        if cells is None:
-            raise ReadError(
-                "a row has a different number of cells than the header",
-                where=where,
-                why=f"it has {len(row)}, the header {len(columns.names)}",
-                fix=_QUOTES + (_ROW_NAMES if len(row) == len(columns.names) + 1 else ""),
-            )
-        record = {
-            column: cell
-            for column, cell in zip(columns.names, cells, strict=True)
-            if column not in columns.redundant
-        }
-        document = to_document(record, where, f"{name}:{line}", fields)
+        try:
+            record = columns.record(row, f"{path}, line {line}")
+            document = to_document(record, f"{path}, line {line}", f"{name}:{line}", fields)
+        except ReadError as error:
+            skip_row(error)
+            continue
         filled = {name: cell for name, cell in document.metadata.items() if cell != ""}
         casts = columns.casts
         metadata = {
@@ -93,7 +98,9 @@ def cast_cell(cell: str, kind: str | None = None) -> object:
 
 def row_lines(path: Path, fields: Sequence[str] | None = None) -> Iterator[int]:
     """Yield the line of each document of a file."""
-    numbers = (line for line, row in _rows(path, fields) if any(row))
+    numbers = (
+        line for line, row in _rows(path, fields) if not isinstance(row, ReadError) and any(row)
+    )
     next(numbers, None)
     yield from numbers
 
@@ -118,6 +125,19 @@ class _Columns:
             return None
         return row[:width] + [""] * (width - len(row))
 
+    def record(self, row: list[str], where: str) -> dict[str, str]:
+        """Return the cells by column; raise ReadError if the row does not fit the header."""
+        cells = self.align(row)
+        if cells is None:
+            raise ReadError(
+                "a row has a different number of cells than the header",
+                where=where,
+                why=f"it has {len(row)}, the header {len(self.names)}",
+                fix=_QUOTES + (_ROW_NAMES if len(row) == len(self.names) + 1 else ""),
+            )
+        named = zip(self.names, cells, strict=True)
+        return {column: cell for column, cell in named if column not in self.redundant}
+
 
 def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = False) -> _Columns:
     names: list[str] = []
@@ -130,6 +150,11 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
     # The numbers that a column of row numbers may start from.
     numbered: dict[int, set[int]] = {}
     for line, row in _rows(path, fields):
+        if isinstance(row, ReadError):
+            if not names:
+                raise row
+            count += 1
+            continue
         if not any(row):
             continue
         if not names:
@@ -139,6 +164,10 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
             required = 1 + max((i for i in range(len(names)) if i not in unnamed), default=-1)
             possible = {name: set(range(len(_CASTS))) for name in names}
             numbered = {position: {0, 1} for position in unnamed}
+            continue
+        if any(row[len(names) :]) or len(row) < required:
+            # It is skipped, and must not decide what the columns hold.
+            count += 1
             continue
         for position, (name, cell) in enumerate(zip(names, row, strict=False)):
             if position in unnamed:
@@ -198,8 +227,10 @@ def _name_columns(
     return header, unnamed
 
 
-def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the last line, cells) of each row, the header included."""
+def _rows(
+    path: Path, fields: Sequence[str] | None
+) -> Iterator[tuple[int, list[str] | ReadError]]:
+    """Yield (number of the last line, cells or error) of each row, the header included."""
     # The default limit of 131,072 characters is less than a document may have.
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
     base = path.with_suffix("") if path.suffix == ".gz" else path
@@ -222,12 +253,18 @@ def _rows(path: Path, fields: Sequence[str] | None) -> Iterator[tuple[int, list[
         separator = _detect_separator(first, default, fields)
         texts = chain([first], texts)
     reader = csv.reader(texts, delimiter=separator, strict=True)
-    try:
-        for row in reader:
-            yield reader.line_num + skipped, row
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num + skipped}"
-        raise ReadError("not a row of CSV", where=where, why=str(error)) from error
+    while True:
+        start = reader.line_num + skipped + 1
+        row: list[str] | ReadError
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            end = reader.line_num + skipped
+            place = f"line {end}" if start >= end else f"lines {start} to {end}"
+            row = ReadError("not a row of CSV", where=f"{path}, {place}", why=str(error))
+        yield reader.line_num + skipped, row
 
 
 def _split_returns(text: str) -> Iterator[str]:

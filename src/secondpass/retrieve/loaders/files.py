@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count, islice
 from pathlib import Path
 
 from secondpass.errors import ReadError, nearest
@@ -44,6 +45,8 @@ _BATCH_ROWS = 256
 _BATCH_CHARACTERS = 1_000_000
 
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+# As PowerPoint, Word and the libraries that write their formats save empty files, at most.
+_EMPTY_BYTES = {".docx": 40_000, ".pptx": 60_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,17 @@ def is_one_document(path: Path) -> bool:
     """Return whether a file of this format is one document, not many rows."""
     loader = LOADERS.get(suffix_of(path))
     return loader is None or not loader.rows
+
+
+def is_sparse(file: Path, size: int, characters: int) -> bool:
+    """Return whether a file of `size` bytes should have more text.
+
+    Pages with more scripts than text still have 1% of it; a PDF or a slide deck with pictures
+    has less, but more than a line. Not counted is what an empty DOCX or PPTX file has: styles
+    and layouts.
+    """
+    size -= _EMPTY_BYTES.get(file.suffix.lower(), 0)
+    return size > 2000 and characters < min(size / 100, 200)
 
 
 def find_files(
@@ -107,6 +121,7 @@ def read_file(
     limits: ReadLimits | None = None,
     cancellation: Cancellation | None = None,
     apart: bool = False,
+    strict: bool = True,
 ) -> FileRead:
     """Read the documents of a file, each with an id, in the sandbox.
 
@@ -115,14 +130,23 @@ def read_file(
     has its path below the root as id; a row without an id has that path and its line:
     `notes/a.csv:7`. `kinds` are types of metadata fields (names in lower case) for the cells
     of CSV and TSV, which have none of their own. `limits`: those of the environment if None.
-    `cancellation` ends it from another thread.
+    `cancellation` ends it from another thread. If `strict` is false, a row that cannot be read
+    is skipped, and does not end the file.
     """
     limits = ReadLimits.from_environment() if limits is None else limits
     if not apart and _is_at_most(file.path, LOADERS[suffix_of(file.path)].safe_bytes):
-        return FileRead(load_batches(file, fields, kinds, characters=limits.characters))
+        return FileRead(
+            load_batches(file, fields, kinds, characters=limits.characters, strict=strict)
+        )
     return FileRead(
         sandbox().read(
-            file.path, file.name, fields, kinds, limits=limits, cancellation=cancellation
+            file.path,
+            file.name,
+            fields,
+            kinds,
+            limits=limits,
+            cancellation=cancellation,
+            strict=strict,
         )
     )
 
@@ -140,11 +164,13 @@ def load_batches(
     *,
     characters: int,
     name: str | None = None,
+    strict: bool = True,
 ) -> Iterator[Batch]:
     """Yield the documents of a file, loaded in this process; the last batch may be empty.
 
     `characters`: how many a document may have; the rest of it is cut. `name`: its id, if not
-    its path below the root. Raises ReadError, after the documents before the error.
+    its path below the root. `strict`: whether a row that cannot be read ends the file. Raises
+    ReadError, after the documents before the error.
     """
     suffix = suffix_of(file.path)
     name = file.name if name is None else name
@@ -152,7 +178,7 @@ def load_batches(
         source = delimited.load(file.path, name, fields, kinds)
     else:
         source = LOADERS[suffix].load(file.path, name, fields)
-    state = Loading(characters)
+    state = Loading(characters, strict)
     # A generator runs in the context of whoever asks for the next document.
     context = copy_context()
     context.run(loading.set, state)
@@ -163,16 +189,24 @@ def load_batches(
             if len(document.text) > characters:
                 state.cut += len(document.text) - characters
                 document = replace(document, text=document.text[:characters])
+            state.found = True
             documents.append(document)
             total += len(document.text)
             if len(documents) >= _BATCH_ROWS or total >= _BATCH_CHARACTERS:
-                yield Batch(documents, dict(state.left_out), state.cut, last=False)
+                yield _batch(documents, state, last=False)
                 documents, total = [], 0
     except Exception:
-        if documents:
-            yield Batch(documents, dict(state.left_out), state.cut, last=False)
+        if documents or (state.skipped and state.found):
+            yield _batch(documents, state, last=False)
         raise
-    yield Batch(documents, dict(state.left_out), state.cut)
+    if state.skipped and not state.found:
+        raise state.skipped[0]
+    yield _batch(documents, state, last=True)
+
+
+def _batch(documents: list[Document], state: Loading, *, last: bool) -> Batch:
+    skipped, state.skipped = state.skipped, []
+    return Batch(documents, dict(state.left_out), state.cut, skipped, last)
 
 
 def _is_at_most(path: Path, size: int) -> bool:
@@ -189,18 +223,28 @@ def has_cells(path: Path) -> bool:
 
 
 def locate_rows(
-    file: SourceFile, positions: Collection[int], fields: Sequence[str] | None = None
+    file: SourceFile,
+    positions: Collection[int],
+    fields: Sequence[str] | None = None,
+    skipped: Collection[ReadError] = (),
 ) -> list[str]:
-    """Return where the documents at these positions, from 0, are in their file."""
+    """Return where the documents at these positions, from 0, are in their file.
+
+    `skipped`: the rows that could not be read, which have no position.
+    """
     if is_one_document(file.path):
         return [str(file.path) for _ in positions]
     if has_cells(file.path):
-        numbers = enumerate(delimited.row_lines(file.path, fields))
+        places = (f"line {line}" for line in delimited.row_lines(file.path, fields))
     elif suffix_of(file.path) in jsonl.LOADER.suffixes:
-        numbers = enumerate(n for n, line in lines(file.path) if line.strip())
+        places = (f"line {n}" for n, line in lines(file.path) if line.strip())
     else:
-        return [f"{file.path}, row {position + 1}" for position in sorted(positions)]
-    return [f"{file.path}, line {line}" for n, line in numbers if n in positions]
+        places = (f"row {n}" for n in count(1))
+    unread = {error.where for error in skipped}
+    read = (where for p in places if (where := f"{file.path}, {p}") not in unread)
+    # What is wrong with the file after the last position must not be raised here.
+    until = max(positions, default=-1) + 1
+    return [where for n, where in enumerate(islice(read, until)) if n in positions]
 
 
 def _walk(root: Path, other_formats: dict[str, int]) -> Iterator[SourceFile]:

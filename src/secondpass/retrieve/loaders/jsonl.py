@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, ReadError
-from secondpass.retrieve.loaders.base import Loader, lines, to_document
+from secondpass.retrieve.loaders.base import Loader, lines, skip_row, to_document
 from secondpass.types import Document
 
 
@@ -17,19 +17,24 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     for number, line in lines(path):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            why = str(error).partition(": line")[0]
-            raise ReadError("a line is not valid JSON", where=where, why=why) from error
-        if not isinstance(record, dict):
-            raise ReadError(
-                "a line is not a JSON object",
-                where=where,
-                why=f"it is a {type(record).__name__}",
-            )
-        yield to_document(record, where, f"{name}:{number}", fields)
+            document = _document(line, f"{path}, line {number}", f"{name}:{number}", fields)
+        except ReadError as error:
+            skip_row(error)
+        else:
+            yield document
+
+
+def _document(line: str, where: str, name: str, fields: Sequence[str] | None) -> Document:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        why = str(error).partition(": line")[0]
+        raise ReadError("a line is not valid JSON", where=where, why=why) from error
+    if not isinstance(record, dict):
+        why = f"it is a {type(record).__name__}"
+        raise ReadError("a line is not a JSON object", where=where, why=why)
+    return to_document(record, where, name, fields)
 
 
 LOADER = Loader((".jsonl", ".jsonl.gz"), load, rows=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from secondpass.errors import MissingExtraError
-from secondpass.retrieve.loaders.base import Loader, read_error, to_document
+from secondpass.errors import MissingExtraError, ReadError
+from secondpass.retrieve.loaders.base import Loader, read_error, skip_row, to_document
 from secondpass.types import Document
 
 
@@ -25,7 +25,12 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
                 for record in batch.to_pylist():
                     number += 1
                     where = f"{path}, row {number}"
-                    yield to_document(record, where, f"{name}:{number}", fields)
+                    try:
+                        document = to_document(record, where, f"{name}:{number}", fields)
+                    except ReadError as error:
+                        skip_row(error)
+                    else:
+                        yield document
     except (OSError, pa.ArrowException) as error:
         raise read_error(path, error) from error
 

@@ -66,8 +66,9 @@ class FileRead(Iterator[Document]):
 
     - `cut`: how many characters were not read because a document had too many.
     - `left_out`: how much the loader left out on purpose, by kind, such as "comments".
+    - `skipped`: the rows that could not be read, unless one ends the file.
 
-    Both are complete after the last document. Iterating raises ReadError for a file that
+    All are complete after the last document. Iterating raises ReadError for a file that
     cannot be read or exceeds the limits of time and memory, MissingExtraError if a package for
     its format is missing.
     """
@@ -75,6 +76,7 @@ class FileRead(Iterator[Document]):
     def __init__(self, batches: Iterator[Batch]) -> None:
         self.cut = 0
         self.left_out: Mapping[str, int] = {}
+        self.skipped: list[ReadError] = []
         self._batches = batches
         self._documents: deque[Document] = deque()
 
@@ -82,6 +84,7 @@ class FileRead(Iterator[Document]):
         while not self._documents:
             batch = next(self._batches)
             self.cut, self.left_out = batch.cut, batch.left_out
+            self.skipped += batch.skipped
             self._documents.extend(batch.documents)
         return self._documents.popleft()
 
@@ -141,6 +144,7 @@ class Sandbox:
         *,
         limits: ReadLimits,
         cancellation: Cancellation | None = None,
+        strict: bool = True,
     ) -> Iterator[Batch]:
         """Yield the documents of a file, as `files.load_batches` does in this process."""
         request = {
@@ -151,6 +155,7 @@ class Sandbox:
             "seconds": limits.seconds,
             "megabytes": limits.megabytes,
             "characters": limits.characters,
+            "strict": strict,
         }
         handle = Cancellation() if cancellation is None else cancellation
         process = self._take()
@@ -169,6 +174,7 @@ class Sandbox:
                     [_decode(document) for document in reply["documents"]],
                     left_out=reply["left_out"],
                     cut=reply["cut"],
+                    skipped=[_decode_error(error) for error in reply["skipped"]],
                     last=not more,
                 )
         finally:
@@ -304,8 +310,12 @@ def _raise_error(reply: Mapping[str, Any], path: Path, limits: ReadLimits) -> No
         why = f"it takes over {limits.megabytes:,} MB of memory"
         raise _limit_error(path, why, MEGABYTES)
     if "error" in reply:
-        what, where, why, fix = reply["error"]
-        raise ReadError(what, where=where, why=why, fix=fix)
+        raise _decode_error(reply["error"])
+
+
+def _decode_error(values: Sequence[Any]) -> ReadError:
+    what, where, why, fix = values
+    return ReadError(what, where=where, why=why, fix=fix)
 
 
 def _decode(values: Sequence[Any]) -> Document:

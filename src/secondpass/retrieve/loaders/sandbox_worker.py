@@ -55,6 +55,7 @@ class Reader:
             request["kinds"],
             characters=request["characters"],
             name=request["name"],
+            strict=request["strict"],
         )
         return self.next()
 
@@ -69,10 +70,9 @@ class Reader:
         except MemoryError:
             return {"memory": True, "retire": True}
         except SecondpassError as error:
-            return {"error": [error.what, error.where, error.why, error.fix]}
+            return {"error": _encode_error(error)}
         except Exception as error:  # noqa: BLE001 - a parser can raise anything
-            raised = read_error(self._path, error)
-            return {"error": [raised.what, raised.where, raised.why, raised.fix]}
+            return {"error": _encode_error(read_error(self._path, error))}
         finally:
             _set_alarm(0)
 
@@ -82,6 +82,7 @@ class Reader:
             "documents": [_encode(document) for document in batch.documents],
             "left_out": dict(batch.left_out),
             "cut": batch.cut,
+            "skipped": [_encode_error(error) for error in batch.skipped],
             "last": batch.last,
             # What a file leaves behind would count against the next.
             "retire": batch.last and _used_bytes() > self._base + self._limit // 2,
@@ -105,6 +106,10 @@ def main() -> None:
             reply = reader.open(request)
         output.write(json.dumps(reply) + "\n")
         output.flush()
+
+
+def _encode_error(error: SecondpassError) -> list[str | None]:
+    return [error.what, error.where, error.why, error.fix]
 
 
 def _encode(document: Document) -> list[Any]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from secondpass.errors import MissingExtraError, ReadError, SecondpassError
-from secondpass.retrieve.ingest import is_sparse
-from secondpass.retrieve.loaders import SourceFile, read_file, text
+from secondpass.retrieve.loaders import SourceFile, is_sparse, read_file, text
 from secondpass.retrieve.loaders.base import UNREAD_HEAD
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.retrieve.loaders.sandbox import Cancellation, ReadLimits

@@ -13,7 +13,7 @@ from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
 from secondpass.retrieve.languages import parse_language
 from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
 from secondpass.retrieve.store_protocol import TextEncoder
-from secondpass.storage import exclusive, store_error
+from secondpass.storage import exclusive, expand_home, store_error
 
 # Two letters and more: one is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -84,7 +84,7 @@ def local_folder(path: str | Path) -> Path:
             f"an index is a folder on this machine, and {str(path)!r} is a URL",
             fix="Give the path of a folder, such as my-index.",
         )
-    folder = Path(path).expanduser()
+    folder = expand_home(path)
     # LanceDB would take the relative name "s3:x" for a URL.
     return folder.absolute() if ":" in folder.name else folder
 
