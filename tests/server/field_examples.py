@@ -13,6 +13,8 @@ from typing import Any
 QUERY = "a river and the sea"
 LONG_QUERY = f"{QUERY} " * 40
 LONG_TEXT = "the sky is blue and the ship is slow on the river. " * 12 + "what a storm at sea"
+# Longer than all that is read for a query; the end is what answers.
+BEYOND_REACH = "a " * 70_000 + "what a storm at sea"
 TEXTS = ["bread and water", "the river meets the sea", "a slow ship", LONG_TEXT]
 OBJECTS = [
     {"text": text, "title": title}
@@ -221,7 +223,7 @@ APIS: Mapping[str, Api] = {
             **pick("query", "raw_scores", "model", "top_n"),
             "texts": TEXTS[:2],
             "truncate": Given(False, _LONG),
-            "truncation_direction": Given("Left", _LONG),
+            "truncation_direction": Given("Left", {"texts": [BEYOND_REACH]}),
             "return_text": True,
         },
     ),
@@ -444,7 +446,7 @@ APIS: Mapping[str, Api] = {
             "inputs": [["why", "bread"]],
             "raw_scores": True,
             "truncate": Given(False, {"inputs": [LONG_QUERY, LONG_TEXT]}),
-            "truncation_direction": "Left",
+            "truncation_direction": Given("Left", {"inputs": [QUERY, BEYOND_REACH]}),
         },
     ),
     "NVIDIA, ranking": Api(

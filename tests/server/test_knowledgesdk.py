@@ -47,6 +47,13 @@ def post(served: Library, path: str, body: Any, key: str = "search") -> httpx2.R
     return httpx2.post(f"{served.url}{path}", json=body, headers=headers)
 
 
+def test_what_is_not_read_is_told(served: Library) -> None:
+    cut = post(served, "/knowledgesdk/v1/search", {"query": f"{QUESTION} " * 100})
+    assert "The query is too long" in cut.headers["x-warnings"]
+    short = post(served, "/knowledgesdk/v1/search", {"query": QUESTION})
+    assert "x-warnings" not in short.headers
+
+
 @pytest.mark.parametrize("path", ["", "/v1", "/knowledgesdk", "/knowledgesdk/v1"])
 def test_search(search: Any, path: str) -> None:
     found = search(QUESTION, path=path, limit=2)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from secondpass import InputError
+from secondpass import InputError, ModelNotFoundError
 from secondpass.server.serve import run
 from secondpass.server.settings import ServerSettings
 
@@ -21,6 +21,26 @@ from secondpass.server.settings import ServerSettings
 def test_a_file_of_keys_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="secondpass keys create NAME --keys"):
         run(ServerSettings(keys=tmp_path / "missing.json"))
+
+
+def test_a_folder_for_data_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for data in (tmp_path / "file", tmp_path / "file" / "data"):
+        with pytest.raises(InputError, match="folder of --data cannot be used") as raised:
+            run(ServerSettings(data=data))
+        assert raised.value.where == str(data)
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="/sys is Linux's")
+def test_a_folder_for_data_that_is_not_writable_is_told(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # Ends at the model; nobody, not even root, can make a file in /sys.
+    with pytest.raises(ModelNotFoundError):
+        run(ServerSettings(models=["none-such"], data=Path("/sys/kernel")), log="text")
+    told = capfd.readouterr().err
+    assert "nothing can be written to the folder of --data" in told
+    assert "data=/sys/kernel" in told
 
 
 def test_a_stopped_server_ends_also_where_a_worker_is_busy(model: str, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def run_search(
         rerank=request.rerank,
     )
     context.documents = response.usage.scored
+    context.warnings += response.warnings
     return list(response.results)
 
 

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import signal
 import socket
+import tempfile
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.server.app import create_app
 from secondpass.server.settings import ServerSettings
 from secondpass.server.telemetry.logs import configure_logging
+from secondpass.storage import place_problem
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,6 +53,8 @@ def run(
     from secondpass.server.telemetry.tracing_settings import make_traces
 
     with configure_logging(log, log_level):
+        if settings.data is not None:
+            _check_writable(settings.data)
         app = create_app(settings, traces=make_traces(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
         app.state.server.load()
@@ -82,6 +87,32 @@ def _check_settings(settings: ServerSettings) -> None:
         )
     if (settings.data is not None or settings.indexes) and find_spec("lancedb") is None:
         raise MissingExtraError("--data and --index", package="lancedb", extra="index")
+
+
+def _check_writable(data: Path) -> None:
+    """Warn where nothing can be written to the folder, whose indexes can still be searched.
+
+    Raises InputError where there is no such folder, and none can be made.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        problem = place_problem(error)
+        if problem is None or not data.is_dir():
+            raise InputError(
+                "The folder of --data cannot be used",
+                where=str(data),
+                why=error.strerror if problem is None else problem.why,
+                fix="Name a folder with --data that this user may write to.",
+            ) from error
+        fields = {"data": str(data), "why": problem.why, "fix": problem.fix}
+        _log.warning(
+            "nothing can be written to the folder of --data: indexes in it can be searched, "
+            "and requests that create or change some are answered with 503",
+            extra={"fields": fields},
+        )
 
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:

@@ -72,7 +72,21 @@ def test_the_official_client(url: str, expected: list[int]) -> None:
         (EMBEDDER, {"text": []}, "text is empty"),
         (EMBEDDER, {"text": ["a"], "pooling": "cls"}, "pooling is not supported here"),
         (EMBEDDER, {"text": "river " * 999, "truncate_inputs": False}, "more than 254"),
+        (
+            RERANKER,
+            {"query": f"{QUERY} " * 60, "contexts": CONTEXTS, "truncate_inputs": False},
+            "characters would not be read",
+        ),
     ],
 )
 def test_bad_input(url: str, name: str, body: Any, said: str) -> None:
     assert said in run(url, name, 400, **body)
+
+
+@pytest.mark.parametrize("asked", [{}, {"truncate_inputs": True}])
+def test_what_the_reranker_does_not_read_is_told(url: str, asked: dict[str, bool]) -> None:
+    body = {"query": f"{QUERY} " * 60, "contexts": CONTEXTS, **asked}
+    cut = httpx2.post(f"{url}{RUN}/{RERANKER}", json=body, timeout=30)
+    assert "The query is too long" in cut.headers["x-warnings"]
+    short = httpx2.post(f"{url}{RUN}/{RERANKER}", json={**body, "query": QUERY}, timeout=30)
+    assert "x-warnings" not in short.headers

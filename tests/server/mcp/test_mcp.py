@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx2
@@ -234,6 +236,24 @@ def test_plain_requests(served: Library) -> None:
     # With keys a proxy may call this server by any name.
     named = post(served.url, called("x"), key, host="search.example.org")
     assert named.status_code == 200
+
+
+def test_a_client_without_an_accept_header_takes_anything(served: Library) -> None:
+    host = served.url.removeprefix("http://")
+    headers = {
+        "authorization": f"Bearer {served.keys['all']}",
+        "content-type": "application/json",
+    }
+    # http.client sends none of its own.
+    connection = HTTPConnection(host, timeout=30)
+    with closing(connection):
+        connection.request("POST", "/mcp", json.dumps(called(QUESTION)), headers)
+        response = connection.getresponse()
+        content = response.read()
+    assert response.status == 200, content
+    found = json.loads(content)["result"]["structuredContent"]
+    assert found["results"][0]["id"] == "paris"
+    assert post(served.url, called("x"), served.keys["all"], accept="text/html").is_error
 
 
 def test_without_the_package_the_error_has_the_id(

@@ -52,6 +52,20 @@ def searching(options: Any) -> dict[str, Any]:
     return {"extra_body": {"ai_search_options": options}}
 
 
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_not_read_is_told(served: Library, path: str, stream: bool) -> None:
+    def ask(question: str) -> httpx2.Response:
+        turns = [{"role": "user", "content": question}]
+        name = "input" if path == "responses" else "messages"
+        body = {"model": "docs", "stream": stream, name: turns}
+        headers = {"authorization": f"Bearer {served.keys['all']}"}
+        return httpx2.post(f"{served.url}/v1/{path}", json=body, headers=headers, timeout=30)
+
+    assert "The query is too long" in ask(f"{QUESTION} " * 100).headers["x-warnings"]
+    assert "x-warnings" not in ask(QUESTION).headers
+
+
 def test_an_answer_has_its_sources(served: Library) -> None:
     found = chat(served)
     (choice,) = found.choices

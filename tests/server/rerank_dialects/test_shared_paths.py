@@ -116,6 +116,8 @@ def test_what_is_not_read_is_told(http: httpx2.Client) -> None:
     assert told == warned[0]
     answer = http.post("/tei/rerank", json={"query": long["query"], "texts": TEXTS})
     assert answer.headers["x-warnings"] == warned[0]
+    pairs = {"inputs": [[long["query"], text] for text in TEXTS]}
+    assert http.post("/tei/predict", json=pairs).headers["x-warnings"] == warned[0]
     short = http.post("/v2/rerank", json={**NAMED, "priority": 3, "foo\r\nbar": 1})
     assert "x-ignored-fields" in short.headers
     assert len(short.json()["meta"]["warnings"]) == 2
@@ -124,14 +126,51 @@ def test_what_is_not_read_is_told(http: httpx2.Client) -> None:
 
 def test_tei_refuses_what_is_too_long_with_its_own_status(http: httpx2.Client) -> None:
     body = {"query": f"{QUERY} " * 60, "texts": TEXTS}
-    for option in ({"truncate": False}, {"truncation_direction": "left"}):
-        refused = post(http, "/rerank", {**body, **option}, status=413)
-        assert refused["error_type"] == "Validation"
+    refused = post(http, "/rerank", {**body, "truncate": False}, status=413)
+    assert refused["error_type"] == "Validation"
     post(http, "/rerank", {**body, "truncation_direction": "up"}, status=400)
     many = post(http, "/tei/rerank", {"query": "q", "texts": ["a"] * 10_001}, status=413)
     assert many["error_type"] == "Validation"
     voyage = {"query": body["query"], "documents": TEXTS, "model": "m", "truncation": False}
     assert "too long" in post(http, "/voyage/v1/rerank", voyage, status=400)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/tei/rerank", "/tei/predict"])
+def test_tei_reads_the_ends_of_long_texts_for_left(http: httpx2.Client, path: str) -> None:
+    end = "the river meets the sea"
+    texts = ["a " * 70_000 + end, "a slow ship"]
+
+    def ask(direction: str) -> tuple[list[float], str]:
+        pairs = {"inputs": [[QUERY, texts[0]], [QUERY, texts[1]]]}
+        asked = pairs if path.endswith("predict") else {"query": QUERY, "texts": texts}
+        response = http.post(path, json={**asked, "truncation_direction": direction})
+        rows = response.json()
+        if path.endswith("predict"):
+            scores = [row[0]["score"] for row in rows]
+        else:
+            scores = [row["score"] for row in sorted(rows, key=lambda row: row["index"])]
+        return scores, response.headers["x-warnings"]
+
+    (beginning, _), cut = ask("Right")
+    (ends, short), told = ask("Left")
+    (_, same), _ = ask("left")
+    assert ends > beginning
+    assert short == same
+    assert "the ends are read" in told
+    assert "the ends are read" not in cut
+    assert "characters were not read" in cut
+    assert "characters were not read" in told
+
+
+def test_tei_reads_for_left_what_it_reads_for_right_of_short_texts(http: httpx2.Client) -> None:
+    body = {"query": f"{QUERY} " * 60, "texts": TEXTS}
+    right, left = (
+        http.post("/tei/rerank", json={**body, "truncation_direction": direction})
+        for direction in ("Right", "Left")
+    )
+    assert left.json() == right.json()
+    assert "query is too long" in left.headers["x-warnings"]
+    assert left.headers["x-warnings"] == right.headers["x-warnings"]
 
 
 def test_more_than_a_thousand_documents_are_taken(http: httpx2.Client) -> None:

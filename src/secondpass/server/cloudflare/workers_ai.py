@@ -100,8 +100,13 @@ def run_model(
     """Rerank, embed or compare; blocks. Raises HttpError for a model that is not served."""
     if request.query is not None and request.reranks:
         ranked = state.rerank(
-            request.query, request.texts, model=request.model, top_k=request.top_k
+            request.query,
+            request.texts,
+            model=request.model,
+            top_k=request.top_k,
+            truncate=request.cut is not Cut.NONE,
         )
+        context.warnings += ranked.warnings
         scores = [(result.index, relevance_score(result)) for result in ranked.results]
         return {"response": [{"id": index, "score": score} for index, score in scores]}
     if request.query is None:

@@ -135,6 +135,10 @@ async def _forward(app: ASGIApp, context: RequestContext, content: bytes) -> Res
         else:
             body.extend(message.get("body", b""))
 
-    await app({**as_json(request.scope), CONTEXT: context}, receive, send)
+    scope = as_json(request.scope)
+    if "accept" not in request.headers:
+        # A client without it accepts anything (RFC 9110, 12.5.1); the package answers 406.
+        scope = {**scope, "headers": [*scope["headers"], (b"accept", b"*/*")]}
+    await app({**scope, CONTEXT: context}, receive, send)
     response.body = bytes(body)
     return response

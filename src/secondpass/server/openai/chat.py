@@ -16,6 +16,7 @@ from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.index_catalog import ServedIndex
 from secondpass.server.openai.responses import ResultsByRank, passage_chunk, url_citations
 from secondpass.server.openai.schemas import ChatRequest, Sampling
+from secondpass.server.request_context import RequestContext
 from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
@@ -84,8 +85,10 @@ class ChatReply:
     `annotations` and `usage` when the last has.
     """
 
-    def __init__(self, state: ServerState, tenant: str, request: ChatRequest) -> None:
-        self._state, self._tenant, self._request = state, tenant, request
+    def __init__(
+        self, state: ServerState, context: RequestContext, request: ChatRequest
+    ) -> None:
+        self._state, self._context, self._request = state, context, request
         self._served: ServedIndex | None = None
         self._llm = None
         if state.llm is not None:
@@ -100,7 +103,7 @@ class ChatReply:
 
         Raises HttpError, and what `stream_answer` raises.
         """
-        self._served = find_index(self._state, self._tenant, self._request.model)
+        self._served = find_index(self._state, self._context.caller.tenant, self._request.model)
         conversation = self._request.conversation
         stream = stream_answer(self, conversation.question, **self._options())
         for piece in stream:
@@ -120,9 +123,10 @@ class ChatReply:
         return "" if self._served is None else self._served.key.label
 
     def search(self, query: str, **options: Any) -> RerankResponse:
-        """Search the index for `stream_answer`, and keep the results."""
+        """Search the index for `stream_answer`; keep the results, warn of what is not read."""
         assert self._served is not None
         response = self._served.index.search(query, **options)
+        self._context.warnings += response.warnings
         self._results = {r.rank: r for r in response.results}
         return response
 

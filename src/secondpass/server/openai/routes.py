@@ -40,7 +40,7 @@ from secondpass.server.streaming import EventStream
 def _run_chat(
     state: ServerState, context: RequestContext, request: ChatRequest
 ) -> chat.ChatReply:
-    reply = chat.ChatReply(state, context.caller.tenant, request)
+    reply = chat.ChatReply(state, context, request)
     for _ in reply.pieces():
         pass
     return reply
@@ -49,7 +49,7 @@ def _run_chat(
 def _stream_chat(
     state: ServerState, context: RequestContext, request: ChatRequest
 ) -> EventStream:
-    reply = chat.ChatReply(state, context.caller.tenant, request)
+    reply = chat.ChatReply(state, context, request)
     frames = completion_frames(context.id, reply, include_usage=request.include_usage)
     return EventStream(frames, error_frame)
 
@@ -80,7 +80,7 @@ def _run_response(
 def _stream_response(
     state: ServerState, context: RequestContext, request: ResponsesRequest
 ) -> EventStream:
-    reply = chat.ChatReply(state, context.caller.tenant, request.chat)
+    reply = chat.ChatReply(state, context, request.chat)
     writer = ResponseWriter(context.id, request, reply)
     return EventStream(writer.frames(), writer.fail)
 

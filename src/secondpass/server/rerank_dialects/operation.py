@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from secondpass.server.http_errors import default_error
@@ -17,6 +18,9 @@ from secondpass.types import RerankResponse
 
 RerankOperation = Operation[RerankRequest, RerankResponse]
 _NO_STATUSES: Mapping[str, int] = {}
+# How often texts are cut until the model reads to their ends: one cut is enough, unless the end
+# has longer tokens than the beginning, or shorter ones.
+_CUTS = 2
 
 
 def rerank_operation(
@@ -59,13 +63,51 @@ def rerank(
     state: ServerState, context: RequestContext, request: RerankRequest
 ) -> RerankResponse:
     """Rerank the documents of a request; blocks."""
+    documents = list(request.documents)
+    for _ in range(_CUTS if request.from_end else 0):
+        response = _rerank(state, request, documents)
+        unread = [result for result in response.results if result.unread]
+        if not unread:
+            break
+        # What the model reads is counted in tokens: so many characters fit about into it.
+        for result in unread:
+            documents[result.index] = documents[result.index][result.unread :]
+    else:
+        response = _rerank(state, request, documents)
+    return _with_cuts(context, request, response, documents)
+
+
+def _rerank(
+    state: ServerState, request: RerankRequest, documents: Sequence[str]
+) -> RerankResponse:
     return state.rerank(
-        request.query,
-        request.documents,
-        model=request.model,
-        top_k=request.top_n,
-        **request.reading,
+        request.query, documents, model=request.model, top_k=request.top_n, **request.reading
     )
+
+
+def _with_cuts(
+    context: RequestContext,
+    request: RerankRequest,
+    response: RerankResponse,
+    documents: Sequence[str],
+) -> RerankResponse:
+    """Return a response in which the beginnings that were cut off count as not read."""
+    cuts = [
+        len(whole) - len(read) for whole, read in zip(request.documents, documents, strict=True)
+    ]
+    if not any(cuts):
+        return response
+    context.warnings += ("Of the documents that are not read whole, the ends are read.",)
+    unread = [
+        replace(result, unread=result.unread + cuts[result.index])
+        for result in response.results
+    ]
+    usage = replace(
+        response.usage,
+        truncated=sum(result.unread > 0 for result in unread),
+        unread=sum(result.unread for result in unread),
+    )
+    return replace(response, results=tuple(unread), usage=usage)
 
 
 def rerank_all(

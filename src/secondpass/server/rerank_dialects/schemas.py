@@ -47,7 +47,8 @@ class RerankRequest:
     - `originals`: the documents as the client sent them; `documents`: their texts.
     - `top_n`: how many results to return, None for all; `return_documents`: whether to send
       the documents back; `raw_scores`: logits instead of scores from 0 to 1.
-    - `reading`: the options of `BaseReranker.rerank` that say how much is read.
+    - `reading`: the options of `BaseReranker.rerank` that say how much is read; `from_end`:
+      whether the ends of documents are read where they are not read whole.
     """
 
     query: str
@@ -58,6 +59,7 @@ class RerankRequest:
     return_documents: bool = False
     raw_scores: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
+    from_end: bool = False
 
 
 def parse_request(

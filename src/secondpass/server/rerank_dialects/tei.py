@@ -24,6 +24,11 @@ _ERROR_TYPES = {
 
 # As TEI has it in its source, not in its published document.
 STATUSES = {"too many": 413, "too long": 413}
+TRUNCATION_DIRECTION = Honored(
+    "`Left`: the end is read of a text that is too long to be read whole; of a long query "
+    "both ends are read always",
+    Choice(("Right", "Left")),
+)
 _FIELDS = RequestFields(
     "Text Embeddings Inference",
     "/tei/rerank",
@@ -35,11 +40,7 @@ _FIELDS = RequestFields(
             "warning",
             Flag(),
         ),
-        "truncation_direction": Honored(
-            "`Left`: a text that is too long to be read whole is an error (413), as its "
-            "beginning is never left out in favor of its end",
-            Choice(("Right", "Left")),
-        ),
+        "truncation_direction": TRUNCATION_DIRECTION,
         "raw_scores": RAW_SCORES,
         "return_text": Honored("whether results have their texts", Flag()),
         "top_n": NoEffect("TEI ranks all texts, and clients cut the list"),
@@ -56,14 +57,14 @@ def parse(body: Body) -> RerankRequest:
         raise HttpError(400, "empty", "`texts` is empty")
     if not query.strip():
         raise invalid("query is blank")
-    whole = body.flag("truncate", True) and body.text("truncation_direction", "") != "Left"
     return RerankRequest(
         query,
         texts,
         texts,
         return_documents=body.flag("return_text"),
         raw_scores=body.flag("raw_scores"),
-        reading={} if whole else {"truncate": False},
+        reading={} if body.flag("truncate", True) else {"truncate": False},
+        from_end=body.text("truncation_direction", "Right") == "Left",
     )
 
 

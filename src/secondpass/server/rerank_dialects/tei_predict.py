@@ -10,12 +10,12 @@ from secondpass.option_types import Flag
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Body
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_fields import Honored, Refused, RequestFields
+from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.request_handler import Operation
 from secondpass.server.rerank_dialects.operation import rerank_all
 from secondpass.server.rerank_dialects.responses import RerankReply
 from secondpass.server.rerank_dialects.schemas import RerankRequest
-from secondpass.server.rerank_dialects.tei import STATUSES, error_body
+from secondpass.server.rerank_dialects.tei import STATUSES, TRUNCATION_DIRECTION, error_body
 from secondpass.server.state import ServerState
 from secondpass.types import RerankResponse
 
@@ -28,9 +28,7 @@ _FIELDS = RequestFields(
         "inputs": Honored("a pair of a query and a text, or a list of pairs", required=True),
         "raw_scores": Honored("logits instead of scores from 0 to 1", Flag()),
         "truncate": Honored("false: a text that is not read whole is an error", Flag()),
-        "truncation_direction": Refused(
-            "texts are read from their beginning", unless=("Right", "right")
-        ),
+        "truncation_direction": TRUNCATION_DIRECTION,
     },
 )
 
@@ -46,6 +44,7 @@ class PredictRequest:
 def parse(context: RequestContext, body: Body) -> PredictRequest:
     """Parse a pair of texts or a list of them; raises HttpError."""
     inputs, raw = body.fields["inputs"], body.flag("raw_scores")
+    from_end = body.text("truncation_direction", "Right") == "Left"
     reading = {} if body.flag("truncate", True) else {"truncate": False}
     if inputs == []:
         raise HttpError(400, "empty", "`inputs` is empty")
@@ -58,7 +57,11 @@ def parse(context: RequestContext, body: Body) -> PredictRequest:
         query, text = pair
         if not query.strip():
             raise invalid("inputs has a pair whose query is blank")
-        requests.append(RerankRequest(query, [text], [text], raw_scores=raw, reading=reading))
+        requests.append(
+            RerankRequest(
+                query, [text], [text], raw_scores=raw, reading=reading, from_end=from_end
+            )
+        )
     return PredictRequest(requests, batch)
 
 
@@ -71,6 +74,8 @@ def _run(
 def _respond(
     context: RequestContext, request: PredictRequest, responses: list[RerankResponse]
 ) -> list[Any]:
+    # A list has no place for them: they are in the header.
+    context.warnings += tuple(dict.fromkeys(w for r in responses for w in r.warnings))
     rows = []
     for one, response in zip(request.requests, responses, strict=True):
         score = RerankReply(one, response, context.id).score(response.results[0])
