@@ -165,8 +165,10 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
             possible = {name: set(range(len(_CASTS))) for name in names}
             numbered = {position: {0, 1} for position in unnamed}
             continue
+        shifted += len(row) == len(names) + 1
         if any(row[len(names) :]) or len(row) < required:
             # It is skipped, and must not decide what the columns hold.
+            overflow = overflow or len(row) > len(names)
             count += 1
             continue
         for position, (name, cell) in enumerate(zip(names, row, strict=False)):
@@ -178,8 +180,6 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
                 fitting = {k for k in possible[name] if _CASTS[k][0].fullmatch(cell)}
                 possible[name] = fitting
         count += 1
-        shifted += len(row) == len(names) + 1
-        overflow = overflow or any(row[len(names) :])
     if overflow and shifted == count and _is_quoted(path, header_line, len(names)):
         return _inspect(path, fields, row_names=True)
     casts = {
