@@ -8,7 +8,7 @@ from pathlib import Path
 from secondpass.errors import ModelError
 from secondpass.inference.batches import Progress
 from secondpass.inference.model_folder import open_folder
-from secondpass.inference.query_cut import QueryCut, cut_model_query
+from secondpass.inference.query_cut import QueryCut, cut_query
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
 from secondpass.inference.types import Float32
@@ -64,9 +64,9 @@ class Embedder:
         ]
 
     def cut_query(self, query: str) -> QueryCut:
-        """Return what is read of a query: its two ends, where it is too long."""
+        """Return what is read of a query: its two ends, where it is longer than the window."""
         tokenizer = self.encoder.tokenizer
-        return cut_model_query(tokenizer, query, None, self.max_length - tokenizer.special)
+        return cut_query(tokenizer, query, self.max_length - tokenizer.special)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""
