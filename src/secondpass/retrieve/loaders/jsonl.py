@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from secondpass.errors import InputError, ReadError
+from secondpass.errors import InputError, ReadError, SecondpassError
 from secondpass.retrieve.loaders.base import Loader, lines, skip_row, to_document
 from secondpass.types import Document
 
@@ -26,15 +26,22 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
 
 
 def _document(line: str, where: str, name: str, fields: Sequence[str] | None) -> Document:
+    record = _parse_object(line, "a line", where, ReadError)
+    return to_document(record, where, name, fields)
+
+
+def _parse_object(
+    line: str, what: str, where: str, error_type: type[SecondpassError]
+) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        values = json.loads(line)
     except (ValueError, RecursionError) as error:
         why = str(error).partition(": line")[0]
-        raise ReadError("a line is not valid JSON", where=where, why=why) from error
-    if not isinstance(record, dict):
-        why = f"it is a {type(record).__name__}"
-        raise ReadError("a line is not a JSON object", where=where, why=why)
-    return to_document(record, where, name, fields)
+        raise error_type(f"{what} is not valid JSON", where=where, why=why) from error
+    if not isinstance(values, dict):
+        why = f"it is a {type(values).__name__}"
+        raise error_type(f"{what} is not a JSON object", where=where, why=why)
+    return values
 
 
 LOADER = Loader((".jsonl", ".jsonl.gz"), load, rows=True)
@@ -115,15 +122,7 @@ def rows(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            why = str(error).partition(": line")[0]
-            raise InputError("a row is not valid JSON", where=where, why=why) from error
-        if not isinstance(values, dict):
-            why = f"it is a {type(values).__name__}"
-            raise InputError("a row is not a JSON object", where=where, why=why)
-        yield Row(where, values)
+        yield Row(where, _parse_object(line, "a row", where, InputError))
 
 
 def plain_or_gzipped(file: Path) -> Path | None:
