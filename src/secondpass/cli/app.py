@@ -27,6 +27,7 @@ from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.options import Command, MultiValueCommand
+from secondpass.cli.output import downloading
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
@@ -35,6 +36,7 @@ from secondpass.cli.serve import serve
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError
+from secondpass.inference.hub_client import show_progress_with
 from secondpass.storage import place_problem
 
 app = typer.Typer(
@@ -49,12 +51,13 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(models, doctor, bench, serve, mcp),
+    *(doctor, bench, serve, mcp),
     *(export, mine, train, distill),
 ):
     app.command(cls=Command)(command)
 app.command("eval", cls=MultiValueCommand)(evaluate)
 app.add_typer(keys)
+app.add_typer(models)
 app.command(cls=MultiValueCommand)(report)
 app.command(cls=MultiValueCommand)(tune)
 
@@ -80,6 +83,7 @@ def options(
 def run() -> None:
     """Run the program; errors become one message on standard error and an exit code."""
     warnings.formatwarning = _format_warning
+    show_progress_with(downloading)
     try:
         app()
     except SecondpassError as error:
@@ -107,6 +111,8 @@ def run() -> None:
         )
         _print_error(failed)
         sys.exit(1)
+    finally:
+        show_progress_with(None)
 
 
 def _format_warning(

@@ -110,9 +110,12 @@ def serve(
 
     Example:  secondpass serve --model bundled --port 8080
     """
+    from secondpass.inference.hub_client import show_progress_with
     from secondpass.server.serve import run
     from secondpass.server.settings import ServerSettings
 
+    # Standard error is the log.
+    show_progress_with(None)
     run(
         ServerSettings(
             models=model if model else ["bundled"],
