@@ -370,7 +370,7 @@ def test_a_commit_that_has_vanished(
         "[]",
         '{"format": 2, "models": {}}',
         '{"format": 1, "models": {"a/b": {"commit": "main", "files": {}}}}',
-        '{"format": 1, "models": {"a/b": {"commit": "%s", "files": {"../c": {}}}}}' % COMMIT,
+        json.dumps({"format": 1, "models": {"a/b": {"commit": COMMIT, "files": {"../c": {}}}}}),
     ],
 )
 def test_a_lock_that_cannot_be_read(hub: Hub, content: str) -> None:

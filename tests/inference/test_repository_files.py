@@ -83,7 +83,7 @@ def test_a_folder_of_export_is_what_its_manifests_list() -> None:
     names += [f"encoder/{name}" for name in encoder]
     content: dict[str, Any] = {
         "secondpass.json": manifest,
-        "encoder/secondpass.json": {"files": dict.fromkeys(encoder, {})},
+        "encoder/secondpass.json": {"files": {name: {} for name in encoder}},
     }
     chosen = choose_files("a/b", [*names, "model.safetensors"], content.__getitem__)
     assert chosen == sorted(names)

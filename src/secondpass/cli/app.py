@@ -27,7 +27,7 @@ from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.options import Command, MultiValueCommand
-from secondpass.cli.output import downloading
+from secondpass.cli.output import hide_model_messages, show_model_messages
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
@@ -36,7 +36,6 @@ from secondpass.cli.serve import serve
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
 from secondpass.errors import InputError, SecondpassError
-from secondpass.inference.hub_client import show_progress_with
 from secondpass.storage import place_problem
 
 app = typer.Typer(
@@ -83,7 +82,7 @@ def options(
 def run() -> None:
     """Run the program; errors become one message on standard error and an exit code."""
     warnings.formatwarning = _format_warning
-    show_progress_with(downloading)
+    show_model_messages()
     try:
         app()
     except SecondpassError as error:
@@ -112,7 +111,7 @@ def run() -> None:
         _print_error(failed)
         sys.exit(1)
     finally:
-        show_progress_with(None)
+        hide_model_messages()
 
 
 def _format_warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -285,6 +286,32 @@ def downloading(what: str) -> Iterator[Callable[[int, int], None]]:
     with _alone(Progress(*columns, console=stderr_console()), start_after=1.0) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class _NoteHandler(logging.Handler):
+    """Prints log records as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"Note: {record.getMessage()}", err=True)
+
+
+_notes = _NoteHandler(logging.WARNING)
+
+
+def show_model_messages() -> None:
+    """Show downloads of models, and what is logged about them, on standard error."""
+    from secondpass.inference.hub_client import LOGGER, show_progress_with
+
+    show_progress_with(downloading)
+    logging.getLogger(LOGGER).addHandler(_notes)
+
+
+def hide_model_messages() -> None:
+    """Undo `show_model_messages`."""
+    from secondpass.inference.hub_client import LOGGER, show_progress_with
+
+    show_progress_with(None)
+    logging.getLogger(LOGGER).removeHandler(_notes)
 
 
 @contextmanager

@@ -22,7 +22,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BARS = ("huggingface_hub.http_get", "huggingface_hub.xet_get")
 
-_log = logging.getLogger("secondpass.models")
+LOGGER = "secondpass.models"
+"""The logger of what happens to downloaded models."""
+
+_log = logging.getLogger(LOGGER)
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in total)."""

@@ -17,6 +17,7 @@ from secondpass.errors import (
 )
 from secondpass.inference.hub_client import (
     COMMIT,
+    LOGGER,
     RemoteFile,
     RevisionNotFoundError,
     UnreachableError,
@@ -45,7 +46,7 @@ _REPOSITORY = re.compile(f"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
 _MAX_NAME, _MAX_REVISION = 96, 200
 
-_log = logging.getLogger("secondpass.models")
+_log = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True, slots=True)
