@@ -166,8 +166,6 @@ def _fetch_large(
     The Hub's client of version 2 begins an interrupted file from its start.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     if constants.HF_HUB_OFFLINE:
         return False
@@ -195,15 +193,7 @@ def _fetch_large(
         _check_space(partial.parent, size - have)
         count(have)
         with partial.open("ab") as stream:
-            http_get(
-                url,
-                # Counts what is written; the client only writes, seeks, tells and truncates.
-                _Counted(stream, count),  # type: ignore[arg-type]
-                resume_size=have,
-                headers=build_hf_headers(),
-                expected_size=size,
-                displayed_filename=name,
-            )
+            _get_rest(url, _Counted(stream, count), have, size, name)
             stream.flush()
             os.fsync(stream.fileno())
         actual = sha256(partial)
@@ -212,6 +202,30 @@ def _fetch_large(
             raise _differs(repository, commit, name, actual, checksum)
         partial.replace(blob)
     return True
+
+
+def _get_rest(url: str, file: _Counted, have: int, size: int, name: str) -> None:
+    """Write the bytes of a URL from `have` on to a file, as long as some arrive."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    while have < size:
+        try:
+            http_get(
+                url,
+                # The client only writes, seeks, tells and truncates.
+                file,  # type: ignore[arg-type]
+                resume_size=have,
+                headers=build_hf_headers(),
+                expected_size=size,
+                displayed_filename=name,
+            )
+        except (_transport_error(), OSError) as error:
+            now = file.size()
+            if place_problem(error) is not None or not have < now < size:
+                raise
+            _log.info("%s: interrupted at byte %d (%s)", name, now, _reason(error))
+        have = file.size()
 
 
 class _Counted:
@@ -225,11 +239,15 @@ class _Counted:
         self._count(written)
         return written
 
+    def size(self) -> int:
+        position = self._stream.tell()
+        size = self._stream.seek(0, os.SEEK_END)
+        self._stream.seek(position)
+        return size
+
     def truncate(self, size: int | None = None) -> int:
         # A server that knows no ranges sends the whole file again.
-        position = self._stream.tell()
-        before = self._stream.seek(0, os.SEEK_END)
-        self._stream.seek(position)
+        before = self.size()
         after = self._stream.truncate(size)
         self._count(after - before)
         return after
@@ -269,7 +287,6 @@ def _translate_errors(repository: str, revision: str, name: str = "") -> Iterato
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
@@ -279,8 +296,6 @@ def _translate_errors(repository: str, revision: str, name: str = "") -> Iterato
 
     at = f" at {revision[:12] if COMMIT.fullmatch(revision) else revision}" if revision else ""
     where = f"{name} of {repository}{at}" if name else f"{repository}{at}"
-    # The client's own base of errors: it has changed its HTTP library twice.
-    transport: type[Exception] = HfHubHTTPError.__bases__[0]
     page = f"{constants.ENDPOINT}/{repository}"
     try:
         yield
@@ -321,7 +336,7 @@ def _translate_errors(repository: str, revision: str, name: str = "") -> Iterato
         raise ModelNotFoundError(
             f"{repository!r} cannot be the name of a model", why=_reason(error)
         ) from error
-    except (transport, OSError) as error:
+    except (_transport_error(), OSError) as error:
         problem = place_problem(error)
         if problem is not None:
             raise ModelError(
@@ -341,6 +356,14 @@ def _translate_errors(repository: str, revision: str, name: str = "") -> Iterato
             else f"Check that {constants.ENDPOINT} can be reached (HF_ENDPOINT, HTTPS_PROXY), "
             "then run the same again: what was downloaded is kept.",
         ) from error
+
+
+def _transport_error() -> type[Exception]:
+    """Return the base of the client's HTTP errors: it has changed its HTTP library twice."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base: type[Exception] = HfHubHTTPError.__bases__[0]
+    return base
 
 
 def _reason(error: BaseException) -> str:
