@@ -211,6 +211,38 @@ def test_a_gated_model(
         fetch_model(NAME, update=True)
 
 
+def test_the_token_is_sent_to_no_other_server(
+    hub: Hub, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.token = "hf_secret"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with serve_hub() as content:
+        content.add(NAME, COMMIT, repository.commits[COMMIT])
+        hub.content_url = content.url
+        download(NAME)
+        assert content.downloads() == ["model.safetensors"]
+        assert {request.authorization for request in content.requests} == {""}
+    assert {request.authorization for request in hub.requests} >= {"Bearer hf_secret"}
+
+
+def test_bars_that_the_program_has_disabled_stay_so(hub: Hub) -> None:
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    download(NAME)
+    assert not are_progress_bars_disabled("huggingface_hub.http_get")
+    shutil.rmtree(hub_client.cache_folder())
+    disable_progress_bars()
+    try:
+        download(NAME)
+        assert are_progress_bars_disabled("huggingface_hub.http_get")
+    finally:
+        enable_progress_bars()
+
+
 def test_an_interrupted_download_goes_on_where_it_stopped(
     hub: Hub, repository: Repository
 ) -> None:

@@ -55,7 +55,10 @@ class Faults:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves repositories: /api/models/…, and /…/resolve/… with ETag and ranges."""
+    """Serves repositories: /api/models/…, and /…/resolve/… with ETag and ranges.
+
+    With `content_url` the content of large files is at another address, as on the real one.
+    """
 
     daemon_threads = True
 
@@ -64,6 +67,7 @@ class Hub(ThreadingHTTPServer):
         self.requests: list[Request] = []
         self.faults = Faults()
         self.cut = threading.Semaphore(0)
+        self.content_url: str | None = None
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -145,6 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
         sha256 = file.name.endswith(LARGE)
         etag = (hashlib.sha256 if sha256 else hashlib.sha1)(data).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        if sha256 and self.server.content_url is not None:
+            headers |= {"X-Linked-Etag": headers.pop("ETag"), "X-Linked-Size": str(len(data))}
+            headers["Location"] = self.server.content_url + request.path
+            return self._send(302, headers)
         status, start = 200, 0
         if request.range and not self.server.faults.ignore_ranges:
             start = int(request.range.removeprefix("bytes=").rstrip("-"))

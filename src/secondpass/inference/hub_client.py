@@ -372,30 +372,38 @@ def _reason(error: BaseException) -> str:
 
 
 _bars = threading.Lock()
-_hiding = 0
+_downloads = 0
+_hidden: list[str] = []
 
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Hide the client's bar of each file, unless its environment variable says otherwise."""
     from huggingface_hub import constants
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
-    global _hiding
+    global _downloads
     if constants.HF_HUB_DISABLE_PROGRESS_BARS is not None:
         yield
         return
     with _bars:
-        _hiding += 1
-        for name in _BARS:
-            disable_progress_bars(name)
+        _downloads += 1
+        if _downloads == 1:
+            # What the program has disabled itself must stay so.
+            _hidden[:] = [name for name in _BARS if not are_progress_bars_disabled(name)]
+            for name in _hidden:
+                disable_progress_bars(name)
     try:
         yield
     finally:
         with _bars:
-            _hiding -= 1
-            if not _hiding:
-                for name in _BARS:
+            _downloads -= 1
+            if not _downloads:
+                for name in _hidden:
                     enable_progress_bars(name)
 
 
