@@ -106,14 +106,15 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
         return open_folder(expand_home(text))
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
-        from secondpass.inference.huggingface import download, split_revision
+        from secondpass.inference.huggingface import fetch_model, split_revision
 
         repository, named = split_revision(text)
         if revision is not None and named and revision != named:
             raise InputError(
                 f"{text!r} names another revision than {revision!r}", fix="Give only one."
             )
-        return open_folder(download(repository, named if revision is None else revision))
+        fetched = fetch_model(repository, named if revision is None else revision)
+        return open_folder(fetched.folder, checksums=fetched.checksums)
     raise ModelNotFoundError(
         f"There is no model {text!r}",
         why="it is neither bundled, nor a folder, nor OWNER/MODEL, nor a provider's",

@@ -27,8 +27,9 @@ from secondpass.inference.huggingface import (
     list_cached,
     split_revision,
 )
+from secondpass.inference.model_folder import open_folder
 from secondpass.inference.model_lock import FILE_NAME, cache_lock
-from secondpass.registry import load_reranker
+from secondpass.registry import load_reranker, resolve
 from tests.loopback.hub import Hub, Repository, serve_hub, use_hub
 from tests.tiny_models import tiny_cross_encoder
 
@@ -125,7 +126,10 @@ def test_an_exact_commit(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
     move_branch(hub)
     assert load_reranker(f"{NAME}@{COMMIT}").model == f"{NAME}@{COMMIT}"
     assert not caplog.records
-    assert load_reranker(NAME, revision=COMMIT).model == NAME
+    exact = load_reranker(NAME, revision=COMMIT)
+    assert exact.model == NAME
+    # Taken from the lock, and the same as computed.
+    assert resolve(NAME, revision=COMMIT).digest == open_folder(download(NAME, COMMIT)).digest
     with pytest.raises(InputError, match="names another revision"):
         load_reranker(f"{NAME}@{COMMIT}", revision=NEXT)
     with pytest.raises(ModelNotFoundError, match="at that revision"):

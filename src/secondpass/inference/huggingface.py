@@ -63,6 +63,11 @@ class FetchedModel:
     lock: Path | None = None
     from_cache: bool = False
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of each file by name."""
+        return {name: file.sha256 for name, file in self.pin.files.items()}
+
 
 def download(repository: str, revision: str = "") -> Path:
     """Return the folder of a repository's model, downloaded or from the cache, and verified.
