@@ -67,7 +67,7 @@ INTEGRATIONS = (
 
 
 def cli() -> str:
-    """Return the page of all commands: the help text of each."""
+    """Return the page of all commands: the help text of each, and of its subcommands."""
     group: Any = typer.main.get_command(app)
     lines = [
         "# Commands",
@@ -78,13 +78,17 @@ def cli() -> str:
     ]
     for name in group.commands:
         lines += [f"## secondpass {name}", f"```text\n{_help(group, name)}\n```"]
+        command = group.commands[name]
+        for inner in getattr(command, "commands", ()):
+            text = _help(command, inner, f"secondpass {name}")
+            lines += [f"### secondpass {name} {inner}", f"```text\n{text}\n```"]
     return "\n\n".join(lines) + "\n"
 
 
-def _help(group: Any, name: str) -> str:
+def _help(group: Any, name: str, parent: str = "secondpass") -> str:
     command = group.commands[name]
     context = command.context_class(
-        command, info_name=f"secondpass {name}", terminal_width=WIDTH, max_content_width=WIDTH
+        command, info_name=f"{parent} {name}", terminal_width=WIDTH, max_content_width=WIDTH
     )
     with context:
         text = command.get_help(context)

@@ -44,9 +44,9 @@ def load_reranker(
 
     `name` is "bundled", the path of a model folder, "provider/model" of a hosted reranker (see
     `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
-    or "owner/model" (or "owner/model@revision") of a Hugging Face repository, whose `revision`
-    is a full commit hash. `api_key`, `base_url`, `timeout` and `partial` are for providers, see
-    `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
+    or "owner/model" (or "owner/model@revision") of a Hugging Face repository, see
+    `inference.huggingface.fetch_model`. `api_key`, `base_url`, `timeout` and `partial` are for
+    providers, see `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
     `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
     that the model does not have.
     """
@@ -105,13 +105,18 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
         return open_folder(bundled_path(text))
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
         return open_folder(expand_home(text))
-    repository, _, pinned = text.partition("@")
-    if _REPOSITORY.fullmatch(repository):
-        from secondpass.inference.huggingface import download
+    if _REPOSITORY.fullmatch(text.partition("@")[0]):
+        from secondpass.inference.huggingface import fetch_model, split_revision
 
-        return open_folder(download(repository, revision if revision is not None else pinned))
+        repository, named = split_revision(text)
+        if revision is not None and named and revision != named:
+            raise InputError(
+                f"{text!r} names another revision than {revision!r}", fix="Give only one."
+            )
+        fetched = fetch_model(repository, named if revision is None else revision)
+        return open_folder(fetched.folder, checksums=fetched.checksums)
     raise ModelNotFoundError(
         f"There is no model {text!r}",
-        why="it is neither bundled, nor a folder, nor OWNER/MODEL@REVISION, nor a provider's",
+        why="it is neither bundled, nor a folder, nor OWNER/MODEL, nor a provider's",
         fix=nearest(text, [*BUNDLED, *provider_names()]),
     )

@@ -21,9 +21,10 @@ from secondpass.types import Candidate, RerankResponse
 class Reranker(BaseReranker):
     """A reranker by the name of its model; the bundled one needs no network.
 
-    - `model`: "bundled", the path of a model folder, "owner/model@revision" of a Hugging
-      Face repository (`revision`: the full commit hash, if not in the name), or
-      "provider/model", such as "cohere/rerank-v3.5".
+    - `model`: "bundled", the path of a model folder, "owner/model" of a Hugging Face
+      repository, or "provider/model", such as "cohere/rerank-v3.5".
+    - `revision`: a commit, branch or tag of the repository, as in "owner/model@revision". A
+      name that can move is resolved once, and recorded in a lock file.
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the runtime.

@@ -67,7 +67,7 @@ def test_jsonl_keeps_ids_and_reads_fields(run: Run, tmp_path: Path) -> None:
         (["rerank", QUERY], b'{"body": "a"}\n', 2, "has no 'text'"),
         (["rerank", QUERY, "--model", "bundeld"], b"a\n", 1, "Did you mean 'bundled'"),
         (["rerank", QUERY, "--model", "./absent"], b"a\n", 1, "no model folder"),
-        (["rerank", QUERY, "--model", "a/b"], b"a\n", 1, "exact revision"),
+        (["rerank", QUERY, "--model", "a/b@"], b"a\n", 2, "no revision after"),
         (["rerank", QUERY, "--passages", "best"], b"a\n", 2, "passage aggregation"),
         (["rerank"], b"", 2, "Missing argument"),
         (["rerunk"], b"", 2, "No such command"),

@@ -23,8 +23,10 @@ from secondpass.server.scheduler.queue import Part
 from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import MAX_CONCURRENT_REQUESTS, ServerState
+from tests.loopback.hub import serve_hub, use_hub
 from tests.server.conftest import QUERY, TEXTS, running
 from tests.server.load import ASK, busy, sending, until
+from tests.tiny_models import tiny_late_interaction
 
 
 def test_beyond_what_may_wait_the_answer_is_429(model: str) -> None:
@@ -235,3 +237,25 @@ async def test_one_tenant_leaves_threads_for_the_others(model: str) -> None:
         assert state.active_requests == 0
     finally:
         state.close()
+
+
+def test_models_of_repositories_are_those_that_the_server_was_started_with(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_late_interaction(tmp_path / "repository")
+    commit = "c" * 40
+    with serve_hub() as hub:
+        use_hub(hub.url, tmp_path / "home", monkeypatch)
+        for name in ("tiny/bare", "tiny/exact", "tiny/other"):
+            hub.add(name, commit, tmp_path / "repository")
+        names = [model, "tiny/bare", f"tiny/exact@{commit}"]
+        settings = ServerSettings(models=names, strict=True)
+        with running(settings) as found, sending(found.url) as send:
+            assert send("/v1/rerank", {**ASK, "model": "tiny/bare"}).result(10).is_success
+            assert found.state.model("tiny/exact") is found.state.model(names[2])
+            hub.requests.clear()
+            for name in ("tiny/other", f"tiny/bare@{commit}", "tiny"):
+                other = send("/v1/rerank", {**ASK, "model": name}).result(10)
+                assert other.status_code == 404
+            assert not hub.requests

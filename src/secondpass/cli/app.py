@@ -27,6 +27,7 @@ from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
 from secondpass.cli.options import Command, MultiValueCommand
+from secondpass.cli.output import hide_model_messages, show_model_messages
 from secondpass.cli.report import report
 from secondpass.cli.rerank import rerank
 from secondpass.cli.sample_queries import sample_queries
@@ -49,12 +50,13 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(models, doctor, bench, serve, mcp),
+    *(doctor, bench, serve, mcp),
     *(export, mine, train, distill),
 ):
     app.command(cls=Command)(command)
 app.command("eval", cls=MultiValueCommand)(evaluate)
 app.add_typer(keys)
+app.add_typer(models)
 app.command(cls=MultiValueCommand)(report)
 app.command(cls=MultiValueCommand)(tune)
 
@@ -80,6 +82,7 @@ def options(
 def run() -> None:
     """Run the program; errors become one message on standard error and an exit code."""
     warnings.formatwarning = _format_warning
+    show_model_messages()
     try:
         app()
     except SecondpassError as error:
@@ -107,6 +110,8 @@ def run() -> None:
         )
         _print_error(failed)
         sys.exit(1)
+    finally:
+        hide_model_messages()
 
 
 def _format_warning(

@@ -20,7 +20,7 @@ def distill(
     teacher: Annotated[
         str,
         typer.Option(
-            help='Model that scores: "bundled", a model folder, or OWNER/MODEL@REVISION.',
+            help='Model that scores: "bundled", a model folder, or OWNER/MODEL.',
             show_default=False,
         ),
     ],

@@ -32,14 +32,16 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp"
 def doctor(as_json: options.AsJson = False) -> None:
     """Check the environment, the runtimes, the CPU and every bundled model.
 
-    Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong.
+    Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong, or if
+    a lock file of models cannot be read.
 
     Example:  secondpass doctor
     """
     from secondpass.cli.output import print_json
 
     models = [_check(name) for name in _bundled_names()]
-    healthy = all(m["ok"] for m in models)
+    locks = _describe_locks()
+    healthy = all(m["ok"] for m in models) and locks["problem"] is None
     report: dict[str, Any] = {
         "ok": healthy,
         "secondpass": __version__,
@@ -49,6 +51,7 @@ def doctor(as_json: options.AsJson = False) -> None:
         "cpu_features": cpu_features(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "models": models,
+        "model_locks": locks,
     }
     if as_json:
         print_json(report)
@@ -87,6 +90,23 @@ def _check(name: str) -> dict[str, Any]:
     }
 
 
+def _describe_locks() -> dict[str, Any]:
+    """Return the lock files of downloaded models, and how many each pins."""
+    from secondpass.errors import SecondpassError
+    from secondpass.inference.model_lock import cache_lock, project_lock, requires_revision
+
+    files: dict[str, Any] = {"project": None, "cache": {"path": str(cache_lock().path)}}
+    problem = None
+    try:
+        files["cache"]["models"] = len(cache_lock().pins())
+        project = project_lock()
+        if project is not None:
+            files["project"] = {"path": str(project.path), "models": len(project.pins())}
+    except SecondpassError as error:
+        problem = str(error)
+    return {**files, "require_revision": requires_revision(), "problem": problem}
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -118,4 +138,14 @@ def _print(report: dict[str, Any]) -> None:
     for model in report["models"]:
         verdict = "ok, checksums match" if model["ok"] else f"PROBLEM: {model['problem']}"
         typer.echo(f"  model {model['name']}: {verdict}")
+    locks = report["model_locks"]
+    if locks["problem"] is not None:
+        typer.echo(f"  model locks: PROBLEM: {locks['problem']}")
+    else:
+        for name in ("project", "cache"):
+            lock = locks[name]
+            pinned = "none" if lock is None else f"{lock['path']}, {lock['models']} models"
+            typer.echo(f"  model lock of the {name}: {pinned}")
+    if locks["require_revision"]:
+        typer.echo("  SECONDPASS_REQUIRE_REVISION: only exact and locked models are loaded")
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")

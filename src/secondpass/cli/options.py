@@ -90,7 +90,7 @@ Qrels = Annotated[
 Split = Annotated[str, typer.Option(help="Split of a BEIR folder: qrels/SPLIT.tsv.")]
 Limit = Annotated[int | None, typer.Option(help="Use only this many judged queries.")]
 Models = Annotated[
-    list[str], typer.Option(help='Rerankers: "bundled", model folders, OWNER/MODEL@REVISION.')
+    list[str], typer.Option(help='Rerankers: "bundled", model folders, OWNER/MODEL.')
 ]
 Measures = Annotated[list[str], typer.Option(help="Measures, as ir-measures names them.")]
 Depths = Annotated[list[int], typer.Option(help="Rerank depths to try: numbers of candidates.")]
@@ -119,7 +119,7 @@ IndexFolder = Annotated[Path, typer.Option("--index", help="Index folder.")]
 Model = Annotated[
     str,
     typer.Option(
-        help='Reranker: "bundled", a model folder, OWNER/MODEL@REVISION, or PROVIDER/MODEL '
+        help='Reranker: "bundled", a model folder, OWNER/MODEL, or PROVIDER/MODEL '
         "with its API key in the environment."
     ),
 ]

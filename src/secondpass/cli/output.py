@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +16,7 @@ from secondpass.cli.plain_progress import EVERY, is_terminal, plain_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from secondpass.retrieve.bm25 import TermScore
     from secondpass.types import RankedDocument, RerankResponse
@@ -180,6 +183,31 @@ Stages = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
 
+# The bar that is on the terminal, if any: two would overwrite each other.
+_shown: list[Progress] = []
+
+
+@contextmanager
+def _alone(progress: Progress, *, start_after: float = 0.0) -> Iterator[Progress]:
+    """Show a bar, after so many seconds, in place of the one that is shown."""
+    for other in _shown:
+        other.stop()
+    _shown.append(progress)
+    timer = Timer(start_after, progress.start)
+    timer.daemon = True
+    timer.start() if start_after else progress.start()
+    try:
+        yield progress
+    finally:
+        timer.cancel()
+        if timer.is_alive():
+            timer.join()
+        progress.stop()
+        _shown.remove(progress)
+        if _shown:
+            _shown[-1].start()
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show a spinner and the time on standard error, or lines if it is no terminal."""
@@ -191,7 +219,8 @@ def working(what: str) -> Iterator[None]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=stderr_console(), transient=True) as progress:
+    bar = Progress(*columns, console=stderr_console(), transient=True)
+    with _alone(bar) as progress:
         progress.add_task(what, total=None)
         yield
 
@@ -221,13 +250,68 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr_console()) as progress:
+    with _alone(Progress(*columns, console=stderr_console())) as progress:
         task = progress.add_task(what, total=None)
 
         def update(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         yield update
+
+
+@contextmanager
+def downloading(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar, or lines, after one second; yield a function to call with bytes, total."""
+    if not is_terminal():
+        with plain_progress(unit="MB") as plain:
+            plain.update(what, 0, None)
+            yield lambda done, total: plain.update(what, round(done / 1e6), round(total / 1e6))
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with _alone(Progress(*columns, console=stderr_console()), start_after=1.0) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class _NoteHandler(logging.Handler):
+    """Prints log records as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"Note: {record.getMessage()}", err=True)
+
+
+_notes = _NoteHandler(logging.WARNING)
+
+
+def show_model_messages() -> None:
+    """Show downloads of models, and what is logged about them, on standard error."""
+    from secondpass.inference.hub_client import LOGGER, show_progress_with
+
+    show_progress_with(downloading)
+    logging.getLogger(LOGGER).addHandler(_notes)
+
+
+def hide_model_messages() -> None:
+    """Undo `show_model_messages`."""
+    from secondpass.inference.hub_client import LOGGER, show_progress_with
+
+    show_progress_with(None)
+    logging.getLogger(LOGGER).removeHandler(_notes)
 
 
 @contextmanager
@@ -258,7 +342,7 @@ def stages() -> Iterator[Stages]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr_console(), transient=True) as progress:
+    with _alone(Progress(*columns, console=stderr_console(), transient=True)) as progress:
         tasks = {"": progress.add_task("start", total=None)}
 
         def update(stage: str, done: int, total: int) -> None:

@@ -110,9 +110,12 @@ def serve(
 
     Example:  secondpass serve --model bundled --port 8080
     """
+    from secondpass.cli.output import hide_model_messages
     from secondpass.server.serve import run
     from secondpass.server.settings import ServerSettings
 
+    # Standard error is the log, which has them too.
+    hide_model_messages()
     run(
         ServerSettings(
             models=model if model else ["bundled"],

@@ -21,12 +21,14 @@ class ModelFolder:
     """The files of one model.
 
     `manifest` is secondpass.json if `secondpass export` wrote one, else empty; `config` is
-    the config.json of the training library, else empty.
+    the config.json of the training library, else empty. `checksums` are SHA-256 of files by
+    name, of whoever has just verified them.
     """
 
     path: Path
     manifest: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -52,7 +54,7 @@ class ModelFolder:
             sums = [f"{name}:{recorded[name]['sha256']}" for name in sorted(recorded)]
         else:
             files = [*self._weights(), self.path / "tokenizer.json"]
-            sums = [f"{f.name}:{sha256(f)}" for f in files if f.is_file()]
+            sums = [f"{f.name}:{self._checksum(f)}" for f in files if f.is_file()]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
     def _weights(self) -> list[Path]:
@@ -63,6 +65,10 @@ class ModelFolder:
         if self.safetensors is None or self.safetensors.name == "model.safetensors":
             return [] if self.safetensors is None else [self.safetensors]
         return [self.safetensors, *sorted(self.path.glob("model-*.safetensors"))]
+
+    def _checksum(self, file: Path) -> str:
+        verified = self.checksums.get(file.relative_to(self.path).as_posix())
+        return sha256(file) if verified is None else verified
 
     def verify(self) -> None:
         """Compare every file with the checksum in the manifest.
@@ -89,9 +95,10 @@ class ModelFolder:
 _RESTORE = "Restore the folder (for a bundled model: pip install --force-reinstall secondpass)."
 
 
-def open_folder(path: str | Path) -> ModelFolder:
+def open_folder(path: str | Path, *, checksums: Mapping[str, str] | None = None) -> ModelFolder:
     """Read a model folder's manifest and configuration and verify its checksums.
 
+    `checksums` are those that the caller has just verified; large weights take seconds.
     Raises `ModelNotFoundError` if there is no such folder or no model in it,
     `ModelDamagedError` if a file differs from its checksum or the manifest cannot be read,
     `ModelError` if the manifest is of a newer format.
@@ -102,7 +109,9 @@ def open_folder(path: str | Path) -> ModelFolder:
             f"There is no model folder {str(root)!r}",
             fix="Give a folder with model.onnx or model.safetensors and tokenizer.json.",
         )
-    folder = ModelFolder(root, _json(root / MANIFEST), _json(root / "config.json"))
+    folder = ModelFolder(
+        root, _json(root / MANIFEST), _json(root / "config.json"), checksums or {}
+    )
     if int(folder.manifest.get("format", FORMAT)) > FORMAT:
         raise ModelError(
             "The model was exported by a newer version",

@@ -240,12 +240,17 @@ class ServerState:
     def model(self, name: str | None = None) -> BaseReranker:
         """Return the reranker of that name, or else the default one.
 
+        A repository's name without its revision is that of the first model of the repository.
         Raises HttpError: 503 while models are loaded, 404 for another name where names are
         `strict`.
         """
         self.check_ready()
         if name is not None and name in self._models:
             return self._models[name]
+        for served, reranker in self._models.items():
+            repository, at, _ = served.partition("@")
+            if at and repository == name:
+                return reranker
         if name is not None and self.settings.strict:
             known = ", ".join(self.models)
             raise HttpError(404, "unknown model", f"there is no model {name!r}, but {known}")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-from pathlib import Path
 
 import pytest
 
@@ -40,7 +39,8 @@ def test_which_names_are_a_providers(name: str, expected: tuple[str, str] | None
     assert split_name(name) == expected
 
 
-def test_a_repository_and_a_folder_stay_what_they_are(tmp_path: Path) -> None:
+def test_a_repository_and_a_folder_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECONDPASS_REQUIRE_REVISION", "1")
     with pytest.raises(ModelError, match="needs an exact revision"):
         Reranker("cohere/some-model@main")
     with pytest.raises(ModelError, match="needs an exact revision"):
