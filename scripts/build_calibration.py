@@ -1,4 +1,4 @@
-"""Build `examples/calibration/pairs.jsonl` from the training data folder.
+"""Build `src/secondpass/models/calibration/pairs.jsonl` from the training data folder.
 
     SECONDPASS_DATA=../shared/data python scripts/build_calibration.py
 
