@@ -40,6 +40,13 @@ def expand_home(path: str | Path) -> Path:
         ) from error
 
 
+def user_cache() -> Path:
+    """Return the user's folder for what can be made again: in $XDG_CACHE_HOME or ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # An empty value means unset there, says the XDG Base Directory Specification.
+    return (Path(named) if named else Path.home() / ".cache") / "secondpass"
+
+
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
     """Write a whole file in one atomic step; text is written as UTF-8 with LF line ends.
 

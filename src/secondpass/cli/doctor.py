@@ -36,7 +36,9 @@ def doctor(as_json: options.AsJson = False) -> None:
 
     Example:  secondpass doctor
     """
+    from secondpass.cli.models import describe_int8
     from secondpass.cli.output import print_json
+    from secondpass.inference.int8_cache import list_int8
 
     models = [_check(name) for name in _bundled_names()]
     healthy = all(m["ok"] for m in models)
@@ -49,6 +51,7 @@ def doctor(as_json: options.AsJson = False) -> None:
         "cpu_features": cpu_features(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "models": models,
+        "int8_models": [describe_int8(entry) for entry in list_int8()],
     }
     if as_json:
         print_json(report)
@@ -118,4 +121,7 @@ def _print(report: dict[str, Any]) -> None:
     for model in report["models"]:
         verdict = "ok, checksums match" if model["ok"] else f"PROBLEM: {model['problem']}"
         typer.echo(f"  model {model['name']}: {verdict}")
+    for entry in report["int8_models"]:
+        found = f"fp32, as int8 {entry['refused']}" if entry["refused"] else entry["check"]
+        typer.echo(f"  int8 of {entry['name']} (made at load): {found}")
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")
