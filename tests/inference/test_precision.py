@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +187,13 @@ def test_a_refusal_is_kept_and_auto_falls_back(
     assert "is loaded in full precision" in caplog.text
 
 
-def test_an_onnx_graph_is_quantized_without_tracing_it(
-    source: Path, pairs: Path, tmp_path: Path
+def test_an_onnx_graph_with_large_weights_is_quantized_without_tracing_it(
+    source: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from secondpass.train.export import onnx_graph
     from secondpass.train.export.export import ExportSettings, export_model, write_model
 
+    monkeypatch.setattr(onnx_graph, "INLINE_BYTES", 1 << 10)
     export_model(str(source), tmp_path / "fp32", ExportSettings(precision="fp32"))
     (tmp_path / "fp32" / "secondpass.json").unlink()
     folder = open_folder(tmp_path / "fp32")
@@ -200,6 +203,7 @@ def test_an_onnx_graph_is_quantized_without_tracing_it(
     manifest = write_model(
         folder.path, tmp_path / "int8", "tiny", settings, lambda *_: None, folder.onnx
     )
+    assert "model.onnx.data" in manifest["files"]
     assert manifest["labels"] == ["LABEL_0"]
     assert manifest["max_length"] == 40
     assert manifest["quality"]["questions"] == 2
@@ -207,23 +211,7 @@ def test_an_onnx_graph_is_quantized_without_tracing_it(
     int8 = open_folder(tmp_path / "int8")
     assert stored_precision(int8) == "int8"
     assert load_runtime(int8).inputs == load_runtime(folder).inputs
-
-
-def test_weights_beyond_the_limit_of_a_file_lie_beside_it(
-    source: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from secondpass.train.export import onnx_graph
-    from secondpass.train.export.export import ExportSettings, export_model
-
-    monkeypatch.setattr(onnx_graph, "INLINE_BYTES", 1 << 10)
-    settings = ExportSettings(calibrate=pairs, min_overlap=0.0)
-    manifest = export_model(str(source), tmp_path / "out", settings)
-    assert "model.onnx.data" in manifest["files"]
-    assert (tmp_path / "out" / "model.onnx").stat().st_size < (
-        tmp_path / "out" / "model.onnx.data"
-    ).stat().st_size
-    folder = open_folder(tmp_path / "out")
-    assert Reranker(folder.path).rerank("the sky", TEXTS).results
+    assert _scores(Reranker(int8.path))
 
 
 @pytest.mark.parametrize(
@@ -250,6 +238,10 @@ def test_models_that_are_int8_already_and_others(tmp_path: Path, empty: Path) ->
     with pytest.raises(ModelError, match="made of cross-encoders"):
         choose_precision(folder, "late", "int8")
     assert "cross-encoders" in choose_precision(folder, "late", "auto").reason
+    (folder.path / "modules.json").write_text('[{"idx": 0}, {"idx": 1}]')
+    cross_encoder = replace(folder, manifest={})
+    with pytest.raises(ModelError, match="several modules"):
+        choose_precision(cross_encoder, "modules", "int8")
     assert choose_precision(open_folder(bundled_path("bundled")), "bundled").precision == "int8"
     assert not empty.exists()
 

@@ -49,12 +49,13 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(models, doctor, bench, serve, mcp),
+    *(doctor, bench, serve, mcp),
     *(export, mine, train, distill),
 ):
     app.command(cls=Command)(command)
 app.command("eval", cls=MultiValueCommand)(evaluate)
 app.add_typer(keys)
+app.add_typer(models)
 app.command(cls=MultiValueCommand)(report)
 app.command(cls=MultiValueCommand)(tune)
 

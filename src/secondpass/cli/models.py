@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,38 +13,26 @@ if TYPE_CHECKING:
     from secondpass.inference.int8_cache import CachedInt8
 
 
-class Action(StrEnum):
-    """What is done with the models."""
+models = typer.Typer(
+    name="models",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
 
-    LIST = "list"
-    CLEAR = "clear"
 
-
-def models(
-    action: Annotated[
-        Action,
-        typer.Argument(help="clear deletes int8 models that were made at load (--precision)."),
-    ] = Action.LIST,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="With clear: only those of these models.", show_default="all"),
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
+@models.callback()
+def list_models(context: typer.Context, as_json: options.AsJson = False) -> None:
     """List bundled models, models in the download cache, and int8 models made at load.
 
     Example:  secondpass models --json
     """
+    if context.invoked_subcommand is not None:
+        return
     from secondpass.cli.output import print_json
     from secondpass.inference.huggingface import list_cached
     from secondpass.inference.int8_cache import list_int8
     from secondpass.models import BUNDLED, bundled_path
 
-    if names and action is Action.LIST:
-        raise InputError("Names are for secondpass models clear")
-    if action is Action.CLEAR:
-        _clear(names or [], as_json)
-        return
     entries = [_describe_bundled(name, bundled_path(name)) for name in BUNDLED] + [
         {"name": name, "where": "cached", "bytes": size, "path": str(path)}
         for name, size, path in list_cached()
@@ -78,15 +65,28 @@ def describe_int8(entry: CachedInt8) -> dict[str, Any]:
     }
 
 
-def _clear(names: list[str], as_json: bool) -> None:
+@models.command(cls=options.Command)
+def clear(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", help="Models; all of them if absent.", show_default=False
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Delete int8 models that were made at load (--precision); they are made again when needed.
+
+    Example:  secondpass models clear
+    """
     from secondpass.cli.output import print_json
     from secondpass.inference.int8_cache import clear_int8, list_int8
 
     known = {entry.name for entry in list_int8()}
-    for name in names:
+    for name in names or ():
         if name not in known:
             raise InputError(f"There is no int8 model of {name!r}", fix=nearest(name, known))
-    deleted = clear_int8(names)
+    deleted = clear_int8(names or ())
     size = sum(entry.bytes for entry in deleted)
     if as_json:
         print_json({"deleted": [describe_int8(entry) for entry in deleted], "bytes": size})

@@ -152,12 +152,13 @@ def _int8(folder: ModelFolder, name: str, pairs: Path) -> ModelPrecision:
             why=f"int8 is made of cross-encoders, and this is {folder.architecture!r}",
             fix="Leave precision out.",
         )
-    if not folder.config:
+    why = _untraceable(folder)
+    if why is not None:
         raise ModelError(
             f"{name!r} cannot be loaded in int8",
             where=str(folder.path),
-            why="it has no config.json",
-            fix="Save it from transformers with save_pretrained.",
+            why=why,
+            fix="Leave precision out.",
         )
     settings = {"max_length": _window(folder), "min_overlap": MIN_OVERLAP}
     key = cache_key(folder, pairs, settings)
@@ -171,6 +172,21 @@ def _int8(folder: ModelFolder, name: str, pairs: Path) -> ModelPrecision:
     with lock_cache():
         shutil.rmtree(cached.path, ignore_errors=True)
     return _opened(_make_once(folder, name, pairs, key, settings), name)
+
+
+def _untraceable(folder: ModelFolder) -> str | None:
+    """Return why the exporter would not read what the runtime reads of a folder, or None."""
+    if not folder.config:
+        return "it has no config.json"
+    try:
+        modules = json.loads((folder.path / "modules.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"its modules.json cannot be read: {error}"
+    if isinstance(modules, list) and len(modules) > 1:
+        return "sentence-transformers saved it in several modules"
+    return None
 
 
 def _window(folder: ModelFolder) -> int:
