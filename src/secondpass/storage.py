@@ -350,14 +350,16 @@ class SqliteFile:
 
 
 def select_by_key(
-    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes], columns: str = "*"
 ) -> list[tuple[bytes, bytes]]:
     """Return the rows of a table with a first column `key` and one more, for these keys."""
     rows: list[tuple[bytes, bytes]] = []
     for start in range(0, len(keys), _MAX_PARAMETERS):
         batch = keys[start : start + _MAX_PARAMETERS]
         marks = ",".join("?" * len(batch))
-        rows += connection.execute(f"SELECT * FROM {table} WHERE key IN ({marks})", batch)
+        rows += connection.execute(
+            f"SELECT {columns} FROM {table} WHERE key IN ({marks})", batch
+        )
     return rows
 
 
