@@ -169,9 +169,7 @@ def _int8(folder: ModelFolder, name: str, pairs: Path) -> ModelPrecision:
         return _opened(cached, name)
     except ModelDamagedError as error:
         _log.warning("the int8 model of %s is made again: %s", name, error)
-    with lock_cache():
-        shutil.rmtree(cached.path, ignore_errors=True)
-    return _opened(_make_once(folder, name, pairs, key, settings), name)
+    return _opened(_make_once(folder, name, pairs, key, settings, damaged=cached), name)
 
 
 def _untraceable(folder: ModelFolder) -> str | None:
@@ -220,11 +218,19 @@ def describe_quality(quality: Mapping[str, Any]) -> str:
 
 
 def _make_once(
-    folder: ModelFolder, name: str, pairs: Path, key: str, settings: Mapping[str, Any]
+    folder: ModelFolder,
+    name: str,
+    pairs: Path,
+    key: str,
+    settings: Mapping[str, Any],
+    damaged: CachedInt8 | None = None,
 ) -> CachedInt8:
-    """Make an int8 model, unless another process has made it in the meantime."""
+    """Make an int8 model, in place of a damaged one, or return what another process made."""
     try:
         with lock_cache() as root:
+            # Another process may have replaced it in the meantime.
+            if damaged is not None and _is_damaged(damaged.path):
+                shutil.rmtree(damaged.path)
             cached = find_cached(key)
             if cached is None:
                 remove_leftovers(root)
@@ -240,6 +246,14 @@ def _make_once(
         ) from error
     assert cached is not None
     return cached
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        open_folder(path)
+    except ModelError:
+        return path.is_dir()
+    return False
 
 
 def _make(
