@@ -1,6 +1,6 @@
 """Int8 made at load: time, peak memory, and what it saves.
 
-    python benchmarks/int8_at_load.py --shape large --pairs 24 --words 24
+    python benchmarks/int8_at_load.py --shape large --pairs 24 --words 10
     python benchmarks/int8_at_load.py --model FOLDER
 
 The first makes a cross-encoder with random weights of a shape (XLM-RoBERTa large: 24 layers of
@@ -89,8 +89,8 @@ def cpu(who: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def load(model: Path, precision: str | None, pairs: Path | None) -> None:
-    """Load a model and time it on the pairs of one search."""
+def load(model: Path, precision: str | None, pairs: Path | None, *, rerank: bool) -> None:
+    """Load a model, and time it on the pairs of one search where `rerank` is true."""
     from secondpass import Reranker, SecondpassError
     from secondpass.models import calibration_pairs
 
@@ -108,7 +108,9 @@ def load(model: Path, precision: str | None, pairs: Path | None) -> None:
             "process that makes it",
             flush=True,
         )
-    print(f"    {reranker.precision}: {reranker.precision_reason}")
+    print(f"    {reranker.precision}: {reranker.precision_reason}", flush=True)
+    if not rerank:
+        return
     rows = [json.loads(line) for line in calibration_pairs().read_text("utf-8").splitlines()]
     texts = [row["text"] for row in rows[:50]]
     for _ in range(2):
@@ -139,16 +141,16 @@ def main() -> None:
         pairs = None
         if args.pairs is not None or args.words is not None:
             pairs = cut_pairs(Path(temporary) / "pairs.jsonl", args.pairs, args.words)
-        load(folder, "int8", pairs)
+        load(folder, "int8", pairs, rerank=args.model is not None)
         print(
             f"peak memory: {peak(resource.RUSAGE_SELF):.1f} GB here, "
             f"{peak(resource.RUSAGE_CHILDREN):.1f} GB in the process that makes it "
             f"({made:.1f} GB for the random weights)",
             flush=True,
         )
-        load(folder, "int8", pairs)
+        load(folder, "int8", pairs, rerank=args.model is not None)
         if args.model is not None:
-            load(folder, None, None)
+            load(folder, None, None, rerank=True)
 
 
 if __name__ == "__main__":
