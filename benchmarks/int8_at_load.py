@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -80,7 +81,9 @@ def cut_pairs(file: Path, count: int | None, words: int | None) -> Path:
 
 def peak(who: int) -> float:
     """Return the peak resident memory in GB, of this process or of its largest child."""
-    return resource.getrusage(who).ru_maxrss / 1e6
+    peak = resource.getrusage(who).ru_maxrss
+    # Kilobytes on Linux, bytes on macOS.
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 def cpu(who: int) -> float:
@@ -137,7 +140,7 @@ def main() -> None:
                 print(f"{make_random(folder, SHAPES[args.shape]):,} parameters", flush=True)
                 os._exit(0)
             os.waitpid(child, 0)
-        made = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        made = peak(resource.RUSAGE_CHILDREN)
         pairs = None
         if args.pairs is not None or args.words is not None:
             pairs = cut_pairs(Path(temporary) / "pairs.jsonl", args.pairs, args.words)
