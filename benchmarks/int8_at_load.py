@@ -81,9 +81,9 @@ def cut_pairs(file: Path, count: int | None, words: int | None) -> Path:
 
 def peak(who: int) -> float:
     """Return the peak resident memory in GB, of this process or of its largest child."""
-    peak = resource.getrusage(who).ru_maxrss
+    size = resource.getrusage(who).ru_maxrss
     # Kilobytes on Linux, bytes on macOS.
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+    return size / 1e9 if sys.platform == "darwin" else size * 1024 / 1e9
 
 
 def cpu(who: int) -> float:
