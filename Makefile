@@ -15,7 +15,7 @@ ARGS   ?=
 RUNS   ?= runs
 MODELS := src/secondpass/models
 NATIVE := src/secondpass/inference/native
-EXPORT := --calibrate examples/calibration/pairs.jsonl --license Apache-2.0
+EXPORT := --calibrate src/secondpass/models/calibration/pairs.jsonl --license Apache-2.0
 # Of `make quality ARGS="--model bundled-tiny --limit squad-dev=100"`, the row "to ship".
 TINY_BLEND := rerank=0.588,vector=1,bm25=0.765
 INDEX  := demo-index

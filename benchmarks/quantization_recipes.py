@@ -6,12 +6,12 @@ python benchmarks/quantization_recipes.py SOURCE [--kind embedder]
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
+from secondpass.models import calibration_pairs
 from secondpass.train.export import calibrate, verify
 from secondpass.train.export.onnx_graph import keep_first_token
 from secondpass.train.export.quantize import (
@@ -23,7 +23,7 @@ from secondpass.train.export.quantize import (
 from secondpass.train.export.source import locate_source
 from secondpass.train.export.trace import load_model, trace
 
-PAIRS = Path(__file__).resolve().parents[1] / "examples" / "calibration" / "pairs.jsonl"
+PAIRS = calibration_pairs()
 RECIPES = {
     "rounding only": QuantizationRecipe(strength=None, compensate=False),
     "smoothing": QuantizationRecipe(compensate=False),

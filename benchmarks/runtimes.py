@@ -6,7 +6,7 @@ Each folder holds a cross-encoder, whose graph runs in ONNX Runtime, in secondpa
 code where that is compiled and the graph fits, and in OpenVINO where that is installed. All
 engines run batches of one exact length in turn, so that other load slows all alike: read the
 ratios. Batches of ever new lengths, as in a search, come in between. Then pairs of
-`examples/calibration` are scored one by one, to compare the scores of the engines, and of ONNX
+`secondpass.models` are scored one by one, to compare the scores of the engines, and of ONNX
 Runtime with its basic optimizations only.
 """
 
@@ -29,7 +29,7 @@ from secondpass.inference.runtimes import ENGINES, load_runtime
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.types import Runtime
 
-PAIRS = Path(__file__).resolve().parent.parent / "examples/calibration/pairs.jsonl"
+PAIRS = Path(__file__).resolve().parent.parent / "src/secondpass/models/calibration/pairs.jsonl"
 NAMES = {"native": "own machine code", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 

@@ -1,4 +1,4 @@
-"""Build `examples/calibration/pairs.jsonl` from the training data folder.
+"""Build `src/secondpass/models/calibration/pairs.jsonl` from the training data folder.
 
     SECONDPASS_DATA=../shared/data python scripts/build_calibration.py
 
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(data))
     parser.add_argument(
-        "--out", type=Path, default=here / "examples" / "calibration" / "pairs.jsonl"
+        "--out", type=Path, default=here / "src/secondpass/models/calibration/pairs.jsonl"
     )
     args = parser.parse_args()
     folder = args.data / "train"

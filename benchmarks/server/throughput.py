@@ -27,7 +27,7 @@ import httpx2
 from sample_questions import SAMPLE, Question, load_questions
 from server_process import Server, secondpass_command
 
-PAIRS = SAMPLE.parent / "calibration" / "pairs.jsonl"
+PAIRS = SAMPLE.parents[1] / "src/secondpass/models/calibration/pairs.jsonl"
 CLIENTS = (1, 4, 16)
 DOCUMENTS = (5, 20)
 

@@ -16,7 +16,7 @@ from speed.bm25 import Bm25
 
 MADE_FROM = "made-from.json"
 ROOT = Path(__file__).resolve().parents[2]
-CALIBRATION = ROOT / "examples" / "calibration" / "pairs.jsonl"
+CALIBRATION = ROOT / "src/secondpass/models/calibration/pairs.jsonl"
 SEED = 7
 SAMPLES, CALIBRATION_LENGTH = 300, 384
 """As in sentence-transformers' recipe for OpenVINO."""

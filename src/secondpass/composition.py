@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from secondpass.rerank.policies.fallback import (
     with_fallback,
 )
 from secondpass.rerank.policies.score_cache import Cached
+from secondpass.storage import user_cache
 
 CHEAP = "bundled-tiny"
 """The model that a cascade begins with."""
@@ -31,6 +31,8 @@ CHEAP = "bundled-tiny"
 # Of the budget, the share that the cheap reranker of a cascade may take.
 _CHEAP_SHARE = 0.5
 _MAX_STACKS = 32
+# How the model is loaded; not those that stand in for it.
+_LOAD_OPTIONS = ("early_exit", "precision", "calibration_pairs")
 
 
 class Composer:
@@ -41,7 +43,7 @@ class Composer:
     """
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, bool, float | None, bool], BaseReranker] = {}
+        self._models: dict[tuple[object, ...], BaseReranker] = {}
         self._stacks: dict[tuple[object, ...], BaseReranker] = {}
         self._caches: dict[tuple[BaseReranker, Path], Cached] = {}
         self._lock = threading.RLock()
@@ -53,14 +55,24 @@ class Composer:
         early_exit: bool = False,
         timeout: float | None = None,
         partial: bool = False,
+        precision: str | None = None,
+        calibration_pairs: str | Path | None = None,
     ) -> BaseReranker:
         """Return the model of a name; raises what `load_reranker` raises."""
         provider = isinstance(name, str) and split_name(name) is not None
-        key = (str(name), early_exit, *((timeout, partial) if provider else (None, False)))
+        key = (
+            *(str(name), early_exit, precision, str(calibration_pairs)),
+            *((timeout, partial) if provider else (None, False)),
+        )
         with self._lock:
             if key not in self._models:
                 self._models[key] = load_reranker(
-                    name, early_exit=early_exit, timeout=timeout, partial=partial
+                    name,
+                    early_exit=early_exit,
+                    timeout=timeout,
+                    partial=partial,
+                    precision=precision,
+                    calibration_pairs=calibration_pairs,
                 )
             return self._models[key]
 
@@ -108,20 +120,21 @@ class Composer:
         check_chain(chain)
         check_on_failure(on_failure)
         partial = on_failure == "fallback" and not chain
-        early_exit = chosen["early_exit"]
-        if early_exit and isinstance(reranker, BaseReranker):
-            raise InputError(
-                "early_exit is for a model that is loaded by name",
-                why=f"{reranker.model!r} was given as an object",
-                fix="Load it with Reranker(…, early_exit=True).",
-            )
+        load_options = {name: chosen[name] for name in _LOAD_OPTIONS}
+        for name, value in load_options.items():
+            if value not in (None, False) and isinstance(reranker, BaseReranker):
+                raise InputError(
+                    f"{name} is for a model that is loaded by name",
+                    why=f"{reranker.model!r} was given as an object",
+                    fix=f"Load it with Reranker(…, {name}={value!r}).",
+                )
 
         def model(name: str | Path | BaseReranker, **more: Any) -> BaseReranker:
             if isinstance(name, BaseReranker):
                 return name
             return self.load(name, timeout=timeout, **more)
 
-        first = model(reranker, early_exit=early_exit, partial=partial)
+        first = model(reranker, partial=partial, **load_options)
         rest = tuple(model(name) for name in chain)
         if chosen["cascade"] and cheap is None:
             cheap = self.load(CHEAP)
@@ -182,10 +195,7 @@ def compose(
 
 def default_cache() -> Path:
     """Return the file that `cache=True` uses: in $XDG_CACHE_HOME, or else in ~/.cache."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    # An empty value means unset there, says the XDG Base Directory Specification.
-    folder = Path(named) if named else Path.home() / ".cache"
-    return folder / "secondpass" / "scores.sqlite"
+    return user_cache() / "scores.sqlite"
 
 
 def _cache_file(cache: bool | str | Path) -> Path | None:

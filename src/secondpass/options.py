@@ -30,6 +30,7 @@ BLENDED = ("rerank", "vector", "bm25")
 Rerank = Union[bool, str, Path, "BaseReranker"]
 """True for the index's own reranker, False for none, else a model's name or a reranker."""
 OnFailure = Literal["raise", "fallback"]
+Precision = Literal["auto", "int8", "fp32"]
 
 _LOCAL = {"http": "the server's own setting, not a client's"}
 
@@ -197,6 +198,26 @@ class PolicyOptions(TypedDict, total=False):
             Flag(),
             second_pass=True,
             flags=("--early-exit", "--exits"),
+            absent=_LOCAL,
+        ),
+    ]
+    precision: Annotated[
+        Precision | None,
+        Option(
+            None,
+            "Load a cross-encoder in int8 (made once), fp32, or auto: int8 if it ranks alike.",
+            Choice(("auto", "int8", "fp32")),
+            second_pass=True,
+            absent=_LOCAL,
+        ),
+    ]
+    calibration_pairs: Annotated[
+        str | Path | None,
+        Option(
+            None,
+            "File of pairs to calibrate int8 on; those of the package if absent.",
+            Text("the path of a file"),
+            second_pass=True,
             absent=_LOCAL,
         ),
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from secondpass.errors import InputError, ModelError, ModelNotFoundError, nearest
 from secondpass.inference.model_folder import ModelFolder, open_folder
+from secondpass.inference.precision import choose_precision
 from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.registry import provider_names, split_name
@@ -39,6 +40,8 @@ def load_reranker(
     timeout: float | None = None,
     partial: bool = False,
     exits: bool | None = None,
+    precision: str | None = None,
+    calibration_pairs: str | Path | None = None,
 ) -> BaseReranker:
     """Return the reranker of that name.
 
@@ -46,13 +49,20 @@ def load_reranker(
     `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
     or "owner/model" (or "owner/model@revision") of a Hugging Face repository, see
     `inference.huggingface.fetch_model`. `api_key`, `base_url`, `timeout` and `partial` are for
-    providers, see `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
+    providers, see `HostedReranker`. `exits` is the deprecated name of `early_exit`. `precision`
+    and `calibration_pairs` are described at `choose_precision`. Raises
     `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
     that the model does not have.
     """
     early_exit = resolve_early_exit(early_exit, exits)
     if isinstance(name, str) and revision is None and split_name(name) is not None:
-        local_options = {"label": label, "threads": threads, "early_exit": early_exit or None}
+        local_options = {
+            "label": label,
+            "threads": threads,
+            "early_exit": early_exit or None,
+            "precision": precision,
+            "calibration_pairs": calibration_pairs,
+        }
         for option, value in local_options.items():
             if value is not None:
                 raise InputError(f"{option} is for models that run here, not {name!r}")
@@ -69,8 +79,9 @@ def load_reranker(
     if model and revision is None and "@" not in model and not Path(name).is_dir():
         providers = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
         if provider in providers:
-            if early_exit:
-                raise InputError(f"early_exit is for models that run here, not {str(name)!r}")
+            for option, value in (("early_exit", early_exit or None), ("precision", precision)):
+                if value is not None:
+                    raise InputError(f"{option} is for models that run here, not {str(name)!r}")
             build_llm_reranker: Callable[..., BaseReranker] = providers[provider].load()
             return build_llm_reranker(provider, model)
     folder = resolve(name, revision=revision)
@@ -85,7 +96,10 @@ def load_reranker(
     build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
     # Passed only where it is set: an architecture of another package may not have it.
     options = {"early_exit": True} if early_exit else {}
-    return build(folder, name=str(name), label=label, threads=threads, **options)
+    chosen = choose_precision(folder, str(name), precision, calibration_pairs)
+    loaded = build(chosen.folder, name=str(name), label=label, threads=threads, **options)
+    loaded.precision, loaded.precision_reason = chosen.precision, chosen.reason
+    return loaded
 
 
 def resolve_early_exit(early_exit: bool, exits: bool | None) -> bool:

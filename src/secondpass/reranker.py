@@ -28,6 +28,11 @@ class Reranker(BaseReranker):
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the runtime.
+    - `precision`: "int8" for 8-bit integers, which are made of a cross-encoder in full
+      precision when it is first loaded (in a minute or more, and kept in the user's cache),
+      "auto" for the same where they rank as full precision does, "fp32" for full precision;
+      None for the files as they are. `calibration_pairs`: the file of pairs that ranges are
+      measured on. The attributes `precision` and `precision_reason` say what was loaded.
     - `api_key`, `base_url`: of a provider; from the environment by default.
     - The other options are policies around the model, as in `Index.search`.
 
@@ -58,11 +63,15 @@ class Reranker(BaseReranker):
             label=label,
             threads=threads,
             early_exit=resolve_early_exit(chosen.pop("early_exit"), exits),
+            precision=chosen.pop("precision"),
+            calibration_pairs=chosen.pop("calibration_pairs"),
             api_key=api_key,
             base_url=base_url,
             timeout=chosen["timeout"],
             partial=chosen["on_failure"] == "fallback" and not chosen["chain"],
         )
+        self.precision = loaded.precision
+        self.precision_reason = loaded.precision_reason
         self.backend = Composer().compose(loaded, chosen)
 
     @property

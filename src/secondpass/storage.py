@@ -40,6 +40,13 @@ def expand_home(path: str | Path) -> Path:
         ) from error
 
 
+def user_cache() -> Path:
+    """Return the user's folder for what can be made again: in $XDG_CACHE_HOME or ~/.cache."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    # An empty value means unset there, says the XDG Base Directory Specification.
+    return (Path(named) if named else Path.home() / ".cache") / "secondpass"
+
+
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
     """Write a whole file in one atomic step; text is written as UTF-8 with LF line ends.
 
@@ -343,14 +350,16 @@ class SqliteFile:
 
 
 def select_by_key(
-    connection: sqlite3.Connection, table: str, keys: Sequence[bytes]
+    connection: sqlite3.Connection, table: str, keys: Sequence[bytes], columns: str = "*"
 ) -> list[tuple[bytes, bytes]]:
     """Return the rows of a table with a first column `key` and one more, for these keys."""
     rows: list[tuple[bytes, bytes]] = []
     for start in range(0, len(keys), _MAX_PARAMETERS):
         batch = keys[start : start + _MAX_PARAMETERS]
         marks = ",".join("?" * len(batch))
-        rows += connection.execute(f"SELECT * FROM {table} WHERE key IN ({marks})", batch)
+        rows += connection.execute(
+            f"SELECT {columns} FROM {table} WHERE key IN ({marks})", batch
+        )
     return rows
 
 

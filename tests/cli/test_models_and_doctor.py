@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from secondpass import models
+from secondpass.inference.int8_cache import int8_folder, store_outcome
 from tests.cli.conftest import Run
 
 
@@ -19,6 +20,36 @@ def test_models_are_listed_with_licence_size_and_checksum(run: Run) -> None:
         assert len(found[name]["sha256"]) == 64
         assert found[name]["license"]
     assert "bundled-embedder" in run("models").out
+
+
+def test_int8_models_made_at_load_are_listed_and_deleted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    quality = {
+        "top_10_overlap": 0.95,
+        "questions": 16,
+        "logit_error_mean": 0.03,
+        "logit_error_p95": 0.2,
+        "logit_error_max": 0.5,
+    }
+    for name, refused in (("good", None), ("bad", "it keeps 0.500 of the top 10")):
+        (int8_folder() / name).mkdir(parents=True)
+        (int8_folder() / name / "model.onnx").write_bytes(bytes(2_000_000))
+        store_outcome(int8_folder() / name, name, refused=refused, quality=quality)
+    listed = run("models").out
+    assert "good  (int8 cache, 2.0 MB)" in listed
+    assert "check: keeps 0.950 of the top 10" in listed
+    assert "refused: it keeps 0.500" in listed
+    found = {m["name"]: m for m in run("doctor", "--json").json["int8_models"]}
+    assert found["bad"]["refused"] == "it keeps 0.500 of the top 10"
+    assert "0.030 on average" in found["good"]["check"]
+    ran = run("models", "clear", "goat")
+    assert ran.code == 2
+    assert "Did you mean 'good'?" in ran.err
+    assert run("models", "clear", "bad", "--json").json["deleted"][0]["name"] == "bad"
+    assert "1 int8 models deleted, 2.0 MB" in run("models", "clear").out
+    assert not any((int8_folder() / name).exists() for name in ("good", "bad"))
 
 
 def test_doctor_is_content_here(run: Run) -> None:

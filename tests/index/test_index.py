@@ -28,6 +28,7 @@ from secondpass import (
 from secondpass.policies import Blend, Cascade
 from secondpass.rerank.base import Scored
 from secondpass.rerank.precomputed.segments import Segmenter
+from secondpass.rerank.precomputed.types import record_key
 from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
@@ -304,6 +305,53 @@ def test_adding_keeps_what_a_reader_reads(tmp_path: Path, reader_folder: Path) -
         assert response.reason is None
         index.add([*SEAS, {"id": "one more", "text": "a mail"}])
         assert encoder.encoded == before + 2
+
+
+LONG = [
+    {"id": f"long-{i}", "title": f"Rivers {i}", "text": f"a river {i} and a slow sea " * 60}
+    for i in range(3)
+]
+
+
+def test_a_search_encodes_no_document_token_of_long_passages(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    results = []
+    for keep in (True, False):
+        with open_with_reader(tmp_path / str(keep), reader_folder, keep_states=keep) as index:
+            index.add([*SEAS, *LONG])
+            assert index.count_unread_windows() == 0
+        with open_with_reader(tmp_path / str(keep), reader_folder) as index:
+            response = index.search(STORM, top_k=None, blend=False)
+            results.append({r.id: r.score for r in response.results})
+            assert response.usage.pairs > len(SEAS) + 10
+            query = index.embedder.count_tokens(STORM) + 2
+            assert (response.usage.tokens == query) is keep
+    assert results[0] == pytest.approx(results[1], abs=1e-3)
+
+
+def test_a_new_title_has_its_windows_read(tmp_path: Path, reader_folder: Path) -> None:
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add(LONG)
+        index.add([{**LONG[0], "title": "Ships"}])
+        assert index.count_unread_windows() == 0
+        response = index.search(STORM, top_k=None)
+        assert response.usage.tokens == index.embedder.count_tokens(STORM) + 2
+
+
+def test_optimize_reads_what_an_older_index_lacks(tmp_path: Path, reader_folder: Path) -> None:
+    with open_with_reader(tmp_path / "i", reader_folder) as index:
+        index.add([*SEAS, *LONG])
+        (store,) = index._states._stores.values()
+        count = store.count()
+        # Earlier versions stored the states of the first window only.
+        first = index.embedder.sequences([f"{d['title']}\n{d['text']}" for d in [*SEAS, *LONG]])
+        store.keep_only([record_key(sequence) for sequence in first])
+        assert store.count() == len(SEAS) + len(LONG)
+        assert index.count_unread_windows() == count - store.count()
+        index.optimize()
+        assert store.count() == count
+        assert index.count_unread_windows() == 0
 
 
 def test_results_are_the_same_with_and_without_what_is_kept(

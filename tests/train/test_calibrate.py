@@ -16,6 +16,7 @@ from secondpass.evaluate.rank_correlation import (
     top_overlap,
 )
 from secondpass.inference.tokenizer import Tokenizer
+from secondpass.models import calibration_pairs
 from secondpass.train.export.calibrate import (
     Pair,
     pair_sequences,
@@ -25,7 +26,7 @@ from secondpass.train.export.calibrate import (
 )
 from tests.tiny_models import tiny_tokenizer
 
-PAIRS = Path(__file__).parents[2] / "examples" / "calibration" / "pairs.jsonl"
+PAIRS = calibration_pairs()
 scores = st.lists(st.integers(-50, 50), min_size=2, max_size=30, unique=True)
 
 

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.inference.model_folder import open_folder
+from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.train.export.export import ExportSettings, export_model
 from tests.tiny_models import MAX_TOKENS, SHAPES, tiny_cross_encoder, tiny_embedder
@@ -66,6 +67,23 @@ def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> No
         logits = runtime.run(feeds)
         assert logits.shape == (rows, labels)
         np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+
+
+def test_weights_in_shards_are_loaded_and_exported(tmp_path: Path) -> None:
+    model = tiny_cross_encoder(tmp_path / "source", "bert")
+    (tmp_path / "source" / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
+    shards = sorted((tmp_path / "source").glob("model-*-of-*.safetensors"))
+    assert len(shards) > 2
+    export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
+    folders = (tmp_path / "source", tmp_path / "out")
+    loaded, exported = (load_runtime(open_folder(folder)) for folder in folders)
+    assert (loaded.engine, exported.engine) == ("torch", "onnxruntime")
+    feeds = batch(3, 12, 0)
+    np.testing.assert_allclose(loaded.run(feeds), exported.run(feeds), atol=1e-4)
+    shards[1].unlink()
+    with pytest.raises(ModelDamagedError, match=f"{shards[1].name} is missing"):
+        export_model(str(tmp_path / "source"), tmp_path / "out2", FP32)
 
 
 def test_embedder_equals_transformers(tmp_path: Path) -> None:
@@ -181,7 +199,7 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     weights = source / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelDamagedError, match="cannot be read"):
+    with pytest.raises(ModelDamagedError, match="is damaged"):
         export_model(str(source), out, FP32)
     weights.write_bytes(whole)
     (source / "tokenizer.json").unlink()

@@ -6,7 +6,8 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -29,15 +30,23 @@ _PACKAGES = {
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
-def doctor(as_json: options.AsJson = False) -> None:
-    """Check the environment, the runtimes, the CPU and every bundled model.
+def doctor(
+    index: Annotated[
+        list[Path] | None,
+        typer.Option(help="Index to check too: what searches would still have to read."),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check the environment, the runtimes, the CPU, every bundled model, and indexes.
 
     Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong, or if
     a lock file of models cannot be read.
 
     Example:  secondpass doctor
     """
+    from secondpass.cli.models import describe_int8
     from secondpass.cli.output import print_json
+    from secondpass.inference.int8_cache import list_int8
 
     models = [_check(name) for name in _bundled_names()]
     locks = _describe_locks()
@@ -52,6 +61,8 @@ def doctor(as_json: options.AsJson = False) -> None:
         "packages": {name: _version(name) for name in _PACKAGES},
         "models": models,
         "model_locks": locks,
+        "int8_models": [describe_int8(entry) for entry in list_int8()],
+        "indexes": [_check_index(folder) for folder in index or ()],
     }
     if as_json:
         print_json(report)
@@ -105,6 +116,17 @@ def _describe_locks() -> dict[str, Any]:
     except SecondpassError as error:
         problem = str(error)
     return {**files, "require_revision": requires_revision(), "problem": problem}
+def _check_index(folder: Path) -> dict[str, Any]:
+    """Count what an index holds, and what of it searches would have to encode."""
+    from secondpass.index.index import Index
+
+    with Index.open(folder, create=False) as opened:
+        return {
+            "path": str(folder),
+            "documents": opened.count(),
+            "passages": opened.count_passages(),
+            "unread_windows": opened.count_unread_windows(),
+        }
 
 
 def _version(package: str) -> str | None:
@@ -148,4 +170,15 @@ def _print(report: dict[str, Any]) -> None:
             typer.echo(f"  model lock of the {name}: {pinned}")
     if locks["require_revision"]:
         typer.echo("  SECONDPASS_REQUIRE_REVISION: only exact and locked models are loaded")
+    for entry in report["int8_models"]:
+        found = f"fp32, as int8 {entry['refused']}" if entry["refused"] else entry["check"]
+        typer.echo(f"  int8 of {entry['name']} (made at load): {found}")
+    for found in report["indexes"]:
+        unread = found["unread_windows"]
+        hint = "; Index.optimize() reads them" if unread else ""
+        typer.echo(
+            f"  index {found['path']}: {found['documents']:,} documents, "
+            f"{found['passages']:,} passages, {unread:,} windows that searches would "
+            f"encode{hint}"
+        )
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")

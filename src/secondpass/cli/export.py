@@ -48,7 +48,8 @@ def export(
         typer.Option(
             metavar="PAIRS.jsonl",
             help='Real pairs for int8, one a line: {"query": "…", "text": "…", "title": "…"}. '
-            "One query in three is held out for verification.",
+            "One query in three is held out for verification. The word bundled stands for the "
+            "pairs in the package.",
         ),
     ] = None,
     max_length: Annotated[

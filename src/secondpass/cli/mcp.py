@@ -12,6 +12,8 @@ from secondpass.cli import options
 def mcp(
     index: options.ServedIndexes = None,
     model: options.ServedModels = None,
+    precision: options.PrecisionOption = None,
+    calibration_pairs: options.CalibrationPairs = None,
     threads: options.Threads = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a tool call.")] = 30.0,
 ) -> None:
@@ -30,6 +32,8 @@ def mcp(
         ServerSettings(
             models=model if model else ["bundled"],
             indexes=parse_index_options(index or []),
+            precision=precision,
+            calibration_pairs=calibration_pairs,
             threads=threads,
             timeout=timeout,
         )

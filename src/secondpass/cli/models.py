@@ -1,4 +1,4 @@
-"""`secondpass models`: bundled, downloaded and pinned models."""
+"""`secondpass models`: bundled, downloaded, pinned and quantized models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secondpass.cli import options
-from secondpass.errors import InputError
+from secondpass.errors import InputError, nearest
 from secondpass.storage import expand_home
 
 if TYPE_CHECKING:
+    from secondpass.inference.int8_cache import CachedInt8
     from secondpass.inference.model_lock import ModelLock
 
 models = typer.Typer(
@@ -28,7 +29,7 @@ Names = Annotated[
 
 @models.callback()
 def list_models(context: typer.Context, as_json: options.AsJson = False) -> None:
-    """List bundled models, models in the download cache, and the names that are pinned.
+    """List bundled, downloaded and pinned models, and int8 models made at load.
 
     Example:  secondpass models --json
     """
@@ -36,6 +37,7 @@ def list_models(context: typer.Context, as_json: options.AsJson = False) -> None
         return
     from secondpass.cli.output import print_json
     from secondpass.inference.huggingface import list_cached
+    from secondpass.inference.int8_cache import list_int8
     from secondpass.models import BUNDLED, bundled_path
 
     pins = _pins_by_model()
@@ -47,14 +49,15 @@ def list_models(context: typer.Context, as_json: options.AsJson = False) -> None
     for name, (size, pinned) in pins.items():
         place = {"where": "not downloaded", "bytes": size, "path": None}
         entries.append({"name": name, **place, "pins": pinned})
+    entries += [describe_int8(entry) for entry in list_int8()]
     if as_json:
         print_json({"models": entries})
         return
     for model in entries:
         megabytes = f"{model['bytes'] / 1e6:.1f} MB"
         typer.echo(f"{model['name']}  ({model['where']}, {megabytes})")
-        for key in ("architecture", "precision", "license", "sha256"):
-            if key in model:
+        for key in ("architecture", "precision", "license", "sha256", "check", "refused"):
+            if model.get(key) is not None:
                 typer.echo(f"    {key}: {model[key]}")
         for pin in model.get("pins", ()):
             typer.echo(f"    pin: {pin['name']} in {pin['lock']}")
@@ -191,6 +194,52 @@ def _pins_by_model() -> dict[str, tuple[int, list[dict[str, str]]]]:
             pinned = pins.setdefault(model, (size, []))[1]
             pinned.append({"name": name, "lock": str(lock.path)})
     return pins
+
+
+def describe_int8(entry: CachedInt8) -> dict[str, Any]:
+    """Return what the cache has of a model, for printing."""
+    from secondpass.inference.precision import describe_quality
+
+    return {
+        "name": entry.name,
+        "where": "int8 cache",
+        "precision": "int8" if entry.refused is None else None,
+        "check": describe_quality(entry.quality) if entry.refused is None else None,
+        "refused": entry.refused,
+        "bytes": entry.bytes,
+        "path": str(entry.path),
+    }
+
+
+@models.command(cls=options.Command)
+def clear(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]", help="Models; all of them if absent.", show_default=False
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Delete int8 models that were made at load (--precision); they are made again when needed.
+
+    Example:  secondpass models clear
+    """
+    from secondpass.cli.output import print_json
+    from secondpass.inference.int8_cache import clear_int8, list_int8
+
+    known = {entry.name for entry in list_int8()}
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"There is no int8 model of {name!r}", fix=nearest(name, known))
+    deleted = clear_int8(names or ())
+    size = sum(entry.bytes for entry in deleted)
+    if as_json:
+        print_json({"deleted": [describe_int8(entry) for entry in deleted], "bytes": size})
+        return
+    for entry in deleted:
+        typer.echo(f"deleted: {entry.name}, {entry.bytes / 1e6:.1f} MB")
+    typer.echo(f"{len(deleted)} int8 models deleted, {size / 1e6:.1f} MB")
 
 
 def _describe_bundled(name: str, path: Any) -> dict[str, Any]:

@@ -183,6 +183,21 @@ ServedIndexes = Annotated[
         show_default=False,
     ),
 ]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="Load cross-encoders in int8 (made once), fp32, or auto: int8 if it ranks alike.",
+        show_default="the files as they are",
+    ),
+]
+CalibrationPairs = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration-pairs",
+        help="File of pairs to calibrate int8 on; those of the package if absent.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from secondpass.cli.plain_progress import EVERY, is_terminal, plain_progress
+from secondpass.plain_progress import EVERY, is_terminal, plain_progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -61,7 +61,7 @@ def _type(name: str, option: Option) -> tuple[Any, Any]:
         return bool, option.default
     if name == "on_failure":
         return bool, option.default == "fallback"
-    if name == "calibration":
+    if name in ("calibration", "calibration_pairs"):
         return Path | None, None
     if name == "weights" or isinstance(option.kind, Names):
         return str | None, None

@@ -60,6 +60,8 @@ def serve(
             "(precomputed rerankers).",
         ),
     ] = False,
+    precision: options.PrecisionOption = None,
+    calibration_pairs: options.CalibrationPairs = None,
     threads: options.Threads = None,
     max_documents: Annotated[
         int, typer.Option(help="Maximum documents of a request.")
@@ -129,6 +131,8 @@ def serve(
             strict=strict,
             weaviate_open=weaviate_open,
             exits=early_exit,
+            precision=precision,
+            calibration_pairs=calibration_pairs,
             threads=threads,
             max_documents=max_documents,
             max_body=max_body,

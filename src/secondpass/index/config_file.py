@@ -43,7 +43,7 @@ class Configuration:
     def read(cls, path: str | Path) -> Configuration:
         """Read a file.
 
-        A relative calibration path is resolved against the folder of the file. Raises
+        Relative paths of calibrations are resolved against the folder of the file. Raises
         InputError for a table or setting that is unknown or has an invalid value, ReadError
         for a file that is missing or not valid TOML.
         """
@@ -73,11 +73,11 @@ class Configuration:
             raise InputError(
                 error.what, where=str(path), why=error.why, fix=error.fix
             ) from None
-        search = configuration.search
-        if "calibration" not in search:
-            return configuration
-        calibration = str(path.parent / search["calibration"])
-        return cls({**search, "calibration": calibration}, configuration.measured)
+        search = dict(configuration.search)
+        for name in ("calibration", "calibration_pairs"):
+            if name in search:
+                search[name] = str(path.parent / search[name])
+        return cls(search, configuration.measured)
 
     def write(self, path: str | Path, *, note: str = "") -> None:
         """Write the file, replacing an existing one; `note` becomes a comment on top."""

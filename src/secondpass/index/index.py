@@ -169,12 +169,13 @@ class Index:
     def optimize(self) -> None:
         """Bring the search indexes up to date and merge small files, after many writes.
 
-        Also removes stored states of passages that are no longer in the index.
+        Also removes stored states of passages that are no longer in the index, and makes those
+        that `count_unread_windows` counts.
         """
         self.store.optimize()
-        self._states.remove_unused(
-            self._rerankers.load_for_states(), self.store.iter_documents()
-        )
+        reranker = self._rerankers.load_for_states()
+        self._states.remove_unused(reranker, self.store.iter_documents())
+        self._states.read_unread(reranker, self.store.iter_documents())
 
     @takes(SearchOptions)
     def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
@@ -330,6 +331,16 @@ class Index:
     def count_passages(self) -> int:
         """Return the number of passages that documents were split into."""
         return self.store.count_passages()
+
+    def count_unread_windows(self) -> int:
+        """Return how many windows of passages have no stored states: searches encode them.
+
+        They are those of long passages in an index of an earlier version, and of a file of
+        states that was lost; `optimize` reads them. 0 where the reranker stores no states.
+        """
+        return self._states.count_unread(
+            self._rerankers.load_for_states(), self.store.iter_documents()
+        )
 
     def stored_ids(self, ids: Sequence[str]) -> set[str]:
         """Return those of these document ids that are stored."""

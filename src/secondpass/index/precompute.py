@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from secondpass.inference.tokenizer import TokenSequence
 from secondpass.inference.types import Float32
 from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
@@ -17,7 +18,7 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import record_key
+from secondpass.rerank.precomputed.types import Record, record_key
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.embedder import Embedder
 from secondpass.retrieve.store_protocol import Passage, TextEncoder
@@ -86,6 +87,28 @@ class PrecomputedStates:
             return self._embedder
         return RecordingEmbedder(self._embedder, precomputed, self.open_store(precomputed))
 
+    def count_unread(
+        self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
+    ) -> int:
+        """Return how many windows of these passages have no stored states.
+
+        0 where the reranker uses none.
+        """
+        precomputed = self.find_precomputed(reranker)
+        if precomputed is None:
+            return 0
+        storing = precomputed.with_store(self.open_store(precomputed))
+        return sum(len(storing.unread_windows(texts)) for texts in _document_texts(documents))
+
+    def read_unread(
+        self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
+    ) -> None:
+        """Encode and store the windows of these passages that have no stored states."""
+        recording = self.recording_embedder(reranker)
+        if isinstance(recording, RecordingEmbedder):
+            for batch in documents:
+                recording.read_windows(recording.unread_windows(batch))
+
     def remove_unused(
         self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
     ) -> None:
@@ -140,20 +163,37 @@ class RecordingEmbedder:
         """Return unit vectors, float32 [texts, dimension], as the embedder does."""
         sequences = self._embedder.sequences(texts)
         vectors = np.empty((len(sequences), self.dimension), dtype=np.float32)
-        for batch in self._precomputed.encode_records(sequences):
+        for batch in self._encode(sequences):
             for position, record in batch:
                 vectors[position] = record.embedding
-            records = [(record_key(sequences[position]), record) for position, record in batch]
-            problem = self._store.put(records)
-            if problem is not None:
-                warnings.warn(f"{problem}; passage states were not stored", stacklevel=2)
         return vectors
 
     def remember(self, passages: Sequence[Passage]) -> None:
-        """Store the token segments of passages, so that no search tokenizes them."""
+        """Store what a search reads of passages: it tokenizes and encodes none of them."""
+        self.read_windows(self.unread_windows(passages))
+
+    def unread_windows(self, passages: Sequence[Passage | Document]) -> list[TokenSequence]:
+        """Store the token segments of passages; return the windows without stored states.
+
+        These are all but the first window, which `encode` reads, of a long passage.
+        """
         documents = [Document(passage.text, title=passage.title) for passage in passages]
-        for texts in _document_texts([documents]):
-            self._precomputed.with_store(self._store).segment(texts)
+        (texts,) = _document_texts([documents])
+        return self._precomputed.with_store(self._store).unread_windows(texts)
+
+    def read_windows(self, sequences: Sequence[TokenSequence]) -> None:
+        """Encode windows and store their states."""
+        for _ in self._encode(sequences):
+            pass
+
+    def _encode(self, sequences: Sequence[TokenSequence]) -> Iterator[list[tuple[int, Record]]]:
+        """Yield the records of windows, batch by batch, after they were stored."""
+        for batch in self._precomputed.encode_records(sequences):
+            records = [(record_key(sequences[position]), record) for position, record in batch]
+            problem = self._store.put(records)
+            if problem is not None:
+                warnings.warn(f"{problem}; passage states were not stored", stacklevel=4)
+            yield batch
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,10 @@ from secondpass.errors import ModelDamagedError, ModelError, ModelNotFoundError
 
 MANIFEST = "secondpass.json"
 FORMAT = 1
+WEIGHTS = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+"""The list of the files (shards) that large weights are split into."""
+
 _ONNX_PATHS = ("model.onnx", "onnx/model.onnx")
 
 
@@ -43,8 +47,8 @@ class ModelFolder:
     @property
     def safetensors(self) -> Path | None:
         """The safetensors weights, or None if there are none."""
-        single, sharded = "model.safetensors", "model.safetensors.index.json"
-        return next((p for n in (single, sharded) if (p := self.path / n).is_file()), None)
+        names = (WEIGHTS, SHARD_INDEX)
+        return next((p for n in names if (p := self.path / n).is_file()), None)
 
     @property
     def digest(self) -> str:
@@ -62,9 +66,9 @@ class ModelFolder:
         if self.onnx is not None:
             # Weights beyond 2 GB are beside the graph: model.onnx_data, model.onnx.data.
             return sorted(self.onnx.parent.glob(f"{self.onnx.name}*"))
-        if self.safetensors is None or self.safetensors.name == "model.safetensors":
+        if self.safetensors is None or self.safetensors.name == WEIGHTS:
             return [] if self.safetensors is None else [self.safetensors]
-        return [self.safetensors, *sorted(self.path.glob("model-*.safetensors"))]
+        return [self.safetensors, *read_shards(self.safetensors)]
 
     def _checksum(self, file: Path) -> str:
         verified = self.checksums.get(file.relative_to(self.path).as_posix())
@@ -100,7 +104,8 @@ def open_folder(path: str | Path, *, checksums: Mapping[str, str] | None = None)
 
     `checksums` are those that the caller has just verified; large weights take seconds.
     Raises `ModelNotFoundError` if there is no such folder or no model in it,
-    `ModelDamagedError` if a file differs from its checksum or the manifest cannot be read,
+    `ModelDamagedError` if a file differs from its checksum, if safetensors (or a shard of them)
+    are missing or cut off, or if the manifest cannot be read,
     `ModelError` if the manifest is of a newer format.
     """
     root = Path(path)
@@ -134,7 +139,94 @@ def open_folder(path: str | Path, *, checksums: Mapping[str, str] | None = None)
             fix="Save it from transformers with: AutoTokenizer.from_pretrained(…)"
             ".save_pretrained(FOLDER)",
         )
+    if folder.onnx is None and folder.safetensors is not None:
+        check_safetensors(folder.safetensors)
     return folder
+
+
+def read_shards(index: Path) -> dict[Path, list[str]]:
+    """Return the shards that an index lists, in order, and the tensors of each.
+
+    Raises `ModelDamagedError` if the index cannot be read or names a file elsewhere.
+    """
+    shards: dict[Path, list[str]] = {}
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise ModelDamagedError(
+            "The index of the shards cannot be read",
+            where=str(index),
+            why="it has no weight_map",
+            fix=_COPY_AGAIN,
+        )
+    for tensor, name in sorted(names.items(), key=lambda item: (str(item[1]), item[0])):
+        if not isinstance(name, str) or Path(name).name != name:
+            raise ModelDamagedError(
+                "The index of the shards names a file outside of the folder",
+                where=str(index),
+                why=f"{tensor!r} is in {name!r}",
+            )
+        shards.setdefault(index.parent / name, []).append(tensor)
+    return shards
+
+
+def check_safetensors(file: Path) -> None:
+    """Check that weights are complete, reading only the headers of the files.
+
+    `file` is model.safetensors, or the index of its shards. Raises `ModelDamagedError` naming
+    the first file that is missing, cut off, or lacks a tensor that the index lists.
+    """
+    shards = read_shards(file) if file.name == SHARD_INDEX else {file: []}
+    for shard, tensors in shards.items():
+        if not shard.is_file():
+            raise ModelDamagedError(
+                f"The model file {shard.name} is missing",
+                where=str(shard.parent),
+                why=f"{file.name} lists it",
+                fix=_COPY_AGAIN,
+            )
+        why = _safetensors_problem(shard, tensors)
+        if why is not None:
+            raise ModelDamagedError(
+                f"The model file {shard.name} is damaged",
+                where=str(shard),
+                why=why,
+                fix=_COPY_AGAIN,
+            )
+
+
+def _safetensors_problem(file: Path, tensors: Iterable[str]) -> str | None:
+    """Return what is wrong with the header of a safetensors file, or None.
+
+    The file is the length of the header (8 bytes, little-endian), the header, a JSON object
+    with the place of each tensor, and their bytes (https://github.com/huggingface/safetensors).
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > size - 8:
+                return f"its header ends behind its {size:,} bytes"
+            header = json.loads(stream.read(length))
+        header.pop("__metadata__", None)
+        ends = {name: int(place["data_offsets"][1]) for name, place in header.items()}
+    # A header of any other form than the format's.
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        return f"its header cannot be read: {type(error).__name__}"
+    end = 8 + length + max(ends.values(), default=0)
+    if end != size:
+        return f"it has {size:,} bytes, and its header says {end:,}"
+    missing = [name for name in tensors if name not in ends]
+    return None if not missing else f"it lacks {missing[0]}"
+
+
+_COPY_AGAIN = "Download or copy the folder again."
 
 
 def sha256(file: Path) -> str:

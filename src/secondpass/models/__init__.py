@@ -1,4 +1,4 @@
-"""Bundled models, each in a folder with its model card."""
+"""Bundled models, each in a folder with its model card, and calibration pairs."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ BUNDLED = ("bundled", "bundled-tiny", "bundled-embedder")
 def bundled_path(name: str) -> Path:
     """Return the folder of a bundled model."""
     return Path(__file__).parent / name
+
+
+def calibration_pairs() -> Path:
+    """Return the file of the pairs that int8 models are calibrated on by default."""
+    return Path(__file__).parent / "calibration" / "pairs.jsonl"

@@ -223,7 +223,9 @@ class BaseReranker(ABC):
     max_length: int | None = None
     """Tokens that the model reads at once, unless told otherwise; None where unknown."""
     precision: str = "unknown"
-    """The numeric precision of the weights, as the model's manifest states it."""
+    """The numeric precision that a local model runs in: "int8", "fp32" or "unknown"."""
+    precision_reason: str = ""
+    """Why it runs in that precision, and how int8 compares with full precision."""
 
     @property
     @abstractmethod

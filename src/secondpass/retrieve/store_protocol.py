@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from secondpass.inference.tokenizer import TokenSequence
+
     Embedding = NDArray[np.float32]
 
 
@@ -249,6 +251,17 @@ class Remembers(Protocol):
 
     def remember(self, passages: Sequence[Passage]) -> None:
         """Record passages that are about to be stored."""
+
+
+@runtime_checkable
+class ReadsWindows(Remembers, Protocol):
+    """An encoder that remembers passages in steps, as long ones take long."""
+
+    def unread_windows(self, passages: Sequence[Passage]) -> Sequence[TokenSequence]:
+        """Return the windows of passages that are still to be read."""
+
+    def read_windows(self, sequences: Sequence[TokenSequence]) -> None:
+        """Read windows and record what a reranker will need of them."""
 
 
 def searchable(title: str | None, text: str) -> str:

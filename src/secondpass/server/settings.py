@@ -32,6 +32,8 @@ class ServerSettings:
     - `indexes`: folders of indexes to search, by name; the first is the default. `data`: a
       folder for indexes that clients create, None where they may create none.
     - `exits`: whether models stop early on candidates that cannot be in the top k.
+    - `precision`, `calibration_pairs`: how models are loaded, as of `Reranker`; None for the
+      files as they are.
     - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one, answers
       are sentences of the passages.
     - `keys`: a file that `secondpass keys` wrote. Without one no key is needed, and `host` must
@@ -58,6 +60,8 @@ class ServerSettings:
     keys: Path | None = None
     strict: bool = False
     exits: bool = False
+    precision: str | None = None
+    calibration_pairs: Path | None = None
     threads: int | None = None
     max_documents: int = 10_000
     max_body: int = 20_000_000

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 from secondpass.errors import SecondpassError
 from secondpass.options import RerankOptions
@@ -107,9 +107,12 @@ class ServerState:
         if self.ready:
             return
         for name in self.settings.models:
-            reranker = Reranker(
-                name, threads=self.settings.threads, early_exit=self.settings.exits
-            )
+            loading: Any = {
+                "early_exit": self.settings.exits,
+                "precision": self.settings.precision,
+                "calibration_pairs": self.settings.calibration_pairs,
+            }
+            reranker = Reranker(name, threads=self.settings.threads, **loading)
             if not reranker.base.runs_here:
                 self._models[name] = reranker
                 continue

@@ -84,6 +84,17 @@ def test_what_was_kept_is_found_and_nothing_is_made_before(store: StateStore) ->
     assert_right(store_at(store.file).get([key(7)]).records, [7], 5)
 
 
+def test_what_is_missing_is_named_once_and_in_order(store: StateStore) -> None:
+    wanted = [key(n) for n in (1201, 3, 1200, 3, 1201, 7)]
+    assert store.missing(wanted) == [key(1201), key(3), key(1200), key(7)]
+    store.put((key(n), record(n)) for n in range(1200))
+    assert store.missing(wanted) == [key(1201), key(1200)]
+    assert store.missing(key(n) for n in range(1200)) == []
+    store.close()
+    store.file.write_bytes(b"no database" * 1000)
+    assert store.missing([key(3), key(3)]) == [key(3)]
+
+
 def test_only_some_are_kept(store: StateStore) -> None:
     assert store.keep_only([]) == 0
     store.put((key(n), record(n, 200)) for n in range(100))

@@ -152,6 +152,24 @@ class PrecomputedReranker(BaseReranker):
         """Return the segments of texts under default options, and store them if possible."""
         return self._segment(texts, ScoringOptions())
 
+    def unread_windows(self, texts: Sequence[Text]) -> list[TokenSequence]:
+        """Return the windows of texts under default options that the store has no record of.
+
+        Their segments are stored. Without a store, these are all windows.
+        """
+        options = ScoringOptions()
+        text_of: dict[bytes, Text] = {}
+        for text, segments in zip(texts, self.segment(texts), strict=True):
+            text_of |= dict.fromkeys(segments.keys, text)
+        missing = list(text_of) if self.store is None else self.store.missing(text_of)
+        sequences = self._segmenter.sequences(
+            list(dict.fromkeys(text_of[key] for key in missing)),
+            max_tokens=self._max_tokens(options),
+            passages=options.passages,
+            reach=options.tokens_in_reach,
+        )
+        return [sequences[key] for key in missing]
+
     def _segment(self, texts: Sequence[Text], options: ScoringOptions) -> list[Segments]:
         return self._segmenter.segment(
             texts,

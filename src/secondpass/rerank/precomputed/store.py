@@ -86,6 +86,17 @@ class StateStore:
             return StoreLookup(records, f"{self.file.name} has {damaged} damaged records")
         return StoreLookup(records)
 
+    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return the keys without a record, each once, in order; all if the file is damaged."""
+        wanted = list(dict.fromkeys(keys))
+        with self._sqlite.lock:
+            try:
+                found = {key for key, _ in self._select("states", wanted, "key, NULL")}
+            except FAILURES as error:
+                self._note_damage(error)
+                return wanted
+        return [key for key in wanted if key not in found]
+
     def put(self, records: Iterable[tuple[bytes, Record]]) -> str | None:
         """Store records in one transaction; return what went wrong, if anything did.
 
@@ -181,11 +192,13 @@ class StateStore:
         with self._sqlite.lock:
             self._delete()
 
-    def _select(self, table: str, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def _select(
+        self, table: str, keys: Sequence[bytes], columns: str = "*"
+    ) -> list[tuple[bytes, bytes]]:
         connection = self._connect() if keys else None
         if connection is None or not _has_table(connection, table):
             return []
-        return select_by_key(connection, table, keys)
+        return select_by_key(connection, table, keys, columns)
 
     def _connect(self) -> sqlite3.Connection | None:
         """Return a connection to records of this model, or None where there are none."""

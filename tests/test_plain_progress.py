@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from secondpass.cli import plain_progress
+from secondpass import plain_progress
 from secondpass.cli.output import counting, stages, working
-from secondpass.cli.plain_progress import PlainProgress, format_seconds
+from secondpass.plain_progress import PlainProgress, format_seconds
 
 
 class Clock:
@@ -101,7 +101,7 @@ def test_every_helper_writes_lines_without_a_terminal(
 
 def test_a_closed_pipe_does_not_end_the_work(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom secondpass.cli import plain_progress as p\n"
+        "import time\nfrom secondpass import plain_progress as p\n"
         "with p.plain_progress(begin_after=0.01, every=0.01) as progress:\n"
         "    progress.update('work', 1, 2)\n    time.sleep(0.3)\n"
         f"open({str(tmp_path / 'done')!r}, 'w').close()\n"

@@ -125,12 +125,17 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def plain_progress(
-    *, unit: str = "", begin_after: float | None = None, every: float | None = None
+    *,
+    unit: str = "",
+    begin_after: float | None = None,
+    every: float | None = None,
+    write: Callable[[str], None] | None = None,
 ) -> Iterator[PlainProgress]:
-    """Yield progress that writes to standard error, also while nothing calls it."""
+    """Yield progress that writes also while nothing calls it; by default to standard error."""
     begin_after = BEGIN_AFTER if begin_after is None else begin_after
     every = EVERY if every is None else every
-    progress = PlainProgress(_write, unit=unit, begin_after=begin_after, every=every)
+    write = write_line if write is None else write
+    progress = PlainProgress(write, unit=unit, begin_after=begin_after, every=every)
     stop = threading.Event()
 
     def watch() -> None:
@@ -149,7 +154,8 @@ def plain_progress(
         progress.close(failed=failed)
 
 
-def _write(line: str) -> None:
+def write_line(line: str) -> None:
+    """Write a line to standard error, if it is still open."""
     # Progress must not end the work: the other end of the pipe may be closed.
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
