@@ -26,6 +26,12 @@ DOCUMENTS = [
 
 # `version` needs an index that was written to several times.
 OPTION_EXAMPLES: dict[str, Any] = {
+    "group_by": "document",
+    "group_size": 1,
+    "hide": ["bread"],
+    "boost": ["year >= 2000: +0.3", {"function": "log", "field": "year", "weight": 0.5}],
+    "diversity": 0.3,
+    "pin": ["ship"],
     "mode": "bm25",
     "candidates": 2,
     "filter": "year >= 2000",
