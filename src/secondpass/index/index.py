@@ -360,6 +360,14 @@ class Index:
         """Return all passages of the document, or else the passage of this id; [] if none."""
         return [hit.document for hit in self.store.passages_of(document_id)]
 
+    def matching(
+        self,
+        filter: str,  # noqa: A002
+        documents: Sequence[Document],
+    ) -> list[bool]:
+        """Return which of these passages pass a filter, in their order; raises FilterError."""
+        return self.store.matching(documents, filter)
+
     def iter_documents(
         self,
         filter: str | None = None,  # noqa: A002

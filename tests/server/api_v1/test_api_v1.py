@@ -109,6 +109,10 @@ def test_an_answer_cites_what_was_found(searchable: Running) -> None:
     assert found["status"] == "extractive"
     assert "[1]" in found["text"]
     assert {i for p in found["passages"] for i in p["ids"]} <= {"sea", "bread", "ship"}
+    placed = {**body, "hide": ["bread"], "pin": ["ship"], "group_by": "document"}
+    found = call(searchable, "POST", "/indexes/docs/answer", placed)
+    assert found["passages"][0]["ids"] == ["ship"]
+    assert "bread" not in {i for p in found["passages"] for i in p["ids"]}
 
 
 @pytest.mark.parametrize(
