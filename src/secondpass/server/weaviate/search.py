@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from secondpass.server.weaviate.get_query import (
     Bm25,
     Fusion,
     GetQuery,
+    GroupBy,
     Hybrid,
     NearObject,
     NearText,
@@ -57,6 +59,7 @@ class SearchHit:
     - `distance`: 1 minus the cosine similarity, 0 to 2, of a vector search.
     - `score`: of BM25 or of the fusion; `explanation`: its parts.
     - `rerank_scores`: of the second passes.
+    - `group`: the group that this hit stands for, as the best of it.
     """
 
     object: StoredObject
@@ -64,6 +67,7 @@ class SearchHit:
     score: float | None = None
     explanation: str | None = None
     rerank_scores: dict[Rerank, float] = field(default_factory=dict)
+    group: HitGroup | None = None
 
     @property
     def certainty(self) -> float | None:
@@ -74,6 +78,49 @@ class SearchHit:
     def properties(self) -> Mapping[str, Any]:
         """The properties of the object."""
         return self.object.properties
+
+
+@dataclass(frozen=True, slots=True)
+class HitGroup:
+    """Hits with one value of a property, best first, at least one.
+
+    `value` is the value of the property `path` as text, "" for objects without one; `number`
+    counts the groups of a reply from 0.
+    """
+
+    number: int
+    path: str
+    value: str
+    hits: list[SearchHit]
+
+    @property
+    def distances(self) -> tuple[float, float] | None:
+        """The lowest and the highest distance, where the search has distances."""
+        found = [hit.distance for hit in self.hits if hit.distance is not None]
+        return (min(found), max(found)) if found else None
+
+
+def group_hits(hits: Sequence[SearchHit], group_by: GroupBy) -> dict[str, list[SearchHit]]:
+    """Return the hits by the values of a property, groups and hits in the order of the hits.
+
+    An object with a list of values is in the group of each; objects without a value are the
+    group "". Hits beyond the numbers of groups and of objects are left out.
+    """
+    groups: dict[str, list[SearchHit]] = {}
+    for hit in hits:
+        for value in _group_values(hit.properties.get(group_by.property.name)):
+            if value not in groups and len(groups) == group_by.groups:
+                continue
+            group = groups.setdefault(value, [])
+            if len(group) < group_by.objects:
+                group.append(hit)
+    return groups
+
+
+def _group_values(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    texts = [v if isinstance(v, str) else json.dumps(v) for v in values if v is not None]
+    return list(dict.fromkeys(texts)) or [""]
 
 
 def search(index: ClassIndex, query: GetQuery) -> list[SearchHit]:

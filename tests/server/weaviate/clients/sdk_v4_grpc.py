@@ -243,6 +243,16 @@ def searches(client: Any) -> None:
     assert names(docs.query.fetch_objects_by_ids([uuid.UUID(int=2), uuid.uuid4()])) == ["dogs"]
     assert docs.query.fetch_object_by_id(uuid.uuid4()) is None
 
+    # Groups.
+    by_name = GroupBy(prop="name", objects_per_group=1, number_of_groups=2)
+    grouped = docs.query.near_text("dogs", group_by=by_name, return_metadata=["distance"])
+    assert len(grouped.groups) == len(grouped.objects) == 2
+    for name, group in grouped.groups.items():
+        assert [one.properties["name"] for one in group.objects] == [name]
+        assert group.min_distance == group.max_distance == group.objects[0].metadata.distance
+    assert len(docs.query.bm25("dogs", group_by=by_name).groups) >= 1
+    assert len(docs.query.hybrid("dogs", group_by=by_name).groups) == 2
+
     # Counting and removing.
     some = Filter.by_property("n").greater_than(1)
     assert docs.aggregate.over_all(total_count=True).total_count == 4
@@ -259,11 +269,11 @@ def refusals(client: Any) -> None:
     """What is not supported, or wrong, is an error that says so: nothing is left out."""
     docs = client.collections.get("Doc")
     by, query = Filter.by_property, docs.query
-    grouped = GroupBy(prop="name", objects_per_group=1, number_of_groups=1)
+    grouped = GroupBy(prop="absent", objects_per_group=1, number_of_groups=1)
     near = by("place").within_geo_range(GeoCoordinate(latitude=1, longitude=1), 5)
     moved = Move(force=1, objects=uuid.uuid4())
     for said, do, options in (
-        ("group_by is not supported", query.near_text, {"query": "x", "group_by": grouped}),
+        ("no such prop", query.near_text, {"query": "x", "group_by": grouped}),
         ("near_image is not supported", query.near_image, {"near_image": "aGVsbG8="}),
         ("generative is not", docs.generate.fetch_objects, {"single_prompt": "{text}"}),
         ("moving to objects", query.near_text, {"query": "x", "move_to": moved}),

@@ -70,6 +70,13 @@ def search_arguments(message: Any, definition: ClassDefinition) -> dict[str, Any
             {"path": list(item.path), "order": "asc" if item.ascending else "desc"}
             for item in message.sort_by
         ]
+    if message.HasField("group_by"):
+        group_by = message.group_by
+        arguments["groupBy"] = {
+            "path": list(group_by.path),
+            "groups": group_by.number_of_groups,
+            "objectsPerGroup": group_by.objects_per_group,
+        }
     if message.HasField("filters"):
         arguments["where"] = parse_filters(message.filters, definition)
     if message.HasField("bm25_search"):
