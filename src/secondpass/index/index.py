@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from secondpass.boost_rules import parse_boosts
-from secondpass.errors import InputError
+from secondpass.errors import FilterError, InputError
 from secondpass.index.placement import check_placement
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
 from secondpass.options import Rerank, RerankOptions, SearchOptions
@@ -242,9 +242,14 @@ class Index:
         if not boosts:
             return self._rerankers.compose(chosen)
         for rule in boosts:
-            if rule.filter is not None:
+            if rule.filter is None:
+                continue
+            try:
                 # A filter that cannot be used is an error even where nothing is found.
                 store.matching((), rule.filter)
+            except FilterError as error:
+                what = f"the boost {rule.text!r:.200}: {error.what}"
+                raise FilterError(what, why=error.why, fix=error.fix) from None
 
         def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
             return store.matching(documents, condition)
