@@ -3,9 +3,10 @@
     python benchmarks/grouping.py                     # on the sample of the repository
     python benchmarks/grouping.py --queries 136
 
-The 1,479 paragraphs of the sample are indexed twice: as 35 articles, each split into passages of
-`--chunk-tokens` tokens, and as they are, so that no document has a second passage. nDCG@10 is of
-the article that has the answer, and of the paragraph; a document counts where it is first.
+The 1,479 paragraphs of the sample are indexed twice: as 35 articles, each split into passages
+of `--chunk-tokens` tokens, and as they are, so that no document has a second passage. nDCG@10
+is of the article that has the answer, and of the paragraph; a document counts where it is
+first.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from secondpass.types import Candidate, RankedDocument, ScoreKind
 if TYPE_CHECKING:
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.grouping import Placement
+    from secondpass.retrieve.groups import Placement
     from secondpass.retrieve.retriever import Retrieved
 
 
@@ -39,7 +39,7 @@ def check_placement(chosen: dict[str, Any]) -> None:
 
 def make_placement(chosen: Mapping[str, Any]) -> Placement:
     """Return what the checked options keep of the first stage's passages."""
-    from secondpass.retrieve.grouping import Placement
+    from secondpass.retrieve.groups import Placement
 
     return Placement(
         chosen["group_by"],
@@ -105,7 +105,7 @@ def add_pinned(
     `hide` excludes is not, and neither is what the index does not have: the second value says
     so. Others of the same group make room.
     """
-    from secondpass.retrieve.grouping import place
+    from secondpass.retrieve.groups import place
 
     placement = make_placement(chosen)
     added: list[Candidate] = []

@@ -14,7 +14,7 @@ from secondpass.inference.query_cut import QueryCut
 from secondpass.observe import stage
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import check_method
-from secondpass.retrieve.grouping import Placement, place
+from secondpass.retrieve.groups import Placement, place
 from secondpass.retrieve.hybrid import (
     Halves,
     HybridHit,

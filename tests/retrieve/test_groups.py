@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secondpass.errors import InputError
-from secondpass.retrieve.grouping import Placement, place
+from secondpass.retrieve.groups import Placement, place
 from secondpass.types import Document, Origin
 
 passages = st.lists(
