@@ -19,8 +19,8 @@ from secondpass.types import Candidate
 class Boost(ScoreTransform):
     """Adds to the score of documents that rules hold for, in standard deviations.
 
-    - `rules`: such as `["log(downloads): +0.3"]`, or as tables; docs/how-to/adjust-the-ranking.md
-      has all of them.
+    - `rules`: such as `["log(downloads): +0.3"]`, or as tables
+      (docs/how-to/adjust-the-ranking.md).
     - `matches`: tells which documents pass the filter of a rule; without it, rules with
       filters raise `InputError`. `known_fields`: names and types of the fields that a rule can
       name though no candidate has them. `now`: from when the age of dates is counted; by

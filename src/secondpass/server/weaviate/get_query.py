@@ -16,6 +16,12 @@ from secondpass.server.weaviate.filters import Where, parse_where
 from secondpass.server.weaviate.names import parse_property_name, parse_uuid
 from secondpass.server.weaviate.objects import parse_vector
 from secondpass.server.weaviate.properties import Property
+from secondpass.server.weaviate.score_boosts import (
+    Diversity,
+    ScoreBoost,
+    parse_diversity,
+    parse_score_boost,
+)
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -117,6 +123,7 @@ class GetQuery:
     - `after`: the id after which the list goes on.
     - `autocut`: after how many jumps of the score to cut the results.
     - `group_by`: how the hits are grouped, of which there are at most `limit`.
+    - `boost`, `diversity`: what changes the scores and the selection of the first pass.
     - `vectors`: whether vectors are returned, too.
     - `reranks`: the second passes; the first decides the order.
     """
@@ -129,6 +136,8 @@ class GetQuery:
     after: str | None = None
     autocut: int | None = None
     group_by: GroupBy | None = None
+    boost: ScoreBoost | None = None
+    diversity: Diversity | None = None
     vectors: bool = False
     reranks: tuple[Rerank, ...] = ()
 
@@ -170,11 +179,18 @@ def parse_get_query(
         after=_parse_after(arguments, sorted_=bool(sort)),
         autocut=arguments.get("autocut"),
         group_by=_parse_group_by(arguments, definition),
+        boost=parse_score_boost(arguments["boost"], definition)
+        if "boost" in arguments
+        else None,
+        diversity=parse_diversity(arguments["diversity"], limit)
+        if "diversity" in arguments
+        else None,
         vectors=vectors,
         reranks=tuple(reranks),
     )
-    if query.group_by is not None and query.search is None:
-        raise unprocessable("groupBy: there is no search whose results could be grouped")
+    for name in ("groupBy", "boost"):
+        if name in arguments and query.search is None:
+            raise unprocessable(f"{name}: there is no search whose results could be changed")
     for rerank in query.reranks:
         _check_rerank(rerank, query, definition)
     return query

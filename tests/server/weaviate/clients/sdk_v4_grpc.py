@@ -15,6 +15,8 @@ from weaviate.classes.data import DataObject, GeoCoordinate
 from weaviate.classes.init import Auth
 from weaviate.classes.query import (
     BM25Operator,
+    Boost,
+    Diversity,
     Filter,
     GroupBy,
     HybridFusion,
@@ -252,6 +254,20 @@ def searches(client: Any) -> None:
         assert group.min_distance == group.max_distance == group.objects[0].metadata.distance
     assert len(docs.query.bm25("dogs", group_by=by_name).groups) >= 1
     assert len(docs.query.hybrid("dogs", group_by=by_name).groups) == 2
+
+    # Boosts and diversity.
+    for number in range(4):
+        near = Boost.numeric_decay("n", origin=number, scale=1, weight=1.0)
+        found = docs.query.near_text("dogs", boost=near, return_metadata=["score"])
+        assert found.objects[0].properties["n"] == number
+        wanted = Boost.filter(Filter.by_property("n").equal(number), weight=1.0)
+        found = docs.query.hybrid("dogs", boost=wanted)
+        assert found.objects[0].properties["n"] == number
+    chosen = docs.query.near_text(
+        "dogs", limit=4, diversity_selection=Diversity.mmr(limit=2, balance=0.5)
+    )
+    assert len(chosen.objects) == 2
+    assert names(chosen)[0] == names(docs.query.near_text("dogs", limit=1))[0]
 
     # Counting and removing.
     some = Filter.by_property("n").greater_than(1)
