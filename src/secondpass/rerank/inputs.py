@@ -73,7 +73,8 @@ def check_probability(name: str, value: object) -> float | None:
 def check_ids(name: str, ids: Iterable[object]) -> list[str]:
     """Return ids as text, each once, or raise `InputError` naming the argument."""
     if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise InputError(f"{name} must be a list", why=f"{ids!r:.80} was given")
+        given = "a single text" if isinstance(ids, str) else f"{ids!r:.80}"
+        raise InputError(f"{name} must be a list", why=f"{given} was given")
     names: dict[str, None] = {}
     for value in ids:
         text = to_id(value)
