@@ -31,6 +31,12 @@ from secondpass.retrieve.fusion import METHODS
 OPTIONS = declared(SearchOptions)
 # An example of the JSON and TOML form of each option that is not its default.
 EXAMPLES: dict[str, Any] = {
+    "group_by": "document",
+    "group_size": 2,
+    "hide": ["d1"],
+    "boost": ["year >= 2024: +0.3", {"function": "log", "field": "n", "weight": 0.5}],
+    "diversity": 0.3,
+    "pin": ["d2", "d3#1"],
     "mode": "bm25",
     "candidates": 7,
     "filter": "year >= 2015",

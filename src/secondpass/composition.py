@@ -12,8 +12,11 @@ from secondpass.option_types import with_defaults
 from secondpass.options import OnFailure, PolicyOptions
 from secondpass.registry import load_reranker
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.boost_values import Matches
 from secondpass.rerank.hosted.registry import split_name
+from secondpass.rerank.inputs import check_ids
 from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.budget import Budgeted
 from secondpass.rerank.policies.calibration import Calibrated
 from secondpass.rerank.policies.cascade import Cascade, Margin
@@ -22,6 +25,8 @@ from secondpass.rerank.policies.fallback import (
     check_on_failure,
     with_fallback,
 )
+from secondpass.rerank.policies.mmr import MMR
+from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.score_cache import Cached
 from secondpass.storage import user_cache
 
@@ -84,15 +89,20 @@ class Composer:
         states: Callable[[BaseReranker], BaseReranker] | None = None,
         cheap: BaseReranker | None = None,
         margin: Margin | None = None,
+        matches: Matches | None = None,
+        known_fields: Mapping[str, str] | None = None,
     ) -> BaseReranker:
         """Return a reranker under the policies that the options ask for.
 
         From the inside out: scores are cached right around each model, so that every policy
         profits; then the models that stand in if one fails; the budget, on one clock for
         both models of a cascade, of which the cheap one may take half; the cascade; the
-        calibration; the blend. `options` are those of `PolicyOptions`, and `blend`.
+        calibration; the blend; the boosts, in standard deviations of the blended score;
+        diversity, which trades the boosted score; the pins, which nothing moves again.
+        `options` are those of `PolicyOptions`, and `blend`.
         `states` gives a reranker the document states that an index keeps. A cascade begins
-        with `cheap`, by default the bundled model for it, and its `margin`. Raises
+        with `cheap`, by default the bundled model for it, and its `margin`. `matches` applies
+        the filters of boosts, which can name the `known_fields` of an index. Raises
         `InputError` as the policies do.
         """
         chosen = with_defaults(
@@ -104,9 +114,16 @@ class Composer:
         if chosen["calibration"] is not None:
             composed = Calibrated(composed, chosen["calibration"])
         blend = options.get("blend", False)
-        if blend is False:
-            return composed
-        return Blend(composed, None if blend is True else blend)
+        if blend is not False:
+            composed = Blend(composed, None if blend is True else blend)
+        if chosen["boost"]:
+            composed = Boost(
+                composed, chosen["boost"], matches=matches, known_fields=known_fields
+            )
+        if chosen["diversity"] is not None:
+            composed = MMR(composed, diversity=chosen["diversity"])
+        pinned = check_ids("pin", chosen["pin"])
+        return Pinned(composed, first=pinned) if pinned else composed
 
     def _stack(
         self,

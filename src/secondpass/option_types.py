@@ -125,13 +125,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A list of one or more strings; `what` says of what in errors."""
+    """A list of one or more strings, or of none; `what` says of what in errors."""
 
     what: str = "names"
+    minimum: int = 1
 
     def problem(self, value: object) -> str | None:
         """Return why a value cannot be used, or None."""
-        if not isinstance(value, list | tuple) or not value:
+        if not isinstance(value, list | tuple) or len(value) < self.minimum:
             return f"it must be a list of {self.what}"
         right = all(isinstance(name, str) and name for name in value)
         return None if right else f"it must be a list of {self.what}"
@@ -139,7 +140,8 @@ class Names:
     @property
     def schema(self) -> dict[str, Any]:
         """The JSON schema of a value."""
-        return {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+        items = {"type": "string", "minLength": 1}
+        return {"type": "array", "items": items, "minItems": self.minimum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class Option:
     - `kind`: the values of its JSON and TOML forms; where `default` is None, null as well.
     - `second_pass`: whether it means nothing without a reranker.
     - `flags`: the command-line spelling where it is not `--name`, as "--blend/--no-blend".
+    - `repeated`: whether the command line takes one value of its list at a time, several times.
     - `absent`: interfaces that do not offer it, with the reason.
     """
 
@@ -175,6 +178,7 @@ class Option:
     kind: Kind
     second_pass: bool = False
     flags: tuple[str, ...] = ()
+    repeated: bool = False
     absent: Mapping[Interface, str] = field(default_factory=dict)
 
     def problem(self, value: object) -> str | None:
@@ -230,11 +234,16 @@ def check_second_pass(options: type, chosen: Mapping[str, Any], why: str) -> Non
     idle = [
         name
         for name, option in declared(options).items()
-        if option.second_pass and chosen.get(name, option.default) != option.default
+        if option.second_pass and not _is_default(option, chosen.get(name, option.default))
     ]
     if idle:
         verb = "is" if len(idle) == 1 else "are"
         raise InputError(f"{' and '.join(idle)} {verb} for the second pass", why=why)
+
+
+def _is_default(option: Option, value: Any) -> bool:
+    # A list may be empty in a form of its own.
+    return bool(value == option.default) or (option.default == () and value == [])
 
 
 def takes(options: type) -> Callable[[Function], Function]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, Union
 
-from secondpass.errors import nearest
+from secondpass.boost_rules import EXAMPLES, FUNCTIONS, BoostLike, parse_boost
+from secondpass.errors import InputError, nearest
 from secondpass.option_types import Choice, Count, Custom, Flag, Names, Number, Option, Text
 
 if TYPE_CHECKING:
@@ -65,6 +66,40 @@ def _blend_problem(value: object) -> str | None:
         if name not in BLENDED:
             return f"There is no score {name!r} to blend. {nearest(name, BLENDED)}"
     return None if any(value.values()) else "At least one weight of a blend must be above 0"
+
+
+def _boost_problem(value: Any) -> str | None:
+    if not isinstance(value, list | tuple):
+        return f"it must be a list of boosts, such as {EXAMPLES}"
+    for boost in value:
+        try:
+            parse_boost(boost)
+        except InputError as error:
+            return str(error)
+    return None
+
+
+_BOOST = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "weight": {"type": "number"},
+                "filter": {"type": "string"},
+                "function": {"type": "string", "enum": list(FUNCTIONS)},
+                "field": {"type": "string"},
+                "value": {"type": ["string", "number", "boolean"]},
+                "origin": {"type": ["string", "number", "object"]},
+                "scale": {"type": ["string", "number"]},
+                "offset": {"type": ["string", "number"]},
+                "decay": {"type": "number"},
+            },
+            "required": ["weight"],
+            "additionalProperties": False,
+        },
+    ]
+}
 
 
 class ResultOptions(TypedDict, total=False):
@@ -157,7 +192,67 @@ class RerankOptions(ResultOptions, total=False):
     top_k: Annotated[int | None, Option(None, "Number of results to return.", Count())]
 
 
-class PolicyOptions(TypedDict, total=False):
+class GroupOptions(TypedDict, total=False):
+    """How many candidates of one document are reranked, and which documents are not."""
+
+    group_by: Annotated[
+        str | None,
+        Option(
+            None,
+            'Return few results of one document ("document"), or of one value of this field.',
+            Text("the name of a field"),
+        ),
+    ]
+    group_size: Annotated[int, Option(1, "Results of one group, with group_by.", Count())]
+    hide: Annotated[
+        Sequence[str],
+        Option(
+            (),
+            "Ids of documents and passages that are not returned.",
+            Names("ids", minimum=0),
+            repeated=True,
+        ),
+    ]
+
+
+class BoostOptions(TypedDict, total=False):
+    """Rules that change the ranking after the second pass."""
+
+    boost: Annotated[
+        Sequence[BoostLike],
+        Option(
+            (),
+            'What is added to scores, in standard deviations, as in "year >= 2024: +0.3".',
+            Custom({"type": "array", "items": _BOOST}, _boost_problem),
+            second_pass=True,
+            repeated=True,
+        ),
+    ]
+    diversity: Annotated[
+        float | None,
+        Option(
+            None,
+            "Trade relevance for diversity, from 0 to 1 (maximal marginal relevance).",
+            Number(minimum=0, maximum=1),
+            second_pass=True,
+        ),
+    ]
+    pin: Annotated[
+        Sequence[str],
+        Option(
+            (),
+            "Ids of documents and passages that come first, found or not.",
+            Names("ids", minimum=0),
+            repeated=True,
+        ),
+    ]
+
+
+class PlacementOptions(GroupOptions, BoostOptions, total=False):
+    """How results are grouped, boosted, pinned and hidden."""
+
+
+class PolicyOptions(BoostOptions, total=False):
     """Policies around a reranker: the options of `compose`."""
 
     cascade: Annotated[
@@ -260,7 +355,7 @@ class PolicyOptions(TypedDict, total=False):
     ]
 
 
-class FirstStageOptions(TypedDict, total=False):
+class FirstStageOptions(GroupOptions, total=False):
     """How the first stage retrieves candidates, and how many."""
 
     mode: Annotated[

@@ -69,5 +69,4 @@ def test_policies_are_put_together_in_one_place() -> None:
         for path, module, name in _imports()
         if name in policies and not path.startswith(("rerank/policies/", "policies"))
     }
-    # `explain` asks what a blend made of a score; it composes nothing.
-    assert {path for path, _ in named} <= {"composition.py", "explain/counterfactual.py"}
+    assert {path for path, _ in named} <= {"composition.py"}

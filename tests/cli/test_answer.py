@@ -16,6 +16,12 @@ def test_an_answer_without_a_model(run: Run, sample_index: Path) -> None:
     shown = run("answer", "What caused the 1973 oil crisis?", "--index", sample_index)
     assert ran.json["text"] in shown.out
     assert "extractive by bundled" in shown.err
+    hidden = [name for option in ran.json["passages"] for name in option["ids"]][:1]
+    other = run(
+        *("answer", "What caused the 1973 oil crisis?", "--index", sample_index, "--json"),
+        *("--hide", hidden[0], "--group-by", "document"),
+    )
+    assert hidden[0] not in [name for p in other.json["passages"] for name in p["ids"]]
 
 
 def test_a_model_behind_a_server(

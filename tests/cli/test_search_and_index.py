@@ -56,6 +56,24 @@ def test_the_explanation_shows_the_parts(run: Run, sample_index: Path) -> None:
         assert word in ran.out
 
 
+def test_boosts_pins_and_groups_on_the_command_line(run: Run, sample_index: Path) -> None:
+    asked = ("search", QUERY, "--index", sample_index, "--candidates", 5, "--json")
+    before = [row["document_id"] for row in run(*asked).json["results"]]
+    options = [
+        "--boost",
+        "equals(title, value=none): -1",
+        "--boost",
+        "equals(title, value=x): 2",
+    ]
+    options += ["--pin", before[1], "--hide", before[0], "--diversity", "0.0"]
+    ran = run(*asked, *options, "--group-by", "document", "--group-size", 2)
+    assert ran.code == 0, ran.err
+    after = [row["document_id"] for row in ran.json["results"]]
+    assert after[0] == before[1]
+    assert before[0] not in after
+    assert "pinned" in ran.json["results"][0]["parts"]
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
@@ -67,6 +85,9 @@ def test_the_explanation_shows_the_parts(run: Run, sample_index: Path) -> None:
         (["--filter", "yaer > 3"], 2, "yaer"),
         (["--filter", "title = "], 2, "filter"),
         (["--model", "bundeld"], 1, "Did you mean 'bundled'"),
+        (["--boost", "title = 'x'"], 2, "must end with a colon and a number"),
+        (["--boost", "gaus(day, scale=3d): 1"], 2, "Did you mean 'gauss'"),
+        (["--group-by", "titel"], 2, "no field 'titel'"),
     ],
 )
 def test_errors(

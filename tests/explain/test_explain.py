@@ -50,6 +50,20 @@ def test_it_says_what_the_search_shows(index: Index, found: Explanation) -> None
     assert max(w.score for w in found.windows) == found.score
 
 
+def test_boosts_are_explained_as_the_search_adds_them(index: Index) -> None:
+    boost = ["source = 'an encyclopaedia': +0.3", "equals(title, value=nothing): 2"]
+    response = index.search(QUERY, candidates=20, top_k=None, boost=boost)
+    (result,) = (r for r in response.results if r.id == "1973-oil-crisis-01")
+    explained = explain(index, QUERY, "1973-oil-crisis-01", candidates=20, boost=boost)
+    assert explained.places is not None
+    assert explained.places.final == result.rank
+    assert dict(explained.parts) == pytest.approx(dict(result.parts), abs=1e-3)
+    assert explained.parts["source = 'an encyclopaedia'"] == 0.3
+    console = Console(file=io.StringIO(), width=120)
+    print_explanation(explained, console)
+    assert "boost source = 'an encyclopaedia'" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_an_id_means_a_document_before_a_passage_of_another(tmp_path: Path) -> None:
     page = "The first valve is red. The second valve is blue. The third valve is painted green."
     with Index.open(tmp_path, chunk_tokens=16, overlap=0) as opened:

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.search_options import chosen_options, takes_options
+from secondpass.options import PlacementOptions
 
 
+@takes_options(PlacementOptions)
 def answer(
     query: Annotated[str, typer.Argument(help="The question.")],
     index: options.IndexFolder,
@@ -40,6 +43,7 @@ def answer(
         str | None, typer.Option(help='SQL condition on metadata, as in "year >= 2015".')
     ] = None,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Answer a question from an index, with numbered citations.
 
@@ -50,6 +54,7 @@ def answer(
     from secondpass.index.index import Index
     from secondpass.llm import load_llm
 
+    placement = chosen_options(PlacementOptions, typed)
     with ExitStack() as stack:
         model = None if llm is None else stack.enter_context(load_llm(llm, base_url=base_url))
         opened_index = stack.enter_context(Index.open(index, create=False))
@@ -61,7 +66,7 @@ def answer(
             passages=passages,
             context_tokens=context_tokens,
             min_probability=min_probability,
-            search={"candidates": candidates, "filter": filter},
+            search={"candidates": candidates, "filter": filter, **placement},
         )
         pieces = iter(stream)
         with working("Reading"):

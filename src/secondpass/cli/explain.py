@@ -10,6 +10,8 @@ import typer
 
 from secondpass.cli import options
 from secondpass.errors import InputError, ReadError
+from secondpass.option_types import declared
+from secondpass.options import BoostOptions
 
 if TYPE_CHECKING:
     from secondpass.explain import Explanation
@@ -32,6 +34,9 @@ def explain(
         bool,
         typer.Option("--blend/--no-blend", help="Whether to blend first-stage scores in."),
     ] = True,
+    boost: Annotated[
+        list[str] | None, typer.Option(help=declared(BoostOptions)["boost"].help)
+    ] = None,
     fields: Annotated[
         str | None,
         typer.Option(
@@ -57,6 +62,8 @@ def explain(
     from secondpass.reranker import Reranker
 
     if index is None:
+        if boost:
+            raise InputError("boosts are for the results of a search", fix="Add --index.")
         text = _read_text(document)
         with working("Explaining"):
             explanation = explain_text(
@@ -72,6 +79,7 @@ def explain(
                 mode=mode,
                 candidates=candidates,
                 blend=blend,
+                boost=boost or (),
                 fields=options.split_names(fields),
                 seed=seed,
             )

@@ -63,6 +63,8 @@ def _type(name: str, option: Option) -> tuple[Any, Any]:
         return bool, option.default == "fallback"
     if name in ("calibration", "calibration_pairs"):
         return Path | None, None
+    if option.repeated:
+        return list[str] | None, None
     if name == "weights" or isinstance(option.kind, Names):
         return str | None, None
     kind: Any = str
@@ -80,7 +82,7 @@ def _value(name: str, option: Option, value: Any) -> Any:
         return option.default
     if name == "weights":
         return _weights(value)
-    if isinstance(option.kind, Names):
+    if isinstance(option.kind, Names) and not option.repeated:
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 

@@ -5,7 +5,7 @@ The scores of the other candidates are known, so only the changed document is sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from secondpass.explain.occlusion import Deletion, ScoreVariants
 from secondpass.explain.types import Counterfactual, Span, StageRanks
 from secondpass.rerank.base import BaseReranker, Scored
-from secondpass.rerank.policies.blend import Blend
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import BM25Model
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
@@ -22,6 +21,8 @@ from secondpass.types import Candidate, Document, RankedDocument
 
 BlendOption = bool | Mapping[str, float]
 """The `blend` option of `Index.search`."""
+Policies = Callable[[BaseReranker], BaseReranker]
+"""Puts the policies of a search around a reranker: the blend and the boosts."""
 
 _MAX_SENTENCES = 3
 _MAX_QUOTED_CHARACTERS = 60
@@ -51,12 +52,10 @@ class KnownScores(BaseReranker):
 
 
 def rank_known_scores(
-    query: str, candidates: Sequence[Candidate], known: KnownScores, blend: BlendOption
+    query: str, candidates: Sequence[Candidate], known: KnownScores, policies: Policies
 ) -> list[RankedDocument]:
     """Return the results, best first, as a search would rank them."""
-    weights = None if isinstance(blend, bool) else blend
-    policy = known if blend is False else Blend(known, weights)
-    return list(policy.rerank(query, candidates).results)
+    return list(policies(known).rerank(query, candidates).results)
 
 
 def stage_ranks(
@@ -89,7 +88,7 @@ class ScoredCandidates:
     target: int
     reranker: BaseReranker
     scored: Scored
-    blend: BlendOption
+    policies: Policies
     embedder: TextEncoder
     bm25: BM25Model | None
 
@@ -110,7 +109,7 @@ class ScoredCandidates:
         )
         scores[self.target] = replace(scores[self.target], value=score)
         known = KnownScores(self.reranker, replace(self.scored, scores=scores))
-        results = rank_known_scores(self.query, candidates, known, self.blend)
+        results = rank_known_scores(self.query, candidates, known, self.policies)
         (result,) = (r for r in results if r.index == self.target)
         return Counterfactual(change, result.rank, result.score, bm25, vector)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from secondpass.boost_rules import BoostLike, parse_boosts
+from secondpass.composition import Composer
 from secondpass.errors import InputError
 from secondpass.explain.counterfactual import (
     BlendOption,
@@ -50,20 +52,31 @@ def explain(
     mode: str = "hybrid",
     candidates: int = 50,
     blend: BlendOption = True,
+    boost: Sequence[BoostLike] = (),
     fields: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Explanation:
     """Explain the rank of a document of an index for a query.
 
     `document` is the id of a document, of which the best passage is explained, or else of a
-    passage. The other arguments are those of `Index.search`; `seed` is for the random
-    spans that the top ones are compared with. With `fields`, the explanation has the rank
-    that the document would have without each of them. Raises `InputError` for an id that
-    the index does not have, and a field that no candidate has.
+    passage. The other arguments are those of `Index.search`; groups, pins and diversity are
+    left out. `seed` is for the random spans that the top ones are compared with. With
+    `fields`, the explanation has the rank that the document would have without each of them.
+    Raises `InputError` for an id that the index does not have, and a field that no candidate
+    has.
     """
     query = check_query(query)
     options = ScoringOptions(check_fields(fields))
     reranker = index.reranker(rerank)
+    rules, composer = parse_boosts(boost), Composer()
+
+    def policies(known: BaseReranker) -> BaseReranker:
+        chosen = {"blend": blend, "boost": rules}
+        known_fields = index.fields if rules else None
+        return composer.compose(
+            known, chosen, matches=index.matching, known_fields=known_fields
+        )
+
     considered = index.first_pass(query, mode=mode, candidates=candidates)
     # By key: the passage of one document may have the id of another document.
     keys = {passage.key for passage in index.passages_of(document)}
@@ -73,7 +86,7 @@ def explain(
     options.check([c.document for c in considered])
     scored = reranker.score(query, considered, options)
     _check_score_kind(reranker, scored.kind)
-    results = rank_known_scores(query, considered, KnownScores(reranker, scored), blend)
+    results = rank_known_scores(query, considered, KnownScores(reranker, scored), policies)
     result = next(r for r in results if considered[r.index].document.key in keys)
     target = result.index
     candidate, score = considered[target], scored.scores[target]
@@ -93,7 +106,7 @@ def explain(
         reranker, query, candidate.document, score, options, seed
     )
     ranking = ScoredCandidates(
-        query, considered, target, reranker, scored, blend, index.embedder, bm25
+        query, considered, target, reranker, scored, policies, index.embedder, bm25
     )
     in_document = [span for span in spans if span.where != "query"]
     return Explanation(

@@ -79,14 +79,22 @@ def stage_rows(explanation: Explanation) -> list[StageRow]:
     ranks = explanation.places
     if ranks is None:
         return []
-    rows = []
-    for name, rank, score, part in (
+    rows: list[StageRow] = []
+    stages: list[tuple[str, int | None, float | None, str]] = [
         ("BM25", ranks.bm25, explanation.bm25, "bm25"),
         ("cosine", ranks.vector, explanation.vector, "vector"),
         ("first pass", ranks.first, None, ""),
         ("reranker", ranks.reranker, explanation.score, "rerank"),
         ("result", ranks.final, explanation.final_score, ""),
-    ):
+    ]
+    blended = {part for *_, part in stages}
+    for name, rank, score, part in stages:
+        if name == "result":
+            rows += [
+                StageRow(f"boost {rule}", "", "", f"{value:+.2f} in the sum")
+                for rule, value in explanation.parts.items()
+                if rule not in blended
+            ]
         added = explanation.parts.get(part)
         rows.append(
             StageRow(

@@ -114,7 +114,8 @@ class Explanation:
       had. None without an index, where only the reranker is explained.
     - `places`: the rank by each stage.
     - `terms` sum to `bm25`, and `matches` are their places in the document; `parts` sum to
-      `final_score`, where a blend computed it.
+      `final_score`, where a blend or boosts computed it; those of boosts are named by their
+      rules.
     - `score`: the reranker's, of which `spans` are the contributions.
     - `notes`: what could not be explained, and why.
     """

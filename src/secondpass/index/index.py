@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from secondpass.errors import InputError
+from secondpass.boost_rules import parse_boosts
+from secondpass.errors import FilterError, InputError
+from secondpass.index.placement import check_placement
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
 from secondpass.options import Rerank, RerankOptions, SearchOptions
 from secondpass.rerank.base import BaseReranker, too_long
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
+    check_ids,
     check_number,
     check_probability,
     check_query,
@@ -32,7 +35,6 @@ from secondpass.types import (
     Status,
     Usage,
     is_missing,
-    to_id,
 )
 
 if TYPE_CHECKING:
@@ -149,18 +151,7 @@ class Index:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; return how many were deleted."""
-        if isinstance(ids, str):
-            raise InputError("ids must be a list", why="a single text was given")
-        names: list[str] = []
-        for value in ids:
-            name = to_id(value)
-            if not isinstance(name, str):
-                raise InputError(
-                    f"{value!r:.80} is not an id",
-                    why="an id is text, a whole number or a UUID",
-                )
-            names.append(name)
-        return self.store.delete(names)
+        return self.store.delete(check_ids("ids", ids))
 
     def count(self) -> int:
         """Return the number of documents."""
@@ -184,14 +175,23 @@ class Index:
         Raises `InputError` for invalid arguments (`FilterError` for the filter) and
         `ModelError` if the reranker fails and `on_failure` is "raise". The options:
         """
+        from secondpass.index.placement import (
+            add_pinned,
+            describe_groups,
+            make_placement,
+            pin_results,
+        )
+
         started = time.perf_counter()
         query = check_query(query)
         chosen = _check_options(options)
+        placement, version = make_placement(chosen), chosen["version"]
+        store = self.store if version is None else self.store.checkout(version)
         if chosen["rerank"] is False:
             check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
             reranker = None
         else:
-            reranker = self._rerankers.compose(chosen)
+            reranker = self._compose(chosen, store)
         retrieval = self._retriever.search(
             query,
             mode=chosen["mode"],
@@ -199,37 +199,63 @@ class Index:
             filter=chosen["filter"],
             fusion=chosen["fusion"],
             weights=chosen["weights"],
-            version=chosen["version"],
+            version=version,
             complete_scores=reranker is not None,
+            placement=placement if placement.drops else None,
         )
+        candidates, pin_note = retrieval.candidates, None
+        if chosen["pin"]:
+            candidates, pin_note = add_pinned(store, self.embedder, query, candidates, chosen)
         if reranker is None:
             vector = chosen["mode"] == "vector"
             response = skipped_response(
                 query,
-                retrieval.candidates,
+                candidates,
                 ScoreKind.SIMILARITY if vector else ScoreKind.RANK,
                 return_documents=chosen["return_documents"],
             )
             minimum = chosen["min_score"]
-            results = [r for r in response.results if minimum is None or r.score >= minimum]
+            results = pin_results(response.results, chosen["pin"])
+            results = [r for r in results if minimum is None or r.score >= minimum]
             response = replace(response, results=tuple(results[: chosen["top_k"]]))
         else:
             response = reranker.rerank(
                 query,
-                retrieval.candidates,
+                candidates,
                 **{name: chosen[name] for name in declared(RerankOptions)},
             )
         timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
         if reranker is not None:
             timings["rerank"] = response.timings["rerank"]
         timings["total"] = (time.perf_counter() - started) * 1000
-        reason = response.reason if retrieval.candidates else "the first stage found nothing"
-        note = None if chosen["mode"] == "vector" else self.store.keyword_note
-        reason = "; ".join(part for part in (reason, note) if part) or None
+        notes = [response.reason if candidates else "the first stage found nothing"]
+        notes += [describe_groups(retrieval, chosen, len(candidates)), pin_note]
+        notes.append(None if chosen["mode"] == "vector" else self.store.keyword_note)
+        reason = "; ".join(note for note in notes if note) or None
         unread = max(response.query_unread, retrieval.query_unread)
         if unread and not chosen["truncate"]:
             raise too_long("query", len(query), unread)
         return replace(response, timings=timings, reason=reason, query_unread=unread)
+
+    def _compose(self, chosen: Mapping[str, Any], store: LanceStore) -> BaseReranker:
+        """Return the reranker of a search; boosts filter the passages of a store."""
+        boosts = parse_boosts(chosen["boost"])
+        if not boosts:
+            return self._rerankers.compose(chosen)
+        for rule in boosts:
+            if rule.filter is None:
+                continue
+            try:
+                # A filter that cannot be used is an error even where nothing is found.
+                store.matching((), rule.filter)
+            except FilterError as error:
+                what = f"the boost {rule.text!r:.200}: {error.what}"
+                raise FilterError(what, why=error.why, fix=error.fix) from None
+
+        def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
+            return store.matching(documents, condition)
+
+        return self._rerankers.compose(chosen, matches=matches, known_fields=store.fields)
 
     def first_pass(
         self,
@@ -350,6 +376,14 @@ class Index:
         """Return all passages of the document, or else the passage of this id; [] if none."""
         return [hit.document for hit in self.store.passages_of(document_id)]
 
+    def matching(
+        self,
+        filter: str,  # noqa: A002
+        documents: Sequence[Document],
+    ) -> list[bool]:
+        """Return which of these passages pass a filter, in their order; raises FilterError."""
+        return self.store.matching(documents, filter)
+
     def iter_documents(
         self,
         filter: str | None = None,  # noqa: A002
@@ -359,25 +393,9 @@ class Index:
 
     def score_passages_of(self, query: str, document_id: str) -> list[Candidate]:
         """Return what `passages_of` does, with BM25 and cosine."""
-        from secondpass.retrieve.hybrid import cosine_similarity
+        from secondpass.index.placement import score_passages
 
-        hits = self.store.passages_of(document_id)
-        if not hits:
-            return []
-        documents = [hit.document for hit in hits]
-        found = self.store.bm25(query, len(hits), passages=documents)
-        bm25 = {hit.key: hit.score for hit in found}
-        vector = self.embedder.encode([query])[0]
-        return [
-            Candidate(
-                hit.document,
-                bm25=bm25.get(hit.key, 0.0),
-                vector=None
-                if hit.embedding is None
-                else cosine_similarity(vector, hit.embedding),
-            )
-            for hit in hits
-        ]
+        return score_passages(self.store, self.embedder, query, document_id)
 
     def term_scores(self, query: str, passages: Sequence[Document]) -> list[list[TermScore]]:
         """Return for each of these passages what each word of the query adds to its BM25."""
@@ -440,6 +458,7 @@ def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     check_probability("min_probability", chosen["min_probability"])
     check_chain(chosen["chain"])
     check_on_failure(chosen["on_failure"])
+    check_placement(chosen)
     return chosen
 
 

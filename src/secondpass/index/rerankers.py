@@ -10,6 +10,7 @@ from secondpass.index.precompute import PrecomputedStates, is_precomputed
 from secondpass.option_types import declared
 from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.boost_values import Matches
 
 DEFAULT = "bundled"
 """The model of an index that was opened without a reranker of its own."""
@@ -45,16 +46,29 @@ class IndexRerankers:
             return self.load(True)
         return None
 
-    def compose(self, options: Mapping[str, Any]) -> BaseReranker:
+    def compose(
+        self,
+        options: Mapping[str, Any],
+        *,
+        matches: Matches | None = None,
+        known_fields: Mapping[str, str] | None = None,
+    ) -> BaseReranker:
         """Return the reranker of a search under its policies; `rerank` must not be False.
 
-        `options` has a value for every one of the `SearchOptions`.
+        `options` has a value for every one of the `SearchOptions`; `matches` and
+        `known_fields` are those of `Boost`.
         """
         rerank = options["rerank"]
         if rerank is True:
             rerank = DEFAULT if self._own is None else self._own
         policies = {name: options[name] for name in (*declared(PolicyOptions), "blend")}
-        return self._composer.compose(rerank, policies, states=self._states.use_states)
+        return self._composer.compose(
+            rerank,
+            policies,
+            states=self._states.use_states,
+            matches=matches,
+            known_fields=known_fields,
+        )
 
     def close(self) -> None:
         """Close the caches of policies."""

@@ -70,6 +70,22 @@ def check_probability(name: str, value: object) -> float | None:
     return number
 
 
+def check_ids(name: str, ids: Iterable[object]) -> list[str]:
+    """Return ids as text, each once, or raise `InputError` naming the argument."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        given = "a single text" if isinstance(ids, str) else f"{ids!r:.80}"
+        raise InputError(f"{name} must be a list", why=f"{given} was given")
+    names: dict[str, None] = {}
+    for value in ids:
+        text = to_id(value)
+        if not isinstance(text, str):
+            raise InputError(
+                f"{value!r:.80} is not an id", why="an id is text, a whole number or a UUID"
+            )
+        names[text] = None
+    return list(names)
+
+
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the field names or None, or raise `InputError` if it is not a list of names."""
     if fields is None:

@@ -14,6 +14,7 @@ from secondpass.inference.query_cut import QueryCut
 from secondpass.observe import stage
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import check_method
+from secondpass.retrieve.groups import Placement, place
 from secondpass.retrieve.hybrid import (
     Halves,
     HybridHit,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 MAX_QUERY_CHARACTERS = 100_000
 """The longest query that is searched for."""
+MAX_DEPTH = 10_000
+"""How many passages each half of a search returns at most to find enough groups."""
+_DEEPER = 4
+"""How much deeper each further search of the same query is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,20 @@ class Retrieved:
     `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". BM25 runs
     at the same time as embedding and vector search; a stage that did not run is absent.
     `query_unread` is how many characters of the query were not embedded.
+
+    With groups or hidden documents, `depth` is how many passages were looked at, `groups` of
+    how many groups the candidates are, and `without` how many of them have no value to group
+    by; `exhausted` says that there are fewer candidates than were asked for, though all
+    passages that match, or `MAX_DEPTH`, were looked at.
     """
 
     candidates: list[Candidate]
     timings: dict[str, float]
     query_unread: int = 0
+    depth: int = 0
+    groups: int = 0
+    without: int = 0
+    exhausted: bool = False
 
 
 class HybridRetriever:
@@ -95,6 +109,7 @@ class HybridRetriever:
         weights: Sequence[float] | None = None,
         version: int | None = None,
         complete_scores: bool = True,
+        placement: Placement | None = None,
     ) -> Retrieved:
         """Return up to `candidates` passages, with the scores of both halves and timings.
 
@@ -102,6 +117,10 @@ class HybridRetriever:
         `weights` (BM25, vector). The score of a candidate is the fused one, or that of the
         only half. With `complete_scores`, a candidate that one half did not return is scored
         by it too: its cosine, and its BM25, 0.0 where it shares no word with the query.
+
+        `placement` keeps some passages of each group and drops hidden ones; each half then
+        returns more hits, until enough are left or there are no more. Ranks count those that
+        are left.
 
         Raises InputError for an unknown mode or fusion, or fewer than 1 candidate, and
         FilterError for a filter that cannot be used.
@@ -113,13 +132,33 @@ class HybridRetriever:
             store = self.store if version is None else self._checkout(version)
             timer = _Timer()
             read = self._cut_query(query)
-            halves = self._search_halves(
-                store, query, mode, candidates, filter, complete=complete_scores, timer=timer
-            )
-            began = perf_counter()
-            embedding = halves.embedding if complete_scores else None
-            hits = merge_hits(halves.bm25, halves.vector, embedding=embedding)
-            ranked = rank_hits(hits, mode, fusion, weights)[:candidates]
+            if placement is not None:
+                placement.check(store.fields)
+            depth, vector = candidates, None
+            while True:
+                halves = self._search_halves(
+                    store,
+                    query,
+                    mode,
+                    depth,
+                    filter,
+                    complete=complete_scores,
+                    timer=timer,
+                    embedding=vector,
+                )
+                began = perf_counter()
+                vector = halves.embedding
+                embedding = vector if complete_scores else None
+                hits = merge_hits(halves.bm25, halves.vector, embedding=embedding)
+                ranked = rank_hits(hits, mode, fusion, weights)[:depth]
+                if placement is None:
+                    break
+                looked_at = len(ranked)
+                kept = place([hit.document for hit in ranked], placement)
+                ranked = [ranked[i] for i in kept.positions[:candidates]]
+                if len(ranked) == candidates or looked_at < depth or depth >= MAX_DEPTH:
+                    break
+                depth = max(candidates, min(MAX_DEPTH, _DEEPER * depth))
             if embedding is not None:
                 ranked = self._pool.submit(complete_bm25, store, query, ranked).result()
             result = [to_candidate(hit, rank) for rank, hit in enumerate(ranked, 1)]
@@ -127,7 +166,17 @@ class HybridRetriever:
             timer.milliseconds["total"] = _milliseconds_since(start)
             attributes["documents"] = len(result)
         unread = 0 if halves.embedding is None else read.unread
-        return Retrieved(result, timer.milliseconds, unread)
+        if placement is None:
+            return Retrieved(result, timer.milliseconds, unread)
+        return Retrieved(
+            result,
+            timer.milliseconds,
+            unread,
+            depth=looked_at,
+            groups=kept.groups,
+            without=kept.without,
+            exhausted=len(ranked) < candidates,
+        )
 
     def search_hits(
         self,
@@ -183,8 +232,12 @@ class HybridRetriever:
         tolerate: tuple[type[Exception], ...] = (),
         submit: Submit | None = None,
         timer: _Timer | None = None,
+        embedding: Embedding | None = None,
     ) -> Halves:
-        """Search the halves of a mode; `complete` also fetches what completes the cosines."""
+        """Search the halves of a mode; `complete` also fetches what completes the cosines.
+
+        `embedding` is that of the query, where it is known.
+        """
         time = _Timer() if timer is None else timer
         embedder = self.embedder if store.dimension else None
 
@@ -196,6 +249,8 @@ class HybridRetriever:
                 )
 
         def embed() -> Embedding:
+            if embedding is not None:
+                return embedding
             assert embedder is not None
             with time.stage("embed"):
                 vector: Embedding = embedder.encode([self._cut_query(query).text])[0]
@@ -301,7 +356,8 @@ class _Timer:
         """Record how long the block took."""
         start = perf_counter()
         yield
-        self.milliseconds[name] = _milliseconds_since(start)
+        spent = self.milliseconds.get(name, 0.0)
+        self.milliseconds[name] = spent + _milliseconds_since(start)
 
 
 def _milliseconds_since(start: float) -> float:

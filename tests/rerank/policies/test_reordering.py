@@ -6,13 +6,25 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
+from secondpass import (
+    BaseReranker,
+    Candidate,
+    Document,
+    InputError,
+    ModelError,
+    Origin,
+    RerankResponse,
+    ScoreKind,
+    Status,
+)
+from secondpass.composition import Composer
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.ensemble import METHODS, Ensemble
@@ -119,6 +131,109 @@ def test_boosts() -> None:
     assert boosted.score == pytest.approx(sum(boosted.parts.values()))
     with pytest.raises(InputError):
         Boost(Given(values), "kind", {"guide": math.inf})
+
+
+blended = st.lists(
+    st.tuples(st.floats(-9, 9), st.floats(-1, 1), st.floats(0, 30), st.integers(0, 99)),
+    min_size=1,
+    max_size=10,
+)
+
+
+def stack(rows: Sequence[tuple[float, float, float, int]], **options: Any) -> RerankResponse:
+    """Rerank candidates with these scores, cosines, BM25 and numbers under policies."""
+    some = [
+        Candidate(
+            Document(f"text {i}", id=str(i), metadata={"n": n}), rank=i + 1, bm25=b, vector=v
+        )
+        for i, (_, v, b, n) in enumerate(rows)
+    ]
+    reranker = Given([value for value, *_ in rows])
+    return Composer().compose(reranker, {"blend": True, **options}).rerank("q", some)
+
+
+@given(blended, st.floats(-3, 3), st.integers(0, 9))
+def test_parts_add_up_through_blend_boosts_diversity_and_pins(
+    rows: list[tuple[float, float, float, int]], weight: float, pin: int
+) -> None:
+    rules = [f"log(n): {weight}", "equals(n, value=5): 0.25"]
+    response = stack(rows, boost=rules, diversity=0.4, pin=[str(pin)])
+    assert sorted(r.index for r in response.results) == list(range(len(rows)))
+    for result in response.results:
+        if result.parts:
+            assert result.score == pytest.approx(sum(result.parts.values()), abs=1e-6)
+    if pin < len(rows):
+        assert response.results[0].index == pin
+
+
+@given(blended, st.floats(0, 2), st.floats(0, 2))
+def test_a_larger_boost_never_lowers_what_it_boosts(
+    rows: list[tuple[float, float, float, int]], one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    before = stack(rows, boost=[f"equals(n, value=5): {low!r}"])
+    after = stack(rows, boost=[f"equals(n, value=5): {high!r}"])
+    ranks = {r.index: r.rank for r in before.results}
+    for result in after.results:
+        if rows[result.index][3] == 5:
+            assert result.rank <= ranks[result.index]
+
+
+@given(blended)
+def test_more_of_a_field_is_never_less_of_a_boost(
+    rows: list[tuple[float, float, float, int]],
+) -> None:
+    results = stack(rows, boost=["log(n): 1", "linear(n): 2"]).results
+    added = sorted(
+        (rows[r.index][3], r.parts.get("log(n)", 0.0) + r.parts.get("linear(n)", 0.0))
+        for r in results
+    )
+    assert [value for _, value in added] == sorted(value for _, value in added)
+    assert all(-1e-9 <= value <= 3 + 1e-9 for _, value in added)
+
+
+def test_a_weight_is_in_standard_deviations_of_the_blended_score() -> None:
+    rows = [(1.0, 0.9, 3.0, 0), (2.0, 0.1, 9.0, 5), (4.0, 0.5, 1.0, 0)]
+    plain = {r.index: r for r in stack(rows).results}
+    boosted = {r.index: r for r in stack(rows, boost=["equals(n, value=5): +0.3"]).results}
+    deviation = float(np.std([r.score for r in plain.values()]))
+    for index, result in boosted.items():
+        for name, value in plain[index].parts.items():
+            assert result.parts[name] == pytest.approx(value / deviation)
+        assert result.parts["equals(n, value=5)"] == (0.3 if index == 1 else 0.0)
+    assert np.std([sum(list(r.parts.values())[:3]) for r in boosted.values()]) == pytest.approx(
+        1.0
+    )
+
+
+def test_boosts_of_a_fallback_and_what_they_could_not_use() -> None:
+    class Broken(Given):
+        def score(self, *arguments: Any) -> Scored:
+            raise ModelError("it is down")
+
+    some = documents(3, m=[1, "many", 9])
+    options = {"boost": ["linear(m): 9"], "on_failure": "fallback", "diversity": 0.5}
+    response = Composer().compose(Broken([]), options).rerank("q", some)
+    assert response.status is Status.FALLBACK
+    assert response.results[0].index == 2
+    assert "could not use the value of 1 of 3 candidates" in (response.reason or "")
+    assert some == documents(3, m=[1, "many", 9])
+    with pytest.raises(InputError, match="only the search of an index has filters"):
+        Boost(Given([1.0]), ["n > 3: 1"])
+    with pytest.raises(InputError, match="must be a list"):
+        Boost(Given([1.0]), "log(n): 1")
+
+
+def test_a_pinned_document_is_its_best_passage() -> None:
+    passages = [
+        Document("t", id=f"a#{n}", origin=Origin("a", n, 0, 1), metadata={}) for n in (1, 2)
+    ]
+    some = [Document("t", id="b"), *passages]
+    response = Pinned(Given([3.0, 1.0, 2.0]), first=["a"]).rerank("q", some)
+    assert [r.id for r in response.results] == ["a#2", "b", "a#1"]
+    assert response.results[0].parts["pinned"] > 0
+    exact = Pinned(Given([3.0, 1.0, 2.0]), first=["a#1"]).rerank("q", some)
+    assert [r.id for r in exact.results] == ["a#1", "b", "a#2"]
 
 
 def test_recency_halves() -> None:

@@ -26,6 +26,12 @@ DOCUMENTS = [
 
 # `version` needs an index that was written to several times.
 OPTION_EXAMPLES: dict[str, Any] = {
+    "group_by": "document",
+    "group_size": 1,
+    "hide": ["bread"],
+    "boost": ["year >= 2000: +0.3", {"function": "log", "field": "year", "weight": 0.5}],
+    "diversity": 0.3,
+    "pin": ["ship"],
     "mode": "bm25",
     "candidates": 2,
     "filter": "year >= 2000",
@@ -103,6 +109,10 @@ def test_an_answer_cites_what_was_found(searchable: Running) -> None:
     assert found["status"] == "extractive"
     assert "[1]" in found["text"]
     assert {i for p in found["passages"] for i in p["ids"]} <= {"sea", "bread", "ship"}
+    placed = {**body, "hide": ["bread"], "pin": ["ship"], "group_by": "document"}
+    found = call(searchable, "POST", "/indexes/docs/answer", placed)
+    assert found["passages"][0]["ids"] == ["ship"]
+    assert "bread" not in {i for p in found["passages"] for i in p["ids"]}
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,9 @@ async def test_a_search_can_be_told_how(served: Library, kind: str) -> None:
         assert await ids(query="city", top_k=1, index="default/docs") == ["paris"]
         assert await ids(query="city", filters={"year": {"$lt": 2015}}) == ["lyon"]
         assert await ids(query="city", filters={"lang": "fr"}) == []
+        for boosted in ("year >= 2015: +99", "year < 2015: +99"):
+            first = (await ids(query="city", boost=[boosted], group_by="document"))[0]
+            assert (first == "lyon") is ("<" in boosted)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,8 @@ async def test_a_search_can_be_told_how(served: Library, kind: str) -> None:
         ("search", {"query": "q", "filters": {"yeer": 1}}, "Did you mean 'year'"),
         ("search", {"query": "q", "filters": {"year": {"$near": 1}}}, "there is no operator"),
         ("search", {"query": "q", "filters": {"year": "old"}}, "does not fit"),
+        ("search", {"query": "q", "boost": ["year: 1"]}, "not return a boolean"),
+        ("search", {"query": "q", "group_by": "yeer"}, "Did you mean 'year'"),
         ("rerank", {"query": "q", "documents": []}, "documents"),
         ("rerank", {"query": "q", "documents": [1]}, "documents"),
         ("rerank", {"query": "q", "documents": ["a"] * 21}, "21 documents, at most 20"),

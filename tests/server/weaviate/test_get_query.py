@@ -251,7 +251,17 @@ def test_aliases_fragments_variables_and_merged_blocks(database: Database, own: 
         ("(limit: -1){text}", "pagination"),
         ("(limit: 10001){text}", "maximum results"),
         ("(limit: 1, offset: 10000){text}", "maximum results"),
-        ("(groupBy: {path: [\"n\"], groups: 2, objectsPerGroup: 2}){text}", "groupBy is not"),
+        ("(groupBy: {path: [\"n\"], groups: 2, objectsPerGroup: 2}){text}", "no search whose"),
+        (
+            "(nearVector: {vector: [1, 0, 0]}, "
+            "groupBy: {path: [\"n\"], groups: 0, objectsPerGroup: 2}){text}",
+            "must be at least 1",
+        ),
+        (
+            "(nearVector: {vector: [1, 0, 0]}, "
+            "groupBy: {path: [\"n\", \"m\"], groups: 1, objectsPerGroup: 2}){text}",
+            "a path has one property",
+        ),
         ("(tenant: \"t\"){text}", "multi-tenancy disabled"),
         ("(bm25: {query: \" \"}){text}", "must have query set"),
         ("(bm25: {query: \"a\", properties: [\"missing\"]}){text}", "no such prop"),

@@ -57,6 +57,53 @@ def test_only_what_survives_the_page_is_reranked(
     assert [row["title"] for row in rows] == [f"t{i}" for i in expected]
 
 
+def test_groups_are_reranked_and_the_best_hit_stands_for_each(
+    database: Database, scores: dict[str, float]
+) -> None:
+    name = database.create_class(
+        properties=[text_property("text"), text_property("kind"), text_property("tags")],
+        moduleConfig={"reranker-transformers": {}},
+    )
+    kinds = ["even", "odd"]
+    database.store(
+        name,
+        *[
+            {"properties": {"text": text, "kind": kinds[i % 2]}, "vector": [1, i]}
+            for i, text in enumerate(TEXTS[:3])
+        ],
+        {"properties": {"text": TEXTS[3]}, "vector": [1, 9]},
+    )
+    group_by = 'groupBy: {path: ["kind"], groups: 3, objectsPerGroup: 2}'
+    hits = "hits{text _additional{id vector distance}}"
+    group = f"group{{id groupedBy{{path value}} count minDistance maxDistance {hits}}}"
+    near = "nearVector: {vector: [1, 0]}"
+    for additional, texts in (
+        (group, {"even": [0, 2], "odd": [1], "": [3]}),
+        (f"{group} {RERANK}", None),
+    ):
+        rows = database.get(f"{name}({near}, {group_by}){{text _additional{{{additional}}}}}")
+        found = [row["_additional"]["group"] for row in rows]
+        assert [one["id"] for one in found] == [0, 1, 2]
+        assert {one["groupedBy"]["value"] for one in found} == {"even", "odd", ""}
+        for row, one in zip(rows, found, strict=True):
+            shown = [hit["text"] for hit in one["hits"]]
+            assert row["text"] == shown[0]
+            assert one["count"] == len(shown)
+            distances = [hit["_additional"]["distance"] for hit in one["hits"]]
+            assert (one["minDistance"], one["maxDistance"]) == (min(distances), max(distances))
+            assert all(hit["_additional"]["vector"] for hit in one["hits"])
+            if texts is None:
+                assert shown == sorted(shown, key=lambda t: -scores[t])
+            else:
+                assert shown == [TEXTS[i] for i in texts[one["groupedBy"]["value"]]]
+        if texts is None:
+            best = [scores[row["text"]] for row in rows]
+            assert best == sorted(best, reverse=True)
+    few = f'{near}, groupBy: {{path: ["kind"], groups: 1, objectsPerGroup: 1}}'
+    (row,) = database.get(f"{name}({few}){{text _additional{{{group}}}}}")
+    assert row["_additional"]["group"]["count"] == 1
+
+
 def test_the_query_is_that_of_the_search_where_none_is_given(
     database: Database, texts: str, scores: dict[str, float]
 ) -> None:

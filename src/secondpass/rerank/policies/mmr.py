@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import TokenEncoder, open_encoder
 from secondpass.inference.types import Float32
 from secondpass.models import bundled_path
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.policies.ensemble import min_max
 from secondpass.rerank.policies.wrapper import RerankerWrapper
 from secondpass.rerank.scoring_options import ScoringOptions
@@ -31,7 +32,9 @@ class MMR(RerankerWrapper):
     Each step selects the document with the highest (1 - diversity) * relevance - diversity *
     similarity. Relevance is the reranker's score scaled to 0 to 1 over the candidates;
     similarity is the highest cosine to a document selected before, of the bundled embeddings.
-    Scores are positions (`ScoreKind.RANK`), so copies of one text have different scores.
+    The first result has the highest of the reranker's scores, the second the second highest,
+    and so on, lowered a little where two are equal; so scores order one response only
+    (`ScoreKind.RANK`), and the part "diversity" is what a document gained or lost.
     Source: Carbonell and Goldstein, SIGIR 1998. Raises `InputError` for numbers outside these
     ranges.
     """
@@ -45,7 +48,6 @@ class MMR(RerankerWrapper):
         if isinstance(depth, bool) or depth < 1:
             raise InputError(f"depth must be at least 1, not {depth!r}")
         self.diversity, self.depth = float(diversity), depth
-        self._encoder: TokenEncoder | None = None
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
@@ -63,27 +65,41 @@ class MMR(RerankerWrapper):
             ),
         )
         top = [i for i in order if scored.scores[i].scored][: self.depth]
+        if not top:
+            return scored
         texts = options.texts([candidates[i] for i in top])
         vectors = self._vectors([f"{head} {body}".strip() for head, body in texts])
         values = np.array([scored.scores[i].value for i in top], dtype=np.float64)
         selected = [top[n] for n in mmr_order(min_max(values), vectors, self.diversity)]
         rest = [i for i in order if i not in set(top)]
-        positions = {i: position for position, i in enumerate(selected + rest)}
-        scores = [
-            replace(s, value=float(len(order) - positions[i]))
-            for i, s in enumerate(scored.scores)
-        ]
-        lowest = min((s.value for s in scores if s.scored), default=0.0)
-        scores = [s if s.scored else replace(s, value=lowest) for s in scores]
+        rest.sort(key=lambda i: not scored.scores[i].scored)
+        scores = _in_order(scored.scores, selected + rest)
         return replace(scored, scores=scores, kind=ScoreKind.RANK)
 
     def _vectors(self, texts: Sequence[str]) -> Float32:
-        if self._encoder is None:
-            self._encoder = open_encoder(open_folder(bundled_path("bundled-embedder")))
-        encoder = self._encoder
+        encoder = _open_embedder()
         max_tokens = encoder.max_length - encoder.tokenizer.special
         tokens = encoder.tokenizer.encode(texts, limit=max_tokens)
         return encoder.embed([encoder.tokenizer.single(t.ids[:max_tokens]) for t in tokens])
+
+
+@cache
+def _open_embedder() -> TokenEncoder:
+    return open_encoder(open_folder(bundled_path("bundled-embedder")))
+
+
+def _in_order(scores: Sequence[Score], order: Sequence[int]) -> list[Score]:
+    """Return the scores with their values dealt out anew, falling strictly in this order."""
+    values = sorted((s.value for s in scores), reverse=True)
+    step = max(1.0, abs(values[0]), abs(values[-1])) * 1e-6
+    dealt = list(scores)
+    previous = math.inf
+    for value, i in zip(values, order, strict=True):
+        previous = min(value, previous - step)
+        parts = dict(scores[i].parts) or {"rerank": scores[i].value}
+        parts["diversity"] = previous - scores[i].value
+        dealt[i] = replace(scores[i], value=previous, parts=parts)
+    return dealt
 
 
 def mmr_order(

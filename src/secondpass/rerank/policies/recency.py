@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
+from secondpass.boost_rules import parse_moment
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.policies.score_transform import ScoreTransform, add_to_scores
@@ -46,9 +46,9 @@ class Recency(ScoreTransform):
         self.field, self.half_life, self.weight, self.now = field, half_life, weight, now
 
     def _transform(self, candidates: Sequence[Candidate], scored: Scored) -> Scored:
-        now = datetime.now(UTC) if self.now is None else _parse_moment(self.now)
+        now = datetime.now(UTC) if self.now is None else parse_moment(self.now)
         assert now is not None
-        moments = [_parse_moment(c.document.metadata.get(self.field)) for c in candidates]
+        moments = [parse_moment(c.document.metadata.get(self.field)) for c in candidates]
         if not self.weight or all(moment is None for moment in moments):
             return scored
         boosts = [
@@ -57,17 +57,4 @@ class Recency(ScoreTransform):
             else self.weight * 0.5 ** (max(timedelta(0), now - m) / self.half_life)
             for m in moments
         ]
-        return add_to_scores(scored, "recency", boosts)
-
-
-def _parse_moment(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            return None
-    if isinstance(value, datetime):
-        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return None
+        return add_to_scores(scored, {"recency": boosts})

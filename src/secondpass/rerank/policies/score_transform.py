@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardize
@@ -27,18 +30,34 @@ class ScoreTransform(RerankerWrapper):
         """Return the changed scores."""
 
 
-def add_to_scores(scored: Scored, name: str, values: Sequence[float]) -> Scored:
-    """Return standardized scores with a value added to each; `parts` has both.
+def add_to_scores(scored: Scored, added: Mapping[str, Sequence[float]]) -> Scored:
+    """Return scores in standard deviations with values added by name; `parts` adds up to each.
 
-    Rerankers have different scales, so the scores first get mean 0 and standard deviation 1
-    over the candidates; the values are in standard deviations. Candidates that were not scored
-    stay so.
+    Rerankers have different scales, so the scores are first divided by their standard
+    deviation over the candidates. The parts of a score, such as those of a blend, are divided
+    with it; a score without parts is also centered at 0 and becomes the part "rerank".
+    Candidates that were not scored stay so: without parts they have the lowest score, which
+    nothing is added to, unless none was scored.
     """
-    standardized = standardize([s.value if s.scored else None for s in scored.scores])
+    scores = scored.scores
+    whole = all(s.parts for s in scores)
+    keeps = whole or not any(s.scored for s in scores)
+    values = [s.value if keeps or s.scored else None for s in scores]
+    own = standardize(values).tolist()
+    deviation = float(np.std([v for v in values if v is not None])) if whole else 1.0
+    scale = 1.0 if deviation < 1e-12 else deviation
     changed: list[Score] = []
-    for score, own, addend in zip(scored.scores, standardized.tolist(), values, strict=True):
-        parts: Mapping[str, float] = {"rerank": own, name: addend}
-        changed.append(replace(score, value=own + addend, parts=parts))
-    lowest = min((s.value for s in changed if s.scored), default=0.0)
-    changed = [s if s.scored else replace(s, value=lowest) for s in changed]
+    for i, score in enumerate(scores):
+        before = (
+            {name: value / scale for name, value in score.parts.items()}
+            if whole
+            else {"rerank": own[i]}
+        )
+        parts = {**before}
+        for name, column in added.items():
+            parts[name] = parts.get(name, 0.0) + column[i]
+        changed.append(replace(score, value=math.fsum(parts.values()), parts=parts))
+    if not keeps:
+        lowest = min((s.value for s in changed if s.scored), default=0.0)
+        changed = [s if s.scored else replace(s, value=lowest, parts={}) for s in changed]
     return replace(scored, scores=changed, kind=ScoreKind.RANK)

@@ -11,7 +11,7 @@ from secondpass.answer import Answer
 from secondpass.answer import answer as answer_question
 from secondpass.answer.answer import MIN_PROBABILITY
 from secondpass.option_types import offered
-from secondpass.options import SearchOptions
+from secondpass.options import PlacementOptions, SearchOptions
 from secondpass.server.api_v1.responses import Ranking, write_ranking
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import (
@@ -31,19 +31,26 @@ SearchBody = body_with_options(
     SearchOptions,
 )
 
+_Placement = body_with_options(
+    "Placement",
+    "A question, and how the passages to answer it from are grouped, boosted and pinned.",
+    {"query": Query},
+    PlacementOptions,
+)
+
 
 @dataclass
-class AnswerBody:
+class AnswerBody(_Placement):  # type: ignore[misc, valid-type]
     """A question, and how much may be read to answer it.
 
     `passages` are read, `context_tokens` of them in all. Where none is relevant with
     `min_probability`, the answer is that there is none; null turns that check off. `rewrite`
     lets the language model, where the server has one, first turn the question into a query.
+    The other fields are those of a search.
     """
 
     __pydantic_config__ = STRICT
 
-    query: Query
     passages: Count = 5
     context_tokens: Count = 1500
     max_tokens: Count = 500
@@ -89,7 +96,7 @@ def router(handler: RequestHandler) -> APIRouter:
         """Find documents in two passes."""
         options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
         # As many candidates as a rerank request may have documents.
-        handler.count(context, options["candidates"])
+        handler.count(context, options["candidates"] + len(options["pin"]))
         if isinstance(options["rerank"], str):
             options["rerank"] = handler.state.model(options["rerank"])
 
@@ -104,6 +111,7 @@ def router(handler: RequestHandler) -> APIRouter:
     async def answer(name: str, body: AnswerBody, context: Context) -> object:
         """Answer a question from what a search finds, with citations."""
         state = handler.state
+        options = {key: getattr(body, key) for key in offered(PlacementOptions, "http")}
 
         def run() -> FullAnswer:
             served = state.catalog.find(context.caller.tenant, name)
@@ -117,6 +125,7 @@ def router(handler: RequestHandler) -> APIRouter:
                 max_tokens=body.max_tokens,
                 min_probability=body.min_probability,
                 reranker=state.model(),
+                search=options,
             )
             return _write_answer(result, context.id)
 

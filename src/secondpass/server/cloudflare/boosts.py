@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from secondpass.rerank.boost_values import scale_to_unit
 from secondpass.server.cloudflare.filters import ColumnValue, Field, find_field
 from secondpass.server.cloudflare.schemas import BoostRule
 from secondpass.server.http_errors import invalid
@@ -61,12 +62,5 @@ def _boost_weights(
     values = [row.get(field.column) for row in rows]
     if direction in ("exists", "not_exists"):
         return [float((value is not None) is (direction == "exists")) for value in values]
-    numbers = [None if value is None else float(value) for value in values]
-    present = [number for number in numbers if number is not None]
-    low, high = (min(present), max(present)) if present else (0.0, 0.0)
-    # Halved first: two huge numbers of opposite signs must not overflow.
-    span = high / 2 - low / 2
-    if span == 0:
-        return [0.0] * len(values)
-    positions = [None if n is None else (n / 2 - low / 2) / span for n in numbers]
-    return [0.0 if p is None else p if direction == "desc" else 1 - p for p in positions]
+    sign = 1 if direction == "desc" else -1
+    return scale_to_unit([None if value is None else sign * float(value) for value in values])

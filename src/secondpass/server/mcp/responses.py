@@ -38,10 +38,15 @@ class Passage:
 
 @dataclass
 class Found:
-    """Passages for a query, best first; `status` says whether the second pass ordered them."""
+    """Passages for a query, best first.
+
+    `status` says whether the second pass ordered them, and `reason` why not, or why there are
+    fewer than asked for.
+    """
 
     query: str
     status: str
+    reason: str | None
     results: list[Passage]
 
 

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from secondpass.option_types import declared
+from secondpass.options import PlacementOptions
+
 Query = Annotated[str, Field(min_length=1, description="What is looked for, in plain words.")]
 TopK = Annotated[int, Field(ge=1, le=50, description="How many passages to return.")]
 Mode = Annotated[
@@ -22,6 +25,11 @@ Filters = Annotated[
         '{"lang": ["en", "fr"]} or {"year": {"$gte": 2015}}.'
     ),
 ]
+_PLACEMENT = declared(PlacementOptions)
+GroupBy = Annotated[str | None, Field(min_length=1, description=_PLACEMENT["group_by"].help)]
+GroupSize = Annotated[int, Field(ge=1, description=_PLACEMENT["group_size"].help)]
+Boosts = Annotated[list[str], Field(description=_PLACEMENT["boost"].help)]
+Diversity = Annotated[float | None, Field(ge=0, le=1, description=_PLACEMENT["diversity"].help)]
 Texts = Annotated[list[str], Field(min_length=1, description="The texts to put in order.")]
 TopN = Annotated[int | None, Field(ge=1, description="How many to return; all without it.")]
 DocumentId = Annotated[

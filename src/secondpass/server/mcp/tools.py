@@ -29,8 +29,12 @@ from secondpass.server.mcp.responses import (
     write_passage,
 )
 from secondpass.server.mcp.schemas import (
+    Boosts,
+    Diversity,
     DocumentId,
     Filters,
+    GroupBy,
+    GroupSize,
     IndexName,
     Mode,
     Query,
@@ -69,6 +73,10 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         rerank: bool = True,
         index: IndexName = None,
         filters: Filters = None,
+        group_by: GroupBy = None,
+        group_size: GroupSize = 1,
+        boost: Boosts = [],  # noqa: B006 - it is not changed
+        diversity: Diversity = None,
     ) -> Found:
         """Find the passages of an index that answer a query best, best first."""
 
@@ -76,10 +84,18 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
             chosen = find_index(state, caller, index).index
             condition = filter_condition(filters, chosen.fields) if filters else None
             response = chosen.search(
-                clean(query), mode=mode, top_k=top_k, rerank=rerank, filter=condition
+                clean(query),
+                mode=mode,
+                top_k=top_k,
+                rerank=rerank,
+                filter=condition,
+                group_by=group_by,
+                group_size=group_size,
+                boost=boost,
+                diversity=diversity,
             )
             passages = [write_passage(result) for result in response.results]
-            return Found(response.query, str(response.status), passages)
+            return Found(response.query, str(response.status), response.reason, passages)
 
         return await run_tool(host, context, "search", run)
 

@@ -16,6 +16,12 @@ from secondpass.server.weaviate.filters import Where, parse_where
 from secondpass.server.weaviate.names import parse_property_name, parse_uuid
 from secondpass.server.weaviate.objects import parse_vector
 from secondpass.server.weaviate.properties import Property
+from secondpass.server.weaviate.score_boosts import (
+    Diversity,
+    ScoreBoost,
+    parse_diversity,
+    parse_score_boost,
+)
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -100,6 +106,15 @@ class Rerank:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupBy:
+    """Groups of hits by the value of a property: how many, and of how many objects each."""
+
+    property: Property
+    groups: int
+    objects: int
+
+
+@dataclass(frozen=True, slots=True)
 class GetQuery:
     """What a search of a class asks for.
 
@@ -107,6 +122,8 @@ class GetQuery:
     - `sort`: names of properties, each with True for descending order.
     - `after`: the id after which the list goes on.
     - `autocut`: after how many jumps of the score to cut the results.
+    - `group_by`: how the hits are grouped, of which there are at most `limit`.
+    - `boost`, `diversity`: what changes the scores and the selection of the first pass.
     - `vectors`: whether vectors are returned, too.
     - `reranks`: the second passes; the first decides the order.
     """
@@ -118,6 +135,9 @@ class GetQuery:
     limit: int = DEFAULT_LIMIT
     after: str | None = None
     autocut: int | None = None
+    group_by: GroupBy | None = None
+    boost: ScoreBoost | None = None
+    diversity: Diversity | None = None
     vectors: bool = False
     reranks: tuple[Rerank, ...] = ()
 
@@ -141,8 +161,6 @@ def parse_get_query(
     Raises HttpError (422).
     """
     arguments = _without_nulls(arguments)
-    if "groupBy" in arguments:
-        raise unprocessable("groupBy is not supported here")
     searches = [name for name in _PARSERS if name in arguments]
     if len(searches) > 1:
         raise unprocessable(
@@ -160,9 +178,19 @@ def parse_get_query(
         limit=limit,
         after=_parse_after(arguments, sorted_=bool(sort)),
         autocut=arguments.get("autocut"),
+        group_by=_parse_group_by(arguments, definition),
+        boost=parse_score_boost(arguments["boost"], definition)
+        if "boost" in arguments
+        else None,
+        diversity=parse_diversity(arguments["diversity"], limit)
+        if "diversity" in arguments
+        else None,
         vectors=vectors,
         reranks=tuple(reranks),
     )
+    for name in ("groupBy", "boost"):
+        if name in arguments and query.search is None:
+            raise unprocessable(f"{name}: there is no search whose results could be changed")
     for rerank in query.reranks:
         _check_rerank(rerank, query, definition)
     return query
@@ -342,6 +370,25 @@ def _parse_after(arguments: Mapping[str, Any], *, sorted_: bool) -> str | None:
     if sorted_ or arguments.get("offset"):
         raise unprocessable("after cannot be combined with sort or offset")
     return parse_uuid(arguments["after"]) if arguments["after"] else None
+
+
+def _parse_group_by(
+    arguments: Mapping[str, Any], definition: ClassDefinition
+) -> GroupBy | None:
+    given = arguments.get("groupBy")
+    if given is None:
+        return None
+    path, groups, objects = given["path"], given["groups"], given["objectsPerGroup"]
+    if len(path) != 1:
+        raise unprocessable("groupBy: a path has one property: references are not followed")
+    if groups < 1 or objects < 1:
+        raise unprocessable("groupBy: groups and objectsPerGroup must be at least 1")
+    property_ = definition.property(parse_property_name(path[0]))
+    if property_.kind in ("reference", "object", "blob", "geoCoordinates"):
+        raise unprocessable(
+            f"groupBy: '{property_.name}' is of type {property_.data_type}, which has no groups"
+        )
+    return GroupBy(property_, groups, objects)
 
 
 def _check_rerank(rerank: Rerank, query: GetQuery, definition: ClassDefinition) -> None:

@@ -193,6 +193,10 @@ def _parse_additional(info: GraphQLResolveInfo[Any]) -> tuple[bool, list[Rerank]
             rerank = _parse_rerank(arguments)
             if rerank not in reranks:
                 reranks.append(rerank)
+    # Hits of groups have vectors, too.
+    for name in ("group", "hits", "_additional"):
+        blocks = [n for n in _select(info, blocks) if n.name.value == name]
+    vectors |= any(node.name.value == "vector" for node in _select(info, blocks))
     return vectors, reranks
 
 

@@ -124,7 +124,12 @@ _CLASS: dict[str, Any] = {
         maxVectorDistance=GraphQLFloat,
         targetVectors=_TEXTS,
     ),
-    "groupBy": UNSUPPORTED,
+    "groupBy": _input_type(
+        "GroupByInpObj",
+        path=GraphQLNonNull(_TEXTS),
+        groups=GraphQLNonNull(GraphQLInt),
+        objectsPerGroup=GraphQLNonNull(GraphQLInt),
+    ),
     "consistencyLevel": GraphQLString,
 }
 _EMBEDDED: dict[str, Any] = {
@@ -199,7 +204,7 @@ def build_schema(definitions: Sequence[ClassDefinition]) -> GraphQLSchema:
 def _get(definition: ClassDefinition) -> GraphQLField:
     name = definition.name
     fields = _properties(definition.properties, f"_{name}", lambda hit: hit.properties)
-    fields["_additional"] = _field(_additional(definition), lambda hit: hit)
+    fields["_additional"] = _field(_additional(definition, dict(fields)), lambda hit: hit)
     reserved = name in _RESERVED or name.endswith(_RESERVED_ENDINGS)
     return GraphQLField(
         GraphQLList(GraphQLObjectType(f"_{name}" if reserved else name, fields)),
@@ -239,7 +244,9 @@ def _properties(
     return fields
 
 
-def _additional(definition: ClassDefinition) -> GraphQLObjectType:
+def _additional(
+    definition: ClassDefinition, properties: Mapping[str, GraphQLField]
+) -> GraphQLObjectType:
     fields = {
         "id": _field(GraphQLString, lambda hit: hit.object.id),
         "vector": _field(GraphQLList(GraphQLFloat), _vector),
@@ -251,12 +258,50 @@ def _additional(definition: ClassDefinition) -> GraphQLObjectType:
         "lastUpdateTimeUnix": _field(GraphQLString, lambda hit: str(hit.object.updated)),
         "isConsistent": _field(GraphQLBoolean, lambda hit: True),
         "rerank": RERANK,
+        "group": _field(_group(definition.name, properties), lambda hit: hit.group),
     }
     if definition.vector_name is not None:
         named = {definition.vector_name: _field(GraphQLList(GraphQLFloat), _vector)}
         vectors = GraphQLObjectType(f"_{definition.name}Vectors", named)
         fields["vectors"] = _field(vectors, lambda hit: hit)
     return GraphQLObjectType(f"_{definition.name}Additional", fields)
+
+
+_GROUPED_BY = GraphQLObjectType(
+    "GroupedByObj",
+    {
+        "path": _field(GraphQLList(GraphQLString), lambda group: [group.path]),
+        "value": _field(GraphQLString, lambda group: group.value),
+    },
+)
+
+
+def _group(name: str, properties: Mapping[str, GraphQLField]) -> GraphQLObjectType:
+    """Return the type of a group of a class; as classes are capitalized, names are unique."""
+    additional = {
+        "id": _field(GraphQLString, lambda hit: hit.object.id),
+        "vector": _field(GraphQLList(GraphQLFloat), _vector),
+        "distance": _field(GraphQLFloat, lambda hit: hit.distance),
+    }
+    inner = GraphQLObjectType(f"_groupadditional_{name}", additional)
+    hit = {**properties, "_additional": _field(inner, lambda hit: hit)}
+
+    def distance(end: int) -> GraphQLField:
+        return _field(
+            GraphQLFloat, lambda group: group.distances[end] if group.distances else None
+        )
+
+    fields = {
+        "id": _field(GraphQLInt, lambda group: group.number),
+        "groupedBy": _field(_GROUPED_BY, lambda group: group),
+        "count": _field(GraphQLInt, lambda group: len(group.hits)),
+        "minDistance": distance(0),
+        "maxDistance": distance(1),
+        "hits": _field(
+            GraphQLList(GraphQLObjectType(f"_grouphit_{name}", hit)), lambda group: group.hits
+        ),
+    }
+    return GraphQLObjectType(f"_group_{name}", fields)
 
 
 def _vector(hit: SearchHit) -> list[float] | None:

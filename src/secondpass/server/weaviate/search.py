@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.backends.lance.schema import DOC
@@ -20,6 +21,7 @@ from secondpass.server.weaviate.get_query import (
     Bm25,
     Fusion,
     GetQuery,
+    GroupBy,
     Hybrid,
     NearObject,
     NearText,
@@ -29,6 +31,7 @@ from secondpass.server.weaviate.get_query import (
     Weighted,
 )
 from secondpass.server.weaviate.objects import CREATED, UPDATED, StoredObject
+from secondpass.server.weaviate.score_boosts import Diversity, ScoreBoost
 
 if TYPE_CHECKING:
     from secondpass.retrieve.backends.lance.store import LanceStore
@@ -57,6 +60,7 @@ class SearchHit:
     - `distance`: 1 minus the cosine similarity, 0 to 2, of a vector search.
     - `score`: of BM25 or of the fusion; `explanation`: its parts.
     - `rerank_scores`: of the second passes.
+    - `group`: the group that this hit stands for, as the best of it.
     """
 
     object: StoredObject
@@ -64,6 +68,7 @@ class SearchHit:
     score: float | None = None
     explanation: str | None = None
     rerank_scores: dict[Rerank, float] = field(default_factory=dict)
+    group: HitGroup | None = None
 
     @property
     def certainty(self) -> float | None:
@@ -76,13 +81,61 @@ class SearchHit:
         return self.object.properties
 
 
+@dataclass(frozen=True, slots=True)
+class HitGroup:
+    """Hits with one value of a property, best first, at least one.
+
+    `value` is the value of the property `path` as text, "" for objects without one; `number`
+    counts the groups of a reply from 0.
+    """
+
+    number: int
+    path: str
+    value: str
+    hits: list[SearchHit]
+
+    @property
+    def distances(self) -> tuple[float, float] | None:
+        """The lowest and the highest distance, where the search has distances."""
+        found = [hit.distance for hit in self.hits if hit.distance is not None]
+        return (min(found), max(found)) if found else None
+
+
+def group_hits(hits: Sequence[SearchHit], group_by: GroupBy) -> dict[str, list[SearchHit]]:
+    """Return the hits by the values of a property, groups and hits in the order of the hits.
+
+    An object with a list of values is in the group of each; objects without a value are the
+    group "". Hits beyond the numbers of groups and of objects are left out.
+    """
+    groups: dict[str, list[SearchHit]] = {}
+    for hit in hits:
+        for value in _group_values(hit.properties.get(group_by.property.name)):
+            if value not in groups and len(groups) == group_by.groups:
+                continue
+            group = groups.setdefault(value, [])
+            if len(group) < group_by.objects:
+                group.append(hit)
+    return groups
+
+
+def _group_values(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    texts = [v if isinstance(v, str) else json.dumps(v) for v in values if v is not None]
+    return list(dict.fromkeys(texts)) or [""]
+
+
 def search(index: ClassIndex, query: GetQuery) -> list[SearchHit]:
     """Run the first pass of a query; blocks. Raises HttpError (422)."""
     sql_filter, order = filter_sql(index, query.where), _sort_order(index, query)
     if query.search is None:
         return _list_objects(index, query, sql_filter, order)
     depth = query.offset + query.limit
-    hits = _first_pass(index, query.search, depth, sql_filter) if depth else []
+    reach = depth if query.boost is None else max(depth, query.boost.depth)
+    hits = _first_pass(index, query.search, reach, sql_filter) if depth else []
+    if query.boost is not None:
+        hits = _boost_hits(index, hits, query.boost)[:depth]
+    if query.diversity is not None:
+        hits = _diversify(index, hits, query.diversity)
     if query.autocut is not None:
         scores = [hit.score if hit.distance is None else hit.distance for hit in hits]
         hits = hits[: autocut([s for s in scores if s is not None], query.autocut)]
@@ -91,6 +144,63 @@ def search(index: ClassIndex, query: GetQuery) -> list[SearchHit]:
         position = {id_: i for i, id_ in enumerate(_sort_ids(index, hits, order))}
         hits.sort(key=lambda hit: position.get(hit.object.id, len(position)))
     return _with_vectors(index, hits) if query.vectors else hits
+
+
+def _boost_hits(
+    index: ClassIndex, hits: Sequence[SearchHit], boost: ScoreBoost
+) -> list[SearchHit]:
+    """Return the hits in the order of their boosted scores, which they then have."""
+    ids = [hit.object.id for hit in hits]
+    columns = [
+        condition.values([hit.properties for hit in hits])
+        if condition.where is None
+        else [float(id_ in found) for id_ in ids]
+        for condition in boost.conditions
+        for found in (_passing(index, ids, condition.where),)
+    ]
+    scores = boost.combine([_relevance(hit) for hit in hits], columns)
+    boosted = [
+        replace(hit, score=score, explanation=f"boosted from {_relevance(hit):.6g}")
+        for hit, score in zip(hits, scores, strict=True)
+    ]
+    return sorted(boosted, key=lambda hit: -(hit.score or 0.0))
+
+
+def _passing(index: ClassIndex, ids: Sequence[str], where: Where | None) -> set[str]:
+    """Return those of these objects that pass a filter; none without one."""
+    sql_filter = filter_sql(index, where)
+    if sql_filter is None or not ids:
+        return set()
+    condition = f"({sql_filter}) AND {one_of(DOC, list(ids))}"
+    found = index.read(lambda store: store.list_passages(condition, limit=len(ids)))
+    return {hit.id for hit in found}
+
+
+def _diversify(
+    index: ClassIndex, hits: Sequence[SearchHit], diversity: Diversity
+) -> list[SearchHit]:
+    """Return the hits that maximal marginal relevance selects, in the order of selection."""
+    import numpy as np
+
+    from secondpass.rerank.boost_values import scale_to_unit
+    from secondpass.rerank.policies.mmr import mmr_order
+
+    if not hits:
+        return []
+    stored = index.get_objects([hit.object.id for hit in hits], vectors=True)
+    found = [stored.get(hit.object.id, hit.object).vector for hit in hits]
+    # What has no vector is like nothing else.
+    nothing = np.zeros(index.store.dimension, dtype=np.float32)
+    vectors = np.stack([nothing if vector is None else vector for vector in found])
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    relevance = np.array(scale_to_unit([_relevance(hit) for hit in hits]))
+    order = mmr_order(relevance, vectors, 1 - diversity.balance)
+    return [hits[i] for i in order[: diversity.limit]]
+
+
+def _relevance(hit: SearchHit) -> float:
+    return -(hit.distance or 0.0) if hit.score is None else hit.score
 
 
 def filter_sql(index: ClassIndex, where: Where | None) -> str | None:

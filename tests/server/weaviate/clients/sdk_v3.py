@@ -155,9 +155,14 @@ alias = get("Doc", ["text"]).with_limit(1).with_alias("one")
 assert len(client.query.multi_get([alias, get("Book", ["title"])]).do()["data"]["Get"]) == 2
 assert "Unknown argument 'nearText'" in wrong(get("Doc", ["text"]).with_near_text(concepts))
 assert "Cannot query field 'missing'" in wrong(get("Doc", ["missing"]))
-assert "groupBy is not supported" in wrong(
-    get("Doc", ["text"]).with_near_vector(near).with_group_by(["year"], 2, 2)
-)
+group = "group{id groupedBy{path value} count hits{text _additional{distance}}}"
+grouped = get("Doc", ["text"]).with_near_vector(near).with_group_by(["text"], 2, 2)
+found = rows(grouped.with_additional(group))
+assert [row["_additional"]["group"]["id"] for row in found] == [0, 1]
+assert [row["_additional"]["group"]["groupedBy"]["value"] for row in found] == [
+    row["text"] for row in found
+]
+assert [row["_additional"]["group"]["count"] for row in found] == [1, 1]
 assert "multi-tenancy disabled" in wrong(get("Doc", ["text"]).with_tenant("t"))
 count = client.query.aggregate("Doc").with_meta_count()
 assert count.do() == {"data": {"Aggregate": {"Doc": [{"meta": {"count": 3}}]}}}

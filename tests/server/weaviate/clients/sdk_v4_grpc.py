@@ -15,6 +15,8 @@ from weaviate.classes.data import DataObject, GeoCoordinate
 from weaviate.classes.init import Auth
 from weaviate.classes.query import (
     BM25Operator,
+    Boost,
+    Diversity,
     Filter,
     GroupBy,
     HybridFusion,
@@ -243,6 +245,30 @@ def searches(client: Any) -> None:
     assert names(docs.query.fetch_objects_by_ids([uuid.UUID(int=2), uuid.uuid4()])) == ["dogs"]
     assert docs.query.fetch_object_by_id(uuid.uuid4()) is None
 
+    # Groups.
+    by_name = GroupBy(prop="name", objects_per_group=1, number_of_groups=2)
+    grouped = docs.query.near_text("dogs", group_by=by_name, return_metadata=["distance"])
+    assert len(grouped.groups) == len(grouped.objects) == 2
+    for name, group in grouped.groups.items():
+        assert [one.properties["name"] for one in group.objects] == [name]
+        assert group.min_distance == group.max_distance == group.objects[0].metadata.distance
+    assert len(docs.query.bm25("dogs", group_by=by_name).groups) >= 1
+    assert len(docs.query.hybrid("dogs", group_by=by_name).groups) == 2
+
+    # Boosts and diversity.
+    for number in range(4):
+        near = Boost.numeric_decay("n", origin=number, scale=1, weight=1.0)
+        found = docs.query.near_text("dogs", boost=near, return_metadata=["score"])
+        assert found.objects[0].properties["n"] == number
+        wanted = Boost.filter(Filter.by_property("n").equal(number), weight=1.0)
+        found = docs.query.hybrid("dogs", boost=wanted)
+        assert found.objects[0].properties["n"] == number
+    chosen = docs.query.near_text(
+        "dogs", limit=4, diversity_selection=Diversity.mmr(limit=2, balance=0.5)
+    )
+    assert len(chosen.objects) == 2
+    assert names(chosen)[0] == names(docs.query.near_text("dogs", limit=1))[0]
+
     # Counting and removing.
     some = Filter.by_property("n").greater_than(1)
     assert docs.aggregate.over_all(total_count=True).total_count == 4
@@ -259,11 +285,11 @@ def refusals(client: Any) -> None:
     """What is not supported, or wrong, is an error that says so: nothing is left out."""
     docs = client.collections.get("Doc")
     by, query = Filter.by_property, docs.query
-    grouped = GroupBy(prop="name", objects_per_group=1, number_of_groups=1)
+    grouped = GroupBy(prop="absent", objects_per_group=1, number_of_groups=1)
     near = by("place").within_geo_range(GeoCoordinate(latitude=1, longitude=1), 5)
     moved = Move(force=1, objects=uuid.uuid4())
     for said, do, options in (
-        ("group_by is not supported", query.near_text, {"query": "x", "group_by": grouped}),
+        ("no such prop", query.near_text, {"query": "x", "group_by": grouped}),
         ("near_image is not supported", query.near_image, {"near_image": "aGVsbG8="}),
         ("generative is not", docs.generate.fetch_objects, {"single_prompt": "{text}"}),
         ("moving to objects", query.near_text, {"query": "x", "move_to": moved}),

@@ -258,6 +258,20 @@ class LanceReader:
                 return best_hits(table, [0.0] * table.num_rows, table.num_rows)
         return []
 
+    def matching(
+        self,
+        passages: Sequence[Document],
+        filter: str | None,  # noqa: A002
+    ) -> list[bool]:
+        """Return which of these passages are stored and pass a filter, in their order."""
+        where = self._check_filter(filter)
+        if not passages:
+            return []
+        with self._guarded("the index cannot be read"):
+            rows = self._scan(_both(_is_one_of(passages), where), schema.CHUNK)
+        found = {(row[schema.DOC], row[schema.CHUNK]) for row in rows}
+        return [(clean(p.document_id or ""), p.chunk) in found for p in passages]
+
     def bm25(
         self,
         query: str,

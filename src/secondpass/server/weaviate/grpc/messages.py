@@ -41,6 +41,7 @@ _CLASSES = _load_classes()
 SearchRequest = _CLASSES["SearchRequest"]
 SearchReply = _CLASSES["SearchReply"]
 Filters = _CLASSES["Filters"]
+Boost = _CLASSES["Boost"]
 Hybrid = _CLASSES["Hybrid"]
 SearchOperatorOptions = _CLASSES["SearchOperatorOptions"]
 Vectors = _CLASSES["Vectors"]

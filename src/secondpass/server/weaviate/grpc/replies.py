@@ -32,9 +32,9 @@ def search_reply(
     seconds: float,
 ) -> Any:
     """Build a SearchReply; `metadata` is the MetadataRequest, `seconds` the time it took."""
-    reply = SearchReply(took=seconds)
-    for hit in hits:
-        result = reply.results.add()
+
+    def add_result(results: Any, hit: SearchHit) -> None:
+        result = results.add()
         result.properties.target_collection = definition.name
         values = properties_message(hit.properties, selection)
         result.properties.non_ref_props.CopyFrom(values)
@@ -44,6 +44,20 @@ def search_reply(
             result.metadata.rerank_score_present = True
         if query.vectors:
             _set_vector(result.metadata, hit, definition)
+
+    reply = SearchReply(took=seconds)
+    for hit in hits:
+        if hit.group is None:
+            add_result(reply.results, hit)
+            continue
+        group = reply.group_by_results.add()
+        group.name, group.number_of_objects = hit.group.value, len(hit.group.hits)
+        if hit.group.distances is not None:
+            group.min_distance, group.max_distance = hit.group.distances
+        for rerank in query.reranks:
+            group.rerank.score = hit.rerank_scores[rerank]
+        for one in hit.group.hits:
+            add_result(group.objects, one)
     return reply
 
 

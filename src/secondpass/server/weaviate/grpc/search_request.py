@@ -21,6 +21,7 @@ from secondpass.server.weaviate.get_query import (
     parse_get_query,
 )
 from secondpass.server.weaviate.grpc.messages import (
+    Boost,
     Filters,
     Hybrid,
     SearchOperatorOptions,
@@ -70,6 +71,20 @@ def search_arguments(message: Any, definition: ClassDefinition) -> dict[str, Any
             {"path": list(item.path), "order": "asc" if item.ascending else "desc"}
             for item in message.sort_by
         ]
+    if message.HasField("group_by"):
+        group_by = message.group_by
+        arguments["groupBy"] = {
+            "path": list(group_by.path),
+            "groups": group_by.number_of_groups,
+            "objectsPerGroup": group_by.objects_per_group,
+        }
+    if message.HasField("boost"):
+        arguments["boost"] = _boost_arguments(message.boost, definition)
+    for name in ("near_text", "near_object", "near_vector", "hybrid_search"):
+        search = getattr(message, name)
+        if message.HasField(name) and search.HasField("selection"):
+            mmr = search.selection.mmr
+            arguments["diversity"] = {n: _optional(mmr, n) for n in ("limit", "balance")}
     if message.HasField("filters"):
         arguments["where"] = parse_filters(message.filters, definition)
     if message.HasField("bm25_search"):
@@ -84,6 +99,51 @@ def search_arguments(message: Any, definition: ClassDefinition) -> dict[str, Any
     if message.HasField("hybrid_search"):
         arguments["hybrid"] = _hybrid_arguments(message.hybrid_search)
     return arguments
+
+
+_CURVES = {
+    Boost.DECAY_CURVE_GAUSS: "gauss",
+    Boost.DECAY_CURVE_LINEAR: "linear",
+    Boost.DECAY_CURVE_EXPONENTIAL: "exp",
+    Boost.DECAY_CURVE_UNSPECIFIED: "exp",
+}
+
+
+def _boost_arguments(boost: Any, definition: ClassDefinition) -> dict[str, Any]:
+    """Return a Boost as `parse_score_boost` reads it; raises HttpError (422)."""
+    conditions = []
+    for condition in boost.conditions:
+        weight = {"weight": _optional(condition, "weight")}
+        kind = condition.WhichOneof("condition")
+        if kind is None:
+            raise unprocessable("boost: a condition is empty")
+        if kind == "filter":
+            where = parse_filters(condition.filter, definition)
+            conditions.append({**weight, "where": where})
+            continue
+        function = getattr(condition, kind)
+        rule: dict[str, Any] = {"property": function.property}
+        if kind == "property_value":
+            logarithm = function.modifier == Boost.PROPERTY_VALUE_MODIFIER_LOG1P
+            rule["function"] = "log" if logarithm else "linear"
+            rule["root"] = function.modifier == Boost.PROPERTY_VALUE_MODIFIER_SQRT
+        else:
+            rule |= {
+                "function": _CURVES.get(function.curve, "exp"),
+                "origin": function.origin,
+                "scale": function.scale,
+                "offset": _optional(function, "offset"),
+                "decay": _optional(function, "decay_value"),
+            }
+        if kind == "time_decay":
+            rule["kinds"] = ("date",)
+        conditions.append({**weight, "rule": rule})
+    numbers = {name: _optional(boost, name) for name in ("weight", "depth")}
+    return {"conditions": conditions, **numbers}
+
+
+def _optional(message: Any, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
 
 
 @dataclass(frozen=True, slots=True)
