@@ -201,6 +201,28 @@ def window_length(
     return max(max_length, min(longest, shortest))
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentTokens:
+    """One document's tokens, and which of them are in its windows.
+
+    - `head`: repeated in every window; `body`: its tokens up to the reach or further.
+    - `ranges`: [start, end) of each window in the body, in tokens; the first `coarse` have
+      `size` tokens, the others half of that.
+    """
+
+    head: Sequence[int]
+    body: Tokens
+    ranges: tuple[tuple[int, int], ...]
+    size: int
+    coarse: int
+    unread: int
+
+    def window(self, position: int) -> list[int]:
+        """Return the token ids of a window."""
+        start, end = self.ranges[position]
+        return [*self.head, *self.body.ids[start:end]]
+
+
 def split_documents(
     tokenizer: Tokenizer,
     texts: Sequence[tuple[str, str]],
@@ -209,7 +231,29 @@ def split_documents(
     passages: PassageAggregation,
     reach: int,
 ) -> Iterator[WindowTokens]:
-    """Yield the windows of the first `reach` tokens of each (head, body).
+    """Yield the windows of each (head, body), see `tokenize_documents`."""
+    for document in tokenize_documents(
+        tokenizer, texts, max_tokens=max_tokens, passages=passages, reach=reach
+    ):
+        ends_at = document.body.ends_at
+        yield WindowTokens(
+            tuple(map(document.window, range(len(document.ranges)))),
+            document.unread,
+            tuple((ends_at(start), ends_at(end)) for start, end in document.ranges),
+            document.size,
+            document.coarse,
+        )
+
+
+def tokenize_documents(
+    tokenizer: Tokenizer,
+    texts: Sequence[tuple[str, str]],
+    *,
+    max_tokens: int,
+    passages: PassageAggregation,
+    reach: int,
+) -> Iterator[DocumentTokens]:
+    """Yield the tokens and windows of the first `reach` tokens of each (head, body).
 
     A window has at most `max_tokens` tokens. The head is repeated in every window. Where head
     and body do not fit together into a window or the reach, a head longer than half of that is
@@ -229,13 +273,13 @@ def split_documents(
             tokens = min(len(body.ids), reach - head_tokens)
             size = max_tokens - head_tokens
             coarse = passages.windows(tokens, size)
-            spans = [*coarse, *passages.fine_windows(tokens, size)]
-            yield WindowTokens(
-                tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
-                _unread(head, head_tokens) + _unread(body, coarse[-1][1]),
-                tuple((body.ends_at(start), body.ends_at(end)) for start, end in spans),
+            yield DocumentTokens(
+                head.ids[:head_tokens],
+                body,
+                (*coarse, *passages.fine_windows(tokens, size)),
                 size,
                 len(coarse),
+                _unread(head, head_tokens) + _unread(body, coarse[-1][1]),
             )
 
 
