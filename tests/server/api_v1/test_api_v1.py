@@ -44,6 +44,7 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "max_query_tokens": 32,
     "budget_tokens": 5000,
     "truncate": False,
+    "spans": {"threshold": 0.25},
     "return_documents": False,
     "cascade": False,
     "budget_ms": 60_000,

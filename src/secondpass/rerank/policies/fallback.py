@@ -278,8 +278,9 @@ class Fallback(BaseReranker):
 
     @property
     def spans_from(self) -> SpanSource | None:
-        """Where the spans of the first reranker come from."""
-        return self.stages[0].reranker.spans_from
+        """Where the spans of the first reranker that gives some come from."""
+        sources = (stage.reranker.spans_from for stage in self.stages)
+        return next((source for source in sources if source is not None), None)
 
     def score_sentences(
         self,

@@ -253,7 +253,8 @@ class PrecomputedReranker(BaseReranker):
         for text, spans, tokens, whole in zip(
             texts, sentences, documents, self._segment(texts, options), strict=True
         ):
-            slices += slice_sentences(text[1], spans, tokens, whole, scorer.segments[text])
+            read = scorer.segments[text].keys
+            slices += slice_sentences(text[1], spans, tokens, whole.keys, read)
         start_graph = self._start_graph()
         graph, (scale, shift) = self._score_graph, self._calibration
         if start_graph is not None and self._start is not None:

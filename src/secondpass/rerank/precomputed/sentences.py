@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secondpass.inference.unicode import clean
-from secondpass.rerank.precomputed.types import Record, Segments
+from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import DocumentTokens
 
@@ -32,20 +32,24 @@ class SentenceSlice:
 
 
 def slice_sentences(
-    text: str, sentences: Sentences, tokens: DocumentTokens, whole: Segments, read: Segments
+    text: str,
+    sentences: Sentences,
+    tokens: DocumentTokens,
+    keys: Sequence[bytes],
+    read: Sequence[bytes],
 ) -> Iterator[SentenceSlice | None]:
     """Yield where the tokens of each sentence are, None where no window that is read has any.
 
-    - `text`: the body; `whole`: its segments, in the order of the windows of `tokens`; `read`:
-      those of the windows that are read.
+    - `text`: the body; `keys`: of all windows of `tokens`, in their order; `read`: of the
+      windows that are read.
 
     A sentence is taken from the window that has most of its tokens; of several, from the one in
     which it is furthest from the ends, and so has most context. One special token is in front.
     """
-    chosen = set(read.keys)
+    chosen = set(read)
     windows = [
         (key, start, end)
-        for key, (start, end) in zip(whole.keys, tokens.ranges, strict=True)
+        for key, (start, end) in zip(keys, tokens.ranges, strict=True)
         if key in chosen
     ]
     for first, last in _token_ranges(text, sentences, tokens.body.ends):
