@@ -86,10 +86,12 @@ class Choosers:
         }
 
     def spans(self, query: str, document: Document) -> list[tuple[int, int]]:
+        """All spans of a document."""
         (result,) = self.reranker.rerank(query, [document], spans=EVERY).results
         return [(s.start, s.end) for s in result.spans]
 
     def cosine(self, query: str, document: Document) -> list[tuple[int, int]]:
+        """Its sentences by the cosine of the bundled embeddings."""
         sentences = split_sentences(document.text)
         vectors = self.embedder.encode([query, *(document.text[a:b] for a, b in sentences)])
         order = np.argsort(-(vectors[1:] @ vectors[0]), kind="stable")

@@ -87,6 +87,14 @@ class PassageAggregation:
             spans.append((start, start + size))
         return spans
 
+    def count_windows(self, tokens: int, size: int) -> int:
+        """Return how many windows `windows` returns, without making them."""
+        if tokens <= size:
+            return 1
+        stride = max(1, size - int(size * self.overlap))
+        count = 1 - (size - tokens) // stride
+        return count if self.max_windows is None else min(count, self.max_windows)
+
     def combine(self, scores: Sequence[float]) -> float:
         """Return the score of a document from the scores of its windows, at least one."""
         if self.aggregate == "max":
@@ -149,7 +157,7 @@ class WindowTokens:
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> WindowTokens:
         """Return the windows that are read where `tokens` of the document may be."""
-        count = len(passages.windows(tokens, self.size))
+        count = passages.count_windows(tokens, self.size)
         chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.ids):
             return self
