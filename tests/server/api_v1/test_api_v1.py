@@ -241,6 +241,15 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
         body = {"query": "the sea", name: True}
         error = call(searchable, "POST", "/indexes/docs/search", body, code=400)
         assert name in error["message"]
+    (found,) = call(
+        searchable,
+        "POST",
+        "/indexes/docs/search",
+        {"query": "the sea", "top_k": 1, "spans": True},
+    )["results"]
+    assert found["document"]["text"][slice(*found["best_window"])]
+    (span, *_) = found["spans"]
+    assert set(span) == {"start", "end", "score", "probability"}
     few = {"query": "the sea", "budget_ms": 1e-6, "candidates": 3}
     assert call(searchable, "POST", "/indexes/docs/search", few)["status"] != "skipped"
 
