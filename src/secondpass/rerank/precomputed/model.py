@@ -27,14 +27,13 @@ from secondpass.rerank.policies.wrapper import join_reasons
 from secondpass.rerank.precomputed.folder import read_precomputed_folder
 from secondpass.rerank.precomputed.records import (
     DEFAULT_CACHE_BYTES,
-    WINDOWS_AT_ONCE,
     RecordCache,
     RecordEncoder,
     RecordLookup,
 )
-from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer, score_records
+from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
 from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
-from secondpass.rerank.precomputed.sentences import SentenceSlice, slice_sentences
+from secondpass.rerank.precomputed.sentences import SentenceSlice, score_slices, slice_sentences
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.rerank.scoring_options import ScoringOptions
@@ -259,21 +258,15 @@ class PrecomputedReranker(BaseReranker):
         graph, (scale, shift) = self._score_graph, self._calibration
         if start_graph is not None and self._start is not None:
             graph, scale, shift = start_graph, self._start.scale, self._start.shift
-        scores = [Score(0.0, windows=0, scored=False)] * len(slices)
-        keys = list(dict.fromkeys(one.key for one in slices if one is not None))
-        for first in range(0, len(keys), WINDOWS_AT_ONCE):
-            records = scorer.records.get(keys[first : first + WINDOWS_AT_ONCE])
-            cut = [
-                (i, one.cut(records[one.key]))
-                for i, one in enumerate(slices)
-                if one is not None and one.key in records
-            ]
-            logits = score_records(
-                graph, scorer.query, [record for _, record in cut], longest=self.longest
-            )
-            for (i, _), logit in zip(cut, logits.tolist(), strict=True):
-                value = scale * logit + shift
-                scores[i] = Score(value, sigmoid(value))
+        logits = score_slices(
+            graph, scorer.query, slices, scorer.records.get, longest=self.longest
+        )
+        scores = [
+            Score(0.0, windows=0, scored=False)
+            if logit is None
+            else Score(scale * logit + shift, sigmoid(scale * logit + shift))
+            for logit in logits
+        ]
         return Scored(
             scores,
             ScoreKind.LOGIT,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from secondpass.inference.types import Runtime
 from secondpass.inference.unicode import clean
+from secondpass.rerank.precomputed.records import WINDOWS_AT_ONCE
+from secondpass.rerank.precomputed.scoring import EncodedQuery, score_records
 from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import DocumentTokens
@@ -63,6 +66,34 @@ def slice_sentences(
                 offset = 1 + len(tokens.head) - start
                 best = quality, SentenceSlice(key, a + offset, b + offset)
         yield None if best is None else best[1]
+
+
+def score_slices(
+    graph: Runtime,
+    query: EncodedQuery,
+    slices: Sequence[SentenceSlice | None],
+    get_records: Callable[[Sequence[bytes]], Mapping[bytes, Record]],
+    *,
+    longest: int,
+) -> list[float | None]:
+    """Return the graph's score of each slice, None for None.
+
+    `get_records` is called for at most `WINDOWS_AT_ONCE` windows at a time.
+    """
+    logits: list[float | None] = [None] * len(slices)
+    positions: dict[bytes, list[tuple[int, SentenceSlice]]] = {}
+    for position, one in enumerate(slices):
+        if one is not None:
+            positions.setdefault(one.key, []).append((position, one))
+    keys = list(positions)
+    for first in range(0, len(keys), WINDOWS_AT_ONCE):
+        some = keys[first : first + WINDOWS_AT_ONCE]
+        records = get_records(some)
+        placed = [(i, one.cut(records[key])) for key in some for i, one in positions[key]]
+        values = score_records(graph, query, [record for _, record in placed], longest=longest)
+        for (i, _), value in zip(placed, values.tolist(), strict=True):
+            logits[i] = value
+    return logits
 
 
 def _token_ranges(
