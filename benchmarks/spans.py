@@ -265,10 +265,10 @@ def context(reranker: Reranker, options: argparse.Namespace) -> None:
         nearest = reranker.rerank(question.text, others[:20], top_k=PASSAGES - 1).results
         documents = [question.right, *(others[r.index] for r in nearest)]
         passages = [Passage(i, d.text, (), i, d.title) for i, d in enumerate(documents, 1)]
-        found = find_spans(question.text, passages, reranker)
+        found, likelihoods = find_spans(question.text, passages, reranker)
         texts = {
             "passages": [p.text for p in found],
-            "spans": [text_of_spans(p) for p in found],
+            "spans": list(map(text_of_spans, found, likelihoods)),
             "the best span alone": [p.text[slice(*p.highlight)] for p in found if p.highlight],
         }
         for name, parts in texts.items():

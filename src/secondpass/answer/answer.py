@@ -121,8 +121,8 @@ def stream_answer(
     - `passages`: how many results are read, at least 1; `context_tokens`: their limit in
       all; `max_tokens`: the limit of the answer.
     - `context`: "spans" sends the language model only the sentences of each passage that
-      answer, by `reranker`, and the one before the best, which is about half of the tokens;
-      docs/how-to/show-relevant-sentences.md has what that costs.
+      answer, by `reranker`, and in likely passages the one before the best: about half of the
+      tokens; docs/how-to/show-relevant-sentences.md has what that costs.
     - `min_probability`: if no passage has at least this probability of relevance, the
       answer is that there is none, and no model is called to write one. None skips this
       check.
@@ -194,9 +194,12 @@ def stream_answer(
         else:
             sent = selected
             if context == "spans":
-                found = find_spans(query, selected, reranker)
+                found, likelihoods = find_spans(query, selected, reranker)
                 draft = replace(draft, passages=tuple(found))
-                sent = tuple(replace(p, text=text_of_spans(p)) for p in found)
+                sent = tuple(
+                    replace(passage, text=text_of_spans(passage, likelihood))
+                    for passage, likelihood in zip(found, likelihoods, strict=True)
+                )
                 stopwatch.lap("spans")
             grounded = GroundedPrompt(prompt, max_tokens, tuple(history), instructions)
             yield from _generate(draft, sent, model, grounded, stopwatch)

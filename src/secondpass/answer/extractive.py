@@ -15,6 +15,7 @@ from secondpass.types import Document
 
 _MAX_SENTENCES_READ = 40
 _MAX_SENTENCES_QUOTED = 3
+_LIKELY = 0.5
 
 
 def extract_answer(draft: Answer, reranker: BaseReranker | None = None) -> Answer:
@@ -28,7 +29,7 @@ def extract_answer(draft: Answer, reranker: BaseReranker | None = None) -> Answe
     if reranker.spans_from is None:
         passages, scores = highlight_passages(draft.query, draft.passages, reranker)
     else:
-        passages = find_spans(draft.query, draft.passages, reranker)
+        passages, _ = find_spans(draft.query, draft.passages, reranker)
         scores = [p.spans[0].score if p.spans else -math.inf for p in passages]
     text = quote_highlights(passages, scores, max_sentences=_MAX_SENTENCES_QUOTED)
     return replace(
@@ -49,31 +50,42 @@ def _bundled() -> BaseReranker:
 
 def find_spans(
     query: str, passages: Sequence[Passage], reranker: BaseReranker | None = None
-) -> list[Passage]:
-    """Return the passages with the sentences that answer as `spans` and `highlight`.
+) -> tuple[list[Passage], list[float]]:
+    """Return the passages with the sentences that answer, and how likely each is, up to 1.
 
-    Each has one at least, the best, unless nothing of its text could be read. Raises
-    `InputError` for a reranker that gives no spans.
+    The likelihood is relative to that of the best passage. Each has its best sentence in
+    `spans` and as `highlight`, unless nothing of its text could be read; others need a
+    probability of `Spans().threshold`, times the likelihood of the passage. Raises `InputError`
+    for a reranker that gives no spans.
     """
     if not passages:
-        return []
+        return [], []
     reranker = _bundled() if reranker is None else reranker
     documents = [Document(passage.text, title=passage.title) for passage in passages]
     found = reranker.rerank(query, documents, spans=Spans(threshold=0.0))
-    spans_by_passage = {result.index: result.spans for result in found.results}
-    with_spans = []
+    results = {result.index: result for result in found.results}
+    best = max((r.probability or 0.0 for r in found.results), default=0.0)
+    with_spans, likelihoods = [], []
     for position, passage in enumerate(passages):
-        spans = spans_by_passage.get(position, ())
-        spans = (*spans[:1], *(s for s in spans[1:] if s.probability >= Spans().threshold))
+        probability = results[position].probability
+        likelihood = 1.0 if probability is None or not best else probability / best
+        spans = tuple(
+            span
+            for rank, span in enumerate(results[position].spans)
+            if not rank or span.probability * likelihood >= Spans().threshold
+        )
         highlight = (spans[0].start, spans[0].end) if spans else (0, len(passage.text))
         with_spans.append(replace(passage, spans=spans, highlight=highlight))
-    return with_spans
+        likelihoods.append(likelihood)
+    return with_spans, likelihoods
 
 
-def text_of_spans(passage: Passage) -> str:
-    """Return the sentences of a passage that answer, and the one before the best, for reading.
+def text_of_spans(passage: Passage, likelihood: float = 1.0) -> str:
+    """Return the sentences of a passage that answer.
 
-    Left-out sentences are marked by an ellipsis. A passage without spans is returned whole.
+    With the one before the best, so that it can be read, in passages that are at least half as
+    likely as the best passage. Left-out sentences are marked by an ellipsis. A passage without
+    spans is returned whole.
     """
     if not passage.spans:
         return passage.text
@@ -82,7 +94,8 @@ def text_of_spans(passage: Passage) -> str:
         i for i, s in enumerate(sentences) if s in {(x.start, x.end) for x in passage.spans}
     }
     best = sentences.index((passage.spans[0].start, passage.spans[0].end))
-    kept.add(max(0, best - 1))
+    if likelihood >= _LIKELY:
+        kept.add(max(0, best - 1))
     pieces, previous = [], -1
     for i in sorted(kept):
         if i > previous + 1:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError, nearest
+from secondpass.inference.unicode import clean
 from secondpass.options import SPAN_UNITS
 from secondpass.rerank.inputs import check_count, check_probability
 from secondpass.rerank.window_choice import rank_windows
@@ -96,7 +97,8 @@ def best_window(
     windows: Sequence[WindowScore], text: str, options: ScoringOptions
 ) -> tuple[int, int] | None:
     """Return [start, end) of the best window in the text; None where it is not known."""
-    if not windows or options.names[-1] != "text":
+    # Windows are those of the cleaned text, in which a surrogate pair is one character.
+    if not windows or options.names[-1] != "text" or len(clean(text)) != len(text):
         return None
     best = max(windows, key=lambda window: (window.value, -window.start))
     # A template may go on behind the text.
