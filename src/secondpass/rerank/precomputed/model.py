@@ -235,9 +235,8 @@ class PrecomputedReranker(BaseReranker):
     ) -> Scored:
         """Score each sentence by the states of its tokens, which know their window.
 
-        By the score that reading starts from, where the model has one: as good for sentences as
-        reading each, at a tenth of the cost (benchmarks/spans.py). `pairs` counts the sentences
-        that are read without it.
+        By the score that reading starts from, where the model has one: the nearest token of
+        each word of the query. Else the sentences are read, and `pairs` counts them.
         """
         texts = options.texts(candidates)
         scorer = self.window_scorer(query, list(dict.fromkeys(texts)), options)
