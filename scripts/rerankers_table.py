@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.cross_encoder import CrossEncoder
+from secondpass.rerank.hosted.model import HostedReranker
 from secondpass.rerank.hosted.provider import Provider
 from secondpass.rerank.hosted.registry import BUILT_IN, SEARCH, load_prices, load_provider
+from secondpass.rerank.late_interaction import LateInteraction
+from secondpass.rerank.precomputed import PrecomputedReranker
 
 CANDIDATES = 50
 TOKENS = 200
@@ -21,10 +27,19 @@ EXAMPLES = {
     "voyage": "rerank-2.5",
     "weaviate": "",
 }
+OTHER = "a folder, `OWNER/MODEL@COMMIT`"
+FILES, UNLIMITED = "the model's files", "unlimited documents"
 LOCAL = [
-    ("`bundled`, `bundled-tiny`", "nothing", "unlimited documents", "logit"),
-    ("a folder, `OWNER/MODEL@COMMIT`", "the model's files", "unlimited documents", "logit"),
+    ("`bundled`, `bundled-tiny`", "nothing", UNLIMITED, "logit", PrecomputedReranker),
+    (f"{OTHER}: precomputed", FILES, UNLIMITED, "logit", PrecomputedReranker),
+    (f"{OTHER}: cross-encoder", FILES, UNLIMITED, "logit", CrossEncoder),
+    (f"{OTHER}: late interaction", FILES, UNLIMITED, "similarity", LateInteraction),
 ]
+SPANS = {
+    "states": "from stored states",
+    "reading": "by reading each sentence of returned documents",
+    None: "none",
+}
 
 
 def page(note: str) -> str:
@@ -36,12 +51,13 @@ def page(note: str) -> str:
         note,
         "Names, requirements and limits of every reranker. How to use the hosted ones:"
         " [use a hosted reranker](../how-to/use-a-hosted-reranker.md). What the score kinds"
-        " mean: [scores](../explanation/scores.md).",
+        " mean: [scores](../explanation/scores.md). Where"
+        " [spans](../how-to/show-relevant-sentences.md) come from is in the last column.",
         "\n".join(
             [
-                "| reranker | requires | limits per request | `score_kind` |",
-                "|---|---|---|---|",
-                *("| " + " | ".join(row) + " |" for row in LOCAL),
+                "| reranker | requires | limits per request | `score_kind` | spans |",
+                "|---|---|---|---|---|",
+                *(f"| {' | '.join(row)} | {_spans(kind)} |" for *row, kind in LOCAL),
                 *(_row(load_provider(name)) for name in sorted(BUILT_IN)),
             ]
         ),
@@ -74,6 +90,12 @@ def page(note: str) -> str:
     return "\n\n".join(lines) + "\n"
 
 
+def _spans(kind: type[BaseReranker]) -> str:
+    """Return where rerankers of a class take spans from, which no object changes."""
+    source: Any = kind.spans_from
+    return SPANS[source.fget(kind)]
+
+
 def _row(provider: Provider) -> str:
     model = EXAMPLES[provider.name]
     limits, kind = provider.limits(model), provider.score_kind(model)
@@ -93,4 +115,5 @@ def _row(provider: Provider) -> str:
         limit_texts.append(f"{limits.bytes:,} bytes of text")
     limit_texts.append(f"{limits.characters:,} characters per document")
     name = f"`{provider.name}/…`" if provider.model_required else f"`{provider.name}`"
-    return f"| {name} | {', '.join(requirements)} | {', '.join(limit_texts)} | {kind} |"
+    cells = (name, ", ".join(requirements), ", ".join(limit_texts), kind)
+    return f"| {' | '.join(cells)} | {_spans(HostedReranker)} |"

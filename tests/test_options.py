@@ -56,6 +56,7 @@ EXAMPLES: dict[str, Any] = {
     "max_query_tokens": 32,
     "budget_tokens": 5000,
     "truncate": False,
+    "spans": {"threshold": 0.25, "max_spans": 2},
     "return_documents": False,
     "cascade": True,
     "budget_ms": 80.5,

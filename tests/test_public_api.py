@@ -21,7 +21,8 @@ PUBLIC_NAMES = {
         IndexNotFoundError IndexStoreError InputError LLMError MissingExtraError
         ModelDamagedError ModelError ModelNotFoundError Origin PassageAggregation ProviderError
         ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker Score ScoreKind
-        Scored ScoringOptions SecondpassError Status TextTooLongError Usage __version__
+        Scored ScoringOptions SecondpassError Span Spans Status TextTooLongError Usage
+        __version__
     """,
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from secondpass.index.index import Index
     from secondpass.rerank.base import BaseReranker, Score, Scored
     from secondpass.rerank.scoring_options import ScoringOptions
+    from secondpass.rerank.spans import Spans
     from secondpass.rerank.windowing import PassageAggregation
     from secondpass.reranker import Reranker
     from secondpass.retrieve.embedder import Embedder
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         RankedDocument,
         RerankResponse,
         ScoreKind,
+        Span,
         Status,
         Usage,
     )
@@ -82,6 +84,8 @@ _MODULES = {
     "Scored": "rerank.base",
     "ScoringOptions": "rerank.scoring_options",
     "SecondpassError": "errors",
+    "Span": "types",
+    "Spans": "rerank.spans",
     "Status": "types",
     "TextTooLongError": "errors",
     "Usage": "types",
@@ -142,6 +146,8 @@ __all__ = [
     "Scored",
     "ScoringOptions",
     "SecondpassError",
+    "Span",
+    "Spans",
     "Status",
     "TextTooLongError",
     "Usage",

@@ -17,6 +17,7 @@ from secondpass.option_types import Choice, Count, Custom, Flag, Names, Number, 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.calibration import Calibration
+    from secondpass.rerank.spans import Spans
     from secondpass.rerank.windowing import PassageAggregation
 
 MODES = ("hybrid", "bm25", "vector")
@@ -24,6 +25,9 @@ FUSIONS = ("rrf", "weighted", "weighted-z-score", "dbsf")
 
 BUDGET_TOKENS = 65_536
 """The default of `budget_tokens`; docs/explanation/long-texts.md says what it costs."""
+
+SPAN_UNITS = ("sentence",)
+"""What a span is: the values of `unit`."""
 
 BLENDED = ("rerank", "vector", "bm25")
 """The scores that a blend adds up, which are also the names of their weights."""
@@ -102,6 +106,28 @@ _BOOST = {
 }
 
 
+_SPAN_FIELDS: Mapping[str, Number | Count | Choice] = {
+    "threshold": Number(minimum=0, maximum=1),
+    "max_spans": Count(),
+    "unit": Choice(SPAN_UNITS),
+}
+
+
+def _spans_problem(value: object) -> str | None:
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, dict):
+        return "it must be true, false or a table of threshold, max_spans and unit"
+    for name, inner in value.items():
+        if name not in _SPAN_FIELDS:
+            return f"Spans have no {name!r}. {nearest(str(name), _SPAN_FIELDS)}"
+        if name == "max_spans" and inner is None:
+            continue
+        if problem := _SPAN_FIELDS[name].problem(inner):
+            return f"{name} is {inner!r}: {problem}"
+    return None
+
+
 class ResultOptions(TypedDict, total=False):
     """How documents are read, and which results are returned."""
 
@@ -173,6 +199,24 @@ class ResultOptions(TypedDict, total=False):
             "Whether to read a part of texts that are too long, or refuse them.",
             Flag(),
             flags=("--truncate/--no-truncate",),
+        ),
+    ]
+    spans: Annotated[
+        bool | Mapping[str, Any] | Spans,
+        Option(
+            False,
+            "Whether results have the sentences that answer, or threshold, max_spans and "
+            "unit of those.",
+            Custom(
+                {
+                    "type": ["boolean", "object"],
+                    "properties": {n: kind.schema for n, kind in _SPAN_FIELDS.items()},
+                    "additionalProperties": False,
+                },
+                _spans_problem,
+            ),
+            second_pass=True,
+            flags=("--spans/--no-spans",),
         ),
     ]
     return_documents: Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from numbers import Integral, Number
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 
@@ -153,6 +153,20 @@ class FirstStageScores:
     vector: float | None = None
 
 
+class Span(NamedTuple):
+    """A sentence of a document, and whether it answers the query.
+
+    - `start`, `end`: [start, end) in the document's `text`, in Unicode code points.
+    - `score`: log-odds of the sentence by the model; higher is better.
+    - `probability`: 0 to 1; that this sentence answers, if one of the document's does.
+    """
+
+    start: int
+    end: int
+    score: float
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
     """One result of reranking or of a search.
@@ -172,6 +186,11 @@ class RankedDocument:
     - `scored`: False where the second pass did not score it: `score` is then at most the lowest
       score of the others, `score_kind` is `ScoreKind.RANK`, `probability` is None and `windows`
       is 0.
+    - `spans`: the sentences that answer, best first, without overlap; () unless `spans` asked
+      for them.
+    - `best_window`: [start, end) in `document.text`, in code points, of the window with the
+      highest score; None where the reranker does not say, or did not read the text as the last
+      field.
     """
 
     index: int
@@ -188,6 +207,8 @@ class RankedDocument:
     scored: bool = True
     document_id: str | None = None
     chunk: int = 0
+    spans: tuple[Span, ...] = ()
+    best_window: tuple[int, int] | None = None
 
     @property
     def first_stage_rank(self) -> int:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from secondpass import Document, Index, InputError
+from secondpass import Document, Index, InputError, ScoreKind
 from secondpass.answer import AnswerStatus, Turn, answer, stream_answer
 from secondpass.answer.prompt import NOT_FOUND
 from secondpass.errors import LLMError
 from secondpass.llm import Completion, Stop
+from secondpass.testing import ScriptedReranker
 from secondpass.testing.llm import ScriptedLLM
 
 TEXTS = {
@@ -73,6 +74,38 @@ def test_a_model_answers_from_marked_passages_and_is_checked(index: Index) -> No
     (prompt,) = llm.prompts
     assert prompt.user.count('<document id="') == len(found.passages)
     assert re.search(r'mark="\w+">\n1\. \nParis is', prompt.user)
+
+
+def test_a_model_may_read_only_the_sentences_that_answer(index: Index) -> None:
+    text = "Rome is in Italy. Tourists like it. Its river is the Tiber. " * 3
+    index.add([Document(f"{text}The Pantheon in Rome is a temple.", id="rome")])
+    llm = ScriptedLLM(["A temple [1]."])
+    found = index.answer("What is the Pantheon in Rome?", llm=llm, context="spans", passages=1)
+    (passage,) = found.passages
+    start, end, *_ = passage.spans[0]
+    assert (start, end) == passage.highlight
+    assert passage.text[start:end] == "The Pantheon in Rome is a temple."
+    assert passage.text.startswith("Rome is in Italy.")
+    assert "… Its river is the Tiber. The Pantheon in Rome is a temple." in llm.prompts[0].user
+    assert found.timings["spans"] >= 0
+    index.delete(["rome"])
+
+
+def test_what_a_model_reads_is_checked(index: Index) -> None:
+    with pytest.raises(InputError, match="there is none"):
+        index.answer(QUERY, context="spans")
+    with pytest.raises(InputError, match="Did you mean 'spans'"):
+        index.answer(QUERY, llm=ScriptedLLM([]), context="span")  # type: ignore[arg-type]
+    scripted = ScriptedReranker({}, kind=ScoreKind.PROBABILITY, default=0.5)
+    with pytest.raises(InputError, match="spans cannot be found"):
+        index.answer(QUERY, llm=ScriptedLLM([]), context="spans", reranker=scripted)
+
+
+def test_a_reranker_without_spans_scores_sentences(index: Index) -> None:
+    scripted = ScriptedReranker(lambda query, text: float("million" in text))
+    found = index.answer(QUERY, reranker=scripted)
+    assert found.text.startswith("It has about two million inhabitants. [1]")
+    assert found.passages[0].spans == ()
 
 
 def test_a_model_may_say_that_there_is_no_answer(index: Index) -> None:

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -16,10 +17,12 @@ from secondpass import (
     InputError,
     RerankResponse,
     ScoreKind,
+    Spans,
     Status,
 )
 from secondpass.rerank.base import ScoringJob
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.sentences import split_sentences
 
 QUERY = "How do I change my password?"
 TEXTS = [
@@ -205,6 +208,34 @@ def test_queries_scored_together_score_as_they_do_alone(
         )
         assert one.kind == other.kind
     assert reranker.score_batch([]) == []
+
+
+def test_spans_are_sentences_of_the_text_or_refused(
+    reranker: BaseReranker, passages: list[str]
+) -> None:
+    every = Spans(threshold=0, max_spans=None)
+    if reranker.spans_from is None:
+        with pytest.raises(InputError, match="spans cannot be found"):
+            reranker.rerank(QUERY, TEXTS, spans=every)
+        return
+    texts = ["", *TEXTS, *passages[20:24]]
+    query = "Which country was hit by an embargo?"
+    results = reranker.rerank(query, texts, spans=every).results
+    for result in results:
+        text, spans = texts[result.index], result.spans
+        assert {s[:2] for s in spans} <= set(split_sentences(text))
+        assert [s.score for s in spans] == sorted((s.score for s in spans), reverse=True)
+        assert all(0 <= s.probability <= 1 for s in spans)
+        ordered = sorted(spans)
+        assert all(a.end <= b.start for a, b in pairwise(ordered))
+        (alone,) = reranker.rerank(query, [text], spans=every).results
+        assert sorted(s[:2] for s in alone.spans) == [s[:2] for s in ordered]
+        assert [s.score for s in sorted(alone.spans)] == pytest.approx(
+            [s.score for s in ordered], abs=5e-3
+        )
+    assert any(len(result.spans) > 1 for result in results)
+    (first,) = reranker.rerank(query, texts, spans={"max_spans": 1}, top_k=1).results
+    assert len(first.spans) <= 1
 
 
 def test_an_empty_list_is_skipped_and_says_so(reranker: BaseReranker) -> None:

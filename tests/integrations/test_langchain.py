@@ -107,3 +107,13 @@ def test_settings_can_be_written_and_read() -> None:
     settings = SecondpassRerank("bundled-tiny", top_n=2).model_dump(mode="json")
     assert settings == {"reranker": "bundled-tiny", "top_n": 2, "options": {}}
     assert SecondpassRerank.model_validate(settings).model_dump(mode="json") == settings
+
+
+def test_spans_are_in_the_metadata() -> None:
+    given = [Document(f"{SEA} {RESET}"), Document(SEA)]
+    ranked = SecondpassRerank(options={"spans": True}).compress_documents(given, QUERY)
+    (span, *_) = ranked[0].metadata["rerank_spans"]
+    text = ranked[0].page_content
+    assert text[span["start"] : span["end"]] == RESET
+    plain = SecondpassRerank().compress_documents(given, QUERY)
+    assert "rerank_spans" not in plain[0].metadata

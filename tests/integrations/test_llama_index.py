@@ -196,3 +196,13 @@ def test_settings_can_be_written_read_and_pickled() -> None:
             [NodeWithScore(node=TextNode(text=SEA, id_="a"))], query_str="q"
         )
     ) == ["a"]
+
+
+def test_spans_are_in_the_text_of_the_node() -> None:
+    node = TextNode(text=f"{SEA} {RESET}", metadata={"author": "Ada. B."})
+    ranker = SecondpassRerank(options={"spans": {"threshold": 0, "max_spans": None}})
+    (ranked,) = ranker.postprocess_nodes([NodeWithScore(node=node)], query_str=QUERY)
+    spans = ranked.node.metadata["rerank_spans"]
+    found = [node.text[span["start"] : span["end"]] for span in spans]
+    assert found == [RESET, SEA]
+    assert "rerank_spans" in ranked.node.excluded_llm_metadata_keys

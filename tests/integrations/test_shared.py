@@ -71,3 +71,9 @@ def test_metadata_of_an_earlier_reranking_is_replaced() -> None:
     old = {"rerank_reason": "down", "rerank_probability": 0.5, "rerank_of_mine": 1}
     copy = add_rerank_metadata(old, RESPONSE, RESPONSE.results[0])
     assert set(old) & set(copy) == {"rerank_of_mine"}
+
+
+def test_spans_are_refused_where_results_have_no_place_for_them() -> None:
+    assert check_options({"spans": False}, no_spans_in="frames") == {"spans": False}
+    with pytest.raises(InputError, match="frames have no place"):
+        check_options({"spans": True}, no_spans_in="frames")

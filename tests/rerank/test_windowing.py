@@ -31,6 +31,7 @@ def test_windows_cover_the_text_without_gaps(
         assert start <= end
     assert all(a[0] < b[0] for a, b in pairwise(spans))
     assert spans[-1][1] == tokens or len(spans) == p.max_windows
+    assert p.count_windows(tokens, size) == len(spans)
 
 
 @given(options, st.lists(st.floats(-20, 20), min_size=1, max_size=9))

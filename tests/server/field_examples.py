@@ -72,6 +72,10 @@ _MIXED = {
     "user": "me",
     "raw_scores": True,
 }
+_SPANS = {
+    "documents": ["Why a slow ship? The river is slow. The sea is blue."],
+    "relevant_spans": {"mode": "enabled", "threshold": 0.0},
+}
 _RERANK = {"query": QUERY, "documents": OBJECTS, "model": "m"}
 _POOLING = {
     "model": "other",
@@ -161,7 +165,9 @@ APIS: Mapping[str, Api] = {
         {
             **_SHARED,
             **pick("rank_fields", "max_tokens_per_doc", "priority"),
-            "relevant_spans": {"mode": "enabled"},
+            "relevant_spans.mode": "enabled",
+            "relevant_spans.threshold": Given(1.0, _SPANS),
+            "relevant_spans.max_spans": Given(1, _SPANS),
         },
     ),
     "Shared path": Api(

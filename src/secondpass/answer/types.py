@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from secondpass.types import Span
+
 
 class AnswerStatus(StrEnum):
     """How an answer was made."""
@@ -33,7 +35,8 @@ class Passage:
     - `ids`: the search results that it was merged from; `rank`: their best rank.
     - `probability`: their highest one, or None where the reranker gives none.
     - `highlight`: [start, end) in characters of the sentence that answers best, where
-      sentences were scored.
+      sentences were scored; `spans`: that one and others, best first, where the reranker gives
+      spans (`RankedDocument.spans`).
     """
 
     number: int
@@ -43,6 +46,7 @@ class Passage:
     title: str | None = None
     probability: float | None = None
     highlight: tuple[int, int] | None = None
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ def answer(
     context_tokens: Annotated[
         int, typer.Option(help="Maximum tokens of all passages together.")
     ] = 1500,
+    context: Annotated[
+        str,
+        typer.Option(help="What --llm reads: passages, or spans (the sentences that answer)."),
+    ] = "passages",
     min_probability: Annotated[
         float,
         typer.Option(
@@ -65,6 +69,7 @@ def answer(
             rewrite=rewrite,
             passages=passages,
             context_tokens=context_tokens,
+            context=context,  # type: ignore[arg-type]
             min_probability=min_probability,
             search={"candidates": candidates, "filter": filter, **placement},
         )
@@ -107,6 +112,7 @@ def answer_object(result: Any) -> dict[str, Any]:
                 "title": p.title,
                 "probability": p.probability,
                 "highlight": None if p.highlight is None else list(p.highlight),
+                "spans": [span._asdict() for span in p.spans],
                 "text": p.text,
             }
             for p in result.passages

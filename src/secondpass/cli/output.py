@@ -60,6 +60,8 @@ def result_object(result: RankedDocument) -> dict[str, Any]:
         "unread": result.unread,
         "windows": result.windows,
         "scored": result.scored,
+        "spans": [span._asdict() for span in result.spans],
+        "best_window": result.best_window,
         "title": None if document is None else document.title,
         "text": None if document is None else document.text,
         "metadata": None if document is None else dict(document.metadata),
@@ -89,9 +91,23 @@ def print_response(
             if parts:
                 typer.echo(f"     bm25 is the sum of {', '.join(parts)}")
         typer.echo(f"     {label(result, 160)}")
+        for line in span_lines(result):
+            typer.echo(f"     {line}")
     if not response.results:
         typer.echo(f"No results{': ' + response.reason if response.reason else ''}.", err=True)
     print_summary(response)
+
+
+def span_lines(result: RankedDocument) -> list[str]:
+    """Return a line for each span, with its sentence in color where the terminal has it."""
+    if result.document is None:
+        return []
+    text = result.document.text
+    return [
+        f"» {typer.style(' '.join(text[s.start : s.end].split()), fg='green', bold=True)}"
+        f"  (characters {s.start} to {s.end}, {s.probability:.2f})"
+        for s in result.spans
+    ]
 
 
 def describe_score(result: RankedDocument) -> str:

@@ -15,7 +15,7 @@ from secondpass.option_types import Count, Flag, Names, Number, Option, offered
 Command = TypeVar("Command", bound=Callable[..., None])
 
 # Options whose command-line form is a switch, though other interfaces take more.
-_SWITCHES = ("rerank", "blend", "cache")
+_SWITCHES = ("rerank", "blend", "cache", "spans")
 
 
 def takes_options(options: type) -> Callable[[Command], Command]:

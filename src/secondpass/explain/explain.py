@@ -38,6 +38,7 @@ from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
 from secondpass.retrieve.keywords import find_keywords
 from secondpass.retrieve.store_protocol import searchable
 from secondpass.types import Candidate, Document, ScoreKind
+from secondpass.types import Span as AnswerSpan
 
 _TOO_SHORT = "The text is too short to check the contributions of its spans."
 _NOT_RETRIEVED_RANK = 1_000_000
@@ -131,6 +132,7 @@ def explain(
         ),
         notes=(*notes, *span_notes),
         matches=tuple(_find_matches(index.language, candidate.document, terms[target])),
+        answers=_find_answers(reranker, query, candidate, options),
     )
 
 
@@ -166,7 +168,18 @@ def explain_text(
         spans=tuple(spans),
         faithfulness=faithfulness,
         notes=tuple(notes),
+        answers=_find_answers(reranker, query, candidate, options),
     )
+
+
+def _find_answers(
+    reranker: BaseReranker, query: str, candidate: Candidate, options: ScoringOptions
+) -> tuple[AnswerSpan, ...]:
+    """Return the sentences that answer; () where the reranker gives none for these fields."""
+    if reranker.spans_from is None or options.names[-1] != "text":
+        return ()
+    response = reranker.rerank(query, [candidate], fields=options.fields, spans=True)
+    return response.results[0].spans
 
 
 def _explain_text(

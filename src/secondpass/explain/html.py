@@ -9,6 +9,7 @@ from secondpass.explain.phrases import (
     describe_faithfulness,
     headline,
     highlight_spans,
+    mark_answers,
     stage_rows,
     term_label,
     term_note,
@@ -46,6 +47,7 @@ def html_page(explanation: Explanation) -> str:
         _stages(explanation),
         _terms(explanation),
         _windows(explanation),
+        _answers(explanation),
         _highlights(explanation),
         _counterfactuals(explanation),
         "".join(f'<p class="note">{escape(note)}</p>' for note in explanation.notes),
@@ -101,6 +103,16 @@ def _windows(explanation: Explanation) -> str:
         for w in explanation.windows
     )
     return f"<h2>Windows that the reranker read</h2>\n<table>{rows}</table>"
+
+
+def _answers(explanation: Explanation) -> str:
+    if not explanation.answers:
+        return ""
+    pieces = "".join(
+        f"<mark>{escape(piece)}</mark>" if answers else escape(piece)
+        for piece, answers in mark_answers(explanation)
+    )
+    return f'<h2>Sentences that answer</h2>\n<p class="text">{pieces}</p>'
 
 
 def _highlights(explanation: Explanation) -> str:

@@ -125,6 +125,15 @@ def _probability(explanation: Explanation) -> str:
     return f", with a probability of {explanation.probability:.2f}"
 
 
+def mark_answers(explanation: Explanation) -> list[tuple[str, bool]]:
+    """Return the whole text in pieces, each with whether it is a sentence that answers."""
+    text, pieces, position = explanation.document.text, [], 0
+    for start, end, *_ in sorted(explanation.answers):
+        pieces += [(text[position:start], False), (text[start:end], True)]
+        position = end
+    return [*pieces, (text[position:], False)]
+
+
 class HighlightedSpan(NamedTuple):
     """A piece of a text; `strength` is -1 (lowers the score most) to 1 (raises it most)."""
 

@@ -15,6 +15,7 @@ from secondpass.explain.phrases import (
     describe_faithfulness,
     headline,
     highlight_spans,
+    mark_answers,
     stage_rows,
     term_label,
     term_note,
@@ -43,6 +44,7 @@ def _blocks(explanation: Explanation) -> list[RenderableType]:
         ("Rank by stage", _stages(explanation)),
         ("BM25 score by query term", _terms(explanation)),
         ("Windows that the reranker read", _windows(explanation)),
+        ("Sentences that answer", _answers(explanation)),
         ("What matters to the reranker", _highlights(explanation)),
         ("What would change its rank", _counterfactuals(explanation)),
         ("Notes", _lines(explanation.notes)),
@@ -87,6 +89,17 @@ def _windows(explanation: Explanation) -> RenderableType | None:
     return _lines(
         f"characters {w.start} to {w.end}: {w.score:.2f}{'  ← best' if w.score == best else ''}"
         for w in windows
+    )
+
+
+def _answers(explanation: Explanation) -> Text | None:
+    if not explanation.answers:
+        return None
+    return Text.assemble(
+        *(
+            (piece, "bold underline" if answers else "dim")
+            for piece, answers in mark_answers(explanation)
+        )
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from secondpass.retrieve.bm25 import TermScore
 from secondpass.types import Document
+from secondpass.types import Span as AnswerSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class Explanation:
       `final_score`, where a blend or boosts computed it; those of boosts are named by their
       rules.
     - `score`: the reranker's, of which `spans` are the contributions.
+    - `answers`: the sentences of the text that answer, best first, where the reranker gives
+      spans (`RankedDocument.spans`).
     - `notes`: what could not be explained, and why.
     """
 
@@ -139,7 +142,8 @@ class Explanation:
     counterfactuals: tuple[Counterfactual, ...] = ()
     notes: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
+    answers: tuple[AnswerSpan, ...] = ()
 
     def as_object(self) -> dict[str, Any]:
         """Return the explanation as one JSON object."""
-        return asdict(self)
+        return {**asdict(self), "answers": [span._asdict() for span in self.answers]}

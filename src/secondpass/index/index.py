@@ -226,7 +226,8 @@ class Index:
             )
         timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
         if reranker is not None:
-            timings["rerank"] = response.timings["rerank"]
+            stages = ("rerank", "spans")
+            timings |= {n: response.timings[n] for n in stages if n in response.timings}
         timings["total"] = (time.perf_counter() - started) * 1000
         notes = [response.reason if candidates else "the first stage found nothing"]
         notes += [describe_groups(retrieval, chosen, len(candidates)), pin_note]
@@ -295,7 +296,7 @@ class Index:
         """
         from secondpass.answer import answer
 
-        chosen: AnswerOptions = {"reranker": self._rerankers.load(True), **options}
+        chosen: AnswerOptions = {"reranker": self.reranker(), **options}
         return answer(self, query, **chosen)
 
     async def aanswer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:

@@ -46,7 +46,8 @@ class SecondpassReranker(Reranker):
     ) -> None:
         super().__init__(return_score)
         self.column, self.top_n = column, check_count("top_n", top_n)
-        self.adapter = RerankerAdapter(reranker, check_options(options))
+        checked = check_options(options, no_spans_in="result tables")
+        self.adapter = RerankerAdapter(reranker, checked)
 
     def rerank_hybrid(
         self, query: str, vector_results: pa.Table, fts_results: pa.Table

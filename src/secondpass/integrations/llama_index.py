@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
@@ -15,7 +16,7 @@ from secondpass.integrations.shared import (
     selects_fields,
 )
 from secondpass.rerank.inputs import check_count
-from secondpass.types import Candidate, Document, RankedDocument, RerankResponse
+from secondpass.types import Candidate, Document, RankedDocument, RerankResponse, Span
 
 try:
     from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -23,7 +24,7 @@ try:
     from llama_index.core.instrumentation import get_dispatcher
     from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
-    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+    from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 except ImportError as error:
     raise MissingExtraError(
         __name__, package="llama-index-core", extra="llama-index"
@@ -145,10 +146,24 @@ def _to_ranked(nodes: Sequence[NodeWithScore], response: RerankResponse) -> list
     return [_ranked(nodes[result.index], response, result) for result in response.results]
 
 
+def _spans_of_text(node: BaseNode, result: RankedDocument) -> tuple[Span, ...]:
+    """Return the spans in the node's text, without those in metadata that was read with it."""
+    text = node.get_content(MetadataMode.NONE)
+    if not result.spans or result.document is None:
+        return result.spans
+    before = result.document.text.rfind(text)
+    return tuple(
+        span._replace(start=span.start - before, end=span.end - before)
+        for span in result.spans
+        if before >= 0 and before <= span.start and span.end <= before + len(text)
+    )
+
+
 def _ranked(
     scored: NodeWithScore, response: RerankResponse, result: RankedDocument
 ) -> NodeWithScore:
     node = scored.node
+    result = replace(result, spans=_spans_of_text(node, result))
     metadata = add_rerank_metadata(node.metadata, response, result)
     new = [name for name in metadata if name not in node.metadata]
     hidden = {

@@ -43,7 +43,8 @@ class SecondpassReranker(pt.Transformer):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.text_field, self.top_n = text_field, check_count("top_n", top_n)
-        self.adapter = RerankerAdapter(reranker, check_options(options))
+        checked = check_options(options, no_spans_in="result frames")
+        self.adapter = RerankerAdapter(reranker, checked)
 
     def transform(self, inp: pd.DataFrame) -> pd.DataFrame:
         """Return the rows in their new order, query by query."""

@@ -107,8 +107,13 @@ def check_reranker(reranker: object) -> None:
         )
 
 
-def check_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a copy of the options; raises `InputError` for an unknown one."""
+def check_options(
+    options: Mapping[str, Any] | None, *, no_spans_in: str | None = None
+) -> dict[str, Any]:
+    """Return a copy of the options; raises `InputError` for an unknown one.
+
+    `no_spans_in` names results that have no place for spans, in which `spans` is an error.
+    """
     if options is None:
         return {}
     if not isinstance(options, Mapping):
@@ -116,6 +121,10 @@ def check_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
     for name in options:
         if name not in OPTIONS:
             raise InputError(f"There is no option {name!r}", fix=nearest(str(name), OPTIONS))
+    if no_spans_in is not None and options.get("spans", False) is not False:
+        raise InputError(
+            "spans cannot be returned", why=f"{no_spans_in} have no place for them"
+        )
     return dict(options)
 
 
@@ -130,8 +139,9 @@ def add_rerank_metadata(
     """Return a copy of a document's metadata with the outcome of the reranking.
 
     Adds `rerank_status` ("fallback" after one), `rerank_scored`, `rerank_score_kind`, and
-    where they are known `rerank_model`, `rerank_reason`, `rerank_probability` (0 to 1) and
-    `rerank_unread` (the number of characters that were not read). Replaces those of an earlier
+    where they are known `rerank_model`, `rerank_reason`, `rerank_probability` (0 to 1),
+    `rerank_unread` (the number of characters that were not read) and `rerank_spans` (objects
+    with `start`, `end`, `score` and `probability`, see `Span`). Replaces those of an earlier
     reranking.
     """
     outcome = {
@@ -142,6 +152,7 @@ def add_rerank_metadata(
         "rerank_reason": response.reason,
         "rerank_probability": result.probability,
         "rerank_unread": result.unread if result.truncated else None,
+        "rerank_spans": [span._asdict() for span in result.spans] or None,
     }
     other = {name: value for name, value in metadata.items() if name not in outcome}
     return other | {name: value for name, value in outcome.items() if value is not None}

@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 from secondpass.errors import InputError, ModelError, TextTooLongError
 from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
@@ -26,6 +26,14 @@ from secondpass.rerank.inputs import (
     to_candidates,
 )
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import (
+    Sentences,
+    Spans,
+    add_spans,
+    best_window,
+    check_spans,
+    parse_spans,
+)
 from secondpass.rerank.window_choice import token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
 from secondpass.types import (
@@ -70,7 +78,10 @@ def filter_by_probability(
 
 
 def rank_results(
-    candidates: Sequence[Candidate], scored: Scored, return_documents: bool
+    candidates: Sequence[Candidate],
+    scored: Scored,
+    options: ScoringOptions,
+    return_documents: bool,
 ) -> list[RankedDocument]:
     """Return the candidates by falling score; ties by first-stage rank, then by id.
 
@@ -89,7 +100,7 @@ def rank_results(
         return (-score.value, not score.scored, ranks[i], name, i)
 
     return [
-        _result(rank, i, candidates[i], ranks[i], scored, return_documents)
+        _result(rank, i, candidates[i], ranks[i], scored, options, return_documents)
         for rank, i in enumerate(sorted(range(len(candidates)), key=sort_key), start=1)
     ]
 
@@ -100,6 +111,7 @@ def _result(
     candidate: Candidate,
     first_rank: int,
     scored: Scored,
+    options: ScoringOptions,
     return_documents: bool,
 ) -> RankedDocument:
     score = scored.scores[index]
@@ -121,6 +133,7 @@ def _result(
         scored=score.scored,
         document_id=candidate.document.document_id,
         chunk=candidate.document.chunk,
+        best_window=best_window(score.window_scores, candidate.document.text, options),
     )
 
 
@@ -191,6 +204,10 @@ class Scored:
     requests: int = 0
     searches: float = 0.0
     cost: float | None = None
+
+
+SpanSource = Literal["states", "reading"]
+"""How spans are found: from the stored states of tokens, or by reading sentences."""
 
 
 class ScoringJob(NamedTuple):
@@ -283,6 +300,29 @@ class BaseReranker(ABC):
         this at once. It is called with positional arguments.
         """
 
+    @property
+    def spans_from(self) -> SpanSource | None:
+        """Where spans come from: stored states, reading sentences as documents, or nowhere.
+
+        With None, the default, `spans` is an error. Else `score_sentences` is implemented.
+        """
+        return None
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Return the log-odds of the sentences of each candidate, all in one list, in order.
+
+        The query is not empty, there is at least one sentence, and the text is the last field
+        of `options`. A sentence of which nothing was read has `scored=False`. A score must not
+        depend on other documents. Called only where `spans_from` is not None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no spans")
+
     def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
         """Return the scores of several queries, computed in shared batches where possible.
 
@@ -313,6 +353,7 @@ class BaseReranker(ABC):
         max_query_tokens: int | None = None,
         budget_tokens: int = BUDGET_TOKENS,
         truncate: bool = True,
+        spans: bool | Mapping[str, Any] | Spans = False,
         return_documents: bool = True,
     ) -> RerankResponse:
         """Sort the documents by their relevance to the query.
@@ -338,6 +379,9 @@ class BaseReranker(ABC):
           windows that have the query's words are read.
         - `truncate`: False raises `TextTooLongError` where True reports a text as not read
           whole (`RerankResponse.warnings`, `RankedDocument.unread`).
+        - `spans`: True, a `Spans` or a mapping with its arguments adds to each returned result
+          the sentences that answer (`RankedDocument.spans`). `usage` counts what is read for
+          it. Raises `InputError` for a reranker without `spans_from`.
         - `return_documents`: False leaves `document` None in the results; ids stay.
 
         Raises `InputError` for invalid arguments and `ModelError` if the model fails.
@@ -360,6 +404,9 @@ class BaseReranker(ABC):
             top_k=top_k,
             started=started,
         )
+        wanted = parse_spans(spans)
+        if wanted is not None:
+            check_spans(self, options)
         read = self.cut_query(query, max_query_tokens)
         if not truncate and read.unread:
             raise too_long("query", len(query), read.unread)
@@ -379,7 +426,7 @@ class BaseReranker(ABC):
             )
         if not truncate:
             _check_read_whole(candidates, scored, options)
-        results = rank_results(candidates, scored, return_documents)
+        results = rank_results(candidates, scored, options, return_documents)
         if not scored.thresholds_apply:
             min_score = min_probability = None
         if min_score is not None:
@@ -388,18 +435,29 @@ class BaseReranker(ABC):
         if min_probability is not None:
             results, none_left = filter_by_probability(results, min_probability, self.model)
             reason = none_left if reason is None else reason
+        results = results[:top_k]
         elapsed = (time.perf_counter() - started) * 1000
+        timings = {"rerank": elapsed, "total": elapsed}
+        sentences: Scored | None = None
+        if wanted is not None:
+            results, sentences = add_spans(
+                self, read.text, candidates, results, options, wanted
+            )
+            total = (time.perf_counter() - started) * 1000
+            timings = {"rerank": elapsed, "spans": total - elapsed, "total": total}
+        if sentences is not None and sentences.reason is not None:
+            reason = sentences.reason if reason is None else f"{reason}; {sentences.reason}"
         return RerankResponse(
             query=query,
             model=_model_of(self.model, scored),
             status=scored.status,
-            results=tuple(results[:top_k]),
-            timings={"rerank": elapsed, "total": elapsed},
+            results=tuple(results),
+            timings=timings,
             usage=Usage(
                 documents=len(candidates),
                 scored=sum(s.scored for s in scored.scores),
-                pairs=scored.pairs,
-                tokens=scored.tokens,
+                pairs=scored.pairs + (0 if sentences is None else sentences.pairs),
+                tokens=scored.tokens + (0 if sentences is None else sentences.tokens),
                 truncated=sum(s.unread > 0 for s in scored.scores),
                 unread=sum(s.unread for s in scored.scores),
                 requests=scored.requests,

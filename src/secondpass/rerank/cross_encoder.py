@@ -20,9 +20,17 @@ from secondpass.inference.model_folder import (
 from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.tokenizer import Tokenizer
-from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, make_window_scores
+from secondpass.rerank.base import (
+    BaseReranker,
+    Score,
+    Scored,
+    ScoringJob,
+    SpanSource,
+    make_window_scores,
+)
 from secondpass.rerank.early_exit import early_exit_unsupported
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences, read_sentences
 from secondpass.rerank.windowing import (
     DocumentWindows,
     build_windows,
@@ -157,6 +165,21 @@ class CrossEncoder(BaseReranker):
             self._scored(job, windows_by_text, logits)
             for job, windows_by_text in zip(jobs, windows_of_jobs, strict=True)
         ]
+
+    @property
+    def spans_from(self) -> SpanSource:
+        """Reading: each sentence of a returned document is one more pair."""
+        return "reading"
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Score sentences as documents, up to 40 of each document (`read_sentences`)."""
+        return read_sentences(self, query, candidates, sentences, options)
 
     def _windows(self, job: ScoringJob) -> dict[tuple[str, str], DocumentWindows]:
         """Return the windows of each distinct text: copies are read once, and tie exactly."""

@@ -87,6 +87,14 @@ class PassageAggregation:
             spans.append((start, start + size))
         return spans
 
+    def count_windows(self, tokens: int, size: int) -> int:
+        """Return how many windows `windows` returns, without making them."""
+        if tokens <= size:
+            return 1
+        stride = max(1, size - int(size * self.overlap))
+        count = 1 - (size - tokens) // stride
+        return count if self.max_windows is None else min(count, self.max_windows)
+
     def combine(self, scores: Sequence[float]) -> float:
         """Return the score of a document from the scores of its windows, at least one."""
         if self.aggregate == "max":
@@ -149,7 +157,7 @@ class WindowTokens:
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> WindowTokens:
         """Return the windows that are read where `tokens` of the document may be."""
-        count = len(passages.windows(tokens, self.size))
+        count = passages.count_windows(tokens, self.size)
         chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.ids):
             return self
@@ -201,6 +209,28 @@ def window_length(
     return max(max_length, min(longest, shortest))
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentTokens:
+    """One document's tokens, and which of them are in its windows.
+
+    - `head`: repeated in every window; `body`: its tokens up to the reach or further.
+    - `ranges`: [start, end) of each window in the body, in tokens; the first `coarse` have
+      `size` tokens, the others half of that.
+    """
+
+    head: Sequence[int]
+    body: Tokens
+    ranges: tuple[tuple[int, int], ...]
+    size: int
+    coarse: int
+    unread: int
+
+    def window(self, position: int) -> list[int]:
+        """Return the token ids of a window."""
+        start, end = self.ranges[position]
+        return [*self.head, *self.body.ids[start:end]]
+
+
 def split_documents(
     tokenizer: Tokenizer,
     texts: Sequence[tuple[str, str]],
@@ -209,7 +239,29 @@ def split_documents(
     passages: PassageAggregation,
     reach: int,
 ) -> Iterator[WindowTokens]:
-    """Yield the windows of the first `reach` tokens of each (head, body).
+    """Yield the windows of each (head, body), see `tokenize_documents`."""
+    for document in tokenize_documents(
+        tokenizer, texts, max_tokens=max_tokens, passages=passages, reach=reach
+    ):
+        ends_at = document.body.ends_at
+        yield WindowTokens(
+            tuple(map(document.window, range(len(document.ranges)))),
+            document.unread,
+            tuple((ends_at(start), ends_at(end)) for start, end in document.ranges),
+            document.size,
+            document.coarse,
+        )
+
+
+def tokenize_documents(
+    tokenizer: Tokenizer,
+    texts: Sequence[tuple[str, str]],
+    *,
+    max_tokens: int,
+    passages: PassageAggregation,
+    reach: int,
+) -> Iterator[DocumentTokens]:
+    """Yield the tokens and windows of the first `reach` tokens of each (head, body).
 
     A window has at most `max_tokens` tokens. The head is repeated in every window. Where head
     and body do not fit together into a window or the reach, a head longer than half of that is
@@ -229,13 +281,13 @@ def split_documents(
             tokens = min(len(body.ids), reach - head_tokens)
             size = max_tokens - head_tokens
             coarse = passages.windows(tokens, size)
-            spans = [*coarse, *passages.fine_windows(tokens, size)]
-            yield WindowTokens(
-                tuple([*head.ids[:head_tokens], *body.ids[start:end]] for start, end in spans),
-                _unread(head, head_tokens) + _unread(body, coarse[-1][1]),
-                tuple((body.ends_at(start), body.ends_at(end)) for start, end in spans),
+            yield DocumentTokens(
+                head.ids[:head_tokens],
+                body,
+                (*coarse, *passages.fine_windows(tokens, size)),
                 size,
                 len(coarse),
+                _unread(head, head_tokens) + _unread(body, coarse[-1][1]),
             )
 
 

@@ -70,7 +70,7 @@ def test_what_was_left_out_stands_below_and_is_marked(
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]
     scored = early.score(QUERY, candidates, ScoringOptions(top_k=2))
-    results = rank_results(candidates, scored, return_documents=True)
+    results = rank_results(candidates, scored, ScoringOptions(), return_documents=True)
     read = [r for r in results if r.scored]
     left = [r for r in results if not r.scored]
     assert results == [*read, *left]

@@ -50,6 +50,7 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "max_query_tokens": 32,
     "budget_tokens": 5000,
     "truncate": False,
+    "spans": {"threshold": 0.25},
     "return_documents": False,
     "cascade": False,
     "budget_ms": 60_000,
@@ -250,6 +251,15 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
         body = {"query": "the sea", name: True}
         error = call(searchable, "POST", "/indexes/docs/search", body, code=400)
         assert name in error["message"]
+    (found,) = call(
+        searchable,
+        "POST",
+        "/indexes/docs/search",
+        {"query": "the sea", "top_k": 1, "spans": True},
+    )["results"]
+    assert found["document"]["text"][slice(*found["best_window"])]
+    (span, *_) = found["spans"]
+    assert set(span) == {"start", "end", "score", "probability"}
     few = {"query": "the sea", "budget_ms": 1e-6, "candidates": 3}
     assert call(searchable, "POST", "/indexes/docs/search", few)["status"] != "skipped"
 

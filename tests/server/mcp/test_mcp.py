@@ -87,6 +87,13 @@ async def test_tools(served: Library, kind: str) -> None:
         assert [row["index"] for row in ranked["results"]] == [1]
         assert ranked["model"] == "bundled"
 
+        wrong, _, found = await call("search", query=QUESTION, spans=True)
+        (span, *_) = found["results"][0]["spans"]
+        assert span["text"] == DOCUMENTS[0].text[span["start"] : span["end"]]
+        assert 0 < span["score"] <= 1
+        wrong, _, ranked = await call("rerank", query="the sea", documents=texts, spans=True)
+        assert ranked["results"][0]["spans"][0]["text"] == "The sea is blue."
+
         wrong, _, why = await call("explain", query=QUESTION, document="paris")
         assert not wrong
         assert why["summary"].startswith("It ranks 1st of 3")

@@ -66,6 +66,30 @@ def test_cohere(http: httpx2.Client, expected: list[int]) -> None:
     assert http.post("/cohere/v2/rerank", json={**ASK, "model": None}).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/cohere/v2/rerank", "/v2/rerank"])
+def test_cohere_relevant_spans(http: httpx2.Client, path: str) -> None:
+    text = f"\U0001f600 {TEXTS[0]}. The river is slow."
+    body = {**ASK, "documents": [text, ""], "relevant_spans": {"mode": "enabled"}}
+    found = {row["index"]: row for row in post(http, path, body)["results"]}
+    spans = found[0]["relevant_spans"]
+    assert all(set(span) == {"start", "end", "score"} for span in spans)
+    assert [s["score"] for s in spans] == sorted((s["score"] for s in spans), reverse=True)
+    assert all(0.1 <= span["score"] <= 1 for span in spans)
+    sentences = {f"\U0001f600 {TEXTS[0]}.", "The river is slow."}
+    assert {text[s["start"] : s["end"]] for s in spans} <= sentences
+    assert "relevant_spans" not in found[1]
+    off = {**body, "relevant_spans": {"mode": "disabled"}}
+    assert "relevant_spans" not in post(http, path, off)["results"][0]
+    one = {**body, "relevant_spans": {"mode": "enabled", "threshold": 0, "max_spans": 1}}
+    rows = {row["index"]: row for row in post(http, path, one)["results"]}
+    assert len(rows[0]["relevant_spans"]) == 1
+    assert "relevant_spans" not in rows[1]
+    for wrong in ({}, {"threshold": 0.5}, {"mode": "on"}, {"mode": "enabled", "threshold": 2}):
+        refused = http.post(path, json={**body, "relevant_spans": wrong})
+        assert refused.status_code == 400
+        assert "relevant_spans" in refused.json()["message"]
+
+
 def test_jina_sends_documents_unless_told_not_to(
     http: httpx2.Client, expected: list[int]
 ) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
 from secondpass.rerank.policies.blend import standardize
 from secondpass.rerank.policies.wrapper import join_reasons, total_cost
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences
 from secondpass.types import Candidate, ScoreKind, Status
 
 Column = NDArray[np.float64]
@@ -69,6 +70,22 @@ class Ensemble(BaseReranker):
         twin = copy.copy(self)
         twin.rerankers = tuple(r.map_base(function) for r in self.rerankers)
         return twin
+
+    @property
+    def spans_from(self) -> SpanSource | None:
+        """Where the spans of the first member that gives some come from."""
+        return next((r.spans_from for r in self.rerankers if r.spans_from is not None), None)
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Score sentences with the first member that can."""
+        member = next(r for r in self.rerankers if r.spans_from is not None)
+        return member.score_sentences(query, candidates, sentences, options)
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

@@ -21,9 +21,10 @@ from secondpass.errors import (
     nearest,
 )
 from secondpass.options import OnFailure, RerankOptions
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
 from secondpass.rerank.inputs import DocumentLike, check_count, check_number
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences
 from secondpass.rerank.worker_threads import run_in_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status
 
@@ -274,6 +275,36 @@ class Fallback(BaseReranker):
     ) -> RerankResponse:
         """Do as `rerank`, in a thread of a pool for network waits."""
         return await run_in_thread(lambda: self.rerank(query, documents, **options))
+
+    @property
+    def spans_from(self) -> SpanSource | None:
+        """Where the spans of the first reranker that gives some come from."""
+        sources = (stage.reranker.spans_from for stage in self.stages)
+        return next((source for source in sources if source is not None), None)
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Score sentences with the first reranker that can and does not fail."""
+        errors: list[Exception] = []
+        for stage in self.stages:
+            if stage.reranker.spans_from is None:
+                continue
+            try:
+                return stage.reranker.score_sentences(query, candidates, sentences, options)
+            except InputError:
+                raise
+            except Exception as error:  # noqa: BLE001 - no error of a model may fail a search
+                errors.append(error)
+        if self.on_failure == "raise":
+            raise errors[-1]
+        none = Score(0.0, windows=0, scored=False)
+        reason = f"no spans: {_reason(errors)}"
+        return Scored([none] * sum(map(len, sentences)), ScoreKind.LOGIT, reason=reason)
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

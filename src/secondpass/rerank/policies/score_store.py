@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from secondpass.rerank.base import Score
+from secondpass.rerank.base import Score, WindowScore
 from secondpass.storage import (
     BUSY,
     DAMAGED,
@@ -37,6 +37,8 @@ FORMAT = 1
 
 # value, probability (NaN for none), windows, unread, kind
 _FIELDS = struct.Struct("<ddIQB")
+# Behind these, where it is known: start, end and value of the best window.
+_WINDOW = struct.Struct("<QQd")
 _KINDS = (ScoreKind.LOGIT, ScoreKind.PROBABILITY, ScoreKind.SIMILARITY)
 
 
@@ -48,28 +50,34 @@ class CachedScore(NamedTuple):
 
 
 def is_cacheable(score: Score, kind: ScoreKind) -> bool:
-    """Return whether a score depends on its pair alone, and `pack` would lose nothing."""
+    """Return whether a score depends on its pair alone, and `pack` keeps what results have."""
     return kind in _KINDS and score.scored and not score.parts and math.isfinite(score.value)
 
 
 def pack(key: bytes, cached: CachedScore) -> bytes:
-    """Return a score as bytes, with a checksum of score and key."""
+    """Return a score as bytes, with a checksum of score and key; of windows only the best."""
     score, kind = cached
     probability = math.nan if score.probability is None else score.probability
     data = _FIELDS.pack(
         score.value, probability, score.windows, score.unread, _KINDS.index(kind)
     )
+    if score.window_scores:
+        best = max(score.window_scores, key=lambda window: (window.value, -window.start))
+        data += _WINDOW.pack(best.start, best.end, best.value)
     return add_checksum(key, data)
 
 
 def unpack(key: bytes, packed: bytes) -> CachedScore:
-    """Return what `pack` was given, to the last bit; raises ValueError for damaged bytes."""
+    """Return what `pack` kept, to the last bit; raises ValueError for damaged bytes."""
     data = verify_checksum(key, packed)
-    if len(data) != _FIELDS.size:
+    if len(data) not in (_FIELDS.size, _FIELDS.size + _WINDOW.size):
         raise ValueError(f"{len(data)} bytes are not a score")
-    value, probability, windows, unread, kind = _FIELDS.unpack(data)
+    value, probability, windows, unread, kind = _FIELDS.unpack_from(data)
     probability = None if math.isnan(probability) else probability
-    return CachedScore(Score(value, probability, windows, unread), _KINDS[kind])
+    best = data[_FIELDS.size :]
+    found = (WindowScore(*_WINDOW.unpack(best)),) if best else ()
+    score = Score(value, probability, windows, unread, window_scores=found)
+    return CachedScore(score, _KINDS[kind])
 
 
 class ScoreMemory:

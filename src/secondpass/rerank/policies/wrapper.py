@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
+from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences
 from secondpass.types import Candidate, ScoreKind, Status
 
 # From a complete result to no result: the status of a whole is the last of its parts'.
@@ -98,6 +100,21 @@ class RerankerWrapper(BaseReranker):
     def base(self) -> BaseReranker:
         """The backend inside of the wrapped reranker."""
         return self.reranker.base
+
+    @property
+    def spans_from(self) -> SpanSource | None:
+        """Where the spans of the wrapped reranker come from."""
+        return self.reranker.spans_from
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Score sentences with the wrapped reranker."""
+        return self.reranker.score_sentences(query, candidates, sentences, options)
 
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
         """Return a copy of this policy with the backends inside replaced."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from secondpass.errors import InputError, ModelDamagedError
 from secondpass.inference.model_folder import ModelFolder, folder_identity
@@ -17,6 +18,7 @@ from secondpass.rerank.base import (
     Score,
     Scored,
     ScoringJob,
+    SpanSource,
     make_window_scores,
 )
 from secondpass.rerank.cross_encoder import sigmoid
@@ -31,13 +33,16 @@ from secondpass.rerank.precomputed.records import (
 )
 from secondpass.rerank.precomputed.scoring import EncodedQuery, WindowScorer
 from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
+from secondpass.rerank.precomputed.sentences import SentenceSlice, score_slices, slice_sentences
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
     DocumentWindows,
     PassageAggregation,
+    tokenize_documents,
     window_length,
 )
 from secondpass.types import Candidate, ScoreKind, Status
@@ -101,8 +106,12 @@ class PrecomputedReranker(BaseReranker):
         self._exit = files.exit if early_exit else None
         if early_exit and files.start is None:
             raise early_exit_unsupported(self._name)
-        start = files.start if early_exit else None
-        self._start_graph = None if start is None else OnnxRuntime(start, threads=threads)
+        self._start = files.exit
+        start = files.start
+        # Opened by the first who needs it: early exit, or spans.
+        self._start_graph = cache(
+            lambda: None if start is None else OnnxRuntime(start, threads=threads)
+        )
         self._segmenter = Segmenter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
         self.store: StateStore | None = None
@@ -230,6 +239,59 @@ class PrecomputedReranker(BaseReranker):
             reason=join_reasons([scorer.records.reason, reason]),
         )
 
+    @property
+    def spans_from(self) -> SpanSource:
+        """The stored states of tokens: nothing is encoded for spans."""
+        return "states"
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Score each sentence by the states of its tokens, which know their window.
+
+        By the score that reading starts from, where the model has one: the nearest token of
+        each word of the query. Else the sentences are read, and `pairs` counts them.
+        """
+        texts = options.texts(candidates)
+        scorer = self.window_scorer(query, list(dict.fromkeys(texts)), options)
+        slices: list[SentenceSlice | None] = []
+        documents = tokenize_documents(
+            self.encoder.tokenizer,
+            texts,
+            max_tokens=self._max_tokens(options),
+            passages=options.passages,
+            reach=options.tokens_in_reach,
+        )
+        for text, spans, tokens, whole in zip(
+            texts, sentences, documents, self._segment(texts, options), strict=True
+        ):
+            read = scorer.segments[text].keys
+            slices += slice_sentences(text[1], spans, tokens, whole.keys, read)
+        start_graph = self._start_graph()
+        graph, (scale, shift) = self._score_graph, self._calibration
+        if start_graph is not None and self._start is not None:
+            graph, scale, shift = start_graph, self._start.scale, self._start.shift
+        logits = score_slices(
+            graph, scorer.query, slices, scorer.records.get, longest=self.longest
+        )
+        scores = [
+            Score(0.0, windows=0, scored=False)
+            if logit is None
+            else Score(scale * logit + shift, sigmoid(scale * logit + shift))
+            for logit in logits
+        ]
+        return Scored(
+            scores,
+            ScoreKind.LOGIT,
+            pairs=len(slices) - slices.count(None) if graph is self._score_graph else 0,
+            tokens=scorer.records.tokens,
+            reason=scorer.records.reason,
+        )
+
     def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
         """Encode the new windows of all queries in shared batches, then score each query.
 
@@ -318,11 +380,12 @@ class PrecomputedReranker(BaseReranker):
         """Return the texts that cannot be among the first, with their early scores."""
         if self._exit is None or options.top_k is None or options.top_k >= len(texts):
             return {}
-        assert self._start_graph is not None
+        start_graph = self._start_graph()
+        assert start_graph is not None
         scale, shift = self._exit.scale, self._exit.shift
         early = {
             text: options.passages.combine([scale * value + shift for value in values])
-            for text, values in scorer.score(self._start_graph, scorer.segments).items()
+            for text, values in scorer.score(start_graph, scorer.segments).items()
         }
         stays = can_reach_top([early[text] for text in texts], options.top_k, self._exit.margin)
         staying = {text for text, stay in zip(texts, stays, strict=True) if stay}

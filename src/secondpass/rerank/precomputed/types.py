@@ -36,7 +36,7 @@ class Segments:
         self, query: str, body: str, *, passages: PassageAggregation, tokens: int
     ) -> Segments:
         """Return the windows that are read where `tokens` of the document may be."""
-        count = len(passages.windows(tokens, self.size))
+        count = passages.count_windows(tokens, self.size)
         chosen = windows_to_read(query, body, self.spans, coarse=self.coarse, count=count)
         if len(chosen) == len(self.keys):
             return self

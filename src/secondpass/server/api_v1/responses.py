@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from secondpass.server.api_v1.schemas import DocumentBody
 from secondpass.server.http_errors import HttpError
-from secondpass.types import RankedDocument, RerankResponse
+from secondpass.types import RankedDocument, RerankResponse, Span
 
 
 @dataclass
@@ -35,6 +36,20 @@ class FirstStage:
 
 
 @dataclass
+class SpanBody:
+    """A sentence: [start, end) in the document's text, in Unicode code points.
+
+    `score` is its log-odds; `probability` is the chance that it answers, if a sentence of
+    this document does.
+    """
+
+    start: int
+    end: int
+    score: float
+    probability: float
+
+
+@dataclass
 class Result:
     """A document, its rank and its scores.
 
@@ -44,7 +59,9 @@ class Result:
     longer document has that document's id as `document_id` and its number there as `chunk`,
     from 1; else they are `id` and 0. `probability` is
     the chance of relevance. `unread` counts characters that the model did not read; `parts`
-    is what each stage added to the score.
+    is what each stage added to the score. `spans` are the sentences that answer, best first,
+    where the request asked for them; `best_window` is [start, end) of the window with the
+    highest score in the document's text, null where that is not known.
     """
 
     index: int
@@ -59,6 +76,8 @@ class Result:
     unread: int
     first_stage: FirstStage
     parts: dict[str, float]
+    spans: list[SpanBody]
+    best_window: list[int] | None
     document: DocumentBody | None
 
 
@@ -98,6 +117,11 @@ def write_ranking(response: RerankResponse, request_id: str) -> Ranking:
     )
 
 
+def write_spans(spans: Sequence[Span]) -> list[SpanBody]:
+    """Return spans as objects."""
+    return [SpanBody(*span) for span in spans]
+
+
 def _result(result: RankedDocument) -> Result:
     first, document = result.first_stage, None
     if result.document is not None:
@@ -116,5 +140,7 @@ def _result(result: RankedDocument) -> Result:
         unread=result.unread,
         first_stage=FirstStage(first.rank, first.score, first.bm25, first.vector),
         parts=dict(result.parts),
+        spans=write_spans(result.spans),
+        best_window=None if result.best_window is None else list(result.best_window),
         document=document,
     )

@@ -9,10 +9,10 @@ from fastapi import APIRouter
 
 from secondpass.answer import Answer
 from secondpass.answer import answer as answer_question
-from secondpass.answer.answer import MIN_PROBABILITY
+from secondpass.answer.answer import MIN_PROBABILITY, AnswerContext
 from secondpass.option_types import offered
 from secondpass.options import PlacementOptions, SearchOptions
-from secondpass.server.api_v1.responses import Ranking, write_ranking
+from secondpass.server.api_v1.responses import Ranking, SpanBody, write_ranking, write_spans
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import (
     STRICT,
@@ -44,9 +44,10 @@ class AnswerBody(_Placement):  # type: ignore[misc, valid-type]
     """A question, and how much may be read to answer it.
 
     `passages` are read, `context_tokens` of them in all. Where none is relevant with
-    `min_probability`, the answer is that there is none; null turns that check off. `rewrite`
-    lets the language model, where the server has one, first turn the question into a query.
-    The other fields are those of a search.
+    `min_probability`, the answer is that there is none; null turns that check off. `context`
+    "spans" sends the language model only the sentences that answer. `rewrite` lets the
+    language model, where the server has one, first turn the question into a query. The other
+    fields are those of a search.
     """
 
     __pydantic_config__ = STRICT
@@ -56,17 +57,19 @@ class AnswerBody(_Placement):  # type: ignore[misc, valid-type]
     max_tokens: Count = 500
     min_probability: Share | None = MIN_PROBABILITY
     rewrite: Flag = False
+    context: AnswerContext = "passages"
 
 
 @dataclass
 class Cited:
-    """A passage that the answer could cite by its number."""
+    """A passage that the answer could cite by its number, and which of its sentences answer."""
 
     number: int
     text: str
     title: str | None
     ids: list[str]
     probability: float | None
+    spans: list[SpanBody]
 
 
 @dataclass
@@ -126,6 +129,7 @@ def router(handler: RequestHandler) -> APIRouter:
                 min_probability=body.min_probability,
                 reranker=state.model(),
                 search=options,
+                context=body.context,
             )
             return _write_answer(result, context.id)
 
@@ -143,7 +147,7 @@ def _write_answer(answer: Answer, request_id: str) -> FullAnswer:
         reason=answer.reason,
         model=answer.model,
         passages=[
-            Cited(p.number, p.text, p.title, list(p.ids), p.probability)
+            Cited(p.number, p.text, p.title, list(p.ids), p.probability, write_spans(p.spans))
             for p in answer.passages
         ],
         timings={name: round(ms, 3) for name, ms in answer.timings.items()},

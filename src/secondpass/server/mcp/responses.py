@@ -20,6 +20,19 @@ MAX_IDENTIFIED_BYTES = 65_536
 
 
 @dataclass
+class Sentence:
+    """A sentence that answers: [start, end) in code points of its text.
+
+    `score` is the chance, 0 to 1, that it answers, if a sentence of this text does.
+    """
+
+    start: int
+    end: int
+    score: float
+    text: str
+
+
+@dataclass
 class Passage:
     """A passage of an index; `score` is from 0 to 1.
 
@@ -34,6 +47,7 @@ class Passage:
     title: str | None
     source: str | None
     metadata: dict[str, Any]
+    spans: list[Sentence]
 
 
 @dataclass
@@ -56,6 +70,7 @@ class Placed:
 
     index: int
     relevance_score: float
+    spans: list[Sentence]
 
 
 @dataclass
@@ -100,7 +115,15 @@ def write_passage(result: RankedDocument) -> Passage:
         title=document.title,
         source=source_url(document.metadata),
         metadata=json_value(document.metadata),
+        spans=write_spans(result, document.text),
     )
+
+
+def write_spans(result: RankedDocument, text: str) -> list[Sentence]:
+    """Return the sentences of a result that answer, with their text."""
+    return [
+        Sentence(s.start, s.end, s.probability, text[s.start : s.end]) for s in result.spans
+    ]
 
 
 def write_explanation(explanation: Explanation) -> Explained:

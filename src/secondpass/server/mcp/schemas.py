@@ -32,6 +32,9 @@ Boosts = Annotated[list[str], Field(description=_PLACEMENT["boost"].help)]
 Diversity = Annotated[float | None, Field(ge=0, le=1, description=_PLACEMENT["diversity"].help)]
 Texts = Annotated[list[str], Field(min_length=1, description="The texts to put in order.")]
 TopN = Annotated[int | None, Field(ge=1, description="How many to return; all without it.")]
+WithSpans = Annotated[
+    bool, Field(description="Whether to say which sentences of each text answer.")
+]
 DocumentId = Annotated[
     str, Field(min_length=1, description="The id of a passage or a document.")
 ]

@@ -27,6 +27,7 @@ from secondpass.server.mcp.responses import (
     Reranked,
     write_explanation,
     write_passage,
+    write_spans,
 )
 from secondpass.server.mcp.schemas import (
     Boosts,
@@ -41,6 +42,7 @@ from secondpass.server.mcp.schemas import (
     Texts,
     TopK,
     TopN,
+    WithSpans,
 )
 from secondpass.server.result_fields import relevance_score
 from secondpass.server.state import ServerState
@@ -77,6 +79,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         group_size: GroupSize = 1,
         boost: Boosts = [],  # noqa: B006 - it is not changed
         diversity: Diversity = None,
+        spans: WithSpans = False,
     ) -> Found:
         """Find the passages of an index that answer a query best, best first."""
 
@@ -93,6 +96,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
                 group_size=group_size,
                 boost=boost,
                 diversity=diversity,
+                spans=spans,
             )
             passages = [write_passage(result) for result in response.results]
             return Found(response.query, str(response.status), response.reason, passages)
@@ -106,14 +110,18 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         documents: Texts,
         top_n: TopN = None,
         model: str | None = None,
+        spans: WithSpans = False,
     ) -> Reranked:
         """Put texts in the order of their relevance to a query, best first."""
 
         def run(caller: KeyEntry) -> Reranked:
             state.check_count(len(documents), caller.max_documents)
             texts = [clean(text) for text in documents]
-            response = state.rerank(clean(query), texts, model=model, top_k=top_n)
-            rows = [Placed(r.index, relevance_score(r)) for r in response.results]
+            response = state.rerank(clean(query), texts, model=model, top_k=top_n, spans=spans)
+            rows = [
+                Placed(r.index, relevance_score(r), write_spans(r, texts[r.index]))
+                for r in response.results
+            ]
             return Reranked(response.model, rows)
 
         return await run_tool(host, context, "rerank", run)

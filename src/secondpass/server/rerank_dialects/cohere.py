@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from secondpass.server.request_fields import Refused, RequestFields
+from secondpass.option_types import Choice, Count, Number
+from secondpass.rerank.spans import Spans
+from secondpass.server.http_errors import invalid
+from secondpass.server.http_json import Body
+from secondpass.server.request_fields import Honored, RequestFields
 from secondpass.server.rerank_dialects.operation import rerank_operation
 from secondpass.server.rerank_dialects.responses import RerankReply, usage
 from secondpass.server.rerank_dialects.schemas import (
@@ -17,6 +21,7 @@ from secondpass.server.rerank_dialects.schemas import (
     PRIORITY,
     RANK_FIELDS,
     SHARED_FIELDS,
+    RerankRequest,
     parse_request,
 )
 
@@ -44,12 +49,35 @@ _V2_FIELDS = RequestFields(
         "rank_fields": RANK_FIELDS,
         "max_tokens_per_doc": MAX_TOKENS_PER_DOC,
         "priority": PRIORITY,
-        "relevant_spans": Refused(
-            "the models here score whole documents and give no spans",
-            unless=({"mode": "disabled"},),
+        "relevant_spans.mode": Honored(
+            "`enabled`: each result has the sentences that answer, best first, as `start` and "
+            "`end` in code points of the text that is read and a `score` from 0 to 1: the "
+            "chance that the sentence answers, if one of the document does",
+            Choice(("enabled", "disabled")),
+        ),
+        "relevant_spans.threshold": Honored(
+            "the lowest `score` of a span, 0.1 by default", Number(minimum=0, maximum=1)
+        ),
+        "relevant_spans.max_spans": Honored(
+            "how many spans a result has at most, all by default", Count()
         ),
     },
 )
+
+
+def parse_v2(body: Body) -> RerankRequest:
+    """Parse a request of version 2; raises HttpError (400) for spans without a mode."""
+    request = parse_request(body)
+    wanted = body.fields.get("relevant_spans")
+    if wanted is None:
+        return request
+    if wanted.get("mode") is None:
+        raise invalid("relevant_spans.mode is missing")
+    if wanted["mode"] == "disabled":
+        return request
+    limits = {n: wanted[n] for n in ("threshold", "max_spans") if wanted.get(n) is not None}
+    spans = Spans(**{"max_spans": None, **limits})
+    return replace(request, reading={**request.reading, "spans": spans})
 
 
 def write_v1(reply: RerankReply) -> dict[str, Any]:
@@ -63,11 +91,18 @@ def write_v2(reply: RerankReply) -> dict[str, Any]:
 
 
 def _write(reply: RerankReply, version: Mapping[str, Any]) -> dict[str, Any]:
+    rows = reply.rows(reply.document)
+    for row, result in zip(rows, reply.response.results, strict=True):
+        if result.spans:
+            row["relevant_spans"] = [
+                {"start": span.start, "end": span.end, "score": span.probability}
+                for span in result.spans
+            ]
     units = math.ceil(len(reply.request.originals) / _DOCUMENTS_PER_UNIT)
     return {
         "id": reply.id,
         "model": reply.model,
-        "results": reply.rows(reply.document),
+        "results": rows,
         "meta": {
             "api_version": dict(version),
             "billed_units": {"search_units": units},
@@ -79,4 +114,4 @@ def _write(reply: RerankReply, version: Mapping[str, Any]) -> dict[str, Any]:
 
 
 COHERE_V1 = rerank_operation("cohere-v1", _V1_FIELDS, parse_request, write_v1)
-COHERE_V2 = rerank_operation("cohere-v2", _V2_FIELDS, parse_request, write_v2)
+COHERE_V2 = rerank_operation("cohere-v2", _V2_FIELDS, parse_v2, write_v2)

@@ -18,8 +18,9 @@ import numpy as np
 from secondpass.errors import SecondpassError
 from secondpass.observe import record_wait
 from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
-from secondpass.rerank.policies.wrapper import RerankerWrapper, merge_scores
+from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons, merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS
 from secondpass.retrieve.chunking import approximate_tokens
 from secondpass.retrieve.store_protocol import (
@@ -200,6 +201,32 @@ class ScheduledReranker(RerankerWrapper):
         for (start, stop, _), scored in zip(spans, parts, strict=True):
             scores |= dict(zip(range(start, stop), scored.scores, strict=True))
         return merge_scores(scores, len(candidates), parts=parts)
+
+    def score_sentences(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        sentences: Sequence[Sentences],
+        options: ScoringOptions,
+    ) -> Scored:
+        """Queue the sentences of each candidate as a part of their own."""
+
+        def part(candidate: Candidate, spans: Sentences) -> Part:
+            work = _MIN_TOKENS + sum(end - start for start, end in spans) // _BYTES_PER_TOKEN
+            return Part(
+                float(work),
+                lambda: self.reranker.score_sentences(query, [candidate], [spans], options),
+            )
+
+        pairs = zip(candidates, sentences, strict=True)
+        parts: list[Scored] = submit_and_wait(self.queue, [part(*p) for p in pairs if p[1]])
+        return Scored(
+            [score for scored in parts for score in scored.scores],
+            parts[0].kind,
+            pairs=sum(scored.pairs for scored in parts),
+            tokens=sum(scored.tokens for scored in parts),
+            reason=join_reasons(scored.reason for scored in parts),
+        )
 
 
 def split_work(
