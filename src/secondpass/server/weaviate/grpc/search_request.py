@@ -21,7 +21,7 @@ from secondpass.server.weaviate.get_query import (
     parse_get_query,
 )
 from secondpass.server.weaviate.grpc.messages import (
-    Boost,
+    BoostMessage,
     Filters,
     Hybrid,
     SearchOperatorOptions,
@@ -102,10 +102,10 @@ def search_arguments(message: Any, definition: ClassDefinition) -> dict[str, Any
 
 
 _CURVES = {
-    Boost.DECAY_CURVE_GAUSS: "gauss",
-    Boost.DECAY_CURVE_LINEAR: "linear",
-    Boost.DECAY_CURVE_EXPONENTIAL: "exp",
-    Boost.DECAY_CURVE_UNSPECIFIED: "exp",
+    BoostMessage.DECAY_CURVE_GAUSS: "gauss",
+    BoostMessage.DECAY_CURVE_LINEAR: "linear",
+    BoostMessage.DECAY_CURVE_EXPONENTIAL: "exp",
+    BoostMessage.DECAY_CURVE_UNSPECIFIED: "exp",
 }
 
 
@@ -124,9 +124,9 @@ def _boost_arguments(boost: Any, definition: ClassDefinition) -> dict[str, Any]:
         function = getattr(condition, kind)
         rule: dict[str, Any] = {"property": function.property}
         if kind == "property_value":
-            logarithm = function.modifier == Boost.PROPERTY_VALUE_MODIFIER_LOG1P
+            logarithm = function.modifier == BoostMessage.PROPERTY_VALUE_MODIFIER_LOG1P
             rule["function"] = "log" if logarithm else "linear"
-            rule["root"] = function.modifier == Boost.PROPERTY_VALUE_MODIFIER_SQRT
+            rule["root"] = function.modifier == BoostMessage.PROPERTY_VALUE_MODIFIER_SQRT
         else:
             rule |= {
                 "function": _CURVES.get(function.curve, "exp"),
