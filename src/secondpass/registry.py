@@ -11,6 +11,7 @@ from pathlib import Path
 from secondpass.errors import InputError, ModelError, ModelNotFoundError, nearest
 from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.models import BUNDLED, bundled_path
+from secondpass.models.known import find_known
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.registry import provider_names, split_name
 from secondpass.storage import expand_home
@@ -18,8 +19,11 @@ from secondpass.storage import expand_home
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.
 
-One whose models can exit early takes `early_exit=True` too.
+One whose models can exit early takes `early_exit=True` too, one of `TAKES_DEVICE` a `device`.
 """
+
+TAKES_DEVICE = ("causal-lm", "cross-encoder", "seq2seq")
+"""Architectures that PyTorch can run on a GPU."""
 
 LLM_RERANKERS = "secondpass.llm_rerankers"
 """Entry points by provider of language models: a callable (provider, model) -> reranker."""
@@ -39,6 +43,7 @@ def load_reranker(
     timeout: float | None = None,
     partial: bool = False,
     exits: bool | None = None,
+    device: str | None = None,
 ) -> BaseReranker:
     """Return the reranker of that name.
 
@@ -46,13 +51,19 @@ def load_reranker(
     `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
     or "owner/model" (or "owner/model@revision") of a Hugging Face repository, whose `revision`
     is a full commit hash. `api_key`, `base_url`, `timeout` and `partial` are for providers, see
-    `HostedReranker`. `exits` is the deprecated name of `early_exit`. Raises
+    `HostedReranker`. `device` is where PyTorch runs a model that is loaded from transformers'
+    files, such as "cuda". `exits` is the deprecated name of `early_exit`. Raises
     `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
     that the model does not have.
     """
     early_exit = resolve_early_exit(early_exit, exits)
     if isinstance(name, str) and revision is None and split_name(name) is not None:
-        local_options = {"label": label, "threads": threads, "early_exit": early_exit or None}
+        local_options = {
+            "label": label,
+            "threads": threads,
+            "early_exit": early_exit or None,
+            "device": device,
+        }
         for option, value in local_options.items():
             if value is not None:
                 raise InputError(f"{option} is for models that run here, not {name!r}")
@@ -69,8 +80,9 @@ def load_reranker(
     if model and revision is None and "@" not in model and not Path(name).is_dir():
         providers = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
         if provider in providers:
-            if early_exit:
-                raise InputError(f"early_exit is for models that run here, not {str(name)!r}")
+            for option, value in (("early_exit", early_exit or None), ("device", device)):
+                if value is not None:
+                    raise InputError(f"{option} is for models that run here, not {str(name)!r}")
             build_llm_reranker: Callable[..., BaseReranker] = providers[provider].load()
             return build_llm_reranker(provider, model)
     folder = resolve(name, revision=revision)
@@ -83,8 +95,15 @@ def load_reranker(
             fix=nearest(folder.architecture, architectures),
         )
     build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
-    # Passed only where it is set: an architecture of another package may not have it.
-    options = {"early_exit": True} if early_exit else {}
+    # Passed only where they are set: an architecture of another package may not have them.
+    options: dict[str, object] = {"early_exit": True} if early_exit else {}
+    if device is not None:
+        if folder.architecture not in TAKES_DEVICE:
+            raise InputError(
+                f"device is for models in transformers' format, and {str(name)!r} is none",
+                fix="Leave it out: the model runs on the CPU.",
+            )
+        options["device"] = device
     return build(folder, name=str(name), label=label, threads=threads, **options)
 
 
@@ -106,6 +125,13 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
         return open_folder(expand_home(text))
     repository, _, pinned = text.partition("@")
+    known = find_known(repository)
+    if known is not None and known.runs == "no" and repository in (known.name, *known.aliases):
+        raise ModelError(
+            f"{repository!r} cannot be loaded",
+            why=f"it needs {known.needs}",
+            fix="`secondpass models known` lists models that can.",
+        )
     if _REPOSITORY.fullmatch(repository):
         from secondpass.inference.huggingface import download
 

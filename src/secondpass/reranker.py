@@ -27,6 +27,8 @@ class Reranker(BaseReranker):
     - `label`: for a classifier with several outputs, the one that means "relevant", by
       name or position; the last by default.
     - `threads`: threads for one batch; None leaves it to the runtime.
+    - `device`: where PyTorch runs a model in the format of transformers, such as "cuda" or
+      "cuda:1"; None is the CPU. What is said about speed was measured on CPUs.
     - `api_key`, `base_url`: of a provider; from the environment by default.
     - The other options are policies around the model, as in `Index.search`.
 
@@ -45,6 +47,7 @@ class Reranker(BaseReranker):
         threads: int | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
+        device: str | None = None,
         exits: bool | None = None,
         **policies: Unpack[PolicyOptions],
     ) -> None:
@@ -59,6 +62,7 @@ class Reranker(BaseReranker):
             early_exit=resolve_early_exit(chosen.pop("early_exit"), exits),
             api_key=api_key,
             base_url=base_url,
+            device=device,
             timeout=chosen["timeout"],
             partial=chosen["on_failure"] == "fallback" and not chosen["chain"],
         )
