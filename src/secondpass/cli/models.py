@@ -1,19 +1,50 @@
-"""`secondpass models`: bundled and downloaded models."""
+"""`secondpass models`: bundled, downloaded and known models."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secondpass.cli import options
+from secondpass.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from secondpass.models.known import KnownModel
+
+_LISTS = ("installed", "known")
+_RUNS = {
+    "onnx": "ONNX Runtime",
+    "torch": "PyTorch",
+    "convert": "after conversion",
+    "no": "not",
+}
 
 
-def models(as_json: options.AsJson = False) -> None:
-    """List bundled models and models in the download cache.
+def models(
+    which: Annotated[
+        str,
+        typer.Argument(
+            help="'installed': bundled models and those in the download cache. 'known': "
+            "rerankers that people use, with what was published about them.",
+            show_default=True,
+        ),
+    ] = "installed",
+    as_json: options.AsJson = False,
+) -> None:
+    """List models: those that are installed, or those that are known.
 
-    Example:  secondpass models --json
+    Example:  secondpass models known --json
     """
+    if which not in _LISTS:
+        raise InputError(f"There is no list of models {which!r}", fix=nearest(which, _LISTS))
+    if which == "known":
+        _print_known(as_json)
+    else:
+        _print_installed(as_json)
+
+
+def _print_installed(as_json: bool) -> None:
     from secondpass.cli.output import print_json
     from secondpass.inference.huggingface import list_cached
     from secondpass.models import BUNDLED, bundled_path
@@ -32,6 +63,36 @@ def models(as_json: options.AsJson = False) -> None:
             if key in model:
                 typer.echo(f"    {key}: {model[key]}")
         typer.echo(f"    path: {model['path']}")
+
+
+def _print_known(as_json: bool) -> None:
+    from secondpass.cli.output import print_json
+    from secondpass.models.known import known_models
+
+    if as_json:
+        print_json({"models": [model.as_dict() for model in known_models()]})
+        return
+    for model in known_models():
+        _print_model(model)
+    typer.echo(
+        "Figures are those of the sources named by --json and docs/reference/models.md; none "
+        "was measured here. Load one with its commit: --model OWNER/MODEL@COMMIT."
+    )
+
+
+def _print_model(model: KnownModel) -> None:
+    commercial = "" if model.commercial else ", not for commercial use"
+    typer.echo(f"{model.name}  ({model.parameters / 1e6:,.0f} M parameters)")
+    typer.echo(
+        f"    {model.architecture} ({model.backbone}), {model.languages}, "
+        f"{model.window:,} tokens, {model.license}{commercial}"
+    )
+    for figure in model.quality:
+        typer.echo(f"    {figure.value:.2f}  {figure.measure}")
+    missing = f": it needs {model.needs}" if model.needs else ""
+    typer.echo(f"    runs: {_RUNS[model.runs]}{missing}")
+    if model.note:
+        typer.echo(f"    note: {model.note}")
 
 
 def _describe_bundled(name: str, path: Any) -> dict[str, Any]:
