@@ -223,3 +223,13 @@ def test_a_decoder_with_a_classifier_is_read_at_its_last_token(tmp_path: Path) -
         with torch.inference_mode():
             expected = float(model(torch.tensor([ids])).logits[0, 0])
         assert result.score == pytest.approx(expected, abs=1e-4)
+
+    # Its tokenizer reads bytes: title and text have the tokens of one text.
+    document = {"title": "The river", "text": "is slow"}
+    for options, text in (
+        ({}, "The river is slow"),
+        ({"template": "{title}, {text}"}, "The river, is slow"),
+    ):
+        (apart,) = reranker.rerank(QUERY, [document], **options).results
+        (joined,) = reranker.rerank(QUERY, [text]).results
+        assert apart.score == pytest.approx(joined.score, abs=1e-5)

@@ -231,6 +231,7 @@ class CrossEncoder(BaseReranker):
             passages=job.options.passages,
             reach=job.options.tokens_in_reach,
             share=job.options.token_share,
+            separator=job.options.separator,
         )
         return dict(zip(texts, windows, strict=True))
 

@@ -31,6 +31,7 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
     WindowTokens,
+    lead_text,
     split_documents,
     window_length,
 )
@@ -245,7 +246,10 @@ class GenerativeReranker(BaseReranker):
             model=self._name,
         )
         length = max(length, min(self.longest, around + MIN_DOCUMENT_TOKENS))
-        led = [_lead(self._tokens.lead, text, options) for text in texts]
+        led = [
+            lead_text(text, separator=options.separator, lead=self._tokens.lead)
+            for text in texts
+        ]
         found = split_documents(
             self._tokens.text,
             led,
@@ -254,12 +258,9 @@ class GenerativeReranker(BaseReranker):
             reach=options.tokens_in_reach,
         )
         return {
-            text: _shift(
-                tokens.choose(
-                    job.query, body, passages=options.passages, tokens=options.token_share
-                ),
-                len(body) - len(text[1]),
-            )
+            text: tokens.choose(
+                job.query, body, passages=options.passages, tokens=options.token_share
+            ).shift(len(body) - len(text[1]))
             for text, (_, body), tokens in zip(texts, led, found, strict=True)
         }
 
@@ -275,23 +276,3 @@ class GenerativeReranker(BaseReranker):
             windows.unread,
             window_scores=make_window_scores(windows.spans, found),
         )
-
-
-def _lead(lead: str, text: Text, options: ScoringOptions) -> Text:
-    """Put in front of head and body the space that stands before them in the prompt.
-
-    A tokenizer of bytes reads a space with the word behind it.
-    """
-    head, body = text
-    if not head:
-        return "", lead + body
-    if options.template is None:
-        return lead + head, f" {body}"
-    bare = head.rstrip()
-    return lead + bare, head[len(bare) :] + body
-
-
-def _shift(windows: WindowTokens, lead: int) -> WindowTokens:
-    """Return the windows with places in the body as it was before `_lead`."""
-    spans = tuple((max(0, start - lead), max(0, end - lead)) for start, end in windows.spans)
-    return WindowTokens(windows.ids, windows.unread, spans, windows.size, windows.coarse)
