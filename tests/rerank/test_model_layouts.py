@@ -187,6 +187,43 @@ def test_modules_that_are_not_known_or_not_whole_are_refused(
         Reranker(folder)
 
 
+QWEN_TEMPLATE = """<|im_start|>system
+Judge whether the Document meets the requirements based on the Query and the Instruct \
+provided. Note that the answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+<Instruct>: Given a web search query, retrieve relevant passages that answer the query
+<Query>: {{ messages | selectattr("role", "eq", "query") | map(attribute="content") | first }}
+<Document>: {{ messages | selectattr("role", "eq", "document") | map(attribute="content") | \
+first }}<|im_end|>
+<|im_start|>assistant
+<think>
+
+</think>
+
+{{ "" }}"""
+
+
+def test_a_language_model_that_the_library_saved_names_its_answers(tmp_path: Path) -> None:
+    tiny_language_model(tmp_path / "made", "qwen3")
+    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "made")
+    tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.model_max_length = 1024
+    tokenizer.chat_template = QWEN_TEMPLATE
+    tokenizer.save_pretrained(tmp_path / "made")
+    made = sentence_transformers.CrossEncoder(str(tmp_path / "made"), device="cpu")
+    saved = tmp_path / "saved"
+    made.save_pretrained(str(saved))
+    expected = [float(v) for v in predicted(saved)]
+    with pytest.raises(ModelError, match="prompt of the language model is not known"):
+        Reranker(saved)
+    change_json(saved / "secondpass.json", like="Qwen/Qwen3-Reranker-0.6B")
+    assert [r.probability for r in results(saved)] == pytest.approx(expected, abs=1e-4)
+    change_json(saved / "1_LogitScore" / "config.json", false_token_id=None)
+    scores = [r.score for r in results(saved)]
+    change_json(saved / "config_sentence_transformers.json", activation_fn=IDENTITY)
+    assert scores == pytest.approx([float(v) for v in predicted(saved)], abs=1e-4)
+
+
 def test_an_activation_or_a_prompt_that_is_not_supported_is_refused(tmp_path: Path) -> None:
     tiny_cross_encoder(tmp_path)
     settings = tmp_path / "config_sentence_transformers.json"

@@ -51,6 +51,7 @@ class PromptTokens:
 
     def __init__(self, folder: ModelFolder, parts: Sequence[str], instruction: str) -> None:
         file = folder.path / "tokenizer.json"
+        self._folder = folder
         self._template = Tokenizer(file)
         self.text = Tokenizer(file, read_special=False)
         self._instruction = instruction
@@ -82,8 +83,14 @@ class PromptTokens:
     def answers(self, prompt: Prompt) -> list[int]:
         """Return the first token of each answer, the one whose logit is read.
 
-        Raises `InputError` for answers that cannot be told apart.
+        A folder of sentence-transformers names the tokens itself. Raises `InputError` for
+        answers that cannot be told apart.
         """
+        for module in self._folder.modules:
+            if str(module.get("type", "")).endswith(".LogitScore"):
+                config = self._folder.read_json(f"{module.get('path')}/config.json")
+                named = (config.get("true_token_id"), config.get("false_token_id"))
+                return [int(token) for token in named if token is not None]
         texts = (
             [prompt.positive] if prompt.negative is None else [prompt.positive, prompt.negative]
         )
