@@ -15,6 +15,7 @@ from typing import Any
 
 import clients_table
 import http_page
+import models_table
 import request_fields_page
 import rerankers_table
 import typer.main
@@ -238,6 +239,7 @@ def main() -> int:
         REFERENCE / "cli.md": cli(),
         REFERENCE / "api.md": api(),
         REFERENCE / "clients.md": clients_table.page(NOTE),
+        REFERENCE / "models.md": models_table.page(NOTE),
         REFERENCE / "rerankers.md": rerankers_table.page(NOTE),
         REFERENCE / "request-fields.md": request_fields_page.page(NOTE),
         REFERENCE / "http.md": http_page.page(NOTE),

@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 SHAPES = ("bert", "roberta", "modernbert", "deberta")
+MORE_SHAPES = ("xlm-roberta", "electra")
+"""Shapes that differ from the others only in what transformers makes of them."""
 MAX_TOKENS = 64
 WIDTH = 32
 _WORDS = (
@@ -27,6 +29,7 @@ def tiny_tokenizer(folder: Path, shape: str) -> int:
     """Write a small `tokenizer.json` and its settings; return the vocabulary size."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+    shape = "roberta" if shape == "xlm-roberta" else shape
     specials = (
         ["<s>", "<pad>", "</s>", "<unk>"]
         if shape == "roberta"
@@ -78,8 +81,13 @@ def tiny_config(shape: str, vocabulary: int, labels: int = 1) -> Any:
         return transformers.BertConfig(
             **common, max_position_embeddings=MAX_TOKENS, pad_token_id=0
         )
-    if shape == "roberta":
-        return transformers.RobertaConfig(
+    if shape == "electra":
+        return transformers.ElectraConfig(
+            **common, embedding_size=16, max_position_embeddings=MAX_TOKENS, pad_token_id=0
+        )
+    if shape in ("roberta", "xlm-roberta"):
+        config = transformers.RobertaConfig
+        return (config if shape == "roberta" else transformers.XLMRobertaConfig)(
             **common,
             max_position_embeddings=MAX_TOKENS + 2,
             type_vocab_size=1,
@@ -114,7 +122,7 @@ def tiny_config(shape: str, vocabulary: int, labels: int = 1) -> Any:
             position_biased_input=False,
             pad_token_id=0,
         )
-    raise ValueError(f"unknown shape {shape!r}: one of {SHAPES}")
+    raise ValueError(f"unknown shape {shape!r}: one of {SHAPES + MORE_SHAPES}")
 
 
 def tiny_cross_encoder(

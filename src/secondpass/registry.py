@@ -12,6 +12,7 @@ from secondpass.errors import InputError, ModelError, ModelNotFoundError, neares
 from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.inference.precision import choose_precision
 from secondpass.models import BUNDLED, bundled_path
+from secondpass.models.known import find_known
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.registry import provider_names, split_name
 from secondpass.storage import expand_home
@@ -19,8 +20,11 @@ from secondpass.storage import expand_home
 ARCHITECTURES = "secondpass.architectures"
 """Entry points by architecture: a callable (folder, name=, label=, threads=) -> reranker.
 
-One whose models can exit early takes `early_exit=True` too.
+One whose models can exit early takes `early_exit=True` too, one of `TAKES_DEVICE` a `device`.
 """
+
+TAKES_DEVICE = ("causal-lm", "cross-encoder", "seq2seq")
+"""Architectures that PyTorch can run on a GPU."""
 
 LLM_RERANKERS = "secondpass.llm_rerankers"
 """Entry points by provider of language models: a callable (provider, model) -> reranker."""
@@ -42,6 +46,7 @@ def load_reranker(
     exits: bool | None = None,
     precision: str | None = None,
     calibration_pairs: str | Path | None = None,
+    device: str | None = None,
 ) -> BaseReranker:
     """Return the reranker of that name.
 
@@ -49,8 +54,9 @@ def load_reranker(
     `split_name`) or of a language model (see `rerank.llm.registry`), both without a `revision`,
     or "owner/model" (or "owner/model@revision") of a Hugging Face repository, see
     `inference.huggingface.fetch_model`. `api_key`, `base_url`, `timeout` and `partial` are for
-    providers, see `HostedReranker`. `exits` is the deprecated name of `early_exit`. `precision`
-    and `calibration_pairs` are described at `choose_precision`. Raises
+    providers, see `HostedReranker`. `device` is where PyTorch runs a model that is loaded from
+    transformers' files, such as "cuda". `exits` is the deprecated name of `early_exit`.
+    `precision` and `calibration_pairs` are described at `choose_precision`. Raises
     `ModelNotFoundError` with the nearest names for an unknown name, `InputError` for options
     that the model does not have.
     """
@@ -62,6 +68,7 @@ def load_reranker(
             "early_exit": early_exit or None,
             "precision": precision,
             "calibration_pairs": calibration_pairs,
+            "device": device,
         }
         for option, value in local_options.items():
             if value is not None:
@@ -79,7 +86,12 @@ def load_reranker(
     if model and revision is None and "@" not in model and not Path(name).is_dir():
         providers = {e.name: e for e in entry_points(group=LLM_RERANKERS)}
         if provider in providers:
-            for option, value in (("early_exit", early_exit or None), ("precision", precision)):
+            here_only = (
+                ("early_exit", early_exit or None),
+                ("precision", precision),
+                ("device", device),
+            )
+            for option, value in here_only:
                 if value is not None:
                     raise InputError(f"{option} is for models that run here, not {str(name)!r}")
             build_llm_reranker: Callable[..., BaseReranker] = providers[provider].load()
@@ -94,8 +106,15 @@ def load_reranker(
             fix=nearest(folder.architecture, architectures),
         )
     build: Callable[..., BaseReranker] = architectures[folder.architecture].load()
-    # Passed only where it is set: an architecture of another package may not have it.
-    options = {"early_exit": True} if early_exit else {}
+    # Passed only where they are set: an architecture of another package may not have them.
+    options: dict[str, object] = {"early_exit": True} if early_exit else {}
+    if device is not None:
+        if folder.architecture not in TAKES_DEVICE:
+            raise InputError(
+                f"device is for models in transformers' format, and {str(name)!r} is none",
+                fix="Leave it out: the model runs on the CPU.",
+            )
+        options["device"] = device
     chosen = choose_precision(folder, str(name), precision, calibration_pairs)
     loaded = build(chosen.folder, name=str(name), label=label, threads=threads, **options)
     loaded.precision, loaded.precision_reason = chosen.precision, chosen.reason
@@ -119,7 +138,15 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
         return open_folder(bundled_path(text))
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
         return open_folder(expand_home(text))
-    if _REPOSITORY.fullmatch(text.partition("@")[0]):
+    repository = text.partition("@")[0]
+    known = find_known(repository)
+    if known is not None and known.runs == "no" and repository in (known.name, *known.aliases):
+        raise ModelError(
+            f"{repository!r} cannot be loaded",
+            why=f"it needs {known.needs}",
+            fix="`secondpass models known` lists models that can.",
+        )
+    if _REPOSITORY.fullmatch(repository):
         from secondpass.inference.huggingface import fetch_model, split_revision
 
         repository, named = split_revision(text)

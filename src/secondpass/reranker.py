@@ -34,6 +34,8 @@ class Reranker(BaseReranker):
       "auto" for the same where they rank as full precision does, "fp32" for full precision;
       None for the files as they are. `calibration_pairs`: the file of pairs that ranges are
       measured on. The attributes `precision` and `precision_reason` say what was loaded.
+    - `device`: where PyTorch runs a model in the format of transformers, such as "cuda" or
+      "cuda:1"; None is the CPU. What is said about speed was measured on CPUs.
     - `api_key`, `base_url`: of a provider; from the environment by default.
     - The other options are policies around the model, as in `Index.search`.
 
@@ -52,6 +54,7 @@ class Reranker(BaseReranker):
         threads: int | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
+        device: str | None = None,
         exits: bool | None = None,
         **policies: Unpack[PolicyOptions],
     ) -> None:
@@ -68,6 +71,7 @@ class Reranker(BaseReranker):
             calibration_pairs=chosen.pop("calibration_pairs"),
             api_key=api_key,
             base_url=base_url,
+            device=device,
             timeout=chosen["timeout"],
             partial=chosen["on_failure"] == "fallback" and not chosen["chain"],
         )

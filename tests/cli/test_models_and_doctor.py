@@ -52,6 +52,20 @@ def test_int8_models_made_at_load_are_listed_and_deleted(
     assert not any((int8_folder() / name).exists() for name in ("good", "bad"))
 
 
+def test_known_models_are_listed_with_figures_and_obstacles(run: Run) -> None:
+    found = {m["name"]: m for m in run("models", "known", "--json").json["models"]}
+    qwen = found["Qwen/Qwen3-Reranker-0.6B"]
+    assert qwen["prompt"]["positive"] == "yes"
+    assert qwen["quality"][0]["source"].startswith("https://")
+    assert found["BAAI/bge-reranker-v2-minicpm-layerwise"]["runs"] == "no"
+    shown = run("models", "known").out
+    assert "needs code of its repository" in shown
+    assert "not for commercial use" in shown
+    ran = run("models", "knwon")
+    assert ran.code == 2
+    assert "Did you mean 'known'" in ran.err
+
+
 def test_doctor_is_content_here(run: Run) -> None:
     ran = run("doctor", "--json")
     assert ran.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from functools import cache, partial
@@ -33,11 +34,20 @@ from secondpass.server.scheduler.scheduled_models import ScheduledReranker
 from secondpass.testing.llm import OverlapLLM
 from tests.loopback.clients import MODELS, client
 from tests.loopback.server import Loopback, running
+from tests.tiny_language_models import tiny_language_model
 from tests.tiny_models import tiny_cross_encoder, tiny_late_interaction, tiny_reader
 
 
 def _tiny(folder: Path) -> BaseReranker:
     tiny_cross_encoder(folder, "bert", labels=2)
+    return Reranker(folder)
+
+
+def _tiny_decoder(folder: Path) -> BaseReranker:
+    tiny_language_model(folder, "qwen3")
+    parts = ["Query: {query}", "\n", "Document: {document}", "\n"]
+    prompt = {"parts": parts, "positive": "yes", "negative": "no"}
+    (folder / "secondpass.json").write_text(json.dumps({"prompt": prompt}))
     return Reranker(folder)
 
 
@@ -115,6 +125,7 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "late-interaction": _tiny_late,
     "precomputed maxsim": lambda folder: PrecomputedMaxSim(Reranker()),
     "torch": _tiny,
+    "decoder": _tiny_decoder,
     "precomputed": _tiny_precomputed,
     "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),
     **{name: partial(_hosted, name=name) for name in MODELS},

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from secondpass import InputError, PassageAggregation, Reranker
-from tests.tiny_models import SHAPES, tiny_cross_encoder
+from tests.tiny_models import MORE_SHAPES, SHAPES, tiny_cross_encoder
 
 QUERY = "How do I change my password?"
 TEXTS = [
@@ -30,7 +30,7 @@ def expected_logits(model: Any, folder: Path, texts: list[str]) -> list[float]:
     for text in texts:
         pair = tokenizer.encode(QUERY, text)
         inputs = {"input_ids": torch.tensor([pair.ids])}
-        if model.config.model_type == "bert":
+        if model.config.model_type in ("bert", "electra"):
             inputs["token_type_ids"] = torch.tensor([pair.type_ids])
         with torch.inference_mode():
             outputs = model(**inputs).logits[0].double()
@@ -45,6 +45,13 @@ def expected_logits(model: Any, folder: Path, texts: list[str]) -> list[float]:
 def test_scores_are_those_of_transformers(tmp_path: Path, shape: str, labels: int) -> None:
     model = tiny_cross_encoder(tmp_path, shape, labels)
     expected = expected_logits(model, tmp_path, TEXTS)
+    for result in Reranker(tmp_path).rerank(QUERY, TEXTS).results:
+        assert result.score == pytest.approx(expected[result.index], abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", MORE_SHAPES)
+def test_scores_of_more_shapes_are_those_of_transformers(tmp_path: Path, shape: str) -> None:
+    expected = expected_logits(tiny_cross_encoder(tmp_path, shape), tmp_path, TEXTS)
     for result in Reranker(tmp_path).rerank(QUERY, TEXTS).results:
         assert result.score == pytest.approx(expected[result.index], abs=1e-4)
 

@@ -116,6 +116,8 @@ def _describe_locks() -> dict[str, Any]:
     except SecondpassError as error:
         problem = str(error)
     return {**files, "require_revision": requires_revision(), "problem": problem}
+
+
 def _check_index(folder: Path) -> dict[str, Any]:
     """Count what an index holds, and what of it searches would have to encode."""
     from secondpass.index.index import Index

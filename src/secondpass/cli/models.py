@@ -1,4 +1,4 @@
-"""`secondpass models`: bundled, downloaded, pinned and quantized models."""
+"""`secondpass models`: bundled, downloaded, pinned, quantized and known models."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from secondpass.storage import expand_home
 if TYPE_CHECKING:
     from secondpass.inference.int8_cache import CachedInt8
     from secondpass.inference.model_lock import ModelLock
+    from secondpass.models.known import KnownModel
 
 models = typer.Typer(
     name="models",
@@ -25,6 +26,13 @@ Names = Annotated[
     list[str],
     typer.Argument(metavar="NAME...", help="Models: OWNER/MODEL or OWNER/MODEL@REVISION."),
 ]
+
+_RUNS = {
+    "onnx": "ONNX Runtime",
+    "torch": "PyTorch",
+    "convert": "after conversion",
+    "no": "not",
+}
 
 
 @models.callback()
@@ -240,6 +248,41 @@ def clear(
     for entry in deleted:
         typer.echo(f"deleted: {entry.name}, {entry.bytes / 1e6:.1f} MB")
     typer.echo(f"{len(deleted)} int8 models deleted, {size / 1e6:.1f} MB")
+
+
+@models.command(cls=options.Command)
+def known(as_json: options.AsJson = False) -> None:
+    """List rerankers that people use, with what was published about them.
+
+    Example:  secondpass models known
+    """
+    from secondpass.cli.output import print_json
+    from secondpass.models.known import known_models
+
+    if as_json:
+        print_json({"models": [model.as_dict() for model in known_models()]})
+        return
+    for model in known_models():
+        _print_known(model)
+    typer.echo(
+        "Figures are those of the sources named by --json and docs/reference/models.md; none "
+        "was measured here. Load one by its name: --model OWNER/MODEL."
+    )
+
+
+def _print_known(model: KnownModel) -> None:
+    commercial = "" if model.commercial else ", not for commercial use"
+    typer.echo(f"{model.name}  ({model.parameters / 1e6:,.0f} M parameters)")
+    typer.echo(
+        f"    {model.architecture} ({model.backbone}), {model.languages}, "
+        f"{model.window:,} tokens, {model.license}{commercial}"
+    )
+    for figure in model.quality:
+        typer.echo(f"    {figure.value:.2f}  {figure.measure}")
+    missing = f": it needs {model.needs}" if model.needs else ""
+    typer.echo(f"    runs: {_RUNS[model.runs]}{missing}")
+    if model.note:
+        typer.echo(f"    note: {model.note}")
 
 
 def _describe_bundled(name: str, path: Any) -> dict[str, Any]:

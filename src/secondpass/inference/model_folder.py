@@ -18,6 +18,7 @@ SHARD_INDEX = "model.safetensors.index.json"
 """The list of the files (shards) that large weights are split into."""
 
 _ONNX_PATHS = ("model.onnx", "onnx/model.onnx")
+_ARCHITECTURES = {"ForCausalLM": "causal-lm", "ForConditionalGeneration": "seq2seq"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,29 @@ class ModelFolder:
 
     @property
     def architecture(self) -> str:
-        """The architecture in the manifest, "cross-encoder" by default."""
-        return str(self.manifest.get("architecture", "cross-encoder"))
+        """The architecture in the manifest, or by the class of transformers in config.json.
+
+        "causal-lm" and "seq2seq" for language models, "cross-encoder" for all others.
+        """
+        classes = self.config.get("architectures") or [""]
+        by_class = next(
+            (name for end, name in _ARCHITECTURES.items() if str(classes[0]).endswith(end)),
+            "cross-encoder",
+        )
+        return str(self.manifest.get("architecture", by_class))
+
+    @property
+    def modules(self) -> list[Mapping[str, Any]]:
+        """The modules of sentence-transformers, in order; none without modules.json."""
+        value = _read_json(self.path / "modules.json", [])
+        return [m for m in value if isinstance(m, Mapping)] if isinstance(value, list) else []
+
+    def read_json(self, name: str) -> Mapping[str, Any]:
+        """Return the JSON object in a file; empty if there is no such file.
+
+        Raises `ModelDamagedError` if it cannot be read.
+        """
+        return _json(self.path / name)
 
     @property
     def onnx(self) -> Path | None:
@@ -57,7 +79,7 @@ class ModelFolder:
         if recorded:
             sums = [f"{name}:{recorded[name]['sha256']}" for name in sorted(recorded)]
         else:
-            files = [*self._weights(), self.path / "tokenizer.json"]
+            files = [*self._weights(), *self._module_files(), self.path / "tokenizer.json"]
             sums = [f"{f.name}:{self._checksum(f)}" for f in files if f.is_file()]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
@@ -73,6 +95,14 @@ class ModelFolder:
     def _checksum(self, file: Path) -> str:
         verified = self.checksums.get(file.relative_to(self.path).as_posix())
         return sha256(file) if verified is None else verified
+
+    def _module_files(self) -> list[Path]:
+        """Return what sentence-transformers needs besides the model in the root."""
+        places = [self.path / str(m["path"]) for m in self.modules if m.get("path")]
+        settings = ("modules.json", "config_sentence_transformers.json")
+        return [self.path / name for name in settings if places] + [
+            place / name for place in places for name in ("config.json", "model.safetensors")
+        ]
 
     def verify(self) -> None:
         """Compare every file with the checksum in the manifest.
@@ -235,15 +265,19 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _json(file: Path) -> Mapping[str, Any]:
+def _read_json(file: Path, default: Any) -> Any:
     if not file.is_file():
-        return {}
+        return default
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelDamagedError(
             f"{file.name} cannot be read", where=str(file), why=str(error), fix=_RESTORE
         ) from error
+
+
+def _json(file: Path) -> Mapping[str, Any]:
+    value = _read_json(file, {})
     if not isinstance(value, dict):
         raise ModelDamagedError(
             f"{file.name} is not a JSON object", where=str(file), fix=_RESTORE

@@ -80,9 +80,13 @@ class PairTemplate:
 
 
 class Tokenizer:
-    """A read-only tokenizer; every method may be called by several threads at once."""
+    """A read-only tokenizer; every method may be called by several threads at once.
 
-    def __init__(self, file: Path) -> None:
+    With `read_special=False` a special token that is spelled out in a text, such as
+    "<|im_end|>" in a document, is split like any other text and has no effect of its own.
+    """
+
+    def __init__(self, file: Path, *, read_special: bool = True) -> None:
         try:
             self._tokenizer = TokenizersTokenizer.from_file(str(file))
         except Exception as error:
@@ -93,6 +97,7 @@ class Tokenizer:
         # fail with "Already borrowed".
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = not read_special
         pad = self._tokenizer.token_to_id("[PAD]")
         self.pad_id: int = pad if pad is not None else self._pad_from_vocabulary()
         self.pair = self._pair_template()
@@ -127,7 +132,11 @@ class Tokenizer:
 
     def count(self, text: str) -> int:
         """Return how many tokens `text` has, special tokens not counted."""
-        return len(self._tokenizer.encode(clean(text), add_special_tokens=False).ids)
+        return len(self.ids(text))
+
+    def ids(self, text: str) -> list[int]:
+        """Return the ids of a whole text, without the special tokens around it."""
+        return list(self._tokenizer.encode(clean(text), add_special_tokens=False).ids)
 
     def single(self, ids: Sequence[int]) -> TokenSequence:
         """Return (ids, segment ids) of one sequence between the model's special tokens."""

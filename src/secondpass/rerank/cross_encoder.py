@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.errors import InputError, nearest
+from secondpass.errors import InputError, ModelDamagedError, ModelError, nearest
 from secondpass.inference.batches import run_batched
 from secondpass.inference.model_folder import (
     DEFAULT_LENGTH,
@@ -19,6 +19,7 @@ from secondpass.inference.model_folder import (
 )
 from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
+from secondpass.inference.runtimes.classifier_head import count_outputs, has_head
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.rerank.base import (
     BaseReranker,
@@ -65,15 +66,55 @@ def positive_label(names: Sequence[str], label: str | int | None) -> int:
     raise InputError(f"The model has no label {label!r}", fix=nearest(str(label), names))
 
 
-def relevance_logits(outputs: NDArray[np.float32], positive: int) -> NDArray[np.float64]:
+def activation_name(folder: ModelFolder) -> str:
+    """Return the activation that sentence-transformers applies to a model's outputs.
+
+    "Identity", "Sigmoid" or "Softmax"; empty where the folder names none. Versions before 4,
+    from 4 on and from 5.4 on store it in different places. Raises `ModelError` for another one,
+    and for a prompt before every pair, which is not supported.
+    """
+    saved = folder.read_json("config_sentence_transformers.json")
+    nested = folder.config.get("sentence_transformers")
+    path = str(
+        saved.get("activation_fn")
+        or (nested.get("activation_fn") if isinstance(nested, Mapping) else None)
+        or folder.config.get("sbert_ce_default_activation_function")
+        or ""
+    )
+    name = path.rpartition(".")[2]
+    if path and not (path.startswith("torch.") and name in ("Identity", "Sigmoid", "Softmax")):
+        raise ModelError(
+            "The activation of the model is not supported",
+            where=str(folder.path),
+            why=f"it is {path!r}",
+            fix="Name torch.nn.modules.linear.Identity or torch.nn.modules.activation.Sigmoid "
+            "in config_sentence_transformers.json, if the order is all that you need.",
+        )
+    prompt = saved.get("default_prompt_name")
+    prompts = saved.get("prompts")
+    if prompt is not None and isinstance(prompts, Mapping) and prompts.get(prompt):
+        raise ModelError(
+            "The model has a prompt before every pair, which is not supported",
+            where=f"{folder.path}/config_sentence_transformers.json",
+            why=f"default_prompt_name is {prompt!r}",
+        )
+    return name
+
+
+def relevance_logits(
+    outputs: NDArray[np.float32], positive: int, *, independent: bool = False
+) -> NDArray[np.float64]:
     """Return the log-odds of the positive label, shape [pairs], from [pairs, labels].
 
     A single output is a logit already. With more, the log-odds of the positive one under
-    softmax are its output less the log-sum-exp of the others.
+    softmax are its output less the log-sum-exp of the others. `independent` labels have a
+    sigmoid each instead: the output is a logit.
     """
     wide = outputs.astype(np.float64).reshape(len(outputs), -1)
     if wide.shape[1] == 1:
         return wide[:, 0]
+    if independent:
+        return wide[:, positive]
     others = np.delete(wide, positive, axis=1)
     top = others.max(axis=1)
     logits: NDArray[np.float64] = (
@@ -96,8 +137,10 @@ class CrossEncoder(BaseReranker):
     `label` is the output that means "relevant" of models with several (by name or position;
     the last by default). `threads` is the number of threads for one batch. The environment
     variable SECONDPASS_RUNTIME selects the runtime ("native", "onnxruntime", "openvino"), whose
-    scores differ a little. Raises `InputError` for a label that the model does not have and for
-    `early_exit`.
+    scores differ a little; with a `device`, such as "cuda", PyTorch runs the model there.
+    Scores are logits whatever activation the folder names: that is the probability's. Raises
+    `InputError` for a label that the model does not have and for `early_exit`, `ModelError` for
+    an activation that is not known.
     """
 
     max_length: int
@@ -110,19 +153,24 @@ class CrossEncoder(BaseReranker):
         label: str | int | None = None,
         threads: int | None = None,
         early_exit: bool = False,
+        device: str | None = None,
     ) -> None:
         self._name = name if name is not None else str(folder.manifest.get("name", folder.path))
         if early_exit:
             raise early_exit_unsupported(self._name)
+        self._independent = activation_name(folder) == "Sigmoid"
         self.folder = folder
         self._tokenizer = Tokenizer(folder.path / "tokenizer.json")
-        names = tuple(folder.manifest.get("labels", ())) or label_names(folder.config)
+        config = {"num_labels": count_outputs(folder)} if has_head(folder) else folder.config
+        names = tuple(folder.manifest.get("labels", ())) or label_names(config)
         self._positive = positive_label(names, label)
         self.longest = longest_input(folder.config)
         self.max_length = int(
             folder.manifest.get("max_length", min(self.longest, DEFAULT_LENGTH))
         )
-        self._runtime = load_runtime(folder, threads=threads, engine=engine_from_environment())
+        self._runtime = load_runtime(
+            folder, threads=threads, engine=engine_from_environment(), device=device
+        )
 
     @property
     def model(self) -> str:
@@ -160,7 +208,15 @@ class CrossEncoder(BaseReranker):
         outputs = run_batched(
             self._runtime, sequences, pad_id=self._tokenizer.pad_id, longest=self.longest
         )
-        logits = iter(relevance_logits(outputs, self._positive).tolist())
+        if outputs.ndim > 2:
+            raise ModelDamagedError(
+                "The model is not a cross-encoder",
+                where=str(self.folder.path),
+                why=f"the output of the graph is {outputs.shape}, not a score for each pair",
+            )
+        logits = iter(
+            relevance_logits(outputs, self._positive, independent=self._independent).tolist()
+        )
         return [
             self._scored(job, windows_by_text, logits)
             for job, windows_by_text in zip(jobs, windows_of_jobs, strict=True)
@@ -198,6 +254,7 @@ class CrossEncoder(BaseReranker):
             passages=job.options.passages,
             reach=job.options.tokens_in_reach,
             share=job.options.token_share,
+            separator=job.options.separator,
         )
         return dict(zip(texts, windows, strict=True))
 

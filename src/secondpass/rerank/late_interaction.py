@@ -19,7 +19,12 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
-from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS, split_documents, window_length
+from secondpass.rerank.windowing import (
+    MIN_DOCUMENT_TOKENS,
+    lead_text,
+    split_documents,
+    window_length,
+)
 from secondpass.types import Candidate, ScoreKind
 
 
@@ -193,10 +198,11 @@ class LateInteraction(BaseReranker):
             shortest=MIN_DOCUMENT_TOKENS + reserved,
             model=self._name,
         )
+        led = [lead_text(text, separator=options.separator) for text in distinct]
         whole = [
             *split_documents(
                 self._tokenizer,
-                distinct,
+                led,
                 max_tokens=length - reserved,
                 passages=options.passages,
                 reach=options.tokens_in_reach,
@@ -204,7 +210,7 @@ class LateInteraction(BaseReranker):
         ]
         documents = [
             d.choose(query, body, passages=options.passages, tokens=options.token_share)
-            for d, (_, body) in zip(whole, distinct, strict=True)
+            for d, (_, body) in zip(whole, led, strict=True)
         ]
         windows = [
             self._sequence(self._document_marker, ids) for d in documents for ids in d.ids

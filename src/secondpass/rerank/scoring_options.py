@@ -76,6 +76,11 @@ class ScoringOptions:
         return ("title", "text") if self.fields is None else self.fields
 
     @property
+    def separator(self) -> str:
+        """What stands between the head and the body of a document; a template has its own."""
+        return " " if self.template is None else ""
+
+    @property
     def tokens_in_reach(self) -> int:
         """How many tokens of a document, from its beginning, windows are chosen from."""
         reach = max(BUDGET_TOKENS, self.token_share)

@@ -169,6 +169,24 @@ class WindowTokens:
             sum(i < self.coarse for i in chosen),
         )
 
+    def shift(self, lead: int) -> WindowTokens:
+        """Return the windows with places in the body without its first `lead` characters."""
+        spans = tuple((max(0, start - lead), max(0, end - lead)) for start, end in self.spans)
+        return WindowTokens(self.ids, self.unread, spans, self.size, self.coarse)
+
+
+def lead_text(text: tuple[str, str], *, separator: str, lead: str = "") -> tuple[str, str]:
+    """Return (head, body) with the space between and before them in front of the word behind.
+
+    That is where tokenizers of bytes put it: the two are tokenized one by one, and have the
+    tokens of one text. `separator` is what stands between them, `lead` what stands before.
+    """
+    head, body = text
+    if not head:
+        return "", lead + body
+    bare = head.rstrip()
+    return lead + bare, head[len(bare) :] + separator + body
+
 
 def windows_to_read(
     query: str,
@@ -322,6 +340,7 @@ def build_windows(
     passages: PassageAggregation,
     reach: int,
     share: int,
+    separator: str = "",
 ) -> list[DocumentWindows]:
     """Return the windows of each (head, body) paired with the query, of `max_length` tokens.
 
@@ -329,6 +348,7 @@ def build_windows(
       windows grow up to `longest`, the input limit of the model.
     - `reach`: how many tokens of a document, from its beginning, windows are chosen from;
       `share`: how many are read, see `windows_to_read`.
+    - `separator`: what stands between head and body, see `lead_text`.
 
     Where head and body do not fit together, see `split_documents`.
     """
@@ -336,12 +356,13 @@ def build_windows(
     (query_tokens,) = tokenizer.encode([query], limit=longest)
     fixed = len(query_tokens.ids) + template.special
     length = max(max_length, min(longest, fixed + MIN_DOCUMENT_TOKENS))
+    led = [lead_text(text, separator=separator) for text in texts]
     documents = split_documents(
-        tokenizer, texts, max_tokens=length - fixed, passages=passages, reach=reach
+        tokenizer, led, max_tokens=length - fixed, passages=passages, reach=reach
     )
     chosen = (
-        tokens.choose(query, body, passages=passages, tokens=share)
-        for tokens, (_, body) in zip(documents, texts, strict=True)
+        tokens.choose(query, body, passages=passages, tokens=share).shift(len(body) - len(bare))
+        for tokens, (_, body), (_, bare) in zip(documents, led, texts, strict=True)
     )
     return [
         DocumentWindows(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from secondpass.errors import InputError, ModelDamagedError
+from secondpass.inference.runtimes.pretrained import silence_libraries
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.train.export.source import window_length
-from secondpass.train.export.trace import input_names, silence_libraries
+from secondpass.train.export.trace import input_names
 from secondpass.train.trainer.interface import PairIndices, ParameterGroup, Texts
 from secondpass.train.trainer.settings import TrainSettings
 

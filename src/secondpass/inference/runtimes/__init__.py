@@ -6,6 +6,7 @@ import os
 
 from secondpass.errors import InputError, nearest
 from secondpass.inference.model_folder import ModelFolder
+from secondpass.inference.runtimes.classifier_head import has_head
 from secondpass.inference.types import Runtime
 
 ENGINES = ("native", "onnxruntime", "openvino")
@@ -26,9 +27,16 @@ def engine_from_environment() -> str:
 
 
 def load_runtime(
-    folder: ModelFolder, *, threads: int | None = None, engine: str | None = None
+    folder: ModelFolder,
+    *,
+    threads: int | None = None,
+    engine: str | None = None,
+    device: str | None = None,
 ) -> Runtime:
     """Load a model with an engine, or with PyTorch if the folder has no ONNX graph.
+
+    A model whose score is computed by modules of sentence-transformers behind the encoder, and
+    one for which a `device` is named, run in PyTorch too.
 
     `threads` is the number of threads for one call; None leaves it to the engine. `engine`
     None means an engine whose scores may be cached: the native one for the models that it
@@ -36,10 +44,10 @@ def load_runtime(
     another model's tables never runs in OpenVINO. Raises `MissingExtraError` if a package is
     not installed, `ModelError` if the engine rejects the model.
     """
-    if folder.onnx is None:
+    if folder.onnx is None or device is not None or has_head(folder):
         from secondpass.inference.runtimes.torch import TorchRuntime
 
-        return TorchRuntime(folder.path)
+        return TorchRuntime(folder, device=device)
     from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
     from secondpass.inference.shared_tables import load_shared_tables
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from secondpass.errors import MissingExtraError, ModelDamagedError
+from secondpass.inference.runtimes.pretrained import silence_libraries
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -190,25 +188,3 @@ def _wrapper(
     if kind == "embedder":
         return Embedder()
     return CrossEncoder() if len(names) == 3 else CrossEncoderWithoutSegments()
-
-
-@contextlib.contextmanager
-def silence_libraries() -> Iterator[None]:
-    """Suppress progress bars, warnings and log lines of torch and transformers."""
-    import transformers
-
-    transformers_logging: Any = transformers.utils.logging
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "transformers")}
-    transformers_logging.disable_progress_bar()
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
-        if was_enabled:
-            transformers_logging.enable_progress_bar()
