@@ -143,6 +143,24 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts(Names):
+    """A list of one or more strings, any of which may have commas; () stands for none.
+
+    On the command line the option is repeated.
+    """
+
+    def problem(self, value: object) -> str | None:
+        """Return why a value cannot be used, or None."""
+        # Zero-argument super() does not work in dataclasses with slots.
+        return None if value == () or value == [] else Names.problem(self, value)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of a value."""
+        return {"type": "array", "items": {"type": "string", "minLength": 1}}
+
+
+@dataclass(frozen=True, slots=True)
 class Custom:
     """What the other kinds do not cover: a JSON schema, and a function that checks."""
 
@@ -154,7 +172,7 @@ class Custom:
         return self.check(value)
 
 
-Kind = Count | Number | Flag | Choice | Text | Names | Custom
+Kind = Count | Number | Flag | Choice | Text | Names | Texts | Custom
 """What the JSON and TOML forms of an option's values are."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from secondpass.errors import InputError
-from secondpass.option_types import Count, Flag, Names, Number, Option, offered
+from secondpass.option_types import Count, Flag, Names, Number, Option, Texts, offered
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -63,6 +63,8 @@ def _type(name: str, option: Option) -> tuple[Any, Any]:
         return bool, option.default == "fallback"
     if name == "calibration":
         return Path | None, None
+    if isinstance(option.kind, Texts):
+        return list[str] | None, None
     if name == "weights" or isinstance(option.kind, Names):
         return str | None, None
     kind: Any = str
@@ -80,6 +82,8 @@ def _value(name: str, option: Option, value: Any) -> Any:
         return option.default
     if name == "weights":
         return _weights(value)
+    if isinstance(option.kind, Texts):
+        return tuple(value)
     if isinstance(option.kind, Names):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value

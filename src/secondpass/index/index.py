@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from secondpass.errors import InputError
+from secondpass.index.rounds import BestOfQueries, ReadOnce, reads_in_rounds
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
 from secondpass.options import Rerank, RerankOptions, SearchOptions
 from secondpass.rerank.base import BaseReranker, too_long
@@ -61,6 +62,7 @@ class Index:
     def __init__(
         self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
     ) -> None:
+        from secondpass.index.candidates import CandidateSearch
         from secondpass.index.precompute import PrecomputedStates
         from secondpass.index.rerankers import IndexRerankers
         from secondpass.retrieve.retriever import HybridRetriever
@@ -72,6 +74,7 @@ class Index:
             store.folder, embedder, enabled=store.settings.keep_states
         )
         self._rerankers = IndexRerankers(self._states, reranker)
+        self._candidates = CandidateSearch(store, self._retriever)
 
     @classmethod
     def open(
@@ -177,32 +180,41 @@ class Index:
         )
 
     @takes(SearchOptions)
-    def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+    def search(
+        self, query: str | Sequence[str], **options: Unpack[SearchOptions]
+    ) -> RerankResponse:
         """Find documents in two passes: retrieve candidates, then rerank them.
+
+        `query` is a text, or a list of several wordings of it, the first of which is read and
+        the others are its `query_variants`.
 
         Raises `InputError` for invalid arguments (`FilterError` for the filter) and
         `ModelError` if the reranker fails and `on_failure` is "raise". The options:
         """
         started = time.perf_counter()
-        query = check_query(query)
         chosen = _check_options(options)
+        queries = check_queries(query, chosen["query_variants"])
+        query, variants = queries[0], queries[1:]
+        reader: ReadOnce | None = None
+        reranker: BaseReranker | None = None
         if chosen["rerank"] is False:
             check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
-            reranker = None
         else:
-            reranker = self._rerankers.compose(chosen)
-        retrieval = self._retriever.search(
-            query,
-            mode=chosen["mode"],
-            candidates=chosen["candidates"],
-            filter=chosen["filter"],
-            fusion=chosen["fusion"],
-            weights=chosen["weights"],
-            version=chosen["version"],
-            complete_scores=reranker is not None,
+            in_rounds = reads_in_rounds(chosen)
+
+            def wrap(model: BaseReranker) -> BaseReranker:
+                nonlocal reader
+                if variants and chosen["variant_scores"] == "max":
+                    model = BestOfQueries(model, variants)
+                reader = ReadOnce(model) if in_rounds else None
+                return model if reader is None else reader
+
+            reranker = self._rerankers.compose(chosen, wrap)
+        retrieval = self._candidates.find(
+            queries, chosen, complete_scores=reranker is not None, reader=reader
         )
         if reranker is None:
-            vector = chosen["mode"] == "vector"
+            vector = chosen["mode"] == "vector" and not variants
             response = skipped_response(
                 query,
                 retrieval.candidates,
@@ -219,8 +231,9 @@ class Index:
                 **{name: chosen[name] for name in declared(RerankOptions)},
             )
         timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
+        in_rounds_ms = timings.pop("read", 0.0)
         if reranker is not None:
-            timings["rerank"] = response.timings["rerank"]
+            timings["rerank"] = response.timings["rerank"] + in_rounds_ms
         timings["total"] = (time.perf_counter() - started) * 1000
         reason = response.reason if retrieval.candidates else "the first stage found nothing"
         note = None if chosen["mode"] == "vector" else self.store.keyword_note
@@ -420,6 +433,19 @@ def _without_missing(document: Document) -> Document:
     return replace(document, metadata={k: v for k, v in metadata.items() if k not in missing})
 
 
+def check_queries(query: str | Sequence[str], variants: Sequence[str]) -> list[str]:
+    """Return the distinct wordings of a query, the one that is read first.
+
+    Raises `InputError` for an empty list, or one that has something else than text.
+    """
+    if isinstance(variants, str) or not isinstance(variants, Sequence):
+        raise InputError(f"query_variants must be a list of texts, not {variants!r:.80}")
+    texts = [query] if isinstance(query, str) or not isinstance(query, Sequence) else [*query]
+    if not texts:
+        raise InputError("The query is empty", fix="Pass the words to search for.")
+    return list(dict.fromkeys(check_query(text) for text in (*texts, *variants)))
+
+
 def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every option of a search; raises `InputError`."""
     chosen = with_defaults(SearchOptions, options)
@@ -429,6 +455,11 @@ def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     check_probability("min_probability", chosen["min_probability"])
     check_chain(chosen["chain"])
     check_on_failure(chosen["on_failure"])
+    check_count("feedback", chosen["feedback"])
+    for name in ("variant_scores", "adaptive"):
+        why = declared(SearchOptions)[name].problem(chosen[name])
+        if why is not None:
+            raise InputError(f"{name} cannot be {chosen[name]!r}", why=why)
     return chosen
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from secondpass.composition import Composer
@@ -45,16 +45,26 @@ class IndexRerankers:
             return self.load(True)
         return None
 
-    def compose(self, options: Mapping[str, Any]) -> BaseReranker:
+    def compose(
+        self,
+        options: Mapping[str, Any],
+        wrap: Callable[[BaseReranker], BaseReranker] | None = None,
+    ) -> BaseReranker:
         """Return the reranker of a search under its policies; `rerank` must not be False.
 
-        `options` has a value for every one of the `SearchOptions`.
+        `options` has a value for every one of the `SearchOptions`. `wrap` is put around what
+        reads, inside of calibration and blend.
         """
+
+        def use_states(reranker: BaseReranker) -> BaseReranker:
+            reader = self._states.use_states(reranker)
+            return reader if wrap is None else wrap(reader)
+
         rerank = options["rerank"]
         if rerank is True:
             rerank = DEFAULT if self._own is None else self._own
         policies = {name: options[name] for name in (*declared(PolicyOptions), "blend")}
-        return self._composer.compose(rerank, policies, states=self._states.use_states)
+        return self._composer.compose(rerank, policies, states=use_states)
 
     def close(self) -> None:
         """Close the caches of policies."""

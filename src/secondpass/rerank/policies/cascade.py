@@ -236,6 +236,11 @@ class Cascade(BaseReranker):
         """The backend inside of the full reranker."""
         return self.full.base
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of both rerankers."""
+        inner = (self.cheap, self.full)
+        return tuple(name for r in inner for name in r.models_without_instructions())
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Cascade:
         """Return a copy of this cascade with the backends of both rerankers replaced."""
         twin = copy.copy(self)

@@ -99,6 +99,10 @@ class RerankerWrapper(BaseReranker):
         """The backend inside of the wrapped reranker."""
         return self.reranker.base
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of the wrapped reranker."""
+        return self.reranker.models_without_instructions()
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
         """Return a copy of this policy with the backends inside replaced."""
         twin = copy.copy(self)
