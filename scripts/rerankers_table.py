@@ -22,8 +22,14 @@ EXAMPLES = {
     "weaviate": "",
 }
 LOCAL = [
-    ("`bundled`, `bundled-tiny`", "nothing", "unlimited documents", "logit"),
-    ("a folder, `OWNER/MODEL@COMMIT`", "the model's files", "unlimited documents", "logit"),
+    ("`bundled`, `bundled-tiny`", "nothing", "unlimited documents", "logit", "no"),
+    (
+        "a folder, `OWNER/MODEL@COMMIT`",
+        "the model's files",
+        "unlimited documents",
+        "logit",
+        "no",
+    ),
 ]
 
 
@@ -39,14 +45,17 @@ def page(note: str) -> str:
         " mean: [scores](../explanation/scores.md).",
         "\n".join(
             [
-                "| reranker | requires | limits per request | `score_kind` |",
-                "|---|---|---|---|",
+                "| reranker | requires | limits per request | `score_kind` | `instructions` |",
+                "|---|---|---|---|---|",
                 *("| " + " | ".join(row) + " |" for row in LOCAL),
                 *(_row(load_provider(name)) for name in sorted(BUILT_IN)),
             ]
         ),
         "Longer lists are split into several requests. Jina's models from version 3 on have"
-        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`.",
+        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`."
+        " `instructions` are followed by Voyage's models from rerank-2.5 on, and by all"
+        " [language models](../how-to/rerank-with-a-language-model.md):"
+        " [how](../how-to/give-instructions.md).",
         "## Cost",
         f"US dollars for 1,000 searches with {CANDIDATES} candidates of {TOKENS} tokens and a"
         f" query of {QUERY} tokens. Cohere bills that as one search, token-based providers as"
@@ -93,4 +102,6 @@ def _row(provider: Provider) -> str:
         limit_texts.append(f"{limits.bytes:,} bytes of text")
     limit_texts.append(f"{limits.characters:,} characters per document")
     name = f"`{provider.name}/…`" if provider.model_required else f"`{provider.name}`"
-    return f"| {name} | {', '.join(requirements)} | {', '.join(limit_texts)} | {kind} |"
+    follows = "yes" if provider.follows_instructions(model) else "no"
+    cells = [name, ", ".join(requirements), ", ".join(limit_texts), str(kind), follows]
+    return f"| {' | '.join(cells)} |"

@@ -68,7 +68,9 @@ def test_neighbors_pass_the_filter_and_are_of_the_version(index: Index) -> None:
     assert "far" not in read
     assert len(found.results) == 8
     version = index.store.version
-    assert search(index, adaptive=True, version=version)[0].results[0].id == "far"
+    found, _ = search(index, adaptive=True, version=version, like=["far"])
+    assert found.results[0].id == "far"
+    assert {"bm25", "rerank", "expand", "total"} <= set(found.timings)
 
 
 def test_feedback_searches_again_for_what_read_well(index: Index) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError
@@ -36,8 +37,8 @@ class CandidateSearch:
     ) -> Retrieved:
         """Return the candidates of one search, the first query being the one that is read.
 
-        `reader` reads in rounds, for the options `adaptive` and `feedback`; "read" in the
-        timings is what it took.
+        `reader` reads in rounds, for the options `adaptive` and `feedback`. In the timings,
+        "read" is what it took, and "expand" the search for what else to read.
         """
         store = self._store
         version = chosen["version"]
@@ -53,6 +54,7 @@ class CandidateSearch:
             raise InputError(
                 "adaptive needs vectors", why="the index has none", fix="Leave it out."
             )
+        began = perf_counter()
         rounds = Rounds(reader, queries[0], chosen, chosen["candidates"])
         if chosen["adaptive"]:
             read_adaptively(
@@ -69,8 +71,9 @@ class CandidateSearch:
                 lambda best: search.run_again(queries[0], best, retrieved),
             )
         found = rank_new(rounds.fill(retrieved.candidates), len(retrieved.candidates))
-        timings = {**retrieved.timings, "read": rounds.milliseconds}
-        return replace(retrieved, candidates=found, timings=timings)
+        expand_ms = (perf_counter() - began) * 1000 - rounds.milliseconds
+        timings = {"read": rounds.milliseconds, "expand": expand_ms}
+        return replace(retrieved, candidates=found, timings={**retrieved.timings, **timings})
 
 
 class _Search:

@@ -309,7 +309,9 @@ class Index:
         """Run `optimize` in a worker thread."""
         await asyncio.to_thread(self.optimize)
 
-    async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+    async def asearch(
+        self, query: str | Sequence[str], **options: Unpack[SearchOptions]
+    ) -> RerankResponse:
         """Run `search` in a worker thread."""
         return await asyncio.to_thread(self.search, query, **options)
 

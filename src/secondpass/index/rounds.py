@@ -20,8 +20,16 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.window_choice import token_share
 from secondpass.types import Candidate, Document, Status
 
-_IN_THE_CALL = ("min_score", "min_probability", "truncate", "on_unsupported")
-_BY_THE_RESPONSE = ("return_documents", "budget_tokens")
+# Applied once to all that was read; `top_k` too, because a round does not know the others.
+_OF_THE_RESPONSE = (
+    "top_k",
+    "min_score",
+    "min_probability",
+    "truncate",
+    "on_unsupported",
+    "return_documents",
+    "budget_tokens",
+)
 
 
 def reads_in_rounds(chosen: Mapping[str, Any]) -> bool:
@@ -135,10 +143,8 @@ class Rounds:
             raise too_long("query", len(query), cut.unread)
         self._query = cut.text
         self._budget = chosen["budget_tokens"]
-        own = (*_IN_THE_CALL, *_BY_THE_RESPONSE)
-        self._options = make_scoring_options(
-            **{name: chosen[name] for name in declared(RerankOptions) if name not in own}
-        )
+        names = [name for name in declared(RerankOptions) if name not in _OF_THE_RESPONSE]
+        self._options = make_scoring_options(**{name: chosen[name] for name in names})
         self.taken: dict[str, Candidate] = {}
         self.milliseconds = 0.0
         self.stopped = False
