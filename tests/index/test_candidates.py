@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from secondpass import Index, InputError, ModelError, RerankResponse, ScoreKind, Status
+from secondpass import (
+    Index,
+    InputError,
+    ModelError,
+    RerankResponse,
+    ScoreKind,
+    Status,
+    TextTooLongError,
+)
 from secondpass.testing.reranker import ScriptedReranker
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -155,6 +163,18 @@ def test_the_best_score_of_several_queries_can_count(index: Index) -> None:
         rerank=ScriptedReranker(score),
     )
     assert len(read) == 16
+
+
+def test_what_is_not_read_of_variants_is_said(tmp_path: Path) -> None:
+    long = "moon " * 2000
+    with Index.open(tmp_path / "i") as real:
+        real.add(["The tide follows the moon."])
+        found = real.search("tide", query_variants=[long], variant_scores="max")
+        assert "characters of query variants were not embedded" in str(found.reason)
+        assert "characters of query variants were not read" in str(found.reason)
+        assert found.query_unread == 0
+        with pytest.raises(TextTooLongError, match="A query variant is too long"):
+            real.search("tide", query_variants=[long], truncate=False)
 
 
 def test_scores_that_only_order_a_list_cannot_be_read_in_rounds(index: Index) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError
+from secondpass.errors import InputError, TextTooLongError
 from secondpass.index.adaptive import NEIGHBORS, read_adaptively
 from secondpass.index.feedback import Examples, expand, find_examples, read_with_feedback
 from secondpass.index.rounds import ReadOnce, Rounds
@@ -135,8 +135,15 @@ class _Search:
         for retrieved in found:
             for name, ms in retrieved.timings.items():
                 timings[name] = timings.get(name, 0.0) + ms
-        unread = max(retrieved.query_unread for retrieved in found)
-        return replace(first, candidates=candidates, timings=timings, query_unread=unread)
+        unread = sum(retrieved.query_unread for retrieved in found[1:])
+        if unread and not self._chosen["truncate"]:
+            raise TextTooLongError(
+                "A query variant is too long",
+                why=f"{unread} of its characters would not be embedded, and truncate is False",
+                fix="Shorten it, or leave truncate out to have a part of it read.",
+            )
+        note = f"{unread} characters of query variants were not embedded" if unread else None
+        return replace(first, candidates=candidates, timings=timings, note=note)
 
     def find_neighbors(self, documents: Sequence[Document]) -> list[list[Document]]:
         """Return the nearest passages that pass the filter and may be results."""

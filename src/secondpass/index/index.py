@@ -237,7 +237,7 @@ class Index:
         timings["total"] = (time.perf_counter() - started) * 1000
         reason = response.reason if retrieval.candidates else "the first stage found nothing"
         note = None if chosen["mode"] == "vector" else self.store.keyword_note
-        reason = "; ".join(part for part in (reason, note) if part) or None
+        reason = "; ".join(part for part in (reason, retrieval.note, note) if part) or None
         unread = max(response.query_unread, retrieval.query_unread)
         if unread and not chosen["truncate"]:
             raise too_long("query", len(query), unread)

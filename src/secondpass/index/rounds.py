@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from secondpass.errors import InputError
+from secondpass.inference.query_cut import QueryCut
 from secondpass.option_types import declared
 from secondpass.options import RerankOptions
 from secondpass.rerank.base import BaseReranker, Score, Scored, make_scoring_options, too_long
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
+    join_reasons,
     merge_scores,
     require_pairwise_scores,
 )
@@ -110,7 +112,8 @@ class BestOfQueries(RerankerWrapper):
     ) -> Scored:
         """Score with the query and its variants, and keep the best score of each."""
         calls: list[Scored] = []
-        for text in (query, *self._variants):
+        cuts = [self.cut_query(v, options.max_query_tokens) for v in self._variants]
+        for text in (query, *(cut.text for cut in cuts)):
             scored = self.reranker.score(text, candidates, options)
             if scored.status is Status.FALLBACK:
                 return scored
@@ -123,7 +126,15 @@ class BestOfQueries(RerankerWrapper):
             i: max(scores, key=lambda score: (score.scored, score.value))
             for i, scores in enumerate(columns)
         }
-        return merge_scores(best, len(candidates), parts=calls)
+        merged = merge_scores(best, len(candidates), parts=calls)
+        reason = join_reasons([merged.reason, unread_variants(cuts)])
+        return replace(merged, reason=reason)
+
+
+def unread_variants(cuts: Sequence[QueryCut]) -> str | None:
+    """Return how much of the variants of a query was not read, or None for nothing."""
+    unread = sum(cut.unread for cut in cuts)
+    return f"{unread} characters of query variants were not read" if unread else None
 
 
 class Rounds:

@@ -49,13 +49,15 @@ class Retrieved:
     `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". BM25 runs
     at the same time as embedding and vector search; a stage that did not run is absent.
     `query_unread` is how many characters of the query were not embedded. `embedding` is what
-    cosines were computed with, None where nothing was embedded.
+    cosines were computed with, None where nothing was embedded. `note` is what else was left
+    out.
     """
 
     candidates: list[Candidate]
     timings: dict[str, float]
     query_unread: int = 0
     embedding: Embedding | None = None
+    note: str | None = None
 
 
 class HybridRetriever:
