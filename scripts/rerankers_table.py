@@ -7,6 +7,7 @@ from typing import Any
 
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import CrossEncoder
+from secondpass.rerank.generative import GenerativeReranker
 from secondpass.rerank.hosted.model import HostedReranker
 from secondpass.rerank.hosted.provider import Provider
 from secondpass.rerank.hosted.registry import BUILT_IN, SEARCH, load_prices, load_provider
@@ -27,13 +28,15 @@ EXAMPLES = {
     "voyage": "rerank-2.5",
     "weaviate": "",
 }
-OTHER = "a folder, `OWNER/MODEL@COMMIT`"
+OTHER = "a folder, `OWNER/MODEL`"
 FILES, UNLIMITED = "the model's files", "unlimited documents"
+IN_PROMPT = "if its prompt has a place for them"
 LOCAL = [
-    ("`bundled`, `bundled-tiny`", "nothing", UNLIMITED, "logit", PrecomputedReranker),
-    (f"{OTHER}: precomputed", FILES, UNLIMITED, "logit", PrecomputedReranker),
-    (f"{OTHER}: cross-encoder", FILES, UNLIMITED, "logit", CrossEncoder),
-    (f"{OTHER}: late interaction", FILES, UNLIMITED, "similarity", LateInteraction),
+    ("`bundled`, `bundled-tiny`", "nothing", UNLIMITED, "logit", "no", PrecomputedReranker),
+    (f"{OTHER}: precomputed", FILES, UNLIMITED, "logit", "no", PrecomputedReranker),
+    (f"{OTHER}: cross-encoder", FILES, UNLIMITED, "logit", "no", CrossEncoder),
+    (f"{OTHER}: late interaction", FILES, UNLIMITED, "similarity", "no", LateInteraction),
+    (f"{OTHER}: language model", FILES, UNLIMITED, "logit", IN_PROMPT, GenerativeReranker),
 ]
 SPANS = {
     "states": "from stored states",
@@ -55,14 +58,18 @@ def page(note: str) -> str:
         " [spans](../how-to/show-relevant-sentences.md) come from is in the last column.",
         "\n".join(
             [
-                "| reranker | requires | limits per request | `score_kind` | spans |",
-                "|---|---|---|---|---|",
+                "| reranker | requires | limits per request | `score_kind` | `instructions`"
+                " | spans |",
+                "|---|---|---|---|---|---|",
                 *(f"| {' | '.join(row)} | {_spans(kind)} |" for *row, kind in LOCAL),
                 *(_row(load_provider(name)) for name in sorted(BUILT_IN)),
             ]
         ),
         "Longer lists are split into several requests. Jina's models from version 3 on have"
-        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`.",
+        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`."
+        " `instructions` are followed by Voyage's models from rerank-2.5 on, and by all"
+        " [language models](../how-to/rerank-with-a-language-model.md):"
+        " [how](../how-to/give-instructions.md).",
         "## Cost",
         f"US dollars for 1,000 searches with {CANDIDATES} candidates of {TOKENS} tokens and a"
         f" query of {QUERY} tokens. Cohere bills that as one search, token-based providers as"
@@ -115,5 +122,6 @@ def _row(provider: Provider) -> str:
         limit_texts.append(f"{limits.bytes:,} bytes of text")
     limit_texts.append(f"{limits.characters:,} characters per document")
     name = f"`{provider.name}/…`" if provider.model_required else f"`{provider.name}`"
-    cells = (name, ", ".join(requirements), ", ".join(limit_texts), kind)
+    follows = "yes" if provider.follows_instructions(model) else "no"
+    cells = (name, ", ".join(requirements), ", ".join(limit_texts), str(kind), follows)
     return f"| {' | '.join(cells)} | {_spans(HostedReranker)} |"

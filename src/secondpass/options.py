@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, Union
 
 from secondpass.boost_rules import EXAMPLES, FUNCTIONS, BoostLike, parse_boost
 from secondpass.errors import InputError, nearest
-from secondpass.option_types import Choice, Count, Custom, Flag, Names, Number, Option, Text
+from secondpass.option_types import (
+    Choice,
+    Count,
+    Custom,
+    Flag,
+    Names,
+    Number,
+    Option,
+    Text,
+)
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
 
 MODES = ("hybrid", "bm25", "vector")
 FUSIONS = ("rrf", "weighted", "weighted-z-score", "dbsf")
+
+VARIANT_SCORES = ("first", "max")
 
 BUDGET_TOKENS = 65_536
 """The default of `budget_tokens`; docs/explanation/long-texts.md says what it costs."""
@@ -36,8 +47,10 @@ Rerank = Union[bool, str, Path, "BaseReranker"]
 """True for the index's own reranker, False for none, else a model's name or a reranker."""
 OnFailure = Literal["raise", "fallback"]
 Precision = Literal["auto", "int8", "fp32"]
+OnUnsupported = Literal["raise", "ignore"]
 
 _LOCAL = {"http": "the server's own setting, not a client's"}
+_OF_ONE_QUERY = {"config": "it belongs to one query"}
 
 
 _WEIGHT = {"type": "number", "minimum": 0}
@@ -217,6 +230,23 @@ class ResultOptions(TypedDict, total=False):
             ),
             second_pass=True,
             flags=("--spans/--no-spans",),
+        ),
+    ]
+    instructions: Annotated[
+        str | None,
+        Option(
+            None,
+            'What the model should prefer, as in "prefer recent and internal documents".',
+            Text(),
+            second_pass=True,
+        ),
+    ]
+    on_unsupported: Annotated[
+        OnUnsupported,
+        Option(
+            "raise",
+            "If the model cannot follow instructions: raise an error, or ignore them.",
+            Choice(("raise", "ignore")),
         ),
     ]
     return_documents: Annotated[
@@ -436,6 +466,71 @@ class FirstStageOptions(GroupOptions, total=False):
     ]
 
 
+class ExpansionOptions(TypedDict, total=False):
+    """What a search looks for besides its query, and what it finds while it reads."""
+
+    query_variants: Annotated[
+        Sequence[str],
+        Option(
+            (),
+            "Other wordings of the query, whose first stages are fused with its own.",
+            Names("texts", minimum=0),
+            repeated=True,
+            flags=("--query-variant",),
+            absent=_OF_ONE_QUERY,
+        ),
+    ]
+    variant_scores: Annotated[
+        str,
+        Option(
+            "first",
+            "Read candidates with the first query, or with all, the best score counting: max.",
+            Choice(VARIANT_SCORES),
+            second_pass=True,
+        ),
+    ]
+    like: Annotated[
+        Sequence[str],
+        Option(
+            (),
+            "Ids of documents that results should be like.",
+            Names("ids of documents", minimum=0),
+            repeated=True,
+            absent=_OF_ONE_QUERY,
+        ),
+    ]
+    unlike: Annotated[
+        Sequence[str],
+        Option(
+            (),
+            "Ids of documents that results should not be like; they are left out.",
+            Names("ids of documents", minimum=0),
+            repeated=True,
+            absent=_OF_ONE_QUERY,
+        ),
+    ]
+    feedback: Annotated[
+        int | None,
+        Option(
+            None,
+            "Search again for words and vectors of so many of the best documents, once half "
+            "of the candidates are read.",
+            Count(),
+            second_pass=True,
+        ),
+    ]
+    adaptive: Annotated[
+        bool,
+        Option(
+            False,
+            "Read neighbors of the best documents instead of the last candidates.",
+            Flag(),
+            second_pass=True,
+            flags=("--adaptive/--no-adaptive",),
+        ),
+    ]
+
+
 class RerankingOptions(TypedDict, total=False):
     """Whether and how candidates are reranked, and how many results are returned."""
 
@@ -465,6 +560,11 @@ class RerankingOptions(TypedDict, total=False):
 
 
 class SearchOptions(
-    FirstStageOptions, RerankingOptions, ResultOptions, PolicyOptions, total=False
+    FirstStageOptions,
+    ExpansionOptions,
+    RerankingOptions,
+    ResultOptions,
+    PolicyOptions,
+    total=False,
 ):
     """The keyword arguments of `Index.search`."""

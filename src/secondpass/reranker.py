@@ -94,6 +94,10 @@ class Reranker(BaseReranker):
         """The fingerprint of the model for cache keys."""
         return self.backend.identity
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of the model and of its policies."""
+        return self.backend.models_without_instructions()
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Reranker:
         """Return a copy of this reranker with the backends inside replaced."""
         twin = copy.copy(self)

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from secondpass import Document, Index, InputError, ScoreKind
+from secondpass import Document, Index, InputError, RerankResponse, ScoreKind
 from secondpass.answer import AnswerStatus, Turn, answer, stream_answer
 from secondpass.answer.prompt import NOT_FOUND
 from secondpass.errors import LLMError
@@ -137,6 +138,28 @@ def test_a_query_can_be_rewritten(index: Index) -> None:
     assert failed.searched is None
     assert "not rewritten" in (failed.reason or "")
     assert failed.text == "Paris [1]."
+
+
+def test_a_rewritten_question_is_a_variant_of_itself_unless_it_follows_up(index: Index) -> None:
+    class Searched:
+        """Searches the index, and remembers with which options."""
+
+        def __init__(self) -> None:
+            self.options: list[dict[str, Any]] = []
+
+        def search(self, query: str, **options: Any) -> RerankResponse:
+            self.options.append(options)
+            return index.search(query, **options)
+
+    searched = Searched()
+    for history, given in (((), {}), ([Turn("user", "France?")], {}), ((), {"mode": "bm25"})):
+        llm = ScriptedLLM(["capital France", "Paris [1]."])
+        answer(searched, QUERY, llm=llm, rewrite=True, history=history, search=given)
+    assert searched.options == [
+        {"query_variants": [QUERY], "top_k": 5},
+        {"top_k": 5},
+        {"query_variants": [QUERY], "top_k": 5, "mode": "bm25"},
+    ]
 
 
 def test_what_was_said_before_is_read_and_instructions_are_kept(index: Index) -> None:

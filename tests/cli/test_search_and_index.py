@@ -39,6 +39,32 @@ def test_without_reranking(run: Run, sample_index: Path) -> None:
     assert [r["first_stage"]["rank"] for r in ran.json["results"]] == [1, 2, 3, 4, 5]
 
 
+def test_lists_are_repeated_options_whose_texts_may_have_commas(
+    run: Run, sample_index: Path
+) -> None:
+    command = ("search", QUERY, "--index", sample_index, "--json", "--candidates", 10)
+    variants = ("--query-variant", "oil, crisis", "--query-variant", "embargo")
+    found = run(*command, *variants, "--variant-scores", "max", "--adaptive").json
+    assert found["query"] == QUERY
+    assert found["usage"]["pairs"] >= 3 * 10
+    good, bad = (found["results"][i]["document_id"] for i in (0, -1))
+    liked = ("--like", good, "--unlike", bad, "--feedback", 2)
+    ids = [r["document_id"] for r in run(*command, *liked).json["results"]]
+    assert good in ids
+    assert bad not in ids
+    ran = run(*command, "--like", "nowhere")
+    assert ran.code == 2
+    assert "like has the id 'nowhere'" in ran.err
+    ran = run(*command, "--instructions", "prefer recent documents")
+    assert ran.code == 2
+    assert (
+        "cannot follow"
+        in run(*command, "--instructions", "prefer recent", "--on-unsupported", "ignore").json[
+            "reason"
+        ]
+    )
+
+
 def test_the_comparison_shows_both_orders(run: Run, sample_index: Path) -> None:
     ran = run("search", QUERY, "--index", sample_index, "--compare", "--candidates", 10)
     assert ran.code == 0

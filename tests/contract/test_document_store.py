@@ -216,6 +216,26 @@ def test_bm25_can_give_the_vectors_and_score_given_ids(store: DocumentStore) -> 
     assert store.bm25("cat", 10, passages=[]) == []
 
 
+def test_vectors_of_passages_can_be_read(store: DocumentStore) -> None:
+    store.upsert(CATS)
+    found = store.embeddings(whole(["b", "unknown"]))
+    assert list(found) == ["b"]
+    expected = next(p.embedding for p in CATS if p.id == "b")
+    np.testing.assert_array_equal(found["b"], expected)
+    assert store.embeddings([]) == {}
+
+
+def test_words_can_have_weights(store: DocumentStore) -> None:
+    store.upsert(CATS)
+    cat = {h.id: h.score for h in store.bm25("cat", 10)}
+    dog = {h.id: h.score for h in store.bm25("dog", 10)}
+    both = store.bm25("something else", 10, weights={"cat": 2.0, "dog": 0.5, "the": 9.0})
+    expected = {i: 2 * cat.get(i, 0) + dog.get(i, 0) / 2 for i in {*cat, *dog}}
+    assert {h.id: h.score for h in both} == pytest.approx(expected, rel=1e-4)
+    only = store.bm25("cat", 10, passages=whole(["b"]), weights={"dog": 1.0})
+    assert [(h.id, h.score) for h in only] == [("b", pytest.approx(dog["b"]))]
+
+
 def test_every_word_of_a_query_can_be_wanted(store: DocumentStore) -> None:
     store.upsert(CATS)
 

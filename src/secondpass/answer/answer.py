@@ -117,7 +117,8 @@ def stream_answer(
     - `llm`: a language model, which the caller closes, or the name of one, which is loaded
       for this answer and closed after it. None answers with sentences of the passages,
       chosen by `reranker` (the bundled one by default), without any network.
-    - `rewrite`: whether the model first turns the question into a query to search for.
+    - `rewrite`: whether the model first turns the question into a query to search for; the
+      question is then its variant (`query_variants`), unless there is a `history`.
     - `passages`: how many results are read, at least 1; `context_tokens`: their limit in
       all; `max_tokens`: the limit of the answer.
     - `context`: "spans" sends the language model only the sentences of each passage that
@@ -162,7 +163,11 @@ def stream_answer(
         if rewrite and model is not None:
             search_query, tokens, problem = rewrite_query(model, query, history)
             stopwatch.lap("rewrite")
-        response = index.search(search_query, top_k=passages, **dict(search or {}))
+        options = dict(search or {})
+        if search_query != query and not history:
+            # A follow-up question alone would find passages on something else.
+            options = {"query_variants": [query], **options}
+        response = index.search(search_query, top_k=passages, **options)
         stopwatch.lap("search")
         selected = select_passages(
             response.results, max_tokens=context_tokens, count_tokens=count_tokens

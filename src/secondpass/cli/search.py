@@ -63,6 +63,7 @@ def search(
     before: Any = {
         **{name: chosen[name] for name in ("mode", "candidates", "top_k", "filter", "version")},
         **{name: chosen[name] for name in ("fusion", "weights")},
+        **{name: chosen[name] for name in ("query_variants", "like", "unlike")},
         "rerank": False,
     }
     with Index.open(index, create=False) as opened, working("Searching"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from secondpass.boost_rules import parse_boosts
 from secondpass.errors import FilterError, InputError
 from secondpass.index.placement import check_placement
+from secondpass.index.rounds import BestOfQueries, ReadOnce, reads_in_rounds
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
 from secondpass.options import Rerank, RerankOptions, SearchOptions
 from secondpass.rerank.base import BaseReranker, too_long
@@ -63,6 +64,7 @@ class Index:
     def __init__(
         self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
     ) -> None:
+        from secondpass.index.candidates import CandidateSearch
         from secondpass.index.precompute import PrecomputedStates
         from secondpass.index.rerankers import IndexRerankers
         from secondpass.retrieve.retriever import HybridRetriever
@@ -74,6 +76,7 @@ class Index:
             store.folder, embedder, enabled=store.settings.keep_states
         )
         self._rerankers = IndexRerankers(self._states, reranker)
+        self._candidates = CandidateSearch(store, self._retriever)
 
     @classmethod
     def open(
@@ -169,8 +172,13 @@ class Index:
         self._states.read_unread(reranker, self.store.iter_documents())
 
     @takes(SearchOptions)
-    def search(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+    def search(
+        self, query: str | Sequence[str], **options: Unpack[SearchOptions]
+    ) -> RerankResponse:
         """Find documents in two passes: retrieve candidates, then rerank them.
+
+        `query` is a text, or a list of several wordings of it, the first of which is read and
+        the others are its `query_variants`.
 
         Raises `InputError` for invalid arguments (`FilterError` for the filter) and
         `ModelError` if the reranker fails and `on_failure` is "raise". The options:
@@ -183,31 +191,38 @@ class Index:
         )
 
         started = time.perf_counter()
-        query = check_query(query)
         chosen = _check_options(options)
+        queries = check_queries(query, chosen["query_variants"])
+        query, variants = queries[0], queries[1:]
         placement, version = make_placement(chosen), chosen["version"]
         store = self.store if version is None else self.store.checkout(version)
+        reader: ReadOnce | None = None
+        reranker: BaseReranker | None = None
         if chosen["rerank"] is False:
             check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
-            reranker = None
         else:
-            reranker = self._compose(chosen, store)
-        retrieval = self._retriever.search(
-            query,
-            mode=chosen["mode"],
-            candidates=chosen["candidates"],
-            filter=chosen["filter"],
-            fusion=chosen["fusion"],
-            weights=chosen["weights"],
-            version=version,
+            in_rounds = reads_in_rounds(chosen)
+
+            def wrap(model: BaseReranker) -> BaseReranker:
+                nonlocal reader
+                if variants and chosen["variant_scores"] == "max":
+                    model = BestOfQueries(model, variants)
+                reader = ReadOnce(model) if in_rounds else None
+                return model if reader is None else reader
+
+            reranker = self._compose(chosen, store, wrap)
+        retrieval = self._candidates.find(
+            queries,
+            chosen,
             complete_scores=reranker is not None,
             placement=placement if placement.drops else None,
+            reader=reader,
         )
         candidates, pin_note = retrieval.candidates, None
         if chosen["pin"]:
             candidates, pin_note = add_pinned(store, self.embedder, query, candidates, chosen)
         if reranker is None:
-            vector = chosen["mode"] == "vector"
+            vector = chosen["mode"] == "vector" and not variants
             response = skipped_response(
                 query,
                 candidates,
@@ -225,12 +240,14 @@ class Index:
                 **{name: chosen[name] for name in declared(RerankOptions)},
             )
         timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
+        in_rounds_ms = timings.pop("read", 0.0)
         if reranker is not None:
             stages = ("rerank", "spans")
             timings |= {n: response.timings[n] for n in stages if n in response.timings}
+            timings["rerank"] += in_rounds_ms
         timings["total"] = (time.perf_counter() - started) * 1000
         notes = [response.reason if candidates else "the first stage found nothing"]
-        notes += [describe_groups(retrieval, chosen, len(candidates)), pin_note]
+        notes += [retrieval.note, describe_groups(retrieval, chosen, len(candidates)), pin_note]
         notes.append(None if chosen["mode"] == "vector" else self.store.keyword_note)
         reason = "; ".join(note for note in notes if note) or None
         unread = max(response.query_unread, retrieval.query_unread)
@@ -238,11 +255,19 @@ class Index:
             raise too_long("query", len(query), unread)
         return replace(response, timings=timings, reason=reason, query_unread=unread)
 
-    def _compose(self, chosen: Mapping[str, Any], store: LanceStore) -> BaseReranker:
-        """Return the reranker of a search; boosts filter the passages of a store."""
+    def _compose(
+        self,
+        chosen: Mapping[str, Any],
+        store: LanceStore,
+        wrap: Callable[[BaseReranker], BaseReranker],
+    ) -> BaseReranker:
+        """Return the reranker of a search; boosts filter the passages of a store.
+
+        `wrap` is that of `IndexRerankers.compose`.
+        """
         boosts = parse_boosts(chosen["boost"])
         if not boosts:
-            return self._rerankers.compose(chosen)
+            return self._rerankers.compose(chosen, wrap=wrap)
         for rule in boosts:
             if rule.filter is None:
                 continue
@@ -256,7 +281,9 @@ class Index:
         def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
             return store.matching(documents, condition)
 
-        return self._rerankers.compose(chosen, matches=matches, known_fields=store.fields)
+        return self._rerankers.compose(
+            chosen, wrap=wrap, matches=matches, known_fields=store.fields
+        )
 
     def first_pass(
         self,
@@ -324,7 +351,9 @@ class Index:
         """Run `optimize` in a worker thread."""
         await asyncio.to_thread(self.optimize)
 
-    async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> RerankResponse:
+    async def asearch(
+        self, query: str | Sequence[str], **options: Unpack[SearchOptions]
+    ) -> RerankResponse:
         """Run `search` in a worker thread."""
         return await asyncio.to_thread(self.search, query, **options)
 
@@ -450,6 +479,19 @@ def _without_missing(document: Document) -> Document:
     return replace(document, metadata={k: v for k, v in metadata.items() if k not in missing})
 
 
+def check_queries(query: str | Sequence[str], variants: Sequence[str]) -> list[str]:
+    """Return the distinct wordings of a query, the one that is read first.
+
+    Raises `InputError` for an empty list, or one that has something else than text.
+    """
+    if isinstance(variants, str) or not isinstance(variants, Sequence):
+        raise InputError(f"query_variants must be a list of texts, not {variants!r:.80}")
+    texts = [query] if isinstance(query, str) or not isinstance(query, Sequence) else [*query]
+    if not texts:
+        raise InputError("The query is empty", fix="Pass the words to search for.")
+    return list(dict.fromkeys(check_query(text) for text in (*texts, *variants)))
+
+
 def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for every option of a search; raises `InputError`."""
     chosen = with_defaults(SearchOptions, options)
@@ -460,6 +502,11 @@ def _check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     check_chain(chosen["chain"])
     check_on_failure(chosen["on_failure"])
     check_placement(chosen)
+    check_count("feedback", chosen["feedback"])
+    for name in ("variant_scores", "adaptive"):
+        why = declared(SearchOptions)[name].problem(chosen[name])
+        if why is not None:
+            raise InputError(f"{name} cannot be {chosen[name]!r}", why=why)
     return chosen
 
 

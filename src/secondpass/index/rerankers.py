@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from secondpass.composition import Composer
@@ -50,14 +50,21 @@ class IndexRerankers:
         self,
         options: Mapping[str, Any],
         *,
+        wrap: Callable[[BaseReranker], BaseReranker] | None = None,
         matches: Matches | None = None,
         known_fields: Mapping[str, str] | None = None,
     ) -> BaseReranker:
         """Return the reranker of a search under its policies; `rerank` must not be False.
 
-        `options` has a value for every one of the `SearchOptions`; `matches` and
-        `known_fields` are those of `Boost`.
+        `options` has a value for every one of the `SearchOptions`. `wrap` is put around what
+        reads, inside of calibration and blend; `matches` and `known_fields` are those of
+        `Boost`.
         """
+
+        def use_states(reranker: BaseReranker) -> BaseReranker:
+            reader = self._states.use_states(reranker)
+            return reader if wrap is None else wrap(reader)
+
         rerank = options["rerank"]
         if rerank is True:
             rerank = DEFAULT if self._own is None else self._own
@@ -65,7 +72,7 @@ class IndexRerankers:
         return self._composer.compose(
             rerank,
             policies,
-            states=self._states.use_states,
+            states=use_states,
             matches=matches,
             known_fields=known_fields,
         )

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Unpack
 from secondpass.errors import InputError, ModelError, TextTooLongError
 from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.observe import stage
-from secondpass.options import BUDGET_TOKENS, RerankOptions
+from secondpass.options import BUDGET_TOKENS, OnUnsupported, RerankOptions
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -243,6 +243,8 @@ class BaseReranker(ABC):
     """The numeric precision that a local model runs in: "int8", "fp32" or "unknown"."""
     precision_reason: str = ""
     """Why it runs in that precision, and how int8 compares with full precision."""
+    follows_instructions: bool = False
+    """Whether the model reads `ScoringOptions.instructions`; of a backend, not of a policy."""
 
     @property
     @abstractmethod
@@ -276,6 +278,44 @@ class BaseReranker(ABC):
         wraps, and shares all else with it.
         """
         return function(self)
+
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return the names of the models inside that do not follow instructions."""
+        inner = self.base
+        if inner is not self:
+            return inner.models_without_instructions()
+        return () if self.follows_instructions else (self.model,)
+
+    def check_instructions(
+        self, instructions: str | None, on_unsupported: OnUnsupported = "raise"
+    ) -> str | None:
+        """Return why instructions are ignored, or None where they are followed or not given.
+
+        Raises `InputError` for a model that cannot follow them with `on_unsupported` "raise".
+        """
+        if on_unsupported not in ("raise", "ignore"):
+            raise InputError(
+                f'on_unsupported must be "raise" or "ignore", not {on_unsupported!r}'
+            )
+        if instructions is None:
+            return None
+        if not isinstance(instructions, str) or not instructions.strip():
+            raise InputError(
+                "instructions must be a text",
+                why=f"they are {instructions!r:.80}",
+                fix='Write what the model should prefer, as in "prefer recent documents".',
+            )
+        unable = " and ".join(dict.fromkeys(self.models_without_instructions()))
+        if not unable:
+            return None
+        if on_unsupported == "ignore":
+            return f"the instructions were ignored: {unable} cannot follow any"
+        raise InputError(
+            "The instructions cannot be followed",
+            why=f"{unable} is not a model that follows instructions",
+            fix="Use one that does, such as voyage/rerank-2.5 or a language model, or set "
+            'on_unsupported="ignore".',
+        )
 
     def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
         """Return what the model reads of a query: its two ends, where it is too long.
@@ -354,6 +394,8 @@ class BaseReranker(ABC):
         budget_tokens: int = BUDGET_TOKENS,
         truncate: bool = True,
         spans: bool | Mapping[str, Any] | Spans = False,
+        instructions: str | None = None,
+        on_unsupported: OnUnsupported = "raise",
         return_documents: bool = True,
     ) -> RerankResponse:
         """Sort the documents by their relevance to the query.
@@ -382,6 +424,9 @@ class BaseReranker(ABC):
         - `spans`: True, a `Spans` or a mapping with its arguments adds to each returned result
           the sentences that answer (`RankedDocument.spans`). `usage` counts what is read for
           it. Raises `InputError` for a reranker without `spans_from`.
+        - `instructions`: what the model should prefer, in words, such as "prefer recent
+          documents"; for models with `follows_instructions`. `on_unsupported`: "raise" refuses
+          them for other models, "ignore" reads without them and says so in `reason`.
         - `return_documents`: False leaves `document` None in the results; ids stay.
 
         Raises `InputError` for invalid arguments and `ModelError` if the model fails.
@@ -394,13 +439,15 @@ class BaseReranker(ABC):
         reads_text = fields is None and template is None
         candidates = to_candidates(documents, text_needed=reads_text)
         budget_tokens = require_count("budget_tokens", budget_tokens)
-        options = ScoringOptions(
-            check_fields(fields),
-            template,
-            max_length,
-            parse_aggregation(passages),
-            check_count("max_tokens_per_doc", max_tokens_per_doc),
-            check_count("max_query_tokens", max_query_tokens),
+        ignored = self.check_instructions(instructions, on_unsupported)
+        options = make_scoring_options(
+            fields=fields,
+            template=template,
+            max_length=max_length,
+            passages=passages,
+            max_tokens_per_doc=max_tokens_per_doc,
+            max_query_tokens=max_query_tokens,
+            instructions=instructions,
             top_k=top_k,
             started=started,
         )
@@ -436,6 +483,7 @@ class BaseReranker(ABC):
             results, none_left = filter_by_probability(results, min_probability, self.model)
             reason = none_left if reason is None else reason
         results = results[:top_k]
+        reason = "; ".join(part for part in (reason, ignored) if part) or None
         elapsed = (time.perf_counter() - started) * 1000
         timings = {"rerank": elapsed, "total": elapsed}
         sentences: Scored | None = None
@@ -473,6 +521,35 @@ class BaseReranker(ABC):
     ) -> RerankResponse:
         """Do as `rerank`, in a worker thread, without blocking the event loop."""
         return await asyncio.to_thread(self.rerank, query, documents, **options)
+
+
+def make_scoring_options(
+    *,
+    fields: Sequence[str] | None = None,
+    template: str | None = None,
+    max_length: int | None = None,
+    passages: str | PassageAggregation | None = None,
+    max_tokens_per_doc: int | None = None,
+    max_query_tokens: int | None = None,
+    instructions: str | None = None,
+    top_k: int | None = None,
+    started: float | None = None,
+) -> ScoringOptions:
+    """Return the options of `BaseReranker.rerank` as `score` takes them, or raise `InputError`.
+
+    `token_share` is left to the caller, who knows the documents.
+    """
+    return ScoringOptions(
+        check_fields(fields),
+        template,
+        max_length,
+        parse_aggregation(passages),
+        check_count("max_tokens_per_doc", max_tokens_per_doc),
+        check_count("max_query_tokens", max_query_tokens),
+        instructions=instructions,
+        top_k=top_k,
+        started=started,
+    )
 
 
 def _check_read_whole(

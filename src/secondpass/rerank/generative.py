@@ -175,6 +175,8 @@ class GenerativeReranker(BaseReranker):
             raise InputError(f"A language model has no label {label!r}")
         self.folder = folder
         self.prompt = prompt_for(folder, self._name)
+        self.follows_instructions = self.prompt.takes_instruction
+        self._latest: GenerativeReranker | None = None
         self.longest = longest_input(folder.config)
         default = str(folder.manifest.get("instruction", self.prompt.instruction))
         self._use_instruction(default if instruction is None else instruction)
@@ -200,6 +202,7 @@ class GenerativeReranker(BaseReranker):
         Raises `InputError` for an instruction to a model that takes none.
         """
         twin = copy.copy(self)
+        twin._latest = None
         twin._use_instruction(instruction)
         return twin
 
@@ -223,7 +226,16 @@ class GenerativeReranker(BaseReranker):
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
-        """Score each candidate by the best of its windows."""
+        """Score each candidate by the best of its windows.
+
+        `options.instructions` takes the place of `instruction`.
+        """
+        asked = options.instructions
+        if asked is not None and self.follows_instructions and asked != self.instruction:
+            latest = self._latest
+            if latest is None or latest.instruction != asked:
+                latest = self._latest = self.with_instruction(asked)
+            return latest.score(query, candidates, options)
         job = ScoringJob(query, candidates, options)
         texts = list(dict.fromkeys(options.texts(candidates)))
         before = self._tokens.before(self.cut_query(query, options.max_query_tokens).text)

@@ -32,6 +32,7 @@ class ScoringOptions:
       windows that promise most; `BaseReranker.rerank` computes it from `budget_tokens`.
     - `max_query_tokens`: tokens of the query that are read at most; None for the model's
       default.
+    - `instructions`: what a model that follows instructions should prefer; None for nothing.
     - `top_k`: how many results the caller asked for, None for all; `started`: when, on the
       clock of `time.perf_counter`, None for now. Scores do not depend on these two.
 
@@ -46,6 +47,7 @@ class ScoringOptions:
     max_tokens_per_doc: int | None = None
     max_query_tokens: int | None = None
     token_share: int = BUDGET_TOKENS
+    instructions: str | None = None
     top_k: int | None = None
     started: float | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,12 +13,14 @@ from secondpass.errors import InputError, nearest
 from secondpass.inference.query_cut import QueryCut
 from secondpass.observe import stage
 from secondpass.options import MODES
+from secondpass.retrieve.expansion import Expansion
 from secondpass.retrieve.fusion import check_method
 from secondpass.retrieve.groups import Placement, place
 from secondpass.retrieve.hybrid import (
     Halves,
     HybridHit,
     Submit,
+    cosine_similarity,
     fuse_hits,
     merge_hits,
     search_halves,
@@ -31,7 +33,7 @@ from secondpass.retrieve.store_protocol import (
     TextEncoder,
     Versioned,
 )
-from secondpass.types import Candidate
+from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -51,7 +53,9 @@ class Retrieved:
 
     `timings` is in milliseconds: "embed", "bm25", "vector", "fusion" and "total". BM25 runs
     at the same time as embedding and vector search; a stage that did not run is absent.
-    `query_unread` is how many characters of the query were not embedded.
+    `query_unread` is how many characters of the query were not embedded. `embedding` is what
+    cosines were computed with, None where nothing was embedded. `note` is what else was left
+    out.
 
     With groups or hidden documents, `depth` is how many passages were looked at, `groups` of
     how many groups the candidates are, and `without` how many of them have no value to group
@@ -62,6 +66,8 @@ class Retrieved:
     candidates: list[Candidate]
     timings: dict[str, float]
     query_unread: int = 0
+    embedding: Embedding | None = None
+    note: str | None = None
     depth: int = 0
     groups: int = 0
     without: int = 0
@@ -110,6 +116,7 @@ class HybridRetriever:
         version: int | None = None,
         complete_scores: bool = True,
         placement: Placement | None = None,
+        expansion: Expansion | None = None,
     ) -> Retrieved:
         """Return up to `candidates` passages, with the scores of both halves and timings.
 
@@ -117,6 +124,7 @@ class HybridRetriever:
         `weights` (BM25, vector). The score of a candidate is the fused one, or that of the
         only half. With `complete_scores`, a candidate that one half did not return is scored
         by it too: its cosine, and its BM25, 0.0 where it shares no word with the query.
+        `expansion` is what feedback adds to the query, in both halves.
 
         `placement` keeps some passages of each group and drops hidden ones; each half then
         returns more hits, until enough are left or there are no more. Ranks count those that
@@ -145,6 +153,7 @@ class HybridRetriever:
                     complete=complete_scores,
                     timer=timer,
                     embedding=vector,
+                    expansion=expansion,
                 )
                 began = perf_counter()
                 vector = halves.embedding
@@ -160,23 +169,87 @@ class HybridRetriever:
                     break
                 depth = max(candidates, min(MAX_DEPTH, _DEEPER * depth))
             if embedding is not None:
-                ranked = self._pool.submit(complete_bm25, store, query, ranked).result()
+                ranked = self._pool.submit(
+                    complete_bm25, store, query, ranked, expansion
+                ).result()
             result = [to_candidate(hit, rank) for rank, hit in enumerate(ranked, 1)]
             timer.milliseconds["fusion"] = _milliseconds_since(began)
             timer.milliseconds["total"] = _milliseconds_since(start)
             attributes["documents"] = len(result)
         unread = 0 if halves.embedding is None else read.unread
         if placement is None:
-            return Retrieved(result, timer.milliseconds, unread)
+            return Retrieved(result, timer.milliseconds, unread, halves.embedding)
         return Retrieved(
             result,
             timer.milliseconds,
             unread,
+            halves.embedding,
             depth=looked_at,
             groups=kept.groups,
             without=kept.without,
             exhausted=len(ranked) < candidates,
         )
+
+    def score_passages(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        embedding: Embedding | None,
+        version: int | None = None,
+        expansion: Expansion | None = None,
+    ) -> list[Candidate]:
+        """Return stored passages as candidates of a query, in their order, without ranks.
+
+        `embedding` is that of `Retrieved`; None leaves the cosines out.
+        """
+        store = self.store if version is None else self._checkout(version)
+
+        def score() -> list[Candidate]:
+            vectors = {} if embedding is None else store.embeddings(documents)
+            hits = complete_bm25(store, query, [HybridHit(d) for d in documents], expansion)
+            return [
+                Candidate(
+                    hit.document,
+                    bm25=hit.bm25,
+                    vector=cosine_similarity(embedding, vectors[hit.key])
+                    if embedding is not None and hit.key in vectors
+                    else None,
+                )
+                for hit in hits
+            ]
+
+        return self._pool.submit(score).result()
+
+    def embeddings(
+        self, documents: Sequence[Document], *, version: int | None = None
+    ) -> dict[str, Embedding]:
+        """Return the vectors of stored passages, by key, of those that have one."""
+        store = self.store if version is None else self._checkout(version)
+        return self._pool.submit(store.embeddings, documents).result()
+
+    def find_neighbors(
+        self,
+        documents: Sequence[Document],
+        limit: int,
+        *,
+        filter: str | None = None,  # noqa: A002
+        version: int | None = None,
+    ) -> list[list[Document]]:
+        """Return for each stored passage the `limit` nearest others, nearest first.
+
+        Near is by the cosine of their vectors; a passage without one has no neighbors.
+        """
+        store = self.store if version is None else self._checkout(version)
+        vectors = self.embeddings(documents, version=version)
+
+        def search(document: Document) -> list[Document]:
+            if document.key not in vectors:
+                return []
+            hits = store.vector(vectors[document.key], limit + 1, filter)
+            return [hit.document for hit in hits if hit.key != document.key][:limit]
+
+        return list(self._pool.map(search, documents))
 
     def search_hits(
         self,
@@ -233,6 +306,7 @@ class HybridRetriever:
         submit: Submit | None = None,
         timer: _Timer | None = None,
         embedding: Embedding | None = None,
+        expansion: Expansion | None = None,
     ) -> Halves:
         """Search the halves of a mode; `complete` also fetches what completes the cosines.
 
@@ -245,7 +319,12 @@ class HybridRetriever:
             embeddings = complete and embedder is not None
             with time.stage("bm25"):
                 return store.bm25(
-                    query, limit, condition, embeddings=embeddings, all_words=all_words
+                    query,
+                    limit,
+                    condition,
+                    embeddings=embeddings,
+                    all_words=all_words,
+                    weights=_word_weights(expansion),
                 )
 
         def embed() -> Embedding:
@@ -254,7 +333,7 @@ class HybridRetriever:
             assert embedder is not None
             with time.stage("embed"):
                 vector: Embedding = embedder.encode([self._cut_query(query).text])[0]
-                return vector
+                return vector if expansion is None else expansion.move(vector)
 
         def search_vector(embedding: Embedding) -> list[Hit]:
             with time.stage("vector"):
@@ -326,14 +405,22 @@ def rank_hits(
     return sorted(scored, key=lambda hit: (-hit.score, hit.key))
 
 
+def _word_weights(expansion: Expansion | None) -> Mapping[str, float] | None:
+    return None if expansion is None or not expansion.words else expansion.words
+
+
 def complete_bm25(
-    store: SearchableStore, query: str, hits: Sequence[HybridHit]
+    store: SearchableStore,
+    query: str,
+    hits: Sequence[HybridHit],
+    expansion: Expansion | None = None,
 ) -> list[HybridHit]:
     """Return the hits, each with a BM25; 0.0 where it shares no word with the query."""
     missing = [hit.document for hit in hits if hit.bm25 is None]
     if not missing:
         return list(hits)
-    found = store.bm25(query, len(missing), passages=missing)
+    weights = _word_weights(expansion)
+    found = store.bm25(query, len(missing), passages=missing, weights=weights)
     scores = {hit.key: hit.score for hit in found}
     return [
         replace(hit, bm25=scores.get(hit.key, 0.0)) if hit.bm25 is None else hit for hit in hits

@@ -123,11 +123,13 @@ class SearchableStore(Protocol):
         passages: Sequence[Document] | None = None,
         embeddings: bool = False,
         all_words: bool = False,
+        weights: Mapping[str, float] | None = None,
     ) -> list[Hit]:
         """Search by words; with `passages`, score only those.
 
         With `all_words`, only passages that have each word of the query, stop words aside.
-        With `embeddings`, hits carry their vectors.
+        With `embeddings`, hits carry their vectors. With `weights`, these words are searched
+        for instead of the query's, and what each adds to the score is multiplied.
         """
 
     def vector(
@@ -137,6 +139,9 @@ class SearchableStore(Protocol):
         filter: str | None = None,  # noqa: A002
     ) -> list[Hit]:
         """Search by cosine, -1 to 1."""
+
+    def embeddings(self, passages: Sequence[Document]) -> dict[str, Embedding]:
+        """Return the vectors of those of these passages that are stored with one, by key."""
 
 
 @runtime_checkable

@@ -70,6 +70,7 @@ def test_keys_are_equal_just_where_all_that_a_score_depends_on_is(
     same = depends_on(one, reading) == depends_on(other, another)
     assert (key(one, reading) == key(other, another)) is same
     assert key(one, reading) == key(one, replace(reading, top_k=3, started=1.0))
+    assert key(one, reading) != key(one, replace(reading, instructions="recent"))
 
 
 @given(ANY, ANY, ANY, ANY)

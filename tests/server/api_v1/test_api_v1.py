@@ -37,6 +37,12 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "filter": "year >= 2000",
     "fusion": "dbsf",
     "weights": [0.25, 0.75],
+    "query_variants": ["ships"],
+    "variant_scores": "max",
+    "like": ["sea"],
+    "unlike": ["bread"],
+    "feedback": 1,
+    "adaptive": True,
     "top_k": 1,
     "rerank": False,
     "blend": {"rerank": 0.5, "bm25": 1},
@@ -51,6 +57,8 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "budget_tokens": 5000,
     "truncate": False,
     "spans": {"threshold": 0.25},
+    "instructions": "prefer recent documents",
+    "on_unsupported": "ignore",
     "return_documents": False,
     "cascade": False,
     "budget_ms": 60_000,
@@ -239,7 +247,8 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
     taken = offered(SearchOptions, "http")
     assert set(OPTION_EXAMPLES) == {name for name in taken if name != "version"}
     for name, value in OPTION_EXAMPLES.items():
-        body = {"query": "the sea", "top_k": 3, name: value}
+        # No model here follows instructions.
+        body = {"query": "the sea", "top_k": 3, "on_unsupported": "ignore", name: value}
         found = call(searchable, "POST", "/indexes/docs/search", body)
         assert found["results"], name
     refused: dict[str, Any] = {**{key: [[]] for key in OPTION_EXAMPLES}, "version": -1}
@@ -266,7 +275,7 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
 
 def test_reranking_takes_every_option_that_the_library_declares(searchable: Running) -> None:
     documents = [{"text": "The sea.", "title": "Water"}, "Bread."]
-    body = {"query": "the sea", "documents": documents}
+    body = {"query": "the sea", "documents": documents, "on_unsupported": "ignore"}
     examples = {k: v for k, v in OPTION_EXAMPLES.items() if k in declared(RerankOptions)}
     assert set(examples) == set(offered(RerankOptions, "http"))
     for name, value in examples.items():

@@ -111,6 +111,11 @@ class HostedReranker(BaseReranker):
         """The name of the model, with the provider's prefix."""
         return f"{self.provider.name}/{self._model}" if self._model else self.provider.name
 
+    @property
+    def follows_instructions(self) -> bool:  # type: ignore[override]
+        """Whether the provider's model can be told what to prefer."""
+        return self.provider.follows_instructions(self._model)
+
     def __repr__(self) -> str:
         return f"HostedReranker({self.model!r}, base_url={redact_url(self.base_url)!r})"
 
@@ -140,6 +145,7 @@ class HostedReranker(BaseReranker):
             prepared.fields,
             options.max_length,
             options.max_tokens_per_doc,
+            options.instructions if self.follows_instructions else None,
         )
         merged = run(self._score_all(batch))
         values = dict(zip(first_position, merged.scores, strict=True))

@@ -44,6 +44,8 @@ class Batch:
 
     - `fields`: the names of their fields, where documents are objects; `max_length`: how many
       tokens of each the model is asked to read, None for its own limit.
+    - `instructions`: what the model should prefer; only for a model that
+      `Provider.follows_instructions`.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Batch:
     fields: tuple[str, ...] = ()
     max_length: int | None = None
     max_tokens_per_doc: int | None = None
+    instructions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,10 @@ class Provider(ABC):
     @abstractmethod
     def score_kind(self, model: str) -> ScoreKind:
         """Return the kind of that model's scores."""
+
+    def follows_instructions(self, model: str) -> bool:
+        """Return whether that model can be told what to prefer."""
+        return False
 
     @abstractmethod
     def build_request(self, batch: Batch) -> HttpRequest:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from secondpass.inference.unicode import clean
 from secondpass.remote.client import HttpRequest, HttpResponse
 from secondpass.rerank.hosted.provider import (
     Batch,
@@ -20,6 +23,7 @@ _TOKENS_PER_DOCUMENT = {
     "rerank-1": 8_000,
     "rerank-lite-1": 4_000,
 }
+_INSTRUCTED = re.compile(r"rerank-(?:2\.[5-9]|[3-9])")
 _SMALL = ("rerank-1", "rerank-lite-1")
 
 
@@ -49,10 +53,20 @@ class Voyage(Provider):
         """Return a similarity."""
         return ScoreKind.SIMILARITY
 
+    def follows_instructions(self, model: str) -> bool:
+        """Return True for rerank-2.5 and later models.
+
+        Source: "rerank-2.5 and rerank-2.5-lite: Instruction-Following Rerankers", 2025.
+        """
+        return _INSTRUCTED.match(model) is not None
+
     def build_request(self, batch: Batch) -> HttpRequest:
-        """Send the keys that the official client always sends."""
+        """Send the keys that the official client always sends, instructions in the query."""
+        query = batch.query
+        if batch.instructions is not None:
+            query = f"{clean(batch.instructions)}\nQuery: {query}"
         body = {
-            "query": batch.query,
+            "query": query,
             "documents": list(batch.documents),
             "model": batch.model,
             "top_k": None,

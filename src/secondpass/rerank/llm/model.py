@@ -56,6 +56,7 @@ class LLMReranker(BaseReranker):
     default_concurrency: ClassVar[int] = 4
 
     runs_here = False
+    follows_instructions = True
 
     def __init__(self, llm: LLM | str, **options: Unpack[LLMOptions]) -> None:
         self.llm = load_llm(llm) if isinstance(llm, str) else llm
@@ -76,7 +77,7 @@ class LLMReranker(BaseReranker):
     ) -> Scored:
         """Score the distinct texts, which prompts show in first-stage order."""
         documents = prepare_documents(candidates, options, tokens=self.document_tokens)
-        runner = PromptRunner(self.llm, self.concurrency)
+        runner = PromptRunner(self.llm, self.concurrency, options.instructions)
         scores, kind = self._score(query, documents, runner)
         runner.check()
         complete = runner.failed == 0 and all(s.scored for s in scores)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from secondpass.errors import LLMError
 from secondpass.llm import LLM, Completion, Prompt, Stop
 from secondpass.rerank.llm.parse import Repairs
 
+_PREFERENCE = (
+    "Besides, the user who asks has a preference. It is an instruction, and it holds for every "
+    "document: "
+)
+
 
 class PromptRunner:
     """Sends prompts to a model and counts; a prompt that fails does not stop the others.
+
+    `instructions` are added to the system text of each prompt.
 
     After a failure that every prompt would meet (a wrong key, an unknown model) no further ones
     are sent. Thread-safe.
@@ -21,8 +29,9 @@ class PromptRunner:
       reports them; `pairs`: documents in the prompts that were answered.
     """
 
-    def __init__(self, llm: LLM, concurrency: int) -> None:
+    def __init__(self, llm: LLM, concurrency: int, instructions: str | None = None) -> None:
         self._llm, self._concurrency = llm, concurrency
+        self._instructions = instructions
         self._lock = threading.Lock()
         self._errors: list[LLMError] = []
         self._repairs: list[Repairs] = []
@@ -31,6 +40,9 @@ class PromptRunner:
 
     def complete(self, prompt: Prompt, documents: int) -> Completion | None:
         """Return the answer to a prompt about so many documents, or None where it failed."""
+        if self._instructions is not None:
+            system = f"{prompt.system}\n\n{_PREFERENCE}{self._instructions}"
+            prompt = replace(prompt, system=system)
         with self._lock:
             self.sent += 1
             if self._stopped:

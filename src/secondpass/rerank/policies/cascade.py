@@ -252,6 +252,11 @@ class Cascade(BaseReranker):
         """Score sentences with the full reranker."""
         return self.full.score_sentences(query, candidates, sentences, options)
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of both rerankers."""
+        inner = (self.cheap, self.full)
+        return tuple(name for r in inner for name in r.models_without_instructions())
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Cascade:
         """Return a copy of this cascade with the backends of both rerankers replaced."""
         twin = copy.copy(self)

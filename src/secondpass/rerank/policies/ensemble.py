@@ -65,6 +65,10 @@ class Ensemble(BaseReranker):
         """The names of the members, joined by " + "."""
         return " + ".join(r.model for r in self.rerankers)
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of all members."""
+        return tuple(name for r in self.rerankers for name in r.models_without_instructions())
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Ensemble:
         """Return a copy of this ensemble with the backends of all members replaced."""
         twin = copy.copy(self)

@@ -262,6 +262,14 @@ class Fallback(BaseReranker):
         """The backend of the first reranker."""
         return self.stages[0].reranker.base
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of the whole chain."""
+        return tuple(
+            name
+            for stage in self.stages
+            for name in stage.reranker.models_without_instructions()
+        )
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Fallback:
         """Return a copy of this policy with all backends replaced; it shares the breakers."""
         twin = copy.copy(self)

@@ -48,6 +48,7 @@ def pair_keys(
         options.max_tokens_per_doc,
         options.max_query_tokens,
         [passages.aggregate, passages.overlap, passages.limit],
+        *([] if options.instructions is None else [options.instructions]),
     ]
     # JSON separates the parts and escapes lone surrogates.
     common_hash = hashlib.blake2b(json.dumps(common).encode(), digest_size=16)

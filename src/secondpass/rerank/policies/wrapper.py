@@ -116,6 +116,10 @@ class RerankerWrapper(BaseReranker):
         """Score sentences with the wrapped reranker."""
         return self.reranker.score_sentences(query, candidates, sentences, options)
 
+    def models_without_instructions(self) -> tuple[str, ...]:
+        """Return those of the wrapped reranker."""
+        return self.reranker.models_without_instructions()
+
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
         """Return a copy of this policy with the backends inside replaced."""
         twin = copy.copy(self)

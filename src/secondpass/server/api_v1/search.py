@@ -98,8 +98,10 @@ def router(handler: RequestHandler) -> APIRouter:
     async def search(name: str, body: SearchBody, context: Context) -> object:  # type: ignore[valid-type]
         """Find documents in two passes."""
         options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
-        # As many candidates as a rerank request may have documents.
-        handler.count(context, options["candidates"] + len(options["pin"]))
+        # As many candidates as a rerank request may have documents, each read once or more.
+        variants = len(options["query_variants"])
+        wordings = 1 + variants if options["variant_scores"] == "max" else 1
+        handler.count(context, (options["candidates"] + len(options["pin"])) * wordings)
         if isinstance(options["rerank"], str):
             options["rerank"] = handler.state.model(options["rerank"])
 

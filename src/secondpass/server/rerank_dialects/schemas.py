@@ -11,7 +11,7 @@ from secondpass.option_types import Count, Flag
 from secondpass.rerank.windowing import PassageAggregation
 from secondpass.server.http_errors import invalid
 from secondpass.server.http_json import Body
-from secondpass.server.request_fields import Honored, NoEffect, Refused, RequestField
+from secondpass.server.request_fields import Honored, NoEffect, RequestField
 
 MODEL = Honored("the model, by name; the default one for names that are not served")
 QUERY = Honored("the query; what is not read of a long one is reported", required=True)
@@ -28,7 +28,7 @@ TRUNCATION = Honored(
 )
 USER = NoEffect("the API key says who asks")
 PRIORITY = NoEffect("requests are served in the order of their deadlines, whoever sends them")
-INSTRUCTION = Refused("no model here reads an instruction", unless=("",))
+INSTRUCTION = Honored("what the model should prefer; an error where it cannot follow any")
 
 SHARED_FIELDS: Mapping[str, RequestField] = {
     "query": QUERY,
@@ -112,11 +112,13 @@ def parse_reading(
     """Return the options of `BaseReranker.rerank` that say how much is read.
 
     The arguments name the keys: how many tokens of a document, how many of the query, how many
-    windows of a document, and whether less than everything may be read. 0 is no limit.
+    windows of a document, and whether less than everything may be read. 0 is no limit. Of the
+    dialects that declare `instruction`, it is what the model should prefer.
     """
     chosen: dict[str, Any] = {
         "max_tokens_per_doc": body.count(tokens, minimum=0) or None,
         "max_query_tokens": body.count(query_tokens, minimum=0) or None,
+        "instructions": body.maybe_text("instruction") or None,
     }
     windows = body.count(chunks, minimum=0)
     if windows:

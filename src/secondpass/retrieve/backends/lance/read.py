@@ -282,15 +282,17 @@ class LanceReader:
         embeddings: bool = False,
         all_words: bool = False,
         field: str | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> list[Hit]:
         """Search by words; with `passages`, score only those.
 
         With `all_words`, only passages that have each word of the query, stop words aside.
         With `embeddings`, hits carry their vectors. With `field`, only that column is
-        searched; `index_field` must have prepared it.
+        searched; `index_field` must have prepared it. With `weights`, these words are searched
+        for instead of the query's, and what each adds to the score is multiplied.
         """
         # A query object, not text: no character of the query is an operator.
-        from lancedb.query import FullTextOperator, MatchQuery
+        from lancedb.query import BooleanQuery, FullTextOperator, MatchQuery, Occur
 
         column = schema.SEARCH if field is None else column_name(field)
         words = clean(query)
@@ -298,11 +300,18 @@ class LanceReader:
             column = schema.words_column(column)
             words = " ".join(word.text for word in find_query_keywords(query))
         match: Any = MatchQuery
-        match_query = match(
-            words,
-            column,
-            operator=FullTextOperator.AND if all_words else FullTextOperator.OR,
-        )
+        if weights is None:
+            operator = FullTextOperator.AND if all_words else FullTextOperator.OR
+            match_query = match(words, column, operator=operator)
+        else:
+            boolean: Any = BooleanQuery
+            match_query = boolean(
+                [
+                    (Occur.SHOULD, match(clean(word), column, boost=weight))
+                    for word, weight in weights.items()
+                ]
+            )
+            words = " ".join(weights)
         where = self._check_filter(filter)
         if not words:
             return []
@@ -367,6 +376,15 @@ class LanceReader:
             rows = search.limit(limit + _EXTRA_HITS).to_arrow()
         cosines = [min(1.0, max(-1.0, 1.0 - d)) for d in rows.column("_distance").to_pylist()]
         return best_hits(rows, cosines, limit)
+
+    def embeddings(self, passages: Sequence[Document]) -> dict[str, Embedding]:
+        """Return the vectors of those of these passages that are stored with one, by key."""
+        if not passages or not self.dimension:
+            return {}
+        with self._guarded("the index cannot be read"):
+            search = self._table.search().where(_is_one_of(passages))
+            hits = hits_in_order(search.select(self._columns(True)).limit(None).to_arrow())
+        return {hit.key: hit.embedding for hit in hits if hit.embedding is not None}
 
     def versions(self) -> list[Version]:
         """Return the states that can still be read, oldest first."""
