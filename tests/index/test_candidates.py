@@ -110,6 +110,8 @@ def test_documents_that_results_should_be_like(index: Index) -> None:
         ({"like": [None]}, "which is no id"),
         ({"like": ["far"], "unlike": ["far"]}, "in like and in unlike"),
         ({"adaptive": True, "feedback": 2}, "cannot be combined"),
+        ({"adaptive": True, "group_by": "document"}, "adaptive and group_by cannot"),
+        ({"feedback": 2, "group_by": "year"}, "feedback and group_by cannot"),
         ({"feedback": 0}, "at least 1"),
         ({"adaptive": "yes"}, "adaptive cannot be"),
         ({"variant_scores": "mean"}, "variant_scores cannot be"),
@@ -138,6 +140,22 @@ def test_several_queries_find_what_any_of_them_finds(index: Index) -> None:
     assert again.results == found.results
     alone = index.search(queries, mode="bm25", rerank=False, top_k=None)
     assert "moon" in {r.id for r in alone.results}
+
+
+def test_groups_and_hidden_documents_of_several_queries(index: Index) -> None:
+    found, read = search(index, ["tide", "moon"], group_by="year", top_k=5)
+    assert sorted(r.document.metadata["year"] for r in found.results) == [2000, 2020]
+    assert len(read) == 2
+    assert "the first stage is exhausted" in (found.reason or "")
+    found, read = search(index, ["tide", "moon"], hide=["moon", "tide-0"], top_k=None)
+    assert not {"moon", "tide-0"} & {*read, *(r.id for r in found.results)}
+
+
+def test_hidden_documents_are_no_neighbors_and_pinned_ones_come_first(index: Index) -> None:
+    found, read = search(index, adaptive=True, hide=["far"], pin=["moon"], top_k=None)
+    assert "far" not in read
+    assert found.results[0].id == "moon"
+    assert len(read) == len(set(read))
 
 
 def test_the_best_score_of_several_queries_can_count(index: Index) -> None:

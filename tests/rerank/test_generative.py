@@ -148,8 +148,8 @@ def scores_of_card(
     return list((difference * scale).tolist())
 
 
-def scores_here(reranker: Any, query: str, texts: list[str]) -> list[float]:
-    results = reranker.rerank(query, texts).results
+def scores_here(reranker: Any, query: str, texts: list[str], **options: Any) -> list[float]:
+    results = reranker.rerank(query, texts, **options).results
     return [r.score for r in sorted(results, key=lambda r: r.index)]
 
 
@@ -202,6 +202,9 @@ def test_an_instruction_changes_the_prompt(folders: dict[str, tuple[Path, Any]])
     assert scores_here(told, QUERY, TEXTS) == pytest.approx(expected, abs=1e-4)
     shared = scores_here(plain.with_instruction(asked), QUERY, TEXTS)
     assert shared == pytest.approx(expected, abs=1e-4)
+    for _ in range(2):
+        assert scores_here(plain, QUERY, TEXTS, instructions=asked) == shared
+    assert scores_here(plain, QUERY, TEXTS, instructions="find the oldest") != shared
     assert plain.instruction == ""
     assert len({plain.identity, told.identity}) == 2
     assert plain.with_instruction(asked).identity == told.identity

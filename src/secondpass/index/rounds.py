@@ -29,6 +29,7 @@ _OF_THE_RESPONSE = (
     "min_probability",
     "truncate",
     "on_unsupported",
+    "spans",
     "return_documents",
     "budget_tokens",
 )
