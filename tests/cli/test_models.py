@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from secondpass.cli import output, plain_progress
+from secondpass import plain_progress
+from secondpass.cli import output
 from secondpass.inference import hub_client
 from secondpass.inference.model_lock import FILE_NAME, cache_lock
 from tests.cli.conftest import Run

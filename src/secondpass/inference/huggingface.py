@@ -21,6 +21,7 @@ from secondpass.inference.hub_client import (
     RemoteFile,
     RevisionNotFoundError,
     UnreachableError,
+    cache_folder,
     cached_commit,
     count_bytes,
     delete_file,
@@ -353,7 +354,7 @@ def list_cached() -> list[tuple[str, int, Path]]:
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(cache_folder()).repos
     except CacheNotFound:
         return []
     return sorted(
