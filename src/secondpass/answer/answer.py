@@ -122,8 +122,8 @@ def stream_answer(
     - `passages`: how many results are read, at least 1; `context_tokens`: their limit in
       all; `max_tokens`: the limit of the answer.
     - `context`: "spans" sends the language model only the sentences of each passage that
-      answer, by `reranker`, and in likely passages the one before the best: about two fifths of
-      the tokens; docs/how-to/show-relevant-sentences.md has what that costs.
+      answer, by `reranker`, and in likely passages those before and after the best: two fifths
+      of the tokens; docs/how-to/show-relevant-sentences.md has what that costs.
     - `min_probability`: if no passage has at least this probability of relevance, the
       answer is that there is none, and no model is called to write one. None skips this
       check.

@@ -83,9 +83,9 @@ def find_spans(
 def text_of_spans(passage: Passage, likelihood: float = 1.0) -> str:
     """Return the sentences of a passage that answer.
 
-    With the one before the best, so that it can be read, in passages that are at least half as
-    likely as the best passage. Left-out sentences are marked by an ellipsis. A passage without
-    spans is returned whole.
+    With those before and after the best, so that it can be read, in passages that are at least
+    half as likely as the best passage. Left-out sentences are marked by an ellipsis. A passage
+    without spans is returned whole.
     """
     if not passage.spans:
         return passage.text
@@ -95,7 +95,7 @@ def text_of_spans(passage: Passage, likelihood: float = 1.0) -> str:
     }
     best = sentences.index((passage.spans[0].start, passage.spans[0].end))
     if likelihood >= _LIKELY:
-        kept.add(max(0, best - 1))
+        kept |= {max(0, best - 1), min(best + 1, len(sentences) - 1)}
     pieces, previous = [], -1
     for i in sorted(kept):
         if i > previous + 1:
