@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import CrossEncoder
@@ -98,9 +97,8 @@ def page(note: str) -> str:
 
 
 def _spans(kind: type[BaseReranker]) -> str:
-    """Return where rerankers of a class take spans from, which no object changes."""
-    source: Any = kind.spans_from
-    return SPANS[source.fget(kind)]
+    """Return where rerankers of a class take spans from; no object of it needs a model."""
+    return SPANS[kind.__new__(kind).spans_from]
 
 
 def _row(provider: Provider) -> str:

@@ -11,11 +11,10 @@ from secondpass.composition import Composer
 from secondpass.option_types import takes, with_defaults
 from secondpass.options import PolicyOptions, RerankOptions
 from secondpass.registry import load_reranker, resolve_early_exit
-from secondpass.rerank.base import BaseReranker, Scored, ScoringJob, SpanSource
+from secondpass.rerank.base import BaseReranker, Scored, ScoringJob
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.rerank.policies.fallback import check_chain, check_on_failure
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.spans import Sentences
 from secondpass.types import Candidate, RerankResponse
 
 
@@ -111,19 +110,9 @@ class Reranker(BaseReranker):
         return await self.backend.arerank(query, documents, **options)
 
     @property
-    def spans_from(self) -> SpanSource | None:
-        """Where the spans of the model's backend come from."""
-        return self.backend.spans_from
-
-    def score_sentences(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        sentences: Sequence[Sentences],
-        options: ScoringOptions,
-    ) -> Scored:
-        """Score sentences with the model's backend."""
-        return self.backend.score_sentences(query, candidates, sentences, options)
+    def span_reranker(self) -> BaseReranker:
+        """The model's backend."""
+        return self.backend
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

@@ -341,12 +341,19 @@ class BaseReranker(ABC):
         """
 
     @property
+    def span_reranker(self) -> BaseReranker:
+        """The reranker whose spans these are: the one that a policy wraps; a backend itself."""
+        return self
+
+    @property
     def spans_from(self) -> SpanSource | None:
         """Where spans come from: stored states, reading sentences as documents, or nowhere.
 
-        With None, the default, `spans` is an error. Else `score_sentences` is implemented.
+        With None, the default of a backend, `spans` is an error. Else `score_sentences` is
+        implemented.
         """
-        return None
+        inner = self.span_reranker
+        return None if inner is self else inner.spans_from
 
     def score_sentences(
         self,
@@ -361,7 +368,10 @@ class BaseReranker(ABC):
         of `options`. A sentence of which nothing was read has `scored=False`. A score must not
         depend on other documents. Called only where `spans_from` is not None.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no spans")
+        inner = self.span_reranker
+        if inner is self:
+            raise NotImplementedError(f"{type(self).__name__} gives no spans")
+        return inner.score_sentences(query, candidates, sentences, options)
 
     def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:
         """Return the scores of several queries, computed in shared batches where possible.

@@ -14,11 +14,10 @@ from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.inference.types import Float32
-from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.types import Record
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
     lead_text,
@@ -84,19 +83,9 @@ class PrecomputedMaxSim(BaseReranker):
         return PrecomputedMaxSim(function(self.reranker))
 
     @property
-    def spans_from(self) -> SpanSource | None:
-        """Where the spans of the precomputed reranker come from."""
-        return self.reranker.spans_from
-
-    def score_sentences(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        sentences: Sequence[Sentences],
-        options: ScoringOptions,
-    ) -> Scored:
-        """Score sentences with the precomputed reranker."""
-        return self.reranker.score_sentences(query, candidates, sentences, options)
+    def span_reranker(self) -> BaseReranker:
+        """The precomputed reranker."""
+        return self.reranker
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Scored, SpanSource
+from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.wrapper import merge_scores
 from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.spans import Sentences
 from secondpass.types import Candidate, ScoreKind
 
 MARGINS_FILE = Path(__file__).with_name("margins.json")
@@ -238,19 +237,9 @@ class Cascade(BaseReranker):
         return self.full.base
 
     @property
-    def spans_from(self) -> SpanSource | None:
-        """Where the spans of the full reranker come from."""
-        return self.full.spans_from
-
-    def score_sentences(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        sentences: Sequence[Sentences],
-        options: ScoringOptions,
-    ) -> Scored:
-        """Score sentences with the full reranker."""
-        return self.full.score_sentences(query, candidates, sentences, options)
+    def span_reranker(self) -> BaseReranker:
+        """The full reranker."""
+        return self.full
 
     def models_without_instructions(self) -> tuple[str, ...]:
         """Return those of both rerankers."""

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
-from secondpass.rerank.scoring_options import ScoringOptions
-from secondpass.rerank.spans import Sentences
+from secondpass.rerank.base import BaseReranker, Score, Scored
 from secondpass.types import Candidate, ScoreKind, Status
 
 # From a complete result to no result: the status of a whole is the last of its parts'.
@@ -102,19 +100,9 @@ class RerankerWrapper(BaseReranker):
         return self.reranker.base
 
     @property
-    def spans_from(self) -> SpanSource | None:
-        """Where the spans of the wrapped reranker come from."""
-        return self.reranker.spans_from
-
-    def score_sentences(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        sentences: Sequence[Sentences],
-        options: ScoringOptions,
-    ) -> Scored:
-        """Score sentences with the wrapped reranker."""
-        return self.reranker.score_sentences(query, candidates, sentences, options)
+    def span_reranker(self) -> BaseReranker:
+        """The wrapped reranker."""
+        return self.reranker
 
     def models_without_instructions(self) -> tuple[str, ...]:
         """Return those of the wrapped reranker."""

@@ -71,7 +71,7 @@ def main() -> None:
         fields = {name: getattr(error, name) for name in ("what", "where", "why", "fix")}
         _reply(replies, {"error": {"input": isinstance(error, InputError), **fields}})
     # PyTorch and ONNX Runtime have errors of their own for models that they cannot handle.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - reported to the parent process
         first = (str(error).strip() or repr(error)).splitlines()[0]
         made = ModelError(
             "The model cannot be converted to int8",
