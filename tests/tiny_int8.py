@@ -12,12 +12,12 @@ SIZES = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 128}
 _WORDS = ("blue", "bread", "river", "sea", "ship", "sky", "storm", "water")
 
 
-def tiny_int8_cross_encoder(folder: Path) -> Path:
-    """Export one of two layers below `folder` and return its folder."""
+def tiny_int8_cross_encoder(folder: Path, shape: str = "bert", **changes: Any) -> Path:
+    """Export one below `folder` and return its folder; `changes` are of its configuration."""
     from secondpass.train.export.export import ExportSettings, export_model
 
     source, out, pairs = folder / "source", folder / "out", folder / "pairs.jsonl"
-    model = tiny_cross_encoder(source, **SIZES)
+    model = tiny_cross_encoder(source, shape, **{**SIZES, **changes})
     _randomize_vectors(model)
     model.save_pretrained(source)
     lines = [

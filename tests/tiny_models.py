@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 SHAPES = ("bert", "roberta", "modernbert", "deberta")
-MORE_SHAPES = ("xlm-roberta", "electra")
+MORE_SHAPES = ("xlm-roberta", "electra", "distilbert")
 """Shapes that differ from the others only in what transformers makes of them."""
 MAX_TOKENS = 64
 WIDTH = 32
@@ -84,6 +84,18 @@ def tiny_config(shape: str, vocabulary: int, labels: int = 1) -> Any:
     if shape == "electra":
         return transformers.ElectraConfig(
             **common, embedding_size=16, max_position_embeddings=MAX_TOKENS, pad_token_id=0
+        )
+    if shape == "distilbert":
+        return transformers.DistilBertConfig(
+            vocab_size=vocabulary,
+            dim=WIDTH,
+            hidden_dim=64,
+            n_layers=2,
+            n_heads=4,
+            num_labels=labels,
+            initializer_range=0.4,
+            max_position_embeddings=MAX_TOKENS,
+            pad_token_id=0,
         )
     if shape in ("roberta", "xlm-roberta"):
         config = transformers.RobertaConfig

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from secondpass.inference.model_folder import ModelFolder, open_folder
-from secondpass.inference.native.graph_match import GraphMismatch, find_encoder
+from secondpass.inference.native.encoder import GraphMismatch
+from secondpass.inference.native.graph_match import find_encoder
 from secondpass.inference.native.onnx_file import Graph, Node, Table, read_graph
 from secondpass.inference.shared_tables import load_shared_tables
 from secondpass.models import bundled_path

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from secondpass.errors import ModelError
 from secondpass.inference.model_folder import ModelFolder
 from secondpass.inference.native import runtime as native
-from secondpass.inference.native.graph_match import Encoder, find_encoder
+from secondpass.inference.native.encoder import Encoder
+from secondpass.inference.native.graph_match import find_encoder
 from secondpass.inference.native.library import Library, open_library
 from secondpass.inference.native.onnx_file import read_graph
 from secondpass.inference.native.runtime import NativeRuntime, native_runtime
@@ -208,5 +209,7 @@ def test_it_runs_where_it_can_unless_told_otherwise(
 def test_a_model_of_another_kind_runs_in_onnx_runtime(
     cross_encoder: ModelFolder, library: Library
 ) -> None:
-    other = ModelFolder(cross_encoder.path, cross_encoder.manifest, {"model_type": "roberta"})
+    other = ModelFolder(
+        cross_encoder.path, cross_encoder.manifest, {"model_type": "deberta-v2"}
+    )
     assert load_runtime(other).engine == "onnxruntime"

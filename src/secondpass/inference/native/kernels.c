@@ -130,20 +130,31 @@ INLINE void put_rounded(uint8_t *p, vf x, Rounding r) {
 
 /* --- linear layers in integers --------------------------------------------------------- */
 
-enum { TO_HEADS, TO_SUM, TO_GELU };
+enum { TO_HEADS, TO_SUM, TO_GELU, TO_GATE };
 
 typedef struct {
   float *out; /* TO_HEADS: [3 * heads][rows][head]; TO_SUM: [rows][outputs], added to */
   size_t rows;
   int head;
-  uint8_t *rounded; /* TO_GELU: [rows][outputs] */
+  uint8_t *rounded; /* TO_GELU: [rows][outputs]; TO_GATE: [rows][outputs / 2] */
   const float *even;
   Rounding rounding;
 } To;
 
-INLINE void put(int kind, const Linear *l, int row, int column, vi sum, const To *to) {
+INLINE vf value(const Linear *l, int column, vi sum) {
   vf x = floats(sum - *(const vi *)(l->offset + column));
-  x = times_plus(x, load(l->scale + column), load(l->bias + column));
+  return times_plus(x, load(l->scale + column), load(l->bias + column));
+}
+
+INLINE void put_gated(const Linear *l, int row, int column, const vi *sum, const To *to) {
+  vf x = gelu(value(l, column, sum[0])) * value(l, column + LANES, sum[1]);
+  if (to->even) x *= load(to->even + column / 2);
+  put_rounded(to->rounded + ((size_t)row * (size_t)l->outputs + (size_t)column) / 2, x,
+              to->rounding);
+}
+
+INLINE void put(int kind, const Linear *l, int row, int column, vi sum, const To *to) {
+  vf x = value(l, column, sum);
   size_t at = (size_t)row * (size_t)l->outputs + (size_t)column;
   if (kind == TO_HEADS) {
     size_t head = (size_t)(column / to->head) * to->rows + (size_t)row;
@@ -187,7 +198,9 @@ INLINE void tile(int kind, int rows, const Linear *l, const Part *part, int row,
   }
   for (int r = 0; r < rows; r++)
     for (int h = 0; h < 2; h++)
-      if (part->last)
+      if (part->last && kind == TO_GATE) {
+        if (h == 0) put_gated(l, row + r, column, sum[r], to);
+      } else if (part->last)
         put(kind, l, row + r, column + h * LANES, sum[r][h], to);
       else
         *(vi *)(sums + r * PANEL + h * LANES) = sum[r][h];
@@ -213,7 +226,8 @@ INLINE void product(int kind, const Linear *l, const uint8_t *inputs, int begin,
     }
 }
 
-static void normalise(const Norm *n, float *x, uint8_t *rounded, int width) {
+/* Writes the row rounded for the next product, and over itself if it is to be kept. */
+static void normalise(const Norm *n, float *x, uint8_t *rounded, int width, int keep) {
   Sum sum = {0}, squares = {0};
   for (int i = 0; i < width; i += PARTS)
     for (int p = 0; p < PARTS / LANES; p++) sum.part[p] += load(x + i + p * LANES);
@@ -229,7 +243,7 @@ static void normalise(const Norm *n, float *x, uint8_t *rounded, int width) {
     if (rounded)
       put_rounded(rounded + i, times_plus(d, load(n->even_weight + i), load(n->even_bias + i)),
                   n->rounding);
-    store(x + i, times_plus(d, load(n->weight + i), load(n->bias + i)));
+    if (keep) store(x + i, times_plus(d, load(n->weight + i), load(n->bias + i)));
   }
 }
 
@@ -259,9 +273,10 @@ INLINE void scores(int count, const float *q, int head, const float *keys, float
     for (int h = 0; h < 2; h++) store(out + r * width + h * LANES, s[r][h] * all(scale));
 }
 
-/* Turns a row of scores into weights and returns the inverse of their sum. */
-static float soften(float *row, int tokens, size_t width) {
-  for (size_t j = (size_t)tokens; j < width; j++) row[j] = -INFINITY;
+/* Turns the scores `from`..`until` of a row into weights and returns the inverse of their sum. */
+static float soften(float *row, int from, int until, size_t width) {
+  for (int j = 0; j < from; j++) row[j] = -INFINITY;
+  for (size_t j = (size_t)until; j < width; j++) row[j] = -INFINITY;
   vf most = load(row);
   for (size_t j = LANES; j < width; j += LANES) most = larger(most, load(row + j));
   most = all(highest(most));
@@ -303,26 +318,60 @@ static void pack_keys(const float *k, int tokens, int head, float *keys) {
   }
 }
 
-static void attend(const Model *m, const Layer *l, const float *qkv, size_t part, int tokens,
+/* Rotary positions: each pair of numbers half a head apart is turned by its token's angles. */
+static void turn(const Layer *l, float *x, int rows, int head) {
+  int half = head / 2;
+  for (int r = 0; r < rows; r++, x += head)
+    for (int i = 0; i < half; i += LANES) {
+      vf c = load(l->cosine + (size_t)r * (size_t)half + i);
+      vf s = load(l->sine + (size_t)r * (size_t)half + i);
+      vf a = load(x + i), b = load(x + half + i);
+      store(x + i, times_plus(a, c, -(b * s)));
+      store(x + half + i, times_plus(b, c, a * s));
+    }
+}
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+static void attend(const Model *m, const Layer *l, float *qkv, size_t part, int tokens,
                    int queries, int from, int until, float *room, uint8_t *context) {
   int head = m->hidden / m->heads;
-  size_t hidden = (size_t)m->hidden, width = (size_t)(tokens + PANEL - 1) / PANEL * PANEL;
-  float *weights = room, *inverse = weights + QUERIES * width, *keys = inverse + QUERIES;
+  size_t hidden = (size_t)m->hidden, most = (size_t)(tokens + PANEL - 1) / PANEL * PANEL;
+  float *weights = room, *inverse = weights + QUERIES * most, *keys = inverse + QUERIES;
   for (int h = from; h < until; h++) {
-    const float *q = qkv + (size_t)h * part, *k = q + hidden / (size_t)head * part;
+    float *q = qkv + (size_t)h * part, *k = q + hidden / (size_t)head * part;
     const float *v = k + hidden / (size_t)head * part;
     uint8_t *out = context + h * head;
+    if (l->cosine) {
+      turn(l, q, queries, head);
+      turn(l, k, tokens, head);
+    }
     pack_keys(k, tokens, head, keys);
     for (int begin = 0; begin < queries; begin += QUERIES) {
       int rows = queries - begin < QUERIES ? queries - begin : QUERIES;
+      /* The keys that these queries see begin at a multiple of every panel. */
+      int seen = 0, end = tokens;
+      if (l->window >= 0) {
+        seen = begin > l->window ? (begin - l->window) / WIDEST_PANEL * WIDEST_PANEL : 0;
+        end = least(tokens, begin + rows + l->window);
+      }
+      size_t width = (size_t)(end - seen + PANEL - 1) / PANEL * PANEL;
 #define SCORES(n)                                                                           \
-  scores(n, q + (size_t)i * head, head, keys + j * (size_t)head, m->score_scale,            \
-         weights + (size_t)i * width + j, width)
+  scores(n, q + (size_t)i * head, head, keys + ((size_t)seen + j) * (size_t)head,           \
+         m->score_scale, weights + (size_t)i * width + j, width)
       for (size_t j = 0; j < width; j += PANEL) IN_TILES(rows, SCORES);
-      for (int i = 0; i < rows; i++) inverse[i] = soften(weights + (size_t)i * width, tokens, width);
+      for (int i = 0; i < rows; i++) {
+        int first = 0, last = end - seen;
+        if (l->window >= 0) {
+          int row = begin + i - seen;
+          first = row > l->window ? row - l->window : 0;
+          last = least(last, row + l->window + 1);
+        }
+        inverse[i] = soften(weights + (size_t)i * width, first, last, width);
+      }
 #define MIX(n)                                                                              \
-  mix(n, weights + (size_t)i * width, width, inverse + i, tokens, v + c, head, l->context,  \
-      out + (size_t)i * hidden + c, hidden)
+  mix(n, weights + (size_t)i * width, width, inverse + i, end - seen,                       \
+      v + (size_t)seen * head + c, head, l->context, out + (size_t)i * hidden + c, hidden)
       for (int c = 0; c < head; c += PANEL) IN_TILES(rows, MIX);
       q += (size_t)rows * (size_t)head, out += (size_t)rows * hidden;
     }
@@ -335,17 +384,20 @@ static void embed(const Model *m, const Sequence *s, int begin, int end, float *
   size_t hidden = (size_t)m->hidden;
   for (size_t row = (size_t)begin; row < (size_t)end; row++) {
     size_t word = (size_t)s->ids[row] * hidden;
-    const float *place = m->places + row * hidden;
-    const float *type = m->types + (size_t)s->types[row] * hidden;
+    size_t at = s->places ? (size_t)s->places[row] : row;
+    const float *place = m->places ? m->places + at * hidden : NULL;
+    const float *type = m->types ? m->types + (size_t)s->types[row] * hidden : NULL;
     for (size_t i = 0; i < hidden; i += LANES) {
       vf w;
       if (m->words)
         w = bytes(m->words + word + i) * all(m->word_scales[s->ids[row]]);
       else
         w = load(m->word_floats + word + i);
-      store(h + row * hidden + i, w + load(type + i) + load(place + i));
+      if (type) w += load(type + i);
+      if (place) w += load(place + i);
+      store(h + row * hidden + i, w);
     }
-    normalise(&m->first, h + row * hidden, x + row * hidden, m->hidden);
+    normalise(&m->first, h + row * hidden, x + row * hidden, m->hidden, 1);
   }
 }
 
@@ -363,14 +415,18 @@ static void forward(const Model *m, const Layer *l, int last, const uint8_t *con
   To up = {.rounded = inner, .even = l->even, .rounding = l->gelu};
   product(TO_SUM, &l->out, context, 0, (int)rows, 0, m->hidden, &sum);
   for (size_t r = 0; r < rows; r++)
-    normalise(&l->middle, h + r * hidden, x + r * hidden, m->hidden);
-  product(TO_GELU, &l->up, x, 0, (int)rows, 0, m->inner, &up);
+    normalise(&l->middle, h + r * hidden, x + r * hidden, m->hidden, !m->before);
+  if (l->gated)
+    product(TO_GATE, &l->up, x, 0, (int)rows, 0, l->up.outputs, &up);
+  else
+    product(TO_GELU, &l->up, x, 0, (int)rows, 0, m->inner, &up);
   product(TO_SUM, &l->down, inner, 0, (int)rows, 0, m->hidden, &sum);
   for (size_t r = 0; r < rows; r++)
-    normalise(&l->end, h + r * hidden, last ? NULL : x + r * hidden, m->hidden);
+    normalise(&l->end, h + r * hidden, last ? NULL : x + r * hidden, m->hidden,
+              last || !m->before);
 }
 
-/* One row of a small layer in floating point, `bent` by tanh where that is asked for. */
+/* One row of a small layer in floating point. */
 static void dense(int bent, const float *x, const float *weight, const float *bias, int inputs,
                   int outputs, float *y) {
   for (int o = 0; o < outputs; o++, weight += inputs) {
@@ -381,10 +437,17 @@ static void dense(int bent, const float *x, const float *weight, const float *bi
         sum.part[p] = times_plus(load(x + at), load(weight + at), sum.part[p]);
       }
     float z = total(sum) + bias[o];
-    /* tanh z = 1 - 2 / (e^2z + 1), beyond 20 only 1 is left. */
-    vf bounded = all(z > 20 ? 20 : z < -20 ? -20 : z);
-    y[o] = bent ? (all(1.0f) - all(2.0f) / (exponential(bounded + bounded) + all(1.0f)))[0] : z;
+    if (bent == TANH) {
+      /* tanh z = 1 - 2 / (e^2z + 1), beyond 20 only 1 is left. */
+      vf bounded = all(z > 20 ? 20 : z < -20 ? -20 : z);
+      z = (all(1.0f) - all(2.0f) / (exponential(bounded + bounded) + all(1.0f)))[0];
+    } else if (bent == GELU) {
+      z = gelu(all(z))[0];
+    } else if (bent == RELU) {
+      z = z > 0 ? z : 0;
+    }
+    y[o] = z;
   }
 }
 
-const Kernels NAME = {PANEL, embed, project, attend, forward, dense};
+const Kernels NAME = {PANEL, embed, project, attend, forward, dense, normalise};

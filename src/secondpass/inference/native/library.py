@@ -78,6 +78,7 @@ def open_library(file: Path, name: str = "") -> Library | None:
     functions.secondpass_run.argtypes = [*[pointer] * 4, integer, pointer, integer, pointer]
     dense = (pointer, integer, pointer, integer, pointer, pointer, integer, integer, pointer)
     functions.secondpass_dense.argtypes = dense
+    functions.secondpass_normalize.argtypes = [pointer, pointer, pointer, integer, integer]
     kernels = functions.secondpass_kernels(name.encode())
     if not kernels:
         return None

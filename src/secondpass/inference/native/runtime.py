@@ -15,24 +15,28 @@ from numpy.typing import NDArray
 
 from secondpass.errors import ModelError
 from secondpass.inference.model_folder import ModelFolder
-from secondpass.inference.native.graph_match import (
-    Classifier,
-    Encoder,
-    GraphMismatch,
-    find_encoder,
-)
+from secondpass.inference.native.encoder import Classifier, Encoder, GraphMismatch
+from secondpass.inference.native.graph_match import find_encoder
 from secondpass.inference.native.library import Library, load_library
-from secondpass.inference.native.model import CompiledModel
+from secondpass.inference.native.model import CompiledModel, plain_norm
 from secondpass.inference.native.onnx_file import Table, UnreadableGraph, read_graph
 from secondpass.inference.types import BaseRuntime, Feeds, Float32
 
 _BAD_INPUT = 2
+_ACTIVATIONS = {None: 0, "Tanh": 1, "Gelu": 2, "Relu": 3}
+"""What a small layer of C is bent by."""
+_MODEL_TYPES = frozenset(
+    ("bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
+)
+_MAX_TOKENS = 8192
+"""The longest sequence of a model that does not say how many positions it has."""
 
 
 class _Sequence(ctypes.Structure):
     _fields_ = [
         ("ids", ctypes.c_void_p),
         ("types", ctypes.c_void_p),
+        ("places", ctypes.c_void_p),
         ("tokens", ctypes.c_int32),
         ("out", ctypes.c_void_p),
     ]
@@ -46,11 +50,15 @@ def native_runtime(
     `tables` are those that its graph names but does not contain.
     """
     library = load_library()
-    if library is None or folder.onnx is None or folder.config.get("model_type") != "bert":
+    if library is None or folder.onnx is None:
         return None
+    if folder.config.get("model_type") not in _MODEL_TYPES:
+        return None
+    positions = folder.config.get("max_position_embeddings")
+    most = positions if isinstance(positions, int) and positions > 0 else _MAX_TOKENS
     try:
         encoder = find_encoder(read_graph(folder.onnx), tables)
-        return NativeRuntime(library, encoder, threads=threads)
+        return NativeRuntime(library, encoder, threads=threads, max_tokens=most)
     except (GraphMismatch, UnreadableGraph, OSError):
         return None
 
@@ -68,16 +76,25 @@ class NativeRuntime(BaseRuntime):
 
     engine = "native"
 
-    def __init__(self, library: Library, encoder: Encoder, *, threads: int | None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        encoder: Encoder,
+        *,
+        threads: int | None,
+        max_tokens: int = _MAX_TOKENS,
+    ) -> None:
         self._library = library
-        self._model = CompiledModel(encoder, library.panel)
+        self._model = CompiledModel(encoder, library.panel, max_tokens=max_tokens)
         self._classifier = None
         if encoder.classifier is not None:
             self._classifier = _Classifier(library, encoder.classifier)
         self._states = encoder.states
         names = {"input_ids", "attention_mask"}
-        if len(encoder.embeddings.token_types) > 1:
+        token_types = encoder.embeddings.token_types
+        if token_types is not None and len(token_types) > 1:
             names.add("token_type_ids")
+        self._padding = encoder.embeddings.padding
         outputs = ("embeddings", "states") if self._states else ("embeddings",)
         super().__init__(frozenset(names), ("logits",) if self._classifier else outputs)
         self._threads = threads if threads is not None else _processors()
@@ -103,9 +120,11 @@ class NativeRuntime(BaseRuntime):
             types = np.ascontiguousarray(feeds["token_type_ids"], dtype=np.int32)
         lengths = feeds["attention_mask"].sum(axis=1)
         if self._classifier is not None:
-            first = np.empty((len(ids), 1, self._model.hidden), dtype=np.float32)
-            self._run(ids, types, lengths, first, [self._model.layers])
-            return {"logits": self._classifier.logits(first[:, 0])}
+            tokens = 1 if self._model.first_only else ids.shape[1]
+            last = np.empty((len(ids), tokens, self._model.hidden), dtype=np.float32)
+            self._run(ids, types, lengths, last, [self._model.layers])
+            pooled = last[:, 0] if self._model.first_only else _means(last, lengths)
+            return {"logits": self._classifier.logits(pooled)}
         layers = self._states if "states" in names else ()
         needed = [*layers, *({self._model.layers} - set(layers))]
         states = np.zeros((*ids.shape, len(needed) * self._model.hidden), dtype=np.float32)
@@ -127,10 +146,12 @@ class NativeRuntime(BaseRuntime):
     ) -> None:
         """Fill `out`, float32 [rows, tokens, layers * hidden], with outputs of these layers."""
         rows = (_Sequence * len(ids))()
+        places = None if self._padding is None else _places(ids, self._padding)
         for i in range(len(ids)):
             starts = (array.ctypes.data + i * array.strides[0] for array in (ids, types, out))
             first, second, third = starts
-            rows[i] = _Sequence(first, second, int(lengths[i]), third)
+            place = None if places is None else places.ctypes.data + i * places.strides[0]
+            rows[i] = _Sequence(first, second, place, int(lengths[i]), third)
         keep = np.full(self._model.layers + 1, -1, dtype=np.int32)
         keep[list(layers)] = np.arange(len(layers), dtype=np.int32) * self._model.hidden
         code = self._library.functions.secondpass_run(
@@ -162,25 +183,34 @@ class NativeRuntime(BaseRuntime):
 
 
 class _Classifier:
-    """The classification head, which reads the first token's state."""
+    """The classification head, which reads a pooled state."""
 
     def __init__(self, library: Library, head: Classifier) -> None:
         self._library = library
         # Copies, because the tables in the file may not be aligned.
-        self._pooler = head.pooler.copy(), head.pooler_bias.copy()
+        self._first = head.dense.copy(), head.dense_bias.copy()
+        self._activation = _ACTIVATIONS[head.activation]
         self._last = head.weight.copy(), head.bias.copy()
+        self._norm = None if head.norm is None else plain_norm(head.norm)
 
-    def logits(self, first: Float32) -> Float32:
-        """Return float32 [rows, labels] of the first tokens' states."""
-        pooled = self._dense(np.ascontiguousarray(first), *self._pooler, tanh=True)
-        return self._dense(pooled, *self._last, tanh=False)
+    def logits(self, pooled: Float32) -> Float32:
+        """Return float32 [rows, labels] of the pooled states."""
+        bent = self._dense(np.ascontiguousarray(pooled), *self._first, self._activation)
+        if self._norm is not None:
+            self._library.functions.secondpass_normalize(
+                self._library.kernels,
+                ctypes.addressof(self._norm),
+                bent.ctypes.data,
+                *bent.shape,
+            )
+        return self._dense(bent, *self._last, 0)
 
-    def _dense(self, x: Float32, weight: Float32, bias: Float32, *, tanh: bool) -> Float32:
+    def _dense(self, x: Float32, weight: Float32, bias: Float32, activation: int) -> Float32:
         output = np.empty((len(x), len(bias)), dtype=np.float32)
         addresses = [array.ctypes.data for array in (x, weight, bias, output)]
         self._library.functions.secondpass_dense(
             self._library.kernels,
-            tanh,
+            activation,
             addresses[0],
             len(x),
             *addresses[1:3],
@@ -213,12 +243,26 @@ def _end(library: Library, pool: int, process: int) -> None:
         library.functions.secondpass_pool_end(pool)
 
 
-def _mean_pool(states: Float32, lengths: NDArray[Any]) -> Float32:
-    """Return the mean over the tokens of each row, normalized to unit length."""
+def _places(ids: NDArray[np.int32], padding: int) -> NDArray[np.int32]:
+    """Return RoBERTa's positions: they count the tokens that are not padding."""
+    counted = ids != padding
+    places = np.cumsum(counted, axis=1, dtype=np.int32) * counted + np.int32(padding)
+    return np.ascontiguousarray(places, dtype=np.int32)
+
+
+def _means(states: Float32, lengths: NDArray[Any]) -> Float32:
+    """Return the mean over the tokens of each row."""
     pooled = np.empty((len(states), states.shape[2]), dtype=np.float32)
     for row, (tokens, length) in enumerate(zip(states, lengths, strict=True)):
-        mean = tokens[: int(length)].mean(axis=0)
+        pooled[row] = tokens[: int(length)].mean(axis=0)
+    return pooled
+
+
+def _mean_pool(states: Float32, lengths: NDArray[Any]) -> Float32:
+    """Return the mean over the tokens of each row, normalized to unit length."""
+    means = _means(states, lengths)
+    for mean in means:
         # An exact sum: the order of any other depends on the processor.
         norm = math.sqrt(math.fsum((mean * mean).tolist()))
-        pooled[row] = mean / np.float32(max(norm, 1e-12))
-    return pooled
+        mean /= np.float32(max(norm, 1e-12))
+    return means

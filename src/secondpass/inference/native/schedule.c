@@ -354,18 +354,27 @@ enum { DONE, NO_MEMORY, BAD_INPUT };
 static int bad(const Model *m, const Sequence *s) {
   if (s->tokens < 1 || s->tokens > m->positions) return 1;
   for (int i = 0; i < s->tokens; i++)
-    if (s->ids[i] < 0 || s->ids[i] >= m->vocabulary || s->types[i] < 0 || s->types[i] >= m->kinds)
+    if (s->ids[i] < 0 || s->ids[i] >= m->vocabulary || s->types[i] < 0 ||
+        s->types[i] >= m->kinds ||
+        (s->places && (s->places[i] < 0 || s->places[i] >= m->positions)))
       return 1;
   return 0;
 }
 
-/* y = x W' + b for each of `rows`, or its tanh: W is [outputs][inputs], inputs a multiple of 16. */
+/* y = x W' + b for each of `rows`, bent: W is [outputs][inputs], inputs a multiple of 16. */
 EXPORT void secondpass_dense(const Kernels *kernels, int bent, const float *x, int rows,
                              const float *weight, const float *bias, int inputs, int outputs,
                              float *y) {
   for (int r = 0; r < rows; r++)
     kernels->dense(bent, x + (size_t)r * (size_t)inputs, weight, bias, inputs, outputs,
                    y + (size_t)r * (size_t)outputs);
+}
+
+/* Normalizes each of `rows` in place; width is a multiple of 16. */
+EXPORT void secondpass_normalize(const Kernels *kernels, const Norm *n, float *x, int rows,
+                                 int width) {
+  for (int r = 0; r < rows; r++)
+    kernels->normalize(n, x + (size_t)r * (size_t)width, NULL, width, 1);
 }
 
 /* Runs all sequences and returns DONE; on an error nothing was written. `seconds`, where it
