@@ -33,6 +33,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "xlm-roberta": ("xlm-roberta", {}),
     "electra": ("electra", {"embedding_size": 64}),
     "distilbert": ("distilbert", {"dim": 64, "n_heads": 2, "hidden_dim": 128}),
+    "outliers": ("roberta", {"outliers": True}),
     "modernbert": ("modernbert", _LOCAL),
     "modernbert of the mean": ("modernbert", {**_LOCAL, "classifier_pooling": "mean"}),
 }
@@ -96,6 +97,21 @@ def test_only_some_layers_are_local(graph: Graph, folder: ModelFolder) -> None:
     local = folder.config["model_type"] == "modernbert"
     assert windows == ([None, 24, None] if local else [None, None])
     assert encoder.pre_norm == local
+
+
+def test_outliers_among_the_values_are_scaled(tmp_path: Path) -> None:
+    found = []
+    for outliers in (False, True):
+        file = open_folder(
+            tiny_int8_cross_encoder(tmp_path / str(outliers), outliers=outliers)
+        ).onnx
+        assert file is not None
+        graph = read_graph(file)
+        scaled = {n.inputs[0] for n in graph.nodes if n.kind == "Mul" and "even" in n.inputs[1]}
+        joined = {n.outputs[0] for n in graph.nodes if n.kind in ("Reshape", "Gather")}
+        find_encoder(graph, {})
+        found.append(len(scaled & joined))
+    assert found == [0, 2]
 
 
 def test_padding_inside_a_text_is_read_as_in_onnx_runtime(

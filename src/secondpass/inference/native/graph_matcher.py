@@ -143,6 +143,19 @@ class GraphMatcher:
             np.ascontiguousarray(np.broadcast_to(bias, columns), np.float32),
         )
 
+    def scaled(self, name: str) -> tuple[str, Float32 | None]:
+        """Match a product with a constant, if it is one; return its input and the factors.
+
+        SmoothQuant scales the channels of a linear layer's input in this way.
+        """
+        if not self.has_kind(name, "Mul"):
+            return name, None
+        inputs = self.producers[name].inputs
+        if not any(value in self.tables for value in inputs):
+            return name, None
+        source, factors = self.node_with_table(name, "Mul")
+        return source, np.asarray(factors, np.float32)
+
     def norm(self, name: str, next_input: str | None = None) -> tuple[str, LayerNorm]:
         """Match a layer normalization; return its input and both sets of its factors.
 
@@ -271,6 +284,15 @@ class GraphMatcher:
         if norm.inputs[0] != mean:
             raise GraphMismatch(f"{outputs[0]} is not of unit length")
         return self.mean(mean)
+
+
+def scale_outputs(product: QuantizedLinear, factors: Float32 | None) -> QuantizedLinear:
+    """Return a linear layer whose outputs are multiplied by these factors, or as they are."""
+    if factors is None:
+        return product
+    if factors.shape != product.scale.shape:
+        raise GraphMismatch(f"{factors.shape} factors scale {product.scale.shape} outputs")
+    return replace(product, scale=product.scale * factors, bias=product.bias * factors)
 
 
 def three(names: tuple[str, ...]) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from secondpass.inference.native.encoder import (
     Layer,
     QuantizedLinear,
 )
-from secondpass.inference.native.graph_matcher import GraphMatcher
+from secondpass.inference.native.graph_matcher import GraphMatcher, scale_outputs
 from secondpass.inference.native.onnx_file import Table
 from secondpass.inference.types import Float32
 
@@ -70,23 +70,22 @@ class BertMatcher(GraphMatcher):
         """
         source, output_norm = self.norm(name, next_input)
         (gelu, down), middle = self.residual(source)
-        gelu_scale = None
-        if self.has_kind(gelu, "Mul"):
-            gelu, factors = self.node_with_table(gelu, "Mul")
-            gelu_scale = np.asarray(factors, np.float32)
+        gelu, gelu_scale = self.scaled(gelu)
         node = self.node(gelu, "Gelu")
         if node.attributes.get("approximate", "none") != "none":
             raise GraphMismatch(f"{gelu} is approximated")
         up_input, up = self.linear(node.inputs[0])
         source, attention_norm = self.norm(middle, up_input)
         (context, attention_output), before = self.residual(source)
+        context, factors = self.scaled(context)
         if first_only:
             context, before = self.first_token(context), self.first_token(before)
         (query, key, value), attention_input, head, scale = self.attention(context)
         layer = Layer(
             query,
             key,
-            value,
+            # Factors of the context are factors of the values that it is a mean of.
+            scale_outputs(value, factors),
             attention_output,
             attention_norm,
             up,

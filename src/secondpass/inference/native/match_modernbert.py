@@ -12,7 +12,7 @@ from secondpass.inference.native.encoder import (
     LayerNorm,
     QuantizedLinear,
 )
-from secondpass.inference.native.graph_matcher import GraphMatcher
+from secondpass.inference.native.graph_matcher import GraphMatcher, scale_outputs
 from secondpass.inference.types import Float32
 
 _MASK_OPERATORS = frozenset(
@@ -80,10 +80,7 @@ class ModernBertMatcher(GraphMatcher):
         Return it, its residual and its attention input, a head's length and the score scale.
         """
         (product, down), middle = self.residual(name, first_only=first_only)
-        gelu_scale = None
-        if any(value in self.tables for value in self.node(product, "Mul").inputs):
-            product, factors = self.node_with_table(product, "Mul")
-            gelu_scale = np.asarray(factors, np.float32)
+        product, gelu_scale = self.scaled(product)
         a, b = self.node(product, "Mul").inputs
         gelu, gate_name = (a, b) if self.has_kind(a, "Gelu") else (b, a)
         node = self.node(gelu, "Gelu")
@@ -102,9 +99,15 @@ class ModernBertMatcher(GraphMatcher):
         if source != middle:
             raise GraphMismatch(f"{up_input} does not normalize {middle}")
         (context, attention_output), before = self.residual(middle, first_only=False)
-        projections, attention_input, rotary, window, head, scale = self.attention(context)
+        context, factors = self.scaled(context)
+        (query, key, value), attention_input, rotary, window, head, scale = self.attention(
+            context
+        )
         layer = Layer(
-            *projections,
+            query,
+            key,
+            # Factors of the context are factors of the values that it is a mean of.
+            scale_outputs(value, factors),
             attention_output,
             attention_norm,
             up,
