@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ from secondpass.index.search import Search
 from secondpass.options import Rerank, SearchOptions
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike, check_ids, to_candidates
-from secondpass.types import Candidate, Document, is_missing
+from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.bm25 import TermScore
+    from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed, IngestReport
     from secondpass.retrieve.retriever import HybridRetriever
@@ -31,6 +31,25 @@ class Index(Search):
     The async methods `aadd`, `adelete`, `acount`, `aoptimize`, `asearch` and `aanswer` run
     the method without the "a" in a worker thread.
     """
+
+    def __init__(
+        self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
+    ) -> None:
+        from secondpass.index.precompute import PrecomputedStates
+        from secondpass.retrieve.retriever import HybridRetriever
+
+        self.store = store
+        self._embedder = embedder
+        self._states = PrecomputedStates(
+            store.folder, embedder, enabled=store.settings.keep_states
+        )
+        self._hybrid = HybridRetriever(store, embedder)
+        super().__init__(self._hybrid, reranker, states=self._states)
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedding model."""
+        return self._embedder
 
     @classmethod
     def open(
@@ -149,6 +168,11 @@ class Index(Search):
     # The document store, for modules outside of `index` and `retrieve`.
 
     @property
+    def name(self) -> str:
+        """The index's folder, for messages."""
+        return str(self.store.folder)
+
+    @property
     def folder(self) -> Path:
         """The index's folder."""
         return self.store.folder
@@ -159,19 +183,14 @@ class Index(Search):
         return self.store.settings.language
 
     @property
+    def retriever(self) -> HybridRetriever:
+        """The first stage that `search` uses; it is closed with the index."""
+        return self._hybrid
+
+    @property
     def dimension(self) -> int:
         """The length of a vector; 0 in an index without vectors."""
         return self.store.dimension
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The metadata that a filter can name, with the type of each."""
-        return self.store.fields
-
-    @property
-    def retriever(self) -> HybridRetriever:
-        """The first stage that `search` uses; it is closed with the index."""
-        return self._retriever
 
     def count_passages(self) -> int:
         """Return the number of passages that documents were split into."""
@@ -191,36 +210,12 @@ class Index(Search):
         """Return those of these document ids that are stored."""
         return set(self.store.lookup(ids))
 
-    def passages_of(self, document_id: str) -> list[Document]:
-        """Return all passages of the document, or else the passage of this id; [] if none."""
-        return [hit.document for hit in self.store.passages_of(document_id)]
-
-    def matching(
-        self,
-        filter: str,  # noqa: A002
-        documents: Sequence[Document],
-    ) -> list[bool]:
-        """Return which of these passages pass a filter, in their order; raises FilterError."""
-        return self.store.matching(documents, filter)
-
     def iter_documents(
         self,
         filter: str | None = None,  # noqa: A002
     ) -> Iterator[list[Document]]:
         """Yield all passages that pass a filter, in batches, unordered."""
         return self.store.iter_documents(filter=filter)
-
-    def score_passages_of(self, query: str, document_id: str) -> list[Candidate]:
-        """Return what `passages_of` does, with BM25 and cosine."""
-        from secondpass.index.placement import score_passages
-
-        return score_passages(self.store, self.embedder, query, document_id)
-
-    def term_scores(self, query: str, passages: Sequence[Document]) -> list[list[TermScore]]:
-        """Return for each of these passages what each word of the query adds to its BM25."""
-        from secondpass.retrieve.bm25 import term_scores
-
-        return term_scores(self.store, query, passages)
 
     def add_documents(
         self,
@@ -239,6 +234,12 @@ class Index(Search):
         return add_documents(
             documents, self.store, embedder, chunk_tokens=chunk_tokens, overlap=overlap
         )
+
+    def close(self) -> None:
+        """Close files and threads; the index can be opened again."""
+        super().close()
+        self._states.close()
+        self.store.close()
 
 
 def _without_missing(document: Document) -> Document:

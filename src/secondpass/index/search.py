@@ -6,10 +6,20 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from secondpass.boost_rules import parse_boosts
 from secondpass.errors import FilterError, InputError
+from secondpass.index.capabilities import (
+    check_offers,
+    fields_of,
+    find_passage_store,
+    match_metadata,
+    name_of,
+    note_of,
+    unused_options,
+)
 from secondpass.index.placement import check_placement
 from secondpass.index.rounds import BestOfQueries, ReadOnce, reads_in_rounds
 from secondpass.option_types import check_second_pass, declared, takes, with_defaults
@@ -34,34 +44,51 @@ from secondpass.types import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from secondpass.answer import Answer
     from secondpass.answer.answer import AnswerOptions
-    from secondpass.retrieve.backends.lance.store import LanceStore
-    from secondpass.retrieve.embedder import Embedder
+    from secondpass.index.first_stage import FirstStage, RetrieverLike
+    from secondpass.index.precompute import PrecomputedStates
+    from secondpass.rerank.boost_values import Matches
+    from secondpass.retrieve.bm25 import TermScore
+    from secondpass.retrieve.protocol import RetrieverInfo
+    from secondpass.retrieve.store_protocol import PassageStore, TextEncoder
 
 
 class Search:
-    """Search over an index: what `Index` does besides writing."""
+    """Search in two passes over any source of candidates, such as a database.
+
+    - `retriever`: an object with `retrieve(query, k, filter)`, which returns candidates, best
+      first; a function of the same arguments; a retriever of LangChain; or the URL of a
+      database, such as "sqlite:///file.db?table=docs".
+    - `reranker`: a reranker, or the name of one; the bundled one by default, loaded at the
+      first search.
+    - `embedder`: for a URL, what queries are embedded by, as the vectors there were made.
+
+    `search`, `answer`, `secondpass.explain` and `secondpass.evaluate` work as over an `Index`,
+    which is a `Search` that also stores documents. What a source does not offer is refused, or
+    left out and said in `reason`. Nothing is written to it. Thread-safe if the retriever is.
+    """
 
     def __init__(
-        self, store: LanceStore, embedder: Embedder, *, reranker: BaseReranker | None = None
+        self,
+        retriever: RetrieverLike,
+        reranker: BaseReranker | str | Path | None = None,
+        *,
+        embedder: TextEncoder | str | None = None,
+        states: PrecomputedStates | None = None,
     ) -> None:
         from secondpass.index.candidates import CandidateSearch
-        from secondpass.index.precompute import PrecomputedStates
-        from secondpass.index.rerankers import IndexRerankers
-        from secondpass.retrieve.retriever import HybridRetriever
+        from secondpass.index.first_stage import make_first_stage
+        from secondpass.index.rerankers import SearchRerankers
 
-        self.store = store
-        self.embedder = embedder
-        self._retriever = HybridRetriever(store, embedder)
-        self._states = PrecomputedStates(
-            store.folder, embedder, enabled=store.settings.keep_states
-        )
-        self._rerankers = IndexRerankers(self._states, reranker)
-        self._candidates = CandidateSearch(store, self._retriever)
+        self._retriever = make_first_stage(retriever, embedder)
+        self._passages: PassageStore | None = find_passage_store(self._retriever)
+        self._rerankers = SearchRerankers(reranker, states)
+        self._candidates = CandidateSearch(self._passages, self._retriever)
 
     @takes(SearchOptions)
     def search(
@@ -86,8 +113,9 @@ class Search:
         chosen = _check_options(options)
         queries = check_queries(query, chosen["query_variants"])
         query, variants = queries[0], queries[1:]
-        placement, version = make_placement(chosen), chosen["version"]
-        store = self.store if version is None else self.store.checkout(version)
+        mode_note = self._choose_mode(chosen)
+        check_offers(self._retriever, self._passages, chosen)
+        placement = make_placement(chosen)
         reader: ReadOnce | None = None
         reranker: BaseReranker | None = None
         if chosen["rerank"] is False:
@@ -102,7 +130,7 @@ class Search:
                 reader = ReadOnce(model) if in_rounds else None
                 return model if reader is None else reader
 
-            reranker = self._compose(chosen, store, wrap)
+            reranker = self._compose(chosen, wrap)
         retrieval = self._candidates.find(
             queries,
             chosen,
@@ -112,6 +140,7 @@ class Search:
         )
         candidates, pin_note = retrieval.candidates, None
         if chosen["pin"]:
+            store = self._checkout(chosen["version"])
             candidates, pin_note = add_pinned(store, self.embedder, query, candidates, chosen)
         if reranker is None:
             vector = chosen["mode"] == "vector" and not variants
@@ -139,8 +168,11 @@ class Search:
             timings["rerank"] += in_rounds_ms
         timings["total"] = (time.perf_counter() - started) * 1000
         notes = [response.reason if candidates else "the first stage found nothing"]
-        notes += [retrieval.note, describe_groups(retrieval, chosen, len(candidates)), pin_note]
-        notes.append(None if chosen["mode"] == "vector" else self.store.keyword_note)
+        unused = unused_options(self._retriever, chosen)
+        notes += [mode_note, unused, retrieval.note]
+        notes += [describe_groups(retrieval, chosen, len(candidates)), pin_note]
+        if self._passages is not None and chosen["mode"] != "vector":
+            notes.append(self._passages.keyword_note)
         reason = "; ".join(note for note in notes if note) or None
         unread = max(response.query_unread, retrieval.query_unread)
         if unread and not chosen["truncate"]:
@@ -148,34 +180,58 @@ class Search:
         return replace(response, timings=timings, reason=reason, query_unread=unread)
 
     def _compose(
-        self,
-        chosen: Mapping[str, Any],
-        store: LanceStore,
-        wrap: Callable[[BaseReranker], BaseReranker],
+        self, chosen: Mapping[str, Any], wrap: Callable[[BaseReranker], BaseReranker]
     ) -> BaseReranker:
-        """Return the reranker of a search; boosts filter the passages of a store.
-
-        `wrap` is that of `IndexRerankers.compose`.
-        """
+        """Return the reranker of a search; `wrap` is that of `SearchRerankers.compose`."""
         boosts = parse_boosts(chosen["boost"])
         if not boosts:
             return self._rerankers.compose(chosen, wrap=wrap)
+        matches = self._matcher(chosen["version"])
         for rule in boosts:
             if rule.filter is None:
                 continue
             try:
                 # A filter that cannot be used is an error even where nothing is found.
-                store.matching((), rule.filter)
+                matches(rule.filter, ())
             except FilterError as error:
                 what = f"the boost {rule.text!r:.200}: {error.what}"
                 raise FilterError(what, why=error.why, fix=error.fix) from None
+        return self._rerankers.compose(
+            chosen, wrap=wrap, matches=matches, known_fields=self.fields or None
+        )
+
+    def _matcher(self, version: int | None = None) -> Matches:
+        """Return what says which passages pass a filter: the store, or else their metadata."""
+        store = self._checkout(version)
+        if store is None:
+            return partial(match_metadata, fields=self.fields)
 
         def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
             return store.matching(documents, condition)
 
-        return self._rerankers.compose(
-            chosen, wrap=wrap, matches=matches, known_fields=store.fields
-        )
+        return matches
+
+    def _checkout(self, version: int | None) -> PassageStore | None:
+        """Return the store of the passages, in an earlier state if there is a `version`."""
+        if version is None or self._passages is None:
+            return self._passages
+        store: Any = self._passages
+        state: PassageStore = store.checkout(version)
+        return state
+
+    def _choose_mode(self, chosen: dict[str, Any]) -> str | None:
+        """Replace the mode of a search by one that there is; return what is left out so.
+
+        The default, "hybrid", means all that a database offers.
+        """
+        modes = self._retriever.modes
+        if chosen["mode"] != "hybrid" or self._passages is not None or "hybrid" in modes:
+            return None
+        if not modes:
+            return None
+        chosen["mode"] = modes[0]
+        note = note_of(self._retriever)
+        return f"searched in mode {modes[0]!r} only" if note is None else note
 
     def first_pass(
         self,
@@ -187,10 +243,12 @@ class Search:
         fusion: str = "rrf",
         weights: Sequence[float] | None = None,
     ) -> list[Candidate]:
-        """Return the first-stage candidates of a search, with their BM25 and vector scores."""
+        """Return the first-stage candidates of a search, with the scores that are known."""
+        chosen = {"mode": mode}
+        self._choose_mode(chosen)
         retrieval = self._retriever.search(
             check_query(query),
-            mode=mode,
+            mode=chosen["mode"],
             candidates=candidates,
             filter=filter,
             fusion=fusion,
@@ -199,13 +257,13 @@ class Search:
         return retrieval.candidates
 
     def reranker(self, rerank: Rerank = True) -> BaseReranker:
-        """Return the reranker of `search` without policies; it uses the index's stored states.
+        """Return the reranker of `search` without policies; it uses an index's stored states.
 
-        It works as long as the index is open. Raises `InputError` for False.
+        It works as long as this object is open. Raises `InputError` for False.
         """
         if rerank is False:
             raise InputError("False names no reranker")
-        return self._states.use_states(self._rerankers.load(rerank))
+        return self._rerankers.load_with_states(rerank)
 
     def answer(self, query: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Answer a question from search results, with numbered citations.
@@ -228,12 +286,88 @@ class Search:
         """Run `search` in a worker thread."""
         return await asyncio.to_thread(self.search, query, **options)
 
+    # For modules outside of `index` and `retrieve`.
+
+    @property
+    def retriever(self) -> FirstStage:
+        """The first stage that `search` uses; it is closed with this object."""
+        return self._retriever
+
+    @property
+    def name(self) -> str:
+        """The name of what is searched, for messages: a URL has no secrets here."""
+        return name_of(self._retriever)
+
+    @property
+    def embedder(self) -> TextEncoder | None:
+        """What queries are embedded by; None where the source does that, or has no vectors."""
+        return getattr(self._retriever, "embedder", None)
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The metadata that a filter can name, with the type of each; {} if not known."""
+        return fields_of(self._retriever)
+
+    @property
+    def language(self) -> str:
+        """The language of stemming and stop words; "none" for neither, or if not known."""
+        return "none"
+
+    def describe(self) -> RetrieverInfo:
+        """Return what the first stage says of itself: its modes, fields, engine and name."""
+        return self._retriever.describe()
+
+    @property
+    def keeps_passages(self) -> bool:
+        """Whether passages can be asked for by id, and scored one by one, as in an index."""
+        return self._passages is not None
+
+    def stored_ids(self, ids: Sequence[str]) -> set[str] | None:
+        """Return those of these document ids that are stored; None if that is not known."""
+        return None
+
+    def passages_of(self, document_id: str) -> list[Document]:
+        """Return all passages of the document, or else the passage of this id; [] if none.
+
+        Also [] where passages cannot be asked for.
+        """
+        if self._passages is None:
+            return []
+        return [hit.document for hit in self._passages.passages_of(document_id)]
+
+    def matching(
+        self,
+        filter: str,  # noqa: A002
+        documents: Sequence[Document],
+    ) -> list[bool]:
+        """Return which of these passages pass a filter, in their order; raises FilterError."""
+        return list(self._matcher()(filter, documents))
+
+    def score_passages_of(self, query: str, document_id: str) -> list[Candidate]:
+        """Return what `passages_of` does, with BM25 and cosine."""
+        from secondpass.index.placement import score_passages
+
+        if self._passages is None or self.embedder is None:
+            return []
+        return score_passages(self._passages, self.embedder, query, document_id)
+
+    def term_scores(
+        self, query: str, passages: Sequence[Document]
+    ) -> list[list[TermScore]] | None:
+        """Return for each of these passages what each word of the query adds to its BM25.
+
+        None where the source does not say.
+        """
+        from secondpass.retrieve.bm25 import term_scores
+
+        if self._passages is None:
+            return None
+        return term_scores(self._passages, query, passages)
+
     def close(self) -> None:
-        """Close files and threads; the index can be opened again."""
+        """Close the retriever, if it can be closed, and the files of cached scores."""
         self._retriever.close()
         self._rerankers.close()
-        self._states.close()
-        self.store.close()
 
     def __enter__(self) -> Self:
         return self
