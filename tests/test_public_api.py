@@ -20,8 +20,8 @@ PUBLIC_NAMES = {
         BaseReranker Candidate Document Embedder FilterError FirstStageScores Index
         IndexNotFoundError IndexStoreError InputError LLMError MissingExtraError
         ModelDamagedError ModelError ModelNotFoundError Origin PassageAggregation ProviderError
-        ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker Score ScoreKind
-        Scored ScoringOptions SecondpassError Span Spans Status TextTooLongError Usage
+        ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker RetrieverError
+        Score ScoreKind Scored ScoringOptions Search SecondpassError Span Spans Status TextTooLongError Usage
         __version__
     """,
     "secondpass.policies": """
