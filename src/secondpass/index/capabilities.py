@@ -79,11 +79,20 @@ def check_offers(
         raise InputError(
             f"mode {chosen['mode']!r} cannot be used here",
             where=name_of(first_stage),
-            why=f"this source is searched in mode {', '.join(modes)}"
-            if modes
-            else "this source has one ranking of its own",
+            why=_why_not(first_stage),
             fix="Leave mode out.",
         )
+
+
+def _why_not(first_stage: FirstStage) -> str:
+    if not first_stage.modes:
+        return "this source has one ranking of its own"
+    note = note_of(first_stage)
+    return (
+        f"this source is searched in mode {', '.join(first_stage.modes)}"
+        if note is None
+        else note
+    )
 
 
 def unused_options(first_stage: FirstStage, chosen: Mapping[str, Any]) -> str | None:

@@ -50,8 +50,8 @@ class Configuration:
         """Read a file.
 
         Relative paths of calibrations and of the index are resolved against the folder of the
-        file. Raises InputError for a table or setting that is unknown or has an invalid value, ReadError
-        for a file that is missing or not valid TOML.
+        file. Raises InputError for a table or setting that is unknown or has an invalid value,
+        ReadError for a file that is missing or not valid TOML.
         """
         path = Path(path)
         try:

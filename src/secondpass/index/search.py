@@ -173,7 +173,7 @@ class Search:
         notes += [describe_groups(retrieval, chosen, len(candidates)), pin_note]
         if self._passages is not None and chosen["mode"] != "vector":
             notes.append(self._passages.keyword_note)
-        reason = "; ".join(note for note in notes if note) or None
+        reason = "; ".join(dict.fromkeys(note for note in notes if note)) or None
         unread = max(response.query_unread, retrieval.query_unread)
         if unread and not chosen["truncate"]:
             raise too_long("query", len(query), unread)
