@@ -233,6 +233,15 @@ ServedIndexes = Annotated[
         show_default=False,
     ),
 ]
+ServedDatabases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--over",
+        metavar="NAME=URL",
+        help="Database to search like an index: NAME=URL or URL; it is never written to.",
+        show_default=False,
+    ),
+]
 PrecisionOption = Annotated[
     str | None,
     typer.Option(

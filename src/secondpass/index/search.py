@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from secondpass.retrieve.protocol import RetrieverInfo
     from secondpass.retrieve.store_protocol import PassageStore, TextEncoder
 
+_ONLY = {
+    "bm25": "searched by words only: there are no vectors here",
+    "vector": "searched by vectors only: there is no keyword search here",
+}
+
 
 class Search:
     """Search in two passes over any source of candidates, such as a database.
@@ -231,7 +236,7 @@ class Search:
             return None
         chosen["mode"] = modes[0]
         note = note_of(self._retriever)
-        return f"searched in mode {modes[0]!r} only" if note is None else note
+        return _ONLY.get(modes[0]) if note is None else note
 
     def first_pass(
         self,
