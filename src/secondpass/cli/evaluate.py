@@ -78,8 +78,11 @@ def evaluate(
     searched: list[Run] = []
     if searches:
         base = {"mode": mode, "candidates": candidates, **read_config(config, context)}
-        variants = _list_variants(base, models, configured=config is not None)
         with options.open_source(index, over, config) as opened:
+            modes = opened.retriever.modes
+            if base["mode"] == "hybrid" and modes and "hybrid" not in modes:
+                base["mode"] = modes[0]
+            variants = _list_variants(base, models, configured=config is not None)
             searched = _search_variants(opened, collection, dict(variants))
     evaluated = searched[-1] if searched else run_files[0]
     if not searched and len(run_files) > 1 and (earlier is not None or save_run is not None):

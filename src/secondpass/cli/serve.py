@@ -179,7 +179,7 @@ def parse_database_options(values: list[str]) -> dict[str, str]:
     A URL without a name has that of its table, or of its file or path. Raises InputError for
     what is no URL, a name that occurs twice, and one that cannot be in the path of a request.
     """
-    from secondpass.retrieve.backends.database_url import TABLE_WORDS, redact
+    from secondpass.retrieve.backends.database_url import TABLE_WORDS
 
     urls: dict[str, str] = {}
     for value in values:
@@ -192,7 +192,6 @@ def parse_database_options(values: list[str]) -> dict[str, str]:
         if "://" not in url:
             raise InputError(
                 "--over names no database",
-                where=redact(value),
                 fix="Give --over NAME=URL, such as docs=sqlite:///file.db?table=docs.",
             )
         if not _NAME.fullmatch(name):
