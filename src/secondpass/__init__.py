@@ -32,10 +32,12 @@ if TYPE_CHECKING:
         ProviderError,
         ProviderTimeoutError,
         ReadError,
+        RetrieverError,
         SecondpassError,
         TextTooLongError,
     )
     from secondpass.index.index import Index
+    from secondpass.index.search import Search
     from secondpass.rerank.base import BaseReranker, Score, Scored
     from secondpass.rerank.scoring_options import ScoringOptions
     from secondpass.rerank.spans import Spans
@@ -79,10 +81,12 @@ _MODULES = {
     "ReadError": "errors",
     "RerankResponse": "types",
     "Reranker": "reranker",
+    "RetrieverError": "errors",
     "Score": "rerank.base",
     "ScoreKind": "types",
     "Scored": "rerank.base",
     "ScoringOptions": "rerank.scoring_options",
+    "Search": "index.search",
     "SecondpassError": "errors",
     "Span": "types",
     "Spans": "rerank.spans",
@@ -141,10 +145,12 @@ __all__ = [
     "ReadError",
     "RerankResponse",
     "Reranker",
+    "RetrieverError",
     "Score",
     "ScoreKind",
     "Scored",
     "ScoringOptions",
+    "Search",
     "SecondpassError",
     "Span",
     "Spans",

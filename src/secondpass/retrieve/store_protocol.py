@@ -144,6 +144,67 @@ class SearchableStore(Protocol):
         """Return the vectors of those of these passages that are stored with one, by key."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store of others says of itself.
+
+    - `name`: its URL without secrets; `engine`: the engine and its version.
+    - `ranking`: how keyword search scores there; None where there is none.
+    - `note`: what is left out here, and what to do about it; None where nothing is.
+    """
+
+    name: str
+    engine: str
+    ranking: str | None
+    note: str | None = None
+
+
+@runtime_checkable
+class ForeignStore(Protocol):
+    """A store that others fill, searched with one query per half and no more.
+
+    Its `bm25` scores no given passages, `all_words` and `weights` may be ignored, and it has
+    no keyword search where `info.ranking` is None.
+    """
+
+    @property
+    def info(self) -> StoreInfo:
+        """What the store says of itself."""
+
+    def close(self) -> None:
+        """Release its connections."""
+
+
+@runtime_checkable
+class KeepsPassages(Protocol):
+    """A store that is asked for its passages by id, and whether they pass a filter.
+
+    Its `bm25` scores given passages, with weights of words too, and it gives their vectors.
+    """
+
+    def passages_of(self, document_id: str) -> list[Hit]:
+        """Return all passages of the document, or else the passage of this id; [] if none."""
+
+    def matching(
+        self,
+        passages: Sequence[Document],
+        filter: str | None,  # noqa: A002
+    ) -> list[bool]:
+        """Return which of these passages pass a filter, in their order; raises FilterError."""
+
+
+class PassageStore(SearchableStore, KeepsPassages, Protocol):
+    """A searchable store that keeps passages, such as that of an index."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the store keeps its files."""
+
+    @property
+    def keyword_note(self) -> str | None:
+        """What keyword search does not do here, and how to renew it, or None."""
+
+
 @runtime_checkable
 class Versioned(Protocol):
     """A store that keeps its earlier states."""
