@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pytest
 
+from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.store_protocol import searchable
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
@@ -101,8 +103,6 @@ class SQLiteDatabase:
             connection.execute("INSERT INTO docs_fts (docs_fts) VALUES ('rebuild')")
 
     def url(self, **parameters: str) -> str:
-        from secondpass.retrieve.backends.database_url import file_url
-
         return file_url("sqlite", self.file, table="docs", **parameters)
 
     def drop(self) -> None:
@@ -117,8 +117,83 @@ def sqlite(folder: Path) -> Iterator[Database]:
     yield SQLiteDatabase(folder)
 
 
+_COLUMNS = (
+    "title VARCHAR, body VARCHAR, year INTEGER, price DOUBLE, lang VARCHAR, fresh BOOLEAN, "
+    "day DATE, doc VARCHAR"
+)
+
+
+def values(row: Row) -> tuple[Any, ...]:
+    """Return a row in the order of the columns, without its vector."""
+    return (
+        *(row.id, row.title, row.text, row.year, row.price),
+        *(row.lang, row.fresh, row.day, row.parent),
+    )
+
+
+class DuckDBDatabase:
+    lacks = frozenset({"changes", "drops"})
+    password = None
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "it's a file.duckdb"
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        key = {"integer": "BIGINT", "uuid": "UUID"}.get(kind, "VARCHAR")
+        duckdb, load_fts = self._client()
+        with duckdb.connect(str(self.file)) as connection:
+            load_fts(connection)
+            connection.execute("DROP TABLE IF EXISTS docs")
+            connection.execute(
+                f"CREATE TABLE docs (id {key} PRIMARY KEY, {_COLUMNS}, "
+                f"embedding FLOAT[{EMBEDDER.dimension}])"
+            )
+            if rows:
+                self._insert(connection, rows, key)
+            connection.execute(
+                "PRAGMA create_fts_index('docs', 'id', 'title', 'body', overwrite = 1)"
+            )
+
+    @staticmethod
+    def _client() -> Any:
+        duckdb = pytest.importorskip("duckdb")
+        pytest.importorskip("duckdb_extension_fts")
+        from secondpass.retrieve.backends.duckdb_file import load_fts
+
+        return duckdb, load_fts
+
+    def _insert(self, connection: Any, rows: Sequence[Row], key: str) -> None:
+        import pyarrow as pa
+
+        names = ("id", "title", "body", "year", "price", "lang", "fresh", "day", "doc")
+        types = (
+            *(pa.int64() if key == "BIGINT" else pa.string(), pa.string(), pa.string()),
+            *(pa.int32(), pa.float64(), pa.string(), pa.bool_(), pa.date32(), pa.string()),
+        )
+        columns = zip(*(values(row) for row in rows), strict=True)
+        arrays = [pa.array(c, t) for c, t in zip(columns, types, strict=True)]
+        vectors = pa.array([r.vector.tolist() for r in rows], pa.list_(pa.float32(), 16))
+        batch = pa.table([*arrays, vectors], names=[*names, "embedding"])
+        connection.register("batch", batch)
+        connection.execute("INSERT INTO docs SELECT * FROM batch")
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        raise NotImplementedError
+
+    def url(self, **parameters: str) -> str:
+        return file_url("duckdb", self.file, table="docs", **parameters)
+
+    def drop(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def duckdb(folder: Path) -> Iterator[Database]:
+    yield DuckDBDatabase(folder)
+
+
 Open = Callable[[Path], AbstractContextManager[Database]]
-DATABASES: dict[str, Open] = {"sqlite": sqlite}
+DATABASES: dict[str, Open] = {"duckdb": duckdb, "sqlite": sqlite}
 """By scheme. One that cannot run here calls `pytest.skip` with the reason."""
 
 

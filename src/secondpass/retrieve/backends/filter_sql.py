@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from datetime import date, datetime
 
 from secondpass.errors import FilterError
@@ -90,7 +91,7 @@ class SQLDialect:
 class SQLiteDialect(SQLDialect):
     """SQLite: texts compare by code points, dates and times are texts."""
 
-    def __init__(self, kinds: dict[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str]) -> None:
         super().__init__()
         self.kinds = kinds
 
@@ -130,7 +131,7 @@ class PostgresDialect(SQLDialect):
 
     placeholder = "%s"
 
-    def __init__(self, kinds: dict[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str]) -> None:
         super().__init__()
         self.kinds = kinds
 
@@ -149,3 +150,18 @@ class PostgresDialect(SQLDialect):
     def bind(self, value: object) -> str:
         """Add a parameter; no text of PostgreSQL has a NUL."""
         return super().bind(value.replace("\0", "\ufffd") if isinstance(value, str) else value)
+
+
+class DuckDBDialect(SQLDialect):
+    """DuckDB: texts compare by code points, UUIDs as texts, times with a zone in UTC."""
+
+    def __init__(self, kinds: Mapping[str, str], zoned: Container[str] = ()) -> None:
+        super().__init__()
+        self.kinds, self.zoned = kinds, zoned
+
+    def column(self, field: str) -> str:
+        """Return a field as its comparisons have it."""
+        name = self.name(field)
+        if field in self.zoned:
+            return f"make_timestamp(epoch_us({name}))"
+        return f"CAST({name} AS VARCHAR)" if self.kinds.get(field) == "uuid" else name

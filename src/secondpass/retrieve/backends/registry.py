@@ -17,6 +17,7 @@ GROUP = "secondpass.retrievers"
 
 _HERE = "secondpass.retrieve.backends"
 BUILT_IN: Mapping[str, str] = {
+    "duckdb": f"{_HERE}.duckdb",
     "sqlite": f"{_HERE}.sqlite",
 }
 
