@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.store_protocol import searchable
+from tests.loopback.postgres import USER, PostgresServer, find_postgres, postgres_server
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 EMBEDDER = HashedEmbedder()
@@ -192,8 +194,67 @@ def duckdb(folder: Path) -> Iterator[Database]:
     yield DuckDBDatabase(folder)
 
 
+class PostgresDatabase:
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self.password = server.password
+        self.lacks = frozenset() if server.has_vectors else frozenset({"vectors"})
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        key = {"integer": "bigint", "uuid": "uuid"}.get(kind, "text")
+        columns = (
+            "title text, body text, year integer, price double precision, lang text, "
+            "fresh boolean, day date, doc text, words tsvector GENERATED ALWAYS AS "
+            "(to_tsvector('english', coalesce(title, '') || ' ' || coalesce(body, ''))) STORED"
+        )
+        with self.server.connect() as connection:
+            connection.execute("DROP TABLE IF EXISTS docs")
+            if self.server.has_vectors:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+                columns += f", embedding vector({EMBEDDER.dimension})"
+            connection.execute(f"CREATE TABLE docs (id {key} PRIMARY KEY, {columns})")
+            connection.execute("CREATE INDEX ON docs USING gin (words)")
+        self.write(rows)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        names = "id, title, body, year, price, lang, fresh, day, doc"
+        names += ", embedding" if self.server.has_vectors else ""
+        with self.server.connect() as connection, connection.transaction():
+            for key in delete:
+                connection.execute("DELETE FROM docs WHERE id = %s", [key])
+            with connection.cursor().copy(f"COPY docs ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    vector = [str(row.vector.tolist())] if self.server.has_vectors else []
+                    copy.write_row([*values(row), *vector])
+
+    def url(self, **parameters: str) -> str:
+        query = urlencode({"table": "docs", **parameters})
+        user = f"{USER}:{self.password}"
+        return f"postgresql://{user}@127.0.0.1:{self.server.port}/postgres?{query}"
+
+    def drop(self) -> None:
+        with self.server.connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Database]:
+    pytest.importorskip("psycopg")
+    if find_postgres() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres_server() as server:
+        yield PostgresDatabase(server)
+
+
 Open = Callable[[Path], AbstractContextManager[Database]]
-DATABASES: dict[str, Open] = {"duckdb": duckdb, "sqlite": sqlite}
+DATABASES: dict[str, Open] = {
+    "duckdb": duckdb,
+    "postgresql": postgres,
+    "sqlite": sqlite,
+}
 """By scheme. One that cannot run here calls `pytest.skip` with the reason."""
 
 

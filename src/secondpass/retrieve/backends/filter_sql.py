@@ -139,13 +139,19 @@ class PostgresDialect(SQLDialect):
         """Return a name; a percent sign would be read as a mark."""
         return super().name(name).replace("%", "%%")
 
+    def column(self, field: str) -> str:
+        """Return a field as its comparisons have it; UUIDs as texts."""
+        name = self.name(field)
+        return f"{name}::text" if self.kinds.get(field) == "uuid" else name
+
     def ordered(self, field: str) -> str:
         """Return a field; texts with the collation of code points.
 
         Not where they only have to be equal: an index of another collation serves that.
         """
-        name = self.name(field)
-        return f'{name} COLLATE "C"' if self.kinds.get(field) == "text" else name
+        name = self.column(field)
+        texts = ("text", "uuid")
+        return f'{name} COLLATE "C"' if self.kinds.get(field) in texts else name
 
     def bind(self, value: object) -> str:
         """Add a parameter; no text of PostgreSQL has a NUL."""
