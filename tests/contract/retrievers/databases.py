@@ -14,8 +14,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+from lancedb.index import FTS
 
 from secondpass.retrieve.backends.database_url import file_url
+from secondpass.retrieve.backends.lance.table import connect
 from secondpass.retrieve.store_protocol import searchable
 from tests.loopback.postgres import USER, PostgresServer, find_postgres, postgres_server
 from tests.retrieve.hashed_embedder import HashedEmbedder
@@ -133,6 +135,23 @@ def values(row: Row) -> tuple[Any, ...]:
     )
 
 
+def arrow_table(rows: Sequence[Row], integer_ids: bool = False) -> Any:
+    """Return rows as an Arrow table."""
+    import pyarrow as pa
+
+    vector = pa.list_(pa.float32(), EMBEDDER.dimension)
+    fields = (
+        *(("id", pa.int64() if integer_ids else pa.string()), ("title", pa.string())),
+        *(("body", pa.string()), ("year", pa.int32()), ("price", pa.float64())),
+        *(("lang", pa.string()), ("fresh", pa.bool_()), ("day", pa.date32())),
+        *(("doc", pa.string()), ("embedding", vector)),
+    )
+    names = [name for name, _ in fields]
+    complete = [(*values(row), row.vector.tolist()) for row in rows]
+    records = [dict(zip(names, row, strict=True)) for row in complete]
+    return pa.Table.from_pylist(records, pa.schema(fields))
+
+
 class DuckDBDatabase:
     lacks = frozenset({"changes", "drops"})
     password = None
@@ -165,18 +184,7 @@ class DuckDBDatabase:
         return duckdb, load_fts
 
     def _insert(self, connection: Any, rows: Sequence[Row], key: str) -> None:
-        import pyarrow as pa
-
-        names = ("id", "title", "body", "year", "price", "lang", "fresh", "day", "doc")
-        types = (
-            *(pa.int64() if key == "BIGINT" else pa.string(), pa.string(), pa.string()),
-            *(pa.int32(), pa.float64(), pa.string(), pa.bool_(), pa.date32(), pa.string()),
-        )
-        columns = zip(*(values(row) for row in rows), strict=True)
-        arrays = [pa.array(c, t) for c, t in zip(columns, types, strict=True)]
-        vectors = pa.array([r.vector.tolist() for r in rows], pa.list_(pa.float32(), 16))
-        batch = pa.table([*arrays, vectors], names=[*names, "embedding"])
-        connection.register("batch", batch)
+        connection.register("batch", arrow_table(rows, key == "BIGINT"))
         connection.execute("INSERT INTO docs SELECT * FROM batch")
 
     def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
@@ -192,6 +200,37 @@ class DuckDBDatabase:
 @contextmanager
 def duckdb(folder: Path) -> Iterator[Database]:
     yield DuckDBDatabase(folder)
+
+
+class LanceDatabase:
+    lacks = frozenset({"drops"})
+    password = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "lance's"
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        rows_ = arrow_table(rows, kind == "integer")
+        table = connect(self.folder).create_table("docs", rows_, mode="overwrite")
+        for column in ("title", "body"):
+            table.create_index(column, config=FTS(), replace=True)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        table = connect(self.folder).open_table("docs")
+        table.add(arrow_table(rows))
+        for key in delete:
+            table.delete(f"id = '{key}'")
+
+    def url(self, **parameters: str) -> str:
+        return file_url("lance", self.folder, table="docs", **parameters)
+
+    def drop(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def lance(folder: Path) -> Iterator[Database]:
+    yield LanceDatabase(folder)
 
 
 class PostgresDatabase:
@@ -252,6 +291,7 @@ def postgres(folder: Path) -> Iterator[Database]:
 Open = Callable[[Path], AbstractContextManager[Database]]
 DATABASES: dict[str, Open] = {
     "duckdb": duckdb,
+    "lance": lance,
     "postgresql": postgres,
     "sqlite": sqlite,
 }

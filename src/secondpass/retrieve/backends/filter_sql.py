@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
 from datetime import date, datetime
+from typing import cast
 
 from secondpass.errors import FilterError
 from secondpass.retrieve.filter_tree import (
@@ -18,7 +20,7 @@ from secondpass.retrieve.filter_tree import (
     OneOf,
     like_parts,
 )
-from secondpass.retrieve.json_filter import Value
+from secondpass.retrieve.json_filter import Value, literal
 
 
 class SQLDialect:
@@ -171,3 +173,17 @@ class DuckDBDialect(SQLDialect):
         if field in self.zoned:
             return f"make_timestamp(epoch_us({name}))"
         return f"CAST({name} AS VARCHAR)" if self.kinds.get(field) == "uuid" else name
+
+
+class LanceDialect(SQLDialect):
+    """Lance: DataFusion's SQL, which has no parameters; values are literals, quoted."""
+
+    def name(self, name: str) -> str:
+        """Return a name; in backticks it keeps its upper case."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def bind(self, value: object) -> str:
+        """Return a value as a literal."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"CAST('{value}' AS DOUBLE)"
+        return literal(cast("Value", value))
