@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from secondpass.policies import HostedReranker
 from secondpass.rerank.hosted import RetryPolicy
@@ -42,6 +46,17 @@ WITHOUT_KEY = ("weaviate", "tei", "infinity", "vllm", "llama-server", "localai",
 QUICK = RetryPolicy(2, first=0.001, longest=0.002)
 
 
+def use_aws() -> None:
+    """Let the client of AWS be imported, from a folder of its own; skip where there is none.
+
+    It goes behind everything else, so that this alone comes from there.
+    """
+    folder = str(Path(sys.prefix) / "aws")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    pytest.importorskip("botocore", reason="make test installs AWS's client")
+
+
 def client(name: str, server: Loopback, **options: Any) -> HostedReranker:
     """Return the reranker; its waits between attempts are short."""
     prefix = name.removesuffix("-v1")
@@ -53,6 +68,7 @@ def client(name: str, server: Loopback, **options: Any) -> HostedReranker:
     if name == "vertex":
         options["provider"], model = Vertex(project=PROJECT), MODELS[name]
     if name == "bedrock":
+        use_aws()
         os.environ.update(AWS_ACCESS_KEY_ID=AWS_ID, AWS_SECRET_ACCESS_KEY=AWS_SECRET)
         options["provider"], model = Bedrock(region=REGION), MODELS[name]
     elif name not in WITHOUT_KEY:

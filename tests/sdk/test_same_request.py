@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.leftovers import swept  # noqa: F401
-from tests.loopback.clients import client
+from tests.loopback.clients import client, use_aws
 from tests.loopback.cloud_dialects import AWS_ID, AWS_SECRET, REGION
 from tests.loopback.dialects import KEY
 from tests.loopback.server import Loopback, Seen, running
@@ -109,7 +109,8 @@ def test_azure_by_coheres_client(server: Loopback) -> None:
 
 
 def test_bedrock(server: Loopback) -> None:
-    boto3 = pytest.importorskip("boto3")
+    use_aws()
+    import boto3
     from botocore.config import Config
 
     sdk = boto3.client(

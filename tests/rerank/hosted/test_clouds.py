@@ -17,7 +17,7 @@ from secondpass.providers import Bedrock, Vertex
 from secondpass.rerank.hosted.azure import Azure
 from secondpass.rerank.hosted.registry import load_provider
 from tests.loopback import faults
-from tests.loopback.clients import MODELS, client
+from tests.loopback.clients import MODELS, client, use_aws
 from tests.loopback.cloud_dialects import AWS_ID, AWS_SECRET, PROJECT, REGION
 from tests.loopback.dialects import KEY
 from tests.loopback.server import Loopback
@@ -28,7 +28,8 @@ TEXTS = ["the sea is blue", "change the password in the settings", "bread needs 
 
 @pytest.fixture
 def no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide what this machine may have of AWS."""
+    """Let AWS's client be imported, and hide what this machine may have of AWS."""
+    use_aws()
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
@@ -58,6 +59,7 @@ def test_bedrock_by_name_with_a_profile(
 
 
 def test_bedrock_signs_each_attempt_and_takes_an_arn(server: Loopback) -> None:
+    use_aws()
     arn = f"arn:aws:bedrock:{REGION}::foundation-model/cohere.rerank-v3-5:0"
     reranker = HostedReranker(
         arn,
