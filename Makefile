@@ -79,7 +79,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)llm$(comma)mcp$(comma)otel$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)vertex$(comma)llm$(comma)mcp$(comma)otel$(comma)server$(comma)$(FRAMEWORKS)]' --group dev --group integrations --group sdk)
 	@touch $@
 
 # The install compiled it in place; here only after a change to the C, or where it failed.
@@ -104,6 +104,13 @@ $(VENV)/.weaviate: $(VENV)/.test
 	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }; done
 	@touch $@
 
+# AWS's client and another package of the tests need different versions of python-dateutil.
+$(VENV)/.aws: $(VENV)/.test
+	@echo "-- installing AWS's client"
+	@rm -rf $(VENV)/aws; $(PIP) install --progress-bar off --target $(VENV)/aws boto3==1.44.8 > $(VENV)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
+	@touch $@
+
 comma := ,
 FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
 
@@ -121,7 +128,7 @@ demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
 
-test: $(VENV)/.weaviate $(VENV)/.node $(NATIVE)/kernels.so
+test: $(VENV)/.aws $(VENV)/.weaviate $(VENV)/.node $(NATIVE)/kernels.so
 	@echo "-- running the tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=tests/docs --ignore=tests/clients -n auto --dist worksteal $(ARGS)
 	@echo

@@ -17,15 +17,32 @@ CANDIDATES = 50
 TOKENS = 200
 QUERY = 20
 EXAMPLES = {
+    "azure": "Cohere-rerank-v4.0-pro",
+    "bedrock": "cohere.rerank-v3-5:0",
     "cloudflare": "@cf/baai/bge-reranker-base",
     "cohere": "rerank-v3.5",
+    "contextual": "ctxl-rerank-v2-instruct-multilingual",
+    "dashscope": "qwen3-rerank",
     "infinity": "m",
     "jina": "jina-reranker-v2-base-multilingual",
+    "llama-server": "",
+    "localai": "m",
     "mixedbread": "mxbai-rerank-large-v2",
+    "nim": "m",
+    "nvidia": "nvidia/m",
+    "pinecone": "pinecone-rerank-v0",
     "tei": "",
+    "vertex": "semantic-ranker-default-004",
     "vllm": "m",
-    "voyage": "rerank-2.5",
+    "voyage": "rerank-3",
     "weaviate": "",
+    "zeroentropy": "zerank-2",
+}
+ACCOUNTS = {
+    "bedrock": "credentials of AWS, a region (`AWS_REGION`), the extra `bedrock`",
+    "cloudflare": "an account (`CLOUDFLARE_ACCOUNT_ID`)",
+    "vertex": "a project (`GOOGLE_CLOUD_PROJECT`), an access token"
+    " (`GOOGLE_OAUTH_ACCESS_TOKEN`) or default credentials and the extra `vertex`",
 }
 OTHER = "a folder, `OWNER/MODEL`"
 FILES, UNLIMITED = "the model's files", "unlimited documents"
@@ -46,7 +63,8 @@ SPANS = {
 
 def page(note: str) -> str:
     """Return docs/reference/rerankers.md."""
-    os.environ.setdefault("CLOUDFLARE_ACCOUNT_ID", "any")
+    for variable in ("CLOUDFLARE_ACCOUNT_ID", "AWS_REGION", "GOOGLE_CLOUD_PROJECT"):
+        os.environ.setdefault(variable, "any")
     tokens = CANDIDATES * (TOKENS + QUERY)
     lines = [
         "# Rerankers",
@@ -65,8 +83,10 @@ def page(note: str) -> str:
             ]
         ),
         "Longer lists are split into several requests. Jina's models from version 3 on have"
-        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`."
-        " `instructions` are followed by Voyage's models from rerank-2.5 on, and by all"
+        " the kind `rank`; TEI and Infinity have `probability` with `raw_scores=False`. The"
+        " scores of llama-server and LocalAI are on the scale of the model or backend."
+        " `instructions` are followed by Voyage's models from rerank-2.5 on, by those of"
+        " Contextual, by those of Qwen at DashScope, and by all"
         " [language models](../how-to/rerank-with-a-language-model.md):"
         " [how](../how-to/give-instructions.md).",
         "## Cost",
@@ -87,6 +107,11 @@ def page(note: str) -> str:
         ),
         "Local models and servers of your own have no cost per call. For a hosted model that"
         " is not in the table, `usage.cost` is None, never 0.",
+        "No price could be confirmed for Jina, Bedrock, Vertex AI, Pinecone, NVIDIA, Cloudflare"
+        " and version 2 of Contextual, so they are not in the table. Contextual tells no tokens"
+        " either, so its costs are None."
+        " The weights of jina-reranker-v3 and v3.5 have the license CC BY-NC 4.0, so without"
+        " another agreement their commercial use is that of Jina's paid API alone.",
         'Your own prices take precedence: `HostedReranker(…, prices="prices.toml")`, or the'
         " path in the environment variable `SECONDPASS_PRICES`."
         f' `per` is `"{SEARCH}"` or `"million tokens"`.',
@@ -107,8 +132,8 @@ def _row(provider: Provider) -> str:
     requirements = []
     if provider.key_required:
         requirements.append(f"a key (`{'` or `'.join(provider.key_variables)}`)")
-    if provider.name == "cloudflare":
-        requirements.append("an account (`CLOUDFLARE_ACCOUNT_ID`)")
+    if provider.name in ACCOUNTS:
+        requirements.append(ACCOUNTS[provider.name])
     if provider.base_url is None:
         requirements.append(f"a server (`{provider.base_url_variables[0]}`)")
     limit_texts = [f"{limits.documents:,} documents"]

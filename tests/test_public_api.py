@@ -30,7 +30,8 @@ PUBLIC_NAMES = {
         compose fit_margin
     """,
     "secondpass.providers": """
-        Cloudflare Cohere Completion Infinity LLM Prompt PromptTemplate Provider RetryPolicy TEI
+        Bedrock Cloudflare Cohere Completion Infinity LLM Prompt PromptTemplate Provider
+        RetryPolicy TEI Vertex
         load_llm
     """,
     "secondpass.answer": """

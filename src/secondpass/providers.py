@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from secondpass.llm.providers import load_llm
     from secondpass.llm.types import Completion, Prompt
     from secondpass.remote.retry import RetryPolicy
+    from secondpass.rerank.hosted.bedrock import Bedrock
     from secondpass.rerank.hosted.cloudflare import Cloudflare
     from secondpass.rerank.hosted.cohere import Cohere
     from secondpass.rerank.hosted.infinity import Infinity
     from secondpass.rerank.hosted.provider import Provider
     from secondpass.rerank.hosted.tei import TEI
+    from secondpass.rerank.hosted.vertex import Vertex
     from secondpass.rerank.llm.prompts import PromptTemplate
 
 _MODULES = {
+    "Bedrock": "rerank.hosted.bedrock",
     "Cloudflare": "rerank.hosted.cloudflare",
     "Cohere": "rerank.hosted.cohere",
     "Completion": "llm.types",
@@ -38,12 +41,14 @@ _MODULES = {
     "Provider": "rerank.hosted.provider",
     "RetryPolicy": "remote.retry",
     "TEI": "rerank.hosted.tei",
+    "Vertex": "rerank.hosted.vertex",
     "load_llm": "llm.providers",
 }
 
 __all__ = [
     "LLM",
     "TEI",
+    "Bedrock",
     "Cloudflare",
     "Cohere",
     "Completion",
@@ -52,6 +57,7 @@ __all__ = [
     "PromptTemplate",
     "Provider",
     "RetryPolicy",
+    "Vertex",
     "load_llm",
 ]
 

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.paths import ROOT, environment
+from tests.loopback.cloud_dialects import AWS_ID, AWS_SECRET, PROJECT, REGION
 from tests.loopback.dialects import KEY
 from tests.loopback.server import running
 
-KEYS = ("CO_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CLOUDFLARE_API_TOKEN")
+KEYS = (
+    "AZURE_AI_API_KEY",
+    "CLOUDFLARE_API_TOKEN",
+    "CONTEXTUAL_API_KEY",
+    "CO_API_KEY",
+    "DASHSCOPE_API_KEY",
+    "GOOGLE_OAUTH_ACCESS_TOKEN",
+    "JINA_API_KEY",
+    "MXBAI_API_KEY",
+    "NVIDIA_API_KEY",
+    "PINECONE_API_KEY",
+    "VOYAGE_API_KEY",
+    "ZEROENTROPY_API_KEY",
+)
 BASE_URLS = {
+    "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": "bedrock",
+    "AZURE_AI_ENDPOINT": "azure",
+    "CONTEXTUAL_AI_BASE_URL": "contextual",
+    "DASHSCOPE_HTTP_BASE_URL": "dashscope",
+    "GOOGLE_DISCOVERY_ENGINE_URL": "vertex",
+    "LLAMA_SERVER_BASE_URL": "llama-server",
+    "LOCALAI_BASE_URL": "localai",
+    "NIM_BASE_URL": "nim",
+    "NVIDIA_BASE_URL": "nvidia",
+    "PINECONE_CONTROLLER_HOST": "pinecone",
+    "ZEROENTROPY_BASE_URL": "zeroentropy",
     "CO_API_URL": "cohere",
     "JINA_BASE_URL": "jina",
     "VOYAGE_BASE_URL": "voyage",
@@ -44,7 +70,11 @@ def providers() -> Iterator[dict[str, str]]:
         yield {
             **dict.fromkeys(KEYS, KEY),
             **{name: f"{server.url}/{prefix}" for name, prefix in BASE_URLS.items()},
+            "AWS_ACCESS_KEY_ID": AWS_ID,
+            "AWS_REGION": REGION,
+            "AWS_SECRET_ACCESS_KEY": AWS_SECRET,
             "CLOUDFLARE_ACCOUNT_ID": "acc",
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
         }
 
 
@@ -53,6 +83,8 @@ def workplace(
     prepared: Path, providers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The prepared folder, as the working directory; all pages share it."""
+    # AWS's client, for blocks that need it; behind everything else.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(sys.prefix) / "aws")])
     monkeypatch.chdir(prepared)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
     for name, value in providers.items():

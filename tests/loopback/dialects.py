@@ -17,7 +17,7 @@ def ordered(rows: list[dict[str, Any]], score: str) -> list[dict[str, Any]]:
 
 
 def cohere(request: Any, version: int) -> Any:
-    refuse = _detail(request, 401, "message")
+    refuse = detail(request, 401, "message")
     if version == 2:
         optional: Any = {"top_n": int, "max_tokens_per_doc": int, "priority": int}
         check(request.json, {"model": str, "query": str, "documents": list}, optional, refuse)
@@ -39,20 +39,20 @@ def cohere(request: Any, version: int) -> Any:
 
 
 def jina(request: Any) -> Any:
-    refuse = _detail(request, 401, "detail", 422)
+    refuse = detail(request, 401, "detail", 422)
     optional = {"top_n": int, "return_documents": bool}
     check(request.json, {"model": str, "query": str, "documents": list}, optional, refuse)
     texts = request.json["documents"]
     check_texts(texts, 1_000, refuse)
-    rows = _rows(request.json["query"], texts, chance)
+    rows = score_rows(request.json["query"], texts, chance)
     if request.json.get("return_documents", True):
         rows = [{**r, "document": {"text": texts[r["index"]]}} for r in rows]
     rows = rows[: request.json.get("top_n", len(rows))]
-    return {"model": request.json["model"], "usage": _usage(request, texts), "results": rows}
+    return {"model": request.json["model"], "usage": usage(request, texts), "results": rows}
 
 
 def voyage(request: Any) -> Any:
-    refuse = _detail(request, 401, "detail")
+    refuse = detail(request, 401, "detail")
     optional = {"top_k": (int, type(None)), "truncation": bool, "return_documents": bool}
     check(request.json, {"model": str, "query": str, "documents": list}, optional, refuse)
     texts = request.json["documents"]
@@ -60,7 +60,7 @@ def voyage(request: Any) -> Any:
     used = tokens(request.json["query"], texts)
     if used > 600_000:
         raise refuse(f"The request has {used} tokens, at most 600000 are allowed")
-    rows = _rows(request.json["query"], texts, chance)
+    rows = score_rows(request.json["query"], texts, chance)
     return {
         "object": "list",
         "data": rows,
@@ -70,7 +70,7 @@ def voyage(request: Any) -> Any:
 
 
 def mixedbread(request: Any) -> Any:
-    refuse = _detail(request, 401, "message")
+    refuse = detail(request, 401, "message")
     optional: Any = {"rank_fields": MANY, "top_k": int, "return_input": bool}
     optional["rewrite_query"] = bool
     check(request.json, {"model": str, "query": str, "input": list}, optional, refuse)
@@ -80,7 +80,7 @@ def mixedbread(request: Any) -> Any:
     query, top_k = request.json["query"], request.json.get("top_k", 10)
     rows = [{"index": i, "score": chance(query, t)} for i, t in enumerate(texts)]
     return {
-        "usage": _usage(request, texts),
+        "usage": usage(request, texts),
         "model": request.json["model"],
         "data": ordered(rows, "score")[:top_k],
         "object": "list",
@@ -122,7 +122,7 @@ def tei(request: Any, most: int) -> Any:
 
 
 def infinity(request: Any) -> Any:
-    refuse = _detail(request, 401, "detail", 422, optional_key=True)
+    refuse = detail(request, 401, "detail", 422, optional_key=True)
     optional: Any = {"return_documents": bool, "raw_scores": bool, "model": str}
     optional["top_n"] = (int, type(None))
     check(request.json, {"query": str, "documents": list}, optional, refuse)
@@ -133,16 +133,16 @@ def infinity(request: Any) -> Any:
     score = logit if request.json.get("raw_scores") else chance
     return {
         "object": "rerank",
-        "results": _rows(request.json["query"], texts, score),
+        "results": score_rows(request.json["query"], texts, score),
         "model": request.json.get("model", "default/not-specified"),
-        "usage": _usage(request, texts),
+        "usage": usage(request, texts),
         "id": "infinity-1",
         "created": 1,
     }
 
 
 def vllm(request: Any) -> Any:
-    refuse = _detail(request, 401, "error", optional_key=True)
+    refuse = detail(request, 401, "error", optional_key=True)
     if request.headers.get("content-type") != "application/json":
         raise RefusedError(415, {"error": {"message": "no JSON", "code": 415}})
     optional: Any = {"top_n": int, "model": str, "truncate_prompt_tokens": int}
@@ -151,9 +151,9 @@ def vllm(request: Any) -> Any:
     check_texts(texts, 10**6, refuse, blank=True)
     if request.json.get("truncate_prompt_tokens", 0) < -1:
         raise refuse("truncate_prompt_tokens must be -1 or more")
-    rows = _rows(request.json["query"], texts, chance)
+    rows = score_rows(request.json["query"], texts, chance)
     rows = [{**r, "document": {"text": texts[r["index"]]}} for r in rows]
-    return {"id": "score-1", "model": "m", "usage": _usage(request, texts), "results": rows}
+    return {"id": "score-1", "model": "m", "usage": usage(request, texts), "results": rows}
 
 
 def weaviate(request: Any) -> Any:
@@ -186,12 +186,12 @@ def cloudflare(request: Any) -> Any:
     return {"success": True, "result": result, "errors": [], "messages": []}
 
 
-def _rows(query: str, texts: list[str], score: Any) -> list[dict[str, Any]]:
+def score_rows(query: str, texts: list[str], score: Any) -> list[dict[str, Any]]:
     rows = [{"index": i, "relevance_score": score(query, t)} for i, t in enumerate(texts)]
     return ordered(rows, "relevance_score")
 
 
-def _usage(request: Any, texts: list[str]) -> dict[str, int]:
+def usage(request: Any, texts: list[str]) -> dict[str, int]:
     used = tokens(request.json["query"], texts)
     return {"total_tokens": used, "prompt_tokens": used}
 
@@ -206,7 +206,7 @@ def _fields(document: Any, names: list[str], refuse: Any) -> str:
     return " ".join(document[n] for n in names if n in document)
 
 
-def _detail(
+def detail(
     request: Any, status: int, name: str, invalid: int = 400, *, optional_key: bool = False
 ) -> Any:
     """Check the key; return what makes refusals with the message under that name."""

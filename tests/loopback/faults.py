@@ -16,10 +16,13 @@ def rows_of(answer: Any) -> tuple[list[Any], str, str]:
     """Return the list of results in an answer, and the keys of index and score."""
     if isinstance(answer, list):
         return answer, "index", "score"
-    for key, score in (("results", "relevance_score"), ("data", "relevance_score")):
-        if key in answer:
-            named = score if score in answer[key][0] else "score"
-            return answer[key], "index", named
+    found = answer.get("output", answer)
+    for key in ("results", "data", "rankings", "records"):
+        if key in found:
+            first = found[key][0]
+            scores = ("relevance_score", "relevanceScore", "logit", "score")
+            index = "index" if "index" in first else "id"
+            return found[key], index, next(name for name in scores if name in first)
     if "scores" in answer:
         return answer["scores"], "document", "score"
     return answer["result"]["response"], "id", "score"

@@ -12,8 +12,11 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.loopback import dialects
+from tests.loopback import cloud_dialects, dialects
 from tests.loopback.checks import RefusedError
+
+_SOUND = ("/tei/info", "/google/token")
+"""What is asked before a request, and never has a fault."""
 
 Fault = Callable[["Handler", Any], bool]
 """Gets the handler and the sound answer; True if it has answered (or not) itself."""
@@ -28,6 +31,7 @@ class Seen:
     headers: dict[str, str]
     json: Any
     length: int = 0
+    content: bytes = b""
     answer_headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -73,9 +77,10 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length") or 0)
         content = self.rfile.read(length)
         headers = {k.lower(): v for k, v in self.headers.items()}
-        seen = Seen(self.command, self.path, headers, None, length)
+        seen = Seen(self.command, self.path, headers, None, length, content)
         try:
-            seen.json = json.loads(content) if content else None
+            is_form = headers.get("content-type") == "application/x-www-form-urlencoded"
+            seen.json = json.loads(content) if content and not is_form else None
             self.server.seen.append(seen)
             answer = route(self.server, seen)
         except (RefusedError, ValueError) as error:
@@ -84,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.answer(refused.status, refused.body, refused.headers)
             return
-        fault = None if seen.path == "/tei/info" else self.server.next_fault()
+        fault = None if seen.path in _SOUND else self.server.next_fault()
         if fault is None or not fault(self, answer):
             self.answer(200, answer, seen.answer_headers)
 
@@ -116,6 +121,26 @@ def route(server: Loopback, seen: Seen) -> Any:
         ("POST", "/infinity/rerank"): dialects.infinity,
         ("POST", "/vllm/rerank"): dialects.vllm,
         ("POST", "/weaviate/rerank"): dialects.weaviate,
+        ("POST", "/azure/providers/cohere/v2/rerank"): cloud_dialects.azure,
+        ("POST", "/bedrock/rerank"): cloud_dialects.bedrock,
+        ("POST", "/contextual/rerank"): cloud_dialects.contextual,
+        ("POST", "/dashscope/services/rerank/text-rerank/text-rerank"): (
+            cloud_dialects.dashscope
+        ),
+        ("POST", "/google/token"): cloud_dialects.google_token,
+        ("POST", "/llama-server/v1/rerank"): cloud_dialects.llama_server,
+        ("POST", "/localai/v1/rerank"): cloud_dialects.localai,
+        ("POST", "/nim/v1/ranking"): partial(cloud_dialects.nvidia, keyed=False),
+        ("POST", "/nvidia/retrieval/nvidia/llama-3_2-nv-rerankqa-1b-v2/reranking"): (
+            partial(cloud_dialects.nvidia, keyed=True)
+        ),
+        ("POST", "/pinecone/rerank"): cloud_dialects.pinecone,
+        (
+            "POST",
+            f"/vertex/projects/{cloud_dialects.PROJECT}/locations/global/rankingConfigs"
+            "/default_ranking_config:rank",
+        ): cloud_dialects.vertex,
+        ("POST", "/zeroentropy/models/rerank"): cloud_dialects.zeroentropy,
         ("POST", "/cloudflare/accounts/acc/ai/run/@cf/baai/bge-reranker-base"): (
             dialects.cloudflare
         ),

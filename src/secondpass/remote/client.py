@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -126,6 +126,10 @@ class HttpResponse:
             ) from None
 
 
+Sign = Callable[[str, str, bytes], Mapping[str, str]]
+"""Makes the headers that authenticate a request from its method, URL and content."""
+
+
 class RequestFailedError(Exception):
     """A request without a complete response; for callers to turn into an error of theirs.
 
@@ -155,8 +159,10 @@ class HttpClient:
     - `max_bytes`: the limit of a body that is not streamed, so that a server that never stops
       cannot fill the memory.
     - `connect_timeout`: seconds for a connection; None for the idle timeout of the request.
+    - `sign`: makes the headers that authenticate a request, anew for each attempt; None sends
+      the key as a bearer token. It runs in a thread, as it may ask a server for a token.
 
-    The key is sent as a bearer token. Redirects are not followed, so that it goes nowhere else.
+    Redirects are not followed, so that it goes nowhere else.
     Safe to use from several threads; connections are not shared with forked processes.
     """
 
@@ -171,8 +177,9 @@ class HttpClient:
         concurrency: int = 100,
         connect_timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
+        sign: Sign | None = None,
     ) -> None:
-        self.base_url, self.key = base_url, key
+        self.base_url, self.key, self._sign = base_url, key, sign
         self._purpose, self._extra = purpose, extra
         self._max_bytes, self._concurrency = max_bytes, concurrency
         self._connect_timeout, self._headers = connect_timeout, dict(headers or {})
@@ -202,7 +209,7 @@ class HttpClient:
         try:
             with translate_errors(self._httpx(), timeout):
                 async with asyncio.timeout(timeout):
-                    built = self._build(client, request, idle_timeout)
+                    built = await self._build(client, request, idle_timeout)
                     response = await client.send(built, stream=True)
                     headers = {k.lower(): v for k, v in response.headers.items()}
                     if stream and response.is_success:
@@ -267,16 +274,19 @@ class HttpClient:
                 )
         return bytes(content)
 
-    def _build(
+    async def _build(
         self, client: httpx2.AsyncClient, request: HttpRequest, idle_timeout: float
     ) -> httpx2.Request:
+        url = self.base_url + request.path
         headers, content = {}, None
         if request.body is not None:
             # ASCII with escapes: every server reads it, whatever charset it assumes.
             content = json.dumps(request.body, allow_nan=False).encode()
             headers["content-type"] = "application/json"
         secret = self.key.reveal()
-        if secret is not None:
+        if self._sign is not None:
+            headers |= await asyncio.to_thread(self._sign, request.method, url, content or b"")
+        elif secret is not None:
             headers["authorization"] = f"Bearer {secret}"
         connect = self._connect_timeout
         timeout = self._httpx().Timeout(
@@ -284,7 +294,7 @@ class HttpClient:
         )
         return client.build_request(
             request.method,
-            self.base_url + request.path,
+            url,
             headers=headers,
             content=content,
             timeout=timeout,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import pytest
 from hypothesis import given
@@ -18,15 +19,14 @@ from secondpass.rerank.hosted.provider import (
 )
 from secondpass.rerank.hosted.registry import BUILT_IN, load_provider
 
+KEYS = ["results", "data", "scores", "output", "rankings", "records", "nextToken"]
+KEYS += ["index", "id", "score", "relevance_score", "relevanceScore", "logit"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                ["results", "data", "scores", "index", "score", "relevance_score", "id"]
-            )
-            | st.text(max_size=3),
+            st.sampled_from(KEYS) | st.text(max_size=3),
             inner,
             max_size=4,
         )
@@ -51,9 +51,8 @@ def test_any_order_of_rows_gives_the_scores_by_position(
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 @given(body=JSON)
 def test_no_response_does_more_than_raise_value_error(name: str, body: object) -> None:
-    import os
-
-    os.environ.setdefault("CLOUDFLARE_ACCOUNT_ID", "acc")
+    for variable in ("CLOUDFLARE_ACCOUNT_ID", "AWS_REGION", "GOOGLE_CLOUD_PROJECT"):
+        os.environ.setdefault(variable, "any")
     provider: Provider = load_provider(name)
     batch = Batch("m", "q", ["a", "b"])
     try:

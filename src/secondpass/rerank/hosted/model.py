@@ -102,6 +102,7 @@ class HostedReranker(BaseReranker):
             retries=retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries),
             attempt_timeout=_check_seconds("attempt_timeout", attempt_timeout),
             concurrency=concurrency,
+            sign=provider.sign(key),
         )
         self._price = load_prices(prices).get(self.model)
         self._limits: Limits | None = None

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 from secondpass.errors import InputError, MissingExtraError
 from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
-from secondpass.remote.client import HttpRequest, HttpResponse
+from secondpass.remote.client import HttpRequest, HttpResponse, Sign
+from secondpass.remote.endpoint import ApiKey
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.types import Candidate, ScoreKind
 
@@ -83,7 +84,7 @@ class Provider(ABC):
     """The prefix of its models' names, as in "cohere/rerank-v3.5"."""
     title: ClassVar[str]
     """Its name in messages and tables."""
-    base_url: ClassVar[str | None] = None
+    base_url: str | None = None
     """The default; None means that the caller must give one."""
     base_url_variables: ClassVar[tuple[str, ...]] = ()
     key_variables: ClassVar[tuple[str, ...]] = ()
@@ -106,6 +107,14 @@ class Provider(ABC):
     def follows_instructions(self, model: str) -> bool:
         """Return whether that model can be told what to prefer."""
         return False
+
+    def sign(self, key: ApiKey) -> Sign | None:
+        """Return what makes the headers that authenticate a request.
+
+        None sends the key as a bearer token. Raises `MissingExtraError` where a package that it
+        takes is not installed.
+        """
+        return None
 
     @abstractmethod
     def build_request(self, batch: Batch) -> HttpRequest:

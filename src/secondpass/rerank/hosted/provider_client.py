@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from secondpass.errors import ProviderError, ProviderTimeoutError
-from secondpass.remote.client import HttpClient, HttpRequest, HttpResponse, RequestFailedError
+from secondpass.remote.client import (
+    HttpClient,
+    HttpRequest,
+    HttpResponse,
+    RequestFailedError,
+    Sign,
+)
 from secondpass.remote.endpoint import ApiKey, redact_url
 from secondpass.remote.retry import (
     AttemptFailedError,
@@ -24,7 +30,8 @@ _MAX_MESSAGE = 300
 class ProviderClient:
     """Sends the requests of one hosted reranker, from the background loop only.
 
-    At most `concurrency` requests run at a time; `attempt_timeout` is in seconds.
+    At most `concurrency` requests run at a time; `attempt_timeout` is in seconds; `sign` makes
+    the headers that authenticate, None for a bearer token.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class ProviderClient:
         retries: RetryPolicy,
         attempt_timeout: float,
         concurrency: int,
+        sign: Sign | None = None,
     ) -> None:
         self.title, self.base_url, self.key = title, base_url, key
         self._retries, self._attempt_timeout = retries, attempt_timeout
@@ -49,6 +57,7 @@ class ProviderClient:
             concurrency=concurrency,
             connect_timeout=CONNECT_SECONDS,
             headers={"accept": "application/json", **headers},
+            sign=sign,
         )
 
     async def send(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:

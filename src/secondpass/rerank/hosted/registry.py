@@ -78,15 +78,26 @@ GROUP = "secondpass.providers"
 """Entry points by prefix, for providers in other packages: a subclass of `Provider`."""
 
 BUILT_IN = {
+    "azure": "Azure",
+    "bedrock": "Bedrock",
     "cloudflare": "Cloudflare",
     "cohere": "Cohere",
+    "contextual": "Contextual",
+    "dashscope": "DashScope",
     "infinity": "Infinity",
     "jina": "Jina",
+    "llama-server": "LlamaServer",
+    "localai": "LocalAI",
     "mixedbread": "Mixedbread",
+    "nim": "NIM",
+    "nvidia": "NVIDIA",
+    "pinecone": "Pinecone",
     "tei": "TEI",
+    "vertex": "Vertex",
     "vllm": "VLLM",
     "voyage": "Voyage",
     "weaviate": "Weaviate",
+    "zeroentropy": "ZeroEntropy",
 }
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+@.*")
@@ -119,7 +130,7 @@ def load_provider(prefix: str) -> Provider:
     Raises `ModelError` if there is none, `InputError` if it needs options.
     """
     if prefix in BUILT_IN:
-        module = import_module(f"secondpass.rerank.hosted.{prefix}")
+        module = import_module(f"secondpass.rerank.hosted.{prefix.replace('-', '_')}")
         built_in: Provider = getattr(module, BUILT_IN[prefix])()
         return built_in
     plugins = {e.name: e for e in entry_points(group=GROUP)}

@@ -39,6 +39,9 @@ from secondpass.server.rerank_dialects.weaviate_container import WEAVIATE_CONTAI
 _PATHS: Mapping[str, Operation[Any, Any]] = {
     "/cohere/v1/rerank": COHERE_V1,
     "/cohere/v2/rerank": COHERE_V2,
+    # Where clients look for Cohere on Azure AI Foundry.
+    "/providers/cohere/v1/rerank": COHERE_V1,
+    "/providers/cohere/v2/rerank": COHERE_V2,
     "/jina/v1/rerank": JINA,
     "/voyage/v1/rerank": VOYAGE,
     "/mixedbread/v1/reranking": MIXEDBREAD,
