@@ -236,7 +236,9 @@ class RequestHandler:
         if operation.documents is not None:
             self.count(context, operation.documents(query))
         if operation.stream is not None and operation.wants_stream(query):
-            return await self._stream(context, operation.stream, query)
+            return await self.stream(
+                context, partial(operation.stream, self.state, context, query)
+            )
         result = None
         if operation.run is not None:
             function = partial(operation.run, self.state, context, query)
@@ -320,17 +322,19 @@ class RequestHandler:
         finally:
             disconnect.cancel()
 
-    async def _stream(
-        self,
-        context: RequestContext,
-        stream: Callable[[ServerState, RequestContext, Any], EventStream],
-        query: Any,
+    async def stream(
+        self, context: RequestContext, open_stream: Callable[[], EventStream]
     ) -> Response:
+        """Return the response for a stream that a blocking function opens.
+
+        To be called as `run`. The first frame is taken before the status is sent, so that an
+        early error has its own status.
+        """
+
         def start() -> tuple[EventStream, str | None]:
-            events = stream(self.state, context, query)
+            events = open_stream()
             return events, next(events.frames, None)
 
-        # The first frame before the status is sent, so that an early error has its own status.
         events, first = await self.run(context, start)
         return stream_response(self.state, events, first, tenant=context.tenant)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from secondpass.errors import SecondpassError
 from secondpass.server.api_v1.schemas import DocumentBody
 from secondpass.server.http_errors import HttpError
 from secondpass.types import RankedDocument, RerankResponse, Span
@@ -13,16 +14,30 @@ from secondpass.types import RankedDocument, RerankResponse, Span
 
 @dataclass
 class Failure:
-    """Why a request failed: a short name, a sentence, and the request's id."""
+    """Why a request failed: a short name, a sentence, and the request's id.
+
+    `what`, `where`, `why` and `fix` are the parts of the sentence: what failed, in which
+    place, why, and what to do next. Where the parts are not known, `what` is the sentence.
+    """
 
     error: str
     message: str
     id: str
+    what: str
+    where: str | None = None
+    why: str | None = None
+    fix: str | None = None
 
 
 def error_body(error: HttpError, request_id: str) -> dict[str, Any]:
     """Return an error as JSON content."""
-    return asdict(Failure(error.kind, error.message, request_id))
+    cause = error.__cause__
+    # Only the parts of the message itself: others may name folders of this machine.
+    if isinstance(cause, SecondpassError) and str(cause) == error.message:
+        parts = (cause.what, cause.where, cause.why, cause.fix)
+    else:
+        parts = (error.message, None, None, None)
+    return asdict(Failure(error.kind, error.message, request_id, *parts))
 
 
 @dataclass
