@@ -33,7 +33,7 @@ export class Deadline {
 
   /** Count from the beginning, as when a stream has sent something. */
   restart(): void {
-    clearTimeout(this.#timer);
+    this.stop();
     if (this.timeoutMs <= 0) return;
     this.#end = Date.now() + this.timeoutMs;
     this.#timer = setTimeout(() => {
@@ -44,7 +44,7 @@ export class Deadline {
 
   /** Stop the timer; the caller's signal still ends the request. */
   stop(): void {
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#end = Infinity;
   }
 
