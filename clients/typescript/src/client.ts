@@ -1,14 +1,16 @@
 // The client of a server's native interface.
 
-import { ResponseError } from "./errors.js";
-import { streamFailure } from "./failure.js";
 import { Indexes, indexPath } from "./indexes.js";
+import { QuerySets } from "./query-sets.js";
 import { Transport, type CallOptions, type ClientOptions } from "./transport.js";
 import type {
   AnswerBody,
   AnswerEvent,
   AnswerPassage,
-  Failure,
+  Capabilities,
+  ExplainBody,
+  ExplainTextBody,
+  ExplanationBody,
   FullAnswer,
   Ranking,
   RerankBody,
@@ -31,6 +33,12 @@ export class Secondpass {
   /** The address of the server. */
   get baseUrl(): string {
     return this.#transport.baseUrl;
+  }
+
+  /** Return what the server has, and what the caller may do. */
+  async capabilities(call?: CallOptions): Promise<Capabilities> {
+    const path = "/api/v1/capabilities";
+    return this.#transport.json({ method: "GET", path, repeatable: true }, call);
   }
 
   /** List the names of the models that are served, the default first. */
@@ -69,24 +77,31 @@ export class Secondpass {
   ): AsyncGenerator<AnswerEvent, void, undefined> {
     const path = `${indexPath(index)}/answer`;
     const json = { ...body, stream: true };
-    let isWhole = false;
     const request = { method: "POST", path, json, repeatable: true } as const;
-    for await (const { event, data } of this.#transport.events(request, call)) {
-      const value: unknown = JSON.parse(data);
+    for await (const { event, value } of this.#transport.events(request, "answer", call)) {
       if (event === "passages") yield { type: event, passages: value as AnswerPassage[] };
       else if (event === "text") yield { type: event, text: (value as { text: string }).text };
-      else if (event === "answer") {
-        isWhole = true;
-        yield { type: event, answer: value as FullAnswer };
-      } else if (event === "error") throw streamFailure(value as Failure);
+      else if (event === "answer") yield { type: event, answer: value as FullAnswer };
     }
-    if (!isWhole) {
-      throw new ResponseError({
-        what: "the answer ended before it was whole",
-        where: this.baseUrl + path,
-        fix: "Ask again; a proxy in between may cut long answers.",
-      });
-    }
+  }
+
+  /** Explain why a document of an index has its rank. */
+  async explain(
+    index: string,
+    body: ExplainBody,
+    call?: CallOptions,
+  ): Promise<ExplanationBody> {
+    return this.#post(`${indexPath(index)}/explain`, body, call);
+  }
+
+  /** Explain the score of a text by the reranker alone, without an index. */
+  async explainText(body: ExplainTextBody, call?: CallOptions): Promise<ExplanationBody> {
+    return this.#post("/api/v1/explain", body, call);
+  }
+
+  /** The query sets of an index: their judgments, and comparisons over them. */
+  querySets(index: string): QuerySets {
+    return new QuerySets(this.#transport, index);
   }
 
   async #post<T>(path: string, json: unknown, call?: CallOptions): Promise<T> {

@@ -1,8 +1,16 @@
 // Indexes: listing, creating, filling and deleting them.
 
-import { SecondpassError, UploadError } from "./errors.js";
+import { InputError, SecondpassError, UploadError } from "./errors.js";
 import { queryString, segment, type CallOptions, type Transport } from "./transport.js";
-import type { Deleted, DocumentBody, IndexAbout, IndexBody, Stored } from "./types.js";
+import type {
+  Deleted,
+  DocumentBody,
+  IndexAbout,
+  IndexBody,
+  Stored,
+  StoredFile,
+  VersionAbout,
+} from "./types.js";
 
 const MAX_BATCH = 100;
 // In UTF-16 units, so that no text is encoded twice: below the 20 MB that a server accepts by
@@ -25,6 +33,21 @@ export interface UploadOptions extends CallOptions {
   /** Documents of one request; 100 if absent. Long ones make it fewer. */
   batchSize?: number;
   onProgress?: (progress: UploadProgress) => void;
+}
+
+/** The content of a file. */
+export type FileContent = Blob | string | ArrayBuffer | Uint8Array;
+
+/** What became of one file: what was stored, or why it cannot be read. */
+export type FileOutcome =
+  | { filename: string; stored: StoredFile; error?: never }
+  | { filename: string; error: InputError; stored?: never };
+
+/** How far an upload of files is, with the outcome of the last one. */
+export interface FileProgress {
+  sent: number;
+  total: number;
+  outcome: FileOutcome;
 }
 
 /** The indexes of a server that the caller's key can see. */
@@ -95,6 +118,60 @@ export class Indexes {
       onProgress?.({ sent, total, stored: { ...stored } });
     }
     return stored;
+  }
+
+  /**
+   * Read a file on the server and store its documents; the server's capabilities have the
+   * types that it reads. `timeoutMs` is 300,000 if absent.
+   */
+  async addFile(
+    name: string,
+    filename: string,
+    content: FileContent,
+    call: CallOptions = {},
+  ): Promise<StoredFile> {
+    const path = `${indexPath(name)}/files${queryString({ filename })}`;
+    const contentType = "application/octet-stream";
+    const body = content as BodyInit;
+    return this.#transport.json(
+      { method: "POST", path, body, contentType, repeatable: true },
+      { timeoutMs: UPLOAD_TIMEOUT_MS, ...call },
+    );
+  }
+
+  /**
+   * Store files one after the other. A file that cannot be read is an outcome with an error,
+   * and the others are stored; rejects where the server fails or is not reached.
+   */
+  async addFiles(
+    name: string,
+    files: Iterable<File>,
+    options: CallOptions & { onProgress?: (progress: FileProgress) => void } = {},
+  ): Promise<FileOutcome[]> {
+    const { onProgress, ...call } = options;
+    const all = [...files];
+    const outcomes: FileOutcome[] = [];
+    for (const file of all) {
+      let outcome: FileOutcome;
+      try {
+        const stored = await this.addFile(name, file.name, file, call);
+        outcome = { filename: file.name, stored };
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        outcome = { filename: file.name, error };
+      }
+      outcomes.push(outcome);
+      onProgress?.({ sent: outcomes.length, total: all.length, outcome });
+    }
+    return outcomes;
+  }
+
+  /** List the states of an index that a search can name as its `version`, oldest first. */
+  async versions(name: string, call?: CallOptions): Promise<VersionAbout[]> {
+    const path = `${indexPath(name)}/versions`;
+    const request = { method: "GET", path, repeatable: true } as const;
+    const found = await this.#transport.json<{ versions: VersionAbout[] }>(request, call);
+    return found.versions;
   }
 
   /** Delete documents by id; ids that are not there do not count. */

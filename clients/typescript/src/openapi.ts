@@ -1,6 +1,46 @@
 // Written by scripts/openapi.mjs from docs/reference/openapi.json.
 
 export interface paths {
+    "/api/v1/capabilities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Capabilities
+         * @description Return what this server has: models, options, languages, file types, limits.
+         */
+        get: operations["get_capabilities_api_v1_capabilities_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain Score
+         * @description Explain the reranker's score of one text, without an index.
+         */
+        post: operations["explain_score_api_v1_explain_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/indexes": {
         parameters: {
             query?: never;
@@ -93,6 +133,183 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/indexes/{name}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain Result
+         * @description Explain the rank of a document of an index for a query.
+         */
+        post: operations["explain_result_api_v1_indexes__name__explain_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add File
+         * @description Read a file and store its documents; its name says the format, and is its id.
+         *
+         *     A file of rows has a document for each, with the row's own id, or the file's name and
+         *     the number of its line.
+         */
+        post: operations["add_file_api_v1_indexes__name__files_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Query Sets
+         * @description List the query sets of an index.
+         */
+        get: operations["list_query_sets_api_v1_indexes__name__query_sets_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets/{query_set}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Query Set
+         * @description Return a query set with its queries and grades.
+         */
+        get: operations["get_query_set_api_v1_indexes__name__query_sets__query_set__get"];
+        /**
+         * Put Query Set
+         * @description Create a query set, or replace the one of that name.
+         */
+        put: operations["put_query_set_api_v1_indexes__name__query_sets__query_set__put"];
+        post?: never;
+        /**
+         * Delete Query Set
+         * @description Delete a query set; of "judged", its queries and grades.
+         */
+        delete: operations["delete_query_set_api_v1_indexes__name__query_sets__query_set__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets/{query_set}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Compare
+         * @description Compare two configurations over the judged queries of a set.
+         *
+         *     Sends server-sent events: "start", one "query" for each, and "result"; "error" where
+         *     it fails midway. Closing the connection ends the comparison.
+         */
+        post: operations["compare_api_v1_indexes__name__query_sets__query_set__comparison_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets/{query_set}/judgments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Judge
+         * @description Grade documents for a query from 0 (not relevant) to 3 (perfect).
+         *
+         *     Grades are of documents, not of their passages. A query that the set does not have is
+         *     added to it.
+         */
+        post: operations["judge_api_v1_indexes__name__query_sets__query_set__judgments_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets/{query_set}/qrels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Qrels
+         * @description Return the grades of a query set as a file: qrels.
+         */
+        get: operations["get_qrels_api_v1_indexes__name__query_sets__query_set__qrels_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/query-sets/{query_set}/queries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Queries
+         * @description Return the queries of a query set as a file: JSON lines with `_id` and `text`.
+         */
+        get: operations["get_queries_api_v1_indexes__name__query_sets__query_set__queries_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/indexes/{name}/search": {
         parameters: {
             query?: never;
@@ -107,6 +324,26 @@ export interface paths {
          * @description Find documents in two passes.
          */
         post: operations["search_api_v1_indexes__name__search_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/indexes/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Versions
+         * @description List the states of an index that can still be searched.
+         */
+        get: operations["list_versions_api_v1_indexes__name__versions_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -256,6 +493,46 @@ export interface components {
             stream?: boolean;
         };
         /**
+         * Capabilities
+         * @description What a server has, and what the caller may do.
+         *
+         *     `scopes` are those of the caller's key, all of them where no key is needed. `llm` is the
+         *     language model of answers; `default_index` the first index that the server was started
+         *     with. `measure_problem` says what to install where `can_measure` is false. `file_types` are
+         *     suffixes of files that can be uploaded.
+         */
+        Capabilities: {
+            /** Can Create Indexes */
+            can_create_indexes: boolean;
+            /** Can Measure */
+            can_measure: boolean;
+            /** Default Index */
+            default_index: string | null;
+            /** File Types */
+            file_types: string[];
+            /** Key Required */
+            key_required: boolean;
+            /** Languages */
+            languages: string[];
+            limits: components["schemas"]["Limits"];
+            /** Llm */
+            llm: string | null;
+            /** Measure Problem */
+            measure_problem: string | null;
+            /** Measures */
+            measures: string[];
+            /** Models */
+            models: components["schemas"]["ModelAbout"][];
+            /** Rerank Options */
+            rerank_options: components["schemas"]["OptionAbout"][];
+            /** Scopes */
+            scopes: string[];
+            /** Search Options */
+            search_options: components["schemas"]["OptionAbout"][];
+            /** Version */
+            version: string;
+        };
+        /**
          * Cited
          * @description A passage that the answer could cite by its number, and which of its sentences answer.
          */
@@ -272,6 +549,105 @@ export interface components {
             text: string;
             /** Title */
             title: string | null;
+        };
+        /**
+         * ComparedQuery
+         * @description An event "query": the measure of one query, and the milliseconds of its two searches.
+         *
+         *     `done` counts the queries up to this one.
+         */
+        ComparedQuery: {
+            /** After */
+            after: number;
+            /** After Ms */
+            after_ms: number;
+            /** Before */
+            before: number;
+            /** Before Ms */
+            before_ms: number;
+            /** Change */
+            change: number;
+            /** Done */
+            done: number;
+            /** Id */
+            id: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * ComparisonBody
+         * @description Two configurations of a search, and how they are compared.
+         *
+         *     `measure` is a name of ir-measures; `limit` takes the first queries only.
+         */
+        ComparisonBody: {
+            after: components["schemas"]["SearchConfiguration"];
+            before: components["schemas"]["SearchConfiguration"];
+            /** Limit */
+            limit?: number | null;
+            /**
+             * Measure
+             * @default nDCG@10
+             */
+            measure?: string;
+        };
+        /**
+         * ComparisonResult
+         * @description The last event, "result": means, the difference, and what it says.
+         *
+         *     `verdict` is "better" where the difference is significant at 5 %, "not better" where it is
+         *     surely below .01 or not above 0, else "undecided"; `sentence` says it in words.
+         *     `before_ms` and `after_ms` are medians.
+         */
+        ComparisonResult: {
+            /** After */
+            after: number;
+            /** After Ms */
+            after_ms: number;
+            /** Before */
+            before: number;
+            /** Before Ms */
+            before_ms: number;
+            effect: components["schemas"]["Effect"];
+            /** Measure */
+            measure: string;
+            /** Queries */
+            queries: number;
+            /** Sentence */
+            sentence: string;
+            /** Verdict */
+            verdict: string;
+        };
+        /**
+         * ComparisonStart
+         * @description The first event, "start": how many queries are compared; notes on those left out.
+         */
+        ComparisonStart: {
+            /** Measure */
+            measure: string;
+            /** Notes */
+            notes: string[];
+            /** Queries */
+            queries: number;
+        };
+        /**
+         * Counterfactual
+         * @description The rank that the document would have after a change, all else being equal.
+         *
+         *     `bm25` is None where the effect of the change on it is not known; the ranking then uses
+         *     the old one.
+         */
+        Counterfactual: {
+            /** Bm25 */
+            bm25: number | null;
+            /** Change */
+            change: string;
+            /** Rank */
+            rank: number;
+            /** Score */
+            score: number;
+            /** Vector */
+            vector: number | null;
         };
         /**
          * Deleted
@@ -308,11 +684,190 @@ export interface components {
             documents: components["schemas"]["DocumentBody"][];
         };
         /**
+         * Effect
+         * @description A paired difference between two systems over the same queries.
+         *
+         *     - `mean`: of the differences; `low`, `high`: its 95 % bootstrap interval.
+         *     - `size`: Cohen's d of the differences, mean over standard deviation; None where they
+         *       do not vary.
+         *     - `t`, `p`: two-sided p-values of the paired t-test and of the randomization test.
+         *     - `detectable`: the smallest true mean that a t-test at 5 % with this many queries
+         *       detects with a power of 80 %; None for fewer than two queries.
+         *     - `won`, `tied`, `lost`: numbers of queries.
+         */
+        Effect: {
+            /** Detectable */
+            detectable: number | null;
+            /** High */
+            high: number;
+            /** Lost */
+            lost: number;
+            /** Low */
+            low: number;
+            /** Mean */
+            mean: number;
+            /** P */
+            p: number;
+            /** Size */
+            size: number | null;
+            /** T */
+            t: number;
+            /** Tied */
+            tied: number;
+            /** Won */
+            won: number;
+        };
+        /**
+         * ExplainBody
+         * @description A query, and the id of a document or passage of the index.
+         *
+         *     `model` names a model that is served, the default one for null. `depths` are up to five
+         *     other numbers of candidates to give the rank for. With `fields`, the explanation has the
+         *     rank without each of them. `seed` is for the random parts that the important ones are
+         *     compared with. The other fields are those of a search.
+         */
+        ExplainBody: {
+            /**
+             * Blend
+             * @description Whether to blend first-stage scores in, or the weights of rerank, vector and bm25.
+             * @default true
+             */
+            blend?: boolean | {
+                [key: string]: number;
+            };
+            /**
+             * Boost
+             * @description What is added to scores, in standard deviations, as in "year >= 2024: +0.3".
+             * @default []
+             */
+            boost?: (string | {
+                decay?: number;
+                field?: string;
+                filter?: string;
+                /** @enum {string} */
+                function?: "linear" | "log" | "reciprocal" | "gauss" | "exp" | "equals";
+                offset?: string | number;
+                origin?: string | number | Record<string, unknown>;
+                scale?: string | number;
+                value?: string | number | boolean;
+                weight: number;
+            })[];
+            /**
+             * Candidates
+             * @description Number of first-stage candidates.
+             * @default 50
+             */
+            candidates?: number;
+            /** Depths */
+            depths?: number[];
+            /** Document */
+            document: string;
+            /**
+             * Fields
+             * @description Document fields to read, in order, as in "title,text".
+             */
+            fields?: string[] | null;
+            /**
+             * Mode
+             * @description First-stage search: hybrid, bm25 or vector.
+             * @default hybrid
+             * @enum {string}
+             */
+            mode?: "hybrid" | "bm25" | "vector";
+            /** Model */
+            model?: string | null;
+            /** Query */
+            query: string;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed?: number;
+        };
+        /**
+         * ExplainTextBody
+         * @description A query and a text, whose score by the reranker alone is explained.
+         */
+        ExplainTextBody: {
+            /** Document */
+            document: string | components["schemas"]["DocumentBody"];
+            /** Fields */
+            fields?: string[] | null;
+            /** Model */
+            model?: string | null;
+            /** Query */
+            query: string;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed?: number;
+        };
+        /**
+         * ExplanationBody
+         * @description Why a document has its rank.
+         *
+         *     - `found`: whether the first stage retrieved it; if not, the rest is what would be if it
+         *       had. Null without an index, where only the reranker is explained.
+         *     - `places`: the rank by each stage. `terms` sum to `bm25`, and `matches` are their places in
+         *       the document; `parts` sum to `final_score`.
+         *     - `score`: the reranker's, of which `spans` of query, title and text are the contributions;
+         *       `faithfulness` says whether they hold. `windows` are the parts of the text that it scored.
+         *     - `counterfactuals`: the rank after a change, such as without the title; `depths`: the rank
+         *       with other numbers of candidates.
+         *     - `answers`: the sentences that answer; `notes`: what could not be explained, and why.
+         */
+        ExplanationBody: {
+            /** Answers */
+            answers: components["schemas"]["SpanBody"][];
+            /** Bm25 */
+            bm25: number | null;
+            /** Counterfactuals */
+            counterfactuals: components["schemas"]["Counterfactual"][];
+            /** Depths */
+            depths: components["schemas"]["RankAtDepth"][];
+            document: components["schemas"]["DocumentBody"];
+            faithfulness: components["schemas"]["Faithfulness"] | null;
+            /** Final Score */
+            final_score: number;
+            /** Found */
+            found: boolean | null;
+            /** Id */
+            id: string;
+            /** Matches */
+            matches: components["schemas"]["Match"][];
+            /** Model */
+            model: string;
+            /** Notes */
+            notes: string[];
+            /** Parts */
+            parts: {
+                [key: string]: number;
+            };
+            places: components["schemas"]["StageRanks"] | null;
+            /** Probability */
+            probability: number | null;
+            /** Query */
+            query: string;
+            /** Score */
+            score: number;
+            /** Score Kind */
+            score_kind: string;
+            /** Spans */
+            spans: components["schemas"]["Span"][];
+            /** Terms */
+            terms: components["schemas"]["TermScore"][];
+            /** Vector */
+            vector: number | null;
+            /** Windows */
+            windows: components["schemas"]["ScoredWindow"][];
+        };
+        /**
          * Failure
          * @description Why a request failed: a short name, a sentence, and the request's id.
          *
-         *     `what`, `where`, `why` and `fix` are the parts of the sentence: what failed, in which
-         *     place, why, and what to do next. Where the parts are not known, `what` is the sentence.
+         *     `what` failed, `where`, `why`, and how to `fix` it are the parts of the sentence, where it
+         *     has parts.
          */
         Failure: {
             /** Error */
@@ -324,11 +879,37 @@ export interface components {
             /** Message */
             message: string;
             /** What */
-            what: string;
+            what?: string | null;
             /** Where */
             where?: string | null;
             /** Why */
             why?: string | null;
+        };
+        /**
+         * Faithfulness
+         * @description Whether the spans with the largest contributions matter more than random ones.
+         *
+         *     `drop` is what the score loses without the top spans (`removed` of `words` words),
+         *     `random` what it loses on average without random other spans of as many words, with the
+         *     5th and 95th percentile; `beaten` is the share of random removals that lose as much.
+         */
+        Faithfulness: {
+            /** Beaten */
+            beaten: number;
+            /** Drop */
+            drop: number;
+            /** Random */
+            random: number;
+            /** Random High */
+            random_high: number;
+            /** Random Low */
+            random_low: number;
+            /** Removed */
+            removed: number;
+            /** Rounds */
+            rounds: number;
+            /** Words */
+            words: number;
         };
         /**
          * FirstStage
@@ -372,14 +953,48 @@ export interface components {
             };
         };
         /**
+         * FullQuerySet
+         * @description A query set with its queries, and its grades by query id, then by document id.
+         */
+        FullQuerySet: {
+            /** Grades */
+            grades: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /** Name */
+            name: string;
+            /** Queries */
+            queries: components["schemas"]["StoredQuery"][];
+            /** Writable */
+            writable: boolean;
+        };
+        /**
          * IndexAbout
-         * @description An index: its name, and how many documents it has.
+         * @description An index: its name, what it has, and how it can be searched.
+         *
+         *     `documents` are stored as `passages`. `modes` are those of a search that it can run,
+         *     `fields` the metadata that a filter can name, with the type of each. `writable`: whether
+         *     the caller may add documents.
          */
         IndexAbout: {
             /** Documents */
             documents: number;
+            /** Fields */
+            fields: {
+                [key: string]: string;
+            };
+            /** Language */
+            language: string;
+            /** Modes */
+            modes: string[];
             /** Name */
             name: string;
+            /** Passages */
+            passages: number;
+            /** Writable */
+            writable: boolean;
         };
         /**
          * IndexBody
@@ -416,6 +1031,88 @@ export interface components {
             indexes: components["schemas"]["IndexAbout"][];
         };
         /**
+         * JudgedQuery
+         * @description A query of a set with all its grades.
+         */
+        JudgedQuery: {
+            /** Grades */
+            grades: {
+                [key: string]: number;
+            };
+            /** Id */
+            id: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * JudgmentsBody
+         * @description A query by its text, and the grades of documents, by id; null removes a grade.
+         */
+        JudgmentsBody: {
+            /** Grades */
+            grades: {
+                [key: string]: number | null;
+            };
+            /** Query */
+            query: string;
+        };
+        /**
+         * Limits
+         * @description The limits of a request: documents, bytes, nested JSON, and seconds.
+         */
+        Limits: {
+            /** Max Body */
+            max_body: number;
+            /** Max Depth */
+            max_depth: number;
+            /** Max Documents */
+            max_documents: number;
+            /** Timeout */
+            timeout: number;
+        };
+        /**
+         * Match
+         * @description Where a word of the query stands in the document, as keyword search compares them.
+         *
+         *     - `word`: the word of `terms`; `where`: "title" or "text".
+         *     - `start`, `end`: [start, end) in characters there; `text`: what is written there.
+         */
+        Match: {
+            /** End */
+            end: number;
+            /** Start */
+            start: number;
+            /** Text */
+            text: string;
+            /** Where */
+            where: string;
+            /** Word */
+            word: string;
+        };
+        /**
+         * ModelAbout
+         * @description A reranker: how many tokens it reads at once, its numeric precision, what it can do.
+         *
+         *     `runs_here` is false for a provider's model; `gives_spans` says whether results can have the
+         *     sentences that answer, `follows_instructions` whether it reads `instructions`.
+         */
+        ModelAbout: {
+            /** Default */
+            default: boolean;
+            /** Follows Instructions */
+            follows_instructions: boolean;
+            /** Gives Spans */
+            gives_spans: boolean;
+            /** Max Length */
+            max_length: number | null;
+            /** Name */
+            name: string;
+            /** Precision */
+            precision: string;
+            /** Runs Here */
+            runs_here: boolean;
+        };
+        /**
          * ModelList
          * @description The names of the models that are served, the default first.
          */
@@ -424,13 +1121,95 @@ export interface components {
             models: string[];
         };
         /**
+         * OptionAbout
+         * @description A search option: one line of help, its default, and the JSON schema of a value.
+         *
+         *     Null is a value where it is the default. `second_pass` options mean nothing with
+         *     `rerank` false. `group` is "first_stage", "grouping", "expansion", "reranking", "reading",
+         *     "boosts" or "policies".
+         */
+        OptionAbout: {
+            /** Default */
+            default: unknown;
+            /** Group */
+            group: string;
+            /** Help */
+            help: string;
+            /** Name */
+            name: string;
+            /** Schema */
+            schema: {
+                [key: string]: unknown;
+            };
+            /** Second Pass */
+            second_pass: boolean;
+        };
+        /**
+         * QueryBody
+         * @description A query: its text, and its id, which is its position from 1 ("q1") if absent.
+         */
+        QueryBody: {
+            /** Id */
+            id?: string | null;
+            /** Text */
+            text: string;
+        };
+        /**
+         * QuerySetAbout
+         * @description A query set: its name, how many queries and grades it has, and who may change it.
+         *
+         *     `writable`: whether the caller may.
+         */
+        QuerySetAbout: {
+            /** Judgments */
+            judgments: number;
+            /** Name */
+            name: string;
+            /** Queries */
+            queries: number;
+            /** Writable */
+            writable: boolean;
+        };
+        /**
+         * QuerySetBody
+         * @description The queries of a set, and grades by query id, then by document id.
+         */
+        QuerySetBody: {
+            /** Grades */
+            grades?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            /** Queries */
+            queries: components["schemas"]["QueryBody"][];
+        };
+        /**
+         * QuerySetList
+         * @description The query sets of an index, by name; "judged" is always there.
+         */
+        QuerySetList: {
+            /** Query Sets */
+            query_sets: components["schemas"]["QuerySetAbout"][];
+        };
+        /**
+         * RankAtDepth
+         * @description The rank of the document where so many candidates are reranked; null if it is not one.
+         */
+        RankAtDepth: {
+            /** Candidates */
+            candidates: number;
+            /** Rank */
+            rank: number | null;
+        };
+        /**
          * Ranking
          * @description The results, best first, and how they came about.
          *
          *     `status` is "reranked", "partially_reranked", "fallback" or "skipped", and `reason` why;
          *     `query_unread` counts characters of the query that were not read; `warnings` says in
          *     sentences what was not read of the query and of the documents, those without a place in
-         *     `results` included; `timings` is in milliseconds.
+         *     `results` included; `timings` is in milliseconds; `usage` says how much was read for it.
          */
         Ranking: {
             /** Id */
@@ -451,6 +1230,7 @@ export interface components {
             timings: {
                 [key: string]: number;
             };
+            usage: components["schemas"]["Usage"];
             /** Warnings */
             warnings: string[];
         };
@@ -563,11 +1343,11 @@ export interface components {
          *     ordered by, and `score_kind` says how to read it: "logit", "probability", "similarity",
          *     or "rank", of which only the order within one response means anything. A passage of a
          *     longer document has that document's id as `document_id` and its number there as `chunk`,
-         *     from 1; else they are `id` and 0. `probability` is
-         *     the chance of relevance. `unread` counts characters that the model did not read; `parts`
-         *     is what each stage added to the score. `spans` are the sentences that answer, best first,
-         *     where the request asked for them; `best_window` is [start, end) of the window with the
-         *     highest score in the document's text, null where that is not known.
+         *     from 1; else they are `id` and 0. `probability` is the chance of relevance. `unread` counts
+         *     characters that the model did not read, `windows` in how many windows it read the others;
+         *     `parts` is what each stage added to the score. `spans` are the sentences that answer, best
+         *     first, where the request asked for them; `best_window` is [start, end) of the window with
+         *     the highest score in the document's text, null where that is not known.
          */
         Result: {
             /** Best Window */
@@ -600,6 +1380,20 @@ export interface components {
             spans: components["schemas"]["SpanBody"][];
             /** Unread */
             unread: number;
+            /** Windows */
+            windows: number;
+        };
+        /**
+         * ScoredWindow
+         * @description A window that the reranker scored: characters [start, end) of the text.
+         */
+        ScoredWindow: {
+            /** End */
+            end: number;
+            /** Score */
+            score: number;
+            /** Start */
+            start: number;
         };
         /**
          * SearchBody
@@ -850,6 +1644,233 @@ export interface components {
             weights?: number[] | null;
         };
         /**
+         * SearchConfiguration
+         * @description How to search: the options of a search that hold for every query.
+         */
+        SearchConfiguration: {
+            /**
+             * Adaptive
+             * @description Read neighbors of the best documents instead of the last candidates.
+             * @default false
+             */
+            adaptive?: boolean;
+            /**
+             * Blend
+             * @description Whether to blend first-stage scores in, or the weights of rerank, vector and bm25.
+             * @default true
+             */
+            blend?: boolean | {
+                [key: string]: number;
+            };
+            /**
+             * Boost
+             * @description What is added to scores, in standard deviations, as in "year >= 2024: +0.3".
+             * @default []
+             */
+            boost?: (string | {
+                decay?: number;
+                field?: string;
+                filter?: string;
+                /** @enum {string} */
+                function?: "linear" | "log" | "reciprocal" | "gauss" | "exp" | "equals";
+                offset?: string | number;
+                origin?: string | number | Record<string, unknown>;
+                scale?: string | number;
+                value?: string | number | boolean;
+                weight: number;
+            })[];
+            /**
+             * Budget Ms
+             * @description Milliseconds for reranking; candidates beyond it are left unscored.
+             */
+            budget_ms?: number | null;
+            /**
+             * Budget Tokens
+             * @description Tokens of documents that a local model reads for one query.
+             * @default 65536
+             */
+            budget_tokens?: number;
+            /**
+             * Candidates
+             * @description Number of first-stage candidates.
+             * @default 50
+             */
+            candidates?: number;
+            /**
+             * Cascade
+             * @description Let bundled-tiny rule out weak candidates before the reranker scores the rest.
+             * @default false
+             */
+            cascade?: boolean;
+            /**
+             * Diversity
+             * @description Trade relevance for diversity, from 0 to 1 (maximal marginal relevance).
+             */
+            diversity?: number | null;
+            /**
+             * Feedback
+             * @description Search again for words and vectors of so many of the best documents, once half of the candidates are read.
+             */
+            feedback?: number | null;
+            /**
+             * Fields
+             * @description Document fields to read, in order, as in "title,text".
+             */
+            fields?: string[] | null;
+            /**
+             * Filter
+             * @description SQL condition on metadata, as in "year >= 2015".
+             */
+            filter?: string | null;
+            /**
+             * Fusion
+             * @description How hybrid search merges its rankings: rrf, weighted, weighted-z-score, dbsf.
+             * @default rrf
+             * @enum {string}
+             */
+            fusion?: "rrf" | "weighted" | "weighted-z-score" | "dbsf";
+            /**
+             * Group By
+             * @description Return few results of one document ("document"), or of one value of this field.
+             */
+            group_by?: string | null;
+            /**
+             * Group Size
+             * @description Results of one group, with group_by.
+             * @default 1
+             */
+            group_size?: number;
+            /**
+             * Hide
+             * @description Ids of documents and passages that are not returned.
+             * @default []
+             */
+            hide?: string[];
+            /**
+             * Instructions
+             * @description What the model should prefer, as in "prefer recent and internal documents".
+             */
+            instructions?: string | null;
+            /**
+             * Max Length
+             * @description Maximum tokens of a window, query included.
+             */
+            max_length?: number | null;
+            /**
+             * Max Query Tokens
+             * @description Tokens of the query, from its two ends, that are read at most.
+             */
+            max_query_tokens?: number | null;
+            /**
+             * Max Tokens Per Doc
+             * @description Tokens of a document, from its beginning, that are read at most.
+             */
+            max_tokens_per_doc?: number | null;
+            /**
+             * Min Probability
+             * @description Drop results with a lower probability of relevance, 0 to 1.
+             */
+            min_probability?: number | null;
+            /**
+             * Min Score
+             * @description Drop results with a lower score.
+             */
+            min_score?: number | null;
+            /**
+             * Mode
+             * @description First-stage search: hybrid, bm25 or vector.
+             * @default hybrid
+             * @enum {string}
+             */
+            mode?: "hybrid" | "bm25" | "vector";
+            /**
+             * On Failure
+             * @description If reranking fails: raise an error, or fallback to first-stage order.
+             * @default raise
+             * @enum {string}
+             */
+            on_failure?: "raise" | "fallback";
+            /**
+             * On Unsupported
+             * @description If the model cannot follow instructions: raise an error, or ignore them.
+             * @default raise
+             * @enum {string}
+             */
+            on_unsupported?: "raise" | "ignore";
+            /**
+             * Passages
+             * @description How window scores of a document combine: max, mean, first or top-N-mean.
+             */
+            passages?: string | null;
+            /**
+             * Pin
+             * @description Ids of documents and passages that come first, found or not.
+             * @default []
+             */
+            pin?: string[];
+            /**
+             * Rerank
+             * @description Whether to rerank, or the name of the reranker.
+             * @default true
+             */
+            rerank?: boolean | string;
+            /**
+             * Template
+             * @description Template that turns fields into text, as in "{title} ({year}): {text}".
+             */
+            template?: string | null;
+            /**
+             * Timeout
+             * @description Seconds allowed for each model; for a provider 30 if absent.
+             */
+            timeout?: number | null;
+            /**
+             * Truncate
+             * @description Whether to read a part of texts that are too long, or refuse them.
+             * @default true
+             */
+            truncate?: boolean;
+            /**
+             * Variant Scores
+             * @description Read candidates with the first query, or with all, the best score counting: max.
+             * @default first
+             * @enum {string}
+             */
+            variant_scores?: "first" | "max";
+            /**
+             * Version
+             * @description Search an earlier version of the index.
+             */
+            version?: number | null;
+            /**
+             * Weights
+             * @description Fusion weights of BM25 and vector search, two numbers.
+             */
+            weights?: number[] | null;
+        };
+        /**
+         * Span
+         * @description A span of the query, the title or the text, and what it adds to the score.
+         *
+         *     `contribution` is the score with the span less the score without it; `where` is "query",
+         *     "title" or "text", `level` "sentence" or "word"; `start` and `end` are characters of
+         *     that field.
+         */
+        Span: {
+            /** Contribution */
+            contribution: number;
+            /** End */
+            end: number;
+            /** Level */
+            level: string;
+            /** Start */
+            start: number;
+            /** Text */
+            text: string;
+            /** Where */
+            where: string;
+        };
+        /**
          * SpanBody
          * @description A sentence: [start, end) in the document's text, in Unicode code points.
          *
@@ -867,6 +1888,27 @@ export interface components {
             start: number;
         };
         /**
+         * StageRanks
+         * @description The rank of a document among the candidates by each stage alone, from 1.
+         *
+         *     None where a stage has no score. `first` is the rank in the first pass, `final` the one
+         *     in the results of a search.
+         */
+        StageRanks: {
+            /** Bm25 */
+            bm25: number | null;
+            /** Candidates */
+            candidates: number;
+            /** Final */
+            final: number;
+            /** First */
+            first: number | null;
+            /** Reranker */
+            reranker: number;
+            /** Vector */
+            vector: number | null;
+        };
+        /**
          * Stored
          * @description How many documents were stored: `empty` ones have no text and are not stored.
          */
@@ -882,6 +1924,143 @@ export interface components {
             /** Updated */
             updated: number;
         };
+        /**
+         * StoredFile
+         * @description What a file gave: its documents, and how many of them were stored.
+         *
+         *     `empty` ones have no text and are not stored. `unread_characters` are those of documents
+         *     that are too long; `skipped` says why rows could not be read, the first 20 of
+         *     `skipped_rows`.
+         */
+        StoredFile: {
+            /** Added */
+            added: number;
+            /** Documents */
+            documents: number;
+            /** Empty */
+            empty: number;
+            /** Passages */
+            passages: number;
+            /** Skipped */
+            skipped: string[];
+            /** Skipped Rows */
+            skipped_rows: number;
+            /** Unchanged */
+            unchanged: number;
+            /** Unread Characters */
+            unread_characters: number;
+            /** Updated */
+            updated: number;
+        };
+        /**
+         * StoredQuery
+         * @description A query of a set.
+         */
+        StoredQuery: {
+            /** Id */
+            id: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * TermScore
+         * @description A word of the query, its count there, and what it adds to a passage's BM25.
+         *
+         *     `indexed` is False if no passage of the index has the word: a stop word, or unknown.
+         */
+        TermScore: {
+            /** Count */
+            count: number;
+            /**
+             * Indexed
+             * @default true
+             */
+            indexed?: boolean;
+            /** Score */
+            score: number;
+            /** Word */
+            word: string;
+        };
+        /**
+         * Usage
+         * @description What a response cost.
+         *
+         *     - `documents`: how many the call had; `scored`: how many have the model's score, cached or
+         *       not; `truncated`: how many were not read whole; `unread`: how many characters of theirs
+         *       were not read.
+         *     - `pairs`: how many (query, window) pairs models read; `tokens`: how many tokens those had,
+         *       the query counted in each. A precomputed reranker counts the tokens that it encoded: the
+         *       query once, and windows with a stored record not at all. A provider that does not report
+         *       tokens has 0.
+         *     - `requests`, `searches`, `cost`: of hosted models, the requests that succeeded, the
+         *       searches that the provider billed, and US dollars by the table of prices, None where no
+         *       price is known.
+         */
+        Usage: {
+            /** Cost */
+            cost?: number | null;
+            /**
+             * Documents
+             * @default 0
+             */
+            documents?: number;
+            /**
+             * Pairs
+             * @default 0
+             */
+            pairs?: number;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests?: number;
+            /**
+             * Scored
+             * @default 0
+             */
+            scored?: number;
+            /**
+             * Searches
+             * @default 0
+             */
+            searches?: number;
+            /**
+             * Tokens
+             * @default 0
+             */
+            tokens?: number;
+            /**
+             * Truncated
+             * @default 0
+             */
+            truncated?: number;
+            /**
+             * Unread
+             * @default 0
+             */
+            unread?: number;
+        };
+        /**
+         * VersionAbout
+         * @description A state of an index, as it was after one write: its number, and when that was.
+         */
+        VersionAbout: {
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+            /** Number */
+            number: number;
+        };
+        /**
+         * VersionList
+         * @description The states that the search option `version` can name, oldest first.
+         */
+        VersionList: {
+            /** Versions */
+            versions: components["schemas"]["VersionAbout"][];
+        };
     };
     responses: never;
     parameters: never;
@@ -891,6 +2070,68 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_capabilities_api_v1_capabilities_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Capabilities"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    explain_score_api_v1_explain_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainTextBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationBody"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     list_indexes_api_v1_indexes_get: {
         parameters: {
             query?: never;
@@ -1119,6 +2360,349 @@ export interface operations {
             };
         };
     };
+    explain_result_api_v1_indexes__name__explain_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationBody"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    add_file_api_v1_indexes__name__files_post: {
+        parameters: {
+            query: {
+                filename: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description The bytes of the file. */
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredFile"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    list_query_sets_api_v1_indexes__name__query_sets_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuerySetList"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_query_set_api_v1_indexes__name__query_sets__query_set__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FullQuerySet"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    put_query_set_api_v1_indexes__name__query_sets__query_set__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuerySetBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuerySetAbout"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    delete_query_set_api_v1_indexes__name__query_sets__query_set__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuerySetAbout"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    compare_api_v1_indexes__name__query_sets__query_set__comparison_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ComparisonBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ComparisonStart"] | components["schemas"]["ComparedQuery"] | components["schemas"]["ComparisonResult"] | components["schemas"]["Failure"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    judge_api_v1_indexes__name__query_sets__query_set__judgments_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JudgmentsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgedQuery"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_qrels_api_v1_indexes__name__query_sets__query_set__qrels_get: {
+        parameters: {
+            query?: {
+                /** @description TREC's four columns, or JSON lines for ids with white space. */
+                format?: "trec" | "jsonl";
+            };
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    get_queries_api_v1_indexes__name__query_sets__query_set__queries_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                query_set: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     search_api_v1_indexes__name__search_post: {
         parameters: {
             query?: never;
@@ -1141,6 +2725,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ranking"];
+                };
+            };
+            /** @description No answer, and why */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    list_versions_api_v1_indexes__name__versions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionList"];
                 };
             };
             /** @description No answer, and why */

@@ -2,8 +2,9 @@
 
 import { Deadline } from "./deadline.js";
 import { InputError, ResponseError, SecondpassError } from "./errors.js";
-import { readEvents, type ServerSentEvent } from "./event-stream.js";
-import { failureOf } from "./failure.js";
+import { readEvents } from "./event-stream.js";
+import { failureOf, streamFailure } from "./failure.js";
+import type { Failure } from "./types.js";
 
 /** Where a server is, and how patient the client is. */
 export interface ClientOptions {
@@ -91,21 +92,33 @@ export class Transport {
     }
   }
 
-  /** Yield server-sent events; the time-out holds for the pause between two of them. */
+  /**
+   * Yield the events of a response up to the one of this name, with their data from JSON; the
+   * time-out holds for the pause between two of them. An event "error" is thrown.
+   */
   async *events(
     request: ApiRequest,
+    last: string,
     call: CallOptions = {},
-  ): AsyncGenerator<ServerSentEvent, void, undefined> {
+  ): AsyncGenerator<{ event: string; value: unknown }, void, undefined> {
     const deadline = this.#deadline(call);
+    const where = this.baseUrl + request.path;
     try {
       const { body } = await this.#send(request, call, deadline);
-      if (body === null) return;
-      for await (const event of readEvents(body)) {
+      for await (const { event, data } of body === null ? [] : readEvents(body)) {
         deadline.restart();
-        yield event;
+        const value: unknown = JSON.parse(data);
+        if (event === "error") throw streamFailure(value as Failure);
+        yield { event, value };
+        if (event === last) return;
       }
+      throw new ResponseError({
+        what: `the stream ended before its event ${JSON.stringify(last)}`,
+        where,
+        fix: "Ask again; a proxy in between may cut long responses.",
+      });
     } catch (error) {
-      throw deadline.explain(error, this.baseUrl + request.path);
+      throw deadline.explain(error, where);
     } finally {
       deadline.cancel();
     }

@@ -236,9 +236,8 @@ class RequestHandler:
         if operation.documents is not None:
             self.count(context, operation.documents(query))
         if operation.stream is not None and operation.wants_stream(query):
-            return await self.stream(
-                context, partial(operation.stream, self.state, context, query)
-            )
+            stream = partial(operation.stream, self.state, context, query)
+            return await self.stream(context, stream)
         result = None
         if operation.run is not None:
             function = partial(operation.run, self.state, context, query)
@@ -323,16 +322,16 @@ class RequestHandler:
             disconnect.cancel()
 
     async def stream(
-        self, context: RequestContext, open_stream: Callable[[], EventStream]
+        self, context: RequestContext, make_stream: Callable[[], EventStream]
     ) -> Response:
-        """Return the response for a stream that a blocking function opens.
+        """Run a blocking function, and send the events that it returns, each when it is made.
 
-        To be called as `run`. The first frame is taken before the status is sent, so that an
-        early error has its own status.
+        Its first frame is taken before the status is sent, so that an early error has its own
+        status.
         """
 
         def start() -> tuple[EventStream, str | None]:
-            events = open_stream()
+            events = make_stream()
             return events, next(events.frames, None)
 
         events, first = await self.run(context, start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from secondpass.answer import Answer, AnswerStream, Passage, stream_answer
 from secondpass.answer.answer import MIN_PROBABILITY, AnswerContext
 from secondpass.option_types import offered
 from secondpass.options import PlacementOptions, SearchOptions
+from secondpass.rerank.base import BaseReranker
 from secondpass.server.api_v1.responses import (
     Ranking,
     SpanBody,
@@ -30,6 +31,7 @@ from secondpass.server.api_v1.schemas import (
     body_with_options,
 )
 from secondpass.server.request_handler import RequestHandler
+from secondpass.server.state import ServerState
 from secondpass.server.streaming import EventStream, data
 
 SearchBody = body_with_options(
@@ -110,12 +112,8 @@ def router(handler: RequestHandler) -> APIRouter:
     async def search(name: str, body: SearchBody, context: Context) -> object:  # type: ignore[valid-type]
         """Find documents in two passes."""
         options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
-        # As many candidates as a rerank request may have documents, each read once or more.
-        variants = len(options["query_variants"])
-        wordings = 1 + variants if options["variant_scores"] == "max" else 1
-        handler.count(context, (options["candidates"] + len(options["pin"])) * wordings)
-        if isinstance(options["rerank"], str):
-            options["rerank"] = handler.state.model(options["rerank"])
+        handler.count(context, count_candidates(options))
+        options["rerank"] = find_model(handler.state, options["rerank"])
 
         def run() -> Ranking:
             served = handler.state.catalog.find(context.caller.tenant, name)
@@ -168,6 +166,18 @@ def router(handler: RequestHandler) -> APIRouter:
         )
 
     return routes
+
+
+def count_candidates(options: Mapping[str, Any]) -> int:
+    """Return how many documents the options of a search ask to read, each counted as often."""
+    variants = len(options.get("query_variants", ()))
+    wordings = 1 + variants if options.get("variant_scores") == "max" else 1
+    return int((options["candidates"] + len(options["pin"])) * wordings)
+
+
+def find_model(state: ServerState, rerank: bool | str) -> bool | BaseReranker:
+    """Return the value of `rerank` for a search, with the model that a name stands for."""
+    return state.model(rerank) if isinstance(rerank, str) else rerank
 
 
 def _answer_frames(stream: AnswerStream, request_id: str) -> Iterator[str]:
