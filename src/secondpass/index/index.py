@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed, IngestReport
     from secondpass.retrieve.retriever import HybridRetriever
-    from secondpass.retrieve.store_protocol import TextEncoder
+    from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
 
@@ -383,6 +383,10 @@ class Index:
     def retriever(self) -> HybridRetriever:
         """The first stage that `search` uses; it is closed with the index."""
         return self._retriever
+
+    def versions(self) -> list[Version]:
+        """Return the states that the option `version` of a search can name, oldest first."""
+        return self.store.versions()
 
     def count_passages(self) -> int:
         """Return the number of passages that documents were split into."""

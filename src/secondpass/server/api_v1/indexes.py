@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from secondpass.options import MODES
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
 from secondpass.server.index_catalog import DEFAULT_NAMESPACE, IndexKey, ServedIndex
+from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
 
 
@@ -32,10 +35,20 @@ class IndexBody:
 
 @dataclass
 class IndexAbout:
-    """An index: its name, and how many documents it has."""
+    """An index: its name, what it has, and how it can be searched.
+
+    `documents` are stored as `passages`. `modes` are those of a search that it can run,
+    `fields` the metadata that a filter can name, with the type of each. `writable`: whether
+    the caller may add documents.
+    """
 
     name: str
     documents: int
+    passages: int
+    language: str
+    modes: list[str]
+    fields: dict[str, str]
+    writable: bool
 
 
 @dataclass
@@ -43,6 +56,21 @@ class IndexList:
     """The indexes of the caller's tenant, except those that other dialects created."""
 
     indexes: list[IndexAbout]
+
+
+@dataclass
+class VersionAbout:
+    """A state of an index, as it was after one write: its number, and when that was."""
+
+    number: int
+    created: datetime
+
+
+@dataclass
+class VersionList:
+    """The states that the search option `version` can name, oldest first."""
+
+    versions: list[VersionAbout]
 
 
 @dataclass
@@ -83,7 +111,7 @@ def read_router(handler: RequestHandler) -> APIRouter:
 
         def run() -> IndexList:
             served = state.catalog.list_indexes(context.caller.tenant, DEFAULT_NAMESPACE)
-            return IndexList(indexes=[_about(index) for index in served])
+            return IndexList(indexes=[_about(index, context) for index in served])
 
         return await handler.run(context, run)
 
@@ -91,8 +119,19 @@ def read_router(handler: RequestHandler) -> APIRouter:
     async def get_index(name: str, context: Context) -> object:
         """Return one index."""
         return await handler.run(
-            context, lambda: _about(state.catalog.find(context.caller.tenant, name))
+            context, lambda: _about(state.catalog.find(context.caller.tenant, name), context)
         )
+
+    @routes.get("/indexes/{name}/versions", response_model=VersionList)
+    async def list_versions(name: str, context: Context) -> object:
+        """List the states of an index that can still be searched."""
+
+        def run() -> VersionList:
+            index = state.catalog.find(context.caller.tenant, name).index
+            states = [VersionAbout(v.number, v.created.astimezone(UTC)) for v in index.versions()]
+            return VersionList(states)
+
+        return await handler.run(context, run)
 
     return routes
 
@@ -116,7 +155,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
         def run() -> IndexAbout:
             served = state.catalog.create(key, {"index": options})
             try:
-                return _about(served)
+                return _about(served, context)
             except Exception:
                 # An index that cannot be opened is not left behind.
                 state.catalog.delete(key)
@@ -130,7 +169,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
         def run() -> IndexAbout:
             served = state.catalog.find(context.caller.tenant, name)
-            about = _about(served)
+            about = _about(served, context)
             state.catalog.delete(served.key)
             return about
 
@@ -165,5 +204,14 @@ def write_router(handler: RequestHandler) -> APIRouter:
     return routes
 
 
-def _about(served: ServedIndex) -> IndexAbout:
-    return IndexAbout(served.key.label, served.index.count())
+def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
+    index = served.index
+    return IndexAbout(
+        name=served.key.label,
+        documents=index.count(),
+        passages=index.count_passages(),
+        language=index.language,
+        modes=[mode for mode in MODES if index.dimension or mode == "bm25"],
+        fields=dict(index.fields),
+        writable=context.caller.may("write"),
+    )
