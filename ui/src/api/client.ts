@@ -112,6 +112,11 @@ export class Client {
     return this.send("POST", `${querySet(name, set)}/judgments`, { query, grades });
   }
 
+  /** The address of the judgments of a set, as a file in TREC's format. */
+  qrelsAddress(name: string, set: string): string {
+    return `${this.base}${querySet(name, set)}/qrels?format=trec`;
+  }
+
   /** Compare two sets of options over a query set, event by event. */
   async *compare(
     name: string,

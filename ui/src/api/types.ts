@@ -93,7 +93,9 @@ export interface Option {
 export interface Model {
   name: string;
   default: boolean;
-  score_kind: string;
+  runs_here: boolean;
+  precision: string | null;
+  max_length: number | null;
   follows_instructions: boolean;
   gives_spans: boolean;
 }
@@ -139,6 +141,7 @@ export interface FileStored {
   passages: number;
   documents: number;
   unread_characters: number;
+  skipped_rows: number;
   skipped: string[];
 }
 
@@ -229,8 +232,8 @@ export interface QueryChange {
   before: number;
   after: number;
   change: number;
-  ms_before: number;
-  ms_after: number;
+  before_ms: number;
+  after_ms: number;
 }
 
 export interface Comparison {
@@ -250,8 +253,8 @@ export interface Comparison {
   };
   verdict: string;
   sentence: string;
-  ms_before: number;
-  ms_after: number;
+  before_ms: number;
+  after_ms: number;
 }
 
 export type ComparisonEvent =

@@ -45,7 +45,8 @@ export class Run {
  * and of the second are parts of one response. What is shown of them is decided here.
  */
 export function requestOptions(options: Options): Options {
-  return { spans: true, ...options, top_k: returned(options), return_documents: true };
+  const spans = options.rerank === false ? {} : { spans: true };
+  return { ...spans, ...options, top_k: returned(options), return_documents: true };
 }
 
 function returned(options: Options): number {
