@@ -10,7 +10,7 @@ from secondpass.server.app import create_app
 from secondpass.server.settings import ServerSettings
 
 _VERBS = ("get", "post", "put", "patch", "delete")
-_ORDER = ("rerank", "search", "indexes")
+_ORDER = ("server", "rerank", "search", "indexes", "evaluation")
 
 
 def document() -> dict[str, Any]:
@@ -51,10 +51,10 @@ def page(note: str) -> str:
             lines.append(f"- `{parameter['name']}` ({parameter['in']}): {kind}")
         body = operation.get("requestBody")
         if body is not None:
-            lines.append(f"Request body: {_kind(_json(body))}.")
+            lines.append(f"Request body: {_content(body)}.")
         status = next(code for code in operation["responses"] if code.startswith("2"))
         response = operation["responses"][status]
-        lines.append(f"Response {status}: {_kind(_json(response))}.")
+        lines.append(f"Response {status}: {_content(response)}.")
     lines.append("# Errors")
     lines.append(
         "Any other status has the body [Failure](#failure): 400 for an invalid request, 401"
@@ -71,9 +71,13 @@ def page(note: str) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _json(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema: Mapping[str, Any] = content["content"]["application/json"]["schema"]
-    return schema
+def _content(body: Mapping[str, Any]) -> str:
+    """Return what a body is, with its media type where that is not JSON."""
+    media_type, content = next(iter(body["content"].items()))
+    kind = _kind(content["schema"])
+    if media_type == "application/json":
+        return kind
+    return f"`{media_type}`" if kind == "string" else f"`{media_type}` of {kind}"
 
 
 def _table(schema: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ def nothing(body: Any) -> Any:
 
 
 SHAPES: dict[str, Callable[[Any], Any]] = {
-    "/api/v1": lambda body: body.keys() == {"error", "message", "id"} and body["message"],
+    "/api/v1": lambda body: body["error"] and body["id"] and body["what"],
     "/client/v4": lambda body: body["success"] is False and body["errors"][0]["message"],
     "/cloudflare": lambda body: body["success"] is False and body["errors"][0]["message"],
     "/knowledgesdk": lambda body: body["statusCode"] in (404, 405) and body["message"],

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from secondpass.errors import InputError, nearest
 from secondpass.evaluate.text_files import (
@@ -105,14 +105,21 @@ def write_qrels(grades: Grades, path: Path) -> None:
 
     Raises InputError for an id with white space in a TREC file.
     """
+    write_lines(path, qrels_lines(grades, "jsonl" if is_json(path) else "trec"))
+
+
+def qrels_lines(grades: Grades, format: Literal["trec", "jsonl"]) -> list[str]:  # noqa: A002
+    """Return judgments as lines of a file, without line ends.
+
+    Raises InputError for an id with white space in a TREC file.
+    """
     rows = [(q, d, grade) for q, judged in grades.items() for d, grade in judged.items()]
-    if is_json(path):
+    if format == "jsonl":
         objects = ({"query_id": q, "doc_id": d, "grade": grade} for q, d, grade in rows)
-        write_lines(path, (json.dumps(row, ensure_ascii=False) for row in objects))
-        return
+        return [json.dumps(row, ensure_ascii=False) for row in objects]
     for query, document, _ in rows:
         check_trec_ids("qrels file", query, document)
-    write_lines(path, (f"{q} 0 {d} {grade}" for q, d, grade in rows))
+    return [f"{q} 0 {d} {grade}" for q, d, grade in rows]
 
 
 def _split_file(folder: Path, split: str) -> Path:

@@ -136,7 +136,11 @@ def verdict(study: Study) -> Verdict:
     the whole interval lies below .01 or the mean is not above 0; else the queries are too
     few to tell.
     """
-    gain = study.gain
+    return gain_verdict(study.gain)
+
+
+def gain_verdict(gain: Effect) -> Verdict:
+    """Return what a difference says by the rule of `verdict`."""
     if gain.mean > 0 and gain.p < ALPHA:
         return Verdict.RERANK
     if gain.mean <= 0 or gain.high < MIN_USEFUL_GAIN:

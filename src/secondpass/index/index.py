@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed, IngestReport
     from secondpass.retrieve.retriever import HybridRetriever
-    from secondpass.retrieve.store_protocol import TextEncoder
+    from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
 
@@ -191,6 +191,10 @@ class Index(Search):
     def dimension(self) -> int:
         """The length of a vector; 0 in an index without vectors."""
         return self.store.dimension
+
+    def versions(self) -> list[Version]:
+        """Return the states that the option `version` of a search can name, oldest first."""
+        return self.store.versions()
 
     def count_passages(self) -> int:
         """Return the number of passages that documents were split into."""

@@ -50,6 +50,7 @@ from secondpass.server.telemetry.metrics import Metrics
 from secondpass.server.telemetry.middleware import TelemetryMiddleware
 from secondpass.server.weaviate.classes import Classes
 from secondpass.server.weaviate.routes import routes as weaviate_routes
+from secondpass.server.web.routes import WebRoutes
 
 if TYPE_CHECKING:
     from secondpass.server.grpc_bridge import GrpcBridge
@@ -61,8 +62,8 @@ _WHERE = (
     "/v1/embed, /v2/embed and /embed, or under their own prefix (/cohere, /jina, /voyage, "
     "/mixedbread, /pinecone, /tei, /infinity, /vllm, /bedrock, /nvidia); OpenAI's are under "
     "/v1, Weaviate's under /v1/objects and /v1/graphql, Cloudflare's under /client/v4, "
-    "KnowledgeSDK's is /search, MCP's is /mcp, and the native one is described by "
-    "/api/v1/openapi.json"
+    "KnowledgeSDK's is /search, MCP's is /mcp, the native one is described by "
+    "/api/v1/openapi.json, and the page that shows rankings is /ui"
 )
 # By the first part of a path; without one, a body that the clients of all others understand.
 _ERROR_BODIES: Mapping[str, Fail] = {
@@ -165,6 +166,7 @@ def _routes(handler: RequestHandler, health: HealthRoutes, classes: Classes) -> 
         *knowledgesdk.routes(handler, public=cloudflare.public.search_operation),
         *weaviate_routes(handler, classes),
         *cloudflare.routes,
+        *WebRoutes(handler).routes(),
     ]
 
 

@@ -236,7 +236,8 @@ class RequestHandler:
         if operation.documents is not None:
             self.count(context, operation.documents(query))
         if operation.stream is not None and operation.wants_stream(query):
-            return await self._stream(context, operation.stream, query)
+            stream = partial(operation.stream, self.state, context, query)
+            return await self.stream(context, stream)
         result = None
         if operation.run is not None:
             function = partial(operation.run, self.state, context, query)
@@ -320,17 +321,19 @@ class RequestHandler:
         finally:
             disconnect.cancel()
 
-    async def _stream(
-        self,
-        context: RequestContext,
-        stream: Callable[[ServerState, RequestContext, Any], EventStream],
-        query: Any,
+    async def stream(
+        self, context: RequestContext, make_stream: Callable[[], EventStream]
     ) -> Response:
+        """Run a blocking function, and send the events that it returns, each when it is made.
+
+        Its first frame is taken before the status is sent, so that an early error has its own
+        status.
+        """
+
         def start() -> tuple[EventStream, str | None]:
-            events = stream(self.state, context, query)
+            events = make_stream()
             return events, next(events.frames, None)
 
-        # The first frame before the status is sent, so that an early error has its own status.
         events, first = await self.run(context, start)
         return stream_response(self.state, events, first, tenant=context.tenant)
 

@@ -23,11 +23,13 @@ class EventStream:
 
     - `frames`: taken one by one in worker threads, as each may block.
     - `fail`: returns the last frame where something fails after the first.
+    - `frame_timeout`: seconds for each frame; None for the server's timeout, for all of them.
     """
 
     frames: Iterator[str]
     fail: Callable[[HttpError], str]
     headers: Mapping[str, str] = field(default_factory=dict)
+    frame_timeout: float | None = None
 
 
 def stream_response(
@@ -40,6 +42,8 @@ def stream_response(
         try:
             while frame is not None:
                 yield frame
+                if events.frame_timeout is not None:
+                    ticket = state.ticket(events.frame_timeout, tenant)
                 frame = await state.run(ticket, lambda: next(events.frames, None))
         except HttpError as error:
             yield _fail(events, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,40 @@ def test_an_answer_cites_what_was_found(searchable: Running) -> None:
     found = call(searchable, "POST", "/indexes/docs/answer", placed)
     assert found["passages"][0]["ids"] == ["ship"]
     assert "bread" not in {i for p in found["passages"] for i in p["ids"]}
+
+
+def test_a_streamed_answer_is_the_whole_one_in_pieces(searchable: Running) -> None:
+    filled(searchable)
+    body = {"query": "What does bread need?", "min_probability": None}
+    whole = call(searchable, "POST", "/indexes/docs/answer", body)
+    path = f"{searchable.url}/api/v1/indexes/docs/answer"
+    response = httpx2.post(path, json={**body, "stream": True}, timeout=30)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    frames = [frame.split("\n") for frame in response.text.split("\n\n")[:-1]]
+    names = [name.removeprefix("event: ") for name, _ in frames]
+    assert names == ["passages", *["text"] * (len(names) - 2), "answer"]
+    passages, *pieces, answer = (json.loads(text.removeprefix("data: ")) for _, text in frames)
+    for volatile in ("id", "timings"):
+        assert whole.pop(volatile)
+        assert answer.pop(volatile)
+    assert answer == whole
+    assert "".join(piece["text"] for piece in pieces) == whole["text"]
+    # Which of their sentences answer is known at the end.
+    assert passages == [{**passage, "spans": []} for passage in whole["passages"]]
+    # What fails before the first event has a status of its own.
+    call(searchable, "POST", "/indexes/none/answer", {**body, "stream": True}, code=404)
+
+
+def test_an_error_says_in_parts_what_failed_and_what_to_do(searchable: Running) -> None:
+    filled(searchable)
+    body = {"query": "sea", "filter": "yaer > 2000"}
+    found = call(searchable, "POST", "/indexes/docs/search", body, code=400)
+    assert found["why"] or found["fix"]
+    assert found["message"].startswith(found["what"])
+    assert found["what"] != found["message"]
+    plain = call(searchable, "GET", "/indexes/none", code=404)
+    assert plain["what"] == plain["message"]
+    assert [plain[part] for part in ("where", "why", "fix")] == [None, None, None]
 
 
 @pytest.mark.parametrize(

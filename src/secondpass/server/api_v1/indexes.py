@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 
 from secondpass.errors import RetrieverError
+from secondpass.options import MODES
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
 from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.index_catalog import DEFAULT_NAMESPACE, IndexKey, ServedIndex
+from secondpass.server.request_context import RequestContext
 from secondpass.server.request_handler import RequestHandler
 
 
@@ -34,15 +37,24 @@ class IndexBody:
 
 @dataclass
 class IndexAbout:
-    """An index: its name, and how many documents it has.
+    """An index: its name, what it has, and how it can be searched.
 
-    For a database that is searched like one, `engine` is its kind and version, and `problem`
-    what is wrong where it cannot be reached; `documents`, the number of its rows or passages,
-    is null where that is not known.
+    `documents` are stored as `passages`. `modes` are those of a search that it can run,
+    `fields` the metadata that a filter can name, with the type of each. `writable`: whether
+    the caller may add documents.
+
+    For a database that is searched like an index, `engine` is its kind and version, and
+    `problem` what is wrong where it cannot be reached; the number of its rows or passages,
+    its language and its modes are null or empty where they are not known.
     """
 
     name: str
     documents: int | None
+    passages: int | None
+    language: str | None
+    modes: list[str]
+    fields: dict[str, str]
+    writable: bool
     engine: str | None = None
     problem: str | None = None
 
@@ -52,6 +64,21 @@ class IndexList:
     """The indexes of the caller's tenant, except those that other dialects created."""
 
     indexes: list[IndexAbout]
+
+
+@dataclass
+class VersionAbout:
+    """A state of an index, as it was after one write: its number, and when that was."""
+
+    number: int
+    created: datetime
+
+
+@dataclass
+class VersionList:
+    """The states that the search option `version` can name, oldest first."""
+
+    versions: list[VersionAbout]
 
 
 @dataclass
@@ -92,7 +119,7 @@ def read_router(handler: RequestHandler) -> APIRouter:
 
         def run() -> IndexList:
             served = state.catalog.list_indexes(context.caller.tenant, DEFAULT_NAMESPACE)
-            return IndexList(indexes=[_about(index) for index in served])
+            return IndexList(indexes=[_about(index, context) for index in served])
 
         return await handler.run(context, run)
 
@@ -102,8 +129,21 @@ def read_router(handler: RequestHandler) -> APIRouter:
     async def get_index(name: str, context: Context) -> object:
         """Return one index."""
         return await handler.run(
-            context, lambda: _about(state.catalog.find(context.caller.tenant, name))
+            context, lambda: _about(state.catalog.find(context.caller.tenant, name), context)
         )
+
+    @routes.get("/indexes/{name}/versions", response_model=VersionList)
+    async def list_versions(name: str, context: Context) -> object:
+        """List the states of an index that can still be searched."""
+
+        def run() -> VersionList:
+            index = state.catalog.find(context.caller.tenant, name).index
+            states = [
+                VersionAbout(v.number, v.created.astimezone(UTC)) for v in index.versions()
+            ]
+            return VersionList(states)
+
+        return await handler.run(context, run)
 
     return routes
 
@@ -132,7 +172,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
         def run() -> IndexAbout:
             served = state.catalog.create(key, {"index": options})
             try:
-                return _about(served)
+                return _about(served, context)
             except Exception:
                 # An index that cannot be opened is not left behind.
                 state.catalog.delete(key)
@@ -151,7 +191,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
             if served.database is not None:
                 # Refused before it is asked what it has.
                 state.catalog.delete(served.key)
-            about = _about(served)
+            about = _about(served, context)
             state.catalog.delete(served.key)
             return about
 
@@ -186,14 +226,31 @@ def write_router(handler: RequestHandler) -> APIRouter:
     return routes
 
 
-def _about(served: ServedIndex) -> IndexAbout:
+def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
     name = served.key.label
     if served.database is None:
-        return IndexAbout(name, served.count())
+        index = served.index
+        return IndexAbout(
+            name=name,
+            documents=index.count(),
+            passages=index.count_passages(),
+            language=index.language,
+            modes=[mode for mode in MODES if index.dimension or mode == "bm25"],
+            fields=dict(index.fields),
+            writable=context.caller.may("write"),
+        )
+    unknown = IndexAbout(name, None, None, None, [], {}, writable=False)
     try:
         info = served.source.describe()
     except HttpError as error:
-        return IndexAbout(name, None, problem=error.message)
+        return replace(unknown, problem=error.message)
     except RetrieverError as error:
-        return IndexAbout(name, None, problem=to_http_error(error).message)
-    return IndexAbout(name, info.count, info.engine)
+        return replace(unknown, problem=to_http_error(error).message)
+    return replace(
+        unknown,
+        documents=info.count,
+        passages=info.count,
+        modes=list(info.modes),
+        fields=dict(info.fields),
+        engine=info.engine,
+    )

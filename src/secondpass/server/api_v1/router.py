@@ -21,17 +21,25 @@ from secondpass.server.api_v1.responses import Failure, error_body
 from secondpass.server.http_errors import HttpError, invalid
 from secondpass.server.http_json import Reply, as_json, json_bytes
 from secondpass.server.request_context import RequestContext
-from secondpass.server.request_handler import Endpoint, Operation, RequestHandler
+from secondpass.server.request_handler import BodyReader, Endpoint, Operation, RequestHandler
 
+_FAILURE = {
+    "application/json": {"schema": {"$ref": f"#/components/schemas/{Failure.__name__}"}}
+}
 _KEY = HTTPBearer(auto_error=False, description="A key that `secondpass keys` made.")
 
 
-def make_router(handler: RequestHandler, tag: str, scope: str) -> APIRouter:
-    """Build a router whose routes are for callers with this scope."""
+def make_router(
+    handler: RequestHandler, tag: str, scope: str | None, *, read: BodyReader = json_bytes
+) -> APIRouter:
+    """Build a router whose routes are for callers with this scope; None is any key.
+
+    `read` reads bodies that are not JSON.
+    """
 
     class HandledRoute(APIRoute):
         def get_route_handler(self) -> Endpoint:
-            return handler.serve(_operation(super().get_route_handler(), scope))
+            return handler.serve(_operation(super().get_route_handler(), scope, read))
 
     return APIRouter(
         prefix="/api/v1",
@@ -40,14 +48,18 @@ def make_router(handler: RequestHandler, tag: str, scope: str) -> APIRouter:
         default_response_class=Reply,
         # For the OpenAPI document only: the handler has checked the key before.
         dependencies=[Depends(_KEY)],
-        responses={"default": {"model": Failure, "description": "No answer, and why"}},
+        # As JSON, whatever the media type of the answer.
+        responses={"default": {"description": "No answer, and why", "content": _FAILURE}},
     )
 
 
-def _operation(route: Endpoint, scope: str) -> Operation[bytes, Response]:
+def _operation(
+    route: Endpoint, scope: str | None, read: BodyReader
+) -> Operation[bytes, Response]:
     async def call_route(context: RequestContext, content: bytes) -> Response:
         request = context.request
-        replayed = Request(as_json(request.scope), _replay(content, request.receive))
+        asgi = as_json(request.scope) if read is json_bytes else request.scope
+        replayed = Request(asgi, _replay(content, request.receive))
         replayed.state.context = context
         try:
             return await route(replayed)
@@ -57,7 +69,7 @@ def _operation(route: Endpoint, scope: str) -> Operation[bytes, Response]:
             raise HttpError(error.status_code, "invalid", "the body is not JSON") from error
 
     return Operation(
-        dialect="native", fail=error_body, scope=scope, read=json_bytes, run_async=call_route
+        dialect="native", fail=error_body, scope=scope, read=read, run_async=call_route
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Annotated, Any
 
@@ -44,14 +44,18 @@ def body_with_options(
     options: type,
     *,
     defaults: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> type:
     """Build the dataclass of a body: the required fields, then every option that HTTP offers.
 
     `options` is a `TypedDict` of declared options; pydantic checks values as the library does.
-    `defaults` are those that differ from the library's.
+    `defaults` are those that differ from the library's. `only` or `without` these options.
     """
     fields: list[Any] = list(required.items())
     for key, option in offered(options, "http").items():
+        if key in without or (only is not None and key not in only):
+            continue
         if defaults is not None and key in defaults:
             option = replace(option, default=defaults[key])
         fields.append((key, _option_type(option), option.default))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter
 
-from secondpass.answer import Answer
-from secondpass.answer import answer as answer_question
+from secondpass.answer import Answer, AnswerStream, Passage, stream_answer
 from secondpass.answer.answer import MIN_PROBABILITY, AnswerContext
 from secondpass.option_types import offered
 from secondpass.options import PlacementOptions, SearchOptions
-from secondpass.server.api_v1.responses import Ranking, SpanBody, write_ranking, write_spans
+from secondpass.rerank.base import BaseReranker
+from secondpass.server.api_v1.responses import (
+    Ranking,
+    SpanBody,
+    error_body,
+    write_ranking,
+    write_spans,
+)
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import (
     STRICT,
@@ -23,6 +31,8 @@ from secondpass.server.api_v1.schemas import (
     body_with_options,
 )
 from secondpass.server.request_handler import RequestHandler
+from secondpass.server.state import ServerState
+from secondpass.server.streaming import EventStream, data
 
 SearchBody = body_with_options(
     "SearchBody",
@@ -46,8 +56,11 @@ class AnswerBody(_Placement):  # type: ignore[misc, valid-type]
     `passages` are read, `context_tokens` of them in all. Where none is relevant with
     `min_probability`, the answer is that there is none; null turns that check off. `context`
     "spans" sends the language model only the sentences that answer. `rewrite` lets the
-    language model, where the server has one, first turn the question into a query. The other
-    fields are those of a search.
+    language model, where the server has one, first turn the question into a query. `stream`
+    sends the answer as it is written, as server-sent events: `passages` (a list of `Cited`,
+    without spans), `text` (an object with a piece of the text) as often as there are pieces,
+    then `answer` (a `FullAnswer`), or `error` (a `Failure`). The other fields are those of a
+    search.
     """
 
     __pydantic_config__ = STRICT
@@ -58,6 +71,7 @@ class AnswerBody(_Placement):  # type: ignore[misc, valid-type]
     min_probability: Share | None = MIN_PROBABILITY
     rewrite: Flag = False
     context: AnswerContext = "passages"
+    stream: Flag = False
 
 
 @dataclass
@@ -98,12 +112,8 @@ def router(handler: RequestHandler) -> APIRouter:
     async def search(name: str, body: SearchBody, context: Context) -> object:  # type: ignore[valid-type]
         """Find documents in two passes."""
         options: Any = {key: getattr(body, key) for key in offered(SearchOptions, "http")}
-        # As many candidates as a rerank request may have documents, each read once or more.
-        variants = len(options["query_variants"])
-        wordings = 1 + variants if options["variant_scores"] == "max" else 1
-        handler.count(context, (options["candidates"] + len(options["pin"])) * wordings)
-        if isinstance(options["rerank"], str):
-            options["rerank"] = handler.state.model(options["rerank"])
+        handler.count(context, count_candidates(options))
+        options["rerank"] = find_model(handler.state, options["rerank"])
 
         def run() -> Ranking:
             served = handler.state.catalog.find(context.caller.tenant, name)
@@ -112,15 +122,19 @@ def router(handler: RequestHandler) -> APIRouter:
 
         return await handler.run(context, run)
 
-    @routes.post("/indexes/{name}/answer", response_model=FullAnswer)
+    @routes.post(
+        "/indexes/{name}/answer",
+        response_model=FullAnswer,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
     async def answer(name: str, body: AnswerBody, context: Context) -> object:
         """Answer a question from what a search finds, with citations."""
         state = handler.state
         options = {key: getattr(body, key) for key in offered(PlacementOptions, "http")}
 
-        def run() -> FullAnswer:
+        def start() -> AnswerStream:
             served = state.catalog.find(context.caller.tenant, name)
-            result = answer_question(
+            return stream_answer(
                 served.source,
                 body.query,
                 llm=state.llm,
@@ -133,11 +147,63 @@ def router(handler: RequestHandler) -> APIRouter:
                 search=options,
                 context=body.context,
             )
-            return _write_answer(result, context.id)
 
-        return await handler.run(context, run)
+        def run() -> FullAnswer:
+            stream = start()
+            for _ in stream:
+                pass
+            assert stream.answer is not None
+            return _write_answer(stream.answer, context.id)
+
+        if not body.stream:
+            return await handler.run(context, run)
+        return await handler.stream(
+            context,
+            lambda: EventStream(
+                _answer_frames(start(), context.id),
+                lambda error: data(error_body(error, context.id), event="error"),
+            ),
+        )
 
     return routes
+
+
+def count_candidates(options: Mapping[str, Any]) -> int:
+    """Return how many documents the options of a search ask to read, each counted as often."""
+    variants = len(options.get("query_variants", ()))
+    wordings = 1 + variants if options.get("variant_scores") == "max" else 1
+    return int((options["candidates"] + len(options["pin"])) * wordings)
+
+
+def find_model(state: ServerState, rerank: bool | str) -> bool | BaseReranker:
+    """Return the value of `rerank` for a search, with the model that a name stands for."""
+    return state.model(rerank) if isinstance(rerank, str) else rerank
+
+
+def _answer_frames(stream: AnswerStream, request_id: str) -> Iterator[str]:
+    """Yield the frames of a streamed answer; blocks."""
+    with closing(stream):
+        begun = False
+        for piece in stream:
+            if not begun:
+                yield data([asdict(_cited(p)) for p in stream.passages], event="passages")
+                begun = True
+            yield data({"text": piece}, event="text")
+    assert stream.answer is not None
+    if not begun:
+        yield data([asdict(_cited(p)) for p in stream.answer.passages], event="passages")
+    yield data(asdict(_write_answer(stream.answer, request_id)), event="answer")
+
+
+def _cited(passage: Passage) -> Cited:
+    return Cited(
+        passage.number,
+        passage.text,
+        passage.title,
+        list(passage.ids),
+        passage.probability,
+        write_spans(passage.spans),
+    )
 
 
 def _write_answer(answer: Answer, request_id: str) -> FullAnswer:
@@ -148,9 +214,6 @@ def _write_answer(answer: Answer, request_id: str) -> FullAnswer:
         status=answer.status.value,
         reason=answer.reason,
         model=answer.model,
-        passages=[
-            Cited(p.number, p.text, p.title, list(p.ids), p.probability, write_spans(p.spans))
-            for p in answer.passages
-        ],
+        passages=[_cited(passage) for passage in answer.passages],
         timings={name: round(ms, 3) for name, ms in answer.timings.items()},
     )
