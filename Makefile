@@ -8,6 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
 PEERS  := .venv-bench
 PUBLISH := .venv-wheels
+TYPESCRIPT := clients/typescript
 CLIENTS := .venv-clients
 AUDIT  := .venv-audit
 PYTHON ?=
@@ -33,7 +34,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
+.PHONY: help demo test test-clients test-typescript audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -51,6 +52,7 @@ help:
 	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make test-clients call the server with clients of other projects, in an environment of its own"
+	@echo "make test-typescript  check, test and pack the client for TypeScript, where there is npm"
 	@echo "make wheels       build what is published with its bill of materials, install it and try it"
 	@echo "make audit        look the locked versions up in the vulnerability databases"
 	@echo "make lock         write the installed versions to $(LOCK)"
@@ -149,6 +151,18 @@ test-clients: $(VENV)/.test $(CLIENTS)/.made
 	@SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest \
 	  -c tests/clients/pytest.ini --rootdir=. tests/clients $(ARGS)
 
+# Why the client for TypeScript cannot be tested here; nothing where it can.
+NO_NODE = $(shell command -v npm >/dev/null || { echo "there is no npm here"; exit; }; \
+	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	|| echo "Node 20 or later is needed, and this is $$(node --version)")
+
+test-typescript: $(VENV)/.test $(NATIVE)/kernels.so
+	@if [ -n "$(NO_NODE)" ]; then echo "-- $(TYPESCRIPT) is not tested: $(NO_NODE)"; else \
+	  echo "-- installing what $(TYPESCRIPT) is tested with" \
+	  && cd $(TYPESCRIPT) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  && npm run --silent check \
+	  && SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python OMP_NUM_THREADS=1 npm test --silent -- $(ARGS); fi
+
 # --- checks --------------------------------------------------------------------------
 
 lint: $(VENV)/.test
@@ -244,5 +258,5 @@ audit: $(AUDIT)/.made
 	@$(AUDIT)/bin/python scripts/audit.py
 
 clean:
-	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) $(addprefix $(TYPESCRIPT)/,node_modules build dist LICENSE) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
