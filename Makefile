@@ -24,7 +24,6 @@ SAMPLE := examples/wikipedia
 # mem0 needs a newer httpx than this asks for; it works with both, so it is installed alone.
 INFINITY := infinity-client==0.0.78
 NODE_CLIENTS := 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
-QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
 SHOW := awk '/^ *Downloading /{printf "   %s %s %s\n", $$2, $$3, $$4; fflush()} \
@@ -37,7 +36,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 .PHONY: help demo test test-clients test-typescript audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
-	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
+	@echo "make demo         install, index the sample corpus, show what the second pass does to its questions"
 	@echo "make test         install everything and run the tests (ARGS=… goes to pytest)"
 	@echo
 	@echo "make lint         ruff: style and format"
@@ -114,8 +113,7 @@ FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma
 demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo "-- indexing 1,479 paragraphs of Wikipedia"
 	@$(BIN)/secondpass index $(SAMPLE) --index $(INDEX)
-	@echo
-	@$(BIN)/secondpass search "$(QUESTION)" --index $(INDEX) --compare
+	@$(BIN)/python scripts/demo.py --index $(INDEX)
 	@echo
 	@echo "Now try your own question:"
 	@echo "  $(BIN)/secondpass search \"When did the black death reach Europe?\" --index $(INDEX)"
