@@ -182,7 +182,7 @@ contracts: $(VENV)/.test
 	@echo "-- import-linter"
 	@$(BIN)/lint-imports --no-cache
 
-docs: $(VENV)/.test
+docs: $(VENV)/.aws
 	@echo "-- running the code blocks of README.md and docs/"
 	@$(BIN)/python -m pytest tests/docs $(ARGS)
 

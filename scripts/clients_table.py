@@ -26,7 +26,8 @@ def page(note: str) -> str:
         "Tests run the version in the table: `make test-clients` makes one real call of each"
         " against a server in a process of its own, `make test` more than one; those for Node"
         " where there is Node. *Requests only*: the tests send the requests that the program"
-        " sends; the program itself is not run.",
+        " sends, as read in the code of the version in the table; the program itself is not"
+        " run.",
         "\n".join(
             [
                 "| client | version | setting | tested by |",
@@ -36,7 +37,12 @@ def page(note: str) -> str:
         ),
         "The list is `tests/clients/clients.toml`: the tests give each client the setting that"
         " is in the table.",
-        "Haystack's `VoyageRanker` takes no base URL, so it cannot be pointed here. LiteLLM's"
+        "A LiteLLM proxy takes the same settings under `litellm_params`:"
+        " `model: cohere/rerank-v3.5`, `api_base`, `api_key`.",
+        "These take no address, so they cannot be pointed here: AnythingLLM, whose reranker is"
+        " built in; n8n's node Reranker Cohere; Flowise's nodes for Cohere, Jina and Voyage;"
+        " LibreChat's reranker for Cohere; Elasticsearch's services `cohere`, `jinaai` and"
+        " `voyageai`. Haystack's `VoyageRanker` neither. LiteLLM's"
         " `hosted_vllm` and `@ai-sdk/cohere` need the paths above: at the root, `/rerank`"
         " answers in the format of Infinity.",
     ]
@@ -46,7 +52,7 @@ def page(note: str) -> str:
 def _row(client: Client) -> str:
     version = installed_version(client)
     package = client.npm or client.package
-    shown = "" if package is None else f"{package} {version}"
+    shown = (client.read or "") if package is None else f"{package} {version}"
     settings = ", ".join(
         f"`{name}`: `{value}`" for name, value in client.values(**EXAMPLE).items()
     )

@@ -17,8 +17,8 @@ REQUIREMENTS = ROOT / "requirements"
 class Client:
     """A client: `package` of pip or `npm`, and `setting` with the `value` that it is given.
 
-    `tested` is the test that runs it, `requests` one that sends what it sends; without both,
-    the tests of this folder run it.
+    `tested` is the test that runs it, `requests` one that sends what it sends, as it was `read`
+    in the code of a version; without both, the tests of this folder run it.
     """
 
     key: str
@@ -31,6 +31,7 @@ class Client:
     node: int = 0
     tested: str | None = None
     requests: str | None = None
+    read: str | None = None
 
     @property
     def is_run_here(self) -> bool:

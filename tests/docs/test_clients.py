@@ -32,3 +32,9 @@ def test_other_clients_name_a_test_that_exists() -> None:
 def test_every_version_is_installed_by_somebody() -> None:
     for client in CLIENTS:
         assert (installed_version(client) is None) == (client.requests is not None), client.key
+
+
+def test_what_is_only_read_says_in_which_version() -> None:
+    without = {client.key for client in CLIENTS if client.requests and not client.read}
+    assert without == {"llama-cpp"}
+    assert not [client.key for client in CLIENTS if client.read and not client.requests]

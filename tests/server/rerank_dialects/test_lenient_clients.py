@@ -1,4 +1,4 @@
-"""Request bodies as clients really send them: RAGFlow, Dify, llama.cpp, vLLM."""
+"""Request bodies as programs really send them: RAGFlow, Dify, LibreChat, n8n and others."""
 
 from __future__ import annotations
 
@@ -68,3 +68,46 @@ def test_the_native_interface_takes_no_type_for_another(
 ) -> None:
     body = {"query": QUERY, "documents": TEXTS, **loose}
     assert next(iter(loose)) in post(http, "/api/v1/rerank", body, status=400)["message"]
+
+
+PLAIN = {"model": "m", "query": QUERY, "documents": TEXTS}
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        pytest.param("/v1/rerank", {"top_n": 4}, id="open-webui, Dify, RAGFlow, LocalAI"),
+        pytest.param("/v1/rerank", {"top_n": 3, "return_documents": True}, id="LibreChat"),
+        pytest.param(
+            "/v1/rerank", {"return_documents": "true", "return_len": "true"}, id="Xinference"
+        ),
+        pytest.param("/v2/rerank", {"top_n": 2}, id="LibreChat and n8n for Cohere"),
+        pytest.param("/providers/cohere/v2/rerank", {"top_n": 3}, id="n8n for Azure"),
+    ],
+)
+def test_programs_read_index_and_score(
+    http: httpx2.Client, expected: list[int], path: str, more: dict[str, Any]
+) -> None:
+    found = post(http, path, {**PLAIN, **more})
+    top = more.get("top_n", len(TEXTS))
+    assert [row["index"] for row in found["results"]] == expected[:top]
+    assert all(0 <= row["relevance_score"] <= 1 for row in found["results"])
+    if more.get("return_documents"):
+        shown = [row["document"]["text"] for row in found["results"]]
+        assert shown == [TEXTS[index] for index in expected[:top]]
+
+
+def test_flowise_for_azure(http: httpx2.Client, expected: list[int]) -> None:
+    body = {**PLAIN, "top_n": 2, "max_chunks_per_doc": 10, "return_documents": False}
+    headers = {"api-key": "any", "Accept": "application/json"}
+    path = "/providers/cohere/v2/rerank"
+    response = http.post(path, json=body, headers=headers)
+    assert response.status_code == 200, response.text
+    assert [row["index"] for row in response.json()["results"]] == expected[:2]
+    assert response.headers["x-ignored-fields"] == "max_chunks_per_doc"
+
+
+def test_dify_checks_a_model_by_a_question_of_its_own(http: httpx2.Client) -> None:
+    texts = ["Carson City is the capital of Nevada.", "Washington is the capital."]
+    body = {"model": "m", "query": "What is the capital?", "documents": texts, "top_n": 3}
+    assert len(post(http, "/v1/rerank", body)["results"]) == 2

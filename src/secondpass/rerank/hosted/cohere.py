@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from secondpass.errors import InputError
 from secondpass.remote.client import HttpRequest, HttpResponse
@@ -29,7 +29,7 @@ class Cohere(Provider):
     name, title = "cohere", "Cohere"
     base_url = "https://api.cohere.com"
     base_url_variables = ("CO_API_URL",)
-    key_variables = ("CO_API_KEY", "COHERE_API_KEY")
+    key_variables: ClassVar[tuple[str, ...]] = ("CO_API_KEY", "COHERE_API_KEY")
 
     def __init__(self, *, version: Literal[1, 2] = 2, priority: int | None = None) -> None:
         if version not in (1, 2):
