@@ -20,9 +20,9 @@ PUBLIC_NAMES = {
         BaseReranker Candidate Document Embedder FilterError FirstStageScores Index
         IndexNotFoundError IndexStoreError InputError LLMError MissingExtraError
         ModelDamagedError ModelError ModelNotFoundError Origin PassageAggregation ProviderError
-        ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker Score ScoreKind
-        Scored ScoringOptions SecondpassError Span Spans Status TextTooLongError Usage
-        __version__
+        ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker RetrieverError
+        Score ScoreKind Scored ScoringOptions SecondpassError Span Spans Status TextTooLongError
+        Usage __version__
     """,
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ProviderError,
         ProviderTimeoutError,
         ReadError,
+        RetrieverError,
         SecondpassError,
         TextTooLongError,
     )
@@ -79,6 +80,7 @@ _MODULES = {
     "ReadError": "errors",
     "RerankResponse": "types",
     "Reranker": "reranker",
+    "RetrieverError": "errors",
     "Score": "rerank.base",
     "ScoreKind": "types",
     "Scored": "rerank.base",
@@ -141,6 +143,7 @@ __all__ = [
     "ReadError",
     "RerankResponse",
     "Reranker",
+    "RetrieverError",
     "Score",
     "ScoreKind",
     "Scored",

@@ -12,6 +12,7 @@ SecondpassError
 │       └── LLMError        a language model gave no usable answer
 ├── IndexStoreError         an index cannot be opened, read or written
 │   └── IndexNotFoundError  there is no index at that path (also a LookupError)
+├── RetrieverError          a database of others cannot be reached or searched
 ├── ReadError               a file cannot be read as documents
 └── MissingExtraError       an optional package is not installed (also an ImportError)
 """
@@ -135,6 +136,25 @@ class IndexStoreError(SecondpassError):
 
 class IndexNotFoundError(IndexStoreError, LookupError):
     """There is no index at that path."""
+
+
+class RetrieverError(SecondpassError):
+    """A database of others cannot be reached or searched; `where` is its URL without secrets.
+
+    - `timeout`: whether it took longer than the time-outs of the URL allow.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        why: str | None = None,
+        fix: str | None = None,
+        timeout: bool = False,
+    ) -> None:
+        self.timeout = timeout
+        super().__init__(what, where=where, why=why, fix=fix)
 
 
 class ReadError(SecondpassError):

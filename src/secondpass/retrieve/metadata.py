@@ -114,7 +114,7 @@ def check_shape(condition: str, fields: Mapping[str, str]) -> None:
             "the filter cannot be used",
             where=repr(condition),
             why=why,
-            fix=_list_fields(fields),
+            fix=list_fields(fields),
         )
 
 
@@ -136,7 +136,7 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
             "the filter names an unknown field",
             where=condition,
             why=f"no document has {name!r} as metadata that can be filtered on",
-            fix=hint + _list_fields(fields),
+            fix=hint + list_fields(fields),
         )
     why = _SOURCE.sub("", _NOISE.sub("", reason)).strip().rstrip(".")
     if "Date32" in why:
@@ -147,7 +147,7 @@ def bad_filter(condition: str, reason: str, fields: Mapping[str, str]) -> Filter
         "the filter cannot be understood",
         where=condition,
         why=why,
-        fix=hint + _list_fields(fields),
+        fix=hint + list_fields(fields),
     )
 
 
@@ -165,7 +165,8 @@ def _quote_hint(condition: str, fields: Mapping[str, str]) -> str:
     return ""
 
 
-def _list_fields(fields: Mapping[str, str]) -> str:
+def list_fields(fields: Mapping[str, str]) -> str:
+    """Return the sentence that lists the fields a filter can name, with an example."""
     if not fields:
         return "No document here has metadata to filter on."
     names = ", ".join(

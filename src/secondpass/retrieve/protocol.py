@@ -23,11 +23,18 @@ class RetrieverInfo:
       ranking of its own, of another kind, has none.
     - `fields`: the metadata that a filter can name, with the type of each.
     - `count`: the number of passages, or None where the source does not know it.
+    - `name`: its URL without secrets; `engine`: the engine and its version.
+    - `ranking`: how keyword search scores there, such as "BM25" or "ts_rank_cd, without idf".
+    - `note`: what is left out here, and what to do about it; None where nothing is.
     """
 
     modes: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     count: int | None = None
+    name: str | None = None
+    engine: str | None = None
+    ranking: str | None = None
+    note: str | None = None
 
 
 @runtime_checkable

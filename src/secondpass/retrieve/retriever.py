@@ -28,6 +28,7 @@ from secondpass.retrieve.hybrid import (
 from secondpass.retrieve.protocol import RetrieverInfo
 from secondpass.retrieve.store_protocol import (
     CutsQueries,
+    ForeignStore,
     Hit,
     SearchableStore,
     TextEncoder,
@@ -77,23 +78,33 @@ class Retrieved:
 class HybridRetriever:
     """A `Retriever` over one store; safe to use from several threads.
 
-    Without an embedder, or over a store without vectors, only mode "bm25" works.
+    Without an embedder, or over a store without vectors, only mode "bm25" works; over one
+    without keyword search only "vector". A `ForeignStore` is closed with the retriever, and
+    what only one half found of it keeps the score of that half alone.
     """
 
     def __init__(self, store: SearchableStore, embedder: TextEncoder | None = None) -> None:
         self.store = store
         self.embedder = embedder
+        self._foreign = store if isinstance(store, ForeignStore) else None
         # Arrow keeps memory for each thread that reads with it, so only a few threads read.
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="secondpass-first-pass")
 
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes that this store and embedder allow; the first is the default."""
-        return MODES if self.embedder is not None and self.store.dimension else ("bm25",)
+        vectors = self.embedder is not None and bool(self.store.dimension)
+        if self._foreign is not None and self._foreign.info.ranking is None:
+            return ("vector",)
+        return MODES if vectors else ("bm25",)
 
     def describe(self) -> RetrieverInfo:
-        """Return the modes, the fields that filters can name, and the number of passages."""
-        return RetrieverInfo(self.modes, self.store.fields, self.store.count_passages())
+        """Return what can be searched and filtered; a `ForeignStore` also says what it is."""
+        info = RetrieverInfo(self.modes, self.store.fields, self.store.count_passages())
+        if self._foreign is None:
+            return info
+        of = self._foreign.info
+        return replace(info, name=of.name, engine=of.engine, ranking=of.ranking, note=of.note)
 
     def retrieve(
         self,
@@ -168,7 +179,7 @@ class HybridRetriever:
                 if len(ranked) == candidates or looked_at < depth or depth >= MAX_DEPTH:
                     break
                 depth = max(candidates, min(MAX_DEPTH, _DEEPER * depth))
-            if embedding is not None:
+            if embedding is not None and self._foreign is None:
                 ranked = self._pool.submit(
                     complete_bm25, store, query, ranked, expansion
                 ).result()
@@ -177,13 +188,15 @@ class HybridRetriever:
             timer.milliseconds["total"] = _milliseconds_since(start)
             attributes["documents"] = len(result)
         unread = 0 if halves.embedding is None else read.unread
+        note = None if self._foreign is None else self._foreign.info.note
         if placement is None:
-            return Retrieved(result, timer.milliseconds, unread, halves.embedding)
+            return Retrieved(result, timer.milliseconds, unread, halves.embedding, note)
         return Retrieved(
             result,
             timer.milliseconds,
             unread,
             halves.embedding,
+            note,
             depth=looked_at,
             groups=kept.groups,
             without=kept.without,
@@ -207,7 +220,9 @@ class HybridRetriever:
 
         def score() -> list[Candidate]:
             vectors = {} if embedding is None else store.embeddings(documents)
-            hits = complete_bm25(store, query, [HybridHit(d) for d in documents], expansion)
+            hits = [HybridHit(d) for d in documents]
+            if self._foreign is None:
+                hits = complete_bm25(store, query, hits, expansion)
             return [
                 Candidate(
                     hit.document,
@@ -289,8 +304,10 @@ class HybridRetriever:
         )
 
     def close(self) -> None:
-        """End the threads of this retriever; the store stays open."""
+        """End the threads of this retriever; the store stays open, but for a `ForeignStore`."""
         self._pool.shutdown()
+        if self._foreign is not None:
+            self._foreign.close()
 
     def _search_halves(
         self,
@@ -376,6 +393,12 @@ class HybridRetriever:
                 fix="Give a whole number from 1 up, such as 50.",
             )
         if mode not in self.modes:
+            if mode == "bm25":
+                raise InputError(
+                    "there is no keyword search here",
+                    why=None if self._foreign is None else self._foreign.info.note,
+                    fix="Search with mode 'vector'.",
+                )
             why = (
                 "no embedder was given" if self.store.dimension else "the index has no vectors"
             )

@@ -144,6 +144,37 @@ class SearchableStore(Protocol):
         """Return the vectors of those of these passages that are stored with one, by key."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a store of others says of itself.
+
+    - `name`: its URL without secrets; `engine`: the engine and its version.
+    - `ranking`: how keyword search scores there; None where there is none.
+    - `note`: what is left out here, and what to do about it; None where nothing is.
+    """
+
+    name: str
+    engine: str
+    ranking: str | None
+    note: str | None = None
+
+
+@runtime_checkable
+class ForeignStore(Protocol):
+    """A store that others fill, searched with one query per half and no more.
+
+    Its `bm25` scores no given passages, `all_words` and `weights` may be ignored, and it has
+    no keyword search where `info.ranking` is None.
+    """
+
+    @property
+    def info(self) -> StoreInfo:
+        """What the store says of itself."""
+
+    def close(self) -> None:
+        """Release its connections."""
+
+
 @runtime_checkable
 class Versioned(Protocol):
     """A store that keeps its earlier states."""

@@ -70,6 +70,19 @@ _SELF_CLOSED = re.compile(
 )
 
 
+def html_text(source: str) -> str:
+    """Return the visible text of a page or of a part of one, without navigation.
+
+    Raises MissingExtraError without selectolax.
+    """
+    try:
+        from selectolax.lexbor import LexborHTMLParser
+    except ImportError as error:
+        raise MissingExtraError("reading HTML", package="selectolax", extra="index") from error
+    page = LexborHTMLParser(_prepare(source))
+    return _visible_text(page, []) or _visible_text(page, None)
+
+
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield the page as one document; its title is `<title>`, else the first `<h1>`.
 

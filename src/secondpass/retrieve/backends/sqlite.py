@@ -1,0 +1,196 @@
+"""SQLite: keyword search by FTS5, vectors in blobs of float32; files are only ever read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from secondpass.errors import InputError
+from secondpass.retrieve.backends.database_url import DatabaseURL
+from secondpass.retrieve.backends.filter_sql import SQLDialect, SQLiteDialect
+from secondpass.retrieve.backends.sql_store import SQLStore, to_vector
+from secondpass.retrieve.backends.sqlite_connections import (
+    SQLiteConnections,
+    find_fts,
+    list_tables,
+    read_kinds,
+)
+from secondpass.retrieve.backends.table_columns import (
+    TableColumns,
+    choose_columns,
+    choose_table,
+)
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines, fit_embedder
+from secondpass.retrieve.retriever import HybridRetriever
+from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.store_protocol import Embedding
+
+PARAMETERS = ("fts",)
+_ROWS_PER_STEP = 4096
+
+
+def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # noqa: A001
+    """Open a table of a file; see `Adapter`.
+
+    Keyword search needs an FTS5 table: the table itself, one whose `content` it is, or the
+    one that `fts=` names, whose rows have the same rowid.
+    """
+    connections = SQLiteConnections(url)
+    try:
+        names, fts = list_tables(connections)
+        plain = [name for name in names if name not in fts]
+        table = choose_table(url, names if url.table is not None or not plain else plain)
+        kinds, key = read_kinds(connections, table)
+        vectors = [name for name, kind in kinds.items() if kind == "bytes"]
+        columns = choose_columns(url, kinds, table=table, key=key, vectors=vectors)
+        words, row = find_fts(url, table, fts)
+        info = StoreInfo(
+            url.redacted,
+            f"SQLite {sqlite3.sqlite_version}",
+            "BM25 of FTS5 (k1 1.2, b 0.75)" if words else None,
+        )
+        store = SQLiteStore(url, columns, info, connections, table, words, row)
+        fitting, note = fit_embedder(embedder, columns.vector, None, store.probe)
+        if words is None:
+            no_words = f"the table {table!r} has no FTS5 table; {_how_to_index(table, columns)}"
+            if fitting is None:
+                raise InputError(
+                    "the table can be searched neither by words nor by vectors",
+                    where=url.redacted,
+                    why="; ".join(n for n in (note, no_words) if n is not None),
+                )
+            note = f"only vectors are searched: {no_words}"
+        store.dimension = 0 if fitting is None else fitting.dimension
+        store.info = replace(info, note=note)
+    except BaseException:
+        connections.close()
+        raise
+    return HybridRetriever(store, fitting)
+
+
+def _how_to_index(table: str, columns: TableColumns) -> str:
+    quoted = SQLDialect().name
+    texts = ", ".join(quoted(c) for c in (columns.title, columns.text) if c is not None)
+    name = quoted(f"{table}_fts")
+    return (
+        f"one is made by: CREATE VIRTUAL TABLE {name} USING fts5({texts}, "
+        f"content={quoted(table)}); INSERT INTO {name} ({name}) VALUES ('rebuild')"
+    )
+
+
+class SQLiteStore(SQLStore):
+    """A table of a file, with its FTS5 table; a connection for each thread."""
+
+    def __init__(
+        self,
+        url: DatabaseURL,
+        columns: TableColumns,
+        info: StoreInfo,
+        connections: SQLiteConnections,
+        table: str,
+        words: str | None,
+        row: str,
+    ) -> None:
+        super().__init__(url, columns, info)
+        self._connections = connections
+        quoted = SQLDialect().name
+        self._table, self._row = quoted(table), quoted(row) if row != "rowid" else row
+        self._words = None if words is None else quoted(words)
+        self._columns = ", ".join(f"t.{quoted(c)}" for c in columns.read)
+        self._vector = None if columns.vector is None else f"t.{quoted(columns.vector)}"
+
+    def dialect(self) -> SQLDialect:
+        """Return a translator for one statement."""
+        return SQLiteDialect(dict(self.columns.kinds))
+
+    def count_passages(self) -> int:
+        """Return the number of rows."""
+        return int(self._connections.run(f"SELECT count(*) FROM {self._table}")[0][0])
+
+    def keywords(
+        self,
+        words: Sequence[str],
+        limit: int,
+        condition: Callable[[SQLDialect], str | None],
+        *,
+        embeddings: bool,
+        all_words: bool,
+    ) -> list[Hit]:
+        """Search for words by FTS5."""
+        dialect = self.dialect()
+        match = (" AND " if all_words else " OR ").join(f'"{word}"' for word in words)
+        found = (
+            f'SELECT rowid AS "$row", -bm25({self._words}) AS "$score" FROM {self._words} '
+            f"WHERE {self._words} MATCH {dialect.bind(match)}"
+        )
+        where = condition(dialect)
+        if where is None:
+            # Without a filter the engine sorts before it reads the rows.
+            found += f" ORDER BY rank LIMIT {dialect.bind(limit)}"
+        vector = f", {self._vector}" if embeddings else ""
+        rows = self._connections.run(
+            f'WITH "$found" AS ({found}) SELECT "$score", {self._columns}{vector} '
+            f'FROM "$found" JOIN {self._table} AS t ON t.{self._row} = "$row" '
+            f'WHERE {where or "1"} ORDER BY "$score" DESC LIMIT {dialect.bind(limit)}',
+            dialect.values,
+        )
+        vectors = [to_vector(row[-1]) for row in rows] if embeddings else None
+        return self._hits([(row[0], row[1:]) for row in rows], vectors)
+
+    def nearest(
+        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
+    ) -> list[Hit]:
+        """Search by cosine, exactly: the vectors are read in steps, then the best rows."""
+        dialect = self.dialect()
+        where = condition(dialect)
+        statement = (
+            f"SELECT t.rowid, {self._vector} FROM {self._table} AS t "
+            f"WHERE {self._vector} NOT NULL AND {where or '1'}"
+        )
+        size = 4 * self.dimension
+
+        def search(connection: sqlite3.Connection) -> tuple[dict[int, float], list[Any]]:
+            best: list[tuple[float, int]] = []
+            cursor = connection.execute(statement, dialect.values)
+            while part := cursor.fetchmany(_ROWS_PER_STEP):
+                rows = [r for r in part if isinstance(r[1], bytes) and len(r[1]) == size]
+                scores = cosines(embedding, [to_vector(vector) for _, vector in rows])
+                best += zip(scores, (row for row, _ in rows), strict=True)
+                best = sorted(best, key=lambda pair: (-pair[0], pair[1]))[:limit]
+            found = {row: cosine for cosine, row in best}
+            read = (
+                f"SELECT t.rowid, {self._columns} FROM {self._table} AS t WHERE t.rowid IN "
+                f"({', '.join('?' * len(found))})"
+            )
+            return found, connection.execute(read, list(found)).fetchall()
+
+        scores, rows = self._connections.read(search)
+        return self._hits([(scores[row[0]], row[1:]) for row in rows])
+
+    def probe(self) -> list[tuple[Any, Embedding]]:
+        """Return some rows with their vectors."""
+        rows = self._connections.run(
+            f"SELECT {self._columns}, {self._vector} FROM {self._table} AS t "
+            f"WHERE {self._vector} NOT NULL LIMIT {PROBED_ROWS}"
+        )
+        names = self.columns.read
+        found = [
+            (self.columns.document(dict(zip(names, row, strict=False))), to_vector(row[-1]))
+            for row in rows
+        ]
+        return [(document, vector) for document, vector in found if vector is not None]
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        self._connections.close()
+
+    def _hits(
+        self, rows: Sequence[tuple[float, Sequence[Any]]], vectors: Any = None
+    ) -> list[Hit]:
+        names = self.columns.read
+        named = [(dict(zip(names, values, strict=False)), score) for score, values in rows]
+        return self.columns.hits(named, vectors)

@@ -1,0 +1,204 @@
+"""Read-only connections to a SQLite file, and what its schema says of a table."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from queue import LifoQueue
+from time import monotonic
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from secondpass.errors import InputError, RetrieverError, nearest
+from secondpass.retrieve.backends.database_url import DatabaseURL
+from secondpass.retrieve.backends.filter_sql import SQLDialect
+from secondpass.retrieve.backends.sql_store import failed
+
+T = TypeVar("T")
+_MOST = 8
+"""Connections at a time: as many as a retriever has threads."""
+_STEPS_PER_CHECK = 10_000
+_FTS5 = re.compile(r"\busing\s+fts5\s*\((.*)\)\s*$", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(r"\b(content|content_rowid)\s*=\s*(['\"`\[]?)([^'\"`\],]*)", re.IGNORECASE)
+_SHADOWS = ("data", "idx", "content", "docsize", "config")
+_KINDS = (
+    ("BOOL", "boolean"),
+    ("DATETIME", "datetime"),
+    ("TIMESTAMP", "datetime"),
+    ("DATE", "date"),
+    ("JSON", "json"),
+    ("INT", "integer"),
+    ("CHAR", "text"),
+    ("CLOB", "text"),
+    ("TEXT", "text"),
+    ("UUID", "text"),
+    ("BLOB", "bytes"),
+    ("REAL", "number"),
+    ("FLOA", "number"),
+    ("DOUB", "number"),
+    ("NUM", "number"),
+    ("DEC", "number"),
+)
+_STORED = {"integer": "integer", "real": "number", "text": "text", "blob": "bytes"}
+
+
+class SQLiteConnections:
+    """A few connections to one file, for any number of threads.
+
+    A read is one transaction, ends after the time-out, and is tried once more on a fresh
+    connection. A file that was replaced is opened again. Raises RetrieverError where there is
+    no such file.
+    """
+
+    def __init__(self, url: DatabaseURL) -> None:
+        self.url = url
+        self._file = url.file
+        self._closed = False
+        self._free: LifoQueue[tuple[sqlite3.Connection, tuple[int, int]] | None] = LifoQueue()
+        for _ in range(_MOST):
+            self._free.put(None)
+        self.run("SELECT 1")
+
+    def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement."""
+        return self.read(lambda connection: connection.execute(statement, values).fetchall())
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function within one read transaction and return what it does."""
+        held = self._free.get()
+        try:
+            for last in (False, True):
+                held = self._fresh(held)
+                try:
+                    return _in_transaction(held[0], work, self.url.timeout)
+                except sqlite3.Error as error:
+                    timeout = "interrupted" in str(error)
+                    if last or timeout:
+                        raise failed(self.url, error, timeout=timeout) from error
+                    held[0].close()
+                    held = None
+            raise AssertionError
+        finally:
+            self._free.put(held)
+
+    def close(self) -> None:
+        """Close all connections, once their reads have ended."""
+        self._closed = True
+        for _ in range(_MOST):
+            held = self._free.get()
+            if held is not None:
+                held[0].close()
+        for _ in range(_MOST):
+            self._free.put(None)
+
+    def _fresh(
+        self, held: tuple[sqlite3.Connection, tuple[int, int]] | None
+    ) -> tuple[sqlite3.Connection, tuple[int, int]]:
+        """Return a connection to the file that is there now."""
+        if self._closed:
+            raise RetrieverError("the database is closed", where=self.url.redacted)
+        try:
+            status = self._file.stat()
+        except OSError as error:
+            raise RetrieverError(
+                "the database cannot be opened",
+                where=self.url.redacted,
+                why=f"{self._file}: {error.strerror}",
+                fix="sqlite:///FILE is relative to this folder, sqlite:////FILE absolute.",
+            ) from error
+        place = (status.st_dev, status.st_ino)
+        if held is not None:
+            if held[1] == place:
+                return held
+            held[0].close()
+        try:
+            return _connect(self._file, self.url.connect_timeout), place
+        except sqlite3.Error as error:
+            raise failed(self.url, error) from error
+
+
+def _connect(file: Path, timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(file.absolute()))}?mode=ro",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA query_only = 1")
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return connection
+
+
+def _in_transaction(
+    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], timeout: float
+) -> T:
+    deadline = monotonic() + timeout
+    connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS_PER_CHECK)
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        if connection.in_transaction:
+            connection.rollback()
+
+
+def list_tables(connections: SQLiteConnections) -> tuple[list[str], dict[str, str]]:
+    """Return the tables and views, and of those that are FTS5 tables what they are made of."""
+    rows = connections.run(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view')"
+    )
+    fts = {name: match[1] for name, sql in rows if (match := _FTS5.search(sql or ""))}
+    hidden = {f"{name}_{part}" for name in fts for part in _SHADOWS}
+    names = [n for n, _ in rows if n not in hidden and not n.startswith("sqlite_")]
+    return names, fts
+
+
+def read_kinds(connections: SQLiteConnections, table: str) -> tuple[dict[str, str], str | None]:
+    """Return the kind of each column, and the primary key where it is one column.
+
+    A column that declares no type has the kind of its first value.
+    """
+    rows = connections.run(
+        "SELECT name, type, pk FROM pragma_table_xinfo(?) WHERE hidden IN (0, 2, 3)", [table]
+    )
+    kinds = {}
+    for name, declared, _ in rows:
+        kind = next((k for part, k in _KINDS if part in declared.upper()), None)
+        kinds[name] = kind or _stored_kind(connections, table, name)
+    keys = [name for name, _, position in rows if position]
+    return kinds, keys[0] if len(keys) == 1 else None
+
+
+def _stored_kind(connections: SQLiteConnections, table: str, column: str) -> str:
+    quoted = SQLDialect().name
+    found = connections.run(
+        f"SELECT typeof({quoted(column)}) FROM {quoted(table)} "
+        f"WHERE {quoted(column)} NOT NULL LIMIT 1"
+    )
+    return _STORED.get(found[0][0], "text") if found else "text"
+
+
+def find_fts(url: DatabaseURL, table: str, fts: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the FTS5 table that searches a table, or None, and the column it joins by.
+
+    It is the one of the URL, the table itself, or one whose `content` is the table.
+    """
+    named = url.options.get("fts")
+    if named is not None and named not in fts:
+        raise InputError(
+            f"the database has no FTS5 table {named!r}",
+            where=url.redacted,
+            fix=nearest(named, fts),
+        )
+    if table in fts and named in (None, table):
+        return table, "rowid"
+    for name, parts in fts.items():
+        options = {m[1].lower(): m[3].strip() for m in _OPTION.finditer(parts)}
+        if name == named or (
+            named is None and options.get("content", "").lower() == table.lower()
+        ):
+            return name, options.get("content_rowid") or "rowid"
+    return None, "rowid"
