@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.store_protocol import searchable
-from tests.contract.retrievers.databases import EMBEDDER, FIELDS, Database, Row
+from tests.contract.retrievers.databases import EMBEDDER, FIELDS, Database, Open, Row
 
 SAMPLED = {"fields": ",".join(FIELDS)}
 """Parameters for an empty collection, whose fields nothing tells."""
@@ -25,10 +26,12 @@ def payload(row: Row, *names: str) -> dict[str, Any]:
 class QdrantFolder:
     """The local mode of the client: with a text index, sparse vectors, or neither."""
 
-    lacks = frozenset({"like", "ilike", "text_order", "changes", "drops"})
     password = None
+    examples = 50
 
     def __init__(self, folder: Path, words: str | None) -> None:
+        lacks = {"like", "ilike", "text_order", "id_order", "changes", "drops"}
+        self.lacks = frozenset(lacks if words == "index" else lacks | {"many"})
         self.folder, self.words = folder / "qdrant data", words
         self.kind, self.empty = "text", False
 
@@ -81,19 +84,15 @@ class QdrantFolder:
         raise NotImplementedError
 
 
-@contextmanager
-def qdrant_index(folder: Path) -> Iterator[Database]:
-    yield QdrantFolder(folder, "index")
+def qdrant(words: str | None) -> Open:
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Database]:
+        # The client writes each point in a transaction of its own: minutes, where it is a disk.
+        memory = Path("/dev/shm")
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else folder) as made:
+            yield QdrantFolder(Path(made), words)
 
-
-@contextmanager
-def qdrant_sparse(folder: Path) -> Iterator[Database]:
-    yield QdrantFolder(folder, "sparse")
-
-
-@contextmanager
-def qdrant_filter(folder: Path) -> Iterator[Database]:
-    yield QdrantFolder(folder, None)
+    return opened
 
 
 class ChromaFolder:
@@ -223,3 +222,13 @@ def milvus(folder: Path) -> Iterator[Database]:
     yield made
     if made.client is not None:
         made.client.close()
+
+
+COLLECTIONS: dict[str, Open] = {
+    "chroma": chroma,
+    "milvus": milvus,
+    "qdrant-filter": qdrant(None),
+    "qdrant-index": qdrant("index"),
+    "qdrant-sparse": qdrant("sparse"),
+}
+"""By scheme and what keyword search uses there."""

@@ -17,6 +17,9 @@ GROUP = "secondpass.retrievers"
 
 _HERE = "secondpass.retrieve.backends"
 BUILT_IN: Mapping[str, str] = {
+    "chroma": f"{_HERE}.chroma",
+    "milvus": f"{_HERE}.milvus",
+    "qdrant": f"{_HERE}.qdrant",
     "sqlite": f"{_HERE}.sqlite",
 }
 
