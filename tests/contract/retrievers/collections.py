@@ -13,6 +13,7 @@ from typing import Any
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.store_protocol import searchable
 from tests.contract.retrievers.databases import EMBEDDER, FIELDS, Database, Open, Row
+from tests.loopback.search_engine import Flavor, SearchEngine
 
 SAMPLED = {"fields": ",".join(FIELDS)}
 """Parameters for an empty collection, whose fields nothing tells."""
@@ -201,7 +202,13 @@ class MilvusFile:
         if gone := list(delete):
             self.client.delete("docs", ids=gone)
         entities = [
-            {"id": r.id, "body": r.text or "", "title": r.title, "lang": r.lang, "doc": r.parent}
+            {
+                "id": r.id,
+                "body": r.text or "",
+                "title": r.title,
+                "lang": r.lang,
+                "doc": r.parent,
+            }
             | {"year": r.year, "price": r.price, "fresh": r.fresh}
             | {"embedding": r.vector.tolist()}
             for r in rows
@@ -224,9 +231,64 @@ def milvus(folder: Path) -> Iterator[Database]:
         made.client.close()
 
 
+class SearchEngineIndex:
+    """An index of a server that follows the reference of Elasticsearch or OpenSearch."""
+
+    def __init__(self, engine: SearchEngine) -> None:
+        self.engine = engine
+        self.lacks, self.examples = frozenset({"id_order", "many"}), 60
+        self.password = engine.password
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        vector: dict[str, Any] = {"type": "dense_vector", "dims": EMBEDDER.dimension}
+        if self.engine.flavor == "opensearch":
+            vector = {"type": "knn_vector", "dimension": EMBEDDER.dimension}
+        whole = {"type": "text", "fields": {"keyword": {"type": "keyword"}}}
+        self.engine.create(
+            "docs",
+            {
+                **{"title": {"type": "text"}, "body": {"type": "text"}, "lang": whole},
+                **{"year": {"type": "long"}, "price": {"type": "double"}},
+                **{"fresh": {"type": "boolean"}, "day": {"type": "date"}},
+                **{"doc": {"type": "keyword"}, "embedding": vector},
+            },
+        )
+        self.write(rows)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        for key in delete:
+            self.engine.delete("docs", str(key))
+        for row in rows:
+            source = {**payload(row, *FIELDS), "body": row.text, "title": row.title}
+            source |= {"doc": row.parent, "embedding": row.vector.tolist()}
+            if row.day is not None:
+                source["day"] = row.day.isoformat()
+            self.engine.put("docs", str(row.id), source)
+
+    def url(self, **parameters: str) -> str:
+        more = "&".join(f"{name}={value}" for name, value in parameters.items())
+        user = f"admin:{self.password}@"
+        return f"{self.engine.flavor}://{user}127.0.0.1:{self.engine.port}?table=docs&{more}"
+
+    def drop(self) -> None:
+        self.engine.drop()
+
+
+def search_engine(flavor: Flavor) -> Open:
+    @contextmanager
+    def opened(folder: Path) -> Iterator[Database]:
+        engine = SearchEngine(flavor, password="pass-w0rd")
+        yield SearchEngineIndex(engine)
+        engine.close()
+
+    return opened
+
+
 COLLECTIONS: dict[str, Open] = {
     "chroma": chroma,
+    "elasticsearch": search_engine("elasticsearch"),
     "milvus": milvus,
+    "opensearch": search_engine("opensearch"),
     "qdrant-filter": qdrant(None),
     "qdrant-index": qdrant("index"),
     "qdrant-sparse": qdrant("sparse"),

@@ -64,7 +64,9 @@ HOSTILE = [
 def database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    with (DATABASES | COLLECTIONS)[request.param](tmp_path_factory.mktemp(request.param)) as made:
+    with (DATABASES | COLLECTIONS)[request.param](
+        tmp_path_factory.mktemp(request.param)
+    ) as made:
         yield made
 
 
@@ -73,7 +75,9 @@ def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """A retriever over a table of generated rows that no test changes."""
-    with (DATABASES | COLLECTIONS)[request.param](tmp_path_factory.mktemp(request.param)) as made:
+    with (DATABASES | COLLECTIONS)[request.param](
+        tmp_path_factory.mktemp(request.param)
+    ) as made:
         made.fill(generated_rows(60))
         with opened(made) as retriever:
             yield retriever
@@ -240,7 +244,7 @@ def test_a_row_without_text_is_an_empty_document(database: Database) -> None:
 
 def test_ten_thousand_rows(database: Database) -> None:
     if "many" in database.lacks:
-        pytest.skip("another variant of this engine is tested with them, and it is slow")
+        pytest.skip("it is slow to fill, and another engine or variant is tested with them")
     rows = generated_rows(10_000)
     rows[4321] = Row("row-4321", "common unmistakable needle", year=2100)
     database.fill(rows)

@@ -106,7 +106,9 @@ def search_query(tree: Filter, fields: Mapping[str, str]) -> dict[str, Any] | bo
 
     def leaf(part: Leaf, negated: bool) -> dict[str, Any]:
         field = fields[part.field]
-        exists = {"exists": {"field": field}}
+        # Each document has an id, which is in no order there.
+        is_id = field == "_id"
+        exists: dict[str, Any] = {"match_all": {}} if is_id else {"exists": {"field": field}}
         match part:
             case IsNull():
                 return exists if negated else {"bool": {"must_not": [exists]}}
@@ -120,6 +122,8 @@ def search_query(tree: Filter, fields: Mapping[str, str]) -> dict[str, Any] | bo
             case Comparison(_, "=" | "!=" as operator, value):
                 found, negated = {"term": {field: {"value": _plain(value)}}}, operator == "!="
             case Comparison(_, operator, value):
+                if is_id:
+                    refuse("a search engine", part, "ids are compared by =, != and IN only")
                 return {"range": {field: {_RANGE[operator]: _plain(value)}}}
         return {"bool": {"filter": [exists], "must_not": [found]}} if negated else found
 
@@ -264,7 +268,7 @@ def _equals(key: str, value: Value) -> qdrant.FieldCondition:
     from qdrant_client import models
 
     # Numbers by a range, since MatchValue tells 2015 from 2015.0; but a range is in floats.
-    exact = isinstance(value, str | bool) or isinstance(value, int) and abs(value) >= 2**53
+    exact = isinstance(value, str | bool) or (isinstance(value, int) and abs(value) >= 2**53)
     if exact:
         return models.FieldCondition(key=key, match=models.MatchValue(value=value))
     return _within(key, gte=value, lte=value)

@@ -117,7 +117,9 @@ def _sparse_vector(url: DatabaseURL, sparse: dict[str, Any]) -> str | None:
     named = url.options.get("sparse")
     if named is not None:
         return choose_named(url, named, sparse)
-    return next((n for n, p in sparse.items() if p.modifier and p.modifier.value == "idf"), None)
+    return next(
+        (n for n, p in sparse.items() if p.modifier and p.modifier.value == "idf"), None
+    )
 
 
 def choose_named(url: DatabaseURL, name: str, known: Iterable[str]) -> str:

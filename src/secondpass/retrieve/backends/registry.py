@@ -18,7 +18,9 @@ GROUP = "secondpass.retrievers"
 _HERE = "secondpass.retrieve.backends"
 BUILT_IN: Mapping[str, str] = {
     "chroma": f"{_HERE}.chroma",
+    "elasticsearch": f"{_HERE}.elasticsearch",
     "milvus": f"{_HERE}.milvus",
+    "opensearch": f"{_HERE}.opensearch",
     "qdrant": f"{_HERE}.qdrant",
     "sqlite": f"{_HERE}.sqlite",
 }
