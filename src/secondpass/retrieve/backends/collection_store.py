@@ -87,6 +87,7 @@ class CollectionStore(ABC):
     def classify(self, error: Exception) -> Problem | None:
         """Return what an error of the client is about; None for one that is not its own."""
 
+    @abstractmethod
     def close(self) -> None:
         """Release the connections."""
 

@@ -71,7 +71,7 @@ class ElasticsearchStore(SearchEngineStore):
         return {"knn": knn if condition is None else {**knn, "filter": condition}}
 
     def similarity(self, mapping: Mapping[str, Any]) -> str:
-        """Return the similarity of a vector field; that of unit vectors by product is cosine."""
+        """Return the similarity of a vector field; by product it is a cosine too."""
         return _SIMILARITIES.get(mapping.get("similarity", "cosine"), "cosine")
 
     def classify(self, error: Exception) -> Problem | None:
