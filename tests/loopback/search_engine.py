@@ -114,7 +114,7 @@ class SearchEngine:
             return 200, {"name": "node", "cluster_name": "loopback", "version": version}
         if path == "/_alias":
             return 200, {name: {"aliases": {}} for name in self.mappings}
-        _, index, action = (path.split("/") + [""])[:3]
+        _, index, action = [*path.split("/"), ""][:3]
         if index not in self.mappings:
             return 404, _error(404, "index_not_found_exception", f"no such index [{index}]")
         documents = self.documents[index]

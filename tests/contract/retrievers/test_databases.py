@@ -26,6 +26,7 @@ from tests.contract.retrievers.databases import (
 )
 from tests.contract.retrievers.filter_strategy import filters
 
+ALL = DATABASES | COLLECTIONS
 HOSTILE = [
     *("", " ", "'", '"', "''", '""', "%", "_", "\\", "a\\", "\0", "a\0b", "\ud800", "😀" * 500),
     *(
@@ -60,24 +61,20 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module", params=sorted(DATABASES | COLLECTIONS))
+@pytest.fixture(scope="module", params=sorted(ALL))
 def database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    with (DATABASES | COLLECTIONS)[request.param](
-        tmp_path_factory.mktemp(request.param)
-    ) as made:
+    with ALL[request.param](tmp_path_factory.mktemp(request.param)) as made:
         yield made
 
 
-@pytest.fixture(scope="module", params=sorted(DATABASES | COLLECTIONS))
+@pytest.fixture(scope="module", params=sorted(ALL))
 def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     """A retriever over a table of generated rows that no test changes."""
-    with (DATABASES | COLLECTIONS)[request.param](
-        tmp_path_factory.mktemp(request.param)
-    ) as made:
+    with ALL[request.param](tmp_path_factory.mktemp(request.param)) as made:
         made.fill(generated_rows(60))
         with opened(made) as retriever:
             yield retriever

@@ -20,7 +20,9 @@ from secondpass.types import Document, Origin, is_missing
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-FILTERED_KINDS = frozenset(("text", "integer", "number", "boolean", "date", "datetime", "any"))
+FILTERED_KINDS = frozenset(
+    ("text", "integer", "number", "boolean", "date", "datetime", "uuid", "any")
+)
 """The kinds of columns that a filter can name; "any" is one that is not known."""
 _TEXTS = (
     *("text", "body", "content", "contents", "passage", "chunk", "chunk_text", "page_content"),
