@@ -98,6 +98,7 @@ MAX_DEPTH = 64
 """How deep parentheses and NOT may be nested."""
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
+    "uuid": (str,),
     "integer": (int, float),
     "number": (int, float),
     "boolean": (bool,),
@@ -430,8 +431,8 @@ def filter_holds(tree: Filter, row: Mapping[str, Value | None]) -> bool | None:
             return actual in values
         case Like(_, pattern, ignore_case):
             return like_pattern(pattern, ignore_case).fullmatch(str(actual)) is not None
-        case Comparison(_, operator, value):
-            return _compare(actual, operator, value)
+        case Comparison(_, operator, operand):
+            return _compare(actual, operator, operand)
 
 
 def _compare(actual: Value, operator: Comparator, value: Value) -> bool:

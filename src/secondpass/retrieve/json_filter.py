@@ -62,7 +62,7 @@ def _to_sql(condition: Condition, known: bool) -> str:
         return "true" if _matches(condition, None) else "false"
     # In backticks no column name is read as an SQL keyword.
     column, operator = f"`{condition.column.replace('`', '``')}`", condition.operator
-    literals = [_literal(value) for value in condition.values if value is not None]
+    literals = [literal(value) for value in condition.values if value is not None]
     with_none = len(literals) < len(condition.values)
     if operator in _SYMBOLS:
         return f"{column} {_SYMBOLS[operator]} {literals[0]}" if literals else "false"
@@ -74,7 +74,8 @@ def _to_sql(condition: Condition, known: bool) -> str:
     return f"{column} IS NULL OR NOT ({is_in})"
 
 
-def _literal(value: Value) -> str:
+def literal(value: Value) -> str:
+    """Return a value as SQL of DataFusion has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):

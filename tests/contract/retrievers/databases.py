@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import numpy as np
+import pytest
+from lancedb.index import FTS
 
+from secondpass.retrieve.backends.database_url import file_url
+from secondpass.retrieve.backends.lance.table import connect
 from secondpass.retrieve.store_protocol import searchable
+from tests.loopback.postgres import USER, PostgresServer, find_postgres, postgres_server
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 EMBEDDER = HashedEmbedder()
@@ -101,8 +107,6 @@ class SQLiteDatabase:
             connection.execute("INSERT INTO docs_fts (docs_fts) VALUES ('rebuild')")
 
     def url(self, **parameters: str) -> str:
-        from secondpass.retrieve.backends.database_url import file_url
-
         return file_url("sqlite", self.file, table="docs", **parameters)
 
     def drop(self) -> None:
@@ -117,8 +121,180 @@ def sqlite(folder: Path) -> Iterator[Database]:
     yield SQLiteDatabase(folder)
 
 
+_COLUMNS = (
+    "title VARCHAR, body VARCHAR, year INTEGER, price DOUBLE, lang VARCHAR, fresh BOOLEAN, "
+    "day DATE, doc VARCHAR"
+)
+
+
+def values(row: Row) -> tuple[Any, ...]:
+    """Return a row in the order of the columns, without its vector."""
+    return (
+        *(row.id, row.title, row.text, row.year, row.price),
+        *(row.lang, row.fresh, row.day, row.parent),
+    )
+
+
+def arrow_table(rows: Sequence[Row], integer_ids: bool = False) -> Any:
+    """Return rows as an Arrow table."""
+    import pyarrow as pa
+
+    vector = pa.list_(pa.float32(), EMBEDDER.dimension)
+    fields = (
+        *(("id", pa.int64() if integer_ids else pa.string()), ("title", pa.string())),
+        *(("body", pa.string()), ("year", pa.int32()), ("price", pa.float64())),
+        *(("lang", pa.string()), ("fresh", pa.bool_()), ("day", pa.date32())),
+        *(("doc", pa.string()), ("embedding", vector)),
+    )
+    names = [name for name, _ in fields]
+    complete = [(*values(row), row.vector.tolist()) for row in rows]
+    records = [dict(zip(names, row, strict=True)) for row in complete]
+    return pa.Table.from_pylist(records, pa.schema(fields))
+
+
+class DuckDBDatabase:
+    lacks = frozenset({"changes", "drops"})
+    password = None
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "it's a file.duckdb"
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        key = {"integer": "BIGINT", "uuid": "UUID"}.get(kind, "VARCHAR")
+        duckdb, load_fts = self._client()
+        with duckdb.connect(str(self.file)) as connection:
+            load_fts(connection)
+            connection.execute("DROP TABLE IF EXISTS docs")
+            connection.execute(
+                f"CREATE TABLE docs (id {key} PRIMARY KEY, {_COLUMNS}, "
+                f"embedding FLOAT[{EMBEDDER.dimension}])"
+            )
+            if rows:
+                self._insert(connection, rows, key)
+            connection.execute(
+                "PRAGMA create_fts_index('docs', 'id', 'title', 'body', overwrite = 1)"
+            )
+
+    @staticmethod
+    def _client() -> Any:
+        duckdb = pytest.importorskip("duckdb")
+        pytest.importorskip("duckdb_extension_fts")
+        from secondpass.retrieve.backends.duckdb_file import load_fts
+
+        return duckdb, load_fts
+
+    def _insert(self, connection: Any, rows: Sequence[Row], key: str) -> None:
+        connection.register("batch", arrow_table(rows, key == "BIGINT"))
+        connection.execute("INSERT INTO docs SELECT * FROM batch")
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        raise NotImplementedError
+
+    def url(self, **parameters: str) -> str:
+        return file_url("duckdb", self.file, table="docs", **parameters)
+
+    def drop(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def duckdb(folder: Path) -> Iterator[Database]:
+    yield DuckDBDatabase(folder)
+
+
+class LanceDatabase:
+    lacks = frozenset({"drops"})
+    password = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "lance's"
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        rows_ = arrow_table(rows, kind == "integer")
+        table = connect(self.folder).create_table("docs", rows_, mode="overwrite")
+        for column in ("title", "body"):
+            table.create_index(column, config=FTS(), replace=True)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        table = connect(self.folder).open_table("docs")
+        table.add(arrow_table(rows))
+        for key in delete:
+            table.delete(f"id = '{key}'")
+
+    def url(self, **parameters: str) -> str:
+        return file_url("lance", self.folder, table="docs", **parameters)
+
+    def drop(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def lance(folder: Path) -> Iterator[Database]:
+    yield LanceDatabase(folder)
+
+
+class PostgresDatabase:
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self.password = server.password
+        self.lacks = frozenset() if server.has_vectors else frozenset({"vectors"})
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        key = {"integer": "bigint", "uuid": "uuid"}.get(kind, "text")
+        columns = (
+            "title text, body text, year integer, price double precision, lang text, "
+            "fresh boolean, day date, doc text, words tsvector GENERATED ALWAYS AS "
+            "(to_tsvector('english', coalesce(title, '') || ' ' || coalesce(body, ''))) STORED"
+        )
+        with self.server.connect() as connection:
+            connection.execute("DROP TABLE IF EXISTS docs")
+            if self.server.has_vectors:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+                columns += f", embedding vector({EMBEDDER.dimension})"
+            connection.execute(f"CREATE TABLE docs (id {key} PRIMARY KEY, {columns})")
+            connection.execute("CREATE INDEX ON docs USING gin (words)")
+        self.write(rows)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        names = "id, title, body, year, price, lang, fresh, day, doc"
+        names += ", embedding" if self.server.has_vectors else ""
+        with self.server.connect() as connection, connection.transaction():
+            for key in delete:
+                connection.execute("DELETE FROM docs WHERE id = %s", [key])
+            with connection.cursor().copy(f"COPY docs ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    vector = [str(row.vector.tolist())] if self.server.has_vectors else []
+                    copy.write_row([*values(row), *vector])
+
+    def url(self, **parameters: str) -> str:
+        query = urlencode({"table": "docs", **parameters})
+        user = f"{USER}:{self.password}"
+        return f"postgresql://{user}@127.0.0.1:{self.server.port}/postgres?{query}"
+
+    def drop(self) -> None:
+        with self.server.connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Database]:
+    pytest.importorskip("psycopg")
+    if find_postgres() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres_server() as server:
+        yield PostgresDatabase(server)
+
+
 Open = Callable[[Path], AbstractContextManager[Database]]
-DATABASES: dict[str, Open] = {"sqlite": sqlite}
+DATABASES: dict[str, Open] = {
+    "duckdb": duckdb,
+    "lance": lance,
+    "postgresql": postgres,
+    "sqlite": sqlite,
+}
 """By scheme. One that cannot run here calls `pytest.skip` with the reason."""
 
 

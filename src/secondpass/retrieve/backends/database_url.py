@@ -136,7 +136,7 @@ def parse_url(url: str, extra: Sequence[str] = ()) -> DatabaseURL:
         timeout=_seconds(given, "timeout", 10.0, redacted),
         options={name: given.pop(name) for name in extra if name in given},
         redacted=redacted,
-        **given,  # type: ignore[arg-type]
+        **given,
     )
 
 

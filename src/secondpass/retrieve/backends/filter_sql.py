@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Container, Mapping
 from datetime import date, datetime
+from typing import cast
 
 from secondpass.errors import FilterError
 from secondpass.retrieve.filter_tree import (
@@ -17,7 +20,7 @@ from secondpass.retrieve.filter_tree import (
     OneOf,
     like_parts,
 )
-from secondpass.retrieve.json_filter import Value
+from secondpass.retrieve.json_filter import Value, literal
 
 
 class SQLDialect:
@@ -90,7 +93,7 @@ class SQLDialect:
 class SQLiteDialect(SQLDialect):
     """SQLite: texts compare by code points, dates and times are texts."""
 
-    def __init__(self, kinds: dict[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str]) -> None:
         super().__init__()
         self.kinds = kinds
 
@@ -130,7 +133,7 @@ class PostgresDialect(SQLDialect):
 
     placeholder = "%s"
 
-    def __init__(self, kinds: dict[str, str]) -> None:
+    def __init__(self, kinds: Mapping[str, str]) -> None:
         super().__init__()
         self.kinds = kinds
 
@@ -138,14 +141,49 @@ class PostgresDialect(SQLDialect):
         """Return a name; a percent sign would be read as a mark."""
         return super().name(name).replace("%", "%%")
 
+    def column(self, field: str) -> str:
+        """Return a field as its comparisons have it; UUIDs as texts."""
+        name = self.name(field)
+        return f"{name}::text" if self.kinds.get(field) == "uuid" else name
+
     def ordered(self, field: str) -> str:
         """Return a field; texts with the collation of code points.
 
         Not where they only have to be equal: an index of another collation serves that.
         """
-        name = self.name(field)
-        return f'{name} COLLATE "C"' if self.kinds.get(field) == "text" else name
+        name = self.column(field)
+        texts = ("text", "uuid")
+        return f'{name} COLLATE "C"' if self.kinds.get(field) in texts else name
 
     def bind(self, value: object) -> str:
         """Add a parameter; no text of PostgreSQL has a NUL."""
         return super().bind(value.replace("\0", "\ufffd") if isinstance(value, str) else value)
+
+
+class DuckDBDialect(SQLDialect):
+    """DuckDB: texts compare by code points, UUIDs as texts, times with a zone in UTC."""
+
+    def __init__(self, kinds: Mapping[str, str], zoned: Container[str] = ()) -> None:
+        super().__init__()
+        self.kinds, self.zoned = kinds, zoned
+
+    def column(self, field: str) -> str:
+        """Return a field as its comparisons have it."""
+        name = self.name(field)
+        if field in self.zoned:
+            return f"make_timestamp(epoch_us({name}))"
+        return f"CAST({name} AS VARCHAR)" if self.kinds.get(field) == "uuid" else name
+
+
+class LanceDialect(SQLDialect):
+    """Lance: DataFusion's SQL, which has no parameters; values are literals, quoted."""
+
+    def name(self, name: str) -> str:
+        """Return a name; in backticks it keeps its upper case."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def bind(self, value: object) -> str:
+        """Return a value as a literal."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"CAST('{value}' AS DOUBLE)"
+        return literal(cast("Value", value))

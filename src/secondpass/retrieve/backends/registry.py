@@ -17,6 +17,10 @@ GROUP = "secondpass.retrievers"
 
 _HERE = "secondpass.retrieve.backends"
 BUILT_IN: Mapping[str, str] = {
+    "duckdb": f"{_HERE}.duckdb",
+    "lance": f"{_HERE}.lance_table",
+    "postgres": f"{_HERE}.postgres",
+    "postgresql": f"{_HERE}.postgres",
     "sqlite": f"{_HERE}.sqlite",
 }
 

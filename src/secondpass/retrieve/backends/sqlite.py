@@ -105,7 +105,7 @@ class SQLiteStore(SQLStore):
 
     def dialect(self) -> SQLDialect:
         """Return a translator for one statement."""
-        return SQLiteDialect(dict(self.columns.kinds))
+        return SQLiteDialect(self.columns.kinds)
 
     def count_passages(self) -> int:
         """Return the number of rows."""

@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from queue import LifoQueue
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from secondpass.errors import InputError, RetrieverError, nearest
+from secondpass.retrieve.backends.connection_pool import ConnectionPool
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import SQLDialect
-from secondpass.retrieve.backends.sql_store import failed
 
 T = TypeVar("T")
-_MOST = 8
-"""Connections at a time: as many as a retriever has threads."""
 _STEPS_PER_CHECK = 10_000
 _FTS5 = re.compile(r"\busing\s+fts5\s*\((.*)\)\s*$", re.IGNORECASE | re.DOTALL)
 _OPTION = re.compile(r"\b(content|content_rowid)\s*=\s*(['\"`\[]?)([^'\"`\],]*)", re.IGNORECASE)
@@ -47,18 +43,22 @@ _STORED = {"integer": "integer", "real": "number", "text": "text", "blob": "byte
 class SQLiteConnections:
     """A few connections to one file, for any number of threads.
 
-    A read is one transaction, ends after the time-out, and is tried once more on a fresh
-    connection. A file that was replaced is opened again. Raises RetrieverError where there is
-    no such file.
+    A read is one transaction and ends after the time-out. A file that was replaced is opened
+    again. Raises RetrieverError where there is no such file.
     """
 
     def __init__(self, url: DatabaseURL) -> None:
         self.url = url
         self._file = url.file
-        self._closed = False
-        self._free: LifoQueue[tuple[sqlite3.Connection, tuple[int, int]] | None] = LifoQueue()
-        for _ in range(_MOST):
-            self._free.put(None)
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
+            url,
+            self._connect,
+            sqlite3.Connection.close,
+            errors=(sqlite3.Error,),
+            dropped=(sqlite3.DatabaseError,),
+            timed_out=lambda error: "interrupted" in str(error),
+            usable=lambda connection: connection.place == self._place(),
+        )
         self.run("SELECT 1")
 
     def run(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -67,38 +67,29 @@ class SQLiteConnections:
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function within one read transaction and return what it does."""
-        held = self._free.get()
-        try:
-            for last in (False, True):
-                held = self._fresh(held)
-                try:
-                    return _in_transaction(held[0], work, self.url.timeout)
-                except sqlite3.Error as error:
-                    timeout = "interrupted" in str(error)
-                    if last or timeout:
-                        raise failed(self.url, error, timeout=timeout) from error
-                    held[0].close()
-                    held = None
-            raise AssertionError
-        finally:
-            self._free.put(held)
+        return self._pool.read(lambda c: _in_transaction(c, work, self.url.timeout))
 
     def close(self) -> None:
         """Close all connections, once their reads have ended."""
-        self._closed = True
-        for _ in range(_MOST):
-            held = self._free.get()
-            if held is not None:
-                held[0].close()
-        for _ in range(_MOST):
-            self._free.put(None)
+        self._pool.close()
 
-    def _fresh(
-        self, held: tuple[sqlite3.Connection, tuple[int, int]] | None
-    ) -> tuple[sqlite3.Connection, tuple[int, int]]:
-        """Return a connection to the file that is there now."""
-        if self._closed:
-            raise RetrieverError("the database is closed", where=self.url.redacted)
+    def _connect(self) -> _Connection:
+        place = self._place()
+        connection = sqlite3.connect(
+            f"file:{quote(str(self._file.absolute()))}?mode=ro",
+            uri=True,
+            timeout=self.url.connect_timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
+        )
+        connection.place = place
+        connection.execute("PRAGMA query_only = 1")
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        return connection
+
+    def _place(self) -> tuple[int, int]:
+        """Return which file is there now."""
         try:
             status = self._file.stat()
         except OSError as error:
@@ -108,28 +99,13 @@ class SQLiteConnections:
                 why=f"{self._file}: {error.strerror}",
                 fix="sqlite:///FILE is relative to this folder, sqlite:////FILE absolute.",
             ) from error
-        place = (status.st_dev, status.st_ino)
-        if held is not None:
-            if held[1] == place:
-                return held
-            held[0].close()
-        try:
-            return _connect(self._file, self.url.connect_timeout), place
-        except sqlite3.Error as error:
-            raise failed(self.url, error) from error
+        return status.st_dev, status.st_ino
 
 
-def _connect(file: Path, timeout: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"file:{quote(str(file.absolute()))}?mode=ro",
-        uri=True,
-        timeout=timeout,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.execute("PRAGMA query_only = 1")
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
-    return connection
+class _Connection(sqlite3.Connection):
+    """A connection that knows which file it reads."""
+
+    place: tuple[int, int]
 
 
 def _in_transaction(

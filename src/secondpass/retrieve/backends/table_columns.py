@@ -20,7 +20,7 @@ from secondpass.types import Document, Origin, is_missing
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-FILTERED_KINDS = frozenset(("text", "integer", "number", "boolean", "date", "datetime"))
+FILTERED_KINDS = frozenset(("text", "integer", "number", "boolean", "date", "datetime", "uuid"))
 """The kinds of columns that a filter can name."""
 _TEXTS = (
     *("text", "body", "content", "contents", "passage", "chunk", "chunk_text", "page_content"),
