@@ -21,8 +21,8 @@ PUBLIC_NAMES = {
         IndexNotFoundError IndexStoreError InputError LLMError MissingExtraError
         ModelDamagedError ModelError ModelNotFoundError Origin PassageAggregation ProviderError
         ProviderTimeoutError RankedDocument ReadError RerankResponse Reranker RetrieverError
-        Score ScoreKind Scored ScoringOptions SecondpassError Span Spans Status TextTooLongError
-        Usage __version__
+        Score ScoreKind Scored ScoringOptions Search SecondpassError Span Spans Status
+        TextTooLongError Usage __version__
     """,
     "secondpass.policies": """
         Blend Boost Budgeted Cached Calibrated Cascade EarlyStopping Ensemble Fallback

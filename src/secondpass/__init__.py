@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         TextTooLongError,
     )
     from secondpass.index.index import Index
+    from secondpass.index.search import Search
     from secondpass.rerank.base import BaseReranker, Score, Scored
     from secondpass.rerank.scoring_options import ScoringOptions
     from secondpass.rerank.spans import Spans
@@ -85,6 +86,7 @@ _MODULES = {
     "ScoreKind": "types",
     "Scored": "rerank.base",
     "ScoringOptions": "rerank.scoring_options",
+    "Search": "index.search",
     "SecondpassError": "errors",
     "Span": "types",
     "Spans": "rerank.spans",
@@ -148,6 +150,7 @@ __all__ = [
     "ScoreKind",
     "Scored",
     "ScoringOptions",
+    "Search",
     "SecondpassError",
     "Span",
     "Spans",

@@ -15,7 +15,8 @@ from secondpass.options import PlacementOptions
 @takes_options(PlacementOptions)
 def answer(
     query: Annotated[str, typer.Argument(help="The question.")],
-    index: options.IndexFolder,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     llm: Annotated[
         str | None,
         typer.Option(
@@ -49,19 +50,18 @@ def answer(
     as_json: options.AsJson = False,
     **typed: Any,
 ) -> None:
-    """Answer a question from an index, with numbered citations.
+    """Answer a question from an index or a database, with numbered citations.
 
     Example:  secondpass answer "How do I change my password?" --index my-index
     """
     from secondpass.answer import stream_answer
     from secondpass.cli.output import print_json, working
-    from secondpass.index.index import Index
     from secondpass.llm import load_llm
 
     placement = chosen_options(PlacementOptions, typed)
     with ExitStack() as stack:
         model = None if llm is None else stack.enter_context(load_llm(llm, base_url=base_url))
-        opened_index = stack.enter_context(Index.open(index, create=False))
+        opened_index = stack.enter_context(options.open_source(index, over))
         stream = stream_answer(
             opened_index,
             query,

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from secondpass.evaluate.calibration import CalibrationReport
     from secondpass.evaluate.qrels import LabelledQuery
     from secondpass.evaluate.reliability import Reliability
-    from secondpass.index.index import Index
+    from secondpass.index.search import Search
 
 
 class LabelSource(NamedTuple):
-    """The queries and judgments that label the candidates of an index."""
+    """The queries and judgments that label the candidates of an index or a database."""
 
     folder: Path | None
+    over: str | None
     queries: str | None
     qrels: str | None
     split: str
@@ -54,7 +55,8 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="Calibration file to write.")] = Path(
         "calibration.json"
     ),
-    index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     queries: options.OptionalQueries = None,
     qrels: options.Qrels = None,
     candidates: options.FirstStageDepth = 50,
@@ -102,7 +104,7 @@ def calibrate(
     with ExitStack() as stack:
         progress = stack.enter_context(stages())
         source = LabelSource(
-            index, queries, qrels, split, limit, candidates, least_grade, judged_only
+            index, over, queries, qrels, split, limit, candidates, least_grade, judged_only
         )
         opened = _open_index(pairs, source)
         if opened is not None:
@@ -123,26 +125,25 @@ def calibrate(
         _print(report, out)
 
 
-def _open_index(pairs: Path | None, source: LabelSource) -> Index | None:
-    """Open the index, or return None if the labels are in a file of pairs."""
-    from secondpass.index.index import Index
-
+def _open_index(pairs: Path | None, source: LabelSource) -> Search | None:
+    """Open what is searched, or return None if the labels are in a file of pairs."""
     if pairs is not None:
-        if any(path is not None for path in (source.folder, source.queries, source.qrels)):
+        given = (source.folder, source.over, source.queries, source.qrels)
+        if any(value is not None for value in given):
             raise InputError(
                 "Give a file of pairs, or --index, --queries and --qrels, not both"
             )
         return None
-    if source.folder is None or source.queries is None:
+    if (source.folder is None and source.over is None) or source.queries is None:
         raise InputError(
             "There are no labels to calibrate on",
             fix="Give a file of pairs, or --index, --queries and --qrels.",
         )
-    return Index.open(source.folder, create=False)
+    return options.open_source(source.folder, source.over)
 
 
 def _read_labels(
-    pairs: Path | None, opened: Index | None, source: LabelSource, progress: Stages
+    pairs: Path | None, opened: Search | None, source: LabelSource, progress: Stages
 ) -> list[LabelledQuery]:
     from secondpass.evaluate.qrels import label_candidates, read_pairs
 

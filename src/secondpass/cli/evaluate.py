@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from secondpass.evaluate.run import Run
     from secondpass.evaluate.significance import Comparison
     from secondpass.index.index import SearchOptions
+    from secondpass.index.search import Search
 
 
 def evaluate(
     context: typer.Context,
     queries: options.Queries,
     qrels: options.Qrels = None,
-    index: Annotated[Path | None, typer.Option(help="Index folder to search.")] = None,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     runs: Annotated[
         list[Path] | None, typer.Option(help="Run files to measure: TREC or JSON lines.")
     ] = None,
@@ -47,12 +49,12 @@ def evaluate(
     limit: options.Limit = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Measure searches of an index and run files side by side on judged queries.
+    """Measure searches of an index or a database, and run files, on judged queries.
 
-    With an index: BM25, vector and hybrid search, and each reranker over --mode; with
-    --config, the search that the file describes. --save-run and --against use the last of
-    these, or the only run file. As in trec_eval, ties are ordered by descending id and a
-    query without results counts as 0.
+    With an index or a database: BM25, vector and hybrid search, as far as it has them, and each
+    reranker over --mode; with --config, the search that the file describes. --save-run and
+    --against use the last of these, or the only run file. As in trec_eval, ties are ordered by
+    descending id and a query without results counts as 0.
 
     Example:  secondpass eval --index my-index --queries queries.jsonl --qrels qrels.tsv
     """
@@ -69,14 +71,19 @@ def evaluate(
         parse_measure(name)
     run_files = [Run.read(path) for path in runs or []]
     earlier = None if against is None else Run.read(against, name=f"against {against.name}")
-    if index is None and not run_files:
-        raise InputError("there is nothing to measure", fix="Give --index or --runs.")
+    searches = index is not None or over is not None or _names_source(config)
+    if not searches and not run_files:
+        raise InputError("there is nothing to measure", fix="Give --index, --over or --runs.")
     collection = options.read_collection(queries, qrels, split, limit)
     searched: list[Run] = []
-    if index is not None:
+    if searches:
         base = {"mode": mode, "candidates": candidates, **read_config(config, context)}
-        variants = _list_variants(base, models, configured=config is not None)
-        searched = _search_variants(index, collection, dict(variants))
+        with options.open_source(index, over, config) as opened:
+            modes = opened.retriever.modes
+            if base["mode"] == "hybrid" and modes and "hybrid" not in modes:
+                base["mode"] = modes[0]
+            variants = _list_variants(base, models, configured=config is not None)
+            searched = _search_variants(opened, collection, dict(variants))
     evaluated = searched[-1] if searched else run_files[0]
     if not searched and len(run_files) > 1 and (earlier is not None or save_run is not None):
         raise InputError(
@@ -100,6 +107,12 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _names_source(config: Path | None) -> bool:
+    from secondpass.index.config_file import Configuration
+
+    return config is not None and bool(Configuration.read(config).source)
+
+
 def _list_variants(
     base: dict[str, Any], models: list[str], *, configured: bool
 ) -> Iterator[tuple[str, SearchOptions]]:
@@ -117,25 +130,31 @@ def _list_variants(
 
 
 def _search_variants(
-    index: Path, collection: Collection, variants: dict[str, SearchOptions]
+    opened: Search, collection: Collection, variants: dict[str, SearchOptions]
 ) -> list[Run]:
     from secondpass.cli.output import stages
     from secondpass.evaluate.run import search_all
-    from secondpass.index.index import Index
 
     runs = []
-    with Index.open(index, create=False) as opened, stages() as progress:
+    modes = opened.retriever.modes or ("hybrid",)
+    with stages() as progress:
         judged = list({d for grades in collection.qrels.values() for d in grades})
-        stored = collection.checked(opened.stored_ids(judged), "the index")
+        ids = opened.stored_ids(judged)
+        stored = collection if ids is None else collection.checked(ids, "the index")
         options.print_notes(stored.notes[len(collection.notes) :])
         for name, search in variants.items():
-            if not opened.dimension and search["mode"] != "bm25":
+            # A second pass is measured over the best first stage that there is.
+            if search.get("rerank") is False and search["mode"] not in modes:
                 continue
 
             def show(done: int, total: int, name: str = name) -> None:
                 progress(name, done, total)
 
             runs.append(search_all(opened, stored.queries, name=name, progress=show, **search))
+            if ids is None:
+                stored.found(
+                    {d for found in runs[-1].scores.values() for d in found}, opened.name
+                )
     return runs
 
 

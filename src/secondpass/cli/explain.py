@@ -22,11 +22,12 @@ def explain(
     document: Annotated[
         str,
         typer.Argument(
-            help="Id of a document or passage; without --index, a text file, - for "
-            "standard input, or the text itself."
+            help="Id of a document or passage; without --index and --over, a text file, "
+            "- for standard input, or the text itself."
         ),
     ],
-    index: Annotated[Path | None, typer.Option(help="Index folder.")] = None,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     model: options.Model = "bundled",
     mode: options.FirstStageMode = "hybrid",
     candidates: options.FirstStageDepth = 50,
@@ -58,19 +59,20 @@ def explain(
     """
     from secondpass.cli.output import print_json, working
     from secondpass.explain import explain, explain_text
-    from secondpass.index.index import Index
     from secondpass.reranker import Reranker
 
-    if index is None:
+    if index is None and over is None:
         if boost:
-            raise InputError("boosts are for the results of a search", fix="Add --index.")
+            raise InputError(
+                "boosts are for the results of a search", fix="Add --index or --over."
+            )
         text = _read_text(document)
         with working("Explaining"):
             explanation = explain_text(
                 Reranker(model), query, text, fields=options.split_names(fields), seed=seed
             )
     else:
-        with Index.open(index, create=False) as opened, working("Explaining"):
+        with options.open_source(index, over) as opened, working("Explaining"):
             explanation = explain(
                 opened,
                 query,

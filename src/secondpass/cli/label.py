@@ -25,13 +25,14 @@ _SHOWN = 2000
 
 
 def label(
-    index: options.IndexFolder,
     queries: Annotated[
         Path,
         typer.Option(
             help='Queries: JSON lines with "_id" and "text", "ID tab TEXT", or one a line.'
         ),
     ],
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     out: Annotated[Path, typer.Option(help="Judgments file to create or continue.")] = Path(
         "qrels.tsv"
     ),
@@ -68,10 +69,9 @@ def label(
     from secondpass.cli.terminal_keys import keyboard
     from secondpass.evaluate.judge import agreement, chat_judge, judge_all
     from secondpass.evaluate.labelling import GradeFile, Labelling
-    from secondpass.evaluate.pooling import check_systems, pool
+    from secondpass.evaluate.pooling import available_systems, check_systems, pool
     from secondpass.evaluate.qrels import read_qrels
     from secondpass.evaluate.queries import read_queries
-    from secondpass.index.index import Index
     from secondpass.types import Document
 
     pooled = check_systems(options.split_names(systems) or [])
@@ -79,7 +79,13 @@ def label(
         raise InputError("A judge needs both --judge URL and --judge-model NAME")
     query_texts = read_queries(queries)
     other = None if compare is None else read_qrels(compare).grades
-    with Index.open(index, create=False) as opened:
+    with options.open_source(index, over) as opened:
+        missing = sorted(set(pooled) - set(available_systems(opened, pooled)))
+        if missing:
+            options.print_notes((f"not searched here: {', '.join(missing)}",))
+        pooled = available_systems(opened, pooled)
+        if not pooled:
+            raise InputError("None of the systems can be searched here", where=opened.name)
 
         def pool_documents(name: str, text: str) -> list[Document]:
             # With a judge, its progress bar already uses the line.

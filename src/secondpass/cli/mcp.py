@@ -11,6 +11,7 @@ from secondpass.cli import options
 
 def mcp(
     index: options.ServedIndexes = None,
+    over: options.ServedDatabases = None,
     model: options.ServedModels = None,
     precision: options.PrecisionOption = None,
     calibration_pairs: options.CalibrationPairs = None,
@@ -24,7 +25,7 @@ def mcp(
 
     Example:  secondpass mcp --index my-index
     """
-    from secondpass.cli.serve import parse_index_options
+    from secondpass.cli.serve import parse_database_options, parse_index_options
     from secondpass.server.mcp.stdio import run
     from secondpass.server.settings import ServerSettings
 
@@ -32,6 +33,7 @@ def mcp(
         ServerSettings(
             models=model if model else ["bundled"],
             indexes=parse_index_options(index or []),
+            databases=parse_database_options(over or []),
             precision=precision,
             calibration_pairs=calibration_pairs,
             threads=threads,

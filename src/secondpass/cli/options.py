@@ -14,6 +14,8 @@ from secondpass.storage import expand_home
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
+    from secondpass.index.index import Index
+    from secondpass.index.search import Search
 
 
 Config = Annotated[
@@ -116,6 +118,54 @@ def print_notes(notes: tuple[str, ...]) -> None:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 IndexFolder = Annotated[Path, typer.Option("--index", help="Index folder.")]
+SearchedIndex = Annotated[
+    Path | None, typer.Option("--index", help="Index folder.", show_default=False)
+]
+Over = Annotated[
+    str | None,
+    typer.Option(
+        "--over",
+        metavar="URL",
+        help='Database to search instead of an index, as in "sqlite:///file.db?table=docs".',
+        show_default=False,
+    ),
+]
+
+
+def open_source(
+    index: Path | None, over: str | None, config: Path | None = None
+) -> Search | Index:
+    """Open what a command searches: the index of --index, or the database of --over.
+
+    Without both, the one that the configuration file names. Raises InputError for both, and for
+    none.
+    """
+    from secondpass.index.index import Index
+    from secondpass.index.search import Search
+
+    if index is not None and over is not None:
+        raise InputError(
+            "--index and --over cannot be combined",
+            why="a search has one source",
+            fix="Leave one of them out.",
+        )
+    if index is None and over is None and config is not None:
+        from secondpass.index.config_file import Configuration
+
+        source = Configuration.read(config).source
+        over = source.get("over")
+        index = Path(source["index"]) if "index" in source else None
+    if over is not None:
+        return Search(over)
+    if index is None:
+        raise InputError(
+            "there is nothing to search",
+            fix="Give --index FOLDER, or --over URL for a database, such as "
+            "sqlite:///file.db?table=docs.",
+        )
+    return Index.open(index, create=False)
+
+
 Model = Annotated[
     str,
     typer.Option(
@@ -180,6 +230,15 @@ ServedIndexes = Annotated[
     typer.Option(
         "--index",
         help="Index to search: NAME=FOLDER or FOLDER; the first is the default.",
+        show_default=False,
+    ),
+]
+ServedDatabases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--over",
+        metavar="NAME=URL",
+        help="Database to search like an index: NAME=URL or URL; it is never written to.",
         show_default=False,
     ),
 ]

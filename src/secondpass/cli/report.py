@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def report(
-    index: options.IndexFolder,
     queries: options.Queries,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     qrels: options.Qrels = None,
     out: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
     models: options.Models = ["bundled"],  # noqa: B006 - typer copies it
@@ -40,13 +41,12 @@ def report(
     from secondpass.evaluate.report.html import html_page
     from secondpass.evaluate.report.json import as_object
     from secondpass.evaluate.study import run_study
-    from secondpass.index.index import Index
     from secondpass.storage import replace_file
 
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
     collection = options.read_collection(queries, qrels, split, limit)
-    with Index.open(index, create=False) as opened, stages() as progress:
+    with options.open_source(index, over) as opened, stages() as progress:
         study = run_study(
             opened,
             collection,

@@ -17,7 +17,8 @@ from secondpass.options import SearchOptions
 def search(
     context: typer.Context,
     query: Annotated[str, typer.Argument(help="Query to search for.")],
-    index: options.IndexFolder,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     model: options.Model = "bundled",
     base_url: options.BaseUrl = None,
     compare: Annotated[
@@ -31,7 +32,7 @@ def search(
     as_json: options.AsJson = False,
     **typed: Any,
 ) -> None:
-    """Search an index: retrieve first-stage candidates, then rerank them.
+    """Search an index or a database: retrieve first-stage candidates, then rerank them.
 
     Example:  secondpass search "How do I change my password?" --index my-index --top-k 3
     """
@@ -43,7 +44,6 @@ def search(
         working,
     )
     from secondpass.errors import InputError
-    from secondpass.index.index import Index
     from secondpass.option_types import check_second_pass
     from secondpass.registry import load_reranker
 
@@ -66,7 +66,7 @@ def search(
         **{name: chosen[name] for name in ("query_variants", "like", "unlike")},
         "rerank": False,
     }
-    with Index.open(index, create=False) as opened, working("Searching"):
+    with options.open_source(index, over, config) as opened, working("Searching"):
         response = opened.search(query, **chosen)
         first_stage = opened.search(query, **before) if compare else None
         found = [r.document for r in response.results if r.document is not None]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
@@ -11,10 +13,13 @@ from secondpass.cli import options
 from secondpass.errors import InputError
 from secondpass.storage import expand_home
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
+
 
 def serve(
     model: options.ServedModels = None,
     index: options.ServedIndexes = None,
+    over: options.ServedDatabases = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder for indexes that clients create."),
@@ -122,6 +127,7 @@ def serve(
         ServerSettings(
             models=model if model else ["bundled"],
             indexes=parse_index_options(index or []),
+            databases=parse_database_options(over or []),
             data=data,
             llm=llm,
             host=host,
@@ -165,3 +171,38 @@ def parse_index_options(values: list[str]) -> dict[str, Path]:
             )
         folders[name] = path
     return folders
+
+
+def parse_database_options(values: list[str]) -> dict[str, str]:
+    """Return URLs of databases by name, of options NAME=URL or URL.
+
+    A URL without a name has that of its table, or of its file or path. Raises InputError for
+    what is no URL, a name that occurs twice, and one that cannot be in the path of a request.
+    """
+    from secondpass.retrieve.backends.database_url import TABLE_WORDS
+
+    urls: dict[str, str] = {}
+    for value in values:
+        name, equals, url = value.partition("=")
+        if not equals or "://" in name:
+            parts = urlsplit(value)
+            given = dict(parse_qsl(parts.query))
+            tables = [given[word] for word in TABLE_WORDS if word in given]
+            name, url = tables[0] if tables else Path(parts.path).stem, value
+        if "://" not in url:
+            raise InputError(
+                "--over names no database",
+                fix="Give --over NAME=URL, such as docs=sqlite:///file.db?table=docs.",
+            )
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                f"a database cannot be served as {name!r}",
+                why="a name has letters, digits, - and _",
+                fix="Name it: --over NAME=URL.",
+            )
+        if name in urls:
+            raise InputError(
+                f"There are two databases {name!r}", fix="Name them: --over NAME=URL."
+            )
+        urls[name] = url
+    return urls

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def tune(
-    index: options.IndexFolder,
     queries: options.Queries,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     qrels: options.Qrels = None,
     out: Annotated[Path, typer.Option(help="Configuration file to write.")] = Path(
         "secondpass.toml"
@@ -67,12 +68,11 @@ def tune(
     from secondpass.errors import InputError
     from secondpass.evaluate.tuning import tune as choose
     from secondpass.index.config_file import Configuration
-    from secondpass.index.index import Index
 
     if not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
     collection = options.read_collection(queries, qrels, split, limit)
-    with Index.open(index, create=False) as opened, stages() as progress:
+    with options.open_source(index, over) as opened, stages() as progress:
         tuned = choose(
             opened,
             collection,

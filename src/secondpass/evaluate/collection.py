@@ -102,6 +102,28 @@ class Collection:
         )
         return replace(self, notes=(*self.notes, note))
 
+    def found(self, retrieved: Iterable[str], where: str) -> Collection:
+        """Return the collection with a note on relevant documents that no search retrieved.
+
+        For a source that cannot be asked which documents it has. Raises InputError where none
+        was retrieved, as ids of another form would be. `where` is the source, for messages.
+        """
+        present = set(retrieved)
+        relevant = {d for grades in self.qrels.values() for d, g in grades.items() if g > 0}
+        if relevant and not relevant & present:
+            raise InputError(
+                f"none of the {len(relevant)} relevant documents was retrieved",
+                where=where,
+                why=f"the judgments name {abbreviate(sorted(relevant))}; retrieved were"
+                f" {abbreviate(sorted(present)) or 'none'}",
+                fix="Check that the judgments use its ids: id=COLUMN in the URL names them.",
+            )
+        note = (
+            f"{len(relevant - present)} of {len(relevant)} relevant documents were not"
+            f" retrieved; whether {where} has them is not known"
+        )
+        return replace(self, notes=(*self.notes, note)) if relevant - present else self
+
 
 def build_collection(name: str, queries: Mapping[str, str], judged: Qrels) -> Collection:
     """Return the queries that have both a text and judgments, with notes on the others."""

@@ -27,7 +27,8 @@ from secondpass.retrieve.fusion import check_method
 from secondpass.types import ScoreKind
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index, Rerank
+    from secondpass.index.search import Search
+    from secondpass.options import Rerank
 
 MIN_QUERIES = 10
 
@@ -65,7 +66,7 @@ class ExperimentData:
 
 
 def collect(
-    index: Index,
+    index: Search,
     collection: Collection,
     *,
     models: Sequence[Rerank] = ("bundled",),
@@ -74,7 +75,7 @@ def collect(
     cascade: bool = False,
     progress: Progress | None = None,
 ) -> ExperimentData:
-    """Retrieve, score and time the queries of a collection on an index.
+    """Retrieve, score and time the queries of a collection on an index or a database.
 
     `first_stages` are the (mode, fusion) whose candidates are reranked. Every pair of query
     and candidate is scored once by each model, whatever the depth. With `cascade`, the
@@ -90,7 +91,9 @@ def collect(
         check_mode(mode)
         check_method(fusion)
     judged = list({d for grades in collection.qrels.values() for d in grades})
-    collection = collection.checked(index.stored_ids(judged), "the index")
+    stored = index.stored_ids(judged)
+    if stored is not None:
+        collection = collection.checked(stored, "the index")
     rerankers = {r.model: r for r in (index.reranker(model) for model in models)}
     cheap = index.reranker(CHEAP) if cascade else None
     margins: Mapping[str, Margin] = {}
@@ -103,6 +106,9 @@ def collect(
         depths[-1],
         progress=_stage_progress(progress, "searching"),
     )
+    if stored is None:
+        found = {str(p.document_id) for p in first_stage.passages.values()}
+        collection = collection.found(found, index.name)
     passage_ids = passages_to_score(
         collection.queries,
         first_stage.rankings,
@@ -128,7 +134,7 @@ def collect(
             timed[cascades[name].name(name)] = Composer().compose(
                 rerankers[name], {"cascade": True}, cheap=cheap, margin=margin
             )
-    modes = index.retriever.modes
+    modes = index.retriever.modes or ("hybrid",)
     latencies = measure_latency(
         index,
         list(collection.queries.values()),

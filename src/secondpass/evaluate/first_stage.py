@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError, nearest
 from secondpass.options import MODES
 from secondpass.retrieve.fusion import fuse
-from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.types import Candidate, Document
+
+if TYPE_CHECKING:
+    from secondpass.index.first_stage import FirstStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,15 @@ class FirstStageCandidate:
 
 @dataclass(frozen=True)
 class FirstStageRankings:
-    """The BM25 and the vector ranking of one query, best first, to the same depth."""
+    """The BM25 and the vector ranking of one query, best first, to the same depth.
+
+    `single` is the ranking of a source that has another one, which is not fused; the others are
+    then empty.
+    """
 
     bm25: Sequence[FirstStageCandidate]
     vector: Sequence[FirstStageCandidate]
+    single: Sequence[FirstStageCandidate] = ()
 
     def candidates(
         self,
@@ -62,15 +70,17 @@ class FirstStageRankings:
         are fused and cut, so the result is not a prefix of a deeper one.
         """
         check_mode(mode)
+        if self.single:
+            return list(self.single[:depth])
         if mode != "hybrid":
             return list((self.bm25 if mode == "bm25" else self.vector)[:depth])
         cut = self.cut(depth)
-        by_id = self.by_id
+        by_id = cut.by_id
         return [by_id[name] for name, _ in fuse(cut.scored_ids, fusion, weights)[:depth]]
 
     def cut(self, depth: int) -> FirstStageRankings:
         """Return both rankings to a depth."""
-        return FirstStageRankings(self.bm25[:depth], self.vector[:depth])
+        return FirstStageRankings(self.bm25[:depth], self.vector[:depth], self.single[:depth])
 
     @property
     def scored_ids(self) -> list[list[tuple[str, float]]]:
@@ -82,8 +92,14 @@ class FirstStageRankings:
 
     @property
     def by_id(self) -> dict[str, FirstStageCandidate]:
-        """The candidates of both rankings, by id."""
-        return {c.id: c for c in (*self.vector, *self.bm25)}
+        """The candidates of all rankings, by id, with what each says of their scores."""
+        found = {c.id: c for c in (*self.single, *self.vector)}
+        for candidate in self.bm25:
+            other = found.get(candidate.id)
+            if other is not None and candidate.vector is None:
+                candidate = replace(candidate, vector=other.vector)
+            found[candidate.id] = candidate
+        return found
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,7 @@ class FirstStageRuns:
 
 
 def run_first_stage(
-    retriever: HybridRetriever,
+    retriever: FirstStage,
     queries: Mapping[str, str],
     depth: int,
     *,
@@ -104,14 +120,17 @@ def run_first_stage(
 ) -> FirstStageRuns:
     """Retrieve by BM25 and by vectors for every query, to a depth of at least 1.
 
-    Every candidate has both scores. `progress` is called with (done, total).
+    A source with one ranking of its own is searched for that. Every candidate of an index has
+    both scores. `progress` is called with (done, total).
     """
     rankings: dict[str, FirstStageRankings] = {}
     passages: dict[str, Document] = {}
+    modes = retriever.modes
     for done, (query, text) in enumerate(queries.items(), 1):
         lists: list[list[FirstStageCandidate]] = []
-        for mode in ("bm25", "vector"):
-            if mode not in retriever.modes:
+        # A source that names no modes is searched in the default one.
+        for mode in ("bm25", "vector") if modes else ("bm25", "vector", "hybrid"):
+            if mode not in (modes or ("hybrid",)):
                 lists.append([])
                 continue
             retrieved = retriever.search(text, mode=mode, candidates=depth).candidates

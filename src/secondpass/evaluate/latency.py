@@ -11,7 +11,7 @@ import numpy as np
 from secondpass.rerank.base import BaseReranker
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index
+    from secondpass.index.search import Search
 
 SEARCHES = 20
 
@@ -41,7 +41,7 @@ class Latencies:
 
 
 def measure_latency(
-    index: Index,
+    index: Search,
     queries: Sequence[str],
     models: Mapping[str, BaseReranker],
     depths: Sequence[int],

@@ -11,7 +11,7 @@ from secondpass.errors import InputError, nearest
 from secondpass.types import Document
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index
+    from secondpass.index.search import Search
 
 SYSTEMS = ("bm25", "vector", "hybrid", "reranked")
 
@@ -26,8 +26,14 @@ def check_systems(systems: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(systems))
 
 
+def available_systems(index: Search, systems: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the systems that this source can be searched by."""
+    modes = index.retriever.modes or ("hybrid",)
+    return tuple(name for name in systems if name == "reranked" or name in modes)
+
+
 def pool(
-    index: Index,
+    index: Search,
     name: str,
     query: str,
     *,

@@ -26,7 +26,7 @@ from secondpass.retrieve.loaders.jsonl import plain_or_gzipped, rows
 from secondpass.types import Candidate
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index
+    from secondpass.index.search import Search
 
 
 Grades = Mapping[str, Mapping[str, int]]
@@ -234,7 +234,7 @@ def read_pairs(file: Path, *, min_grade: int = 1) -> list[LabelledQuery]:
 
 
 def label_candidates(
-    index: Index,
+    index: Search,
     queries: Mapping[str, str],
     grades: Grades,
     *,

@@ -17,7 +17,8 @@ from secondpass.inference.unicode import clean
 from secondpass.retrieve.loaders.jsonl import rows
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index, SearchOptions
+    from secondpass.index.search import Search
+    from secondpass.options import SearchOptions
 
 
 _FIX = "Each line must be: query id, Q0, document id, rank, score, name of the run."
@@ -162,7 +163,7 @@ def _read_trec(path: Path) -> Iterator[tuple[str, str, str, float]]:
 
 
 def search_all(
-    index: Index,
+    index: Search,
     queries: Mapping[str, str],
     *,
     name: str = "search",

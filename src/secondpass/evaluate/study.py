@@ -38,7 +38,8 @@ from secondpass.evaluate.variant_builders import (
 from secondpass.evaluate.variants import RankedIds, SearchVariant, Settings
 
 if TYPE_CHECKING:
-    from secondpass.index.index import Index, Rerank
+    from secondpass.index.search import Search
+    from secondpass.options import Rerank
 
 MIN_USEFUL_GAIN = 0.01
 """A gain that is surely smaller than this is not worth a second pass."""
@@ -144,7 +145,7 @@ def verdict(study: Study) -> Verdict:
 
 
 def run_study(
-    index: Index,
+    index: Search,
     collection: Collection,
     *,
     models: Sequence[Rerank] = ("bundled",),

@@ -40,7 +40,8 @@ from secondpass.rerank.inputs import require_count
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from secondpass.index.index import Index, Rerank
+    from secondpass.index.search import Search
+    from secondpass.options import Rerank
     from secondpass.rerank.calibration import Calibration
 
 FOLDS = 5
@@ -82,7 +83,7 @@ class Tuned:
 
 
 def tune(
-    index: Index,
+    index: Search,
     collection: Collection,
     *,
     max_latency_ms: float | None = None,
@@ -219,7 +220,7 @@ def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVari
         )
         for mode in data.modes
     ]
-    if "hybrid" in data.modes:
+    if len(data.modes) > 1:
         variants.append(
             fusion_variant(
                 queries,
@@ -231,6 +232,9 @@ def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVari
             )
         )
     first_stages = [stage for stage in FIRST_STAGES if stage[0] in data.modes]
+    if len(data.modes) == 1:
+        # There is nothing to fuse.
+        first_stages = [(data.modes[0], "rrf")]
     for model, scores in data.scores.items():
         known_cascade = data.cascades.get(model)
         cascades = [None] if known_cascade is None else [None, known_cascade]

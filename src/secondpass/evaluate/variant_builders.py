@@ -47,6 +47,8 @@ def first_stage_variant(
     scores = _first_stage_order(matrix)
     settings = {"mode": mode, "candidates": depth, "rerank": False}
     label = {"bm25": "BM25", "vector": "vectors", "hybrid": "hybrid, default fusion"}[mode]
+    if any(ranking.single for ranking in rankings.values()):
+        label = "the source's own ranking"
     return SearchVariant(
         label,
         [settings],

@@ -89,7 +89,7 @@ class ScoredCandidates:
     reranker: BaseReranker
     scored: Scored
     policies: Policies
-    embedder: TextEncoder
+    embedder: TextEncoder | None
     bm25: BM25Model | None
 
     def replace_target(self, change: str, document: Document, score: float) -> Counterfactual:
@@ -98,7 +98,7 @@ class ScoredCandidates:
         text = searchable(document.title, document.text)
         bm25 = None if self.bm25 is None else self.bm25.score(text)
         vector = original.vector
-        if vector is not None:
+        if vector is not None and self.embedder is not None:
             vector = cosine(*self.embedder.encode([self.query, text]).astype(np.float64))
         candidates, scores = list(self.candidates), list(self.scored.scores)
         candidates[self.target] = replace(

@@ -25,7 +25,7 @@ from secondpass.explain.occlusion import (
     variant_scorer,
 )
 from secondpass.explain.types import Explanation, Faithfulness, Match, ScoredWindow, Span
-from secondpass.index.index import Index
+from secondpass.index.search import Search
 from secondpass.rerank.base import BaseReranker, Score
 from secondpass.rerank.inputs import (
     DocumentLike,
@@ -45,7 +45,7 @@ _NOT_RETRIEVED_RANK = 1_000_000
 
 
 def explain(
-    index: Index,
+    index: Search,
     query: str,
     document: str,
     *,
@@ -57,14 +57,15 @@ def explain(
     fields: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Explanation:
-    """Explain the rank of a document of an index for a query.
+    """Explain the rank of a document of an index, or of another source, for a query.
 
     `document` is the id of a document, of which the best passage is explained, or else of a
     passage. The other arguments are those of `Index.search`; groups, pins and diversity are
     left out. `seed` is for the random spans that the top ones are compared with. With
     `fields`, the explanation has the rank that the document would have without each of them.
-    Raises `InputError` for an id that the index does not have, and a field that no candidate
-    has.
+    Over a database, only a candidate can be explained, and what each word adds to its keyword
+    score is not known. Raises `InputError` for an id that the index does not have, or that is
+    not among the candidates, and a field that no candidate has.
     """
     query = check_query(query)
     options = ScoringOptions(check_fields(fields))
@@ -73,14 +74,17 @@ def explain(
 
     def policies(known: BaseReranker) -> BaseReranker:
         chosen = {"blend": blend, "boost": rules}
-        known_fields = index.fields if rules else None
+        known_fields = (index.fields or None) if rules else None
         return composer.compose(
             known, chosen, matches=index.matching, known_fields=known_fields
         )
 
     considered = index.first_pass(query, mode=mode, candidates=candidates)
     # By key: the passage of one document may have the id of another document.
-    keys = {passage.key for passage in index.passages_of(document)}
+    if index.keeps_passages:
+        keys = {passage.key for passage in index.passages_of(document)}
+    else:
+        keys = _keys_of(document, considered)
     found = any(c.document.key in keys for c in considered)
     if not found:
         considered += _fetch_passages(index, query, document)
@@ -96,8 +100,11 @@ def explain(
     if passages > 1:
         notes.append(f"{passages} passages of {document!r} were considered; this is the best.")
     texts = [searchable(c.document.title, c.document.text) for c in considered]
-    terms = index.term_scores(query, [c.document for c in considered])
-    bm25 = fit_bm25(index.language, texts, terms)
+    known_terms = index.term_scores(query, [c.document for c in considered])
+    terms = [[] for _ in considered] if known_terms is None else known_terms
+    bm25 = None if known_terms is None else fit_bm25(index.language, texts, terms)
+    if known_terms is None and candidate.bm25:
+        notes.append("What each word adds to the keyword score is not known of this source.")
     if bm25 is None and candidate.bm25:
         notes.append(
             "The BM25 score of a changed text is not known here: changes keep the old one."
@@ -209,13 +216,26 @@ def _explain_text(
     return [*in_query, *spans], faithfulness, notes
 
 
-def _fetch_passages(index: Index, query: str, document: str) -> list[Candidate]:
+def _keys_of(document: str, candidates: Sequence[Candidate]) -> set[str]:
+    """Return the keys of the candidates of this document, or else of the one of this id."""
+    documents = [c.document for c in candidates]
+    of_document = {d.key for d in documents if d.document_id == document}
+    return of_document or {d.key for d in documents if document in (d.id, d.key)}
+
+
+def _fetch_passages(index: Search, query: str, document: str) -> list[Candidate]:
     """Return the passages of a document that the first pass did not retrieve."""
+    if not index.keeps_passages:
+        raise InputError(
+            f"{document!r} is not among the candidates",
+            why="documents of this source cannot be asked for by id",
+            fix="Raise the number of candidates, or give an id as a search prints it.",
+        )
     candidates = index.score_passages_of(query, document)
     if not candidates:
         raise InputError(
             f"There is no document {document!r}",
-            where=str(index.folder),
+            where=index.name,
             fix="Give an id as a search prints it, such as the first in brackets.",
         )
     return [replace(candidate, rank=_NOT_RETRIEVED_RANK) for candidate in candidates]

@@ -13,18 +13,21 @@ from secondpass.index.feedback import Examples, expand, find_examples, read_with
 from secondpass.index.rounds import ReadOnce, Rounds
 from secondpass.retrieve.fusion import rrf
 from secondpass.retrieve.groups import Placement, place
-from secondpass.retrieve.retriever import HybridRetriever, Retrieved
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.retriever import Retrieved
+from secondpass.retrieve.store_protocol import Hit, PassageStore
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.backends.lance.store import LanceStore
+    from secondpass.index.first_stage import FirstStage
 
 
 class CandidateSearch:
-    """The first stage of an index, with what options add to it; thread-safe."""
+    """A first stage, with what options add to it; thread-safe.
 
-    def __init__(self, store: LanceStore, retriever: HybridRetriever) -> None:
+    `store` is None where the source of the candidates is not asked for documents by id.
+    """
+
+    def __init__(self, store: PassageStore | None, retriever: FirstStage) -> None:
         self._store = store
         self._retriever = retriever
 
@@ -43,11 +46,11 @@ class CandidateSearch:
         rounds, for the options `adaptive` and `feedback`. In the timings, "read" is what it
         took, and "expand" the search for what else to read.
         """
-        store = self._store
         version = chosen["version"]
         examples = Examples()
         if chosen["like"] or chosen["unlike"]:
-            state: Any = store if version is None else store.checkout(version)
+            store: Any = self._store
+            state = store if version is None else store.checkout(version)
             examples = find_examples(state, chosen["like"], chosen["unlike"])
         search = _Search(self._retriever, chosen, examples, placement, complete_scores)
         retrieved = search.fuse([search.run(query) for query in queries], queries[0])
@@ -84,7 +87,7 @@ class _Search:
 
     def __init__(
         self,
-        retriever: HybridRetriever,
+        retriever: FirstStage,
         chosen: Mapping[str, Any],
         examples: Examples,
         placement: Placement | None,

@@ -13,22 +13,28 @@ from typing import Any
 from secondpass.errors import InputError, ReadError, nearest
 from secondpass.option_types import check_second_pass, offered
 from secondpass.options import SearchOptions
-from secondpass.storage import replace_file
+from secondpass.storage import expand_home, replace_file
+
+_TABLES = ("source", "search", "measured")
+_SOURCES = ("index", "over")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Arguments of `Index.search` under `search`, and their measurements under `measured`.
+    """Arguments of a search under `search`, and their measurements under `measured`.
 
     `search` has only the arguments that are set; `measured` is information for people and is
-    not used. Raises InputError for an argument that is unknown, has an invalid value, or
-    needs a reranker although `rerank` is False.
+    not used. `source` says what is searched: `index`, a folder, or `over`, the URL of a
+    database; it may be empty. Raises InputError for an argument that is unknown, has an invalid
+    value, or needs a reranker although `rerank` is False.
     """
 
     search: Mapping[str, Any]
     measured: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_source(self.source)
         known = offered(SearchOptions, "config")
         for name, value in self.search.items():
             if name not in known:
@@ -43,9 +49,9 @@ class Configuration:
     def read(cls, path: str | Path) -> Configuration:
         """Read a file.
 
-        Relative paths of calibrations are resolved against the folder of the file. Raises
-        InputError for a table or setting that is unknown or has an invalid value, ReadError
-        for a file that is missing or not valid TOML.
+        Relative paths of calibrations and of the index are resolved against the folder of the
+        file. Raises InputError for a table or setting that is unknown or has an invalid value,
+        ReadError for a file that is missing or not valid TOML.
         """
         path = Path(path)
         try:
@@ -57,14 +63,14 @@ class Configuration:
             raise ReadError(
                 "the file is not valid TOML", where=str(path), why=str(error)
             ) from error
-        unknown = [name for name in tables if name not in ("search", "measured")]
+        unknown = [name for name in tables if name not in _TABLES]
         if unknown:
             raise InputError(
                 f"there is no table [{unknown[0]}]",
                 where=str(path),
-                fix=nearest(unknown[0], ("search", "measured")),
+                fix=nearest(unknown[0], _TABLES),
             )
-        parts = [tables.get("search"), tables.get("measured", {})]
+        parts = [tables.get("search"), tables.get("measured", {}), tables.get("source", {})]
         if not all(isinstance(part, dict) for part in parts):
             raise InputError("there is no table [search]", where=str(path))
         try:
@@ -77,7 +83,10 @@ class Configuration:
         for name in ("calibration", "calibration_pairs"):
             if name in search:
                 search[name] = str(path.parent / search[name])
-        return cls(search, configuration.measured)
+        source = dict(configuration.source)
+        if "index" in source:
+            source["index"] = str(path.parent / expand_home(source["index"]))
+        return cls(search, configuration.measured, source)
 
     def write(self, path: str | Path, *, note: str = "") -> None:
         """Write the file, replacing an existing one; `note` becomes a comment on top."""
@@ -85,11 +94,25 @@ class Configuration:
         if not path.parent.is_dir():
             raise InputError("there is no such folder", where=str(path.parent))
         lines = [f"# {line}" for line in note.splitlines()]
-        for title, table in (("search", self.search), ("measured", self.measured)):
+        for title, table in zip(
+            _TABLES, (self.source, self.search, self.measured), strict=True
+        ):
             if table:
                 lines += ["", f"[{title}]"] if lines else [f"[{title}]"]
                 lines += [f"{name} = {_toml(value)}" for name, value in table.items()]
         replace_file(path, "\n".join(lines) + "\n")
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    for name, value in source.items():
+        if name not in _SOURCES:
+            raise InputError(f"a source has no {name!r}", fix=nearest(name, _SOURCES))
+        if not isinstance(value, str) or not value:
+            raise InputError(f"the source's {name} cannot be {value!r}", why="it must be text")
+    if len(source) > 1:
+        raise InputError(
+            "a source is an index or a database, not both", fix="Leave index or over out."
+        )
 
 
 def _toml(value: Any) -> str:

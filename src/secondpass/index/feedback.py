@@ -13,7 +13,7 @@ from secondpass.retrieve.store_protocol import Hit, searchable
 from secondpass.types import Candidate, Document, to_id
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.backends.lance.read import LanceReader
+    from secondpass.retrieve.store_protocol import PassageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Examples:
         object.__setattr__(self, "excluded", frozenset(hit.key for hit in self.unlike))
 
 
-def find_examples(store: LanceReader, like: Sequence[str], unlike: Sequence[str]) -> Examples:
+def find_examples(store: PassageStore, like: Sequence[str], unlike: Sequence[str]) -> Examples:
     """Return the passages of the documents with these ids, or the passages with these ids.
 
     Raises `InputError` for an id that is not stored, or is in both lists.

@@ -11,10 +11,9 @@ from secondpass.rerank.inputs import check_count, check_ids
 from secondpass.types import Candidate, RankedDocument, ScoreKind
 
 if TYPE_CHECKING:
-    from secondpass.retrieve.backends.lance.store import LanceStore
-    from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.groups import Placement
     from secondpass.retrieve.retriever import Retrieved
+    from secondpass.retrieve.store_protocol import PassageStore, TextEncoder
 
 
 def check_placement(chosen: dict[str, Any]) -> None:
@@ -71,7 +70,7 @@ def describe_groups(retrieval: Retrieved, chosen: Mapping[str, Any], found: int)
 
 
 def score_passages(
-    store: LanceStore, embedder: Embedder, query: str, document_id: str
+    store: PassageStore, embedder: TextEncoder, query: str, document_id: str
 ) -> list[Candidate]:
     """Return the passages of a document, or the passage of this id, with BM25 and cosine."""
     from secondpass.retrieve.hybrid import cosine_similarity
@@ -93,8 +92,8 @@ def score_passages(
 
 
 def add_pinned(
-    store: LanceStore,
-    embedder: Embedder,
+    store: PassageStore | None,
+    embedder: TextEncoder | None,
     query: str,
     candidates: Sequence[Candidate],
     chosen: Mapping[str, Any],
@@ -103,7 +102,8 @@ def add_pinned(
 
     Of a longer document, the passage with the highest cosine is added. What the filter or
     `hide` excludes is not, and neither is what the index does not have: the second value says
-    so. Others of the same group make room.
+    so. Others of the same group make room. Without a `store` that can be asked for documents by
+    id, none is added.
     """
     from secondpass.retrieve.groups import place
 
@@ -112,6 +112,12 @@ def add_pinned(
     notes: list[str] = []
     for name in chosen["pin"]:
         if any(name in (c.document.id, c.document.document_id) for c in candidates):
+            continue
+        if store is None or embedder is None:
+            notes.append(
+                f"the pinned {name!r} is not among the candidates, "
+                "and nothing is asked for by id here"
+            )
             continue
         passages = score_passages(store, embedder, query, name)
         if not passages:

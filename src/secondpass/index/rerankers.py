@@ -1,8 +1,9 @@
-"""Rerankers of an index: its own, models by name, and the policies of a search."""
+"""Rerankers of a search: its own, models by name, and the policies of its options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from secondpass.composition import Composer
@@ -13,36 +14,45 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches
 
 DEFAULT = "bundled"
-"""The model of an index that was opened without a reranker of its own."""
+"""The model of a search that was made without a reranker of its own."""
 
 
-class IndexRerankers:
-    """The rerankers of one index, each loaded once; `own` is used for `rerank=True`.
+class SearchRerankers:
+    """The rerankers of one source, each loaded once; `own` is used for `rerank=True`.
 
+    `states` are those that an index stores; None elsewhere, where rerankers read texts.
     Thread-safe.
     """
 
-    def __init__(self, states: PrecomputedStates, own: BaseReranker | None = None) -> None:
+    def __init__(
+        self,
+        own: BaseReranker | str | Path | None = None,
+        states: PrecomputedStates | None = None,
+    ) -> None:
         self._states = states
-        self._own = own
+        self._own: BaseReranker | str | Path = DEFAULT if own is None else own
         self._composer = Composer()
 
     def load(self, rerank: Rerank) -> BaseReranker:
-        """Return a reranker: `rerank` itself, the index's own for True, or a model by name."""
-        if isinstance(rerank, BaseReranker):
-            return rerank
-        if rerank is True:
-            return self._composer.load(DEFAULT) if self._own is None else self._own
-        return self._composer.load(str(rerank))
+        """Return a reranker: `rerank` itself, the own one for True, or a model by name."""
+        chosen = self._own if rerank is True else rerank
+        if isinstance(chosen, BaseReranker):
+            return chosen
+        return self._composer.load(str(chosen))
+
+    def load_with_states(self, rerank: Rerank) -> BaseReranker:
+        """Return a reranker as `load` does; it uses the stored states, where there are some."""
+        reranker = self.load(rerank)
+        return reranker if self._states is None else self._states.use_states(reranker)
 
     def load_for_states(self) -> BaseReranker | None:
         """Return the index's own reranker, or None if no states of passages can be stored.
 
         The default model is loaded only if it is a precomputed reranker.
         """
-        if not self._states.available:
+        if self._states is None or not self._states.available:
             return None
-        if self._own is not None or is_precomputed(DEFAULT):
+        if isinstance(self._own, BaseReranker) or is_precomputed(str(self._own)):
             return self.load(True)
         return None
 
@@ -62,12 +72,13 @@ class IndexRerankers:
         """
 
         def use_states(reranker: BaseReranker) -> BaseReranker:
-            reader = self._states.use_states(reranker)
-            return reader if wrap is None else wrap(reader)
+            if self._states is not None:
+                reranker = self._states.use_states(reranker)
+            return reranker if wrap is None else wrap(reranker)
 
         rerank = options["rerank"]
         if rerank is True:
-            rerank = DEFAULT if self._own is None else self._own
+            rerank = self._own
         policies = {name: options[name] for name in (*declared(PolicyOptions), "blend")}
         return self._composer.compose(
             rerank,

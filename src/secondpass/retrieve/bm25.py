@@ -9,7 +9,7 @@ from typing import Any
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.keywords import find_keywords, find_query_keywords
-from secondpass.retrieve.store_protocol import DocumentStore
+from secondpass.retrieve.store_protocol import SearchableStore
 from secondpass.types import Document
 
 
@@ -27,7 +27,7 @@ class TermScore:
 
 
 def term_scores(
-    store: DocumentStore, query: str, passages: Sequence[Document]
+    store: SearchableStore, query: str, passages: Sequence[Document]
 ) -> list[list[TermScore]]:
     """Return for each passage what each distinct word of the query adds to its BM25.
 

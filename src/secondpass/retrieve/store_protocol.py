@@ -176,6 +176,36 @@ class ForeignStore(Protocol):
 
 
 @runtime_checkable
+class KeepsPassages(Protocol):
+    """A store that is asked for its passages by id, and whether they pass a filter.
+
+    Its `bm25` scores given passages, with weights of words too, and it gives their vectors.
+    """
+
+    def passages_of(self, document_id: str) -> list[Hit]:
+        """Return all passages of the document, or else the passage of this id; [] if none."""
+
+    def matching(
+        self,
+        passages: Sequence[Document],
+        filter: str | None,  # noqa: A002
+    ) -> list[bool]:
+        """Return which of these passages pass a filter, in their order; raises FilterError."""
+
+
+class PassageStore(SearchableStore, KeepsPassages, Protocol):
+    """A searchable store that keeps passages, such as that of an index."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the store keeps its files."""
+
+    @property
+    def keyword_note(self) -> str | None:
+        """What keyword search does not do here, and how to renew it, or None."""
+
+
+@runtime_checkable
 class Versioned(Protocol):
     """A store that keeps its earlier states."""
 

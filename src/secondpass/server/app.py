@@ -186,6 +186,7 @@ def _log_fields(state: ServerState, grpc: GrpcBridge | None) -> dict[str, object
         "version": secondpass.__version__,
         "models": state.models,
         "indexes": list(settings.indexes),
+        "databases": list(settings.databases),
         "data": None if settings.data is None else str(settings.data),
         "keys": settings.keys is not None,
         **({} if grpc is None else {"grpc_port": grpc.port}),

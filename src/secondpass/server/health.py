@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 import secondpass
 from secondpass.server.request_handler import RequestHandler
 from secondpass.server.scheduler.scheduled_models import TOKENS_AT_ONCE
+from secondpass.server.served_database import status_of
 from secondpass.server.state import MAX_CONCURRENT_REQUESTS, ServerState
 from secondpass.server.telemetry.metrics import Metrics
 
@@ -27,9 +28,16 @@ class HealthRoutes:
         return JSONResponse({"status": "ok", "unix": time.time()})
 
     async def ready(self, request: Request) -> Response:
-        """Return 200 once the models are warm, 503 before that and while stopping."""
+        """Return 200 once the models are warm, 503 before that and while stopping.
+
+        A database that cannot be reached is named, and does not change the status: other
+        requests are answered.
+        """
         ready = self._state.ready
-        return JSONResponse({"ready": ready}, 200 if ready else 503)
+        body: dict[str, object] = {"ready": ready}
+        if self._state.settings.databases:
+            body["databases"] = status_of(self._state.databases)
+        return JSONResponse(body, 200 if ready else 503)
 
     async def container_ready(self, request: Request) -> Response:
         """Return 204 as Weaviate's container does, 503 before the models are warm."""

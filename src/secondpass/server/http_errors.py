@@ -13,6 +13,7 @@ from secondpass.errors import (
     MissingExtraError,
     ModelNotFoundError,
     ProviderError,
+    RetrieverError,
     SecondpassError,
     TextTooLongError,
 )
@@ -104,6 +105,10 @@ def _translate(error: SecondpassError) -> HttpError:
         return invalid(str(error))
     if isinstance(error, ProviderError):
         return HttpError(502, "failed", str(error))
+    if isinstance(error, RetrieverError):
+        # Without where, which names a host: it is in the logs.
+        text = str(SecondpassError(error.what, why=error.why, fix=error.fix))
+        return HttpError(504 if error.timeout else 503, "database", text, retry_after=1)
     if isinstance(error, IndexStoreError) and error.errno is not None:
         return _place_error(error.what, error.errno)
     # Without where and why, which name folders of this machine: they are in its logs.

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import MissingExtraError, ReadError
 from secondpass.index.index import Index
+from secondpass.index.search import Search
 from secondpass.retrieve.ingest import AsIndexed, IngestReport
 from secondpass.retrieve.settings import write_json
 from secondpass.server.access.api_keys import TENANT
 from secondpass.server.http_errors import HttpError
+from secondpass.server.served_database import Database
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -82,6 +84,20 @@ class ServedIndex:
         return self._path.parent if self._file is not None else self._path
 
     @property
+    def source(self) -> Search:
+        """What is searched: the index."""
+        return self.index
+
+    def count(self) -> int | None:
+        """Return how many documents there are; None where that is not known."""
+        return self.index.count()
+
+    @property
+    def database(self) -> Database | None:
+        """The database that is searched instead of an index of secondpass; else None."""
+        return None
+
+    @property
     def index(self) -> Index:
         """The index, opened when it is first needed.
 
@@ -137,18 +153,65 @@ class ServedIndex:
                 self._index = None
 
 
+class ServedDatabase(ServedIndex):
+    """A database of others, searched like an index; it is not written to."""
+
+    def __init__(self, key: IndexKey, database: Database) -> None:
+        self.key = key
+        self.metadata: dict[str, Any] = {}
+        self._database = database
+
+    @property
+    def source(self) -> Search:
+        """The search of the database; raises HttpError (503) where it cannot be reached."""
+        return self._database.open()
+
+    def count(self) -> int | None:
+        """Return how many passages there are; None where that is not known."""
+        return self.source.describe().count
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self._database
+
+    @property
+    def folder(self) -> Path:
+        """There is none: raises HttpError (403)."""
+        raise self._read_only()
+
+    @property
+    def index(self) -> Index:
+        """There is none: raises HttpError (403)."""
+        raise self._read_only()
+
+    def save(self, metadata: Mapping[str, Any]) -> None:
+        """Raise HttpError (403)."""
+        raise self._read_only()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def _read_only(self) -> HttpError:
+        why = "is a database that is only searched here: write to it by its own means"
+        return HttpError(403, "read only", f"{self.key.name} {why}")
+
+
 class IndexCatalog:
     """Finds, creates and deletes indexes.
 
     `data` is the folder of those that clients create; None where they may create none.
-    `served` are the indexes that the server was started with: they belong to the tenant
-    "default" and are not deleted. Safe to use from several threads at once.
+    `served` are the indexes that the server was started with, and `databases` the URLs of what
+    is searched like them: they belong to the tenant "default" and are not deleted. Safe to use
+    from several threads at once.
     """
 
     def __init__(
         self,
         data: Path | None,
         served: Mapping[str, Path],
+        databases: Mapping[str, str] | None = None,
         *,
         embedder: Embedder,
         reranker: BaseReranker,
@@ -163,6 +226,10 @@ class IndexCatalog:
         for name, path in served.items():
             key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
             self._indexes[key] = ServedIndex(key, path, file=None, metadata={}, **self._models)
+        for name, url in (databases or {}).items():
+            key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
+            database = Database(name, url, embedder=embedder, reranker=reranker)
+            self._indexes[key] = ServedDatabase(key, database)
         self._served = frozenset(self._indexes)
 
     def namespaces(self, tenant: str) -> list[str]:
@@ -171,6 +238,12 @@ class IndexCatalog:
         if self._data is not None:
             names |= {path.name for path in _folders(self._data / tenant)}
         return sorted(names)
+
+    @property
+    def databases(self) -> dict[str, Database]:
+        """The databases that the server searches, by name."""
+        served = ((key.name, self._indexes[key].database) for key in self._served)
+        return {name: found for name, found in sorted(served) if found is not None}
 
     def list_indexes(self, tenant: str, namespace: str) -> list[ServedIndex]:
         """Return the indexes of a namespace, by name."""
@@ -250,6 +323,8 @@ class IndexCatalog:
         """Delete an index with everything in it; raises HttpError: 404, or 403."""
         with self._lock:
             served = self.get(key)
+            if served.database is not None:
+                _ = served.folder
             if key in self._served or self._data is None:
                 raise HttpError(403, "read only", f"{key.name} was not made by this server")
             del self._indexes[key]

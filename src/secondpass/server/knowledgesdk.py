@@ -94,7 +94,7 @@ def run_search(
         served = catalog.default(caller.tenant)
     else:
         served = catalog.find(caller.tenant, request.index)
-    response = served.index.search(
+    response = served.source.search(
         request.query,
         mode=request.mode,
         candidates=max(_CANDIDATES, limit),

@@ -29,8 +29,9 @@ class ServerSettings:
 
     - `models`: names or folders of rerankers. The first is the default, also for names that
       are not listed, unless `strict`: then such a name is not found (404).
-    - `indexes`: folders of indexes to search, by name; the first is the default. `data`: a
-      folder for indexes that clients create, None where they may create none.
+    - `indexes`: folders of indexes to search, by name; the first is the default. `databases`:
+      URLs of databases to search like indexes, by name. `data`: a folder for indexes that
+      clients create, None where they may create none.
     - `exits`: whether models stop early on candidates that cannot be in the top k.
     - `precision`, `calibration_pairs`: how models are loaded, as of `Reranker`; None for the
       files as they are.
@@ -53,6 +54,7 @@ class ServerSettings:
 
     models: Sequence[str] = ("bundled",)
     indexes: Mapping[str, Path] = field(default_factory=dict)
+    databases: Mapping[str, str] = field(default_factory=dict)
     data: Path | None = None
     llm: str | None = None
     host: str = "127.0.0.1"
@@ -79,6 +81,12 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not self.models:
             raise InputError("There is no model to serve", fix="Name at least one.")
+        for name in self.databases:
+            if name in self.indexes:
+                raise InputError(
+                    f"There is an index and a database {name!r}",
+                    fix="Name one of them otherwise: --over NAME=URL.",
+                )
         for port in (self.port, 0 if self.grpc_port is None else self.grpc_port):
             if not 0 <= port <= 65535:
                 raise InputError(f"A port must be from 0 to 65535, and is {port}")

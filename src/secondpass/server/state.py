@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from secondpass.llm import LLM
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.index_catalog import IndexCatalog
+    from secondpass.server.served_database import Database
 
 T = TypeVar("T")
 # A request that waits for the queue holds a thread, which only sleeps.
@@ -127,7 +128,8 @@ class ServerState:
             from secondpass.llm import load_llm
 
             self.llm = load_llm(self.settings.llm)
-        if self.settings.indexes or self.settings.data is not None:
+        settings = self.settings
+        if settings.indexes or settings.databases or settings.data is not None:
             self._catalog = self._open_catalog()
         self.ready = True
         for worker in self.background:
@@ -144,9 +146,14 @@ class ServerState:
         self.check_ready()
         if self._catalog is None:
             raise HttpError(
-                404, "no index", "this server was started without --index and --data"
+                404, "no index", "this server was started without --index, --over and --data"
             )
         return self._catalog
+
+    @property
+    def databases(self) -> dict[str, Database]:
+        """The databases that are searched, by name; {} before they are opened."""
+        return {} if self._catalog is None else self._catalog.databases
 
     def _open_catalog(self) -> IndexCatalog:
         from secondpass.server.index_catalog import IndexCatalog
@@ -154,6 +161,7 @@ class ServerState:
         catalog = IndexCatalog(
             self.settings.data,
             self.settings.indexes,
+            self.settings.databases,
             embedder=self.embedder(),
             reranker=self._models[self.models[0]],
             queue=self.queue,
@@ -161,6 +169,8 @@ class ServerState:
         # Opened now, so that an index that cannot be opened is an error at the start.
         for name in self.settings.indexes:
             _ = catalog.find(TENANT, name).index
+        for database in catalog.databases.values():
+            database.start()
         return catalog
 
     def embedder(self) -> Embedder:

@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import Field
 
+from secondpass.errors import RetrieverError
 from secondpass.server.api_v1.router import Context, make_router
 from secondpass.server.api_v1.schemas import STRICT, DocumentBody
+from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.index_catalog import DEFAULT_NAMESPACE, IndexKey, ServedIndex
 from secondpass.server.request_handler import RequestHandler
 
@@ -32,10 +34,17 @@ class IndexBody:
 
 @dataclass
 class IndexAbout:
-    """An index: its name, and how many documents it has."""
+    """An index: its name, and how many documents it has.
+
+    For a database that is searched like one, `engine` is its kind and version, and `problem`
+    what is wrong where it cannot be reached; `documents`, the number of its rows or passages,
+    is null where that is not known.
+    """
 
     name: str
-    documents: int
+    documents: int | None
+    engine: str | None = None
+    problem: str | None = None
 
 
 @dataclass
@@ -77,7 +86,7 @@ def read_router(handler: RequestHandler) -> APIRouter:
     routes = make_router(handler, "indexes", "search")
     state = handler.state
 
-    @routes.get("/indexes", response_model=IndexList)
+    @routes.get("/indexes", response_model=IndexList, response_model_exclude_defaults=True)
     async def list_indexes(context: Context) -> object:
         """List the indexes."""
 
@@ -87,7 +96,9 @@ def read_router(handler: RequestHandler) -> APIRouter:
 
         return await handler.run(context, run)
 
-    @routes.get("/indexes/{name}", response_model=IndexAbout)
+    @routes.get(
+        "/indexes/{name}", response_model=IndexAbout, response_model_exclude_defaults=True
+    )
     async def get_index(name: str, context: Context) -> object:
         """Return one index."""
         return await handler.run(
@@ -103,7 +114,12 @@ def write_router(handler: RequestHandler) -> APIRouter:
     state = handler.state
     write_timeout = state.settings.write_timeout
 
-    @routes.post("/indexes", response_model=IndexAbout, status_code=201)
+    @routes.post(
+        "/indexes",
+        response_model=IndexAbout,
+        status_code=201,
+        response_model_exclude_defaults=True,
+    )
     async def create_index(body: IndexBody, context: Context) -> object:
         """Create an index."""
         key = IndexKey(context.caller.tenant, DEFAULT_NAMESPACE, body.name)
@@ -124,12 +140,17 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
         return await handler.run(context, run)
 
-    @routes.delete("/indexes/{name}", response_model=IndexAbout)
+    @routes.delete(
+        "/indexes/{name}", response_model=IndexAbout, response_model_exclude_defaults=True
+    )
     async def delete_index(name: str, context: Context) -> object:
         """Delete an index with everything in it."""
 
         def run() -> IndexAbout:
             served = state.catalog.find(context.caller.tenant, name)
+            if served.database is not None:
+                # Refused before it is asked what it has.
+                state.catalog.delete(served.key)
             about = _about(served)
             state.catalog.delete(served.key)
             return about
@@ -166,4 +187,13 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
 
 def _about(served: ServedIndex) -> IndexAbout:
-    return IndexAbout(served.key.label, served.index.count())
+    name = served.key.label
+    if served.database is None:
+        return IndexAbout(name, served.count())
+    try:
+        info = served.source.describe()
+    except HttpError as error:
+        return IndexAbout(name, None, problem=error.message)
+    except RetrieverError as error:
+        return IndexAbout(name, None, problem=to_http_error(error).message)
+    return IndexAbout(name, info.count, info.engine)

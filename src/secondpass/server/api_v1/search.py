@@ -107,7 +107,7 @@ def router(handler: RequestHandler) -> APIRouter:
 
         def run() -> Ranking:
             served = handler.state.catalog.find(context.caller.tenant, name)
-            response = served.index.search(body.query, **options)  # type: ignore[attr-defined]
+            response = served.source.search(body.query, **options)  # type: ignore[attr-defined]
             return write_ranking(response, context.id)
 
         return await handler.run(context, run)
@@ -121,7 +121,7 @@ def router(handler: RequestHandler) -> APIRouter:
         def run() -> FullAnswer:
             served = state.catalog.find(context.caller.tenant, name)
             result = answer_question(
-                served.index,
+                served.source,
                 body.query,
                 llm=state.llm,
                 rewrite=body.rewrite and state.llm is not None,

@@ -12,7 +12,7 @@ from typing import Any
 from secondpass.answer.answer import stream_answer
 from secondpass.answer.passages import select_passages
 from secondpass.answer.prompt import ANSWER_TEMPLATE
-from secondpass.index.index import skipped_response
+from secondpass.index.search import skipped_response
 from secondpass.rerank.llm.prompts import PromptTemplate, count_tokens
 from secondpass.server.cloudflare.context import AppContext
 from secondpass.server.cloudflare.conversation import format_history

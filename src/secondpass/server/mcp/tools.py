@@ -84,7 +84,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         """Find the passages of an index that answer a query best, best first."""
 
         def run(caller: KeyEntry) -> Found:
-            chosen = find_index(state, caller, index).index
+            chosen = find_index(state, caller, index).source
             condition = filter_condition(filters, chosen.fields) if filters else None
             response = chosen.search(
                 clean(query),
@@ -137,7 +137,7 @@ def make_server(state: ServerState, host: Host) -> MCPServer[Any]:
         """Say why a document of an index stands where it does for a query."""
 
         def run(caller: KeyEntry) -> Explained:
-            chosen = find_index(state, caller, index).index
+            chosen = find_index(state, caller, index).source
             return write_explanation(
                 explain_document(chosen, clean(query), clean(document), mode=mode)
             )

@@ -125,7 +125,7 @@ class ChatReply:
     def search(self, query: str, **options: Any) -> RerankResponse:
         """Search the index for `stream_answer`; keep the results, warn of what is not read."""
         assert self._served is not None
-        response = self._served.index.search(query, **options)
+        response = self._served.source.search(query, **options)
         self._context.warnings += response.warnings
         self._results = {r.rank: r for r in response.results}
         return response
