@@ -205,6 +205,7 @@ def _config(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
         port=settings.port,
         # Always this one, whatever is installed: its limits are tested.
         http=header_timeout_protocol(settings.header_timeout),
+        loop="asyncio",
         ws="none",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         timeout_keep_alive=settings.keep_alive,

@@ -17,10 +17,15 @@ GROUP = "secondpass.retrievers"
 
 _HERE = "secondpass.retrieve.backends"
 BUILT_IN: Mapping[str, str] = {
+    "chroma": f"{_HERE}.chroma",
     "duckdb": f"{_HERE}.duckdb",
+    "elasticsearch": f"{_HERE}.elasticsearch",
     "lance": f"{_HERE}.lance_table",
+    "milvus": f"{_HERE}.milvus",
+    "opensearch": f"{_HERE}.opensearch",
     "postgres": f"{_HERE}.postgres",
     "postgresql": f"{_HERE}.postgres",
+    "qdrant": f"{_HERE}.qdrant",
     "sqlite": f"{_HERE}.sqlite",
 }
 

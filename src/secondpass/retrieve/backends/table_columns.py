@@ -20,8 +20,10 @@ from secondpass.types import Document, Origin, is_missing
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-FILTERED_KINDS = frozenset(("text", "integer", "number", "boolean", "date", "datetime", "uuid"))
-"""The kinds of columns that a filter can name."""
+FILTERED_KINDS = frozenset(
+    ("text", "integer", "number", "boolean", "date", "datetime", "uuid", "any")
+)
+"""The kinds of columns that a filter can name; "any" is one that is not known."""
 _TEXTS = (
     *("text", "body", "content", "contents", "passage", "chunk", "chunk_text", "page_content"),
     *("document", "description", "abstract"),

@@ -1,0 +1,230 @@
+"""What Elasticsearch and OpenSearch share: mappings, `multi_match`, filters, scores."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from secondpass.errors import InputError, RetrieverError, nearest
+from secondpass.retrieve.backends.collection_store import (
+    CollectionStore,
+    Problem,
+    Row,
+    call_client,
+    flatten,
+)
+from secondpass.retrieve.backends.database_url import DatabaseURL
+from secondpass.retrieve.backends.filter_json import search_query
+from secondpass.retrieve.backends.table_columns import TableColumns, choose_columns
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
+from secondpass.retrieve.filter_tree import Filter
+from secondpass.retrieve.retriever import HybridRetriever
+from secondpass.retrieve.store_protocol import StoreInfo, TextEncoder
+
+if TYPE_CHECKING:
+    from secondpass.retrieve.store_protocol import Embedding
+
+PARAMETERS = ("https", "ca_certs")
+MAX_WINDOW = 10_000
+"""The most hits of one search (`index.max_result_window`)."""
+_KINDS = {
+    **dict.fromkeys(("text", "match_only_text", "keyword", "constant_keyword"), "text"),
+    **dict.fromkeys(("wildcard", "search_as_you_type"), "text"),
+    **dict.fromkeys(("long", "integer", "short", "byte", "unsigned_long"), "integer"),
+    **dict.fromkeys(("double", "float", "half_float", "scaled_float"), "number"),
+    **{"boolean": "boolean", "date": "datetime", "date_nanos": "datetime"},
+    **{"dense_vector": "vector", "knn_vector": "vector"},
+}
+_WHOLE = frozenset(("keyword", "constant_keyword", "wildcard"))
+Mappings = Mapping[str, Mapping[str, Any]]
+
+
+def open_index(
+    url: DatabaseURL,
+    embedder: TextEncoder | None,
+    make: Callable[[DatabaseURL, TableColumns, StoreInfo], SearchEngineStore],
+    client: Any,
+    classify: Callable[[Exception], Problem | None],
+) -> HybridRetriever:
+    """Open an index, whose fields its mapping tells."""
+
+    def run(function: Callable[[], Any]) -> Any:
+        return call_client(function, url, classify)
+
+    name = url.table or url.path or _only_index(run(client.indices.get_alias), url)
+    try:
+        found = run(lambda: client.indices.get_mapping(index=name))
+    except RetrieverError as error:
+        if getattr(error.__cause__, "status_code", None) != 404:
+            raise
+        raise InputError(
+            f"there is no index {name!r}",
+            where=url.redacted,
+            fix=nearest(name, _names(run(client.indices.get_alias))) or "There is none at all.",
+        ) from error
+    mappings: dict[str, Mapping[str, Any]] = {}
+    for index in found.values():
+        mappings |= dict(_walk(index.get("mappings", {}).get("properties", {})))
+    kinds = {field: _KINDS.get(m["type"], "json") for field, m in mappings.items()}
+    vectors = [field for field, kind in kinds.items() if kind == "vector"]
+    columns = choose_columns(
+        url, {"_id": "text", **kinds}, table=name, key="_id", vectors=vectors
+    )
+    version = run(client.info)["version"]["number"]
+    engine = f"{'OpenSearch' if url.scheme == 'opensearch' else 'Elasticsearch'} {version}"
+    ranking = "BM25 of Lucene (multi_match)"
+    store = make(url, columns, StoreInfo(url.redacted, engine, ranking))
+    store.client, store.index, store.mappings = client, name, mappings
+    mapping = mappings.get(columns.vector or "", {})
+    size = mapping.get("dims", mapping.get("dimension"))
+    return store.fit(embedder, size, lambda: store.search({"match_all": {}}, PROBED_ROWS, True))
+
+
+def _only_index(aliases: Mapping[str, Any], url: DatabaseURL) -> str:
+    names = _names(aliases)
+    if len(names) == 1:
+        return names[0]
+    raise InputError(
+        "which index to search is not clear" if names else "there is no index",
+        where=url.redacted,
+        fix=f"Name it: {url.scheme}://…/INDEX. Indexes: {', '.join(names)}" if names else None,
+    )
+
+
+def _names(aliases: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in aliases if not name.startswith("."))
+
+
+def _walk(
+    properties: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, mapping in properties.items():
+        if "properties" in mapping and mapping.get("type", "object") == "object":
+            yield from _walk(mapping["properties"], f"{prefix}{name}.")
+        elif "type" in mapping:
+            yield f"{prefix}{name}", mapping
+
+
+class SearchEngineStore(CollectionStore):
+    """An index of Elasticsearch or OpenSearch; safe to use from several threads."""
+
+    client: Any
+    index: str
+    mappings: Mappings
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields that a filter can name: those that hold their whole value somewhere."""
+        targets = self._targets()
+        return {name: kind for name, kind in self.columns.filtered.items() if name in targets}
+
+    @abstractmethod
+    def knn(self, field: str, vector: list[float], k: int, condition: Any) -> dict[str, Any]:
+        """Return the part of a request that searches by a vector; `condition` or None."""
+
+    @abstractmethod
+    def similarity(self, mapping: Mapping[str, Any]) -> str:
+        """Return the similarity of a vector field: "cosine", "l2" or "product"."""
+
+    def count_passages(self) -> int:
+        """Return the number of documents."""
+        return int(self.call(lambda: self.client.count(index=self.index))["count"])
+
+    def search_words(
+        self, query: str, limit: int, tree: Filter | None, vectors: bool
+    ) -> Iterable[Row]:
+        """Search the text and the title by `multi_match`."""
+        condition = self._condition(tree)
+        if condition is False:
+            return []
+        fields = [f for f in (self.columns.title, self.columns.text) if f is not None]
+        match: dict[str, Any] = {"query": query, "fields": fields}
+        if self.url.analyzer is not None:
+            match["analyzer"] = self.url.analyzer
+        wanted: dict[str, Any] = {"bool": {"must": [{"multi_match": match}]}}
+        if condition is not True:
+            wanted["bool"]["filter"] = [condition]
+        return self.search(wanted, limit, vectors)
+
+    def search_vectors(
+        self, embedding: Embedding, limit: int, tree: Filter | None
+    ) -> Iterable[Row]:
+        """Search by k nearest neighbors, the filter applied before k."""
+        condition, field = self._condition(tree), self.columns.vector
+        if condition is False or field is None:
+            return []
+        k = min(limit, MAX_WINDOW)
+        part = self.knn(field, embedding.tolist(), k, None if condition is True else condition)
+        similarity = self.similarity(self.mappings[field])
+        return [
+            replace(row, score=_cosine(row.score, similarity))
+            for row in self._hits_of(part, k, False)
+        ]
+
+    def search(self, query: Mapping[str, Any], limit: int, vectors: bool) -> list[Row]:
+        """Return the hits of a query."""
+        return self._hits_of({"query": query}, min(limit, MAX_WINDOW), vectors)
+
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
+
+    def _hits_of(self, part: Mapping[str, Any], size: int, vectors: bool) -> list[Row]:
+        field = self.columns.vector
+        body: dict[str, Any] = {**part, "size": size, "track_total_hits": False}
+        if field is not None and vectors and self.dense_fields:
+            body["fields"] = [field]
+        if field is not None and not (vectors and not self.dense_fields):
+            body["_source"] = {"excludes": [field]}
+        response = self.client.search(
+            index=self.index, body=body, **self.strict("allow_partial_search_results")
+        )
+        if response["timed_out"]:
+            raise RetrieverError(
+                f"{self.url.scheme} did not finish in time",
+                where=self.url.redacted,
+                timeout=True,
+            )
+        return [self._row(hit) for hit in response["hits"]["hits"]]
+
+    dense_fields = False
+    """Whether vectors are read by `fields`, as some versions leave them out of `_source`."""
+
+    def strict(self, name: str) -> dict[str, Any]:
+        """Return the argument that makes a search of some shards alone an error."""
+        return {name: False}
+
+    def _row(self, hit: Mapping[str, Any]) -> Row:
+        import numpy as np
+
+        values = flatten(hit.get("_source") or {})
+        field = self.columns.vector or ""
+        found = values.pop(field, None) or (hit.get("fields") or {}).get(field)
+        vector = None if not found else np.asarray(found, np.float32)
+        return Row({**values, "_id": hit["_id"]}, float(hit.get("_score") or 0.0), vector)
+
+    def _condition(self, tree: Filter | None) -> dict[str, Any] | bool:
+        return True if tree is None else search_query(tree, self._targets())
+
+    def _targets(self) -> dict[str, str]:
+        """Return for each field the one of the index that has its whole value."""
+        targets = {"_id": "_id"}
+        for name, mapping in self.mappings.items():
+            kind = mapping["type"]
+            whole = [n for n, m in mapping.get("fields", {}).items() if m["type"] in _WHOLE]
+            if kind in _WHOLE or _KINDS.get(kind, "text") != "text":
+                targets[name] = name
+            elif whole:
+                targets[name] = f"{name}.{whole[0]}"
+        return targets
+
+
+def _cosine(score: float, similarity: str) -> float:
+    """Return the cosine of unit vectors from a score, by the formulas of the references."""
+    if similarity == "cosine":
+        return 2 * score - 1
+    if similarity == "l2":
+        return 1 - (1 / score - 1) / 2 if score > 0 else -1.0
+    return score - 1 if score >= 1 else 1 - 1 / max(score, 1e-9)
