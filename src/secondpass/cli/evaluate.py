@@ -11,7 +11,9 @@ import typer
 
 from secondpass.cli import options
 from secondpass.cli.options import Config, read_config
+from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import MEASURES
+from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from secondpass.index.index import SearchOptions
 
 
+@takes_options(PolicyOptions, LOAD_OPTIONS)
 def evaluate(
     context: typer.Context,
     queries: options.Queries,
@@ -46,6 +49,7 @@ def evaluate(
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Measure searches of an index and run files side by side on judged queries.
 
@@ -75,6 +79,8 @@ def evaluate(
     searched: list[Run] = []
     if index is not None:
         base = {"mode": mode, "candidates": candidates, **read_config(config, context)}
+        chosen = chosen_options(PolicyOptions, typed)
+        base |= {name: value for name, value in chosen.items() if value is not None}
         variants = _list_variants(base, models, configured=config is not None)
         searched = _search_variants(index, collection, dict(variants))
     evaluated = searched[-1] if searched else run_files[0]
