@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import warnings
 from collections.abc import Callable
@@ -96,7 +97,14 @@ def load_reranker(
                     raise InputError(f"{option} is for models that run here, not {str(name)!r}")
             build_llm_reranker: Callable[..., BaseReranker] = providers[provider].load()
             return build_llm_reranker(provider, model)
-    folder = resolve(name, revision=revision)
+    try:
+        folder = resolve(name, revision=revision)
+    except ModelError as error:
+        meant = _meant_provider(str(name), error)
+        if meant is None:
+            raise
+        fix = meant if error.fix is None else f"{meant} {error.fix}"
+        raise type(error)(error.what, where=error.where, why=error.why, fix=fix) from error
     architectures = {e.name: e for e in entry_points(group=ARCHITECTURES)}
     if folder.architecture not in architectures:
         raise ModelError(
@@ -119,6 +127,18 @@ def load_reranker(
     loaded = build(chosen.folder, name=str(name), label=label, threads=threads, **options)
     loaded.precision, loaded.precision_reason = chosen.precision, chosen.reason
     return loaded
+
+
+def _meant_provider(name: str, error: ModelError) -> str | None:
+    """Return "Did you mean …?" for the name of a repository that may be a provider's model."""
+    from secondpass.inference.hub_client import UnreachableError
+
+    owner, _, model = name.partition("/")
+    if not model or not isinstance(error, ModelNotFoundError | UnreachableError):
+        return None
+    providers = [*provider_names(), *(e.name for e in entry_points(group=LLM_RERANKERS))]
+    near = difflib.get_close_matches(owner, providers, n=1, cutoff=0.75)
+    return f"Did you mean {f'{near[0]}/{model}'!r}?" if near else None
 
 
 def resolve_early_exit(early_exit: bool, exits: bool | None) -> bool:

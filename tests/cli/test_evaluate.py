@@ -14,6 +14,7 @@ from secondpass.evaluate import Run as TrecRun
 from secondpass.evaluate.first_stage import run_first_stage
 from tests.cli.conftest import SAMPLE
 from tests.cli.conftest import Run as RunCommand
+from tests.tiny_models import tiny_cross_encoder
 
 
 @pytest.fixture(scope="session")
@@ -161,3 +162,25 @@ def test_what_is_typed_goes_before_the_file(
                 "--candidates", 2, "--rerank", "--json").json  # fmt: skip
     assert typed["status"] == "reranked"
     assert typed["usage"]["documents"] == 2
+
+
+def test_how_models_are_loaded_can_be_said(
+    run: RunCommand, sample_index: Path, judged: Path, tmp_path: Path
+) -> None:
+    # A folder that looks like a model's, because only those have a precision to choose.
+    model = tmp_path / "model"
+    tiny_cross_encoder(model).save_pretrained(model)
+    few = ("--limit", 10, "--models", model, "--precision", "fp32")
+    ran = run("eval", "--index", sample_index, *given(judged), *few, "--json")
+    assert ran.code == 0, ran.err
+    file, page = tmp_path / "best.toml", tmp_path / "report.html"
+    chosen = ("--index", sample_index, *given(judged), "--depths", 3, *few)
+    assert run("report", *chosen, "--out", page).code == 0
+    ran = run("tune", *chosen, "--out", file, "--json")
+    assert ran.code == 0, ran.err
+    if ran.json["settings"]["rerank"] is not False:
+        assert tomllib.loads(file.read_text("utf-8"))["search"]["precision"] == "fp32"
+    for command in ("eval", "report", "tune"):
+        ran = run(command, *chosen[:6], "--models", "bundled", "--precision", "int7")
+        assert ran.code == 2
+        assert "int7" in ran.err

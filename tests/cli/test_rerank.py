@@ -91,3 +91,26 @@ def test_no_documents_is_no_failure(run: Run) -> None:
     assert ran.code == 0
     assert ran.json["status"] == "skipped"
     assert ran.json["results"] == []
+
+
+def test_rows_of_a_table(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(
+        "sep=;\nid;text;note\nx;Soup is hot.;a key\ny;The key is here.;soup\n", "utf-16"
+    )
+    found = run("rerank", "where is the key", file, "--json").json["results"]
+    assert [r["id"] for r in found] == ["y", "x"]
+    found = run("rerank", "where is the key", file, "--fields", "note", "--json").json[
+        "results"
+    ]
+    assert [r["id"] for r in found] == ["x", "y"]
+
+
+@pytest.mark.parametrize("name", ["page.html", "file.PDF", "letter.docx"])
+def test_a_file_that_is_no_list_of_documents(run: Run, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"<p>one</p>\n<p>two</p>\n")
+    ran = run("rerank", "x", file)
+    assert ran.code == 2
+    assert "one document" in ran.err
+    assert "secondpass index" in ran.err

@@ -502,3 +502,19 @@ def test_pickles_only_and_custom_code_are_refused(hub: Hub, repository: Reposito
 def test_a_name_that_is_nothing_gets_the_nearest() -> None:
     with pytest.raises(ModelNotFoundError, match="Did you mean 'bundled'"):
         load_reranker("bundeld")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("cohre/rerank-v3.5", "'cohere/rerank-v3.5'"),
+        ("voyge/rerank-2.5", "'voyage/rerank-2.5'"),
+        ("opanai/some-model", "'openai/some-model'"),
+    ],
+)
+def test_a_mistyped_provider(hub: Hub, name: str, meant: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=f"Did you mean {meant}"):
+        load_reranker(name)
+    with pytest.raises(ModelNotFoundError) as caught:
+        load_reranker("quite/another")
+    assert "Did you mean" not in str(caught.value)

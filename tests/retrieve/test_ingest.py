@@ -239,6 +239,14 @@ def test_a_field_of_another_type_stops_with_its_name(setting):
     assert setting.store.count_documents() == 6
 
 
+def test_the_last_progress_counts_what_was_read(setting):
+    # Of the five lines, one is a header and one is blank; the row that is skipped counts.
+    write(setting.files / "rows.csv", "id,text\n1,a\n\n2\n3,c\n")
+    seen: list[IngestProgress] = []
+    setting.run("rows.csv", progress=seen.append, strict=False)
+    assert (seen[-1].documents, seen[-1].total) == (3, 3)
+
+
 def test_progress(setting):
     seen: list[IngestProgress] = []
     setting.run(progress=seen.append, batch_size=2)

@@ -11,7 +11,9 @@ import typer
 
 from secondpass.cli import options
 from secondpass.cli.options import Config, read_config
+from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import MEASURES
+from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
     from secondpass.evaluate.collection import Collection
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from secondpass.index.search import Search
 
 
+@takes_options(PolicyOptions, LOAD_OPTIONS)
 def evaluate(
     context: typer.Context,
     queries: options.Queries,
@@ -48,6 +51,7 @@ def evaluate(
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Measure searches of an index or a database, and run files, on judged queries.
 
@@ -78,6 +82,8 @@ def evaluate(
     searched: list[Run] = []
     if searches:
         base = {"mode": mode, "candidates": candidates, **read_config(config, context)}
+        chosen = chosen_options(PolicyOptions, typed)
+        base |= {name: value for name, value in chosen.items() if value is not None}
         with options.open_source(index, over, config) as opened:
             modes = opened.retriever.modes
             if base["mode"] == "hybrid" and modes and "hybrid" not in modes:

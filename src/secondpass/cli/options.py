@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -258,6 +259,16 @@ CalibrationPairs = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="CPU threads; all if absent.")]
+
+
+def load_models(models: list[str], loading: Mapping[str, Any]) -> list[Any]:
+    """Return the models to measure: names, or rerankers if it is said how to load them."""
+    given = {name: value for name, value in loading.items() if value is not None}
+    if not given:
+        return list(models)
+    from secondpass.registry import load_reranker
+
+    return [load_reranker(model, **given) for model in models]
 
 
 _FILES_OR_NAMES = frozenset({"file", "queries", "qrels"})

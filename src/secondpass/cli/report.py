@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import DEPTHS
+from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
     from secondpass.evaluate.study import Study
 
 
+@takes_options(PolicyOptions, LOAD_OPTIONS)
 def report(
     queries: options.Queries,
     index: options.SearchedIndex = None,
@@ -27,6 +30,7 @@ def report(
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Measure whether reranking pays on judged queries, at which depth and with which model.
 
@@ -46,11 +50,12 @@ def report(
     if out is not None and not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
     collection = options.read_collection(queries, qrels, split, limit)
+    loading = chosen_options(PolicyOptions, typed)
     with options.open_source(index, over) as opened, stages() as progress:
         study = run_study(
             opened,
             collection,
-            models=models,
+            models=options.load_models(models, loading),
             depths=depths,
             mode=mode,
             measure=measure,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,10 @@ from secondpass.options import PolicyOptions, RerankOptions
 
 if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
+    from secondpass.types import Document
+
+
+_ONE_DOCUMENT = (".pdf", ".docx", ".pptx", ".html", ".htm")
 
 
 class _Options(RerankOptions, PolicyOptions, total=False):
@@ -27,7 +33,10 @@ class _Options(RerankOptions, PolicyOptions, total=False):
 def rerank(
     query: Annotated[str, typer.Argument(help="Query to rank for.")],
     file: Annotated[
-        str, typer.Argument(help="Documents, one a line, or JSONL; - is standard input.")
+        str,
+        typer.Argument(
+            help="Documents, one a line, JSONL, CSV, TSV or Parquet; - is standard input."
+        ),
     ] = "-",
     model: options.Model = "bundled",
     base_url: options.BaseUrl = None,
@@ -45,7 +54,10 @@ def rerank(
 
     chosen = chosen_options(_Options, typed)
     policies: Any = {name: chosen.pop(name) for name in declared(PolicyOptions)}
-    documents = read_documents(file)
+    documents = read_documents(file, chosen.get("fields"))
+    if is_table(file):
+        # Their text has been read from the fields already.
+        chosen["fields"] = None
     with working(f"Reranking {len(documents)} documents"):
         loaded: str | BaseReranker = model
         if base_url is not None:
@@ -57,14 +69,34 @@ def rerank(
         print_response(response)
 
 
-def read_documents(file: str) -> list[str | dict[str, Any]]:
+def is_table(file: str) -> bool:
+    """Return whether a file is a table, by the end of its name."""
+    return file.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet"))
+
+
+def read_documents(
+    file: str, fields: Sequence[str] | None = None
+) -> list[str | dict[str, Any] | Document]:
     """Return the documents of a file or, for "-", of standard input.
 
+    Each row of a table is a document, whose text is that of `fields`, or found as at indexing.
     A file whose first non-empty line is a JSON object is read as JSONL, where every line must
-    be one; otherwise each non-empty line is a document.
+    be one; otherwise each non-empty line is a document. Raises ReadError for a file that
+    cannot be read, InputError for one that is no list, such as a PDF.
     """
+    from secondpass.retrieve.loaders import SourceFile, read_file
     from secondpass.retrieve.loaders.base import decode_text
 
+    suffix = Path(file).suffix.lower()
+    if file != "-" and is_table(file):
+        path = Path(file).absolute()
+        return list(read_file(SourceFile(path, path.parent), fields))
+    if file != "-" and suffix in _ONE_DOCUMENT:
+        raise InputError(
+            "The file is one document, and no list of them",
+            where=file,
+            fix=f"Search its passages: secondpass index {shlex.quote(file)}",
+        )
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:

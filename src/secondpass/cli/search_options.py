@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,14 +14,20 @@ from secondpass.option_types import Count, Flag, Names, Number, Option, offered
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
+LOAD_OPTIONS = ("precision", "calibration_pairs")
+"""How a model is loaded, for commands that measure models."""
+
 # Options whose command-line form is a switch, though other interfaces take more.
 _SWITCHES = ("rerank", "blend", "cache", "spans")
 
 
-def takes_options(options: type) -> Callable[[Command], Command]:
+def takes_options(
+    options: type, only: Collection[str] | None = None
+) -> Callable[[Command], Command]:
     """Decorate a command with `**typed`: give it the options that a `TypedDict` declares.
 
-    `chosen_options` converts the values that the command gets to arguments of the library.
+    `only`: their names, if the command takes some of them. `chosen_options` converts the
+    values that the command gets to arguments of the library.
     """
 
     def decorate(command: Command) -> Command:
@@ -29,7 +35,9 @@ def takes_options(options: type) -> Callable[[Command], Command]:
         parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
         parameters += [
-            _parameter(name, option) for name, option in offered(options, "cli").items()
+            _parameter(name, option)
+            for name, option in offered(options, "cli").items()
+            if only is None or name in only
         ]
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secondpass.cli import options
+from secondpass.cli.search_options import LOAD_OPTIONS, chosen_options, takes_options
 from secondpass.evaluate.defaults import DEPTHS, TOP_K
+from secondpass.options import PolicyOptions
 
 if TYPE_CHECKING:
     from secondpass.evaluate.tuning import Tuned
 
 
+@takes_options(PolicyOptions, LOAD_OPTIONS)
 def tune(
     queries: options.Queries,
     index: options.SearchedIndex = None,
@@ -53,6 +56,7 @@ def tune(
     split: options.Split = "test",
     limit: options.Limit = None,
     as_json: options.AsJson = False,
+    **typed: Any,
 ) -> None:
     """Choose mode, fusion, weights, model, blend, candidates and more on judged queries.
 
@@ -72,13 +76,14 @@ def tune(
     if not out.parent.is_dir():
         raise InputError("there is no such folder", where=str(out.parent))
     collection = options.read_collection(queries, qrels, split, limit)
+    loading = chosen_options(PolicyOptions, typed)
     with options.open_source(index, over) as opened, stages() as progress:
         tuned = choose(
             opened,
             collection,
             max_latency_ms=max_latency_ms,
             maximize=maximise,
-            models=models,
+            models=options.load_models(models, loading),
             depths=depths,
             cascade=cascade,
             keep=keep,
@@ -89,6 +94,12 @@ def tune(
     settings = dict(tuned.settings)
     if calibration is not None and settings["rerank"] is not False:
         settings["calibration"] = _relative_path(calibration, out)
+    if settings["rerank"] is not False:
+        settings |= {
+            name: _relative_path(value, out) if isinstance(value, Path) else value
+            for name, value in loading.items()
+            if value is not None
+        }
     configuration = Configuration(settings, _measurements(tuned, collection.name))
     configuration.write(
         out, note=f"Written by secondpass tune. Use it: secondpass search --config {out}"

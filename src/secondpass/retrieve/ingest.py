@@ -175,6 +175,8 @@ def ingest(
                 raise
             # One PDF in a folder of text files must not stop the ingest.
             work.handle_error(ReadError(error.what, where=str(file.path), fix=error.fix))
+    # The estimate counts headers and blank lines, too.
+    work.total = work.report.documents
     work.flush()
     _delete_missing(roots, files, work)
     work.finish(optimize=True)

@@ -24,6 +24,8 @@ def test_every_text_format_is_read(tmp_path: Path, encoding: str, name: str, tex
     [
         ("{} Käse".encode("cp1252"), "iconv -f windows-1252 -t utf-8"),
         (b"{} K\x81se", "iconv -f ENCODING"),
+        ("Привет, мир".encode("koi8-r"), "iconv -f ENCODING"),
+        ("日本語のテキスト".encode("shift_jis"), "such as windows-1251, gb18030, shift_jis"),
         ("{} Käse".encode() + b" \x80", "The text before it is UTF-8: correct line 1"),
         ('{"text": "abc"}'.encode("utf-16le"), "iconv -f utf-16le -t utf-8"),
         ('{"text": "abc"}'.encode("utf-16be"), "iconv -f utf-16be -t utf-8"),
@@ -50,3 +52,21 @@ def test_missing_values_and_numbers_as_ids(tmp_path: Path) -> None:
     first, second = read_file(SourceFile(path, tmp_path))
     assert (first.id, first.title, first.metadata) == ("7", None, {})
     assert (second.id, second.text) == ("a.jsonl:2", "")
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", '{"$oid": "5"}', "1.5"])
+def test_what_cannot_be_an_id(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"id": "x", "text": "a"}}\n{{"id": {value}, "text": "b"}}\n')
+    found = read_file(SourceFile(path, tmp_path), strict=False)
+    assert [d.id for d in found] == ["x"]
+    (error,) = found.skipped
+    assert "a.jsonl, line 2" in str(error)
+    assert "must be text, a whole number or a UUID" in str(error)
+
+
+def test_a_list_in_a_file_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('[{"text": "a"}, {"text": "b"}]')
+    with pytest.raises(ReadError, match="jq -c"):
+        list(read_file(SourceFile(path, tmp_path)))

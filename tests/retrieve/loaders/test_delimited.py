@@ -1,5 +1,7 @@
 import gzip
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from secondpass.retrieve.loaders.delimited import load
 from secondpass.types import Document
 
 
-def read(path: Path, text: str, encoding: str = "utf-8", **kwargs: list[str]) -> list[Document]:
+def read(path: Path, text: str, encoding: str = "utf-8", **kwargs: Any) -> list[Document]:
     data = text.encode(encoding)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     return list(load(path, path.name, **kwargs))
@@ -134,3 +136,44 @@ def test_numbers_and_codes(tmp_path: Path) -> None:
         "f": 2.0,
         "flag": False,
     }
+
+
+def test_missing_values_as_other_programs_write_them(tmp_path: Path) -> None:
+    text = (
+        "id,text,year,ok,land\n1,a,NA,True,NA\n2,b,2001,NaN,FR\n3,c,#N/A,false,DE\n4,d,-,,-\n"
+    )
+    documents = read(tmp_path / "a.csv", text)
+    assert [d.metadata for d in documents] == [
+        {"ok": True, "land": "NA"},
+        {"year": 2001, "land": "FR"},
+        {"ok": False, "land": "DE"},
+        {"land": "-"},
+    ]
+    # With types that the run decided, also in a file where no number stands in the column.
+    (document,) = read(tmp_path / "b.csv", "id,text,year\n5,e,n/a\n", kinds={"year": "integer"})
+    assert document.metadata == {}
+
+
+def test_an_index_that_pandas_has_read_and_written_again(tmp_path: Path) -> None:
+    text = ",Unnamed: 0,id,text,Unnamed: 7\n0,0,x,Oats.,kept\n1,1,y,Rye.,\n"
+    documents = read(tmp_path / "a.csv", text)
+    assert [d.metadata for d in documents] == [{"Unnamed: 7": "kept"}, {}]
+
+
+@pytest.mark.parametrize("name", ["ID", "Id", "DocID", "_ID"])
+def test_ids_in_another_case(tmp_path: Path, name: str) -> None:
+    (document,) = read(tmp_path / "a.csv", f"{name},text\nx7,One.\n")
+    assert (document.id, document.metadata) == ("x7", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Report of May\nid,text\n1,a\n", "'Report of May', is taken for the header"),
+        ("# by x\nid,text\n1,a\n", "'# by x', is taken for the header"),
+        ('id,text\n1,"a\n2,b\n', "A quote at the beginning of a cell has none at its end"),
+    ],
+)
+def test_what_to_do_about_a_file_that_is_no_table(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ReadError, match=re.escape(says)):
+        read(tmp_path / "a.csv", text)

@@ -89,6 +89,19 @@ def test_front_matter_becomes_title_and_metadata(tmp_path):
         ("---\ntitle: [Draft] It's: so\n---\n", "[Draft] It's: so", {}),
         ("---\ntitle: *Bold* @home\nby: @ann\n---\n", "*Bold* @home", {"by": "@ann"}),
         ("---\r\ntitle: A: b\r\nn: 1\r\n---\r\n", "A: b", {"n": "1"}),
+        ("\n \n---\ntitle: After blank lines\n---\n", "After blank lines", {}),
+        ("---\rtitle: Old Mac\rn: 1\r---\r", "Old Mac", {"n": "1"}),
+        (
+            "---\nPublish Date: 2024-05-01\ntitle: Spaces\n---\n",
+            "Spaces",
+            {"Publish Date": "2024-05-01"},
+        ),
+        (
+            "---\ntitle: T\nby:\n- {name: Ann, at: {x: [1, 2]}}\n- name: Ben\n---\n",
+            "T",
+            {"by_name": "Ann, Ben", "by_at_x": "1, 2"},
+        ),
+        ("---\ntitle: T\nmixed: [[a, b], {c: d}]\n---\n", "T", {"mixed": "a, b, c: d"}),
         ('{\n "title": "J", "n": 1.10, "o": {"p": true}, "q": null\n}\n\n', "J", None),
     ],
 )
@@ -174,7 +187,24 @@ def test_html(tmp_path):
         ("<p hidden=until-found>found by the browser</p>", "found by the browser"),
         ("<x-page><template shadowrootmode=open><p>shadow</p></template></x-page>", "shadow"),
         ("<template><p>no</p></template><p>yes", "yes"),
-        ("<svg><g><title>icon</title><text>x</text></g></svg><p>yes", "yes"),
+        ("<template><p>only in a template</p></template>", "only in a template"),
+        ("<svg><g><title>icon</title><style>p{}</style></g></svg><p>yes", "yes"),
+        (
+            "<svg><text>pump <tspan>house</tspan></text><text>valve</text></svg>",
+            "pump house valve",
+        ),
+        ("<svg><foreignObject><div>in a diagram</div></foreignObject></svg>", "in a diagram"),
+        ("<iframe srcdoc='&lt;p>page &amp;amp; page'>no</iframe>after", "page & page after"),
+        ("<noframes>a &amp; <b>b</b></noframes>", "a & b"),
+        ("a <![CDATA[b < c]]> d<![CDATA[ never ends <p>e", "a b < c d never ends e"),
+        ("<script>//<![CDATA[ if (a<b) ]]></script><p>shown", "shown"),
+        ("the <img alt='red fence'> and <area alt=gate>", "the red fence and gate"),
+        (
+            "<input value=Ann><input type=hidden value=h><input type=password value=p>"
+            "<input type=checkbox value=c><input type=submit value=Send>",
+            "Ann Send",
+        ),
+        ("<select><optgroup label=Fruit><option label=Pear></select>", "Fruit Pear"),
         ("<body hidden><p>shown by a script</p>", "shown by a script"),
         ("<body><nav><p>all of it</p></nav>", "all of it"),
         (
@@ -207,6 +237,8 @@ def test_html_that_is_unusual_but_valid(tmp_path, page, text):
         ("<meta charset=utf-16><p>é".encode(), "é"),
         ("<meta charset=unknown><p>é".encode(), "é"),
         (b"<meta charset=hex><p>a", "a"),
+        ("<p>no mark, but é".encode("utf-16le"), "no mark, but é"),
+        ("<p>no mark, but é".encode("utf-16be"), "no mark, but é"),
     ],
 )
 def test_the_encoding_of_html(tmp_path, data, text):

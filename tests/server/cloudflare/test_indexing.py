@@ -99,6 +99,31 @@ def test_unreadable_files_have_an_error_message(
     assert http.get(f"{path}/items/{up['id']}/download").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("key", "content", "told"),
+    [
+        ("a.csv", f'id,text\n1\n2,"{FRANCE}"\n3,a,b\n', "rows skipped: 2, the first at line 2"),
+        (
+            "a.jsonl",
+            f'{{"text": "{FRANCE}"}}\n{{"text": 5}}\n',
+            "rows skipped: 1, the first at",
+        ),
+        ("b.jsonl", f'{{"text": "{FRANCE}"}}\n{{"text"\n', "not valid JSON"),
+        ("c.jsonl", f'{{"text": "{FRANCE}"}}\n{{"id": [1], "text": "x"}}\n', "cannot be an id"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_skipped_and_named(
+    http: httpx2.Client, make: Make, key: str, content: str, told: str
+) -> None:
+    path = make()
+    up = put(http, path, key, content, kind="x")
+    assert (up["status"], up["chunks_count"]) == ("completed", 1)
+    (warning,) = up["warnings"]
+    assert told in warning["message"]
+    assert "/files/" not in warning["message"]
+    assert "Paris" in search(http, path, "capital France")[0]["text"]
+
+
 def test_an_empty_file_is_skipped(http: httpx2.Client, make: Make) -> None:
     up = put(http, make(), "a.txt", b" \n")
     assert (up["status"], up["error"]) == ("skipped", "the file holds no text")

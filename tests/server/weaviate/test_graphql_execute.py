@@ -115,6 +115,25 @@ def test_classes_may_be_called_what_types_are_called(database: Database) -> None
             database.send("DELETE", f"/schema/{name}")
 
 
+def test_objects_inside_objects_of_classes_with_similar_names(database: Database) -> None:
+    inner = {"name": "b", "dataType": ["object"], "nestedProperties": [text_property("c")]}
+    outer = {"name": "a", "dataType": ["object"], "nestedProperties": [inner]}
+    names = ["Nest", "Nest_0", "Nest_0x0", "Nest_0_0"]
+    for name in names:
+        database.send("POST", "/schema", {"class": name, "properties": [outer]})
+    try:
+        for name in names:
+            database.store(name, {"properties": {"a": {"b": {"c": name}}}})
+        for name in names:
+            rows = database.get(f"{name}{{a{{b{{c}}}}}}")
+            assert rows == [{"a": {"b": {"c": name}}}]
+        schema = database.query("{__schema{types{name}}}")["data"]["__schema"]["types"]
+        assert len({one["name"] for one in schema}) == len(schema)
+    finally:
+        for name in names:
+            database.send("DELETE", f"/schema/{name}")
+
+
 WORDS = [
     *("{", "}", "(", ")", "[", "]", ":", "...", "@", "$", "!", '"', "'", "#", "\n", " "),
     *("Get", "Aggregate", "CLASS", "text", "_additional", "id", "where", "limit", "on", "1.5"),

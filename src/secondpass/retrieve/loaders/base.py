@@ -185,18 +185,25 @@ def _detect_encoding(head: bytes, path: Path, *, allow_zeros: bool) -> str:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) > len(head) // 4 and min(even, odd) == 0:
-        name = "utf-16be" if even else "utf-16le"
+    unmarked = detect_utf16(head)
+    if unmarked is not None:
         raise ReadError(
             "the file is not UTF-8",
             where=str(path),
             why="it looks like UTF-16 without a byte order mark",
-            fix=_convert(path, name),
+            fix=_convert(path, unmarked),
         )
-    if not allow_zeros and even + odd:
+    if not allow_zeros and 0 in head:
         raise ReadError("not a text file", where=str(path), why="it contains zero bytes")
     return "utf-8-sig"
+
+
+def detect_utf16(head: bytes) -> str | None:
+    """Return the encoding of text that looks like UTF-16 without a byte order mark, or None."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) > len(head) // 4 and min(even, odd) == 0:
+        return "utf-16be" if even else "utf-16le"
+    return None
 
 
 def read_error(path: Path, error: Exception, *, line: int | None = None) -> ReadError:
@@ -228,13 +235,19 @@ def encoding_error(
     if multibyte:
         fix = f"The text before it is UTF-8: correct line {line}, or save the file again."
         return ReadError("the file is not UTF-8 throughout", where=where, why=why, fix=fix)
+    beyond_ascii = sum(byte >= 0x80 for byte in error.object)
+    letters = sum(chr(byte).isalpha() for byte in error.object if byte < 0x80)
     try:
         error.object.decode("cp1252")
+        western = beyond_ascii <= letters
     except UnicodeDecodeError:
+        western = False
+    if not western:
         fix = (
             "Save it again as UTF-8 in the program that wrote it. "
             + _convert(path, "ENCODING")
-            + ", with the encoding that it was written in."
+            + ", with the encoding that it was written in, such as windows-1251, gb18030, "
+            "shift_jis, euc-kr or utf-16le."
         )
     else:
         fix = f"In a spreadsheet, save it as CSV UTF-8. {_convert(path, 'windows-1252')}"
@@ -287,6 +300,13 @@ def to_document(
             )
     ids = {n: to_id(record.get(n)) for n in ID_FIELDS}
     id_field = next((n for n, value in ids.items() if value not in (None, "")), None)
+    if id_field is not None and not isinstance(ids[id_field], str):
+        raise ReadError(
+            f"field {id_field!r} cannot be an id",
+            where=where,
+            why=f"it is {record[id_field]!r:.60}, and must be text, a whole number or a UUID",
+            fix="Rename the field, or write its value as text.",
+        )
     rest = {k: v for k, v in record.items() if k not in present and k != id_field}
     title = rest.get("title")
     if isinstance(title, str) or is_missing(title):

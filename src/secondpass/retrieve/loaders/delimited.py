@@ -27,6 +27,11 @@ _CASTS: tuple[tuple[re.Pattern[str], Callable[[str], object]], ...] = (
     (re.compile(r"[+-]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"), float),
     (re.compile("true|false", re.IGNORECASE), lambda cell: cell.lower() == "true"),
 )
+# What R, pandas and spreadsheets write for a missing value.
+_MISSING = frozenset(
+    ("na", "n/a", "#n/a", "#n/d", "nan", "-nan", "null", "none", "<na>", "nil", ".", "-", "?")
+)
+_PANDAS_INDEX = re.compile(r"Unnamed: [0-9]+")
 _MAX_CELL = 2**31 - 1
 # The csv module's words for a quote without its end, which takes in all rows after it.
 _UNCLOSED = "unexpected end of data"
@@ -34,6 +39,14 @@ _SEPARATORS = ",;\t|"
 _QUOTES = "Put cells that contain the separator in double quotes."
 _ROW_NAMES = (
     " If the first column is a name for each row, name it in the header too (in R: write.csv)."
+)
+_NO_END = (
+    "A quote at the beginning of a cell has none at its end: add that, or write the first one "
+    "twice and put the cell in quotes."
+)
+_NO_HEADER = (
+    " The first line with text, {first!r}, is taken for the header: delete what stands before "
+    "the real one."
 )
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
@@ -49,19 +62,21 @@ def load(
     The separator is a comma, semicolon, tab or bar, whichever the header suggests, or that of
     a first line such as `sep=;`. The file is read twice: first to find the columns of only
     integers, numbers or booleans, which are converted. Everything else stays text; empty cells
-    are left out of the metadata, and empty rows are skipped. A column without a name that is
-    empty or counts the rows, as pandas and R write it, is left out; another one is called
+    are left out of the metadata, and so are those such as `NA` in a column of numbers or
+    booleans; empty rows are skipped. A column without a name that is empty or counts the rows,
+    as pandas and R write it, is left out; another one is called
     `column_3`, by its position. Where the names are in quotes and each row has a cell more, as
-    R writes tables, the first column has no name. A column such as `Body` or `Title` is `body`
-    or `title` where none is called so. `kinds` are the types of fields (their names in lower
-    case), if they are decided already: cells that have the type are converted to it.
+    R writes tables, the first column has no name. A column such as `Body`, `Title` or `ID` is
+    `body`, `title` or `id` where none is called so. `kinds` are the types of fields (their
+    names in lower case), if they are decided already: cells that have the type are converted
+    to it.
     """
     columns = _inspect(path, fields)
     decided = {} if kinds is None else kinds
     for line, row in _rows(path, fields):
         if isinstance(row, ReadError):
             if (row.why or "").startswith(_UNCLOSED):
-                raise row
+                raise ReadError(row.what, where=row.where, why=row.why, fix=_NO_END)
             skip_row(row)
             continue
         if line <= columns.header_line or not any(row):
@@ -72,8 +87,17 @@ def load(
         except ReadError as error:
             skip_row(error)
             continue
-        filled = {name: cell for name, cell in document.metadata.items() if cell != ""}
         casts = columns.casts
+        typed = {
+            n
+            for n in document.metadata
+            if decided.get(n.lower(), n in casts) not in (False, "text")
+        }
+        filled = {
+            n: cell
+            for n, cell in document.metadata.items()
+            if cell != "" and not (n in typed and cell.lower() in _MISSING)
+        }
         metadata = {
             n: cast_cell(cell, decided[n.lower()])
             if n.lower() in decided
@@ -83,7 +107,7 @@ def load(
         yield replace(document, metadata=metadata)
 
 
-LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True, version=2)
+LOADER = Loader((".csv", ".csv.gz", ".tsv", ".tsv.gz"), load, rows=True, version=3)
 
 
 def cast_cell(cell: str, kind: str | None = None) -> object:
@@ -133,10 +157,15 @@ class _Columns:
                 "a row has a different number of cells than the header",
                 where=where,
                 why=f"it has {len(row)}, the header {len(self.names)}",
-                fix=_QUOTES + (_ROW_NAMES if len(row) == len(self.names) + 1 else ""),
+                fix=_QUOTES + self._advice(row),
             )
         named = zip(self.names, cells, strict=True)
         return {column: cell for column, cell in named if column not in self.redundant}
+
+    def _advice(self, row: list[str]) -> str:
+        if len(self.names) == 1:
+            return _NO_HEADER.format(first=self.names[0][:60])
+        return _ROW_NAMES if len(row) == len(self.names) + 1 else ""
 
 
 def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = False) -> _Columns:
@@ -145,6 +174,7 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
     header_line = required = 0
     possible: dict[str, set[int]] = {}
     filled: set[str] = set()
+    typed: set[str] = set()
     count = shifted = 0
     overflow = False
     # The numbers that a column of row numbers may start from.
@@ -177,6 +207,8 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
                 numbered[position] = {n for n in starts if cell == str(n + count)}
             if cell != "":
                 filled.add(name)
+            if cell != "" and cell.lower() not in _MISSING:
+                typed.add(name)
                 fitting = {k for k in possible[name] if _CASTS[k][0].fullmatch(cell)}
                 possible[name] = fitting
         count += 1
@@ -185,7 +217,7 @@ def _inspect(path: Path, fields: Sequence[str] | None, *, row_names: bool = Fals
     casts = {
         name: _CASTS[min(kinds)][1]
         for name, kinds in possible.items()
-        if kinds and name in filled
+        if kinds and name in typed
     }
     redundant = {names[p] for p in unnamed if numbered[p] or names[p] not in filled}
     return _Columns(header_line, names, required, casts, redundant)
@@ -205,7 +237,11 @@ def _name_columns(
 ) -> tuple[list[str], set[int]]:
     """Return the names of the columns, and the positions of those without one."""
     header = [name.strip() for name in row]
-    unnamed = {position for position, name in enumerate(header) if not name}
+    unnamed = {
+        position
+        for position, name in enumerate(header)
+        if not name or _PANDAS_INDEX.fullmatch(name)
+    }
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise ReadError(
@@ -214,12 +250,12 @@ def _name_columns(
             why=f"the column name {repeated[0]!r} occurs twice",
             fix="Rename one of the columns.",
         )
-    for known in ("title",), TEXT_FIELDS if fields is None else ():
+    for known in ("title",), ID_FIELDS, TEXT_FIELDS if fields is None else ():
         lowered = [name.lower() if name not in (fields or ()) else name for name in header]
         best = next((name for name in known if name in lowered), None)
         if best is not None and not set(known).intersection(header):
             header[lowered.index(best)] = best
-    for position in unnamed:
+    for position in (p for p in unnamed if not header[p]):
         name = f"column_{position + 1}"
         while name in header:
             name += "_"

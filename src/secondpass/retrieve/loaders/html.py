@@ -7,18 +7,37 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secondpass.errors import MissingExtraError
-from secondpass.retrieve.loaders.base import Loader, leave_out, read_error
+from secondpass.retrieve.loaders.base import Loader, detect_utf16, leave_out, read_error
 from secondpass.types import Document
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-_NOT_TEXT = frozenset(
-    ("script", "style", "template", "svg", "head", "title", "iframe", "noembed")
+_NOT_TEXT = frozenset(("script", "style", "template", "head", "title", "iframe", "noembed"))
+# Of pictures: names for programs that read pages aloud, and facts about the file.
+_NOT_DRAWN = frozenset(("desc", "metadata"))
+_TYPED = frozenset(
+    (
+        *(
+            "",
+            "text",
+            "search",
+            "email",
+            "tel",
+            "url",
+            "number",
+            "date",
+            "month",
+            "week",
+            "time",
+        ),
+        *("datetime-local", "submit", "button", "reset"),
+    )
 )
 _BLOCKS = frozenset(
     (
@@ -26,8 +45,20 @@ _BLOCKS = frozenset(
         *("details", "dialog", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure"),
         *("footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr"),
         *("legend", "li", "listing", "main", "menu", "nav", "noscript", "ol", "optgroup"),
-        *("option", "p", "plaintext", "pre", "search", "section", "select", "summary", "table"),
-        *("tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul", "xmp"),
+        *("option", "p", "plaintext", "pre", "search", "section", "select", "summary", "svg"),
+        *(
+            "table",
+            "tbody",
+            "td",
+            "text",
+            "textarea",
+            "tfoot",
+            "th",
+            "thead",
+            "tr",
+            "ul",
+            "xmp",
+        ),
     )
 )
 _FORMATTING = frozenset(
@@ -86,7 +117,9 @@ def html_text(source: str) -> str:
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield the page as one document; its title is `<title>`, else the first `<h1>`.
 
-    Navigation and hidden elements are left out, unless the page has no other text.
+    The text includes what is shown of attributes: what was typed into fields, the labels of
+    buttons and choices, the text that stands for a picture. Navigation and hidden elements are
+    left out, unless the page has no other text.
     """
     try:
         from selectolax.lexbor import LexborHTMLParser
@@ -102,7 +135,8 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     if text:
         leave_out("hidden and navigation elements", len(skipped))
     else:
-        # Some pages are hidden until a script shows them, or stand in one navigation element.
+        # Some pages are hidden until a script shows them, or are one navigation element or
+        # template.
         text = _visible_text(page, None)
     yield Document(text, name, title=_title(page))
 
@@ -113,7 +147,7 @@ def prepare() -> None:
         import selectolax.lexbor  # noqa: F401
 
 
-LOADER = Loader((".html", ".htm"), load, version=2, prepare=prepare)
+LOADER = Loader((".html", ".htm"), load, version=3, prepare=prepare)
 
 
 def _decode(data: bytes) -> str:
@@ -122,6 +156,9 @@ def _decode(data: bytes) -> str:
         return data.decode("utf-8-sig", "replace")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
+    unmarked = detect_utf16(data[:4096])
+    if unmarked is not None:
+        return data.decode(unmarked, "replace")
     declared = _CHARSET.search(data[:4096])
     encoding = "utf-8" if declared is None else declared[1].decode("ascii", "replace")
     try:
@@ -146,7 +183,17 @@ def _prepare(text: str) -> str:
     """Return the source with what the parser would read otherwise than the author meant."""
     if text.lstrip()[:5] == "<?xml":
         text = _SELF_CLOSED.sub(r"<\1\2></\1>", text)
-    return _flatten(text)
+    return _flatten(_escape_sections(text))
+
+
+def _escape_sections(text: str) -> str:
+    """Return the source with CDATA sections as text, which HTML has in pictures only."""
+    before, *sections = text.split("<![CDATA[")
+    parts = [before]
+    for section in sections:
+        content, end, rest = section.partition("]]>")
+        parts += [escape(content, quote=False), rest] if end else [section]
+    return "".join(parts)
 
 
 def _flatten(text: str) -> str:
@@ -223,6 +270,8 @@ def _visible_text(page: LexborHTMLParser, skipped: list[str] | None) -> str:
 
 
 def _parts(root: LexborNode | None, skipped: list[str] | None) -> Iterator[str]:
+    from selectolax.lexbor import LexborHTMLParser
+
     # Without recursion, because elements can be nested to any depth. The stack has nodes to
     # visit, and the text to write after an element.
     stack: list[LexborNode | str | None] = [root]
@@ -240,20 +289,26 @@ def _parts(root: LexborNode | None, skipped: list[str] | None) -> Iterator[str]:
             yield node.text_content or ""
         if not node.is_element_node or tag is None:
             continue
-        if tag == "template":
+        if tag == "template" and (skipped is None or "shadowrootmode" in node.attributes):
             # The content of a declarative shadow root is shown in the place of the template.
-            if "shadowrootmode" in node.attributes:
-                stack += [fragment.first_child for fragment in node.template_fragments()]
+            stack += [fragment.first_child for fragment in node.template_fragments()]
             continue
-        if tag in _NOT_TEXT:
+        if tag == "template":
+            skipped.append(tag)  # type: ignore[union-attr]
+            continue
+        inner = _inner_page(node, tag)
+        if inner:
+            stack += ["\n", LexborHTMLParser(_flatten(inner)).root, "\n"]
+            continue
+        if tag == "head" and skipped is None:
+            stack.append(node.first_child)
+            continue
+        if tag in _NOT_TEXT or tag in _NOT_DRAWN:
             continue
         if skipped is not None and not _is_shown(node, tag):
             skipped.append(tag)
             continue
-        if tag == "noframes":
-            # Its content is one text for the parser, with markup.
-            yield re.sub(r"<[^<>]*>", "\n", node.text())
-            continue
+        yield _shown_attribute(node, tag)
         if tag in _BLOCKS:
             yield "\n"
             stack.append("\n")
@@ -272,3 +327,25 @@ def _is_shown(node: LexborNode, tag: str) -> bool:
         and attributes.get("aria-hidden") != "true"
         and attributes.get("role") != "navigation"
     )
+
+
+def _inner_page(node: LexborNode, tag: str) -> str:
+    """Return the source of a page inside this one, which is no markup for the parser."""
+    if tag == "noframes":
+        return node.text()
+    return (node.attributes.get("srcdoc") or "") if tag == "iframe" else ""
+
+
+def _shown_attribute(node: LexborNode, tag: str) -> str:
+    """Return what is shown of the attributes of an element, between spaces; "" if nothing."""
+    attributes = node.attributes
+    text: str | None = None
+    if tag in ("img", "area"):
+        text = attributes.get("alt")
+    elif tag in ("optgroup", "option"):
+        text = attributes.get("label")
+    elif tag == "input":
+        kind = (attributes.get("type") or "").lower()
+        text = attributes.get("alt" if kind == "image" else "value")
+        text = text if kind in (*_TYPED, "image") else None
+    return f" {text} " if text else ""

@@ -11,6 +11,8 @@ from secondpass.errors import InputError, ReadError, SecondpassError
 from secondpass.retrieve.loaders.base import Loader, lines, skip_row, to_document
 from secondpass.types import Document
 
+_ARRAY = "Write each object of a list in a line of its own: jq -c '.[]' FILE > FILE.jsonl"
+
 
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield each line as a document: BEIR's `_id`, `title`, `text`, or other fields."""
@@ -40,7 +42,8 @@ def _parse_object(
         raise error_type(f"{what} is not valid JSON", where=where, why=why) from error
     if not isinstance(values, dict):
         why = f"it is a {type(values).__name__}"
-        raise error_type(f"{what} is not a JSON object", where=where, why=why)
+        fix = _ARRAY if isinstance(values, list) else None
+        raise error_type(f"{what} is not a JSON object", where=where, why=why, fix=fix)
     return values
 
 

@@ -26,8 +26,14 @@ _YAML = re.compile(
     r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?(?:\n|\Z)", re.MULTILINE | re.DOTALL
 )
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?(?:\n|\Z)", re.MULTILINE | re.DOTALL)
+_BLANK = re.compile(r"(?:[ \t]*+\r?\n)*+")
 _BRACKET = re.compile(r"[\[\]{}]")
 _KEY = re.compile(r"[^\s:]+")
+_SPACED_KEY = re.compile(r"[^\n:]+")
+# With one of these beside them, names with spaces are fields too, not the beginning of a text.
+_COMMON_FIELDS = frozenset(
+    ("title", "date", "tags", "tag", "author", "aliases", "description", "created", "updated")
+)
 _FIRST_FIELD = re.compile(r"[\w.-]+[ \t]*[:=]")
 _YAML_FIELD = re.compile(r"^([\w.-]++):[ \t]++([^\n]*)", re.MULTILINE)
 _TOML_LINE = re.compile(r"at line ([0-9]+)")
@@ -46,6 +52,9 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     cannot be read is reported too. Without a title there, the first heading is the title.
     """
     text = read_text(path)
+    if "\n" not in text.rstrip():
+        # Lines of an old Mac end with that alone.
+        text = text.replace("\r", "\n")
     front, body = split_front_matter(text)
     metadata = _metadata(front)
     title = next((k for k in metadata if k.lower() == "title"), None)
@@ -53,20 +62,22 @@ def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator
     yield Document(body, name, heading or None, metadata)
 
 
-LOADER = Loader((".md", ".markdown"), load, version=3, safe_bytes=2**20)
+LOADER = Loader((".md", ".markdown"), load, version=4, safe_bytes=2**20)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     """Return the fields of the front matter and the text after it; ({}, text) without any.
 
-    Front matter is a mapping whose names have no spaces, and begins in the line after the
-    first delimiter: two rules around "Any other business: none" are text.
+    Front matter is a mapping that begins in the line after the first delimiter, whose names
+    have no spaces unless one is common, such as "title": two rules around "Any other business:
+    none" are text. Blank lines before it do not count.
     """
     if text.startswith("{"):
         return _split_json(text)
-    match, kind = _YAML.match(text), "YAML"
+    start = _BLANK.match(text).end()  # type: ignore[union-attr]
+    match, kind = _YAML.match(text, start), "YAML"
     if match is None:
-        match, kind = _TOML.match(text), "TOML"
+        match, kind = _TOML.match(text, start), "TOML"
     if match is None:
         return {}, text
     source = match[1]
@@ -87,7 +98,11 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
 
 
 def _are_names(fields: Mapping[Any, Any] | None) -> bool:
-    return bool(fields) and all(isinstance(k, str) and _KEY.fullmatch(k) for k in fields or ())
+    names = [name for name in fields or () if isinstance(name, str)]
+    if not names or len(names) < len(fields or ()):
+        return False
+    common = any(name.lower() in _COMMON_FIELDS for name in names)
+    return all((_SPACED_KEY if common else _KEY).fullmatch(name) for name in names)
 
 
 def _split_json(text: str) -> tuple[dict[str, Any], str]:
@@ -190,8 +205,9 @@ def _parse_toml(source: str) -> Mapping[str, Any]:
 def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields as text, because other files may have other types in the same field.
 
-    Lists are joined by commas; names inside a mapping get its name and an underscore before
-    them. Of names that differ in case only, the first is used, as filters ignore case.
+    Lists are joined by commas; names inside a mapping, or the mappings of a list, get its name
+    and an underscore before them. Of names that differ in case only, the first is used, as
+    filters ignore case.
     """
     metadata: dict[str, str] = {}
     names: set[str] = set()
@@ -201,7 +217,14 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, Mapping):
             stack += reversed([(f"{key}_{inner}", item) for inner, item in value.items()])
             continue
-        text = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            inner = dict.fromkeys(name for item in value for name in item)
+            stack += [
+                (f"{key}_{name}", [item[name] for item in value if name in item])
+                for name in reversed(inner)
+            ]
+            continue
+        text = _scalar(value)
         if text not in ("", "~", "null") and key.lower() not in names:
             names.add(key.lower())
             metadata[clean(key)] = clean(text)
@@ -209,4 +232,8 @@ def _metadata(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _scalar(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_scalar(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_scalar, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

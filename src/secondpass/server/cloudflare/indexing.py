@@ -7,7 +7,7 @@ import threading
 import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,19 +41,23 @@ _OPTIMIZE_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """The documents of a file, how many characters were cut, and what else was left out."""
+    """The documents of a file, how many characters were cut, and what else was left out.
+
+    `skipped`: the rows that could not be read.
+    """
 
     documents: list[Document]
     cut: int = 0
     left_out: Mapping[str, int] | None = None
+    skipped: Sequence[ReadError] = ()
 
 
 def load_file(item: Item, path: Path, cancellation: Cancellation) -> LoadedFile:
     """Return the documents of an uploaded file, without ids and metadata of the index.
 
     A file gives no more text than one of plain text could have. A table without a text column
-    is read as plain text. Raises ReadError for a file that cannot be read,
-    MissingExtraError if its loader needs a package.
+    is read as plain text; a row that cannot be read is skipped. Raises ReadError for a file
+    that cannot be read, MissingExtraError if its loader needs a package.
     """
     suffix = suffix_of(path)
     if is_compressed(suffix):
@@ -63,13 +67,15 @@ def load_file(item: Item, path: Path, cancellation: Cancellation) -> LoadedFile:
     limits = ReadLimits.from_environment(seconds=_READ_SECONDS, characters=MAX_FILE_BYTES)
     source = SourceFile(path, path.parent)
     try:
-        with read_file(source, limits=limits, cancellation=cancellation, apart=True) as found:
+        with read_file(
+            source, limits=limits, cancellation=cancellation, apart=True, strict=False
+        ) as found:
             documents = list(_limit_rows(found))
     except ReadError as error:
         if suffix not in _TABLE_SUFFIXES or error.what != _NO_TEXT_FIELD:
             raise
         return LoadedFile(list(text.load(path, item.key)))
-    return LoadedFile(documents, found.cut, found.left_out)
+    return LoadedFile(documents, found.cut, found.left_out, found.skipped)
 
 
 def _split_documents(
@@ -299,6 +305,12 @@ def _notes(item: Item, loaded: LoadedFile) -> tuple[str | None, str | None]:
             f"its last {loaded.cut:,} characters were not indexed: a file may have "
             f"{MAX_FILE_BYTES:,}"
         )
+    if loaded.skipped:
+        first = loaded.skipped[0]
+        line = (first.where or "").rpartition(", ")[2]
+        why = "" if first.why is None else f": {first.why}"
+        count = len(loaded.skipped)
+        notes.append(f"rows skipped: {count:,}, the first at {line}: {first.what}{why}")
     characters = sum(len(document.text.strip()) for document in loaded.documents)
     path = Path(item.file)
     table = suffix_of(path) in _TABLE_SUFFIXES

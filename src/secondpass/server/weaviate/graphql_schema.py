@@ -203,7 +203,7 @@ def build_schema(definitions: Sequence[ClassDefinition]) -> GraphQLSchema:
 
 def _get(definition: ClassDefinition) -> GraphQLField:
     name = definition.name
-    fields = _properties(definition.properties, f"_{name}", lambda hit: hit.properties)
+    fields = _properties(definition.properties, f"_{name}_", lambda hit: hit.properties)
     fields["_additional"] = _field(_additional(definition, dict(fields)), lambda hit: hit)
     reserved = name in _RESERVED or name.endswith(_RESERVED_ENDINGS)
     return GraphQLField(
@@ -234,8 +234,10 @@ def _properties(
         type_ = _SCALARS.get(property_.kind, GraphQLString)
         if property_.kind == "object":
             # Positions keep these names unique, whatever underscores the properties' have.
-            inner = f"{owner}_{position}"
-            nested = _properties(property_.nested, inner, lambda value: value)
+            # They are joined by a letter: with an underscore, an object inside the first one
+            # of class "A" would have the name of the first one of class "A_0".
+            inner = f"{owner}{position}"
+            nested = _properties(property_.nested, f"{inner}x", lambda value: value)
             type_ = GraphQLObjectType(inner, nested)
         fields[property_.name] = _field(
             GraphQLList(type_) if property_.is_list else type_,
