@@ -31,7 +31,8 @@ new MutationObserver(records => {
   const shown = records.some(r => r.target.nodeType === 3
     ? r.target.parentElement?.closest('[data-testid=columns]')
     : r.target.closest?.('[data-testid=columns]'));
-  if (shown) requestAnimationFrame(() => setTimeout(() => { window.drawn = performance.now(); }));
+  const note = () => { window.drawn = performance.now(); };
+  if (shown) requestAnimationFrame(() => setTimeout(note));
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
 """
 
