@@ -1,3 +1,5 @@
+import { fileURLToPath } from "node:url";
+
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
@@ -6,6 +8,14 @@ const server = process.env.SECONDPASS_URL ?? "http://127.0.0.1:8080";
 export default defineConfig({
   base: "/ui/",
   plugins: [svelte()],
+  // The client's source, so that the page is built without building the client first.
+  resolve: {
+    alias: {
+      secondpass: fileURLToPath(
+        new URL("../clients/typescript/src/index.ts", import.meta.url),
+      ),
+    },
+  },
   build: {
     outDir: "../src/secondpass/server/web/static",
     emptyOutDir: true,

@@ -13,6 +13,7 @@ export function result(id: string, rank: number, first: number, more: Partial<Re
     probability: 1 / (rank + 1),
     scored: true,
     unread: 0,
+    windows: 1,
     first_stage: { rank: first, score: 1 / first, bm25: 12.5, vector: 0.5 },
     parts: {},
     spans: [],
@@ -33,6 +34,7 @@ export function ranking(results: Result[]): Ranking {
     query_unread: 0,
     warnings: [],
     results,
+    usage: { documents: results.length, scored: results.length },
     timings: { rerank: 10, total: 12 },
   };
 }

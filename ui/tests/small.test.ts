@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 
-import { serverEvents } from "../src/api/client";
 import { answerPieces } from "../src/model/citations";
 import { decimal, percent, signed } from "../src/model/format";
 import {
@@ -123,29 +122,5 @@ describe("the latest of many tasks", () => {
     finish();
     await new Promise((resolve) => setTimeout(resolve));
     expect(ran).toEqual([1, 4]);
-  });
-});
-
-describe("server-sent events", () => {
-  it("are read however the stream is cut", async () => {
-    const bytes = new TextEncoder().encode(
-      'event: start\r\ndata: {"a": "é😀"}\r\n\r\n: comment\n\nevent: result\ndata: 1\ndata: 2\n\n',
-    );
-    for (const size of [1, 2, 3, 7, 1000]) {
-      const body = new ReadableStream<Uint8Array>({
-        start(controller) {
-          for (let at = 0; at < bytes.length; at += size) {
-            controller.enqueue(bytes.slice(at, at + size));
-          }
-          controller.close();
-        },
-      });
-      const events: [string, string][] = [];
-      for await (const event of serverEvents(new Response(body))) events.push(event);
-      expect(events).toEqual([
-        ["start", '{"a": "é😀"}'],
-        ["result", "1\n2"],
-      ]);
-    }
   });
 });

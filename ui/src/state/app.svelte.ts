@@ -1,8 +1,9 @@
-import { ApiError, Client } from "../api/client";
+import { AuthenticationError } from "secondpass";
+
+import { client } from "../api/client";
 import type { Capabilities, IndexAbout, Options } from "../api/types";
 import { EXAMPLES, SAMPLE_INDEX } from "../model/examples";
 import { readView, writeView, type View } from "../model/view";
-import { apiKey } from "./key";
 
 /** What every part of the page shares: the view, the server's abilities, its indexes. */
 class App {
@@ -11,7 +12,6 @@ class App {
   indexes = $state.raw<IndexAbout[]>([]);
   needsKey = $state(false);
   problem = $state.raw<unknown>(null);
-  readonly client = new Client(() => apiKey.get());
 
   /** The index that is searched, or null where the server has none. */
   readonly index = $derived(
@@ -24,11 +24,11 @@ class App {
   async start(): Promise<void> {
     this.problem = null;
     try {
-      this.capabilities = await this.client.capabilities();
+      this.capabilities = await client.capabilities();
       this.needsKey = false;
       await this.refreshIndexes();
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) this.needsKey = true;
+      if (error instanceof AuthenticationError) this.needsKey = true;
       else this.problem = error;
       return;
     }
@@ -36,7 +36,7 @@ class App {
   }
 
   async refreshIndexes(): Promise<void> {
-    this.indexes = await this.client.indexes();
+    this.indexes = await client.indexes.list();
   }
 
   /** Ask a question for a visitor who has asked none yet, so that there is something to see. */

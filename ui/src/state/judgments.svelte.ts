@@ -1,3 +1,4 @@
+import { client } from "../api/client";
 import type { Grades } from "../api/types";
 import { app } from "./app.svelte";
 
@@ -19,12 +20,13 @@ class Judgments {
   async load(index: string): Promise<void> {
     const known: Record<string, Grades> = {};
     try {
-      const sets = await app.client.querySets(index);
+      const querySets = client.querySets(index);
+      const sets = await querySets.list();
       // What was judged here comes last, and so overrides other sets.
       sets.sort((a, b) => Number(a.name === JUDGED) - Number(b.name === JUDGED));
       for (const about of sets) {
         if (about.queries === 0 || about.queries > READABLE) continue;
-        const set = await app.client.querySet(index, about.name);
+        const set = await querySets.get(about.name);
         for (const { id, text } of set.queries) {
           known[text] = { ...known[text], ...set.grades[id] };
         }
@@ -45,7 +47,8 @@ class Judgments {
     else after[document] = grade;
     this.known[text] = after;
     try {
-      await app.client.judge(index, JUDGED, text, { [document]: grade });
+      const grades = { [document]: grade } as Record<string, 0 | 1 | 2 | 3 | null>;
+      await client.querySets(index).judge(JUDGED, { query: text, grades });
       this.error = null;
     } catch (error) {
       this.known[text] = before;

@@ -1,5 +1,7 @@
+import type { SearchBody } from "secondpass";
+
+import { client } from "../api/client";
 import type { Options, Ranking } from "../api/types";
-import { app } from "./app.svelte";
 import { Latest } from "./latest";
 
 /** The last search of a configuration. */
@@ -22,7 +24,7 @@ export class Run {
     this.latest.request(async () => {
       const started = performance.now();
       try {
-        const ranking = await app.client.search(index, query, body);
+        const ranking = await client.search(index, { query, ...body } as SearchBody);
         if (key === this.asked) [this.ranking, this.error] = [ranking, null];
       } catch (error) {
         if (key === this.asked) [this.ranking, this.error] = [null, error];

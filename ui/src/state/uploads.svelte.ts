@@ -1,13 +1,12 @@
-import type { FileStored } from "../api/types";
+import { client } from "../api/client";
+import type { StoredFile } from "../api/types";
 import { count } from "../model/format";
 import { app } from "./app.svelte";
 
 export interface Upload {
   number: number;
   name: string;
-  state: "waiting" | "sending" | "storing" | "stored" | "failed";
-  /** How much of the file was sent, 0 to 1. */
-  share: number;
+  state: "waiting" | "sending" | "stored" | "failed";
   note: string;
   error: unknown;
 }
@@ -15,6 +14,7 @@ export interface Upload {
 /** Files on their way to an index, one after the other. */
 class Uploads {
   list = $state<Upload[]>([]);
+  readonly done = $derived(this.list.filter(({ state }) => isOver(state)).length);
   private queue = Promise.resolve();
   private count = 0;
 
@@ -24,7 +24,6 @@ class Uploads {
         number: this.count++,
         name: file.name,
         state: "waiting",
-        share: 0,
         note: "waiting",
         error: null,
       });
@@ -37,10 +36,7 @@ class Uploads {
   private async sendOne(index: string, file: File, upload: Upload): Promise<void> {
     [upload.state, upload.note] = ["sending", `to ${index}`];
     try {
-      const stored = await app.client.upload(index, file, (share) => {
-        upload.share = share;
-        if (share >= 1) [upload.state, upload.note] = ["storing", "sent; being indexed"];
-      });
+      const stored = await client.indexes.addFile(index, file.name, file);
       [upload.state, upload.note] = ["stored", describeStored(stored)];
       await app.refreshIndexes();
     } catch (error) {
@@ -49,7 +45,11 @@ class Uploads {
   }
 }
 
-function describeStored(stored: FileStored): string {
+function isOver(state: Upload["state"]): boolean {
+  return state === "stored" || state === "failed";
+}
+
+function describeStored(stored: StoredFile): string {
   const parts = [
     `${count(stored.documents, "document")}: ${stored.added} added, ${stored.updated} updated, ${stored.unchanged} unchanged`,
   ];
