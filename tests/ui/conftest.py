@@ -17,7 +17,17 @@ from tests.server.conftest import Running, running
 
 pytest.importorskip("playwright", reason="Playwright is not installed")
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+# A busy machine is no failure of the page.
+expect.set_options(timeout=30_000)
 
 REPOSITORY = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("SECONDPASS_CHROMIUM") or shutil.which("chromium")
@@ -103,6 +113,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         models=["bundled", "bundled-tiny"],
         indexes={"sample": folder / "sample"},
         data=folder / "data",
+        timeout=120,
     )
     with running(settings) as found:
         yield Site(found, folder / "sample")
@@ -163,7 +174,11 @@ class Watched:
         self.settle()
 
     def settle(self) -> None:
+        """Wait until every answer has come and is drawn."""
         self.page.wait_for_load_state("networkidle")
+        button = self.get("search-button")
+        if button.count():
+            expect(button).to_have_attribute("aria-busy", "false", timeout=60_000)
 
     def ids(self, column: str) -> list[str]:
         rows = self.get(column).get_by_test_id("result")
@@ -190,7 +205,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
     context = chromium.new_context(
         viewport={"width": 1440, "height": 900}, accept_downloads=True
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(120_000)
     yield context
     context.close()
 

@@ -31,6 +31,7 @@ def test_no_rule_of_axe_is_broken(
     context = chromium.new_context(
         viewport={"width": width, "height": 900}, color_scheme=colors, reduced_motion="reduce"
     )
+    context.set_default_timeout(120_000)
     page = watch(context, site.found.url)
     page.page.goto(f"{site.url}#q=When+was+Tesla+born%3F&tab={tab}&configs=2&b.blend=false")
     page.get(f"tab-{tab}").wait_for()
@@ -47,6 +48,7 @@ def test_no_rule_of_axe_is_broken(
 @pytest.mark.parametrize("tab", TABS)
 def test_nothing_is_wider_than_a_small_phone(chromium: Browser, site: Site, tab: str) -> None:
     context = chromium.new_context(viewport={"width": 360, "height": 740})
+    context.set_default_timeout(120_000)
     page = watch(context, site.found.url)
     page.page.goto(f"{site.url}#q=When+was+Tesla+born%3F&tab={tab}")
     page.get(f"tab-{tab}").wait_for()
@@ -81,6 +83,7 @@ def test_everything_is_reached_by_keyboard(page: Watched) -> None:
 
 def test_motion_is_reduced_where_that_is_asked_for(chromium: Browser, site: Site) -> None:
     context = chromium.new_context(reduced_motion="reduce")
+    context.set_default_timeout(120_000)
     page = watch(context, site.found.url)
     page.page.goto(f"{site.url}#q=When+was+Tesla+born%3F")
     page.get("after-list").wait_for()

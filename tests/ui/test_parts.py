@@ -198,6 +198,7 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(
 ) -> None:
     url, key = keyed
     context = chromium.new_context()
+    context.set_default_timeout(120_000)
     page = watch(context, url)
     page.expected = "401 (Unauthorized)"
     page.page.goto(f"{url}/ui")

@@ -176,9 +176,14 @@ def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> Non
     at_depth = {d["candidates"]: d["rank"] for d in found["depths"]}
     assert at_depth.keys() == {1, 3}
     assert at_depth[3] == rank
-    shallow = {"query": "the sea", "candidates": 1}
-    (only,) = call(shared, "POST", "/indexes/docs/search", shallow)["results"]
-    assert at_depth[1] == (1 if only["id"] == "sea" else None)
+    # The one candidate has no title, so that search would be an error.
+    assert at_depth[1] is None
+    assert any("With 1 candidates" in note for note in found["notes"])
+    body = {"query": "the sea", "document": "sea", "depths": [1]}
+    (shallow,) = call(shared, "POST", "/indexes/docs/explain", body)["depths"]
+    search = {"query": "the sea", "candidates": 1}
+    (only,) = call(shared, "POST", "/indexes/docs/search", search)["results"]
+    assert shallow["rank"] == (1 if only["id"] == "sea" else None)
 
 
 def test_the_score_of_a_text_is_explained_without_an_index(shared: Running) -> None:
@@ -207,7 +212,7 @@ def test_the_score_of_a_text_is_explained_without_an_index(shared: Running) -> N
         ("/indexes/docs/explain", {"query": "sea", "document": "sea", "depths": [1] * 6}, 400),
         ("/indexes/docs/explain", {"query": "sea", "document": "sea", "top_k": 3}, 400),
         ("/explain", {"query": "sea", "document": ""}, 400),
-        ("/explain", {"query": "sea", "document": {"text": " "}}, 400),
+        ("/explain", {"query": "sea", "document": {"title": "no text"}}, 400),
         ("/explain", {"query": "sea", "document": "a", "fields": ["text", "none"]}, 400),
     ],
 )

@@ -118,7 +118,7 @@ def test_ids_with_spaces_are_judged_too_and_saved_as_json_lines(searchable: Runn
         ("POST", f"{SETS}/mine/comparison",
          {"before": {}, "after": {}, "measure": "nDCGG"}, 400),
         ("POST", f"{SETS}/mine/comparison",
-         {"before": {"rerank": False, "blend": {"bm25": 1}}, "after": {}}, 400),
+         {"before": {"rerank": False, "min_probability": 0.5}, "after": {}}, 400),
         ("POST", f"{SETS}/mine/comparison",
          {"before": {}, "after": {"candidates": 10**6}}, 400),
     ],
@@ -126,7 +126,7 @@ def test_ids_with_spaces_are_judged_too_and_saved_as_json_lines(searchable: Runn
 def test_what_cannot_be_done_says_why(
     shared: Running, method: str, path: str, body: Any, code: int
 ) -> None:
-    if "blend" in json.dumps(body):
+    if "min_probability" in json.dumps(body):
         # Found by the first search: the stream has begun by then.
         _, error = events(shared, "mine", body)[-1]
         assert "second pass" in error["message"]
