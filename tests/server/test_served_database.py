@@ -44,11 +44,11 @@ def url_of(file: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("databases")
     make_database(folder / "shop.db")
     settings = ServerSettings(
-        models=[model],
+        models=["bundled-tiny"],
         databases={"shop": url_of(folder / "shop.db"), "gone": url_of(folder / "gone.db")},
         data=folder / "data",
     )

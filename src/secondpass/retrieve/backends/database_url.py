@@ -15,7 +15,7 @@ TABLE_WORDS = ("table", "collection", "index")
 PARAMETERS = (
     *TABLE_WORDS,
     *("id", "text", "title", "vector", "parent", "chunk", "fields", "format", "schema"),
-    *("analyzer", "connect_timeout", "timeout"),
+    *("analyzer", "connect_timeout", "timeout", "embedder"),
 )
 FORMATS = ("text", "html", "json")
 _SECRET_PARAMETERS = ("password", "api_key", "token")
@@ -36,6 +36,7 @@ class DatabaseURL:
     - `format`: what the text column holds, one of FORMATS.
     - `schema`, `analyzer`: where the table is, and how its text is split into words.
     - `connect_timeout`, `timeout`: in seconds, of a connection and of a query.
+    - `embedder`: the folder of the embedding model that made the vectors.
     - `options`: the parameters of the engine alone, by name.
     """
 
@@ -58,6 +59,7 @@ class DatabaseURL:
     analyzer: str | None = None
     connect_timeout: float = 5.0
     timeout: float = 10.0
+    embedder: str | None = None
     options: dict[str, str] = field(default_factory=dict)
     redacted: str = ""
     """The URL as it can be printed."""

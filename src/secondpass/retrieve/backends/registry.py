@@ -11,6 +11,7 @@ from secondpass.errors import InputError, nearest
 from secondpass.retrieve.backends.database_url import DatabaseURL, parse_url, redact
 from secondpass.retrieve.protocol import Retriever
 from secondpass.retrieve.store_protocol import TextEncoder
+from secondpass.storage import expand_home
 
 GROUP = "secondpass.retrievers"
 """Entry points by scheme: a module (or object) that is an `Adapter`."""
@@ -58,7 +59,8 @@ def open_retriever(url: str, *, embedder: TextEncoder | str | None = None) -> Re
     """Open the database that a URL names, as a first stage.
 
     `embedder` encodes queries as the vectors there were made: a `TextEncoder`, the folder of an
-    exported one, or None for the bundled one. Where it does not fit, or there are no vectors,
+    exported one, or None for the bundled one; one that the URL names counts instead. Where it
+    does not fit, or there are no vectors,
     only keyword search is used, and `describe().note` says why. Nothing is ever written.
 
     Raises InputError for a URL that cannot be used, MissingExtraError without the engine's
@@ -66,6 +68,8 @@ def open_retriever(url: str, *, embedder: TextEncoder | str | None = None) -> Re
     """
     adapter = _load(url)
     parsed = parse_url(url, tuple(adapter.PARAMETERS))
+    if parsed.embedder is not None:
+        embedder = str(expand_home(parsed.embedder))
     if isinstance(embedder, str):
         from secondpass.retrieve.embedder import Embedder
 
