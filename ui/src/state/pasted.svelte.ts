@@ -1,0 +1,2 @@
+/** The texts of the paste tab, which are kept while another tab is looked at. */
+export const pasted = $state({ input: "", model: "" });

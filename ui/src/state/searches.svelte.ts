@@ -1,0 +1,63 @@
+import type { SearchBody } from "secondpass";
+
+import { client } from "../api/client";
+import type { Options, Ranking } from "../api/types";
+import { Latest } from "./latest";
+
+/** The last search of a configuration. */
+export class Run {
+  ranking = $state.raw<Ranking | null>(null);
+  error = $state.raw<unknown>(null);
+  busy = $state(false);
+  /** Milliseconds from the request to its response, the network included. */
+  elapsed = $state(0);
+  private readonly latest = new Latest();
+  private asked = "";
+
+  /** Search if anything differs from the last search. */
+  update(index: string, query: string, options: Options): void {
+    const body = requestOptions(options);
+    const key = JSON.stringify([index, query, body]);
+    if (key === this.asked) return;
+    this.asked = key;
+    this.busy = true;
+    this.latest.request(async () => {
+      const started = performance.now();
+      try {
+        const ranking = await client.search(index, { query, ...body } as SearchBody);
+        if (key === this.asked) [this.ranking, this.error] = [ranking, null];
+      } catch (error) {
+        if (key === this.asked) [this.ranking, this.error] = [null, error];
+      }
+      if (key === this.asked) {
+        this.elapsed = performance.now() - started;
+        this.busy = false;
+      }
+    });
+  }
+
+  clear(): void {
+    this.asked = "";
+    [this.ranking, this.error, this.busy] = [null, null, false];
+  }
+}
+
+/**
+ * The options of a request: all candidates are returned, so that the order of the first pass
+ * and of the second are parts of one response. What is shown of them is decided here.
+ */
+export function requestOptions(options: Options): Options {
+  const spans = options.rerank === false ? {} : { spans: true };
+  return { ...spans, ...options, top_k: returned(options), return_documents: true };
+}
+
+function returned(options: Options): number {
+  const candidates = typeof options.candidates === "number" ? options.candidates : 50;
+  const several = Array.isArray(options.query_variants)
+    ? options.query_variants.length + 1
+    : 1;
+  // Pins, neighbors and feedback add to the candidates.
+  return candidates * several + 100;
+}
+
+export const runs = [new Run(), new Run(), new Run(), new Run()];
