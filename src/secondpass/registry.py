@@ -131,10 +131,12 @@ def load_reranker(
 
 def _meant_provider(name: str, error: ModelError) -> str | None:
     """Return "Did you mean …?" for the name of a repository that may be a provider's model."""
+    owner, _, model = name.partition("/")
+    if not model:
+        return None
     from secondpass.inference.hub_client import UnreachableError
 
-    owner, _, model = name.partition("/")
-    if not model or not isinstance(error, ModelNotFoundError | UnreachableError):
+    if not isinstance(error, ModelNotFoundError | UnreachableError):
         return None
     providers = [*provider_names(), *(e.name for e in entry_points(group=LLM_RERANKERS))]
     near = difflib.get_close_matches(owner, providers, n=1, cutoff=0.75)

@@ -195,6 +195,7 @@ def test_html(tmp_path):
         ),
         ("<svg><foreignObject><div>in a diagram</div></foreignObject></svg>", "in a diagram"),
         ("<iframe srcdoc='&lt;p>page &amp;amp; page'>no</iframe>after", "page & page after"),
+        ("<iframe hidden srcdoc='&lt;p>no'></iframe><p>yes", "yes"),
         ("<noframes>a &amp; <b>b</b></noframes>", "a & b"),
         ("a <![CDATA[b < c]]> d<![CDATA[ never ends <p>e", "a b < c d never ends e"),
         ("<script>//<![CDATA[ if (a<b) ]]></script><p>shown", "shown"),

@@ -23,20 +23,8 @@ _NOT_TEXT = frozenset(("script", "style", "template", "head", "title", "iframe",
 _NOT_DRAWN = frozenset(("desc", "metadata"))
 _TYPED = frozenset(
     (
-        *(
-            "",
-            "text",
-            "search",
-            "email",
-            "tel",
-            "url",
-            "number",
-            "date",
-            "month",
-            "week",
-            "time",
-        ),
-        *("datetime-local", "submit", "button", "reset"),
+        *("", "text", "search", "email", "tel", "url", "number", "date", "month", "week"),
+        *("time", "datetime-local", "submit", "button", "reset"),
     )
 )
 _BLOCKS = frozenset(
@@ -46,19 +34,8 @@ _BLOCKS = frozenset(
         *("footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr"),
         *("legend", "li", "listing", "main", "menu", "nav", "noscript", "ol", "optgroup"),
         *("option", "p", "plaintext", "pre", "search", "section", "select", "summary", "svg"),
-        *(
-            "table",
-            "tbody",
-            "td",
-            "text",
-            "textarea",
-            "tfoot",
-            "th",
-            "thead",
-            "tr",
-            "ul",
-            "xmp",
-        ),
+        *("table", "tbody", "td", "text", "textarea", "tfoot", "th", "thead", "tr", "ul"),
+        "xmp",
     )
 )
 _FORMATTING = frozenset(
@@ -289,24 +266,24 @@ def _parts(root: LexborNode | None, skipped: list[str] | None) -> Iterator[str]:
             yield node.text_content or ""
         if not node.is_element_node or tag is None:
             continue
-        if tag == "template" and (skipped is None or "shadowrootmode" in node.attributes):
-            # The content of a declarative shadow root is shown in the place of the template.
-            stack += [fragment.first_child for fragment in node.template_fragments()]
-            continue
         if tag == "template":
-            skipped.append(tag)  # type: ignore[union-attr]
-            continue
-        inner = _inner_page(node, tag)
-        if inner:
-            stack += ["\n", LexborHTMLParser(_flatten(inner)).root, "\n"]
+            # The content of a declarative shadow root is shown in the place of the template.
+            if skipped is None or "shadowrootmode" in node.attributes:
+                stack += [fragment.first_child for fragment in node.template_fragments()]
+            else:
+                skipped.append(tag)
             continue
         if tag == "head" and skipped is None:
             stack.append(node.first_child)
             continue
-        if tag in _NOT_TEXT or tag in _NOT_DRAWN:
+        inner = _inner_page(node, tag)
+        if not inner and (tag in _NOT_TEXT or tag in _NOT_DRAWN):
             continue
         if skipped is not None and not _is_shown(node, tag):
             skipped.append(tag)
+            continue
+        if inner:
+            stack += ["\n", LexborHTMLParser(_flatten(inner)).root, "\n"]
             continue
         yield _shown_attribute(node, tag)
         if tag in _BLOCKS:

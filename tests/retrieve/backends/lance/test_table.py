@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from lancedb.index import FTS
 
 from secondpass import Index
+from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.backends.lance.table import text_columns
@@ -121,3 +125,31 @@ def test_a_renewal_goes_on_where_it_was_interrupted(folder: Path) -> None:
     store.optimize()
     assert found(store, "engine") == ["en"]
     assert found(store, "合同") == ["zh"]
+
+
+def test_one_thread_for_files_does_not_stop_the_engine(tmp_path: Path) -> None:
+    code = (
+        "import sys, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from pathlib import Path\n"
+        "from secondpass.retrieve.backends.lance import table as lance_table\n"
+        "table = lance_table.connect(Path(sys.argv[1])).create_table('t', [{'words': 'a b'}])\n"
+        "lance_table.index_text(table, 'english', 'words')\n"
+        "print(table.count_rows())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "LANCE_IO_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.stdout.split() == ["1"], ran.stderr
+
+
+def test_one_thread_for_files_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANCE_IO_THREADS", "1")
+    with pytest.warns(RuntimeWarning, match="LANCE_IO_THREADS=1 would make an index wait"):
+        lance_table.load()
+    assert os.environ["LANCE_IO_THREADS"] == "2"
+    lance_table.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ ROWS_PER_PARTITION = 4096
 MIN_PROBES = 32
 ROWS_PER_STEP = 50_000
 _MOST_REMOVED = 10_000
+_IO_THREADS = "LANCE_IO_THREADS"
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
 
@@ -30,6 +32,14 @@ def load() -> Any:
     """Import and return the package lancedb; raises MissingExtraError without it."""
     # The engine reads this when it is loaded; otherwise it logs a warning for every query.
     os.environ.setdefault("LANCEDB_LOG", "error")
+    if os.environ.get(_IO_THREADS, "").strip() == "1":
+        # With one thread the engine waits for itself, forever, when it builds a text index.
+        os.environ[_IO_THREADS] = "2"
+        warnings.warn(
+            f"{_IO_THREADS}=1 would make an index wait forever: 2 is used. Set 2 or more.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     try:
         import lancedb
     except ImportError as error:
