@@ -21,6 +21,7 @@ export class Run {
   busy = $state(false);
   private readonly latest = new Latest();
   private asked = "";
+  private index = "";
   // Not the state above: what reads that while it searches would search again at each error.
   private failed = false;
 
@@ -29,6 +30,8 @@ export class Run {
     const body = requestOptions(options);
     const key = JSON.stringify([index, query, body]);
     if (key === this.asked && !this.failed) return;
+    // Results of another index would be judged as if they were of this one.
+    if (index !== this.index) [this.index, this.ranking] = [index, null];
     [this.asked, this.failed, this.busy] = [key, false, true];
     this.latest.request(async () => {
       try {
