@@ -8,6 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
 PEERS  := .venv-bench
 PUBLISH := .venv-wheels
+PAGE   := src/secondpass/server/web/static
 CLIENTS := .venv-clients
 AUDIT  := .venv-audit
 PYTHON ?=
@@ -22,7 +23,7 @@ INDEX  := demo-index
 SAMPLE := examples/wikipedia
 # mem0 needs a newer httpx than this asks for; it works with both, so it is installed alone.
 INFINITY := infinity-client==0.0.78
-NODE_CLIENTS := 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
+NODE_CLIENTS := 'axe-core@>=4.11 <5' 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
 QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
@@ -33,7 +34,7 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
+.PHONY: help demo test test-clients ui ui-check audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
 	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
@@ -51,6 +52,8 @@ help:
 	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make test-clients call the server with clients of other projects, in an environment of its own"
+	@echo "make ui           build the page of secondpass ui from ui/, with npm"
+	@echo "make ui-check     check and test ui/, and that the page in the package is built from it"
 	@echo "make wheels       build what is published with its bill of materials, install it and try it"
 	@echo "make audit        look the locked versions up in the vulnerability databases"
 	@echo "make lock         write the installed versions to $(LOCK)"
@@ -73,8 +76,8 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
-	@echo "-- installing secondpass and its first stage"
-	@$(call install,-e '.[index]')
+	@echo "-- installing secondpass with its first stage, its server and its measures"
+	@$(call install,-e '.[ui]')
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
@@ -117,6 +120,8 @@ demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo
 	@echo "Now try your own question:"
 	@echo "  $(BIN)/secondpass search \"When did the black death reach Europe?\" --index $(INDEX)"
+	@echo "or see every ranking before and after, on a page in the browser:"
+	@echo "  $(BIN)/secondpass ui --index $(INDEX)"
 	@echo "or your own files (.txt .md .html .jsonl .csv .parquet):"
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"
@@ -148,6 +153,26 @@ test-clients: $(VENV)/.test $(CLIENTS)/.made
 	@echo "-- calling the server with clients of other projects"
 	@SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest \
 	  -c tests/clients/pytest.ini --rootdir=. tests/clients $(ARGS)
+
+# --- the page -------------------------------------------------------------------------
+
+# The built page is committed: neither a fresh clone nor pip needs Node.
+ui/node_modules/.made: ui/package.json ui/package-lock.json
+	@command -v npm >/dev/null || { echo "The page is built with npm, of Node 20 or later, which is not here." >&2; exit 1; }
+	@echo "-- installing what the page is built with"
+	@cd ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+ui: ui/node_modules/.made
+	@cd ui && npm run --silent build
+
+ui-check: ui/node_modules/.made
+	@cd ui && npm run --silent check && npm run --silent lint && npm test --silent
+	@echo "-- building the page again"
+	@built=$$(mktemp -d) && trap 'rm -rf "$$built"' EXIT \
+	  && (cd ui && npm run --silent build -- --outDir "$$built" --emptyOutDir --logLevel warn) \
+	  && diff -rq $(PAGE) "$$built" \
+	  || { echo "$(PAGE) is not what ui/ gives: run make ui, and commit it." >&2; exit 1; }
 
 # --- checks --------------------------------------------------------------------------
 
@@ -244,5 +269,5 @@ audit: $(AUDIT)/.made
 	@$(AUDIT)/bin/python scripts/audit.py
 
 clean:
-	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) ui/node_modules .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

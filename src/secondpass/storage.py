@@ -47,6 +47,12 @@ def user_cache() -> Path:
     return (Path(named) if named else Path.home() / ".cache") / "secondpass"
 
 
+def user_data() -> Path:
+    """Return the user's folder for what is kept: in $XDG_DATA_HOME or ~/.local/share."""
+    named = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(named) if named else Path.home() / ".local" / "share") / "secondpass"
+
+
 def replace_file(path: Path, content: bytes | str, *, mode: int = 0o666) -> None:
     """Write a whole file in one atomic step; text is written as UTF-8 with LF line ends.
 

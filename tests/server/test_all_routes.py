@@ -22,17 +22,18 @@ pytest.importorskip("grpc", reason="the extra grpc is not installed")
 
 CHUNK = 65_536
 BODY = 300 * CHUNK
-# Probes, versions and the API's description, which have no body to read.
+# Probes, versions, the API's description and the page, which have no body to read.
 KEYLESS = re.compile(
     r"/(tei/|infinity/|vllm/)?health|/ready|/metrics|/(tei/)?info|(/weaviate-reranker)?/meta"
     r"|(/weaviate-reranker|/v1)?/\.well-known/[a-z-]+|/api/v1/openapi\.json"
+    r"|/ui(/.*)?"
 )
 # A key is not needed for an endpoint that its owner made public: it is found first.
 PUBLIC = re.compile(r"/cloudflare/\{endpoint\}/.*")
 # Shared with public endpoints: so much is read to know which API a request is for.
 READ_WITHOUT_KEY = {"/search": CHUNK, "/v1/search": CHUNK}
 # Open to every key; each tool of MCP asks for its own scope.
-WITHOUT_SCOPE = re.compile(r"/mcp|(/infinity|/v1|)/models(/\{.*\})?")
+WITHOUT_SCOPE = re.compile(r"/mcp|(/infinity|/v1|)/models(/\{.*\})?|/api/v1/capabilities")
 
 
 @dataclass

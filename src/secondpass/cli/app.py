@@ -35,6 +35,7 @@ from secondpass.cli.search import search
 from secondpass.cli.serve import serve
 from secondpass.cli.train import train
 from secondpass.cli.tune import tune
+from secondpass.cli.ui import ui
 from secondpass.errors import InputError, SecondpassError
 from secondpass.storage import place_problem
 
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for command in (
     *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(doctor, bench, serve, mcp),
+    *(doctor, bench, serve, ui, mcp),
     *(export, mine, train, distill),
 ):
     app.command(cls=Command)(command)

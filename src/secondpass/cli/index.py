@@ -106,16 +106,42 @@ def index(
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
     passages = store.count_passages()
+    query_sets = _keep_queries(paths, index)
     if as_json:
         problems = {
             "skipped": [str(e) for e in report.skipped],
             "errors": [str(e) for e in report.errors],
         }
-        print_json({**asdict(report), **problems, "index": str(index), "total": passages})
+        totals = {"index": str(index), "total": passages, "query_sets": query_sets}
+        print_json({**asdict(report), **problems, **totals})
     else:
         _print(report, index, passages)
     if report.errors:
         raise typer.Exit(1)
+
+
+def _keep_queries(paths: list[Path], index: Path) -> dict[str, int]:
+    """Keep the judged queries of BEIR folders; return how many there are in each new set."""
+    from secondpass.errors import SecondpassError
+    from secondpass.evaluate.query_sets import keep_queries, to_name
+
+    kept = {}
+    for path in paths:
+        if not (path / "corpus.jsonl").is_file():
+            continue
+        try:
+            query_set = keep_queries(path, index, to_name(path.resolve().name))
+        except SecondpassError as error:
+            typer.echo(f"The queries of {path} are not kept: {error}", err=True)
+            continue
+        if query_set is not None:
+            kept[query_set.name] = len(query_set.queries)
+            typer.echo(
+                f"Kept with the index: {len(query_set.queries)} judged queries, as the query "
+                f"set {query_set.name}",
+                err=True,
+            )
+    return kept
 
 
 def _open(

@@ -161,6 +161,12 @@ def query_lines(query_set: QuerySet) -> list[str]:
     ]
 
 
+def to_name(text: str) -> str:
+    """Return a text as a name that a set can have."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:100]
+    return name or "queries"
+
+
 def keep_queries(corpus: Path, index: Path, name: str) -> QuerySet | None:
     """Keep the judged queries of a BEIR folder with its index, as a query set.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +38,13 @@ def run(
     log: str | None = None,
     log_level: str = "info",
     otel: bool | None = None,
+    on_start: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way.
 
     - `log`, `log_level`: see `configure_logging`.
     - `otel`: whether to send traces; None leaves it to OpenTelemetry's environment variables.
+    - `on_start`: called with the server's address once it accepts requests; must not block.
 
     Raises InputError where the port cannot be opened, MissingExtraError without the extra
     `server`, and what loading a model raises.
@@ -58,7 +62,7 @@ def run(
         app = create_app(settings, traces=make_traces(otel))
         # Before the port is opened, so that a model that cannot be loaded is one clear error.
         app.state.server.load()
-        server = make_server(app, settings)
+        server = make_server(app, settings, on_start=on_start)
         # When it has drained, uvicorn raises the signal again, which must not be a failure.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -115,11 +119,42 @@ def _check_writable(data: Path) -> None:
         )
 
 
-def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
-    """Build the server of the application, for HTTP and gRPC."""
+def check_port(host: str, port: int) -> None:
+    """Raise InputError where the port is taken; another process may still take it later."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            # As the server itself does, so that a port in TIME_WAIT counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"The port {port} cannot be opened",
+                where=host,
+                why=error.strerror,
+                fix=f"Stop the program that has it, or name another one: --port {port + 1}, "
+                "or --port 0 for any free one.",
+            ) from error
+
+
+def make_server(
+    app: FastAPI,
+    settings: ServerSettings,
+    *,
+    on_start: Callable[[str], None] | None = None,
+) -> uvicorn.Server:
+    """Build the server of the application, for HTTP and gRPC; see `run` for `on_start`."""
     import uvicorn
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started and on_start is not None:
+                port = self.servers[0].sockets[0].getsockname()[1]
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                on_start(f"http://{host}:{port}")
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             _limit_exit(settings.drain + _EXIT_GRACE)
             super().handle_exit(sig, frame)

@@ -82,7 +82,15 @@ def call(
 
 def filled(found: Running, name: str = "docs", key: str = "") -> None:
     made = call(found, "POST", "/indexes", {"name": name}, key=key, code=201)
-    assert made == {"name": name, "documents": 0}
+    assert made == {
+        "name": name,
+        "documents": 0,
+        "passages": 0,
+        "language": "english",
+        "modes": ["hybrid", "bm25", "vector"],
+        "fields": {},
+        "writable": True,
+    }
     stored = call(
         found, "POST", f"/indexes/{name}/documents", {"documents": DOCUMENTS}, key=key
     )
@@ -93,9 +101,14 @@ def test_an_index_from_making_to_removing(searchable: Running) -> None:
     filled(searchable)
     again = call(searchable, "POST", "/indexes/docs/documents", {"documents": DOCUMENTS})
     assert again["unchanged"] == 3
-    assert call(searchable, "GET", "/indexes") == {
-        "indexes": [{"name": "docs", "documents": 3}]
-    }
+    (listed,) = call(searchable, "GET", "/indexes")["indexes"]
+    assert (listed["name"], listed["documents"], listed["passages"]) == ("docs", 3, 3)
+    assert "year" in listed["fields"]
+    versions = call(searchable, "GET", "/indexes/docs/versions")["versions"]
+    assert [v["number"] for v in versions] == sorted(v["number"] for v in versions)
+    assert all(v["created"].endswith("Z") for v in versions)
+    first = {"query": "the sea", "version": versions[0]["number"]}
+    assert call(searchable, "POST", "/indexes/docs/search", first)["results"] == []
     body = {"query": "the sea", "mode": "bm25", "filter": "year > 2000"}
     found = call(searchable, "POST", "/indexes/docs/search", body)
     assert {r["id"] for r in found["results"]} == {"sea", "ship"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
+from secondpass.errors import InputError
 from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.types import (
     Counterfactual,
@@ -20,7 +21,6 @@ from secondpass.explain.types import (
 from secondpass.explain.types import Span as Contribution
 from secondpass.index.index import Index
 from secondpass.options import SearchOptions
-from secondpass.rerank.base import BaseReranker
 from secondpass.retrieve.bm25 import TermScore
 from secondpass.server.api_v1.responses import SpanBody, write_document, write_spans
 from secondpass.server.api_v1.router import Context, make_router
@@ -148,19 +148,17 @@ def router(handler: RequestHandler) -> APIRouter:
                 seed=request.seed,
                 **options,
             )
-            depths = [
-                RankAtDepth(
-                    depth,
-                    _find_rank(
-                        index,
-                        request.query,
-                        explanation,
-                        model,
-                        {**options, "candidates": depth},
-                    ),
-                )
-                for depth in request.depths
-            ]
+            notes, depths = list[str](), list[RankAtDepth]()
+            for depth in request.depths:
+                chosen = {**options, "candidates": depth, "rerank": model}
+                try:
+                    rank = _find_rank(index, request.query, explanation, chosen)
+                except InputError as error:
+                    # So few candidates may lack a field that others have.
+                    rank = None
+                    notes.append(f"With {depth} candidates there is no rank: {error}")
+                depths.append(RankAtDepth(depth, rank))
+            explanation = replace(explanation, notes=(*explanation.notes, *notes))
             return _write_explanation(explanation, depths, context.id)
 
         return await handler.run(context, run)
@@ -195,11 +193,12 @@ def text_router(handler: RequestHandler) -> APIRouter:
 
 
 def _find_rank(
-    index: Index, query: str, explanation: Explanation, model: BaseReranker, options: Any
+    index: Index, query: str, explanation: Explanation, options: dict[str, Any]
 ) -> int | None:
-    response = index.search(query, rerank=model, top_k=None, return_documents=True, **options)
+    """Return the rank of the explained passage in a search, None where it is not found."""
+    search: Any = {**options, "top_k": None, "return_documents": True}
     key = explanation.document.key
-    for result in response.results:
+    for result in index.search(query, **search).results:
         if result.document is not None and result.document.key == key:
             return result.rank
     return None

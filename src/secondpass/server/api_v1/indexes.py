@@ -128,7 +128,9 @@ def read_router(handler: RequestHandler) -> APIRouter:
 
         def run() -> VersionList:
             index = state.catalog.find(context.caller.tenant, name).index
-            states = [VersionAbout(v.number, v.created.astimezone(UTC)) for v in index.versions()]
+            states = [
+                VersionAbout(v.number, v.created.astimezone(UTC)) for v in index.versions()
+            ]
             return VersionList(states)
 
         return await handler.run(context, run)
