@@ -8,6 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 LOCK   := requirements/lock.txt
 PEERS  := .venv-bench
 PUBLISH := .venv-wheels
+TYPESCRIPT := clients/typescript
 PAGE   := src/secondpass/server/web/static
 CLIENTS := .venv-clients
 AUDIT  := .venv-audit
@@ -24,7 +25,6 @@ SAMPLE := examples/wikipedia
 # mem0 needs a newer httpx than this asks for; it works with both, so it is installed alone.
 INFINITY := infinity-client==0.0.78
 NODE_CLIENTS := 'axe-core@>=4.11 <5' 'cohere-ai@>=8.1 <9' 'weaviate-client@>=3.12 <4'
-QUESTION := What eponymous variation of arithmetic presents a decision problem not evidenced in P?
 
 # What pip says, cut down to one line for each file that comes over the network.
 SHOW := awk '/^ *Downloading /{printf "   %s %s %s\n", $$2, $$3, $$4; fflush()} \
@@ -34,10 +34,10 @@ install = set -o pipefail; $(PIP) install --progress-bar off -c $(LOCK) $(1) 2>&
 	| tee $(VENV)/pip.log | $(SHOW) || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients ui ui-check audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
+.PHONY: help demo test test-clients test-typescript ui ui-check audit lint types contracts docs quality pays models margins train bench-start bench wheels lock clean
 
 help:
-	@echo "make demo         install, index the sample corpus, search it before and after the second pass"
+	@echo "make demo         install, index the sample corpus, show what the second pass does to its questions"
 	@echo "make test         install everything and run the tests (ARGS=… goes to pytest)"
 	@echo
 	@echo "make lint         ruff: style and format"
@@ -52,6 +52,7 @@ help:
 	@echo "make bench        speed beside other engines, in an environment of its own (ARGS=…)"
 	@echo "make bench-start  import time, memory and size of the install, against their limits"
 	@echo "make test-clients call the server with clients of other projects, in an environment of its own"
+	@echo "make test-typescript  check, test and pack the client for TypeScript, where there is npm"
 	@echo "make ui           build the page of secondpass ui from ui/, with npm"
 	@echo "make ui-check     check and test ui/, and that the page in the package is built from it"
 	@echo "make wheels       build what is published with its bill of materials, install it and try it"
@@ -115,8 +116,7 @@ FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma
 demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo "-- indexing 1,479 paragraphs of Wikipedia"
 	@$(BIN)/secondpass index $(SAMPLE) --index $(INDEX)
-	@echo
-	@$(BIN)/secondpass search "$(QUESTION)" --index $(INDEX) --compare
+	@$(BIN)/python scripts/demo.py --index $(INDEX)
 	@echo
 	@echo "Now try your own question:"
 	@echo "  $(BIN)/secondpass search \"When did the black death reach Europe?\" --index $(INDEX)"
@@ -153,6 +153,18 @@ test-clients: $(VENV)/.test $(CLIENTS)/.made
 	@echo "-- calling the server with clients of other projects"
 	@SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest \
 	  -c tests/clients/pytest.ini --rootdir=. tests/clients $(ARGS)
+
+# Why the client for TypeScript cannot be tested here; nothing where it can.
+NO_NODE = $(shell command -v npm >/dev/null || { echo "there is no npm here"; exit; }; \
+	node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' \
+	|| echo "Node 20 or later is needed, and this is $$(node --version)")
+
+test-typescript: $(VENV)/.test $(NATIVE)/kernels.so
+	@if [ -n "$(NO_NODE)" ]; then echo "-- $(TYPESCRIPT) is not tested: $(NO_NODE)"; else \
+	  echo "-- installing what $(TYPESCRIPT) is tested with" \
+	  && cd $(TYPESCRIPT) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  && npm run --silent check \
+	  && SECONDPASS_PYTHON=$(CURDIR)/$(BIN)/python OMP_NUM_THREADS=1 npm test --silent -- $(ARGS); fi
 
 # --- the page -------------------------------------------------------------------------
 
@@ -269,5 +281,5 @@ audit: $(AUDIT)/.made
 	@$(AUDIT)/bin/python scripts/audit.py
 
 clean:
-	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) ui/node_modules .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(PEERS) $(PUBLISH) $(CLIENTS) $(AUDIT) $(INDEX) $(addprefix $(TYPESCRIPT)/,node_modules build dist LICENSE) ui/node_modules .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -8,6 +8,8 @@ A block that cannot run here has a line before it that says why:
 A block that needs a package of an extra names it, and is skipped if that is not installed:
 
     <!-- needs: haystack -->
+
+Blocks of TypeScript are run by `make test-typescript`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = re.compile(r"<!-- not run: (\S.*) -->\s*$")
 NEEDS = re.compile(r"<!-- needs: (\w+) -->\s*$")
 FENCE = re.compile(r"^ *```(\w*)", re.MULTILINE)
-SHOWN_ONLY = {"text", "json", "csv", "html"}
+SHOWN_ONLY = {"text", "json", "csv", "html", "ts"}
 SECONDS = 300
 
 

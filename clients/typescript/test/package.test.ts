@@ -17,6 +17,7 @@ import { after, before, test } from "node:test";
 import { BASE_URL, KEY } from "./fixture.js";
 
 const HERE = join(import.meta.dirname, "..", "..");
+const GUIDE = "use-from-typescript.md";
 const place = mkdtempSync(join(tmpdir(), "secondpass-package-"));
 const installed = join(place, "node_modules", "secondpass");
 
@@ -52,16 +53,18 @@ test("the package needs no other, and holds what it names", () => {
   assert.equal(version.trim(), `__version__ = "${about.version}"`);
 });
 
-test("the code of the README compiles and runs", () => {
+test("the code of the README and of the guide compiles and runs", () => {
   // The frameworks are those of this folder: an empty folder would download them.
   for (const name of ["ai", "@langchain/core", "@types/node"]) {
     const link = join(place, "node_modules", name);
     mkdirSync(join(link, ".."), { recursive: true });
     symlinkSync(join(HERE, "node_modules", name), link);
   }
-  const readme = readFileSync(join(installed, "README.md"), "utf8");
-  const blocks = [...readme.matchAll(/^```ts\n([^]*?)^```/gm)].map((found) => found[1] ?? "");
-  assert.ok(blocks.length >= 6);
+  const pages = [join(installed, "README.md"), join(HERE, "../../docs/how-to", GUIDE)];
+  const blocks = pages.flatMap((page) => {
+    const text = readFileSync(page, "utf8");
+    return [...text.matchAll(/^```ts\n([^]*?)^```/gm)].map((found) => found[1] ?? "");
+  });
   const address = /baseUrl: "http:\/\/127\.0\.0\.1:8080"/;
   const settings = JSON.stringify({ baseUrl: BASE_URL }).slice(1, -1);
   const names = blocks.map((block, number) => {
@@ -79,11 +82,14 @@ test("the code of the README compiles and runs", () => {
     place,
   );
   const said = names.map((name) => run(process.execPath, [`${name}.js`], place));
-  const [reranked, searched, failed, cloudflare, aiSdk, langchain] = said;
+  assert.equal(said.length, 8);
+  const [reranked, searched, failed, cloudflare, aiSdk, langchain, guide, worker] = said;
   assert.match(reranked ?? "", /^1 0\.\d+/);
   assert.match(searched ?? "", /2 of 2\n2\n1 [\d.]+ A green salad[^]*extractive \d/);
   assert.equal(failed, "no such index\n");
   assert.match(cloudflare ?? "", /^about\.md [01]/);
   assert.match(aiSdk ?? "", /To change the password/);
+  assert.match(guide ?? "", /^1 To change the password, open the settings\. 0\.\d+/);
+  assert.equal(worker, "What is Cloudflare? 0\n");
   assert.match(langchain ?? "", /^To change the password, open the settings\. 0\.\d+/);
 });
