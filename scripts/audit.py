@@ -3,7 +3,8 @@
     make audit
 
 The versions of requirements/lock.txt are looked up by pip-audit in the database of PyPI, and
-the clients for Node, which only tests use, by `npm audit` in that of npm. Exit code 0: both
+the clients for Node and the tools of clients/typescript, which only tests use, by `npm audit`
+in that of npm. Exit code 0: both
 were asked about everything and know of nothing. 1: there are known vulnerabilities. 2: a
 database could not be asked, or not about everything, so nothing is known.
 """
@@ -16,12 +17,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "lock.txt"
-NODE = ROOT / "requirements" / "node" / "package.json"
+NODE = {
+    "clients for Node": ROOT / "requirements" / "node",
+    "tools of clients/typescript": ROOT / "clients" / "typescript",
+}
 CLEAN, VULNERABLE, UNKNOWN = 0, 1, 2
 
 
@@ -53,7 +58,9 @@ def judge_pip(report: Mapping[str, Any]) -> tuple[int, list[str]]:
     return (UNKNOWN if skipped or not packages else CLEAN), lines
 
 
-def judge_npm(report: Mapping[str, Any]) -> tuple[int, list[str]]:
+def judge_npm(
+    report: Mapping[str, Any], name: str = "clients for Node"
+) -> tuple[int, list[str]]:
     """Return the exit code for a report of `npm audit --json`, and what to print."""
     if "metadata" not in report:
         said = report.get("message") or report.get("error") or "no report"
@@ -63,7 +70,7 @@ def judge_npm(report: Mapping[str, Any]) -> tuple[int, list[str]]:
         f"{name}: {row['severity']}, in {row['range']}"
         for name, row in report.get("vulnerabilities", {}).items()
     ]
-    lines.append(f"npm: {counts['total']} vulnerable packages among the clients for Node")
+    lines.append(f"npm: {counts['total']} vulnerable packages among the {name}")
     return (VULNERABLE if counts["total"] else CLEAN), lines
 
 
@@ -79,12 +86,13 @@ def audit_pip() -> tuple[int, list[str]]:
     return judge_pip(report)
 
 
-def audit_npm() -> tuple[int, list[str]]:
+def audit_npm(name: str) -> tuple[int, list[str]]:
     npm = shutil.which("npm")
     if npm is None:
         return UNKNOWN, ["npm: there is no npm on this machine"]
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(NODE, folder)
+        for file in NODE[name].glob("package*.json"):
+            shutil.copy(file, folder)
         lock = [npm, "install", "--package-lock-only", "--ignore-scripts", "--no-audit"]
         locked = subprocess.run(lock, cwd=folder, capture_output=True, text=True)
         if locked.returncode != 0:
@@ -93,14 +101,14 @@ def audit_npm() -> tuple[int, list[str]]:
             [npm, "audit", "--json"], cwd=folder, capture_output=True, text=True
         )
     try:
-        return judge_npm(json.loads(done.stdout))
+        return judge_npm(json.loads(done.stdout), name)
     except ValueError:
         return UNKNOWN, [f"npm: could not be asked: {done.stderr.strip()[:500]}"]
 
 
 def main() -> int:
     codes = []
-    for audit in (audit_pip, audit_npm):
+    for audit in (audit_pip, *(partial(audit_npm, name) for name in NODE)):
         code, lines = audit()
         print("\n".join(lines))
         codes.append(code)

@@ -8,6 +8,10 @@
 //   SECONDPASS_KEY        API key; none for a server without keys
 //   SECONDPASS_NAMESPACE  namespace of the instances; "default" if absent
 //   SECONDPASS_INSTANCE   instance of the entry point AiSearchInstance
+//
+// It does not import the client of clients/typescript, which is for Workers whose code may
+// change: this is one file that wrangler deploys as it is, without npm or a build, and its
+// objects cross the boundary between two Workers, for which they must be RpcTargets.
 import { RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
 
 const FINAL = new Set(["completed", "error", "skipped"]);

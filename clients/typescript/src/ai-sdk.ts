@@ -26,46 +26,16 @@ export interface RerankOutcome {
   response: { id: string; modelId?: string };
 }
 
-/** A reranking model of a secondpass server, without any import of the AI SDK. */
-export class SecondpassRerankingModel {
-  readonly specificationVersion = "v3" as const;
-  readonly provider = "secondpass";
+/** A reranking model of a secondpass server, in the interface of the AI SDK, version 3. */
+export interface SecondpassRerankingModel {
+  readonly specificationVersion: "v3";
+  readonly provider: "secondpass";
   readonly modelId: string;
-  readonly #client: Secondpass;
-
-  constructor(client: Secondpass, modelId: string) {
-    this.#client = client;
-    this.modelId = modelId;
-  }
-
   /**
    * Rerank documents; objects are read as lines "field: value". `relevanceScore` is the
    * probability of relevance, or the model's own score where it has none.
    */
-  async doRerank(options: RerankCall): Promise<RerankOutcome> {
-    const { documents, query, topN, abortSignal: signal, headers, providerOptions } = options;
-    const values = documents.type === "text" ? documents.values : documents.values.map(lines);
-    const body: RerankBody = {
-      ...(providerOptions?.["secondpass"] as Partial<RerankBody> | undefined),
-      query,
-      documents: values,
-      model: this.modelId,
-      return_documents: false,
-    };
-    if (topN !== undefined) body.top_k = topN;
-    const found = await this.#client.rerank(body, { signal, headers });
-    // One scale for all of a response: the order must be that of the scores.
-    const isLikely = found.results.every((result) => result.probability !== null);
-    return {
-      ranking: found.results.map(({ index, score, probability }) => ({
-        index,
-        relevanceScore: isLikely && probability !== null ? probability : score,
-      })),
-      providerMetadata: { secondpass: about(found) },
-      warnings: warnings(found).map((message) => ({ type: "other", message })),
-      response: { id: found.id, ...(found.model === null ? {} : { modelId: found.model }) },
-    };
-  }
+  doRerank(options: RerankCall): Promise<RerankOutcome>;
 }
 
 /** Return a provider of reranking models, by the names that the server knows. */
@@ -74,9 +44,42 @@ export function createSecondpass(options: ClientOptions): {
   rerankingModel(modelId: string): SecondpassRerankingModel;
 } {
   const client = new Secondpass(options);
-  const reranking = (modelId: string): SecondpassRerankingModel =>
-    new SecondpassRerankingModel(client, modelId);
+  const reranking = (modelId: string): SecondpassRerankingModel => ({
+    specificationVersion: "v3",
+    provider: "secondpass",
+    modelId,
+    // Not a method with private fields: AI SDK 7 calls it on a Proxy of the model.
+    doRerank: (call) => rerank(client, modelId, call),
+  });
   return { reranking, rerankingModel: reranking };
+}
+
+async function rerank(
+  client: Secondpass,
+  model: string,
+  { documents, query, topN, abortSignal: signal, headers, providerOptions }: RerankCall,
+): Promise<RerankOutcome> {
+  const values = documents.type === "text" ? documents.values : documents.values.map(lines);
+  const body: RerankBody = {
+    ...(providerOptions?.["secondpass"] as Partial<RerankBody> | undefined),
+    query,
+    documents: values,
+    model,
+    return_documents: false,
+  };
+  if (topN !== undefined) body.top_k = topN;
+  const found = await client.rerank(body, { signal, headers });
+  // One scale for all of a response: the order must be that of the scores.
+  const isLikely = found.results.every((result) => result.probability !== null);
+  return {
+    ranking: found.results.map(({ index, score, probability }) => ({
+      index,
+      relevanceScore: isLikely && probability !== null ? probability : score,
+    })),
+    providerMetadata: { secondpass: about(found) },
+    warnings: warnings(found).map((message) => ({ type: "other", message })),
+    response: { id: found.id, ...(found.model === null ? {} : { modelId: found.model }) },
+  };
 }
 
 function lines(value: JsonObject): string {

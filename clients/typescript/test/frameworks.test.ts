@@ -21,6 +21,16 @@ test("the AI SDK reranks texts", async () => {
   assert.equal(found.providerMetadata?.["secondpass"]?.["status"], "reranked");
 });
 
+test("a model works through a Proxy, as AI SDK 7 calls it", async () => {
+  const model = secondpass.reranking("bundled");
+  const through = new Proxy(model, {
+    get: (target, name) => (name === "specificationVersion" ? "v4" : Reflect.get(target, name)),
+  });
+  const documents = { type: "text" as const, values: TEXTS };
+  const { ranking } = await through.doRerank({ query: QUERY, documents });
+  assert.equal(ranking[0]?.index, 1);
+});
+
 test("the AI SDK reranks objects, and passes options on", async () => {
   const documents = TEXTS.map((text, number) => ({ text, number }));
   const found = await rerank({

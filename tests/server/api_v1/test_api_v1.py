@@ -73,7 +73,7 @@ def call(
 ) -> Any:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     response = httpx2.request(
-        method, f"{found.url}/api/v1{path}", json=body, headers=headers, timeout=30
+        method, f"{found.url}/api/v1{path}", json=body, headers=headers, timeout=120
     )
     assert response.status_code == code, response.text
     assert response.headers["x-request-id"]

@@ -178,7 +178,7 @@ def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> Non
     assert at_depth[3] == rank
     # The one candidate has no title, so that search would be an error.
     assert at_depth[1] is None
-    assert any("With 1 candidates" in note for note in found["notes"])
+    assert any("At depth 1" in note for note in found["notes"])
     body = {"query": "the sea", "document": "sea", "depths": [1]}
     (shallow,) = call(shared, "POST", "/indexes/docs/explain", body)["depths"]
     search = {"query": "the sea", "candidates": 1}

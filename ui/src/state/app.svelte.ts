@@ -12,6 +12,7 @@ class App {
   indexes = $state.raw<IndexAbout[]>([]);
   needsKey = $state(false);
   problem = $state.raw<unknown>(null);
+  private pushed = "";
 
   /** The index that is searched, or null where the server has none. */
   readonly index = $derived(
@@ -59,9 +60,12 @@ class App {
   writeAddress(push: boolean): void {
     const fragment = writeView(this.view);
     const address = location.pathname + (fragment === "" ? "" : `#${fragment}`);
-    if (address === location.pathname + location.hash) return;
-    if (push) history.pushState(null, "", address);
-    else history.replaceState(null, "", address);
+    if (push && address !== this.pushed) {
+      history.pushState(null, "", address);
+      this.pushed = address;
+    } else if (address !== location.pathname + location.hash) {
+      history.replaceState(null, "", address);
+    }
   }
 
   readAddress(): void {

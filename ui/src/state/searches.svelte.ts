@@ -4,40 +4,50 @@ import { client } from "../api/client";
 import type { Options, Ranking } from "../api/types";
 import { Latest } from "./latest";
 
+let turn: Promise<unknown> = Promise.resolve();
+
+// Searches at the same time would slow each other down, and the times that are shown would be
+// those of none of them.
+function inTurn<T>(task: () => Promise<T>): Promise<T> {
+  const next = turn.then(task);
+  turn = next.catch(() => undefined);
+  return next;
+}
+
 /** The last search of a configuration. */
 export class Run {
   ranking = $state.raw<Ranking | null>(null);
   error = $state.raw<unknown>(null);
   busy = $state(false);
-  /** Milliseconds from the request to its response, the network included. */
-  elapsed = $state(0);
   private readonly latest = new Latest();
   private asked = "";
+  private index = "";
+  // Not the state above: what reads that while it searches would search again at each error.
+  private failed = false;
 
   /** Search if anything differs from the last search. */
   update(index: string, query: string, options: Options): void {
     const body = requestOptions(options);
     const key = JSON.stringify([index, query, body]);
-    if (key === this.asked) return;
-    this.asked = key;
-    this.busy = true;
+    if (key === this.asked && !this.failed) return;
+    // Results of another index would be judged as if they were of this one.
+    if (index !== this.index) [this.index, this.ranking] = [index, null];
+    [this.asked, this.failed, this.busy] = [key, false, true];
     this.latest.request(async () => {
-      const started = performance.now();
       try {
-        const ranking = await client.search(index, { query, ...body } as SearchBody);
+        const ranking = await inTurn(() =>
+          client.search(index, { query, ...body } as SearchBody),
+        );
         if (key === this.asked) [this.ranking, this.error] = [ranking, null];
       } catch (error) {
-        if (key === this.asked) [this.ranking, this.error] = [null, error];
+        if (key === this.asked) [this.ranking, this.error, this.failed] = [null, error, true];
       }
-      if (key === this.asked) {
-        this.elapsed = performance.now() - started;
-        this.busy = false;
-      }
+      if (key === this.asked) this.busy = false;
     });
   }
 
   clear(): void {
-    this.asked = "";
+    [this.asked, this.failed] = ["", false];
     [this.ranking, this.error, this.busy] = [null, null, false];
   }
 }

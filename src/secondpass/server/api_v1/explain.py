@@ -156,7 +156,7 @@ def router(handler: RequestHandler) -> APIRouter:
                 except InputError as error:
                     # So few candidates may lack a field that others have.
                     rank = None
-                    notes.append(f"With {depth} candidates there is no rank: {error}")
+                    notes.append(f"At depth {depth} there is no rank: {error}")
                 depths.append(RankAtDepth(depth, rank))
             explanation = replace(explanation, notes=(*explanation.notes, *notes))
             return _write_explanation(explanation, depths, context.id)
