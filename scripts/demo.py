@@ -33,12 +33,13 @@ THRESHOLDS = (0.5, 0.2, 0.03)
 class Outcome:
     """Where the right paragraph of one question stood, from 1; None where it was not found.
 
-    `right` and `others` are the probabilities of that paragraph and of all other candidates.
+    `right` is the probability of that paragraph, of its best passage where it was split;
+    `others` are those of all other candidates.
     """
 
     before: int | None
     after: int | None
-    right: tuple[float, ...]
+    right: float | None
     others: tuple[float, ...]
     first_stage_ms: float
     second_pass_ms: float
@@ -64,7 +65,7 @@ def judge(response: RerankResponse, answers: set[str]) -> Outcome:
     return Outcome(
         before=min((result.first_stage_rank for result in found), default=None),
         after=min((result.rank for result in found), default=None),
-        right=tuple(result.probability or 0.0 for result in found),
+        right=max((result.probability or 0.0 for result in found), default=None),
         others=tuple(result.probability or 0.0 for result in others),
         first_stage_ms=response.timings["total"] - second_pass,
         second_pass_ms=second_pass,
@@ -172,7 +173,7 @@ def summarize(outcomes: Mapping[str, Outcome], questions: Mapping[str, str]) -> 
 
 def explain_probability(outcomes: Sequence[Outcome]) -> list[str]:
     """Return the lines on what a threshold keeps of the right paragraphs and of the others."""
-    right = [probability for outcome in outcomes for probability in outcome.right]
+    right = [outcome.right for outcome in outcomes if outcome.right is not None]
     others = [probability for outcome in outcomes for probability in outcome.others]
     lines = [
         "The probability is the model's own estimate that a paragraph answers the question.",

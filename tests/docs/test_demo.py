@@ -15,7 +15,7 @@ DEMO: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "demo.py"))
 
 
 def outcome(before: int | None, after: int | None) -> Any:
-    return DEMO["Outcome"](before, after, (0.6,), (0.2, 0.01), 10.0, 30.0)
+    return DEMO["Outcome"](before, after, 0.6, (0.2, 0.01), 10.0, 30.0)
 
 
 def test_the_demo_shows_both_orders_and_counts_all_questions(

@@ -85,7 +85,7 @@ export class Deadline {
         what: "the server did not answer in time",
         where: url,
         why: `there was no answer within ${this.timeoutMs} ms`,
-        fix: "Raise timeoutMs, or ask for fewer candidates.",
+        fix: "Raise timeoutMs, or see in the server's log what takes so long.",
         cause: error,
       });
     }

@@ -4,9 +4,9 @@ import { createAiSearch } from "../src/cloudflare/index.js";
 import * as sp from "../src/index.js";
 import { BASE_URL, KEY } from "./fixture.js";
 
-const search = createAiSearch({ baseUrl: BASE_URL, token: KEY });
+const search = createAiSearch({ baseUrl: BASE_URL, token: KEY, timeoutMs: 300_000 });
 const messages = [{ role: "user" as const, content: "What is Cloudflare?" }];
-const polls = { pollIntervalMs: 100, timeoutMs: 60_000 };
+const polls = { pollIntervalMs: 100, timeoutMs: 300_000 };
 
 test("every call of the binding", async () => {
   const made = await search.create({ id: "my-instance", reranking: true });

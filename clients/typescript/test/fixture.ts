@@ -3,7 +3,8 @@ import { Secondpass, type DocumentBody } from "../src/index.js";
 
 export const BASE_URL = process.env["SECONDPASS_URL"] ?? "http://127.0.0.1:8080";
 export const KEY = process.env["SECONDPASS_KEY"] ?? "";
-export const client = new Secondpass({ baseUrl: BASE_URL, apiKey: KEY });
+// Patient, for machines that do much else meanwhile.
+export const client = new Secondpass({ baseUrl: BASE_URL, apiKey: KEY, timeoutMs: 300_000 });
 
 export const QUERY = "How do I change my password?";
 export const TEXTS = [
