@@ -28,6 +28,22 @@ def recipes() -> dict[str, Any]:
     return names
 
 
+class Weaviate:
+    @property
+    def query(self) -> Weaviate:
+        return self
+
+    def bm25(self, *, query: str, limit: int, return_metadata: list[str]) -> Any:
+        assert return_metadata == ["score"]
+        objects = [
+            SimpleNamespace(
+                uuid=name, properties={"body": text}, metadata=SimpleNamespace(score=1.0)
+            )
+            for name, text in TEXTS.items()
+        ]
+        return SimpleNamespace(objects=objects[:limit])
+
+
 class Pinecone:
     def query(self, *, vector: list[float], top_k: int, include_metadata: bool) -> Any:
         assert len(vector) == 16
@@ -95,6 +111,7 @@ class Redis:
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
+        ("from_weaviate", (Weaviate(),)),
         ("from_pinecone", (Pinecone(), HashedEmbedder())),
         ("from_mongodb", (MongoDB(),)),
         ("from_azure", (Azure(),)),

@@ -21,7 +21,7 @@ from secondpass.retrieve.backends.collection_store import (
 )
 from secondpass.retrieve.backends.database_url import file_url, parse_url
 from secondpass.retrieve.backends.registry import open_retriever
-from secondpass.retrieve.backends.word_ranking import MAX_WORDS, query_words, score_texts
+from secondpass.retrieve.backends.word_scores import MAX_WORDS, query_words, score_texts
 from tests.contract.retrievers.collections import QdrantFolder
 from tests.contract.retrievers.databases import EMBEDDER, Row
 
