@@ -126,11 +126,97 @@ def lance(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Iter
     yield file_url("lance", folder, table="docs", text="body")
 
 
+@contextmanager
+def qdrant(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Iterator[str]:
+    """The local mode: sparse vectors of Qdrant's own BM25, with stemmer and stop words."""
+    from qdrant_client import QdrantClient, models
+    from qdrant_edge import Bm25
+
+    bm25, folder = Bm25(), folder / "qdrant"
+    with closing(QdrantClient(path=str(folder))) as client:
+        client.create_collection(
+            "docs",
+            vectors_config={
+                "dense": models.VectorParams(
+                    size=vectors.shape[1], distance=models.Distance.COSINE
+                )
+            },
+            sparse_vectors_config={
+                "bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)
+            },
+        )
+        points = []
+        for number, (d, vector) in enumerate(zip(documents, vectors, strict=True)):
+            found = bm25.embed_document(searchable(d.title, d.text))
+            words = models.SparseVector(indices=found.indices, values=found.values)
+            points.append(
+                models.PointStruct(
+                    id=number,
+                    vector={"dense": vector.tolist(), "bm25": words},
+                    payload={"key": d.id, "title": d.title, "body": d.text},
+                )
+            )
+        client.upload_points("docs", points, batch_size=1000)
+    yield file_url("qdrant", folder, collection="docs", id="key", text="body")
+
+
+@contextmanager
+def chroma(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Iterator[str]:
+    """Its text filter, ranked here; titles are part of the text, as only that is searched."""
+    import chromadb
+    from chromadb.config import Settings
+
+    client = chromadb.PersistentClient(
+        str(folder / "chroma"), settings=Settings(anonymized_telemetry=False)
+    )
+    collection = client.create_collection(
+        "docs", embedding_function=None, metadata={"hnsw:space": "cosine"}
+    )
+    for start in range(0, len(documents), 1000):
+        part = documents[start : start + 1000]
+        collection.add(
+            ids=[str(d.id) for d in part],
+            documents=[searchable(d.title, d.text) for d in part],
+            embeddings=vectors[start : start + 1000],
+        )
+    yield file_url("chroma", folder / "chroma", collection="docs")
+
+
+@contextmanager
+def milvus(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Iterator[str]:
+    """Milvus Lite: a BM25 function with the analyzer "english", over title and text."""
+    from pymilvus import DataType, Function, FunctionType, MilvusClient
+
+    file = folder / "milvus.db"
+    with closing(MilvusClient(str(file))) as client:
+        schema = client.create_schema()
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=200)
+        english = {"enable_analyzer": True, "analyzer_params": {"type": "english"}}
+        schema.add_field("body", DataType.VARCHAR, max_length=65_535, **english)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
+        schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(Function("bm25", FunctionType.BM25, ["body"], ["words"]))
+        indexes = client.prepare_index_params()
+        indexes.add_index("embedding", index_type="FLAT", metric_type="COSINE")
+        indexes.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        client.create_collection("docs", schema=schema, index_params=indexes)
+        entities = [
+            {"id": d.id, "body": searchable(d.title, d.text), "embedding": v.tolist()}
+            for d, v in zip(documents, vectors, strict=True)
+        ]
+        for start in range(0, len(entities), 500):
+            client.insert("docs", entities[start : start + 500])
+        yield file_url("milvus", file, collection="docs")
+
+
 ENGINES: dict[str, Load] = {
     "sqlite": sqlite,
     "duckdb": duckdb,
     "postgresql": postgresql,
     "lance": lance,
+    "qdrant": qdrant,
+    "chroma": chroma,
+    "milvus": milvus,
 }
 
 

@@ -21,18 +21,19 @@ from secondpass.retrieve.backends.collection_store import (
     call_client,
     load_client,
     sample_kinds,
+    search_deeper,
 )
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_json import chroma_where
 from secondpass.retrieve.backends.table_columns import choose_columns, choose_table
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
-from secondpass.retrieve.backends.word_ranking import (
+from secondpass.retrieve.backends.word_scores import (
     MAX_MATCHES,
     RANKING,
     query_words,
-    score_texts,
+    score_rows,
 )
-from secondpass.retrieve.filter_tree import Filter, filter_holds
+from secondpass.retrieve.filter_tree import Filter
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import StoreInfo, TextEncoder
 
@@ -129,9 +130,7 @@ class ChromaStore(CollectionStore):
             return self._rows({name: [value] for name, value in found.items()})
 
         rows = self._search(find, MAX_MATCHES, tree)
-        texts = [str(row.values.get(_TEXT) or "") for row in rows]
-        scores = score_texts(words, texts, self.collection.count())
-        return [Row(r.values, s, r.vector) for r, s in zip(rows, scores, strict=True)]
+        return score_rows(rows, _TEXT, words, self.collection.count())
 
     def search_vectors(
         self, embedding: Embedding, limit: int, tree: Filter | None
@@ -178,15 +177,8 @@ class ChromaStore(CollectionStore):
         if condition is False:
             return []
         where = None if condition is True else condition
-        depth = limit
-        while True:
-            rows = find(depth, where)
-            passed = rows
-            if tree is not None and not exact:
-                passed = [row for row in rows if filter_holds(tree, row.values)]
-            if len(passed) >= limit or len(rows) < depth:
-                return passed[:limit]
-            depth *= 4
+        check = None if exact else tree
+        return search_deeper(lambda depth: find(depth, where), limit, check)
 
     def _rows(self, found: Any) -> list[Row]:
         """Return the rows of the only query of a response."""

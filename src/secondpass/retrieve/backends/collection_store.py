@@ -18,7 +18,7 @@ from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.table_columns import TableColumns
 from secondpass.retrieve.backends.vector_fit import fit_embedder
-from secondpass.retrieve.filter_tree import Filter, parse_filter
+from secondpass.retrieve.filter_tree import Filter, filter_holds, parse_filter
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
 from secondpass.types import Document
@@ -193,6 +193,24 @@ class CollectionStore(ABC):
             fields={**self.columns.fields, **kinds},
             kinds={**self.columns.kinds, **kinds},
         )
+
+
+def search_deeper(
+    find: Callable[[int], list[Row]], limit: int, check: Filter | None
+) -> list[Row]:
+    """Return up to `limit` rows that pass `check`, of an engine that lets others through too.
+
+    `find` returns the first rows of a depth; it is asked again, deeper, until enough pass.
+    """
+    depth = limit
+    while True:
+        rows = find(depth)
+        passed = rows
+        if check is not None:
+            passed = [row for row in rows if filter_holds(check, row.values)]
+        if len(passed) >= limit or len(rows) < depth:
+            return passed[:limit]
+        depth *= 4
 
 
 def call_client(

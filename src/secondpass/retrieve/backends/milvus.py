@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError
@@ -90,12 +91,8 @@ def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> Hybrid
         kinds |= sample_kinds(dynamic)
     vectors = [n for n, kind in kinds.items() if kind == "vector"]
     words = _find_words(url, schema, fields)
-    if words is not None and url.text is None:
-        text: str | None = words[0]
-        from dataclasses import replace
-
-        url = replace(url, text=text)
-    columns = choose_columns(url, kinds, table=name, key=key, vectors=vectors)
+    roles = url if words is None else replace(url, text=url.text or words[0])
+    columns = choose_columns(roles, kinds, table=name, key=key, vectors=vectors)
     engine = f"Milvus {run(client.get_server_version)}"
     ranking = None if words is None else "BM25 of Milvus"
     store = MilvusStore(url, columns, StoreInfo(url.redacted, engine, ranking))

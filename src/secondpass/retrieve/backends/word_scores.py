@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from secondpass.retrieve.backends.collection_store import Row
 from secondpass.retrieve.bm25 import K1, B
 from secondpass.retrieve.keywords import find_keywords, find_query_keywords
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS
@@ -27,6 +29,13 @@ def query_words(query: str) -> list[str]:
     words = list(dict.fromkeys(keyword.text for keyword in find_query_keywords(query)))
     content = [word for word in words if word not in ENGLISH_STOP_WORDS] or words
     return sorted(content, key=len, reverse=True)[:MAX_WORDS]
+
+
+def score_rows(rows: Sequence[Row], field: str, words: Sequence[str], total: int) -> list[Row]:
+    """Return rows that were found by words in a field, with their BM25; see `score_texts`."""
+    texts = [str(row.values.get(field) or "") for row in rows]
+    scores = score_texts(words, texts, total)
+    return [replace(row, score=score) for row, score in zip(rows, scores, strict=True)]
 
 
 def score_texts(words: Sequence[str], texts: Sequence[str], total: int) -> list[float]:
