@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.docs.paths import ROOT, environment
 from tests.loopback.dialects import KEY
+from tests.loopback.postgres import USER, find_postgres, postgres_server
 from tests.loopback.server import running
 
 KEYS = ("CO_API_KEY", "JINA_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "CLOUDFLARE_API_TOKEN")
@@ -48,11 +50,33 @@ def providers() -> Iterator[dict[str, str]]:
         }
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[dict[str, str]]:
+    """An environment with a server of PostgreSQL, where one is installed."""
+    if find_spec("psycopg") is None or find_postgres() is None:
+        yield {}
+        return
+    with postgres_server() as server:
+        yield {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(server.port),
+            "PGUSER": USER,
+            "PGPASSWORD": server.password,
+            "PGDATABASE": "postgres",
+        }
+
+
 @pytest.fixture
 def workplace(
-    prepared: Path, providers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    prepared: Path,
+    providers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """The prepared folder, as the working directory; all pages share it."""
+    page = getattr(request.node, "callspec", None)
+    if page is not None and str(page.params.get("page")).endswith("search-your-database.md"):
+        providers = providers | request.getfixturevalue("postgres")
     monkeypatch.chdir(prepared)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
     for name, value in providers.items():

@@ -72,6 +72,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         entry = pwd.getpwnam("nobody")
         owner = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         os.chown(folder, entry.pw_uid, entry.pw_gid)
+        programs = _readable(programs, folder, owner)
     password = f"pw-{secrets.token_hex(8)}"
     secret = folder / "password"
     secret.write_text(password, encoding="utf-8")
@@ -109,6 +110,18 @@ def postgres_server() -> Iterator[PostgresServer]:
             log.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _readable(programs: Path, folder: Path, owner: dict[str, Any]) -> Path:
+    """Return the programs, or a copy where the owner cannot reach them, as in root's home."""
+    try:
+        subprocess.run(
+            [programs / "postgres", "--version"], check=True, capture_output=True, **owner
+        )
+    except PermissionError:
+        copy = shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+        return Path(copy, "bin")
+    return programs
 
 
 def _has_vectors(programs: Path) -> bool:

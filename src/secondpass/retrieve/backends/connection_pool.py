@@ -49,7 +49,8 @@ class ConnectionPool(Generic[C]):
         connection = self._places.get()
         try:
             if connection is not None and (self._closed or not self._usable(connection)):
-                connection = self._end(connection)
+                self._end(connection)
+                connection = None
             for last in (False, True):
                 try:
                     if connection is None:
@@ -59,7 +60,8 @@ class ConnectionPool(Generic[C]):
                     late = self._timed_out(error)
                     again = isinstance(error, self._dropped) and not last and not late
                     if isinstance(error, self._dropped) and connection is not None:
-                        connection = self._end(connection)
+                        self._end(connection)
+                        connection = None
                         # What dropped one has probably dropped those that are waiting too.
                         self._end_idle()
                     if not again:

@@ -146,7 +146,7 @@ class LanceTable(SQLStore):
             if len(self._indexed) == 1
             else several(" ".join(words), self._indexed, operator=operator)
         )
-        vector = [self.columns.vector] if embeddings else []
+        vector = [str(self.columns.vector)] if embeddings else []
         rows = self._rows(
             self._table.search(query, query_type="fts"),
             [*self.columns.read, *vector, "_score"],
@@ -155,14 +155,14 @@ class LanceTable(SQLStore):
         )
         return self.columns.hits(
             [(row, row["_score"]) for row in rows],
-            [to_vector(row[self.columns.vector]) for row in rows] if embeddings else None,
+            [to_vector(row[vector[0]]) for row in rows] if embeddings else None,
         )
 
     def nearest(
         self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
     ) -> list[Hit]:
         """Search by the table's index of vectors, or else exactly; scores are cosines."""
-        column = self.columns.vector
+        column = str(self.columns.vector)
         search = self._table.search(embedding, vector_column_name=column)
         where = condition(self.dialect())
         rows = self._rows(search, [*self.columns.read, column, "_distance"], where, limit)
@@ -173,7 +173,7 @@ class LanceTable(SQLStore):
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""
-        column = self.columns.vector
+        column = str(self.columns.vector)
         rows = self._rows(
             self._table.search(),
             [*self.columns.read, column],

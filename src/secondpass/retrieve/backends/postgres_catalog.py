@@ -124,8 +124,8 @@ class Catalog:
         dialect = PostgresDialect({})
         column = self._tsvector_column()
         if column is not None:
-            configuration = self._configuration(self._generated.get(column, ""), column)
-            return FullText(dialect.name(column), *configuration)
+            found, why = self._configuration(self._generated.get(column, ""), column)
+            return FullText(dialect.name(column), found, why)
         for expression, _, _ in self._indexes:
             match = _CONFIGURATION.search(expression or "")
             if match is not None and self._url.analyzer in (None, match[1]):

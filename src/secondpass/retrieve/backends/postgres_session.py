@@ -56,7 +56,7 @@ class Session:
 
     def _connect(self) -> Connection[Any]:
         url = self._url
-        given = {
+        given: dict[str, Any] = {
             "host": url.host or url.options.get("host"),
             "port": url.port,
             "user": url.user,

@@ -151,6 +151,8 @@ class SQLiteStore(SQLStore):
             f"SELECT t.rowid, {self._vector} FROM {self._table} AS t "
             f"WHERE {self._vector} NOT NULL AND {where or '1'}"
         )
+        import numpy as np
+
         size = 4 * self.dimension
 
         def search(connection: sqlite3.Connection) -> tuple[dict[int, float], list[Any]]:
@@ -158,8 +160,8 @@ class SQLiteStore(SQLStore):
             cursor = connection.execute(statement, dialect.values)
             while part := cursor.fetchmany(_ROWS_PER_STEP):
                 rows = [r for r in part if isinstance(r[1], bytes) and len(r[1]) == size]
-                scores = cosines(embedding, [to_vector(vector) for _, vector in rows])
-                best += zip(scores, (row for row, _ in rows), strict=True)
+                vectors = [np.frombuffer(data, "<f4") for _, data in rows]
+                best += zip(cosines(embedding, vectors), (row for row, _ in rows), strict=True)
                 best = sorted(best, key=lambda pair: (-pair[0], pair[1]))[:limit]
             found = {row: cosine for cosine, row in best}
             read = (
