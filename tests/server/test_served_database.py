@@ -100,7 +100,7 @@ def test_agents_search_and_explain(served: Running) -> None:
         return reply.text
 
     assert "ships in the harbor" in call("search", query="ships")
-    assert "harbor" in call("explain", query="ships", document="3")
+    assert "Harbor" in call("explain", query="ships", document="3")
     assert "not among the candidates" in call("explain", query="ships", document="1")
 
 

@@ -70,7 +70,8 @@ class Configuration:
                 where=str(path),
                 fix=nearest(unknown[0], _TABLES),
             )
-        parts = [tables.get("search"), tables.get("measured", {}), tables.get("source", {})]
+        search = tables.get("search", {} if "source" in tables else None)
+        parts = [search, tables.get("measured", {}), tables.get("source", {})]
         if not all(isinstance(part, dict) for part in parts):
             raise InputError("there is no table [search]", where=str(path))
         try:
