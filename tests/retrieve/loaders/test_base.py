@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from secondpass.errors import ReadError
-from secondpass.retrieve.loaders import SourceFile, read_file
+from secondpass.retrieve.loaders import SourceFile, locate_rows, read_file
 
 ROW = '{"id": "a", "text": "Käse"}\r\n'
 
@@ -70,3 +70,21 @@ def test_a_list_in_a_file_of_lines(tmp_path: Path) -> None:
     path.write_text('[{"text": "a"}, {"text": "b"}]')
     with pytest.raises(ReadError, match="jq -c"):
         list(read_file(SourceFile(path, tmp_path)))
+
+
+def test_one_damaged_line_of_many(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = ['{"text": "Käse"}'.encode(), b'{"text": "K\xe4se"}', b'{"text": "bread"}']
+    path.write_bytes(b"\n".join(rows))
+    file = SourceFile(path, tmp_path)
+    found = read_file(file, strict=False)
+    assert [d.text for d in found] == ["Käse", "bread"]
+    (error,) = found.skipped
+    assert "a.jsonl, line 2" in str(error)
+    assert locate_rows(file, [1], skipped=found.skipped) == [f"{path}, line 3"]
+    with pytest.raises(ReadError, match="line 2"):
+        list(read_file(file))
+    # The whole file is in another encoding.
+    path.write_bytes(b"\n".join(rows[1:]))
+    with pytest.raises(ReadError, match="windows-1252"):
+        list(read_file(file, strict=False))

@@ -146,20 +146,24 @@ def decode_text(data: bytes, path: Path) -> str:
         raise encoding_error(path, line, error, multibyte=earlier) from error
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(
+    path: Path, on_damaged: Callable[[ReadError], object] | None = None
+) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line) of a file, gzipped or not, decoded as by `decode_text`.
 
-    Raises ReadError.
+    `on_damaged` gets the error of each line with bytes that are not UTF-8, where the text
+    before them is; the line is left out. Raises ReadError; without `on_damaged`, also for
+    those.
     """
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             encoding = _detect_encoding(stream.peek(_HEAD)[:_HEAD], path, allow_zeros=True)
-            decoded = _utf8_lines(stream, path) if encoding == "utf-8-sig" else None
+            decoded = _utf8_lines(stream, path, on_damaged) if encoding == "utf-8-sig" else None
             if decoded is None:
                 # Split at "\n" alone, as UTF-8 is.
-                decoded = io.TextIOWrapper(stream, encoding, newline="\n")
-            for number, line in enumerate(decoded, 1):
+                decoded = enumerate(io.TextIOWrapper(stream, encoding, newline="\n"), 1)
+            for number, line in decoded:
                 yield number, line
     except UnicodeDecodeError as error:
         raise encoding_error(path, number + 1, error) from error
@@ -168,16 +172,22 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         raise read_error(path, error, line=number + 1) from error
 
 
-def _utf8_lines(stream: Iterable[bytes], path: Path) -> Iterator[str]:
+def _utf8_lines(
+    stream: Iterable[bytes], path: Path, on_damaged: Callable[[ReadError], object] | None
+) -> Iterator[tuple[int, str]]:
     multibyte = False
     for number, raw in enumerate(stream, 1):
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             earlier = multibyte or not raw[: error.start].isascii()
-            raise encoding_error(path, number, error, multibyte=earlier) from error
+            damaged = encoding_error(path, number, error, multibyte=earlier)
+            if on_damaged is None or not earlier:
+                raise damaged from error
+            on_damaged(damaged)
+            continue
         multibyte = multibyte or not line.isascii()
-        yield line
+        yield number, line
 
 
 def _detect_encoding(head: bytes, path: Path, *, allow_zeros: bool) -> str:

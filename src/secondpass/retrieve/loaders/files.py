@@ -237,7 +237,9 @@ def locate_rows(
     if has_cells(file.path):
         places = (f"line {line}" for line in delimited.row_lines(file.path, fields))
     elif suffix_of(file.path) in jsonl.LOADER.suffixes:
-        places = (f"line {n}" for n, line in lines(file.path) if line.strip())
+        places = (
+            f"line {n}" for n, line in lines(file.path, lambda error: None) if line.strip()
+        )
     else:
         places = (f"row {n}" for n in count(1))
     unread = {error.where for error in skipped}

@@ -16,7 +16,7 @@ _ARRAY = "Write each object of a list in a line of its own: jq -c '.[]' FILE > F
 
 def load(path: Path, name: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield each line as a document: BEIR's `_id`, `title`, `text`, or other fields."""
-    for number, line in lines(path):
+    for number, line in lines(path, skip_row):
         if not line.strip():
             continue
         try:
