@@ -18,6 +18,7 @@ from secondpass.index.capabilities import (
     match_metadata,
     name_of,
     note_of,
+    roles_of,
     unused_options,
 )
 from secondpass.index.placement import check_placement
@@ -209,7 +210,8 @@ class Search:
         """Return what says which passages pass a filter: the store, or else their metadata."""
         store = self._checkout(version)
         if store is None:
-            return partial(match_metadata, fields=self.fields)
+            roles = roles_of(self._retriever)
+            return partial(match_metadata, fields=self.fields, roles=roles)
 
         def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
             return store.matching(documents, condition)
