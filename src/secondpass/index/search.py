@@ -73,6 +73,7 @@ class Search:
     - `reranker`: a reranker, or the name of one; the bundled one by default, loaded at the
       first search.
     - `embedder`: for a URL, what queries are embedded by, as the vectors there were made.
+    - `states`: the token states that an `Index` keeps of its passages; None elsewhere.
 
     `search`, `answer`, `secondpass.explain` and `secondpass.evaluate` work as over an `Index`,
     which is a `Search` that also stores documents. What a source does not offer is refused, or
@@ -105,8 +106,9 @@ class Search:
         `query` is a text, or a list of several wordings of it, the first of which is read and
         the others are its `query_variants`.
 
-        Raises `InputError` for invalid arguments (`FilterError` for the filter) and
-        `ModelError` if the reranker fails and `on_failure` is "raise". The options:
+        Raises `InputError` for invalid arguments (`FilterError` for the filter),
+        `RetrieverError` if a database or a retriever fails, and `ModelError` if the reranker
+        fails and `on_failure` is "raise". The options:
         """
         from secondpass.index.placement import (
             add_pinned,
