@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from secondpass.errors import InputError
@@ -13,6 +14,7 @@ from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
     from secondpass.index.first_stage import FirstStage
+    from secondpass.retrieve.protocol import RetrieverInfo
     from secondpass.retrieve.store_protocol import PassageStore
 
 _BY_ID = {
@@ -37,18 +39,24 @@ def name_of(first_stage: FirstStage) -> str:
     return str(name or type(first_stage).__name__)
 
 
+def _known(first_stage: FirstStage) -> RetrieverInfo:
+    """Return what a source said of itself when it was first asked, or says now."""
+    known: RetrieverInfo | None = getattr(first_stage, "known", None)
+    return first_stage.describe() if known is None else known
+
+
 def fields_of(first_stage: FirstStage) -> Mapping[str, str]:
     """Return the metadata that filters can name; {} where the source does not say."""
     store = getattr(first_stage, "store", None)
     # The description of a store also counts its passages.
-    return first_stage.describe().fields if store is None else store.fields
+    return _known(first_stage).fields if store is None else store.fields
 
 
 def note_of(first_stage: FirstStage) -> str | None:
     """Return what a source says that it leaves out, or None."""
     store = getattr(first_stage, "store", None)
     if store is None:
-        return first_stage.describe().note
+        return _known(first_stage).note
     note: str | None = getattr(getattr(store, "info", None), "note", None)
     return note
 
@@ -109,13 +117,28 @@ def unused_options(first_stage: FirstStage, chosen: Mapping[str, Any]) -> str | 
     return f"{' and '.join(given)} not used: this source has one ranking"
 
 
+def roles_of(first_stage: FirstStage) -> dict[str, str]:
+    """Return which attribute of a document has the value of a field that is no metadata."""
+    roles = {"id": "id", "title": "title"}
+    columns = getattr(getattr(first_stage, "store", None), "columns", None)
+    for role, attribute in (("id", "id"), ("title", "title"), ("parent", "document_id")):
+        name = getattr(columns, role, None)
+        if isinstance(name, str):
+            roles[name] = attribute
+    return roles
+
+
 def match_metadata(
-    condition: str, documents: Sequence[Document], *, fields: Mapping[str, str]
+    condition: str,
+    documents: Sequence[Document],
+    *,
+    fields: Mapping[str, str],
+    roles: Mapping[str, str] = MappingProxyType({}),
 ) -> list[bool]:
     """Return which documents pass a filter by their metadata, as a database would say.
 
-    `fields` are those of the source; if it names none, those that these documents have. Raises
-    `FilterError`.
+    `fields` are those of the source; if it names none, those that these documents have. `roles`
+    are those of `roles_of`. Raises `FilterError`.
     """
     from secondpass.retrieve.filter_tree import filter_holds, parse_filter
 
@@ -126,7 +149,7 @@ def match_metadata(
     if tree is None:
         return [True] * len(documents)
     rows = (
-        {name: _comparable(d.metadata.get(name), kind) for name, kind in kinds.items()}
+        {name: _comparable(_value(d, name, roles), kind) for name, kind in kinds.items()}
         for d in documents
     )
     return [filter_holds(tree, row) is True for row in rows]
@@ -155,6 +178,12 @@ def _kind(value: object) -> str | None:
     return "date" if isinstance(value, date) else None
 
 
+def _value(document: Document, name: str, roles: Mapping[str, str]) -> Any:
+    if name in document.metadata or name not in roles:
+        return document.metadata.get(name)
+    return getattr(document, roles[name])
+
+
 def _comparable(value: Any, kind: str) -> Any:
     """Return a value as its kind is compared; None for one of another kind."""
     if is_missing(value):
@@ -163,6 +192,11 @@ def _comparable(value: Any, kind: str) -> Any:
         parse = datetime.fromisoformat if kind == "datetime" else date.fromisoformat
         with suppress(ValueError):
             return parse(value)
+        return None
+    if kind in ("integer", "number") and isinstance(value, str):
+        # An id is text in a document, whatever it is in the table.
+        with suppress(ValueError):
+            return int(value)
         return None
     if kind == "boolean" and isinstance(value, int):
         return bool(value)

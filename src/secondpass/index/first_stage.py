@@ -151,10 +151,11 @@ class PlainFirstStage:
     @property
     def modes(self) -> tuple[str, ...]:
         """The mode of its ranking; () where that is of another kind."""
-        return self._known.modes[:1]
+        return self.known.modes[:1]
 
     @property
-    def _known(self) -> RetrieverInfo:
+    def known(self) -> RetrieverInfo:
+        """What the retriever said of itself when it was first asked."""
         if self._info is None:
             self._info = self.describe()
         return self._info
@@ -196,8 +197,8 @@ class PlainFirstStage:
         with stage("first_pass", query=query, mode=mode, candidates=candidates) as attributes:
             began = perf_counter()
             depth, kept, note = candidates, None, None
-            if placement is not None and self._known.fields:
-                placement.check(self._known.fields)
+            if placement is not None and self.known.fields:
+                placement.check(self.known.fields)
             while True:
                 found, note = self._ask(query, depth, filter)
                 if placement is None:

@@ -18,6 +18,7 @@ from secondpass.index.capabilities import (
     match_metadata,
     name_of,
     note_of,
+    roles_of,
     unused_options,
 )
 from secondpass.index.placement import check_placement
@@ -72,6 +73,7 @@ class Search:
     - `reranker`: a reranker, or the name of one; the bundled one by default, loaded at the
       first search.
     - `embedder`: for a URL, what queries are embedded by, as the vectors there were made.
+    - `states`: the token states that an `Index` keeps of its passages; None elsewhere.
 
     `search`, `answer`, `secondpass.explain` and `secondpass.evaluate` work as over an `Index`,
     which is a `Search` that also stores documents. What a source does not offer is refused, or
@@ -104,8 +106,9 @@ class Search:
         `query` is a text, or a list of several wordings of it, the first of which is read and
         the others are its `query_variants`.
 
-        Raises `InputError` for invalid arguments (`FilterError` for the filter) and
-        `ModelError` if the reranker fails and `on_failure` is "raise". The options:
+        Raises `InputError` for invalid arguments (`FilterError` for the filter),
+        `RetrieverError` if a database or a retriever fails, and `ModelError` if the reranker
+        fails and `on_failure` is "raise". The options:
         """
         from secondpass.index.placement import (
             add_pinned,
@@ -209,7 +212,8 @@ class Search:
         """Return what says which passages pass a filter: the store, or else their metadata."""
         store = self._checkout(version)
         if store is None:
-            return partial(match_metadata, fields=self.fields)
+            roles = roles_of(self._retriever)
+            return partial(match_metadata, fields=self.fields, roles=roles)
 
         def matches(condition: str, documents: Sequence[Document]) -> list[bool]:
             return store.matching(documents, condition)
