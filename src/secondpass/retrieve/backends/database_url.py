@@ -96,10 +96,18 @@ def parse_url(url: str, extra: Sequence[str] = ()) -> DatabaseURL:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
+        # The end of a password that has one of / ? # is taken for a path or a parameter.
+        misread = parts.netloc != "" and "@" in parts.path + parts.query + parts.fragment
+    except ValueError:
+        misread = True
+    if misread:
+        # What urllib says may quote a part of the password.
         raise InputError(
-            "the URL of a database cannot be read", where=redacted, why=_without(error, url)
-        ) from None
+            "the URL of a database cannot be read",
+            where=redacted,
+            why="its host or its port is not valid, or it has an @ too many",
+            fix="Write @ as %40, and in a password / as %2F, ? as %3F and # as %23.",
+        )
     if not parts.scheme or "://" not in url:
         raise InputError(
             "this is no URL of a database",
@@ -142,13 +150,14 @@ def parse_url(url: str, extra: Sequence[str] = ()) -> DatabaseURL:
 
 def redact(url: str) -> str:
     """Return a URL without its password, keys and tokens, even where it cannot be parsed."""
-    head, mark, query = url.partition("?")
-    scheme, separator, rest = head.partition("://")
-    # A password may have a slash or an at sign that is not escaped.
-    authority, at, path = rest.rpartition("@")
-    if separator and at:
+    scheme, separator, rest = url.partition("://")
+    # A password may have characters that should have been escaped: all up to the last @ of the
+    # URL is hidden, unless there is no place for one.
+    authority, at, place = rest.rpartition("@")
+    if separator and at and not rest.startswith("/"):
         user, colon, _ = authority.partition(":")
-        head = f"{scheme}://{user}{colon}{_HIDDEN if colon else ''}@{path}"
+        rest = f"{user}{colon}{_HIDDEN if colon else ''}@{place}"
+    head, mark, query = f"{scheme}{separator}{rest}".partition("?")
     parts = []
     for part in query.split("&"):
         name, equals, _ = part.partition("=")
@@ -198,9 +207,3 @@ def _seconds(given: dict[str, str], name: str, default: float, redacted: str) ->
             fix="Give seconds above 0, such as 5 or 0.5.",
         )
     return seconds
-
-
-def _without(error: ValueError, url: str) -> str:
-    """Return what urllib says of a URL, unless it quotes a part of it."""
-    text = str(error)
-    return text if not any(len(p) > 3 and p in text for p in url.split("@")) else "bad address"
