@@ -25,6 +25,7 @@ from secondpass.retrieve.backends.word_scores import MAX_WORDS, query_words, sco
 from tests.contract.retrievers.collections import QdrantFolder
 from tests.contract.retrievers.databases import EMBEDDER, Row
 
+SERVERS = ("qdrant", "chroma", "milvus", "opensearch", "elasticsearch")
 URL = parse_url("qdrant://user:s3cret@host/x?collection=docs")
 
 
@@ -111,13 +112,18 @@ def test_a_folder_that_is_not_there_is_not_made(scheme: str, tmp_path: Path) -> 
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize(
-    "scheme", ["qdrant", "chroma", "milvus", "opensearch", "elasticsearch"]
-)
+@pytest.mark.parametrize("scheme", SERVERS)
 def test_a_server_that_cannot_be_reached(scheme: str) -> None:
     url = f"{scheme}://127.0.0.1:1?collection=docs&connect_timeout=1&timeout=2"
     with pytest.raises(RetrieverError, match=r"127\.0\.0\.1:1"):
         open_retriever(url, embedder=EMBEDDER)
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_https_is_true_or_false(scheme: str) -> None:
+    # Another word must not mean a connection in plain text.
+    with pytest.raises(InputError, match="https=true"):
+        open_retriever(f"{scheme}://127.0.0.1:1?collection=docs&https=yes", embedder=EMBEDDER)
 
 
 def test_fields_that_later_hits_have_can_be_filtered(

@@ -19,6 +19,7 @@ from secondpass.retrieve.backends.collection_store import (
     Row,
     add_named,
     call_client,
+    is_encrypted,
     load_client,
     sample_kinds,
     search_deeper,
@@ -79,14 +80,18 @@ def _connect(chroma: Any, url: DatabaseURL) -> Any:
             raise InputError("there is no Chroma folder", where=str(url.file))
         return chroma.PersistentClient(str(url.file), settings=settings, **place)
     token = url.secret or os.environ.get("CHROMA_API_KEY")
-    return chroma.HttpClient(
+    client = chroma.HttpClient(
         url.host,
         url.port or 8000,
-        ssl=url.options.get("https", "false") == "true",
+        ssl=is_encrypted(url),
         headers={"x-chroma-token": token} if token else None,
         settings=settings,
         **place,
     )
+    # The client waits without end, and has no setting for it.
+    if (session := getattr(client._server, "_session", None)) is not None:
+        session.timeout = url.timeout
+    return client
 
 
 def _space(collection: Any) -> str:

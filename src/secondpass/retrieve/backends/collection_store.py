@@ -268,6 +268,16 @@ def load_client(name: str, *, package: str, extra: str, feature: str) -> Any:
         raise MissingExtraError(feature, package=package, extra=extra) from error
 
 
+def is_encrypted(url: DatabaseURL) -> bool:
+    """Return whether the URL says https=true; raises InputError for another word."""
+    value = url.options.get("https", "false").lower()
+    if value not in ("true", "false"):
+        raise InputError(
+            f"https cannot be {value!r}", where=url.redacted, fix="Write https=true."
+        )
+    return value == "true"
+
+
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested objects as dotted names, `metadata.year`; lists stay as they are."""
     return dict(_flatten(values, "", 0))

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.retrieve.backends.collection_store import Problem, load_client
+from secondpass.retrieve.backends.collection_store import Problem, is_encrypted, load_client
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.search_engine import (
     MAX_WINDOW,
@@ -37,7 +37,7 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
         extra="elasticsearch",
         feature="Elasticsearch",
     )
-    scheme = "https" if url.options.get("https") == "true" else "http"
+    scheme = "https" if is_encrypted(url) else "http"
     settings: dict[str, Any] = {}
     if url.user is not None:
         password = url.secret or os.environ.get("ELASTICSEARCH_PASSWORD", "")

@@ -18,6 +18,7 @@ from secondpass.retrieve.backends.collection_store import (
     Problem,
     Row,
     call_client,
+    is_encrypted,
     load_client,
     sample_kinds,
 )
@@ -63,7 +64,7 @@ def _connect(pymilvus: Any, url: DatabaseURL) -> Any:
             raise InputError("there is no Milvus Lite file", where=str(url.file))
         load_client("milvus_lite", package="milvus-lite", extra="milvus", feature="Milvus Lite")
         return pymilvus.MilvusClient(str(url.file))
-    word = "https" if url.options.get("https") == "true" else "http"
+    word = "https" if is_encrypted(url) else "http"
     token = url.secret or os.environ.get("MILVUS_TOKEN", "")
     return pymilvus.MilvusClient(
         f"{word}://{url.host}:{url.port or 19530}",
@@ -98,6 +99,7 @@ def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> Hybrid
     store = MilvusStore(url, columns, StoreInfo(url.redacted, engine, ranking))
     store.client, store.collection, store.schema = client, name, tuple(fields)
     store.sparse = None if words is None else words[1]
+    store.dynamic = bool(schema.get("enable_dynamic_field"))
     dimension = None
     if columns.vector is not None:
         dimension = int(fields[columns.vector]["params"]["dim"])
@@ -130,6 +132,7 @@ class MilvusStore(CollectionStore):
     client: Any
     collection: str
     schema: tuple[str, ...]
+    dynamic = False
     sparse: str | None = None
     metric = "COSINE"
 
@@ -193,7 +196,9 @@ class MilvusStore(CollectionStore):
 
     def _read(self) -> list[str]:
         vector = [] if self.columns.vector is None else [self.columns.vector]
-        return [*self.columns.read, *vector]
+        declared = [n for n in (*self.columns.read, *vector) if n in self.schema]
+        # The dynamic field, whose keys a hit then has.
+        return [*declared, "$meta"] if self.dynamic else declared
 
     def _row(self, values: dict[str, Any], score: float) -> Row:
         import numpy as np

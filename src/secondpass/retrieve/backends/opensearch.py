@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from secondpass.retrieve.backends.collection_store import Problem, load_client
+from secondpass.retrieve.backends.collection_store import Problem, is_encrypted, load_client
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.search_engine import (
     PARAMETERS,
@@ -37,7 +37,7 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
         settings["ca_certs"] = url.options["ca_certs"]
     client = library.OpenSearch(
         hosts=[{"host": url.host or "localhost", "port": url.port or 9200}],
-        use_ssl=url.options.get("https") == "true",
+        use_ssl=is_encrypted(url),
         timeout=url.timeout,
         max_retries=0,
         pool_maxsize=8,

@@ -15,6 +15,7 @@ from secondpass.retrieve.backends.collection_store import (
     add_named,
     call_client,
     flatten,
+    is_encrypted,
     load_client,
     sample_kinds,
 )
@@ -54,7 +55,7 @@ def _connect(client: Any, url: DatabaseURL) -> Any:
     return client(
         host=url.host,
         port=url.port or 6333,
-        https=url.options.get("https", "false") == "true",
+        https=is_encrypted(url),
         api_key=url.secret or os.environ.get("QDRANT_API_KEY"),
         timeout=max(1, round(url.timeout)),
         check_compatibility=False,
