@@ -129,7 +129,7 @@ demo: $(VENV)/.demo $(NATIVE)/kernels.so
 	@echo "Now try your own question:"
 	@echo "  $(BIN)/secondpass search \"When did the black death reach Europe?\" --index $(INDEX)"
 	@echo "or see every ranking before and after, on a page in the browser:"
-	@echo "  $(BIN)/secondpass ui --index $(INDEX)"
+	@echo "  $(BIN)/secondpass ui --index sample=$(INDEX)"
 	@echo "or your own files (.txt .md .html .jsonl .csv .parquet):"
 	@echo "  $(BIN)/secondpass index docs --index my-index"
 	@echo "Then read docs/tutorial/first-search.md. To check the install: make test"

@@ -7,6 +7,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -80,8 +81,6 @@ def ui(
     check_port(settings.host, port)
     _check_indexes(folders)
     if not folders:
-        from dataclasses import replace
-
         settings = replace(settings, indexes={_SAMPLE: _index_sample()})
     hide_model_messages()
     run(
