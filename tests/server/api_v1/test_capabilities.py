@@ -157,12 +157,7 @@ def test_a_file_needs_the_scope_its_index_and_room(tmp_path: Path, model: str) -
 
 
 def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> None:
-    body = {
-        "query": "the sea",
-        "document": "sea",
-        "depths": [1, 3],
-        "fields": ["title", "text"],
-    }
+    body: dict[str, Any] = {"query": "the sea", "document": "sea", "depths": [1, 3]}
     found = call(shared, "POST", "/indexes/docs/explain", body)
     searched = call(shared, "POST", "/indexes/docs/search", {"query": "the sea"})
     rank = next(r["rank"] for r in searched["results"] if r["id"] == "sea")
@@ -176,14 +171,24 @@ def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> Non
     at_depth = {d["candidates"]: d["rank"] for d in found["depths"]}
     assert at_depth.keys() == {1, 3}
     assert at_depth[3] == rank
-    # The one candidate has no title, so that search would be an error.
-    assert at_depth[1] is None
-    assert any("At depth 1" in note for note in found["notes"])
-    body = {"query": "the sea", "document": "sea", "depths": [1]}
-    (shallow,) = call(shared, "POST", "/indexes/docs/explain", body)["depths"]
     search = {"query": "the sea", "candidates": 1}
     (only,) = call(shared, "POST", "/indexes/docs/search", search)["results"]
-    assert shallow["rank"] == (1 if only["id"] == "sea" else None)
+    assert at_depth[1] == (1 if only["id"] == "sea" else None)
+
+
+def test_a_depth_at_which_a_search_is_an_error_is_noted(shared: Running) -> None:
+    body = {"query": "bread", "document": "bread", "fields": ["title", "text"]}
+    for document in ("bread", "sea"):
+        # Of the two documents that come first, one has a title and one has none.
+        search = {"query": f"the {document}", "candidates": 1, "fields": ["title", "text"]}
+        failed = httpx2.post(
+            f"{shared.url}/api/v1/indexes/docs/search", json=search, timeout=120
+        ).is_error
+        asked = {**body, "query": f"the {document}", "depths": [1]}
+        found = call(shared, "POST", "/indexes/docs/explain", asked)
+        noted = any("At depth 1" in note for note in found["notes"])
+        assert noted is failed
+        assert found["depths"][0]["rank"] is None or not failed
 
 
 def test_the_score_of_a_text_is_explained_without_an_index(shared: Running) -> None:

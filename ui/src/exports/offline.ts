@@ -27,7 +27,7 @@ const STYLE = `
 --up:light-dark(#0a6b4b,#62d6a8);--down:light-dark(#96490a,#f0a768)}
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}
 .columns{display:flex;overflow-x:auto}ol{list-style:none;margin:0;padding:0;flex:1 0 12rem;min-width:0}
-li{height:${ROW}px;border-bottom:1px solid var(--line);overflow:hidden;padding:.2rem .5rem;box-sizing:border-box}
+li{height:${ROW}px;border-bottom:1px solid var(--line);overflow:hidden;padding:.2rem .5rem;box-sizing:border-box;font-size:.88rem;line-height:1.3}
 svg{flex:0 0 6rem;height:auto}path{fill:none;stroke:var(--muted);stroke-width:1.5}
 .up{stroke:var(--up)}.down{stroke:var(--down)}.muted{color:var(--muted)}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}
