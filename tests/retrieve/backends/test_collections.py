@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from contextlib import closing
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ from secondpass.retrieve.backends.collection_store import (
 from secondpass.retrieve.backends.database_url import file_url, parse_url
 from secondpass.retrieve.backends.registry import open_retriever
 from secondpass.retrieve.backends.word_scores import MAX_WORDS, query_words, score_texts
-from tests.contract.retrievers.collections import QdrantFolder
+from tests.contract.retrievers.collections import ChromaFolder, QdrantFolder
 from tests.contract.retrievers.databases import EMBEDDER, Row
 
 SERVERS = ("qdrant", "chroma", "milvus", "opensearch", "elasticsearch")
@@ -158,3 +162,29 @@ def test_vectors_of_another_model_are_not_searched(tmp_path: Path) -> None:
     assert info.modes == ("bm25",)
     assert info.note is not None
     assert "16 dimensions" in info.note
+
+
+def test_a_server_of_chroma(tmp_path: Path) -> None:
+    folder = ChromaFolder(tmp_path)
+    folder.fill([Row("a", "a cat", year=2001), Row("b", "a dog", year=2002)])
+    folder.client.close()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = str(Path(sys.executable).with_name("chroma"))
+    command = [program, "run", "--path", str(folder.folder), "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, "--host", "127.0.0.1"], **quiet) as server:
+        try:
+            for _ in range(300):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.1)
+            url = f"chroma://127.0.0.1:{port}?collection=docs&timeout=20"
+            with closing(open_retriever(url, embedder=EMBEDDER)) as retriever:
+                assert retriever.describe().modes[0] == "hybrid"
+                found = retriever.retrieve("dog", 5, "year > 2001")
+        finally:
+            server.terminate()
+    assert [c.document.id for c in found] == ["b"]
+    assert found[0].bm25 is not None

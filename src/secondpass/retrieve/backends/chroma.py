@@ -49,6 +49,16 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     """Open a collection; see `Adapter`. The token of a server is `CHROMA_API_KEY`'s."""
     chroma = load_client("chromadb", package="chromadb", extra="chroma", feature="Chroma")
     client = call_client(lambda: _connect(chroma, url), url, classify)
+    try:
+        return _open(client, url, embedder, f"Chroma {chroma.__version__}")
+    except BaseException:
+        _close(client)
+        raise
+
+
+def _open(
+    client: Any, url: DatabaseURL, embedder: TextEncoder | None, engine: str
+) -> HybridRetriever:
     listed = call_client(lambda: [c.name for c in client.list_collections()], url, classify)
     name = choose_table(url, listed)
     collection = call_client(
@@ -63,7 +73,6 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     known, note = add_named(url, known, empty=not sample["ids"])
     columns = choose_columns(url, known, table=name, key=key, vectors=[_VECTOR])
     ranking = RANKING if columns.text == _TEXT else None
-    engine = f"Chroma {chroma.__version__}"
     store = ChromaStore(url, columns, StoreInfo(url.redacted, engine, ranking))
     store.client, store.collection, store.key = client, collection, key
     store.space = _space(collection)
@@ -89,9 +98,23 @@ def _connect(chroma: Any, url: DatabaseURL) -> Any:
         **place,
     )
     # The client waits without end, and has no setting for it.
-    if (session := getattr(client._server, "_session", None)) is not None:
+    for session in _sessions(client):
         session.timeout = url.timeout
     return client
+
+
+def _close(client: Any) -> None:
+    client.close()
+    # Clients of one server share connections, which the last one leaves open.
+    if client._identifier not in client._identifier_to_system:
+        for session in _sessions(client):
+            session.close()
+
+
+def _sessions(client: Any) -> list[Any]:
+    """Return the HTTP sessions of a client of a server."""
+    servers = [client._server, getattr(client._admin_client, "_server", None)]
+    return [s._session for s in servers if hasattr(s, "_session")]
 
 
 def _space(collection: Any) -> str:
@@ -165,8 +188,7 @@ class ChromaStore(CollectionStore):
 
     def close(self) -> None:
         """Close the client."""
-        if (close := getattr(self.client, "close", None)) is not None:
-            close()
+        _close(self.client)
 
     def _search(
         self,
