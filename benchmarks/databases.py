@@ -3,6 +3,7 @@
     python benchmarks/databases.py                                # the sample of the repository
     python benchmarks/databases.py scifact nfcorpus --queries 100
     python benchmarks/databases.py scifact --engines sqlite postgresql
+    python benchmarks/databases.py scifact nfcorpus --queries 300 --modes bm25 --first-only
 
 Each engine gets the same documents and the same vectors, and is searched through
 `open_retriever` by its URL, by words alone and by both halves. "first" is what the database
@@ -247,31 +248,38 @@ def embed(collection: Collection, embedder: Embedder) -> Vectors:
     return vectors
 
 
-def measure(url: str, collection: Collection, embedder: Embedder, reranker: Blend) -> list[str]:
-    """Return the rows of a table: for each mode, both passes."""
+def measure(
+    url: str,
+    collection: Collection,
+    embedder: Embedder,
+    reranker: Blend | None,
+    modes: Sequence[str],
+) -> list[str]:
+    """Return the rows of a table: for each mode, both passes, or the first alone."""
     evaluator = RankingEvaluator(collection.qrels)
     rows = []
     with closing(open_retriever(url, embedder=embedder)) as retriever:
         info = retriever.describe()
         if info.note is not None:
             print(info.note, file=sys.stderr)
-        for mode in [m for m in ("bm25", "hybrid") if m in info.modes]:
+        for mode in [m for m in modes if m in info.modes]:
             first, second, times = {}, {}, []
             for number, (query_id, query) in enumerate(collection.queries.items()):
                 began = time.perf_counter()
                 found = retriever.search(query, mode=mode, candidates=CANDIDATES).candidates
                 times.append((time.perf_counter() - began) * 1000)
                 first[query_id] = [c.document.id for c in found]
-                response = reranker.rerank(query, found) if found else None
+                response = reranker.rerank(query, found) if found and reranker else None
                 results = () if response is None else response.results
                 second[query_id] = [r.id for r in results]
                 if number % 25 == 24:
                     print(f"{url.partition(':')[0]} {mode} {number + 1}", file=sys.stderr)
             before = evaluator.ndcg(first).mean()
-            after = evaluator.ndcg(second).mean()
+            after = None if reranker is None else evaluator.ndcg(second).mean()
+            passes = "- | -" if after is None else f"{after:.3f} | {after - before:+.3f}"
             rows.append(
-                f"| {collection.name} | {info.engine} | {mode} | {before:.3f} | {after:.3f} | "
-                f"{after - before:+.3f} | {statistics.median(times):.1f} |"
+                f"| {collection.name} | {info.engine} | {mode} | {before:.3f} | {passes} | "
+                f"{statistics.median(times):.1f} |"
             )
     return rows
 
@@ -283,22 +291,29 @@ def main() -> None:
     parser.add_argument("collections", nargs="*", default=["sample"])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--modes", nargs="+", choices=("bm25", "hybrid"), default=None)
+    parser.add_argument("--first-only", action="store_true", help="leave out the second pass")
     arguments = parser.parse_args()
+    modes = arguments.modes or ("bm25", "hybrid")
     if absent := missing(arguments.collections):
         sys.exit(f"not there: {', '.join(absent)}; SECONDPASS_DATA names their folder")
     embedder = Embedder()
     CACHE.mkdir(parents=True, exist_ok=True)
-    reranker = Blend(Cached(load_reranker("bundled"), file=CACHE / "scores.db"))
+    reranker = None
+    if not arguments.first_only:
+        reranker = Blend(Cached(load_reranker("bundled"), file=CACHE / "scores.db"))
     rows = []
     for name in arguments.collections:
         collection = load(name, arguments.queries)
-        vectors = embed(collection, embedder)
+        # Without vector search any vectors do; none of ours has eight dimensions.
+        none = np.ones((len(collection.documents), 8), np.float32)
+        vectors = embed(collection, embedder) if "hybrid" in modes else none
         for engine in arguments.engines:
             with (
                 TemporaryDirectory() as folder,
                 ENGINES[engine](Path(folder), collection.documents, vectors) as url,
             ):
-                rows += measure(url, collection, embedder, reranker)
+                rows += measure(url, collection, embedder, reranker, modes)
                 print(rows[-1], file=sys.stderr)
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(

@@ -138,6 +138,14 @@ def test_html_and_json_are_read_as_text(tmp_path: Path) -> None:
     assert find(file, "cat", format="json")[0].document.text == "name: cat\nof: a\n1"
 
 
+def test_json_that_is_nested_too_deep_is_read_as_it_is(tmp_path: Path) -> None:
+    file = make(tmp_path, "CREATE VIRTUAL TABLE docs USING fts5(id UNINDEXED, body)")
+    deep = "[" * 5000 + '"cat"' + "]" * 5000
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO docs VALUES ('a', ?)", [deep])
+    assert find(file, "cat", format="json")[0].document.text == deep
+
+
 def test_a_file_that_is_missing_or_no_database(tmp_path: Path) -> None:
     with pytest.raises(RetrieverError, match="No such file"):
         find(tmp_path / "none.db", "cat")

@@ -199,7 +199,7 @@ def plain_value(value: object, kind: str = "") -> object:
     if kind == "json" and isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     if kind in ("date", "datetime") and isinstance(value, str):
         try:
@@ -224,7 +224,11 @@ def _plain_text(value: object, form: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, dict | list) or form == "json":
-        value = _json_text(value)
+        try:
+            value = _json_text(value)
+        except RecursionError:
+            # Nested deeper than anyone reads: as it is.
+            value = str(value)
     text = clean(str(value))
     if form == "html":
         from secondpass.retrieve.loaders.html import html_text
