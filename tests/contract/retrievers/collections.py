@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.store_protocol import searchable
 from tests.contract.retrievers.databases import EMBEDDER, FIELDS, Database, Open, Row
@@ -88,6 +90,7 @@ class QdrantFolder:
 def qdrant(words: str | None) -> Open:
     @contextmanager
     def opened(folder: Path) -> Iterator[Database]:
+        pytest.importorskip("qdrant_client")
         # The client writes each point in a transaction of its own: minutes, where it is a disk.
         memory = Path("/dev/shm")
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else folder) as made:
@@ -150,6 +153,7 @@ class ChromaFolder:
 
 @contextmanager
 def chroma(folder: Path) -> Iterator[Database]:
+    pytest.importorskip("chromadb")
     yield ChromaFolder(folder)
 
 
@@ -225,6 +229,7 @@ class MilvusFile:
 
 @contextmanager
 def milvus(folder: Path) -> Iterator[Database]:
+    pytest.importorskip("milvus_lite")
     made = MilvusFile(folder)
     yield made
     if made.client is not None:
@@ -277,6 +282,7 @@ class SearchEngineIndex:
 def search_engine(flavor: Flavor) -> Open:
     @contextmanager
     def opened(folder: Path) -> Iterator[Database]:
+        pytest.importorskip("opensearchpy" if flavor == "opensearch" else flavor)
         engine = SearchEngine(flavor, password="pass-w0rd")
         yield SearchEngineIndex(engine)
         engine.close()
