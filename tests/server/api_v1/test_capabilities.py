@@ -167,7 +167,9 @@ def test_a_result_is_explained_with_what_would_change_it(shared: Running) -> Non
     assert sum(t["score"] for t in found["terms"]) == pytest.approx(found["bm25"])
     assert sum(found["parts"].values()) == pytest.approx(found["final_score"])
     assert {m["text"] for m in found["matches"]} == {"sea"}
-    assert {c["change"] for c in found["counterfactuals"]}
+    titled = {"query": "bread and water", "document": "bread"}
+    changes = call(shared, "POST", "/indexes/docs/explain", titled)["counterfactuals"]
+    assert any("title" in change["change"] for change in changes)
     at_depth = {d["candidates"]: d["rank"] for d in found["depths"]}
     assert at_depth.keys() == {1, 3}
     assert at_depth[3] == rank
