@@ -977,22 +977,30 @@ export interface components {
          *     `documents` are stored as `passages`. `modes` are those of a search that it can run,
          *     `fields` the metadata that a filter can name, with the type of each. `writable`: whether
          *     the caller may add documents.
+         *
+         *     For a database that is searched like an index, `engine` is its kind and version, and
+         *     `problem` what is wrong where it cannot be reached; the number of its rows or passages,
+         *     its language and its modes are null or empty where they are not known.
          */
         IndexAbout: {
             /** Documents */
-            documents: number;
+            documents: number | null;
+            /** Engine */
+            engine?: string | null;
             /** Fields */
             fields: {
                 [key: string]: string;
             };
             /** Language */
-            language: string;
+            language: string | null;
             /** Modes */
             modes: string[];
             /** Name */
             name: string;
             /** Passages */
-            passages: number;
+            passages: number | null;
+            /** Problem */
+            problem?: string | null;
             /** Writable */
             writable: boolean;
         };
