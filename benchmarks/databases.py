@@ -185,15 +185,14 @@ def chroma(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Ite
 
 @contextmanager
 def milvus(folder: Path, documents: Sequence[Document], vectors: Vectors) -> Iterator[str]:
-    """Milvus Lite: a BM25 function with the analyzer "english", over title and text."""
+    """Milvus Lite: a BM25 function over title and text; its analyzer stems nothing."""
     from pymilvus import DataType, Function, FunctionType, MilvusClient
 
     file = folder / "milvus.db"
     with closing(MilvusClient(str(file))) as client:
         schema = client.create_schema()
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=200)
-        english = {"enable_analyzer": True, "analyzer_params": {"type": "english"}}
-        schema.add_field("body", DataType.VARCHAR, max_length=65_535, **english)
+        schema.add_field("body", DataType.VARCHAR, max_length=65_535, enable_analyzer=True)
         schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
         schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
         schema.add_function(Function("bm25", FunctionType.BM25, ["body"], ["words"]))
