@@ -107,7 +107,7 @@ def workplace(
     # AWS's client, for blocks that need it; behind everything else.
     monkeypatch.setattr(sys, "path", [*sys.path, str(Path(sys.prefix) / "aws")])
     page = getattr(request.node, "callspec", None)
-    if page is not None and str(page.params.get("page")).endswith("search-your-database.md"):
+    if page is not None and str(page.params.get("page")).endswith("search-sql-databases.md"):
         providers = providers | request.getfixturevalue("postgres")
     monkeypatch.chdir(prepared)
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")

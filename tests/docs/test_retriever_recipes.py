@@ -15,7 +15,7 @@ from secondpass import Search
 from tests.docs.paths import ROOT
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
-PAGE = ROOT / "docs" / "how-to" / "search-a-vector-database.md"
+PAGE = ROOT / "docs" / "how-to" / "search-vector-databases.md"
 TEXTS = {"cat": "a cat sleeps", "dog": "a dog barks at the cat"}
 
 
