@@ -142,6 +142,20 @@ def test_each_field_is_left_out_in_turn(index: Index) -> None:
         explain(index, QUERY, "1973-oil-crisis-01", candidates=10, fields=("sourc", "text"))
 
 
+def test_a_document_may_lack_a_field_that_others_have(tmp_path: Path) -> None:
+    with Index.open(tmp_path / "index") as opened:
+        opened.add(
+            [
+                Document("Tea is steeped at 80 degrees. It is green.", id="untitled"),
+                Document("Bread rises for an hour.", id="bread", title="Bread"),
+            ]
+        )
+        read = ["title", "text"]
+        found = explain(opened, "How hot is tea?", "untitled", fields=read)
+    assert found.answers
+    assert not any("title" in change.change for change in found.counterfactuals)
+
+
 def test_only_what_is_read_is_told() -> None:
     document = {"text": "red sky and red sea over there", "title": "red", "colour": "red"}
     read = explain_text(Words(), "red", document, fields=("colour",))

@@ -33,7 +33,7 @@ from secondpass.rerank.inputs import (
     check_query,
     to_candidates,
 )
-from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
 from secondpass.retrieve.keywords import find_keywords
 from secondpass.retrieve.store_protocol import searchable
@@ -185,7 +185,13 @@ def _find_answers(
     """Return the sentences that answer; () where the reranker gives none for these fields."""
     if reranker.spans_from is None or options.names[-1] != "text":
         return ()
-    response = reranker.rerank(query, [candidate], fields=options.fields, spans=True)
+    fields = options.fields
+    if fields is not None:
+        # Another candidate may have a field that this document lacks.
+        fields = [n for n in fields if field_text(candidate.document, n) is not None]
+        if not fields:
+            return ()
+    response = reranker.rerank(query, [candidate], fields=fields, spans=True)
     return response.results[0].spans
 
 
