@@ -49,6 +49,7 @@ def test_image_has_two_stages_no_root_and_no_latest() -> None:
         "requirements/lock.txt requirements/",
         "pyproject.toml hatch_build.py README.md LICENSE NOTICE ./",
         "src src",
+        "examples/wikipedia examples/wikipedia",
     ]
 
 

@@ -30,7 +30,7 @@ class QdrantFolder:
     """The local mode of the client: with a text index, sparse vectors, or neither."""
 
     password = None
-    examples = 50
+    examples = 25
 
     def __init__(self, folder: Path, words: str | None) -> None:
         lacks = {"like", "ilike", "text_order", "id_order", "changes", "drops"}
@@ -241,7 +241,7 @@ class SearchEngineIndex:
 
     def __init__(self, engine: SearchEngine) -> None:
         self.engine = engine
-        self.lacks, self.examples = frozenset({"id_order", "many"}), 60
+        self.lacks, self.examples = frozenset({"id_order", "many"}), 25
         self.password = engine.password
 
     def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:

@@ -198,7 +198,7 @@ def test_filters_are_those_of_plain_python(database: Database) -> None:
     with opened(database) as retriever:
 
         @settings(
-            max_examples=getattr(database, "examples", 150),
+            max_examples=getattr(database, "examples", 60),
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -293,7 +293,7 @@ def test_without_keys_only_this_machines_names_are_served(model: str) -> None:
         assert post(url, listing, origin=f"http://localhost:{port}").status_code == 200
         without = post(url, called("x")).json()["result"]
         assert without["isError"]
-        assert "without --index and --data" in without["content"][0]["text"]
+        assert "without --index, --over and --data" in without["content"][0]["text"]
 
 
 def test_without_the_extra_the_answer_says_what_to_install(
