@@ -188,7 +188,7 @@ def _find_answers(
     fields = options.fields
     if fields is not None:
         # Another candidate may have a field that this document lacks.
-        fields = [n for n in fields if field_text(candidate.document, n) is not None]
+        fields = tuple(n for n in fields if field_text(candidate.document, n) is not None)
         if not fields:
             return ()
     response = reranker.rerank(query, [candidate], fields=fields, spans=True)
