@@ -85,8 +85,10 @@ def test_it_scores_as_in_onnx_runtime(runtime: NativeRuntime, folder: ModelFolde
         batch["token_type_ids"] = batch["input_ids"] * 0
     found, expected = runtime.run(batch), other.run(batch)
     assert found.shape == expected.shape
-    # Where the two round an activation to another integer, logits move.
-    assert np.abs(found - expected).mean() < 0.03 * np.abs(expected).mean()
+    # Where the two round an activation to another integer, a logit moves; most do not.
+    difference, size = np.abs(found - expected), np.abs(expected).mean()
+    assert difference.mean() < 0.03 * size
+    assert np.quantile(difference, 0.8) < 1e-4 * size
 
 
 def test_only_some_layers_are_local(graph: Graph, folder: ModelFolder) -> None:

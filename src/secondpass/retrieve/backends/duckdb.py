@@ -10,7 +10,7 @@ from secondpass.errors import InputError
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.duckdb_file import VECTOR, DuckDBFile, kind_of_type
 from secondpass.retrieve.backends.filter_sql import DuckDBDialect, SQLDialect
-from secondpass.retrieve.backends.sql_store import SQLStore, to_vector
+from secondpass.retrieve.backends.sql_store import SQLStore
 from secondpass.retrieve.backends.table_columns import (
     TableColumns,
     choose_columns,
@@ -155,7 +155,7 @@ class DuckDBStore(SQLStore):
             f"LIMIT {dialect.bind(limit)}",
             dialect.values,
         )
-        return self._hits(rows, embeddings)
+        return self.hits_of(rows, vectors=embeddings)
 
     def nearest(
         self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
@@ -175,7 +175,7 @@ class DuckDBStore(SQLStore):
             f"LIMIT {dialect.bind(limit)}",
             dialect.values,
         )
-        return self._hits(rows, False)
+        return self.hits_of(rows)
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""
@@ -183,16 +183,8 @@ class DuckDBStore(SQLStore):
             f"SELECT 0.0, {self._columns}, {self._vector} FROM {self._table} "
             f"WHERE {self._vector} IS NOT NULL LIMIT {PROBED_ROWS}"
         )
-        hits = self._hits(rows, True)
-        return [(hit.document, hit.embedding) for hit in hits if hit.embedding is not None]
+        return self.documents_with_vectors(rows)
 
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
-
-    def _hits(self, rows: Sequence[Sequence[Any]], embeddings: bool) -> list[Hit]:
-        names = self.columns.read
-        named = [(dict(zip(names, row[1:], strict=False)), float(row[0])) for row in rows]
-        return self.columns.hits(
-            named, [to_vector(row[-1]) for row in rows] if embeddings else None
-        )

@@ -10,7 +10,7 @@ from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import PostgresDialect, SQLDialect
 from secondpass.retrieve.backends.postgres_catalog import Catalog, FullText
 from secondpass.retrieve.backends.postgres_session import Session
-from secondpass.retrieve.backends.sql_store import SQLStore, to_vector
+from secondpass.retrieve.backends.sql_store import SQLStore
 from secondpass.retrieve.backends.table_columns import TableColumns
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, fit_embedder
 from secondpass.retrieve.retriever import HybridRetriever
@@ -101,7 +101,7 @@ class PostgresStore(SQLStore):
             f"AND {condition(dialect) or 'true'} ORDER BY 1 DESC, {self._id} "
             f"LIMIT {dialect.bind(limit)}"
         )
-        return self._hits(self._session.run(statement, dialect.values), embeddings)
+        return self.hits_of(self._session.run(statement, dialect.values), vectors=embeddings)
 
     def nearest(
         self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
@@ -118,7 +118,7 @@ class PostgresStore(SQLStore):
             f"ORDER BY {self._vector} {self._operator} {dialect.bind(text)}{cast} "
             f"LIMIT {dialect.bind(limit)}"
         )
-        return self._hits(self._session.run(statement, dialect.values), False)
+        return self.hits_of(self._session.run(statement, dialect.values))
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""
@@ -126,15 +126,8 @@ class PostgresStore(SQLStore):
             f"SELECT 0, {self._columns}, {self._vector} FROM {self._table} "
             f"WHERE {self._vector} IS NOT NULL LIMIT {PROBED_ROWS}"
         )
-        hits = self._hits(rows, True)
-        return [(hit.document, hit.embedding) for hit in hits if hit.embedding is not None]
+        return self.documents_with_vectors(rows)
 
     def close(self) -> None:
         """End the connections."""
         self._session.close()
-
-    def _hits(self, rows: Sequence[Sequence[Any]], embeddings: bool) -> list[Hit]:
-        names = self.columns.read
-        named = [(dict(zip(names, row[1:], strict=False)), float(row[0])) for row in rows]
-        vectors = [to_vector(row[-1]) for row in rows] if embeddings else None
-        return self.columns.hits(named, vectors)

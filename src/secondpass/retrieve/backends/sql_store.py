@@ -113,6 +113,20 @@ class SQLStore(ABC):
         """Return no vectors, which would take a further query."""
         return {}
 
+    def hits_of(self, rows: Sequence[Sequence[Any]], *, vectors: bool = False) -> list[Hit]:
+        """Return the hits of rows: a score, the columns that are read, and a vector last."""
+        names = self.columns.read
+        named = [(dict(zip(names, row[1:], strict=False)), float(row[0])) for row in rows]
+        found = [to_vector(row[-1]) for row in rows] if vectors else None
+        return self.columns.hits(named, found)
+
+    def documents_with_vectors(
+        self, rows: Sequence[Sequence[Any]]
+    ) -> list[tuple[Document, Embedding]]:
+        """Return the documents of such rows that have a vector, with it."""
+        hits = self.hits_of(rows, vectors=True)
+        return [(hit.document, hit.embedding) for hit in hits if hit.embedding is not None]
+
     def _condition(self, filter: str | None) -> Callable[[SQLDialect], str | None]:  # noqa: A002
         # Parsed here, so that a filter that cannot be used is an error for any query.
         tree = parse_filter(filter, self.fields)
