@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = HERE / "kernels.so"
 
-_SOURCES = ("encoder.h", "kernels.c", "schedule.c", "dispatch.c")
+_SOURCES = ("encoder.h", "vectors.h", "kernels.c", "schedule.c", "dispatch.c")
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = tuple(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni"))
 _KERNELS = {

@@ -74,7 +74,7 @@ typedef struct {
                   int end, float *h, uint8_t *x, uint8_t *inner);
   void (*dense)(int bent, const float *x, const float *weight, const float *bias, int inputs,
                 int outputs, float *y);
-  void (*normalize)(const Norm *, float *x, uint8_t *rounded, int width, int keep);
+  void (*normalize)(const Norm *, float *x, uint8_t *rounded, int rows, int width, int keep);
 } Kernels;
 
 enum { STRAIGHT, TANH, GELU, RELU }; /* what `dense` is bent by */

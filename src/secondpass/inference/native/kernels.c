@@ -1,132 +1,41 @@
 /* The arithmetic of an encoder. Compiled once for each kind of processor, with NAME the name
    of its table: AVX2, with VNNI also its instruction for 8-bit products, with WIDE AVX-512. */
-#include "encoder.h"
+#include "vectors.h"
 
-#ifdef EMULATED /* by tests, on processors without these instructions */
-#include EMULATED
-#else
-#include <immintrin.h>
-#endif
-#include <math.h>
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* --- vectors --------------------------------------------------------------------------- */
-
+/* Rows of a tile of products in integers and in floating point, as many as registers hold. */
 #ifdef WIDE
-#define LANES 16
-#else
-#define LANES 8
-#endif
-#define PANEL (2 * LANES)
-
-typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int8_t vb __attribute__((vector_size(LANES), aligned(1), may_alias));
-
-INLINE vf load(const float *p) { return *(const vf *)p; }
-INLINE void store(float *p, vf x) { *(vf *)p = x; }
-INLINE vf bytes(const int8_t *p) { return __builtin_convertvector(*(const vb *)p, vf); }
-INLINE vf floats(vi x) { return __builtin_convertvector(x, vf); }
-INLINE vi four(const uint8_t *p) {
-  int32_t x;
-  memcpy(&x, p, 4);
-  return (vi){0} + x;
-}
-
-#ifdef WIDE
-enum { ROWS = 8, TOGETHER = 12 };
-INLINE vf all(float x) { return (vf)_mm512_set1_ps(x); }
-INLINE vf larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
-INLINE vf times_plus(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-INLINE vi nearest(vf x) { return (vi)_mm512_cvtps_epi32((__m512)x); }
-INLINE void put_bytes(uint8_t *p, vi x) {
-  __m512i positive = _mm512_max_epi32((__m512i)x, _mm512_setzero_si512());
-  _mm_storeu_si128((__m128i *)p, _mm512_cvtusepi32_epi8(positive));
-}
-INLINE vi dot(vi sum, vi a, vi b) {
-  return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
-}
+enum { ROWS = 12, TOGETHER = 12 };
+#elif defined VNNI
+enum { ROWS = 6, TOGETHER = 6 };
 #else
 enum { ROWS = 4, TOGETHER = 6 };
-INLINE vf all(float x) { return (vf)_mm256_set1_ps(x); }
-INLINE vf larger(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
-INLINE vf times_plus(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-INLINE vi nearest(vf x) { return (vi)_mm256_cvtps_epi32((__m256)x); }
-INLINE void put_bytes(uint8_t *p, vi x) {
-  __m256i y = (__m256i)x;
-  __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
-  _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
-}
-#ifdef VNNI
-INLINE vi dot(vi sum, vi a, vi b) {
-  return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)b);
-}
+#endif
+
+/* `call(n)` for tiles of n rows, n being a constant to the compiler and i a tile's first row.
+   Tiles are as even as they can be: one of few rows would wait for its own sums. */
+#define IN_TILES(rows, most, call)                         \
+  do {                                                     \
+    int tiles_ = ((rows) + (most) - 1) / (most);           \
+    for (int i = 0, n_; tiles_; i += n_, tiles_--) {       \
+      n_ = ((rows) - i) / tiles_;                          \
+      switch (n_) { CASES(call) }                          \
+    }                                                      \
+  } while (0)
+#define CASE(n, call) \
+  case n:             \
+    call(n);          \
+    break;
+#define SIX_CASES(call)                           \
+  CASE(1, call) CASE(2, call) CASE(3, call)       \
+  CASE(4, call) CASE(5, call) CASE(6, call)
+#ifdef WIDE
+#define CASES(call)                               \
+  SIX_CASES(call)                                 \
+  CASE(7, call) CASE(8, call) CASE(9, call)       \
+  CASE(10, call) CASE(11, call) CASE(12, call)
 #else
-/* Pairs are added in 16 bits: exact for weights of 7 bits, -63 to 63. */
-INLINE vi dot(vi sum, vi a, vi b) {
-  __m256i pairs = _mm256_maddubs_epi16((__m256i)a, (__m256i)b);
-  return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-}
+#define CASES(call) SIX_CASES(call)
 #endif
-#endif
-
-/* Sums over a row are kept in 16 parts and added up in one order, whatever the vectors'
-   length: the same bits then come out on every processor. */
-enum { PARTS = 16 };
-typedef struct {
-  vf part[PARTS / LANES];
-} Sum;
-
-INLINE float total(Sum s) {
-  float x[PARTS];
-  memcpy(x, &s, sizeof x);
-  for (int half = PARTS / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) x[i] += x[i + half];
-  return x[0];
-}
-
-INLINE float highest(vf x) {
-  float most = x[0];
-  for (int i = 1; i < LANES; i++) most = x[i] > most ? x[i] : most;
-  return most;
-}
-
-/* e to the x, for x up to 88; Cephes' polynomial. */
-INLINE vf exponential(vf x) {
-  x = larger(x, all(-87.3f));
-  vi power = nearest(x * all(1.44269504f));
-  vf n = floats(power);
-  x = times_plus(n, all(-0.693359375f), x);
-  x = times_plus(n, all(2.12194440e-4f), x);
-  vf p = all(1.9875691500e-4f);
-  p = times_plus(p, x, all(1.3981999507e-3f));
-  p = times_plus(p, x, all(8.3334519073e-3f));
-  p = times_plus(p, x, all(4.1665795894e-2f));
-  p = times_plus(p, x, all(1.6666665459e-1f));
-  p = times_plus(p, x, all(5.0000001201e-1f));
-  p = times_plus(p, x * x, x) + all(1.0f);
-  return (vf)((vi)p + (power << 23));
-}
-
-/* x / 2 (1 + erf(x / sqrt 2)); erf is formula 7.1.26 of Abramowitz and Stegun, to 1.5e-7. */
-INLINE vf gelu(vf x) {
-  vi sign = (vi)x & INT32_MIN;
-  vf a = (vf)((vi)x & INT32_MAX) * all(0.70710678f);
-  vf t = all(1.0f) / times_plus(a, all(0.3275911f), all(1.0f));
-  vf p = all(1.061405429f);
-  p = times_plus(p, t, all(-1.453152027f));
-  p = times_plus(p, t, all(1.421413741f));
-  p = times_plus(p, t, all(-0.284496736f));
-  p = times_plus(p, t, all(0.254829592f));
-  vf erf = all(1.0f) - p * t * exponential(-a * a);
-  return all(0.5f) * x * (all(1.0f) + (vf)((vi)erf | sign));
-}
-
-INLINE void put_rounded(uint8_t *p, vf x, Rounding r) {
-  put_bytes(p, nearest(x * all(r.inverse)) + r.zero);
-}
 
 /* --- linear layers in integers --------------------------------------------------------- */
 
@@ -141,55 +50,64 @@ typedef struct {
   Rounding rounding;
 } To;
 
-INLINE vf value(const Linear *l, int column, vi sum) {
-  vf x = floats(sum - *(const vi *)(l->offset + column));
-  return times_plus(x, load(l->scale + column), load(l->bias + column));
+/* What a vector of the sums of some columns stands for. */
+typedef struct {
+  vi offset;
+  vf scale, bias;
+} Columns;
+
+INLINE Columns columns(const Linear *l, int column) {
+  return (Columns){*(const vi *)(l->offset + column), load(l->scale + column),
+                   load(l->bias + column)};
 }
 
-INLINE void put_gated(const Linear *l, int row, int column, const vi *sum, const To *to) {
-  vf x = gelu(value(l, column, sum[0])) * value(l, column + LANES, sum[1]);
-  if (to->even) x *= load(to->even + column / 2);
-  put_rounded(to->rounded + ((size_t)row * (size_t)l->outputs + (size_t)column) / 2, x,
-              to->rounding);
+INLINE vf value(Columns c, const int32_t *sums) {
+  return times_plus(floats(*(const vi *)sums - c.offset), c.scale, c.bias);
 }
 
-INLINE void put(int kind, const Linear *l, int row, int column, vi sum, const To *to) {
-  vf x = value(l, column, sum);
-  size_t at = (size_t)row * (size_t)l->outputs + (size_t)column;
+/* One panel of some rows, from their sums, [rows][PANEL]. */
+INLINE void put_gated(const Linear *l, int row, int rows, int column, const int32_t *sums,
+                      const To *to) {
+  Columns up = columns(l, column), gate = columns(l, column + LANES);
+  vf even = to->even ? load(to->even + column / 2) : all(1.0f);
+  size_t stride = (size_t)l->outputs / 2;
+  uint8_t *out = to->rounded + (size_t)row * stride + column / 2;
+  Rounding rounding = to->rounding;
+  for (int r = 0; r < rows; r++, sums += PANEL, out += stride)
+    put_rounded(out, gelu(value(up, sums)) * value(gate, sums + LANES) * even, rounding);
+}
+
+/* Half a panel of some rows. */
+INLINE void put(int kind, const Linear *l, int row, int rows, int column, const int32_t *sums,
+                const To *to) {
+  Columns c = columns(l, column);
+  vf even = kind == TO_GELU && to->even ? load(to->even + column) : all(1.0f);
+  Rounding rounding = to->rounding;
+  size_t stride = (size_t)l->outputs, at = (size_t)row * stride + (size_t)column;
   if (kind == TO_HEADS) {
-    size_t head = (size_t)(column / to->head) * to->rows + (size_t)row;
-    store(to->out + head * (size_t)to->head + column % to->head, x);
-  } else if (kind == TO_SUM) {
-    store(to->out + at, x + load(to->out + at));
-  } else {
-    x = gelu(x);
-    if (to->even) x *= load(to->even + column);
-    put_rounded(to->rounded + at, x, to->rounding);
+    stride = (size_t)to->head;
+    at = ((size_t)(column / to->head) * to->rows + (size_t)row) * stride + column % to->head;
+  }
+  for (int r = 0; r < rows; r++, sums += PANEL, at += stride) {
+    vf x = value(c, sums);
+    if (kind == TO_SUM) x += load(to->out + at);
+    if (kind == TO_GELU)
+      put_rounded(to->rounded + at, gelu(x) * even, rounding);
+    else
+      store(to->out + at, x);
   }
 }
 
-/* Longer inputs are added up in parts, so that a panel of weights stays in the first cache. */
-enum { DEEP = 512 };
-
-typedef struct {
-  const uint8_t *inputs;
-  const int8_t *weights;
-  int32_t *sums; /* of earlier parts: [rows][PANEL] */
-  int quads, first, last;
-} Part;
-
-INLINE void tile(int kind, int rows, const Linear *l, const Part *part, int row, int column,
-                 int32_t *sums, const To *to) {
+/* Adds the products of some rows with one part of a panel of weights to sums, [rows][PANEL]. */
+INLINE void add_products(int rows, const uint8_t *a, size_t stride, const int8_t *b, int quads,
+                         int first, int32_t *sums) {
   vi sum[ROWS][2];
   for (int r = 0; r < rows; r++)
     for (int h = 0; h < 2; h++)
-      sum[r][h] = part->first ? (vi){0} : *(vi *)(sums + r * PANEL + h * LANES);
-  const uint8_t *a = part->inputs + (size_t)row * (size_t)l->inputs;
-  const int8_t *b = part->weights;
-  size_t stride = (size_t)l->inputs;
-  for (int k = 0; k < part->quads; k++, a += 4, b += 4 * PANEL) {
+      sum[r][h] = first ? (vi){0} : *(const vi *)(sums + r * PANEL + h * LANES);
+  for (int k = 0; k < quads; k++, a += 4, b += 4 * PANEL) {
     vi b0 = *(const vi *)b, b1 = *(const vi *)(b + 4 * LANES);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {
       vi x = four(a + r * stride);
       sum[r][0] = dot(sum[r][0], x, b0);
@@ -197,53 +115,79 @@ INLINE void tile(int kind, int rows, const Linear *l, const Part *part, int row,
     }
   }
   for (int r = 0; r < rows; r++)
-    for (int h = 0; h < 2; h++)
-      if (part->last && kind == TO_GATE) {
-        if (h == 0) put_gated(l, row + r, column, sum[r], to);
-      } else if (part->last)
-        put(kind, l, row + r, column + h * LANES, sum[r][h], to);
-      else
-        *(vi *)(sums + r * PANEL + h * LANES) = sum[r][h];
+    for (int h = 0; h < 2; h++) *(vi *)(sums + r * PANEL + h * LANES) = sum[r][h];
 }
+
+/* Longer inputs are added up in parts, so that a panel of weights stays in the first cache. */
+enum { DEEP = 512 };
 
 /* Rows begin..end (MOST_ROWS at most) of the layer's outputs column..until. */
 INLINE void product(int kind, const Linear *l, const uint8_t *inputs, int begin, int end,
                     int column, int until, const To *to) {
   int32_t sums[MOST_ROWS * PANEL];
+  size_t stride = (size_t)l->inputs;
   for (; column < until; column += PANEL)
     for (int k = 0; k < l->inputs; k += DEEP) {
-      int deep = l->inputs - k < DEEP ? l->inputs - k : DEEP;
-      Part part = {.inputs = inputs + k,
-                   .weights = l->weights + (size_t)column * (size_t)l->inputs + k * PANEL,
-                   .quads = deep / 4,
-                   .first = k == 0,
-                   .last = k + deep == l->inputs};
-      int row = begin;
-      for (; row + ROWS <= end; row += ROWS)
-        tile(kind, ROWS, l, &part, row, column, sums + (row - begin) * PANEL, to);
-      for (; row < end; row++)
-        tile(kind, 1, l, &part, row, column, sums + (row - begin) * PANEL, to);
+      int deep = least(l->inputs - k, DEEP), last = k + deep == l->inputs;
+      const uint8_t *a = inputs + (size_t)begin * stride + k;
+      const int8_t *b = l->weights + (size_t)column * stride + k * PANEL;
+#define ADD(n) \
+  add_products(n, a + (size_t)i * stride, stride, b, deep / 4, k == 0, sums + i * PANEL)
+      IN_TILES(end - begin, ROWS, ADD);
+      if (!last) continue;
+      if (kind == TO_GATE) {
+        put_gated(l, begin, end - begin, column, sums, to);
+      } else {
+        put(kind, l, begin, end - begin, column, sums, to);
+        put(kind, l, begin, end - begin, column + LANES, sums + LANES, to);
+      }
     }
 }
 
-/* Writes the row rounded for the next product, and over itself if it is to be kept. */
-static void normalise(const Norm *n, float *x, uint8_t *rounded, int width, int keep) {
-  Sum sum = {0}, squares = {0};
+/* --- normalization --------------------------------------------------------------------- */
+
+enum { ABREAST = 4 }; /* rows, because the sums of one alone would wait for each other */
+
+/* Writes some rows rounded for the next product, and over themselves if they are to be kept. */
+INLINE void normalise_rows(int rows, const Norm *n, float *x, uint8_t *rounded, int width,
+                           int keep) {
+  Sum sum[ABREAST] = {0}, squares[ABREAST] = {0};
+  vf mean[ABREAST], inverse[ABREAST];
   for (int i = 0; i < width; i += PARTS)
-    for (int p = 0; p < PARTS / LANES; p++) sum.part[p] += load(x + i + p * LANES);
-  vf mean = all(total(sum) / (float)width);
+    for (int r = 0; r < rows; r++)
+      for (int p = 0; p < PARTS / LANES; p++)
+        sum[r].part[p] += load(x + r * width + i + p * LANES);
+  for (int r = 0; r < rows; r++) mean[r] = all(total(sum[r]) / (float)width);
   for (int i = 0; i < width; i += PARTS)
-    for (int p = 0; p < PARTS / LANES; p++) {
-      vf d = load(x + i + p * LANES) - mean;
-      squares.part[p] = times_plus(d, d, squares.part[p]);
+    for (int r = 0; r < rows; r++)
+      for (int p = 0; p < PARTS / LANES; p++) {
+        vf d = load(x + r * width + i + p * LANES) - mean[r];
+        squares[r].part[p] = times_plus(d, d, squares[r].part[p]);
+      }
+  for (int r = 0; r < rows; r++)
+    inverse[r] = all(1.0f / sqrtf(total(squares[r]) / (float)width + n->epsilon));
+  for (int i = 0; i < width; i += LANES)
+    for (int r = 0; r < rows; r++) {
+      int at = r * width + i;
+      vf d = (load(x + at) - mean[r]) * inverse[r];
+      if (rounded)
+        put_rounded(rounded + at, times_plus(d, load(n->even_weight + i), load(n->even_bias + i)),
+                    n->rounding);
+      if (keep) store(x + at, times_plus(d, load(n->weight + i), load(n->bias + i)));
     }
-  vf inverse = all(1.0f / sqrtf(total(squares) / (float)width + n->epsilon));
-  for (int i = 0; i < width; i += LANES) {
-    vf d = (load(x + i) - mean) * inverse;
-    if (rounded)
-      put_rounded(rounded + i, times_plus(d, load(n->even_weight + i), load(n->even_bias + i)),
-                  n->rounding);
-    if (keep) store(x + i, times_plus(d, load(n->weight + i), load(n->bias + i)));
+}
+
+static void normalise(const Norm *n, float *x, uint8_t *rounded, int rows, int width, int keep) {
+  for (int row = 0; row < rows;) {
+    size_t at = (size_t)row * (size_t)width;
+    uint8_t *to = rounded ? rounded + at : NULL;
+    if (row + ABREAST <= rows) {
+      normalise_rows(ABREAST, n, x + at, to, width, keep);
+      row += ABREAST;
+    } else {
+      normalise_rows(1, n, x + at, to, width, keep);
+      row++;
+    }
   }
 }
 
@@ -273,21 +217,48 @@ INLINE void scores(int count, const float *q, int head, const float *keys, float
     for (int h = 0; h < 2; h++) store(out + r * width + h * LANES, s[r][h] * all(scale));
 }
 
-/* Turns the scores `from`..`until` of a row into weights and returns the inverse of their sum. */
-static float soften(float *row, int from, int until, size_t width) {
-  for (int j = 0; j < from; j++) row[j] = -INFINITY;
-  for (size_t j = (size_t)until; j < width; j++) row[j] = -INFINITY;
-  vf most = load(row);
-  for (size_t j = LANES; j < width; j += LANES) most = larger(most, load(row + j));
-  most = all(highest(most));
-  Sum sum = {0};
-  for (size_t j = 0; j < width; j += PARTS)
-    for (int p = 0; p < PARTS / LANES; p++) {
-      vf weights = exponential(load(row + j + p * LANES) - most);
-      store(row + j + p * LANES, weights);
-      sum.part[p] += weights;
+/* Minus infinity for the lanes whose number, counted from `at`, is outside from..until. */
+INLINE vf without(vf x, int at, int from, int until) {
+  vi lane;
+  for (int i = 0; i < LANES; i++) lane[i] = i;
+  vi inside = (lane + at >= from) & (lane + at < until);
+  return (vf)(((vi)x & inside) | ((vi)all(-INFINITY) & ~inside));
+}
+
+/* Turns some rows of `width` scores into weights, and gives the inverse of each one's sum. Row
+   i sees the keys from `first` + i - window to `first` + i + window, or all before `end`. */
+static void soften(float *row, int rows, size_t width, int end, int first, int window,
+                   float *inverse) {
+  float most[QUERIES];
+  Sum sums[QUERIES];
+  size_t used = (size_t)(end + PARTS - 1) / PARTS * PARTS;
+  float *x = row;
+  for (int i = 0; i < rows; i++, x += width) {
+    int from = 0, until = end;
+    if (window >= 0) {
+      from = first + i > window ? first + i - window : 0;
+      until = least(end, first + i + window + 1);
     }
-  return 1.0f / total(sum);
+    for (int j = 0; j < from; j += LANES) store(x + j, without(load(x + j), j, from, until));
+    for (int j = until / LANES * LANES; j < (int)used; j += LANES)
+      store(x + j, without(load(x + j), j, from, until));
+    vf high = load(x);
+    for (size_t j = LANES; j < used; j += LANES) high = larger(high, load(x + j));
+    most[i] = highest(high);
+  }
+  x = row;
+  for (int i = 0; i < rows; i++, x += width) {
+    vf high = all(most[i]);
+    Sum sum = {0};
+    for (size_t j = 0; j < used; j += PARTS)
+      for (int p = 0; p < PARTS / LANES; p++) {
+        vf weights = exponential(load(x + j + p * LANES) - high);
+        store(x + j + p * LANES, weights);
+        sum.part[p] += weights;
+      }
+    sums[i] = sum;
+  }
+  for (int i = 0; i < rows; i++) inverse[i] = 1.0f / total(sums[i]);
 }
 
 /* One panel of the columns of `values`, weighed for some queries. */
@@ -300,20 +271,33 @@ INLINE void mix(int count, const float *weights, size_t width, const float *inve
       put_rounded(out + r * stride + h * LANES, s[r][h] * all(inverse[r]), rounding);
 }
 
-/* `call(n)` for tiles of n rows, i being the first row of a tile. */
-#define IN_TILES(rows, call)                                     \
-  do {                                                           \
-    int i = 0;                                                   \
-    for (; i + TOGETHER <= (rows); i += TOGETHER) call(TOGETHER); \
-    for (; i + 2 <= (rows); i += 2) call(2);                     \
-    for (; i < (rows); i++) call(1);                             \
-  } while (0)
+/* Eight rows of eight numbers become columns. */
+INLINE void transpose(const float *from, size_t stride, float *to, size_t to_stride) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(from + (size_t)i * stride);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; j++) {
+      a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+      a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xee);
+    }
+  for (int i = 0; i < 4; i++) {
+    _mm256_storeu_ps(to + (size_t)i * to_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    _mm256_storeu_ps(to + (size_t)(i + 4) * to_stride, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  }
+}
 
+/* Keys become columns of panels, [tokens / PANEL][head][PANEL], with zeros behind the last. */
 static void pack_keys(const float *k, int tokens, int head, float *keys) {
   for (int j = 0; j < tokens; j += PANEL, keys += PANEL * head) {
-    int some = tokens - j < PANEL ? tokens - j : PANEL;
+    int some = least(tokens - j, PANEL), r = 0;
     if (some < PANEL) memset(keys, 0, sizeof(float) * (size_t)(PANEL * head));
-    for (int r = 0; r < some; r++, k += head)
+    for (; r + 8 <= some; r += 8, k += 8 * head)
+      for (int d = 0; d < head; d += 8) transpose(k + d, (size_t)head, keys + d * PANEL + r, PANEL);
+    for (; r < some; r++, k += head)
       for (int d = 0; d < head; d++) keys[d * PANEL + r] = k[d];
   }
 }
@@ -331,8 +315,6 @@ static void turn(const Layer *l, float *x, int rows, int head) {
     }
 }
 
-static int least(int a, int b) { return a < b ? a : b; }
-
 static void attend(const Model *m, const Layer *l, float *qkv, size_t part, int tokens,
                    int queries, int from, int until, float *room, uint8_t *context) {
   int head = m->hidden / m->heads;
@@ -347,8 +329,9 @@ static void attend(const Model *m, const Layer *l, float *qkv, size_t part, int 
       turn(l, k, tokens, head);
     }
     pack_keys(k, tokens, head, keys);
-    for (int begin = 0; begin < queries; begin += QUERIES) {
-      int rows = queries - begin < QUERIES ? queries - begin : QUERIES;
+    int chunks = (queries + QUERIES - 1) / QUERIES;
+    for (int begin = 0, rows; begin < queries; begin += rows, chunks--) {
+      rows = (queries - begin) / chunks;
       /* The keys that these queries see begin at a multiple of every panel. */
       int seen = 0, end = tokens;
       if (l->window >= 0) {
@@ -359,20 +342,12 @@ static void attend(const Model *m, const Layer *l, float *qkv, size_t part, int 
 #define SCORES(n)                                                                           \
   scores(n, q + (size_t)i * head, head, keys + ((size_t)seen + j) * (size_t)head,           \
          m->score_scale, weights + (size_t)i * width + j, width)
-      for (size_t j = 0; j < width; j += PANEL) IN_TILES(rows, SCORES);
-      for (int i = 0; i < rows; i++) {
-        int first = 0, last = end - seen;
-        if (l->window >= 0) {
-          int row = begin + i - seen;
-          first = row > l->window ? row - l->window : 0;
-          last = least(last, row + l->window + 1);
-        }
-        inverse[i] = soften(weights + (size_t)i * width, first, last, width);
-      }
+      for (size_t j = 0; j < width; j += PANEL) IN_TILES(rows, TOGETHER, SCORES);
+      soften(weights, rows, width, end - seen, begin - seen, l->window, inverse);
 #define MIX(n)                                                                              \
   mix(n, weights + (size_t)i * width, width, inverse + i, end - seen,                       \
       v + (size_t)seen * head + c, head, l->context, out + (size_t)i * hidden + c, hidden)
-      for (int c = 0; c < head; c += PANEL) IN_TILES(rows, MIX);
+      for (int c = 0; c < head; c += PANEL) IN_TILES(rows, TOGETHER, MIX);
       q += (size_t)rows * (size_t)head, out += (size_t)rows * hidden;
     }
   }
@@ -397,7 +372,7 @@ static void embed(const Model *m, const Sequence *s, int begin, int end, float *
       if (place) w += load(place + i);
       store(h + row * hidden + i, w);
     }
-    normalise(&m->first, h + row * hidden, x + row * hidden, m->hidden, 1);
+    normalise(&m->first, h + row * hidden, x + row * hidden, 1, m->hidden, 1);
   }
 }
 
@@ -414,16 +389,13 @@ static void forward(const Model *m, const Layer *l, int last, const uint8_t *con
   To sum = {.out = h};
   To up = {.rounded = inner, .even = l->even, .rounding = l->gelu};
   product(TO_SUM, &l->out, context, 0, (int)rows, 0, m->hidden, &sum);
-  for (size_t r = 0; r < rows; r++)
-    normalise(&l->middle, h + r * hidden, x + r * hidden, m->hidden, !m->before);
+  normalise(&l->middle, h, x, (int)rows, m->hidden, !m->before);
   if (l->gated)
     product(TO_GATE, &l->up, x, 0, (int)rows, 0, l->up.outputs, &up);
   else
     product(TO_GELU, &l->up, x, 0, (int)rows, 0, m->inner, &up);
   product(TO_SUM, &l->down, inner, 0, (int)rows, 0, m->hidden, &sum);
-  for (size_t r = 0; r < rows; r++)
-    normalise(&l->end, h + r * hidden, last ? NULL : x + r * hidden, m->hidden,
-              last || !m->before);
+  normalise(&l->end, h, last ? NULL : x, (int)rows, m->hidden, last || !m->before);
 }
 
 /* One row of a small layer in floating point. */

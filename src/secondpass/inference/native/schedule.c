@@ -373,8 +373,7 @@ EXPORT void secondpass_dense(const Kernels *kernels, int bent, const float *x, i
 /* Normalizes each of `rows` in place; width is a multiple of 16. */
 EXPORT void secondpass_normalize(const Kernels *kernels, const Norm *n, float *x, int rows,
                                  int width) {
-  for (int r = 0; r < rows; r++)
-    kernels->normalize(n, x + (size_t)r * (size_t)width, NULL, width, 1);
+  kernels->normalize(n, x, NULL, rows, width, 1);
 }
 
 /* Runs all sequences and returns DONE; on an error nothing was written. `seconds`, where it
