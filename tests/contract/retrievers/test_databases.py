@@ -212,6 +212,19 @@ def test_filters_are_those_of_plain_python(database: Database) -> None:
         check()
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "NOT (price = 0.5 AND price != 0.5)",
+        "price = 0.5 OR price != 0.5",
+        "NOT (NOT (price = 0.5) AND NOT (price != 0.5))",
+    ],
+)
+def test_null_is_neither_equal_nor_unequal(filled: Any, condition: str) -> None:
+    expected = {row.id for row in generated_rows(60) if row.price is not None}
+    assert set(ids(filled.retrieve("common", 1000, condition))) == expected
+
+
 def test_a_filter_applies_before_the_limit(database: Database) -> None:
     rows = [Row(f"r{n}", "common word " * (50 - n), year=n) for n in range(50)]
     database.fill(rows)
