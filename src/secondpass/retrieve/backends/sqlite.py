@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import SQLDialect, SQLiteDialect
-from secondpass.retrieve.backends.sql_store import SQLStore, to_vector
+from secondpass.retrieve.backends.sql_store import Condition, SQLStore
 from secondpass.retrieve.backends.sqlite_connections import (
     SQLiteConnections,
     find_fts,
@@ -22,7 +20,8 @@ from secondpass.retrieve.backends.table_columns import (
     choose_columns,
     choose_table,
 )
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines, fit_embedder
+from secondpass.retrieve.backends.table_store import close_on_error
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
 
@@ -40,7 +39,7 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     one that `fts=` names, whose rows have the same rowid.
     """
     connections = SQLiteConnections(url)
-    try:
+    with close_on_error(connections.close):
         names, fts = list_tables(connections)
         plain = [name for name in names if name not in fts]
         table = choose_table(url, names if url.table is not None or not plain else plain)
@@ -54,22 +53,10 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
             "BM25 of FTS5 (k1 1.2, b 0.75)" if words else None,
         )
         store = SQLiteStore(url, columns, info, connections, table, words, row)
-        fitting, note = fit_embedder(embedder, columns.vector, None, store.probe)
+        note = None
         if words is None:
-            no_words = f"the table {table!r} has no FTS5 table; {_how_to_index(table, columns)}"
-            if fitting is None:
-                raise InputError(
-                    "the table can be searched neither by words nor by vectors",
-                    where=url.redacted,
-                    why="; ".join(n for n in (note, no_words) if n is not None),
-                )
-            note = f"only vectors are searched: {no_words}"
-        store.dimension = 0 if fitting is None else fitting.dimension
-        store.info = replace(info, note=note)
-    except BaseException:
-        connections.close()
-        raise
-    return HybridRetriever(store, fitting)
+            note = f"the table {table!r} has no FTS5 table; {_how_to_index(table, columns)}"
+        return store.fit(embedder, note=note)
 
 
 def _how_to_index(table: str, columns: TableColumns) -> str:
@@ -115,9 +102,8 @@ class SQLiteStore(SQLStore):
         self,
         words: Sequence[str],
         limit: int,
-        condition: Callable[[SQLDialect], str | None],
-        *,
-        embeddings: bool,
+        condition: Condition,
+        vectors: bool,
         all_words: bool,
     ) -> list[Hit]:
         """Search for words by FTS5."""
@@ -131,19 +117,16 @@ class SQLiteStore(SQLStore):
         if where is None:
             # Without a filter the engine sorts before it reads the rows.
             found += f" ORDER BY rank LIMIT {dialect.bind(limit)}"
-        vector = f", {self._vector}" if embeddings else ""
+        vector = f", {self._vector}" if vectors else ""
         rows = self._connections.run(
             f'WITH "$found" AS ({found}) SELECT "$score", {self._columns}{vector} '
             f'FROM "$found" JOIN {self._table} AS t ON t.{self._row} = "$row" '
             f'WHERE {where or "1"} ORDER BY "$score" DESC LIMIT {dialect.bind(limit)}',
             dialect.values,
         )
-        vectors = [to_vector(row[-1]) for row in rows] if embeddings else None
-        return self._hits([(row[0], row[1:]) for row in rows], vectors)
+        return self.hits_of(rows, vectors=vectors)
 
-    def nearest(
-        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
-    ) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
         """Search by cosine, exactly: the vectors are read in steps, then the best rows."""
         dialect = self.dialect()
         where = condition(dialect)
@@ -171,28 +154,17 @@ class SQLiteStore(SQLStore):
             return found, connection.execute(read, list(found)).fetchall()
 
         scores, rows = self._connections.read(search)
-        return self._hits([(scores[row[0]], row[1:]) for row in rows])
+        return self.hits_of([(scores[row[0]], *row[1:]) for row in rows])
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""
-        rows = self._connections.run(
-            f"SELECT {self._columns}, {self._vector} FROM {self._table} AS t "
-            f"WHERE {self._vector} NOT NULL LIMIT {PROBED_ROWS}"
+        return self.documents_with_vectors(
+            self._connections.run(
+                f"SELECT 0, {self._columns}, {self._vector} FROM {self._table} AS t "
+                f"WHERE {self._vector} NOT NULL LIMIT {PROBED_ROWS}"
+            )
         )
-        names = self.columns.read
-        found = [
-            (self.columns.document(dict(zip(names, row, strict=False))), to_vector(row[-1]))
-            for row in rows
-        ]
-        return [(document, vector) for document, vector in found if vector is not None]
 
     def close(self) -> None:
         """Close the connections of all threads."""
         self._connections.close()
-
-    def _hits(
-        self, rows: Sequence[tuple[float, Sequence[Any]]], vectors: Any = None
-    ) -> list[Hit]:
-        names = self.columns.read
-        named = [(dict(zip(names, values, strict=False)), score) for score, values in rows]
-        return self.columns.hits(named, vectors)

@@ -108,13 +108,13 @@ def choose_columns(
     *,
     table: str,
     key: str | None = None,
-    vectors: Sequence[str] = (),
+    vectors: Sequence[str] | None = None,
 ) -> TableColumns:
     """Return the roles of a table's columns: those of the URL, else by their usual names.
 
     `kinds` are all columns in order, `key` is the primary key, `vectors` the columns that can
-    hold vectors. Raises InputError, listing the columns, for one that is not there, and where
-    no text or id is found.
+    hold vectors, by default those of that kind. Raises InputError, listing the columns, for
+    one that is not there, and where no text or id is found.
     """
     named = {"id": url.id, "text": url.text, "title": url.title, "vector": url.vector}
     named |= {"parent": url.parent, "chunk": url.chunk}
@@ -145,6 +145,8 @@ def choose_columns(
             fix=f"Name it, such as text={example}. {_columns(kinds)}",
         )
     title = url.title or _first(("title",), [n for n in kinds if n not in {text, key_name}])
+    if vectors is None:
+        vectors = [name for name, kind in kinds.items() if kind == "vector"]
     vector = url.vector or _first(_VECTORS, vectors) or (vectors[0] if vectors else None)
     roles = {key_name, text, title, vector, url.parent, url.chunk}
     skipped = roles | {n for n, kind in kinds.items() if kind in ("bytes", "words", "vector")}
