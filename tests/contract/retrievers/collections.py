@@ -81,7 +81,7 @@ class QdrantFolder:
     def url(self, **parameters: str) -> str:
         key = {"id": "key"} if self.kind == "text" else {}
         more = SAMPLED if self.empty else {}
-        return file_url("qdrant", self.folder, collection="docs", **key, **more, **parameters)
+        return file_url("qdrant", self.folder, collection="docs", **(key | more | parameters))
 
     def drop(self) -> None:
         raise NotImplementedError

@@ -51,7 +51,8 @@ class Database(Protocol):
     """A database with one table, or collection, `docs`.
 
     - `lacks`: what the engine cannot do, of "like", "day", "vectors", "keywords", "changes"
-      (a write while a retriever is open), "drops" (its connections can be cut).
+      (a write while a retriever is open), "drops" (its connections can be cut), "other_ids"
+      (keyword search by another id than that of the index of words).
     - `password`: one that must never be printed, where there is one.
     """
 
@@ -153,7 +154,7 @@ def arrow_table(rows: Sequence[Row], integer_ids: bool = False) -> Any:
 
 
 class DuckDBDatabase:
-    lacks = frozenset({"changes", "drops"})
+    lacks = frozenset({"changes", "drops", "other_ids"})
     password = None
 
     def __init__(self, folder: Path) -> None:

@@ -252,6 +252,27 @@ def test_a_row_without_text_is_an_empty_document(database: Database) -> None:
         assert key not in found or found[key].text == ""
 
 
+def test_rows_that_cannot_be_candidates_are_counted(database: Database) -> None:
+    # Two rows of "en", one of "de", and one without a value.
+    database.fill(ANIMALS)
+    with opened(database, id="lang") as retriever:
+        if "other_ids" not in database.lacks:
+            words = retriever.search("cat dog fish", mode="bm25")
+            assert sorted(ids(words.candidates)) == ["de", "en"]
+            assert words.note == (
+                "left out by keyword search: 1 row without a value in 'lang', the id, "
+                "1 row whose 'lang', the id, is that of another row"
+            )
+        if "hybrid" in retriever.describe().modes:
+            near = retriever.search("cat dog fish", mode="vector")
+            assert sorted(ids(near.candidates)) == ["de", "en"]
+            assert "left out by vector search: 1 row without a value in 'lang'" in near.note
+            assert "1 row whose 'lang', the id, is that of another row" in near.note
+            assert near.note in retriever.search("cat dog fish").note
+    with opened(database) as retriever:
+        assert retriever.search("cat dog fish").note is None
+
+
 def test_ten_thousand_rows(database: Database) -> None:
     if "many" in database.lacks:
         pytest.skip("it is slow to fill, and another engine or variant is tested with them")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from secondpass import Search
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.backends.registry import open_retriever
@@ -70,6 +71,11 @@ def test_vectors_alone_are_searched_where_there_are_no_words(tmp_path: Path) -> 
     assert found[0].document.text == "a dog"
     assert found[0].vector == pytest.approx(1)
     assert {c.bm25 for c in found} == {None}
+    with closing(Search(file_url("sqlite", file), embedder=HashedEmbedder())) as search:
+        reason = search.search("a dog", rerank=False, query_variants=["fish"]).reason
+    assert reason is not None
+    assert reason.count("left out by vector search: 1 row whose vector has not 16 numbers") == 1
+    assert "has no FTS5 table" in reason
 
 
 def test_vectors_of_another_model_are_left_alone_and_said(tmp_path: Path) -> None:

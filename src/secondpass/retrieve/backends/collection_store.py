@@ -19,7 +19,7 @@ from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.table_columns import TableColumns, choose_columns
 from secondpass.retrieve.backends.table_store import TableStore
 from secondpass.retrieve.filter_tree import Filter, filter_holds, parse_filter
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.store_protocol import Hits
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -91,29 +91,29 @@ class CollectionStore(TableStore):
         embeddings: bool = False,
         all_words: bool = False,
         weights: Mapping[str, float] | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by words; given `passages` are not scored, and `weights` not used."""
         condition = self._condition(filter)
         words = clean(query).replace("\0", " ")
         unsearched = self.info.ranking is None or passages is not None or not words.strip()
         if unsearched or condition is False:
-            return []
+            return Hits()
         rows = self.call(lambda: self.search_words(words, limit, condition, embeddings))
-        return self._hits(rows, embeddings)[:limit]
+        return self._hits(rows, embeddings).first(limit)
 
     def vector(
         self,
         embedding: Embedding,
         limit: int,
         filter: str | None = None,  # noqa: A002
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by cosine, -1 to 1."""
         condition = self._condition(filter)
         if condition is False:
-            return []
+            return Hits()
         rows = self.call(lambda: self.search_vectors(embedding, limit, condition))
         inside = [replace(row, score=min(1.0, max(-1.0, row.score))) for row in rows]
-        return self._hits(inside, False)[:limit]
+        return self._hits(inside, False).first(limit)
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a query; one that lost its connection is run once more.
@@ -140,7 +140,7 @@ class CollectionStore(TableStore):
         condition = True if tree is None else self.translate(tree)
         return None if condition is True else condition
 
-    def _hits(self, rows: Sequence[Row], vectors: bool) -> list[Hit]:
+    def _hits(self, rows: Sequence[Row], vectors: bool) -> Hits:
         if self.url.fields is None:
             self._learn(rows)
         found = [(self._complete(row), row.score) for row in rows]

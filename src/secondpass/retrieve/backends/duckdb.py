@@ -18,7 +18,7 @@ from secondpass.retrieve.backends.table_columns import (
 from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
 from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -126,7 +126,7 @@ class DuckDBStore(SQLStore):
         condition: Condition,
         vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words by the macro match_bm25."""
         dialect = self.dialect()
         macro = f"{dialect.name(self._index)}.match_bm25"
@@ -142,7 +142,7 @@ class DuckDBStore(SQLStore):
         )
         return self.hits_of(rows, vectors=vectors)
 
-    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine, exactly."""
         dialect, size = self.dialect(), f"{self.dimension}" if self.sized else ""
         of = "array" if self.sized else "list"

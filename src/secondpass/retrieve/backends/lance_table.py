@@ -21,7 +21,7 @@ from secondpass.retrieve.backends.table_columns import (
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines, to_vector
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.settings import FILE
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -119,7 +119,7 @@ class LanceTable(SQLStore):
         condition: Condition,
         vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words in the columns that have an index of words."""
         from lancedb.query import FullTextOperator, MatchQuery, MultiMatchQuery
 
@@ -135,7 +135,7 @@ class LanceTable(SQLStore):
         rows = self._rows(search, "_score", condition(self.dialect()), limit, vectors)
         return self.hits_of(rows, vectors=vectors)
 
-    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by the table's index of vectors, or else exactly; scores are cosines."""
         search = self._table.search(embedding, vector_column_name=str(self.columns.vector))
         where = condition(self.dialect())

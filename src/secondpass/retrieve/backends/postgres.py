@@ -14,7 +14,7 @@ from secondpass.retrieve.backends.table_columns import TableColumns
 from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
 from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -76,7 +76,7 @@ class PostgresStore(SQLStore):
         condition: Condition,
         vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words by the text search configuration."""
         dialect = self.dialect()
         # In quotes no word is an operator.
@@ -95,7 +95,7 @@ class PostgresStore(SQLStore):
         )
         return self.hits_of(self._session.run(statement, dialect.values), vectors=vectors)
 
-    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine; by the index of pgvector where there is one, else exactly."""
         dialect = self.dialect()
         text = "[" + ",".join(map(repr, embedding.tolist())) + "]"

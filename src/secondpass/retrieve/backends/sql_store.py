@@ -15,7 +15,7 @@ from secondpass.retrieve.backends.table_store import TableStore
 from secondpass.retrieve.backends.vector_fit import to_vector
 from secondpass.retrieve.filter_tree import parse_filter
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.store_protocol import Hits
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class SQLStore(TableStore):
         condition: Condition,
         vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words, none of which has anything but letters, marks and digits."""
 
     @abstractmethod
-    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine."""
 
     def bm25(
@@ -61,7 +61,7 @@ class SQLStore(TableStore):
         embeddings: bool = False,
         all_words: bool = False,
         weights: Mapping[str, float] | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by words, with the engine's own ranking; `weights` only names the words.
 
         `passages` are not scored, which would take a further query: the result is empty.
@@ -69,22 +69,22 @@ class SQLStore(TableStore):
         condition = self._condition(filter)
         words = query_words(query) if weights is None else list(weights)
         if not words or passages is not None:
-            return []
+            return Hits()
         found = self.keywords(
             words, limit, condition, embeddings and self.dimension > 0, all_words
         )
-        return found[:limit]
+        return found.first(limit)
 
     def vector(
         self,
         embedding: Embedding,
         limit: int,
         filter: str | None = None,  # noqa: A002
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by cosine, -1 to 1."""
-        return self.nearest(embedding, limit, self._condition(filter))[:limit]
+        return self.nearest(embedding, limit, self._condition(filter)).first(limit)
 
-    def hits_of(self, rows: Sequence[Sequence[Any]], *, vectors: bool = False) -> list[Hit]:
+    def hits_of(self, rows: Sequence[Sequence[Any]], *, vectors: bool = False) -> Hits:
         """Return the hits of rows: a score, the columns that are read, and a vector last."""
         names = self.columns.read
         named = [(dict(zip(names, row[1:], strict=False)), float(row[0])) for row in rows]

@@ -23,7 +23,7 @@ from secondpass.retrieve.backends.table_columns import (
 from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines
 from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -105,7 +105,7 @@ class SQLiteStore(SQLStore):
         condition: Condition,
         vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words by FTS5."""
         dialect = self.dialect()
         match = (" AND " if all_words else " OR ").join(f'"{word}"' for word in words)
@@ -126,7 +126,7 @@ class SQLiteStore(SQLStore):
         )
         return self.hits_of(rows, vectors=vectors)
 
-    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine, exactly: the vectors are read in steps, then the best rows."""
         dialect = self.dialect()
         where = condition(dialect)
@@ -138,11 +138,13 @@ class SQLiteStore(SQLStore):
 
         size = 4 * self.dimension
 
-        def search(connection: sqlite3.Connection) -> tuple[dict[int, float], list[Any]]:
+        def search(connection: sqlite3.Connection) -> tuple[dict[int, float], list[Any], int]:
             best: list[tuple[float, int]] = []
+            other = 0
             cursor = connection.execute(statement, dialect.values)
             while part := cursor.fetchmany(_ROWS_PER_STEP):
                 rows = [r for r in part if isinstance(r[1], bytes) and len(r[1]) == size]
+                other += len(part) - len(rows)
                 vectors = [np.frombuffer(data, "<f4") for _, data in rows]
                 best += zip(cosines(embedding, vectors), (row for row, _ in rows), strict=True)
                 best = sorted(best, key=lambda pair: (-pair[0], pair[1]))[:limit]
@@ -151,10 +153,12 @@ class SQLiteStore(SQLStore):
                 f"SELECT t.rowid, {self._columns} FROM {self._table} AS t WHERE t.rowid IN "
                 f"({', '.join('?' * len(found))})"
             )
-            return found, connection.execute(read, list(found)).fetchall()
+            return found, connection.execute(read, list(found)).fetchall(), other
 
-        scores, rows = self._connections.read(search)
-        return self.hits_of([(scores[row[0]], *row[1:]) for row in rows])
+        scores, rows, other = self._connections.read(search)
+        hits = self.hits_of([(scores[row[0]], *row[1:]) for row in rows])
+        reason = f"whose vector has not {self.dimension} numbers"
+        return Hits(hits, {**hits.left_out, reason: other})
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""

@@ -14,7 +14,7 @@ from uuid import UUID
 from secondpass.errors import InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.database_url import DatabaseURL
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.store_protocol import Hit, Hits
 from secondpass.types import Document, Origin, is_missing
 
 if TYPE_CHECKING:
@@ -88,18 +88,34 @@ class TableColumns:
         self,
         rows: Iterable[tuple[Mapping[str, Any], float]],
         vectors: Sequence[Embedding | None] | None = None,
-    ) -> list[Hit]:
-        """Return rows with their scores as hits, best first and then by id, each id once."""
+    ) -> Hits:
+        """Return rows with their scores as hits, best first and then by id, each id once.
+
+        Rows that cannot be hits are counted in `left_out`.
+        """
         found: dict[str, Hit] = {}
+        without = unscored = repeated = 0
         for position, (row, score) in enumerate(rows):
-            if row[self.id] is None or not math.isfinite(score):
+            if row[self.id] is None:
+                without += 1
+                continue
+            if not math.isfinite(score):
+                unscored += 1
                 continue
             vector = None if vectors is None else vectors[position]
             hit = Hit(score, self.document(row), vector)
             known = found.get(hit.key)
+            repeated += known is not None
             if known is None or known.score < hit.score:
                 found[hit.key] = hit
-        return sorted(found.values(), key=lambda hit: (-hit.score, hit.key))
+        return Hits(
+            sorted(found.values(), key=lambda hit: (-hit.score, hit.key)),
+            {
+                f"without a value in {self.id!r}, the id": without,
+                f"whose {self.id!r}, the id, is that of another row": repeated,
+                "whose score is not a number": unscored,
+            },
+        )
 
 
 def choose_columns(
