@@ -13,8 +13,8 @@ from secondpass.retrieve.backends.filter_sql import SQLDialect
 
 MAX_NEIGHBORS = 4096
 """The most rows that one search of the extension returns."""
-_VEC0 = re.compile(r"\busing\s+vec0\s*\((.*)\)\s*$", re.IGNORECASE | re.DOTALL)
-_FLOATS = re.compile(r"([\w]+|\"[^\"]+\")\s+float\s*\[\s*(\d+)\s*\]([^,]*)", re.IGNORECASE)
+_VEC0 = re.compile(r"\busing\s+vec0\s*\(", re.IGNORECASE)
+_FLOATS = re.compile(r"(?<!\w)(\w+|\"[^\"]+\")\s+float\s*\[\s*(\d+)\s*\]([^,]*)", re.IGNORECASE)
 _SHADOW = re.compile(
     r"_(info|chunks|rowids|auxiliary|(vector_chunks|metadatachunks|metadatatext)\d+)"
 )
@@ -56,7 +56,7 @@ def vector_tables(schema: Iterable[tuple[str, str | None]]) -> dict[str, VectorT
     tables = {}
     for name, statement in schema:
         match = _VEC0.search(statement or "")
-        floats = None if match is None else _FLOATS.search(match[1])
+        floats = None if match is None else _FLOATS.search(match.string, match.end())
         if floats is not None:
             ordered = not re.search(r"distance_metric\s*=\s*l1", floats[3], re.IGNORECASE)
             column, dimension = floats[1].strip('"'), int(floats[2])
