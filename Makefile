@@ -116,7 +116,7 @@ $(VENV)/.aws: $(VENV)/.test
 	@touch $@
 
 comma := ,
-DATABASES := chroma$(comma)duckdb$(comma)elasticsearch$(comma)milvus$(comma)opensearch$(comma)postgres$(comma)qdrant
+DATABASES := chroma$(comma)duckdb$(comma)elasticsearch$(comma)milvus$(comma)opensearch$(comma)postgres$(comma)qdrant$(comma)sqlite-vec
 FRAMEWORKS := haystack$(comma)lancedb$(comma)langchain$(comma)llama-index$(comma)pyterrier
 
 # --- the two commands ----------------------------------------------------------------

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,43 @@ def test_negatives_are_written_and_counted(
     # What was mined can be mined again: its negatives are the given ones now.
     more = run("mine", out, "--out", tmp_path / "more", "--random", 1, "--json")
     assert more.json["given"] == 24
+
+
+def test_a_database_is_the_first_stage(run: Run, pairs: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in open_lines(SAMPLE / "corpus.jsonl")[:60]]
+    texts = {f"{row['title']}\n{row['text']}" for row in rows}
+    file = tmp_path / "wiki.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE docs (id TEXT, title TEXT, body TEXT)")
+        database.executemany(
+            "INSERT INTO docs VALUES (?, ?, ?)",
+            [(row["_id"], row["title"], row["text"]) for row in rows],
+        )
+        # A query finds this row, which has no id.
+        query = json.loads(open_lines(pairs)[0])["query"]
+        database.execute("INSERT INTO docs VALUES (NULL, 'No id', ?)", [query])
+        database.execute("CREATE VIRTUAL TABLE docs_fts USING fts5(title, body, content=docs)")
+        database.execute("INSERT INTO docs_fts (docs_fts) VALUES ('rebuild')")
+    out = tmp_path / "mined"
+    options = ("--out", out, "--hard", 3, "--medium", 0, "--random", 1, "--margin", -1)
+    url = f"sqlite:///{file}?table=docs&text=body&id=id"
+    ran = run("mine", pairs, *options, "--over", url, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["hard"] > 0
+    assert "1 row without a value in 'id'" in ran.err
+    assert "has no vectors" not in ran.err
+    examples = read_examples(out)
+    mined = {examples.passages[n] for g in examples.groups for n in g.negatives}
+    own = {json.loads(line)["positive"] for line in open_lines(pairs)}
+    assert mined <= texts | own
+    assert mined & texts
+    both = run("mine", pairs, "--out", tmp_path / "x", "--over", url, "--index", "i")
+    assert both.code == 2
+    assert "cannot be combined" in both.err
+
+
+def open_lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,8 @@ def mine(
             "that `secondpass index` reads."
         ),
     ] = None,
+    index: options.SearchedIndex = None,
+    over: options.Over = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     split: Annotated[
         str, typer.Option(help="Split of a BEIR folder: qrels/SPLIT.tsv.")
@@ -64,6 +67,9 @@ def mine(
     as_json: options.AsJson = False,
 ) -> None:
     """Find hard, medium and random negatives for training pairs.
+
+    With --over or --index, the first --depth candidates of that database or index take the
+    place of BM25, and the passages to choose from are those that it finds for any query.
 
     Example:  secondpass mine pairs.jsonl --out mined --corpus corpus.jsonl
     """
@@ -81,8 +87,15 @@ def mine(
         progress("read", 0, 0)
         examples = read_examples(pairs, split=split)
         extra = [] if corpus is None else read_corpus(corpus)
-        mined = mine(examples, settings, progress, corpus=extra)
+        with ExitStack() as stack:
+            source = None
+            if index is not None or over is not None:
+                source = stack.enter_context(options.open_source(index, over))
+            mined = mine(examples, settings, progress, corpus=extra, source=source)
     write_examples(mined.examples, out, force=force)
+    options.print_notes(
+        tuple(f"{note} ({count} queries)" for note, count in mined.report.notes.items())
+    )
     if as_json:
         print_json({"path": str(out), **asdict(mined.report)})
     else:

@@ -161,7 +161,10 @@ class _Search:
                 why=f"{unread} of its characters would not be embedded, and truncate is False",
                 fix="Shorten it, or leave truncate out to have a part of it read.",
             )
-        note = f"{unread} characters of query variants were not embedded" if unread else None
+        notes = [retrieved.note for retrieved in found]
+        if unread:
+            notes.append(f"{unread} characters of query variants were not embedded")
+        note = "; ".join(dict.fromkeys(text for text in notes if text)) or None
         return replace(first, candidates=candidates, timings=timings, note=note)
 
     def find_neighbors(self, documents: Sequence[Document]) -> list[list[Document]]:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from secondpass.rerank.boost_values import Matches
     from secondpass.retrieve.bm25 import TermScore
     from secondpass.retrieve.protocol import RetrieverInfo
+    from secondpass.retrieve.retriever import Retrieved
     from secondpass.retrieve.store_protocol import PassageStore, TextEncoder
 
 _ONLY = {
@@ -264,6 +265,16 @@ class Search:
             weights=weights,
         )
         return retrieval.candidates
+
+    def run_first_stage(self, query: str, candidates: int) -> Retrieved:
+        """Return what the first stage finds, in the mode it has, with what it left out."""
+        chosen = {"mode": "hybrid"}
+        mode_note = self._choose_mode(chosen)
+        found = self._retriever.search(
+            check_query(query), mode=chosen["mode"], candidates=candidates
+        )
+        notes = "; ".join(dict.fromkeys(note for note in (mode_note, found.note) if note))
+        return replace(found, note=notes or None)
 
     def reranker(self, rerank: Rerank = True) -> BaseReranker:
         """Return the reranker of `search` without policies; it uses an index's stored states.

@@ -30,6 +30,7 @@ from secondpass.retrieve.store_protocol import (
     CutsQueries,
     ForeignStore,
     Hit,
+    Hits,
     SearchableStore,
     TextEncoder,
     Versioned,
@@ -56,7 +57,7 @@ class Retrieved:
     at the same time as embedding and vector search; a stage that did not run is absent.
     `query_unread` is how many characters of the query were not embedded. `embedding` is what
     cosines were computed with, None where nothing was embedded. `note` is what else was left
-    out.
+    out: halves that a database does not have, and rows that cannot be candidates.
 
     With groups or hidden documents, `depth` is how many passages were looked at, `groups` of
     how many groups the candidates are, and `without` how many of them have no value to group
@@ -188,7 +189,10 @@ class HybridRetriever:
             timer.milliseconds["total"] = _milliseconds_since(start)
             attributes["documents"] = len(result)
         unread = 0 if halves.embedding is None else read.unread
-        note = None if self._foreign is None else self._foreign.info.note
+        note = None
+        if self._foreign is not None:
+            notes = [self._foreign.info.note, *describe_left_out(halves)]
+            note = "; ".join(text for text in notes if text is not None) or None
         if placement is None:
             return Retrieved(result, timer.milliseconds, unread, halves.embedding, note)
         return Retrieved(
@@ -426,6 +430,19 @@ def rank_hits(
         return fuse_hits(hits, fusion, weights)
     scored = [replace(h, score=(h.bm25 if mode == "bm25" else h.vector) or 0.0) for h in hits]
     return sorted(scored, key=lambda hit: (-hit.score, hit.key))
+
+
+def describe_left_out(halves: Halves) -> list[str]:
+    """Return how many rows each half found that cannot be candidates, and why."""
+    notes = []
+    for half, hits in (("keyword", halves.bm25), ("vector", halves.vector)):
+        if isinstance(hits, Hits) and hits.left_out:
+            parts = [
+                f"{count} {'row' if count == 1 else 'rows'} {reason}"
+                for reason, count in hits.left_out.items()
+            ]
+            notes.append(f"left out by {half} search: {', '.join(parts)}")
+    return notes
 
 
 def _word_weights(expansion: Expansion | None) -> Mapping[str, float] | None:

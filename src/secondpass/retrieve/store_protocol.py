@@ -79,6 +79,23 @@ class Hit:
         return self.document.key
 
 
+class Hits(list[Hit]):
+    """Hits of a store of others, and how many rows it found that cannot be hits, by reason.
+
+    A reason follows the number, as in "3 rows without an id".
+    """
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), left_out: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        super().__init__(hits)
+        self.left_out = {reason: count for reason, count in left_out.items() if count}
+
+    def first(self, limit: int) -> Hits:
+        """Return the first hits, with the same counts."""
+        return Hits(self[:limit], self.left_out)
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One state of a store, as it was after one write."""
@@ -164,7 +181,8 @@ class ForeignStore(Protocol):
     """A store that others fill, searched with one query per half and no more.
 
     Its `bm25` scores no given passages, `all_words` and `weights` may be ignored, and it has
-    no keyword search where `info.ranking` is None.
+    no keyword search where `info.ranking` is None. Its searches return `Hits` where they leave
+    rows out.
     """
 
     @property

@@ -81,7 +81,7 @@ class QdrantFolder:
     def url(self, **parameters: str) -> str:
         key = {"id": "key"} if self.kind == "text" else {}
         more = SAMPLED if self.empty else {}
-        return file_url("qdrant", self.folder, collection="docs", **key, **more, **parameters)
+        return file_url("qdrant", self.folder, collection="docs", **(key | more | parameters))
 
     def drop(self) -> None:
         raise NotImplementedError
@@ -290,6 +290,78 @@ def search_engine(flavor: Flavor) -> Open:
     return opened
 
 
+class WeaviateServer:
+    """A collection of our own server, by its Weaviate API; ids are a property."""
+
+    lacks = frozenset({"drops"})
+    password = "s3cret"
+    examples = 25
+
+    def __init__(self, address: str) -> None:
+        import httpx2
+
+        self.http = httpx2.Client(base_url=f"{address}/v1", timeout=60)
+        self.port, self.key = self.http.base_url.port, {"id": "key"}
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        self.key = {} if kind == "uuid" else {"id": "key"}
+        self.http.delete("/schema/Docs")
+        names = {"key": "int" if kind == "integer" else "text", "title": "text", "body": "text"}
+        names |= {"lang": "text", "doc": "text", "year": "int", "price": "number"}
+        names |= {"fresh": "boolean", "day": "date"}
+        properties = [
+            {"name": name, "dataType": [type_]}
+            | ({"tokenization": "field"} if name in ("key", "lang", "doc") else {})
+            for name, type_ in names.items()
+        ]
+        body = {"class": "Docs", "vectorizer": "none", "properties": properties}
+        assert self.http.post("/schema", json=body).is_success
+        self.write(rows)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        for key in delete:
+            assert self.http.delete(f"/objects/Docs/{self._uuid(key)}").is_success
+        for start in range(0, len(rows), 1000):
+            objects = [self._object(row) for row in rows[start : start + 1000]]
+            done = self.http.post("/batch/objects", json={"objects": objects})
+            assert done.is_success, done.text
+            assert all(one["result"]["status"] == "SUCCESS" for one in done.json())
+
+    def _uuid(self, key: object) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, str(key))) if self.key else str(key)
+
+    def _object(self, row: Row) -> dict[str, Any]:
+        values = {**payload(row, *FIELDS), "body": row.text, "title": row.title}
+        values |= {"doc": row.parent, "key": row.id if self.key else None}
+        if row.day is not None:
+            values["day"] = f"{row.day.isoformat()}T00:00:00Z"
+        return {
+            "class": "Docs",
+            "id": self._uuid(row.id),
+            "properties": {name: value for name, value in values.items() if value is not None},
+            "vector": row.vector.tolist(),
+        }
+
+    def url(self, **parameters: str) -> str:
+        given = {"collection": "Docs", **self.key, **parameters}
+        query = "&".join(f"{name}={value}" for name, value in given.items())
+        return f"weaviate://user:{self.password}@127.0.0.1:{self.port}?{query}"
+
+    def drop(self) -> None:
+        raise NotImplementedError
+
+
+@contextmanager
+def weaviate(folder: Path) -> Iterator[Database]:
+    from secondpass.server.settings import ServerSettings
+    from tests.server.conftest import serving
+
+    with serving(ServerSettings(models=["bundled-tiny"], data=folder)) as address:
+        made = WeaviateServer(address)
+        yield made
+        made.http.close()
+
+
 COLLECTIONS: dict[str, Open] = {
     "chroma": chroma,
     "elasticsearch": search_engine("elasticsearch"),
@@ -298,5 +370,6 @@ COLLECTIONS: dict[str, Open] = {
     "qdrant-filter": qdrant(None),
     "qdrant-index": qdrant("index"),
     "qdrant-sparse": qdrant("sparse"),
+    "weaviate": weaviate,
 }
 """By scheme and what keyword search uses there."""

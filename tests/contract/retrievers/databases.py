@@ -51,7 +51,8 @@ class Database(Protocol):
     """A database with one table, or collection, `docs`.
 
     - `lacks`: what the engine cannot do, of "like", "day", "vectors", "keywords", "changes"
-      (a write while a retriever is open), "drops" (its connections can be cut).
+      (a write while a retriever is open), "drops" (its connections can be cut), "other_ids"
+      (keyword search by another id than that of the index of words).
     - `password`: one that must never be printed, where there is one.
     """
 
@@ -74,6 +75,7 @@ class Database(Protocol):
 class SQLiteDatabase:
     lacks = frozenset({"ilike"})
     password = None
+    blobs = True
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "it's a file.db"
@@ -84,8 +86,8 @@ class SQLiteDatabase:
             connection.executescript(
                 "DROP TABLE IF EXISTS docs_fts; DROP TABLE IF EXISTS docs;"
                 f"CREATE TABLE docs (id {key} PRIMARY KEY, title TEXT, body TEXT, "
-                "year INTEGER, price REAL, lang TEXT, fresh BOOLEAN, day DATE, doc TEXT, "
-                "embedding BLOB);"
+                "year INTEGER, price REAL, lang TEXT, fresh BOOLEAN, day DATE, doc TEXT"
+                f"{', embedding BLOB' if self.blobs else ''});"
                 "CREATE VIRTUAL TABLE docs_fts USING fts5(title, body, content='docs');"
             )
         self.write(rows)
@@ -95,11 +97,12 @@ class SQLiteDatabase:
             for key in delete:
                 connection.execute("DELETE FROM docs WHERE id = ?", [key])
             connection.executemany(
-                "INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO docs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?{', ?' * self.blobs})",
                 [
                     (
                         *(r.id, r.title, r.text, r.year, r.price, r.lang, r.fresh),
-                        *(r.day and r.day.isoformat(), r.parent, r.vector.tobytes()),
+                        *(r.day and r.day.isoformat(), r.parent),
+                        *([r.vector.tobytes()] if self.blobs else []),
                     )
                     for r in rows
                 ],
@@ -119,6 +122,54 @@ class SQLiteDatabase:
 @contextmanager
 def sqlite(folder: Path) -> Iterator[Database]:
     yield SQLiteDatabase(folder)
+
+
+class SQLiteVecDatabase(SQLiteDatabase):
+    """The same table, its vectors in a table of the extension sqlite-vec."""
+
+    blobs = False
+
+    def fill(self, rows: Sequence[Row], *, kind: str = "text") -> None:
+        with closing(self.connect()) as connection, connection:
+            connection.execute("DROP TABLE IF EXISTS docs_vectors")
+            connection.execute(
+                "CREATE VIRTUAL TABLE docs_vectors USING vec0(embedding "
+                f"float[{EMBEDDER.dimension}] distance_metric=cosine)"
+            )
+        super().fill(rows, kind=kind)
+
+    def write(self, rows: Sequence[Row], *, delete: Iterable[object] = ()) -> None:
+        row_of = "(SELECT rowid FROM docs WHERE id = ?)"
+        with closing(self.connect()) as connection, connection:
+            for key in delete:
+                connection.execute(f"DELETE FROM docs_vectors WHERE rowid = {row_of}", [key])
+        super().write(rows, delete=delete)
+        with closing(self.connect()) as connection, connection:
+            connection.executemany(
+                f"INSERT INTO docs_vectors (rowid, embedding) VALUES ({row_of}, ?)",
+                [(row.id, row.vector.tobytes()) for row in rows],
+            )
+
+    def connect(self) -> sqlite3.Connection:
+        import sqlite_vec
+
+        connection = sqlite3.connect(self.file)
+        connection.enable_load_extension(True)
+        sqlite_vec.load(connection)
+        return connection
+
+
+def check_sqlite_vec() -> None:
+    """Skip where tables of sqlite-vec cannot be made."""
+    pytest.importorskip("sqlite_vec")
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        pytest.skip("the sqlite3 of this Python was built without the loading of extensions")
+
+
+@contextmanager
+def sqlite_vec(folder: Path) -> Iterator[Database]:
+    check_sqlite_vec()
+    yield SQLiteVecDatabase(folder)
 
 
 _COLUMNS = (
@@ -153,7 +204,7 @@ def arrow_table(rows: Sequence[Row], integer_ids: bool = False) -> Any:
 
 
 class DuckDBDatabase:
-    lacks = frozenset({"changes", "drops"})
+    lacks = frozenset({"changes", "drops", "other_ids"})
     password = None
 
     def __init__(self, folder: Path) -> None:
@@ -294,6 +345,7 @@ DATABASES: dict[str, Open] = {
     "lance": lance,
     "postgresql": postgres,
     "sqlite": sqlite,
+    "sqlite-vec": sqlite_vec,
 }
 """By scheme. One that cannot run here calls `pytest.skip` with the reason."""
 

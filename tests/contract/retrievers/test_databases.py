@@ -212,6 +212,19 @@ def test_filters_are_those_of_plain_python(database: Database) -> None:
         check()
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "NOT (price = 0.5 AND price != 0.5)",
+        "price = 0.5 OR price != 0.5",
+        "NOT (NOT (price = 0.5) AND NOT (price != 0.5))",
+    ],
+)
+def test_null_is_neither_equal_nor_unequal(filled: Any, condition: str) -> None:
+    expected = {row.id for row in generated_rows(60) if row.price is not None}
+    assert set(ids(filled.retrieve("common", 1000, condition))) == expected
+
+
 def test_a_filter_applies_before_the_limit(database: Database) -> None:
     rows = [Row(f"r{n}", "common word " * (50 - n), year=n) for n in range(50)]
     database.fill(rows)
@@ -237,6 +250,27 @@ def test_a_row_without_text_is_an_empty_document(database: Database) -> None:
     assert found["full"].text == "cat"
     for key in ("null", "none"):
         assert key not in found or found[key].text == ""
+
+
+def test_rows_that_cannot_be_candidates_are_counted(database: Database) -> None:
+    # Two rows of "en", one of "de", and one without a value.
+    database.fill(ANIMALS)
+    with opened(database, id="lang") as retriever:
+        if "other_ids" not in database.lacks:
+            words = retriever.search("cat dog fish", mode="bm25")
+            assert sorted(ids(words.candidates)) == ["de", "en"]
+            assert words.note == (
+                "left out by keyword search: 1 row without a value in 'lang', the id, "
+                "1 row whose 'lang', the id, is that of another row"
+            )
+        if "hybrid" in retriever.describe().modes:
+            near = retriever.search("cat dog fish", mode="vector")
+            assert sorted(ids(near.candidates)) == ["de", "en"]
+            assert "left out by vector search: 1 row without a value in 'lang'" in near.note
+            assert "1 row whose 'lang', the id, is that of another row" in near.note
+            assert near.note in retriever.search("cat dog fish").note
+    with opened(database) as retriever:
+        assert retriever.search("cat dog fish").note is None
 
 
 def test_ten_thousand_rows(database: Database) -> None:

@@ -29,7 +29,7 @@ from secondpass.retrieve.backends.word_scores import MAX_WORDS, query_words, sco
 from tests.contract.retrievers.collections import ChromaFolder, QdrantFolder
 from tests.contract.retrievers.databases import EMBEDDER, Row
 
-SERVERS = ("qdrant", "chroma", "milvus", "opensearch", "elasticsearch")
+SERVERS = ("qdrant", "chroma", "milvus", "opensearch", "elasticsearch", "weaviate")
 URL = parse_url("qdrant://user:s3cret@host/x?collection=docs")
 
 

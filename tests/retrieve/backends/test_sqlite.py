@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from secondpass import Search
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.backends.registry import open_retriever
+from secondpass.retrieve.backends.sqlite_vec import is_part, vector_tables
+from tests.contract.retrievers.databases import SQLiteVecDatabase, check_sqlite_vec
 from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
@@ -70,6 +73,11 @@ def test_vectors_alone_are_searched_where_there_are_no_words(tmp_path: Path) -> 
     assert found[0].document.text == "a dog"
     assert found[0].vector == pytest.approx(1)
     assert {c.bm25 for c in found} == {None}
+    with closing(Search(file_url("sqlite", file), embedder=HashedEmbedder())) as search:
+        reason = search.search("a dog", rerank=False, query_variants=["fish"]).reason
+    assert reason is not None
+    assert reason.count("left out by vector search: 1 row whose vector has not 16 numbers") == 1
+    assert "has no FTS5 table" in reason
 
 
 def test_vectors_of_another_model_are_left_alone_and_said(tmp_path: Path) -> None:
@@ -175,3 +183,97 @@ def test_a_query_ends_after_the_time_out(tmp_path: Path) -> None:
     connections.close()
     with pytest.raises(RetrieverError, match="was closed"):
         connections.run("SELECT 1")
+
+
+def test_vec0_tables_are_read_from_the_schema() -> None:
+    tables = vector_tables(
+        [
+            ("a", 'CREATE VIRTUAL TABLE a USING vec0(id text primary key, "v w" FLOAT [8])'),
+            (
+                "b",
+                "create virtual table b using  vec0(\n v float[4] distance_metric=L1, n int)",
+            ),
+            ("bits", "CREATE VIRTUAL TABLE bits USING vec0(v bit[8], w int8[8])"),
+            ("view", None),
+            ("plain", "CREATE TABLE plain (a float, vec0 text)"),
+        ]
+    )
+    assert {n: (t.column, t.dimension, t.ordered) for n, t in tables.items()} == {
+        "a": ("v w", 8, True),
+        "b": ("v", 4, False),
+    }
+    parts = ("_rowids", "_info", "_chunks", "_vector_chunks00", "_metadatatext12")
+    assert all(is_part(f"a{part}", tables) for part in parts)
+    assert not any(is_part(name, tables) for name in ("a", "a_notes", "bits_rowids"))
+
+
+@pytest.mark.parametrize("key", ["text", "integer"])
+def test_a_vec0_table_is_the_table_itself(tmp_path: Path, key: str) -> None:
+    check_sqlite_vec()
+    embedder, names = HashedEmbedder(), [f"cat {n}" for n in range(60)]
+    database = SQLiteVecDatabase(tmp_path)
+    with closing(database.connect()) as connection, connection:
+        connection.execute(
+            f"CREATE VIRTUAL TABLE notes USING vec0(key {key} primary key, year integer, "
+            f"lang text partition key, +body text, +kind text, v float[{embedder.dimension}])"
+        )
+        for n, vector in enumerate(embedder.encode(names)):
+            row = (
+                f"k{n}" if key == "text" else n,
+                n,
+                "en" if n % 2 else "de",
+                names[n],
+                f"kind {n}",
+            )
+            connection.execute("INSERT INTO notes VALUES (?, ?, ?, ?, ?, ?)", [*row, vector])
+    start = "k" if key == "text" else ""
+    found = find(database.file, "cat 7", table="notes")
+    assert found[0].document.id == f"{start}7"
+    assert found[0].vector == pytest.approx(1)
+    # Also by what the extension cannot compare, and before the limit.
+    for condition in (
+        "year >= 58",
+        "lang IN ('en', 'de') AND NOT year < 58",
+        "kind = 'kind 59'",
+    ):
+        found = find(database.file, "cat 7", condition, table="notes")
+        assert {c.document.id for c in found} >= {f"{start}59"}
+        assert all(c.document.metadata["year"] >= 58 for c in found)
+
+
+def test_vec0_rows_that_the_table_does_not_have_are_counted(tmp_path: Path) -> None:
+    check_sqlite_vec()
+    database, embedder = SQLiteVecDatabase(tmp_path), HashedEmbedder()
+    with closing(database.connect()) as connection, connection:
+        connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)")
+        connection.execute("CREATE VIRTUAL TABLE v USING vec0(e float[16])")
+        connection.execute("INSERT INTO notes VALUES (1, 'the cat')")
+        for row in (1, 2):
+            vector = embedder.encode(["the cat"])[0].tobytes()
+            connection.execute("INSERT INTO v (rowid, e) VALUES (?, ?)", [row, vector])
+    url = file_url("sqlite", database.file, table="notes")
+    with closing(open_retriever(url, embedder=embedder)) as retriever:
+        found = retriever.search("cat", mode="vector")
+    assert [c.document.id for c in found.candidates] == ["1"]
+    assert "1 row of the vec0 table that the table does not have" in found.note
+    with pytest.raises(InputError, match="no vec0 table 'w'"):
+        find(database.file, "cat", table="notes", vec="w")
+
+
+def test_vec0_tables_where_the_extension_cannot_be_loaded(tmp_path: Path) -> None:
+    if hasattr(sqlite3.Connection, "enable_load_extension"):
+        pytest.skip("the sqlite3 of this Python loads extensions")
+    file = make(
+        tmp_path,
+        "CREATE VIRTUAL TABLE notes USING fts5(id UNINDEXED, body);"
+        "INSERT INTO notes VALUES ('n1', 'the cat'); PRAGMA writable_schema = 1;"
+        "INSERT INTO sqlite_master VALUES ('table', 'v', 'v', 0, "
+        "'CREATE VIRTUAL TABLE v USING vec0(e float[16], +body text)')",
+    )
+    with closing(open_retriever(file_url("sqlite", file, table="notes"))) as retriever:
+        found = retriever.search("cat", mode="bm25")
+    assert [c.document.id for c in found.candidates] == ["n1"]
+    assert "the vectors of 'v' are not read" in found.note
+    assert "built without the loading of extensions" in found.note
+    with pytest.raises(InputError, match="built without the loading of extensions"):
+        find(file, "cat", table="v")

@@ -7,8 +7,9 @@ A URL names a folder, `chroma:///folder?collection=docs`, or a server,
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError
@@ -17,17 +18,18 @@ from secondpass.retrieve.backends.collection_store import (
     CollectionStore,
     Problem,
     Row,
-    add_named,
     call_client,
+    choose_sampled,
     is_encrypted,
     load_client,
     sample_kinds,
     search_deeper,
 )
 from secondpass.retrieve.backends.database_url import DatabaseURL
-from secondpass.retrieve.backends.filter_json import chroma_where
-from secondpass.retrieve.backends.table_columns import choose_columns, choose_table
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
+from secondpass.retrieve.backends.filter_json import chroma_document, chroma_where
+from secondpass.retrieve.backends.table_columns import choose_table
+from secondpass.retrieve.backends.table_store import close_on_error
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, to_vector
 from secondpass.retrieve.backends.word_scores import (
     MAX_MATCHES,
     RANKING,
@@ -43,41 +45,29 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("https", "database", "tenant")
 _TEXT, _VECTOR = "document", "embedding"
+_NO_WORDS = "Chroma finds words in documents only, not in metadata"
 
 
 def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # noqa: A001
     """Open a collection; see `Adapter`. The token of a server is `CHROMA_API_KEY`'s."""
     chroma = load_client("chromadb", package="chromadb", extra="chroma", feature="Chroma")
-    client = call_client(lambda: _connect(chroma, url), url, classify)
-    try:
-        return _open(client, url, embedder, f"Chroma {chroma.__version__}")
-    except BaseException:
-        _close(client)
-        raise
-
-
-def _open(
-    client: Any, url: DatabaseURL, embedder: TextEncoder | None, engine: str
-) -> HybridRetriever:
-    listed = call_client(lambda: [c.name for c in client.list_collections()], url, classify)
-    name = choose_table(url, listed)
-    collection = call_client(
-        lambda: client.get_collection(name, embedding_function=None), url, classify
-    )
-    sample = call_client(
-        lambda: collection.get(limit=SAMPLED_ROWS, include=["metadatas"]), url, classify
-    )
-    kinds = sample_kinds(m or {} for m in sample["metadatas"])
-    key = "id" if "id" not in kinds else "_id"
-    known = {key: "text", _TEXT: "text", **kinds, _VECTOR: "vector"}
-    known, note = add_named(url, known, empty=not sample["ids"])
-    columns = choose_columns(url, known, table=name, key=key, vectors=[_VECTOR])
-    ranking = RANKING if columns.text == _TEXT else None
-    store = ChromaStore(url, columns, StoreInfo(url.redacted, engine, ranking))
-    store.client, store.collection, store.key = client, collection, key
-    store.space = _space(collection)
-    note = note if ranking else "Chroma finds words in documents only, not in metadata"
-    return store.fit(embedder, None, store.probe, note)
+    run = partial(call_client, url=url, classify=ChromaStore.classify)
+    client = run(lambda: _connect(chroma, url))
+    with close_on_error(partial(_close, client)):
+        name = choose_table(url, run(lambda: [c.name for c in client.list_collections()]))
+        collection = run(lambda: client.get_collection(name, embedding_function=None))
+        sample = run(lambda: collection.get(limit=SAMPLED_ROWS, include=["metadatas"]))
+        kinds = sample_kinds(m or {} for m in sample["metadatas"])
+        kinds = {_TEXT: "text", **kinds, _VECTOR: "vector"}
+        columns, key, note = choose_sampled(url, name, kinds, empty=not sample["ids"])
+        ranking = RANKING if columns.text == _TEXT else None
+        info = StoreInfo(url.redacted, f"Chroma {chroma.__version__}", ranking)
+        store = ChromaStore(url, columns, info)
+        store.client, store.collection, store.key = client, collection, key
+        configured = collection.configuration_json or {}
+        index = configured.get("hnsw") or configured.get("spann") or {}
+        store.space = str(index.get("space", "l2"))
+        return store.fit(embedder, note=note if ranking is not None else _NO_WORDS)
 
 
 def _connect(chroma: Any, url: DatabaseURL) -> Any:
@@ -112,21 +102,13 @@ def _close(client: Any) -> None:
 
 
 def _sessions(client: Any) -> list[Any]:
-    """Return the HTTP sessions of a client of a server."""
     servers = [client._server, getattr(client._admin_client, "_server", None)]
     return [s._session for s in servers if hasattr(s, "_session")]
-
-
-def _space(collection: Any) -> str:
-    configured = collection.configuration_json or {}
-    index = configured.get("hnsw") or configured.get("spann") or {}
-    return str(index.get("space", "l2"))
 
 
 class ChromaStore(CollectionStore):
     """A collection of Chroma; safe to use from several threads."""
 
-    client: Any
     collection: Any
     key: str
     space = "l2"
@@ -140,117 +122,78 @@ class ChromaStore(CollectionStore):
         """Return the number of documents."""
         return int(self.call(self.collection.count))
 
-    def search_words(
-        self, query: str, limit: int, tree: Filter | None, vectors: bool
-    ) -> Iterable[Row]:
+    def translate(self, tree: Filter) -> Any:
+        """Return a condition, and the filter that rows must pass too where it is not enough."""
+        where, exact = chroma_where(tree, self.fields)
+        if isinstance(where, bool):
+            return where and (exact or (None, tree))
+        return where, None if exact else tree
+
+    def search_words(self, query: str, limit: int, condition: Any, vectors: bool) -> list[Row]:
         """Find documents with a word of the query, and rank them here."""
         words = query_words(query)
         if not words:
             return []
-        patterns = [{"$regex": f"(?i){_pattern(word)}"} for word in words]
-        condition = patterns[0] if len(patterns) == 1 else {"$or": patterns}
-        include = ["documents", "metadatas", *(["embeddings"] if vectors else [])]
-
-        def find(depth: int, where: dict[str, Any] | None) -> list[Row]:
-            found = self.collection.get(
-                where=where, where_document=condition, limit=depth, include=include
-            )
-            return self._rows({name: [value] for name, value in found.items()})
-
-        rows = self._search(find, MAX_MATCHES, tree)
+        rows = self._search(
+            self.collection.get,
+            MAX_MATCHES,
+            condition,
+            where_document=chroma_document(words),
+            include=["documents", "metadatas", *(["embeddings"] if vectors else [])],
+        )
         return score_rows(rows, _TEXT, words, self.collection.count())
 
-    def search_vectors(
-        self, embedding: Embedding, limit: int, tree: Filter | None
-    ) -> Iterable[Row]:
+    def search_vectors(self, embedding: Embedding, limit: int, condition: Any) -> list[Row]:
         """Search by the embeddings."""
 
-        def find(depth: int, where: dict[str, Any] | None) -> list[Row]:
-            found = self.collection.query(
-                query_embeddings=[embedding.tolist()],
-                n_results=depth,
-                where=where,
-                include=["documents", "metadatas", "distances"],
-            )
-            return self._rows(found)
+        def find(limit: int, **options: Any) -> Mapping[str, Any]:
+            vector, include = [embedding.tolist()], ["documents", "metadatas", "distances"]
+            found = self.collection.query(vector, n_results=limit, include=include, **options)
+            return {name: found[name][0] for name in ("ids", *include)}
 
-        return self._search(find, limit, tree)
+        return self._search(find, limit, condition)
 
-    def probe(self) -> list[Row]:
-        """Return some documents with their vectors."""
+    def sample(self) -> list[Row]:
+        """Return the first documents with their vectors."""
         include = ["documents", "metadatas", "embeddings"]
-        found = self.collection.get(limit=PROBED_ROWS, include=include)
-        return self._rows({name: [value] for name, value in found.items()})
-
-    def classify(self, error: Exception) -> Problem | None:
-        """Return what an error is about."""
-        return classify(error)
+        return self._rows(self.collection.get(limit=PROBED_ROWS, include=include))
 
     def close(self) -> None:
         """Close the client."""
         _close(self.client)
 
     def _search(
-        self,
-        find: Callable[[int, dict[str, Any] | None], list[Row]],
-        limit: int,
-        tree: Filter | None,
+        self, find: Callable[..., Mapping[str, Any]], limit: int, condition: Any, **options: Any
     ) -> list[Row]:
-        """Return rows that pass; deeper where Chroma's condition lets others through too."""
-        condition: dict[str, Any] | bool = True
-        exact = True
-        if tree is not None:
-            condition, exact = chroma_where(tree, self.fields)
-        if condition is False:
-            return []
-        where = None if condition is True else condition
-        check = None if exact else tree
-        return search_deeper(lambda depth: find(depth, where), limit, check)
+        where, check = condition or (None, None)
+        search = partial(find, where=where, **options)
+        return search_deeper(lambda depth: self._rows(search(limit=depth)), limit, check)
 
-    def _rows(self, found: Any) -> list[Row]:
-        """Return the rows of the only query of a response."""
-        import numpy as np
-
-        def column(name: str) -> Sequence[Any]:
-            values = found.get(name)
-            return [None] * len(ids) if values is None or values[0] is None else values[0]
-
-        ids = found["ids"][0]
-        rows = zip(
-            ids,
-            *(column(n) for n in ("documents", "metadatas", "distances", "embeddings")),
-            strict=True,
-        )
+    def _rows(self, found: Mapping[str, Any]) -> list[Row]:
+        names = ("documents", "metadatas", "distances", "embeddings")
+        parts = [repeat(None) if found.get(n) is None else found[n] for n in names]
+        scale = 2 if self.space == "l2" else 1  # "l2" is the squared distance.
+        rows = zip(found["ids"], *parts, strict=False)
         return [
             Row(
                 {**(metadata or {}), _TEXT: text, self.key: name},
-                0.0 if distance is None else self._cosine(distance),
-                None if vector is None else np.asarray(vector, np.float32),
+                0.0 if distance is None else 1 - distance / scale,
+                to_vector(vector),
             )
             for name, text, metadata, distance, vector in rows
         ]
 
-    def _cosine(self, distance: float) -> float:
-        """Return the cosine of unit vectors; "l2" is the squared distance."""
-        return 1 - distance / 2 if self.space == "l2" else 1 - distance
+    @staticmethod
+    def classify(error: Exception) -> Problem | None:
+        """Return what an error of the client is about."""
+        import httpx
+        from chromadb.errors import ChromaError
 
-
-def _pattern(word: str) -> str:
-    """Return the regular expression of a word; words of scripts without spaces have no ends."""
-    return rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word)
-
-
-def classify(error: Exception) -> Problem | None:
-    """Return what an error of the client is about."""
-    import httpx
-    from chromadb.errors import ChromaError
-
-    if isinstance(error, httpx.TimeoutException):
-        return "timeout"
-    if isinstance(error, httpx.TransportError | OSError):
-        return "connection"
-    if isinstance(error, InputError):
-        return None
-    if isinstance(error, ValueError) and "Could not connect" in str(error):
-        return "connection"
-    return "request" if isinstance(error, ChromaError | ValueError | RuntimeError) else None
+        if isinstance(error, httpx.TimeoutException):
+            return "timeout"
+        known = isinstance(error, ChromaError | ValueError | RuntimeError)
+        # The index of vectors may still have a row that was just deleted.
+        lost = any(words in str(error) for words in ("Could not connect", "Error finding id"))
+        if isinstance(error, httpx.TransportError | OSError) or (known and lost):
+            return "connection"
+        return "request" if known else None

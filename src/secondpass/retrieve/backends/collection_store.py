@@ -6,7 +6,7 @@ A collection's fields are those of a sample of its documents, and whatever later
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 from secondpass.errors import InputError, MissingExtraError, RetrieverError, SecondpassError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.database_url import DatabaseURL
-from secondpass.retrieve.backends.table_columns import TableColumns
-from secondpass.retrieve.backends.vector_fit import fit_embedder
+from secondpass.retrieve.backends.table_columns import TableColumns, choose_columns
+from secondpass.retrieve.backends.table_store import TableStore
 from secondpass.retrieve.filter_tree import Filter, filter_holds, parse_filter
-from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits
 from secondpass.types import Document
 
 if TYPE_CHECKING:
@@ -50,46 +49,37 @@ class Row:
     vector: Embedding | None = None
 
 
-class CollectionStore(ABC):
-    """A `SearchableStore` and `ForeignStore` over one collection; it only reads.
+class CollectionStore(TableStore):
+    """A `SearchableStore` and `ForeignStore` over one collection.
 
     `columns` are the roles of the fields, as sampled; with `fields` in the URL they stay so.
     """
 
-    def __init__(self, url: DatabaseURL, columns: TableColumns, info: StoreInfo) -> None:
-        self.url = url
-        self.columns = columns
-        self.info = info
-        self.dimension = 0
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The metadata that a filter can name, with the type of each."""
-        return self.columns.filtered
+    client: Any
 
     @abstractmethod
-    def count_passages(self) -> int:
-        """Return the number of documents."""
+    def translate(self, tree: Filter) -> Any:
+        """Return a filter in the engine's form; True and False hold for all and for none."""
 
     @abstractmethod
-    def search_words(
-        self, query: str, limit: int, tree: Filter | None, vectors: bool
-    ) -> Iterable[Row]:
-        """Search by words, in one query; with `vectors`, rows have them where it costs none."""
+    def search_words(self, query: str, limit: int, condition: Any, vectors: bool) -> list[Row]:
+        """Search by words, in one query; with `vectors`, rows have them where it costs none.
+
+        `condition` is a translated filter, None for all documents.
+        """
 
     @abstractmethod
-    def search_vectors(
-        self, embedding: Embedding, limit: int, tree: Filter | None
-    ) -> Iterable[Row]:
+    def search_vectors(self, embedding: Embedding, limit: int, condition: Any) -> list[Row]:
         """Search by vectors, in one query; scores are cosines."""
 
     @abstractmethod
-    def classify(self, error: Exception) -> Problem | None:
-        """Return what an error of the client is about; None for one that is not its own."""
+    def sample(self) -> list[Row]:
+        """Return the first documents with their vectors."""
 
+    @staticmethod
     @abstractmethod
-    def close(self) -> None:
-        """Release the connections."""
+    def classify(error: Exception) -> Problem | None:
+        """Return what an error of the client is about; None for one that is not its own."""
 
     def bm25(
         self,
@@ -101,30 +91,29 @@ class CollectionStore(ABC):
         embeddings: bool = False,
         all_words: bool = False,
         weights: Mapping[str, float] | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by words; given `passages` are not scored, and `weights` not used."""
-        tree = self._parse(filter)
+        condition = self._condition(filter)
         words = clean(query).replace("\0", " ")
-        if self.info.ranking is None or passages is not None or not words.strip():
-            return []
-        rows = self.call(lambda: list(self.search_words(words, limit, tree, embeddings)))
-        return self._hits(rows, embeddings)[:limit]
+        unsearched = self.info.ranking is None or passages is not None or not words.strip()
+        if unsearched or condition is False:
+            return Hits()
+        rows = self.call(lambda: self.search_words(words, limit, condition, embeddings))
+        return self._hits(rows, embeddings).first(limit)
 
     def vector(
         self,
         embedding: Embedding,
         limit: int,
         filter: str | None = None,  # noqa: A002
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by cosine, -1 to 1."""
-        tree = self._parse(filter)
-        rows = self.call(lambda: list(self.search_vectors(embedding, limit, tree)))
+        condition = self._condition(filter)
+        if condition is False:
+            return Hits()
+        rows = self.call(lambda: self.search_vectors(embedding, limit, condition))
         inside = [replace(row, score=min(1.0, max(-1.0, row.score))) for row in rows]
-        return self._hits(inside, False)[:limit]
-
-    def embeddings(self, passages: Sequence[Document]) -> dict[str, Embedding]:
-        """Return nothing: that would be one query more."""
-        return {}
+        return self._hits(inside, False).first(limit)
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a query; one that lost its connection is run once more.
@@ -133,48 +122,25 @@ class CollectionStore(ABC):
         """
         return call_client(function, self.url, self.classify)
 
-    def fit(
-        self,
-        embedder: TextEncoder | None,
-        dimension: int | None,
-        rows: Callable[[], Iterable[Row]],
-        note: str | None = None,
-    ) -> HybridRetriever:
-        """Return a retriever over this store, with the embedder if the vectors are its own.
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
 
-        `dimension` is that of the vectors, None where it is not known; `rows` returns some
-        documents with theirs. `note` is what keyword search lacks. Raises InputError where
-        neither half can search.
-        """
-        column = self.columns.vector
+    def probe(self) -> list[tuple[Document, Embedding]]:
+        """Return the sampled documents that have a vector, with it."""
+        return [
+            (self.columns.document(self._complete(row)), row.vector)
+            for row in self.call(self.sample)
+            if row.vector is not None
+        ]
 
-        def probe() -> list[tuple[Document, Embedding]]:
-            return [
-                (self.columns.document(self._complete(row)), row.vector)
-                for row in self.call(lambda: list(rows()))
-                if row.vector is not None
-            ]
-
-        fitting, why = fit_embedder(embedder, column, dimension, probe)
-        if fitting is None and self.info.ranking is None:
-            raise InputError(
-                "the collection can be searched neither by words nor by vectors",
-                where=self.url.redacted,
-                why=why,
-                fix=note,
-            )
-        self.dimension = 0 if fitting is None else fitting.dimension
-        notes = [text for text in (why, note) if text is not None]
-        self.info = replace(self.info, note="; ".join(notes) or None)
-        return HybridRetriever(self, fitting)
-
-    def _parse(self, condition: str | None) -> Filter | None:
+    def _condition(self, text: str | None) -> Any:
         # No client can encode lone surrogates.
-        return parse_filter(
-            clean(condition) if isinstance(condition, str) else condition, self.fields
-        )
+        tree = parse_filter(clean(text) if isinstance(text, str) else text, self.fields)
+        condition = True if tree is None else self.translate(tree)
+        return None if condition is True else condition
 
-    def _hits(self, rows: Sequence[Row], vectors: bool) -> list[Hit]:
+    def _hits(self, rows: Sequence[Row], vectors: bool) -> Hits:
         if self.url.fields is None:
             self._learn(rows)
         found = [(self._complete(row), row.score) for row in rows]
@@ -312,6 +278,23 @@ def add_named(
             "URL names; check the spelling"
         )
     return {**kinds, **{name: named[name] for name in missing}}, note
+
+
+def choose_sampled(
+    url: DatabaseURL,
+    name: str,
+    kinds: Mapping[str, str],
+    *,
+    empty: bool,
+    key_kind: str = "text",
+) -> tuple[TableColumns, str, str | None]:
+    """Return the roles of sampled fields, what the engine's own id is called, and a note.
+
+    The own id, of the kind `key_kind`, is "id" where no field is called so.
+    """
+    key = "id" if "id" not in kinds else "_id"
+    known, note = add_named(url, {key: key_kind, **kinds}, empty=empty)
+    return choose_columns(url, known, table=name, key=key), key, note
 
 
 def kind_of(value: object) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.duckdb_file import VECTOR, DuckDBFile, kind_of_type
 from secondpass.retrieve.backends.filter_sql import DuckDBDialect, SQLDialect
-from secondpass.retrieve.backends.sql_store import SQLStore
+from secondpass.retrieve.backends.sql_store import Condition, SQLStore
 from secondpass.retrieve.backends.table_columns import (
     TableColumns,
     choose_columns,
     choose_table,
 )
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, fit_embedder
+from secondpass.retrieve.backends.table_store import close_on_error
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
 from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -32,7 +32,7 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     Keyword search needs the index that `PRAGMA create_fts_index` makes, over the id column.
     """
     reader = DuckDBFile(url)
-    try:
+    with close_on_error(reader.close):
         schema = url.schema or "main"
         names = "SELECT table_name FROM information_schema.tables WHERE table_schema = ?"
         table = choose_table(url, [name for (name,) in reader.run(names, [schema])])
@@ -50,28 +50,14 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
             [schema, table],
         )
         key = keys[0][0][0] if keys and len(keys[0][0]) == 1 else None
-        vectors = [name for name, kind in kinds.items() if kind == "vector"]
-        columns = choose_columns(url, kinds, table=table, key=key, vectors=vectors)
+        columns = choose_columns(url, kinds, table=table, key=key)
         store = DuckDBStore(url, columns, reader, schema, table)
         store.zoned = frozenset(name for name, kind in types.items() if "TIME ZONE" in kind)
         dimension = None
         if columns.vector is not None and (match := VECTOR.match(types[columns.vector])):
             dimension = int(match[2]) if match[2] else None
         store.sized = dimension is not None
-        fitting, note = fit_embedder(embedder, columns.vector, dimension, store.probe)
-        notes = [n for n in (note, store.check_words()) if n is not None]
-        store.dimension = 0 if fitting is None else fitting.dimension
-        store.info = replace(store.info, note="; ".join(notes) or None)
-        if store.info.ranking is None and fitting is None:
-            raise InputError(
-                "the table can be searched neither by words nor by vectors",
-                where=url.redacted,
-                why=store.info.note,
-            )
-    except BaseException:
-        reader.close()
-        raise
-    return HybridRetriever(store, fitting)
+        return store.fit(embedder, dimension, store.check_words())
 
 
 class DuckDBStore(SQLStore):
@@ -137,17 +123,16 @@ class DuckDBStore(SQLStore):
         self,
         words: Sequence[str],
         limit: int,
-        condition: Callable[[SQLDialect], str | None],
-        *,
-        embeddings: bool,
+        condition: Condition,
+        vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words by the macro match_bm25."""
         dialect = self.dialect()
         macro = f"{dialect.name(self._index)}.match_bm25"
         score = f"{macro}({self._id}, {dialect.bind(' '.join(words))}, conjunctive := "
         score += f"{int(all_words)})"
-        vector = f", {self._vector}" if embeddings else ""
+        vector = f", {self._vector}" if vectors else ""
         rows = self._reader.run(
             f'SELECT * FROM (SELECT {score} AS "$score", {self._columns}{vector} '
             f"FROM {self._table} WHERE {condition(dialect) or 'true'}) "
@@ -155,11 +140,9 @@ class DuckDBStore(SQLStore):
             f"LIMIT {dialect.bind(limit)}",
             dialect.values,
         )
-        return self.hits_of(rows, vectors=embeddings)
+        return self.hits_of(rows, vectors=vectors)
 
-    def nearest(
-        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
-    ) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine, exactly."""
         dialect, size = self.dialect(), f"{self.dimension}" if self.sized else ""
         of = "array" if self.sized else "list"

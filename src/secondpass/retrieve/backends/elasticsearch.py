@@ -18,6 +18,7 @@ from secondpass.retrieve.backends.search_engine import (
     SearchEngineStore,
     open_index,
 )
+from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import TextEncoder
 
@@ -52,11 +53,8 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
         max_retries=0,
         **settings,
     )
-    try:
-        return open_index(url, embedder, ElasticsearchStore, client, classify)
-    except BaseException:
-        client.close()
-        raise
+    with close_on_error(client.close):
+        return open_index(url, embedder, ElasticsearchStore, client)
 
 
 class ElasticsearchStore(SearchEngineStore):
@@ -74,22 +72,18 @@ class ElasticsearchStore(SearchEngineStore):
         """Return the similarity of a vector field; by product it is a cosine too."""
         return _SIMILARITIES.get(mapping.get("similarity", "cosine"), "cosine")
 
-    def classify(self, error: Exception) -> Problem | None:
-        """Return what an error is about."""
-        return classify(error)
+    @staticmethod
+    def classify(error: Exception) -> Problem | None:
+        """Return what an error of the client is about."""
+        import elasticsearch
+
+        if isinstance(error, elasticsearch.ConnectionTimeout):
+            return "timeout"
+        if isinstance(error, elasticsearch.ConnectionError):
+            return "connection"
+        known = elasticsearch.ApiError | elasticsearch.TransportError
+        return "request" if isinstance(error, known) else None
 
 
 def _host(host: str | None) -> str:
     return f"[{host}]" if host is not None and ":" in host else host or "localhost"
-
-
-def classify(error: Exception) -> Problem | None:
-    """Return what an error of the client is about."""
-    import elasticsearch
-
-    if isinstance(error, elasticsearch.ConnectionTimeout):
-        return "timeout"
-    if isinstance(error, elasticsearch.ConnectionError):
-        return "connection"
-    known = elasticsearch.ApiError | elasticsearch.TransportError
-    return "request" if isinstance(error, known) else None

@@ -6,6 +6,7 @@ comparisons, and each negated one also asks for a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -202,6 +203,17 @@ def chroma_where(tree: Filter, fields: Mapping[str, str]) -> tuple[dict[str, Any
         return {f"${word}": kept}
 
     return translate(tree, leaf, join), exact
+
+
+def chroma_document(words: Sequence[str]) -> dict[str, Any]:
+    """Return Chroma's condition that a document has one of these words, whole, in any case."""
+
+    def pattern(word: str) -> str:
+        # In scripts without spaces words have no ends.
+        return rf"(?i)\b{re.escape(word)}\b" if word.isascii() else f"(?i){re.escape(word)}"
+
+    patterns = [{"$regex": pattern(word)} for word in words]
+    return patterns[0] if len(patterns) == 1 else {"$or": patterns}
 
 
 # --- Qdrant ----------------------------------------------------------------------------

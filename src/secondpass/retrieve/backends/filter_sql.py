@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import cast
 
 from secondpass.errors import FilterError
+from secondpass.retrieve.backends.filter_json import Leaf, translate
 from secondpass.retrieve.filter_tree import (
     All,
     AnyOf,
@@ -181,6 +182,26 @@ class LanceDialect(SQLDialect):
     def name(self, name: str) -> str:
         """Return a name; in backticks it keeps its upper case."""
         return "`" + name.replace("`", "``") + "`"
+
+    def where(self, tree: Filter) -> str:
+        """Return the condition, with NOT at the comparisons only.
+
+        DataFusion makes `a = 1 AND a != 1` false where `a` is NULL too, and NOT of it true.
+        """
+
+        def leaf(part: Leaf, negated: bool) -> str:
+            condition = SQLDialect.where(self, part)
+            if not negated:
+                return condition
+            if isinstance(part, IsNull):
+                return f"({self.name(part.field)} IS NOT NULL)"
+            return f"({self.name(part.field)} IS NOT NULL AND NOT {condition})"
+
+        def join(word: str, parts: list[str]) -> str:
+            return "(" + f" {word.upper()} ".join(parts) + ")"
+
+        found = translate(tree, leaf, join)
+        return SQLDialect.where(self, Constant(found)) if isinstance(found, bool) else found
 
     def bind(self, value: object) -> str:
         """Return a value as a literal."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from secondpass.errors import InputError, RetrieverError, SecondpassError
+from secondpass.errors import RetrieverError, SecondpassError
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import LanceDialect, SQLDialect
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.table import connect, text_columns
-from secondpass.retrieve.backends.sql_store import SQLStore, failed, to_vector
+from secondpass.retrieve.backends.sql_store import Condition, SQLStore, failed
 from secondpass.retrieve.backends.table_columns import (
     choose_columns,
     choose_table,
 )
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines, fit_embedder
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, cosines, to_vector
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.settings import FILE
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -74,19 +74,7 @@ def _open_table(
         url, folder = replace(url, table=folder.stem), folder.parent
     name = choose_table(url, [path.stem for path in folder.glob("*.lance")])
     store = LanceTable(url, folder, name)
-    fitting, note = fit_embedder(
-        embedder, store.columns.vector, store.vector_length, store.probe
-    )
-    store.dimension = 0 if fitting is None else fitting.dimension
-    notes = [n for n in (note, store.words_note) if n is not None]
-    store.info = replace(store.info, note="; ".join(notes) or None)
-    if store.info.ranking is None and fitting is None:
-        raise InputError(
-            "the table can be searched neither by words nor by vectors",
-            where=url.redacted,
-            why=store.info.note,
-        )
-    return HybridRetriever(store, fitting)
+    return store.fit(embedder, store.vector_length, store.words_note)
 
 
 class LanceTable(SQLStore):
@@ -99,14 +87,12 @@ class LanceTable(SQLStore):
         self._table: Any = self._guard(lambda: connect(folder).open_table(name))
         schema = self._table.schema
         kinds = {field.name: _kind(field.type) for field in schema}
-        vectors = [n for n, kind in kinds.items() if kind == "vector"]
-        columns = choose_columns(url, kinds, table=name, vectors=vectors)
+        columns = choose_columns(url, kinds, table=name)
         self.vector_length = (
             None if columns.vector is None else schema.field(columns.vector).type.list_size
         )
         indexed = self._guard(lambda: text_columns(self._table))
-        texts = [c for c in (columns.title, columns.text) if c is not None]
-        self._indexed = [c for c in texts if c in indexed]
+        self._indexed = [c for c in (columns.title, columns.text) if c in indexed]
         self.words_note = None
         if columns.text not in indexed:
             self.words_note = (
@@ -130,11 +116,10 @@ class LanceTable(SQLStore):
         self,
         words: Sequence[str],
         limit: int,
-        condition: Callable[[SQLDialect], str | None],
-        *,
-        embeddings: bool,
+        condition: Condition,
+        vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words in the columns that have an index of words."""
         from lancedb.query import FullTextOperator, MatchQuery, MultiMatchQuery
 
@@ -146,58 +131,46 @@ class LanceTable(SQLStore):
             if len(self._indexed) == 1
             else several(" ".join(words), self._indexed, operator=operator)
         )
-        vector = [str(self.columns.vector)] if embeddings else []
-        rows = self._rows(
-            self._table.search(query, query_type="fts"),
-            [*self.columns.read, *vector, "_score"],
-            condition(self.dialect()),
-            limit,
-        )
-        return self.columns.hits(
-            [(row, row["_score"]) for row in rows],
-            [to_vector(row[vector[0]]) for row in rows] if embeddings else None,
-        )
+        search = self._table.search(query, query_type="fts")
+        rows = self._rows(search, "_score", condition(self.dialect()), limit, vectors)
+        return self.hits_of(rows, vectors=vectors)
 
-    def nearest(
-        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
-    ) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by the table's index of vectors, or else exactly; scores are cosines."""
-        column = str(self.columns.vector)
-        search = self._table.search(embedding, vector_column_name=column)
+        search = self._table.search(embedding, vector_column_name=str(self.columns.vector))
         where = condition(self.dialect())
-        rows = self._rows(search, [*self.columns.read, column, "_distance"], where, limit)
-        found = [(row, to_vector(row[column])) for row in rows]
-        complete = [(row, vector) for row, vector in found if vector is not None]
-        scores = cosines(embedding, [vector for _, vector in complete])
-        return self.columns.hits(zip((row for row, _ in complete), scores, strict=True))
+        rows = self._rows(search, "_distance", where, limit, True)
+        found = [(to_vector(row[-1]), row) for row in rows]
+        complete = [(vector, row) for vector, row in found if vector is not None]
+        scores = cosines(embedding, [vector for vector, _ in complete])
+        return self.hits_of(
+            [(s, *row[1:]) for s, (_, row) in zip(scores, complete, strict=True)]
+        )
 
     def probe(self) -> list[tuple[Any, Embedding]]:
         """Return some rows with their vectors."""
-        column = str(self.columns.vector)
-        rows = self._rows(
-            self._table.search(),
-            [*self.columns.read, column],
-            f"`{column}` IS NOT NULL",
-            PROBED_ROWS,
+        where = f"`{self.columns.vector}` IS NOT NULL"
+        return self.documents_with_vectors(
+            self._rows(self._table.search(), None, where, PROBED_ROWS, True)
         )
-        found = [(self.columns.document(row), to_vector(row[column])) for row in rows]
-        return [(document, vector) for document, vector in found if vector is not None]
 
     def close(self) -> None:
         """Release the table."""
         self._table = None
 
     def _rows(
-        self, search: Any, columns: Sequence[Any], where: str | None, limit: int
-    ) -> list[Mapping[str, Any]]:
-        def read() -> list[Mapping[str, Any]]:
-            query = search.select(list(dict.fromkeys(columns))).limit(limit)
+        self, search: Any, score: str | None, where: str | None, limit: int, vectors: bool
+    ) -> list[tuple[Any, ...]]:
+        """Return rows as `hits_of` takes them; their scores are in a column of the result."""
+        names = [*self.columns.read, *([str(self.columns.vector)] if vectors else [])]
+        wanted = dict.fromkeys([*names, *([] if score is None else [score])])
+
+        def read() -> list[tuple[Any, ...]]:
+            query = search.select(list(wanted)).limit(limit)
             if where is not None:
                 query = query.where(where)
-            rows: list[Mapping[str, Any]] = query.to_arrow(
-                timeout=timedelta(seconds=self.url.timeout)
-            ).to_pylist()
-            return rows
+            found = query.to_arrow(timeout=timedelta(seconds=self.url.timeout)).to_pylist()
+            return [(row.get(score, 0.0), *(row[name] for name in names)) for row in found]
 
         return self._guard(read)
 
@@ -217,14 +190,10 @@ def _kind(arrow_type: Any) -> str:
     if types.is_fixed_size_list(arrow_type):
         return "vector" if types.is_floating(arrow_type.value_type) else "other"
     tests: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-        ("text", types.is_string),
-        ("text", types.is_large_string),
-        ("integer", types.is_integer),
-        ("number", types.is_floating),
-        ("number", types.is_decimal),
-        ("boolean", types.is_boolean),
-        ("date", types.is_date),
-        ("datetime", types.is_timestamp),
+        *(("text", types.is_string), ("text", types.is_large_string)),
+        *(("integer", types.is_integer), ("number", types.is_floating)),
+        *(("number", types.is_decimal), ("boolean", types.is_boolean)),
+        *(("date", types.is_date), ("datetime", types.is_timestamp)),
         ("bytes", types.is_binary),
     )
     return next((kind for kind, test in tests if test(arrow_type)), "other")

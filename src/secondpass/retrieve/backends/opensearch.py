@@ -17,6 +17,7 @@ from secondpass.retrieve.backends.search_engine import (
     SearchEngineStore,
     open_index,
 )
+from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import TextEncoder
 
@@ -43,11 +44,8 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
         pool_maxsize=8,
         **settings,
     )
-    try:
-        return open_index(url, embedder, OpenSearchStore, client, classify)
-    except BaseException:
-        client.close()
-        raise
+    with close_on_error(client.close):
+        return open_index(url, embedder, OpenSearchStore, client)
 
 
 class OpenSearchStore(SearchEngineStore):
@@ -71,18 +69,14 @@ class OpenSearchStore(SearchEngineStore):
         """Return the argument that makes a search of some shards alone an error."""
         return {"params": {name: "false"}}
 
-    def classify(self, error: Exception) -> Problem | None:
-        """Return what an error is about."""
-        return classify(error)
+    @staticmethod
+    def classify(error: Exception) -> Problem | None:
+        """Return what an error of the client is about."""
+        from opensearchpy import exceptions
 
-
-def classify(error: Exception) -> Problem | None:
-    """Return what an error of the client is about."""
-    from opensearchpy import exceptions
-
-    if isinstance(error, exceptions.ConnectionTimeout):
-        return "timeout"
-    if isinstance(error, exceptions.ConnectionError):
-        return "connection"
-    known = exceptions.OpenSearchException | exceptions.ImproperlyConfigured
-    return "request" if isinstance(error, known) else None
+        if isinstance(error, exceptions.ConnectionTimeout):
+            return "timeout"
+        if isinstance(error, exceptions.ConnectionError):
+            return "connection"
+        known = exceptions.OpenSearchException | exceptions.ImproperlyConfigured
+        return "request" if isinstance(error, known) else None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import PostgresDialect, SQLDialect
 from secondpass.retrieve.backends.postgres_catalog import Catalog, FullText
 from secondpass.retrieve.backends.postgres_session import Session
-from secondpass.retrieve.backends.sql_store import SQLStore
+from secondpass.retrieve.backends.sql_store import Condition, SQLStore
 from secondpass.retrieve.backends.table_columns import TableColumns
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, fit_embedder
+from secondpass.retrieve.backends.table_store import close_on_error
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
 from secondpass.retrieve.retriever import HybridRetriever
-from secondpass.retrieve.store_protocol import Hit, StoreInfo, TextEncoder
+from secondpass.retrieve.store_protocol import Hits, StoreInfo, TextEncoder
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
@@ -31,20 +31,13 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     PGPASSWORD and the other variables and files that libpq reads.
     """
     session = Session(url)
-    try:
+    with close_on_error(session.close):
         catalog = Catalog(url, session.run)
         columns = catalog.columns
         words = catalog.full_text()
         info = StoreInfo(url.redacted, catalog.engine, RANKING)
         store = PostgresStore(url, columns, info, session, catalog, words)
-        fitting, note = fit_embedder(embedder, columns.vector, catalog.dimension, store.probe)
-        notes = [n for n in (note, words.note) if n is not None]
-        store.dimension = 0 if fitting is None else fitting.dimension
-        store.info = replace(info, note="; ".join(notes) or None)
-    except BaseException:
-        session.close()
-        raise
-    return HybridRetriever(store, fitting)
+        return store.fit(embedder, catalog.dimension, words.note)
 
 
 class PostgresStore(SQLStore):
@@ -80,11 +73,10 @@ class PostgresStore(SQLStore):
         self,
         words: Sequence[str],
         limit: int,
-        condition: Callable[[SQLDialect], str | None],
-        *,
-        embeddings: bool,
+        condition: Condition,
+        vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words by the text search configuration."""
         dialect = self.dialect()
         # In quotes no word is an operator.
@@ -93,7 +85,7 @@ class PostgresStore(SQLStore):
             f"websearch_to_tsquery({self._words.configuration}, {dialect.bind(query)})"
             for _ in range(2)
         ]
-        vector = f", {self._vector}" if embeddings else ""
+        vector = f", {self._vector}" if vectors else ""
         document = self._words.document
         statement = (
             f"SELECT ts_rank_cd({document}, {parsed[0]}, {_NORMALIZATION}), {self._columns}"
@@ -101,11 +93,9 @@ class PostgresStore(SQLStore):
             f"AND {condition(dialect) or 'true'} ORDER BY 1 DESC, {self._id} "
             f"LIMIT {dialect.bind(limit)}"
         )
-        return self.hits_of(self._session.run(statement, dialect.values), vectors=embeddings)
+        return self.hits_of(self._session.run(statement, dialect.values), vectors=vectors)
 
-    def nearest(
-        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
-    ) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine; by the index of pgvector where there is one, else exactly."""
         dialect = self.dialect()
         text = "[" + ",".join(map(repr, embedding.tolist())) + "]"

@@ -7,21 +7,24 @@ mode, `qdrant:///folder?collection=docs`, which one process opens at a time.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from secondpass.errors import InputError, RetrieverError, nearest
 from secondpass.retrieve.backends.collection_store import (
     SAMPLED_ROWS,
-    add_named,
     call_client,
+    choose_sampled,
     flatten,
     is_encrypted,
     load_client,
     sample_kinds,
 )
 from secondpass.retrieve.backends.database_url import DatabaseURL
-from secondpass.retrieve.backends.qdrant_store import QdrantStore, classify
-from secondpass.retrieve.backends.table_columns import choose_columns, choose_table
+from secondpass.retrieve.backends.qdrant_store import QdrantStore
+from secondpass.retrieve.backends.table_columns import choose_table
+from secondpass.retrieve.backends.table_store import close_on_error
 from secondpass.retrieve.backends.word_scores import RANKING
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import StoreInfo, TextEncoder
@@ -39,12 +42,10 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
     library = load_client(
         "qdrant_client", package="qdrant-client", extra="qdrant", feature="Qdrant"
     )
-    client = call_client(lambda: _connect(library.QdrantClient, url), url, classify)
-    try:
-        return _open(client, url, embedder)
-    except BaseException:
-        client.close()
-        raise
+    run = partial(call_client, url=url, classify=QdrantStore.classify)
+    client = run(lambda: _connect(library.QdrantClient, url))
+    with close_on_error(client.close):
+        return _open(client, url, embedder, run)
 
 
 def _connect(client: Any, url: DatabaseURL) -> Any:
@@ -62,11 +63,10 @@ def _connect(client: Any, url: DatabaseURL) -> Any:
     )
 
 
-def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:
+def _open(
+    client: Any, url: DatabaseURL, embedder: TextEncoder | None, run: Callable[..., Any]
+) -> HybridRetriever:
     from qdrant_client import models
-
-    def run(function: Any) -> Any:
-        return call_client(function, url, classify)
 
     listed = run(lambda: [c.name for c in client.get_collections().collections])
     name = choose_table(url, listed)
@@ -77,11 +77,9 @@ def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> Hybrid
     kinds = sample_kinds((flatten(p.payload or {}) for p in points), times=True)
     for field, index in run(lambda: client.get_collection(name)).payload_schema.items():
         kinds[field] = _KINDS.get(str(index.data_type.value), kinds.get(field, "json"))
-    key = "id" if "id" not in kinds else "_id"
-    whole = not points or isinstance(points[0].id, int)
-    known = {key: "integer" if whole else "text", **kinds, **dict.fromkeys(dense, "vector")}
-    known, note = add_named(url, known, empty=not points)
-    columns = choose_columns(url, known, table=name, key=key, vectors=list(dense))
+    kinds |= dict.fromkeys(dense, "vector")
+    whole = "integer" if not points or isinstance(points[0].id, int) else "text"
+    columns, key, note = choose_sampled(url, name, kinds, empty=not points, key_kind=whole)
     sparse = _sparse_vector(url, params.sparse_vectors or {})
     store = QdrantStore(url, columns, StoreInfo(url.redacted, _version(client), RANKING))
     store.client, store.collection, store.point_id, store.sparse = client, name, key, sparse
@@ -93,7 +91,7 @@ def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> Hybrid
             store.scored = True
         except RetrieverError as error:
             if not isinstance(error.__cause__, Exception) or (
-                classify(error.__cause__) != "request"
+                store.classify(error.__cause__) != "request"
             ):
                 raise
             ranking = RANKING
@@ -102,7 +100,7 @@ def _open(client: Any, url: DatabaseURL, embedder: TextEncoder | None) -> Hybrid
     if vector is not None:
         store.using = "" if columns.vector == _UNNAMED else columns.vector
         store.distance = str(vector.distance.value)
-    return store.fit(embedder, None if vector is None else vector.size, store.probe, note)
+    return store.fit(embedder, None if vector is None else vector.size, note)
 
 
 def _is_searched(vector: Any) -> bool:

@@ -28,6 +28,7 @@ BUILT_IN: Mapping[str, str] = {
     "postgresql": f"{_HERE}.postgres",
     "qdrant": f"{_HERE}.qdrant",
     "sqlite": f"{_HERE}.sqlite",
+    "weaviate": f"{_HERE}.weaviate",
 }
 
 

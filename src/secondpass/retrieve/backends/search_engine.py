@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError, RetrieverError, nearest
+from secondpass.errors import RetrieverError
 from secondpass.retrieve.backends.collection_store import (
     CollectionStore,
-    Problem,
     Row,
     call_client,
     flatten,
 )
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_json import search_query
-from secondpass.retrieve.backends.table_columns import TableColumns, choose_columns
-from secondpass.retrieve.backends.vector_fit import PROBED_ROWS
+from secondpass.retrieve.backends.table_columns import choose_columns, choose_table
+from secondpass.retrieve.backends.vector_fit import PROBED_ROWS, to_vector
 from secondpass.retrieve.filter_tree import Filter
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import StoreInfo, TextEncoder
@@ -44,34 +44,23 @@ Mappings = Mapping[str, Mapping[str, Any]]
 def open_index(
     url: DatabaseURL,
     embedder: TextEncoder | None,
-    make: Callable[[DatabaseURL, TableColumns, StoreInfo], SearchEngineStore],
+    make: type[SearchEngineStore],
     client: Any,
-    classify: Callable[[Exception], Problem | None],
 ) -> HybridRetriever:
     """Open an index, whose fields its mapping tells."""
-
-    def run(function: Callable[[], Any]) -> Any:
-        return call_client(function, url, classify)
-
-    name = url.table or url.path or _only_index(run(client.indices.get_alias), url)
+    run = partial(call_client, url=url, classify=make.classify)
+    name = url.table or url.path or choose_table(url, _names(run(client.indices.get_alias)))
     try:
         found = run(lambda: client.indices.get_mapping(index=name))
     except RetrieverError as error:
-        if getattr(error.__cause__, "status_code", None) != 404:
-            raise
-        raise InputError(
-            f"there is no index {name!r}",
-            where=url.redacted,
-            fix=nearest(name, _names(run(client.indices.get_alias))) or "There is none at all.",
-        ) from error
+        if getattr(error.__cause__, "status_code", None) == 404:
+            choose_table(replace(url, table=name), _names(run(client.indices.get_alias)))
+        raise
     mappings: dict[str, Mapping[str, Any]] = {}
     for index in found.values():
         mappings |= dict(_walk(index.get("mappings", {}).get("properties", {})))
     kinds = {field: _KINDS.get(m["type"], "json") for field, m in mappings.items()}
-    vectors = [field for field, kind in kinds.items() if kind == "vector"]
-    columns = choose_columns(
-        url, {"_id": "text", **kinds}, table=name, key="_id", vectors=vectors
-    )
+    columns = choose_columns(url, {"_id": "text", **kinds}, table=name, key="_id")
     version = run(client.info)["version"]["number"]
     engine = f"{'OpenSearch' if url.scheme == 'opensearch' else 'Elasticsearch'} {version}"
     ranking = "BM25 of Lucene (multi_match)"
@@ -79,18 +68,7 @@ def open_index(
     store.client, store.index, store.mappings = client, name, mappings
     mapping = mappings.get(columns.vector or "", {})
     size = mapping.get("dims", mapping.get("dimension"))
-    return store.fit(embedder, size, lambda: store.search({"match_all": {}}, PROBED_ROWS, True))
-
-
-def _only_index(aliases: Mapping[str, Any], url: DatabaseURL) -> str:
-    names = _names(aliases)
-    if len(names) == 1:
-        return names[0]
-    raise InputError(
-        "which index to search is not clear" if names else "there is no index",
-        where=url.redacted,
-        fix=f"Name it: {url.scheme}://…/INDEX. Indexes: {', '.join(names)}" if names else None,
-    )
+    return store.fit(embedder, size)
 
 
 def _names(aliases: Mapping[str, Any]) -> list[str]:
@@ -110,7 +88,6 @@ def _walk(
 class SearchEngineStore(CollectionStore):
     """An index of Elasticsearch or OpenSearch; safe to use from several threads."""
 
-    client: Any
     index: str
     mappings: Mappings
 
@@ -132,47 +109,35 @@ class SearchEngineStore(CollectionStore):
         """Return the number of documents."""
         return int(self.call(lambda: self.client.count(index=self.index))["count"])
 
-    def search_words(
-        self, query: str, limit: int, tree: Filter | None, vectors: bool
-    ) -> Iterable[Row]:
+    def translate(self, tree: Filter) -> dict[str, Any] | bool:
+        """Return a filter as a query."""
+        return search_query(tree, self._targets())
+
+    def search_words(self, query: str, limit: int, condition: Any, vectors: bool) -> list[Row]:
         """Search the text and the title by `multi_match`."""
-        condition = self._condition(tree)
-        if condition is False:
-            return []
         fields = [f for f in (self.columns.title, self.columns.text) if f is not None]
         match: dict[str, Any] = {"query": query, "fields": fields}
         if self.url.analyzer is not None:
             match["analyzer"] = self.url.analyzer
         wanted: dict[str, Any] = {"bool": {"must": [{"multi_match": match}]}}
-        if condition is not True:
+        if condition is not None:
             wanted["bool"]["filter"] = [condition]
-        return self.search(wanted, limit, vectors)
+        return self._search({"query": wanted}, limit, vectors)
 
-    def search_vectors(
-        self, embedding: Embedding, limit: int, tree: Filter | None
-    ) -> Iterable[Row]:
+    def search_vectors(self, embedding: Embedding, limit: int, condition: Any) -> list[Row]:
         """Search by k nearest neighbors, the filter applied before k."""
-        condition, field = self._condition(tree), self.columns.vector
-        if condition is False or field is None:
-            return []
-        k = min(limit, MAX_WINDOW)
-        part = self.knn(field, embedding.tolist(), k, None if condition is True else condition)
+        field, k = str(self.columns.vector), min(limit, MAX_WINDOW)
         similarity = self.similarity(self.mappings[field])
-        return [
-            replace(row, score=_cosine(row.score, similarity))
-            for row in self._hits_of(part, k, False)
-        ]
+        rows = self._search(self.knn(field, embedding.tolist(), k, condition), k, False)
+        return [replace(row, score=_cosine(row.score, similarity)) for row in rows]
 
-    def search(self, query: Mapping[str, Any], limit: int, vectors: bool) -> list[Row]:
-        """Return the hits of a query."""
-        return self._hits_of({"query": query}, min(limit, MAX_WINDOW), vectors)
+    def sample(self) -> list[Row]:
+        """Return some documents with their vectors."""
+        return self._search({"query": {"match_all": {}}}, PROBED_ROWS, True)
 
-    def close(self) -> None:
-        """Close the client."""
-        self.client.close()
-
-    def _hits_of(self, part: Mapping[str, Any], size: int, vectors: bool) -> list[Row]:
-        field = self.columns.vector
+    def _search(self, part: Mapping[str, Any], limit: int, vectors: bool) -> list[Row]:
+        """Return the hits of a request."""
+        field, size = self.columns.vector, min(limit, MAX_WINDOW)
         body: dict[str, Any] = {**part, "size": size, "track_total_hits": False}
         if field is not None and vectors and self.dense_fields:
             body["fields"] = [field]
@@ -197,16 +162,10 @@ class SearchEngineStore(CollectionStore):
         return {name: False}
 
     def _row(self, hit: Mapping[str, Any]) -> Row:
-        import numpy as np
-
         values = flatten(hit.get("_source") or {})
         field = self.columns.vector or ""
-        found = values.pop(field, None) or (hit.get("fields") or {}).get(field)
-        vector = None if not found else np.asarray(found, np.float32)
+        vector = to_vector(values.pop(field, None) or (hit.get("fields") or {}).get(field))
         return Row({**values, "_id": hit["_id"]}, float(hit.get("_score") or 0.0), vector)
-
-    def _condition(self, tree: Filter | None) -> dict[str, Any] | bool:
-        return True if tree is None else search_query(tree, self._targets())
 
     def _targets(self) -> dict[str, str]:
         """Return for each field the one of the index that has its whole value."""

@@ -3,74 +3,53 @@
 from __future__ import annotations
 
 import unicodedata
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import RetrieverError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import SQLDialect
-from secondpass.retrieve.backends.table_columns import TableColumns
+from secondpass.retrieve.backends.table_store import TableStore
+from secondpass.retrieve.backends.vector_fit import to_vector
 from secondpass.retrieve.filter_tree import parse_filter
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS
-from secondpass.retrieve.store_protocol import Hit, StoreInfo
+from secondpass.retrieve.store_protocol import Hits
 from secondpass.types import Document
 
 if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import Embedding
 
-T = TypeVar("T")
+Condition = Callable[[SQLDialect], str | None]
+"""What translates the filter of a search for one statement, None where there is none."""
 _STOP_WORDS = frozenset(ENGLISH_STOP_WORDS)
 
 
-class SQLStore(ABC):
+class SQLStore(TableStore):
     """A table of an SQL database as a `SearchableStore`; a `ForeignStore` as well.
 
-    An engine has `keywords` and `nearest`, which search, and `execute`, which counts.
-    `dimension` is 0 until an embedder is found to fit.
+    An engine has `keywords` and `nearest`, which search.
     """
-
-    def __init__(self, url: DatabaseURL, columns: TableColumns, info: StoreInfo) -> None:
-        self.url = url
-        self.columns = columns
-        self.info = info
-        self.dimension = 0
-
-    @property
-    def fields(self) -> Mapping[str, str]:
-        """The columns that a filter can name, with the kind of each."""
-        return self.columns.filtered
 
     @abstractmethod
     def dialect(self) -> SQLDialect:
         """Return a translator for one statement."""
 
     @abstractmethod
-    def count_passages(self) -> int:
-        """Return the number of rows."""
-
-    @abstractmethod
     def keywords(
         self,
         words: Sequence[str],
         limit: int,
-        condition: Callable[[SQLDialect], str | None],
-        *,
-        embeddings: bool,
+        condition: Condition,
+        vectors: bool,
         all_words: bool,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search for words, none of which has anything but letters, marks and digits."""
 
     @abstractmethod
-    def nearest(
-        self, embedding: Embedding, limit: int, condition: Callable[[SQLDialect], str | None]
-    ) -> list[Hit]:
+    def nearest(self, embedding: Embedding, limit: int, condition: Condition) -> Hits:
         """Search by cosine."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the connections."""
 
     def bm25(
         self,
@@ -82,7 +61,7 @@ class SQLStore(ABC):
         embeddings: bool = False,
         all_words: bool = False,
         weights: Mapping[str, float] | None = None,
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by words, with the engine's own ranking; `weights` only names the words.
 
         `passages` are not scored, which would take a further query: the result is empty.
@@ -90,30 +69,22 @@ class SQLStore(ABC):
         condition = self._condition(filter)
         words = query_words(query) if weights is None else list(weights)
         if not words or passages is not None:
-            return []
+            return Hits()
         found = self.keywords(
-            words,
-            limit,
-            condition,
-            embeddings=embeddings and self.dimension > 0,
-            all_words=all_words,
+            words, limit, condition, embeddings and self.dimension > 0, all_words
         )
-        return found[:limit]
+        return found.first(limit)
 
     def vector(
         self,
         embedding: Embedding,
         limit: int,
         filter: str | None = None,  # noqa: A002
-    ) -> list[Hit]:
+    ) -> Hits:
         """Search by cosine, -1 to 1."""
-        return self.nearest(embedding, limit, self._condition(filter))[:limit]
+        return self.nearest(embedding, limit, self._condition(filter)).first(limit)
 
-    def embeddings(self, passages: Sequence[Document]) -> dict[str, Embedding]:
-        """Return no vectors, which would take a further query."""
-        return {}
-
-    def hits_of(self, rows: Sequence[Sequence[Any]], *, vectors: bool = False) -> list[Hit]:
+    def hits_of(self, rows: Sequence[Sequence[Any]], *, vectors: bool = False) -> Hits:
         """Return the hits of rows: a score, the columns that are read, and a vector last."""
         names = self.columns.read
         named = [(dict(zip(names, row[1:], strict=False)), float(row[0])) for row in rows]
@@ -127,7 +98,7 @@ class SQLStore(ABC):
         hits = self.hits_of(rows, vectors=True)
         return [(hit.document, hit.embedding) for hit in hits if hit.embedding is not None]
 
-    def _condition(self, filter: str | None) -> Callable[[SQLDialect], str | None]:  # noqa: A002
+    def _condition(self, filter: str | None) -> Condition:  # noqa: A002
         # Parsed here, so that a filter that cannot be used is an error for any query.
         tree = parse_filter(filter, self.fields)
         if tree is not None:
@@ -150,27 +121,6 @@ def query_words(query: str) -> list[str]:
 
 def _is_mark(word: str) -> bool:
     return all(unicodedata.category(c)[0] == "M" for c in word)
-
-
-def to_vector(value: Any) -> Embedding | None:
-    """Return a stored vector, float32: bytes of float32, a JSON list, or a list; else None."""
-    import json
-
-    import numpy as np
-
-    if isinstance(value, bytes | memoryview):
-        data = bytes(value)
-        return np.frombuffer(data, "<f4") if data and len(data) % 4 == 0 else None
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    try:
-        vector = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        return None
-    return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None
 
 
 def failed(url: DatabaseURL, error: BaseException, *, timeout: bool = False) -> RetrieverError:

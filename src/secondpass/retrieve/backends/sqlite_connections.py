@@ -13,6 +13,13 @@ from secondpass.errors import InputError, RetrieverError, nearest
 from secondpass.retrieve.backends.connection_pool import ConnectionPool
 from secondpass.retrieve.backends.database_url import DatabaseURL
 from secondpass.retrieve.backends.filter_sql import SQLDialect
+from secondpass.retrieve.backends.sqlite_vec import (
+    VectorTable,
+    is_part,
+    load_vec0,
+    vector_tables,
+)
+from secondpass.retrieve.backends.table_columns import TableColumns
 
 T = TypeVar("T")
 _STEPS_PER_CHECK = 10_000
@@ -44,12 +51,14 @@ class SQLiteConnections:
     """A few connections to one file, for any number of threads.
 
     A read is one transaction and ends after the time-out. A file that was replaced is opened
-    again. Raises RetrieverError where there is no such file.
+    again. `without_vec0` is why tables of sqlite-vec cannot be read, None where they can.
+    Raises RetrieverError where there is no file.
     """
 
     def __init__(self, url: DatabaseURL) -> None:
         self.url = url
         self._file = url.file
+        self.without_vec0: str | None = None
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
             self._connect,
@@ -85,6 +94,7 @@ class SQLiteConnections:
         )
         connection.place = place
         connection.execute("PRAGMA query_only = 1")
+        self.without_vec0 = load_vec0(connection)
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
         return connection
 
@@ -121,15 +131,18 @@ def _in_transaction(
             connection.rollback()
 
 
-def list_tables(connections: SQLiteConnections) -> tuple[list[str], dict[str, str]]:
-    """Return the tables and views, and of those that are FTS5 tables what they are made of."""
+def list_tables(
+    connections: SQLiteConnections,
+) -> tuple[list[str], dict[str, str], dict[str, VectorTable]]:
+    """Return the tables and views, what the FTS5 tables are made of, and the vec0 tables."""
     rows = connections.run(
         "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view')"
     )
     fts = {name: match[1] for name, sql in rows if (match := _FTS5.search(sql or ""))}
+    vectors = vector_tables(rows)
     hidden = {f"{name}_{part}" for name in fts for part in _SHADOWS}
     names = [n for n, _ in rows if n not in hidden and not n.startswith("sqlite_")]
-    return names, fts
+    return [n for n in names if not is_part(n, vectors)], fts, vectors
 
 
 def read_kinds(connections: SQLiteConnections, table: str) -> tuple[dict[str, str], str | None]:
@@ -178,3 +191,14 @@ def find_fts(url: DatabaseURL, table: str, fts: Mapping[str, str]) -> tuple[str 
         ):
             return name, options.get("content_rowid") or "rowid"
     return None, "rowid"
+
+
+def how_to_index(table: str, columns: TableColumns) -> str:
+    """Return the statements that make an FTS5 table of a table."""
+    quoted = SQLDialect().name
+    texts = ", ".join(quoted(c) for c in (columns.title, columns.text) if c is not None)
+    name = quoted(f"{table}_fts")
+    return (
+        f"one is made by: CREATE VIRTUAL TABLE {name} USING fts5({texts}, "
+        f"content={quoted(table)}); INSERT INTO {name} ({name}) VALUES ('rebuild')"
+    )

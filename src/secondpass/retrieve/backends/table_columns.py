@@ -14,7 +14,7 @@ from uuid import UUID
 from secondpass.errors import InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.backends.database_url import DatabaseURL
-from secondpass.retrieve.store_protocol import Hit
+from secondpass.retrieve.store_protocol import Hit, Hits
 from secondpass.types import Document, Origin, is_missing
 
 if TYPE_CHECKING:
@@ -88,18 +88,34 @@ class TableColumns:
         self,
         rows: Iterable[tuple[Mapping[str, Any], float]],
         vectors: Sequence[Embedding | None] | None = None,
-    ) -> list[Hit]:
-        """Return rows with their scores as hits, best first and then by id, each id once."""
+    ) -> Hits:
+        """Return rows with their scores as hits, best first and then by id, each id once.
+
+        Rows that cannot be hits are counted in `left_out`.
+        """
         found: dict[str, Hit] = {}
+        without = unscored = repeated = 0
         for position, (row, score) in enumerate(rows):
-            if row[self.id] is None or not math.isfinite(score):
+            if row[self.id] is None:
+                without += 1
+                continue
+            if not math.isfinite(score):
+                unscored += 1
                 continue
             vector = None if vectors is None else vectors[position]
             hit = Hit(score, self.document(row), vector)
             known = found.get(hit.key)
+            repeated += known is not None
             if known is None or known.score < hit.score:
                 found[hit.key] = hit
-        return sorted(found.values(), key=lambda hit: (-hit.score, hit.key))
+        return Hits(
+            sorted(found.values(), key=lambda hit: (-hit.score, hit.key)),
+            {
+                f"without a value in {self.id!r}, the id": without,
+                f"whose {self.id!r}, the id, is that of another row": repeated,
+                "whose score is not a number": unscored,
+            },
+        )
 
 
 def choose_columns(
@@ -108,13 +124,13 @@ def choose_columns(
     *,
     table: str,
     key: str | None = None,
-    vectors: Sequence[str] = (),
+    vectors: Sequence[str] | None = None,
 ) -> TableColumns:
     """Return the roles of a table's columns: those of the URL, else by their usual names.
 
     `kinds` are all columns in order, `key` is the primary key, `vectors` the columns that can
-    hold vectors. Raises InputError, listing the columns, for one that is not there, and where
-    no text or id is found.
+    hold vectors, by default those of that kind. Raises InputError, listing the columns, for
+    one that is not there, and where no text or id is found.
     """
     named = {"id": url.id, "text": url.text, "title": url.title, "vector": url.vector}
     named |= {"parent": url.parent, "chunk": url.chunk}
@@ -145,6 +161,8 @@ def choose_columns(
             fix=f"Name it, such as text={example}. {_columns(kinds)}",
         )
     title = url.title or _first(("title",), [n for n in kinds if n not in {text, key_name}])
+    if vectors is None:
+        vectors = [name for name, kind in kinds.items() if kind == "vector"]
     vector = url.vector or _first(_VECTORS, vectors) or (vectors[0] if vectors else None)
     roles = {key_name, text, title, vector, url.parent, url.chunk}
     skipped = roles | {n for n, kind in kinds.items() if kind in ("bytes", "words", "vector")}

@@ -1,9 +1,9 @@
-"""Whether the vectors of a table of others are those of an embedder."""
+"""Vectors of a table of others: read as they are stored, and whether an embedder fits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.types import Document
@@ -87,3 +87,24 @@ def cosines(embedding: Embedding, vectors: Sequence[Embedding]) -> list[float]:
     result = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
     values: list[float] = np.clip(np.nan_to_num(result), -1, 1).tolist()
     return values
+
+
+def to_vector(value: Any) -> Embedding | None:
+    """Return a stored vector, float32: bytes of float32, a JSON list, or a list; else None."""
+    import json
+
+    import numpy as np
+
+    if isinstance(value, bytes | memoryview):
+        data = bytes(value)
+        return np.frombuffer(data, "<f4") if data and len(data) % 4 == 0 else None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    try:
+        vector = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None

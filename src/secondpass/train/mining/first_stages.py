@@ -1,9 +1,10 @@
-"""The first stages of mining, BM25 and vector search, over all passages."""
+"""The first stages of mining: BM25 and vectors over all passages, or a search of others."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from secondpass.retrieve.store_protocol import Passage, TextEncoder
+from secondpass.inference.unicode import clean
+from secondpass.retrieve.store_protocol import Passage, TextEncoder, searchable
 
 if TYPE_CHECKING:
+    from secondpass.index.search import Search
     from secondpass.retrieve.backends.lance.store import LanceStore
 
 Progress = Callable[[str, int, int], None]
@@ -76,6 +79,51 @@ class BM25Search:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class SearchResults:
+    """What the first stage of a search, such as a database's, retrieves for each query.
+
+    - `texts`: the passages, title and text, each once; those without text are left out.
+    - `notes`: what the search left out, with the number of queries that it said so for.
+    """
+
+    def __init__(
+        self, source: Search, queries: Sequence[str], depth: int, progress: Progress
+    ) -> None:
+        self._found: dict[str, list[str]] = {}
+        self._numbers: dict[str, int] = {}
+        self.notes: Counter[str] = Counter()
+        for done, query in enumerate(queries):
+            progress("retrieve", done, len(queries))
+            if query in self._found:
+                continue
+            retrieved = source.run_first_stage(query, depth)
+            documents = [candidate.document for candidate in retrieved.candidates]
+            texts = [clean(searchable(d.title, d.text)) for d in documents]
+            self._found[query] = [text for text in texts if text.strip()]
+            if retrieved.note is not None:
+                self.notes[retrieved.note] += 1
+            if empty := len(texts) - len(self._found[query]):
+                self.notes[f"{empty} of its candidates have no text, and are left out"] += 1
+        progress("retrieve", len(queries), len(queries))
+
+    @property
+    def texts(self) -> list[str]:
+        """The passages of all queries, in the order they were found."""
+        return list(dict.fromkeys(text for found in self._found.values() for text in found))
+
+    def number(self, passages: Sequence[str]) -> None:
+        """Name the passages that `rank` returns indices of; all of `texts` are among them."""
+        for index, text in enumerate(passages):
+            self._numbers.setdefault(text, index)
+
+    def rank(self, queries: Sequence[str], depth: int) -> list[list[int]]:
+        """Return the indices of the retrieved passages for each query, best first."""
+        return [
+            [self._numbers[text] for text in dict.fromkeys(self._found[query][:depth])]
+            for query in queries
+        ]
 
 
 def embed_texts(

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secondpass.errors import InputError
 from secondpass.inference.unicode import clean
 from secondpass.retrieve.store_protocol import TextEncoder, searchable
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.mining.false_negatives import FalseNegativeFilter, KnownPositives
-from secondpass.train.mining.first_stages import BM25Search, Progress, embed_texts
+from secondpass.train.mining.first_stages import (
+    BM25Search,
+    Progress,
+    SearchResults,
+    embed_texts,
+)
 from secondpass.train.mining.negative_selection import (
     MineSettings,
     SelectedNegatives,
     select_negatives,
     select_retrieved,
 )
+
+if TYPE_CHECKING:
+    from secondpass.index.search import Search
 
 __all__ = ["MineReport", "MineResult", "MineSettings", "Progress", "mine", "read_corpus"]
 
@@ -36,6 +47,7 @@ class MineReport:
       `left_out`: groups of which they retrieved no positive, or no negative.
     - `same_query`, `same_text`, `margin`: candidates refused because they answer the same
       query, contain a positive's text, or are about as near to the query as a positive.
+    - `notes`: what the `source` left out, and the number of queries that it said so for.
     """
 
     groups: int = 0
@@ -50,6 +62,7 @@ class MineReport:
     same_query: int = 0
     same_text: int = 0
     margin: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +81,13 @@ def mine(
     corpus: Iterable[str] = (),
     embedder: TextEncoder | None = None,
     language: str = "english",
+    source: Search | None = None,
 ) -> MineResult:
     """Mine negatives for every group, from all passages and from `corpus`.
+
+    With `source`, such as a `Search` over a database, the first `depth` candidates of its first
+    stage take the place of BM25 over all passages, and join the corpus: random negatives are
+    what it retrieves for other queries. It is asked once for each query.
 
     The negatives that a group has stay and come first; then come hard, medium and random
     ones, as `MineSettings` says, without passages that may answer the query, as
@@ -83,29 +101,39 @@ def mine(
     `progress` is called with a stage, how much of it is done, and its total.
 
     Raises MissingExtraError if the package lancedb is not installed; InputError if
-    `as_found` leaves no group.
+    `as_found` leaves no group; RetrieverError if the database of `source` fails.
     """
     settings = MineSettings() if settings is None else settings
     report_progress = _ignore if progress is None else progress
+    queries = [clean(group.query) for group in examples.groups]
+    found = None
+    if source is not None:
+        found = SearchResults(source, queries, settings.depth, report_progress)
+        corpus = chain(corpus, found.texts)
     texts = [clean(text) for text in examples.passages]
     known_texts = set(texts)
     texts += [
         t for t in dict.fromkeys(map(clean, corpus)) if t.strip() and t not in known_texts
     ]
+    if found is not None:
+        found.number(texts)
     if embedder is None:
         from secondpass.retrieve.embedder import Embedder
 
         embedder = Embedder()
     miner = _Miner(Examples(texts, examples.groups), len(examples.passages), settings)
-    queries = [clean(group.query) for group in examples.groups]
-    with BM25Search(texts, language, report_progress) as bm25:
+    if found is not None:
+        miner.report.notes = dict(found.notes)
+    with (
+        BM25Search(texts, language, report_progress) if found is None else nullcontext(found)
+    ) as first_stage:
         passage_vectors = embed_texts(embedder, texts, "passages", report_progress)
         query_vectors = embed_texts(embedder, queries, "queries", report_progress)
         step = max(1, min(_QUERIES_AT_ONCE, _COSINES_AT_ONCE // max(1, len(texts))))
         for start in range(0, len(queries), step):
             report_progress("mine", start, len(queries))
             block = slice(start, start + step)
-            rankings = bm25.rank(queries[block], settings.depth)
+            rankings = first_stage.rank(queries[block], settings.depth)
             cosines = query_vectors[block] @ passage_vectors.T
             for group, ranking, row in zip(
                 examples.groups[block], rankings, cosines, strict=True
