@@ -2,8 +2,10 @@
 
     python benchmarks/ui.py --index demo-index [--queries 30] [--model bundled]
 
-The last character of each question of the sample is typed, and the time until the results of
-the whole question are painted is taken in the page. The target is 300 ms for the median.
+The end of each question of the sample is typed, and the time from the last keystroke until the
+results of the whole question are painted is taken in the page: once for the last character,
+typed on a page at rest, and once for the last twelve, typed one every 120 ms, so that earlier
+searches are under way. The target is 300 ms for the median of both.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from sample_questions import load_queries
 from server_process import Server, secondpass_command
 
 TARGET_MS = 300
+TYPED = {"one keystroke": 1, "the last of twelve, one every 120 ms": 12}
+MS_BETWEEN_KEYS = 120
 # The last paint after the last change of the results since the last keystroke.
 PROBE = """
 window.typed = 0; window.drawn = 0;
@@ -37,22 +41,40 @@ new MutationObserver(records => {
 """
 
 
-def measure(page: Any, query: str) -> tuple[float, float]:
-    """Return milliseconds from the last keystroke to the paint, and those of the search."""
+def expect_search(page: Any, query: str) -> Any:
+    """Return a context manager that ends when the answer to a query has come."""
+    return page.expect_response(
+        lambda r: (
+            r.url.endswith("/search") and r.request.post_data_json.get("query") == query.strip()
+        )
+    )
+
+
+def wait_for_rest(page: Any) -> None:
+    """Wait until nothing is searched and everything is drawn."""
+    button = page.get_by_test_id("search-button")
+    while button.get_attribute("aria-busy") != "false":
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(150)
+
+
+def measure(page: Any, query: str, typed: int = 1) -> tuple[float, float]:
+    """Return milliseconds from the last keystroke to the paint, and those of the search.
+
+    `typed`: how many characters at the end of the query are typed.
+    """
     field = page.get_by_test_id("query")
-    field.fill(query[:-1])
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(100)
+    with expect_search(page, query[:-typed]):
+        field.fill(query[:-typed])
+    wait_for_rest(page)
     field.press("End")
-    with page.expect_response(
-        lambda r: r.url.endswith("/search") and r.request.post_data_json.get("query") == query
-    ) as answered:
-        field.press_sequentially(query[-1])
+    with expect_search(page, query) as answered:
+        field.press_sequentially(query[-typed:], delay=MS_BETWEEN_KEYS)
     searched = float(answered.value.json()["timings"]["total"])
     # The page's content security policy forbids what waits for an expression in it.
     while not page.evaluate("window.drawn > window.typed"):
         page.wait_for_timeout(20)
-    page.wait_for_timeout(150)
+    wait_for_rest(page)
     return float(page.evaluate("window.drawn - window.typed")), searched
 
 
@@ -84,19 +106,26 @@ def main() -> None:
         page.get_by_test_id("columns").wait_for()
         # The first search loads what is loaded once.
         measure(page, "Was Tesla married?")
-        times = [measure(page, query) for query in load_queries()[: arguments.queries]]
+        queries = load_queries()[: arguments.queries]
+        times = {
+            name: [measure(page, query, typed) for query in queries]
+            for name, typed in TYPED.items()
+        }
         browser.close()
-    drawn = sorted(ms for ms, _ in times)
-    searched = statistics.median(ms for _, ms in times)
-    median, slow = statistics.median(drawn), drawn[int(0.95 * (len(drawn) - 1))]
     print(
-        f"keystroke to drawn result, {len(drawn)} questions, 50 candidates, {arguments.model}"
+        f"keystroke to drawn result, {len(queries)} questions, 50 candidates, {arguments.model}"
     )
-    print(f"median {median:.0f} ms, 95th percentile {slow:.0f} ms, slowest {drawn[-1]:.0f} ms")
-    print(f"of which the search on the server: median {searched:.0f} ms")
+    for name, measured in times.items():
+        drawn = sorted(ms for ms, _ in measured)
+        searched = statistics.median(ms for _, ms in measured)
+        median, slow = statistics.median(drawn), drawn[int(0.95 * (len(drawn) - 1))]
+        verdict = "within" if median <= TARGET_MS else "beyond"
+        print(
+            f"{name}: median {median:.0f} ms, {verdict} the target of {TARGET_MS} ms, of "
+            f"which the search on the server {searched:.0f} ms; 95th percentile {slow:.0f} ms, "
+            f"slowest {drawn[-1]:.0f} ms"
+        )
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    verdict = "within" if median <= TARGET_MS else "beyond"
-    print(f"{verdict} the target of {TARGET_MS} ms for the median")
 
 
 if __name__ == "__main__":

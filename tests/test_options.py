@@ -62,7 +62,7 @@ EXAMPLES: dict[str, Any] = {
     "max_query_tokens": 32,
     "budget_tokens": 5000,
     "truncate": False,
-    "spans": {"threshold": 0.25, "max_spans": 2},
+    "spans": {"threshold": 0.25, "max_spans": 2, "max_results": 4},
     "instructions": "prefer recent documents",
     "on_unsupported": "ignore",
     "return_documents": False,

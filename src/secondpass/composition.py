@@ -64,11 +64,12 @@ class Composer:
         calibration_pairs: str | Path | None = None,
     ) -> BaseReranker:
         """Return the model of a name; raises what `load_reranker` raises."""
-        provider = isinstance(name, str) and split_name(name) is not None
-        key = (
-            *(str(name), early_exit, precision, str(calibration_pairs)),
-            *((timeout, partial) if provider else (None, False)),
-        )
+        limits = (timeout, partial)
+        # Only a provider's models have limits. Whether a name is a provider's may take 20 ms to
+        # find out, as long as a search.
+        if limits != (None, False) and not (isinstance(name, str) and split_name(name)):
+            limits = (None, False)
+        key = (str(name), early_exit, precision, str(calibration_pairs), *limits)
         with self._lock:
             if key not in self._models:
                 self._models[key] = load_reranker(

@@ -123,6 +123,7 @@ _SPAN_FIELDS: Mapping[str, Number | Count | Choice] = {
     "threshold": Number(minimum=0, maximum=1),
     "max_spans": Count(),
     "unit": Choice(SPAN_UNITS),
+    "max_results": Count(),
 }
 
 
@@ -130,11 +131,11 @@ def _spans_problem(value: object) -> str | None:
     if isinstance(value, bool):
         return None
     if not isinstance(value, dict):
-        return "it must be true, false or a table of threshold, max_spans and unit"
+        return f"it must be true, false or a table of {', '.join(_SPAN_FIELDS)}"
     for name, inner in value.items():
         if name not in _SPAN_FIELDS:
             return f"Spans have no {name!r}. {nearest(str(name), _SPAN_FIELDS)}"
-        if name == "max_spans" and inner is None:
+        if name in ("max_spans", "max_results") and inner is None:
             continue
         if problem := _SPAN_FIELDS[name].problem(inner):
             return f"{name} is {inner!r}: {problem}"
@@ -218,8 +219,8 @@ class ResultOptions(TypedDict, total=False):
         bool | Mapping[str, Any] | Spans,
         Option(
             False,
-            "Whether results have the sentences that answer, or threshold, max_spans and "
-            "unit of those.",
+            f"Whether results have the sentences that answer, or {', '.join(_SPAN_FIELDS)} "
+            "of those.",
             Custom(
                 {
                     "type": ["boolean", "object"],

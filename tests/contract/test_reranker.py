@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -234,6 +235,12 @@ def test_spans_are_sentences_of_the_text_or_refused(
             [s.score for s in ordered], abs=5e-3
         )
     assert any(len(result.spans) > 1 for result in results)
+    few = reranker.rerank(query, texts, spans=replace(every, max_results=3)).results
+    assert [r.index for r in few] == [r.index for r in results]
+    assert [[s[:2] for s in r.spans] for r in few[:3]] == [
+        [s[:2] for s in r.spans] for r in results[:3]
+    ]
+    assert all(r.spans == () for r in few[3:])
     (first,) = reranker.rerank(query, texts, spans={"max_spans": 1}, top_k=1).results
     assert len(first.spans) <= 1
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -95,6 +96,8 @@ def test_a_template_may_go_on_behind_the_text() -> None:
         ({"spans": {"threshold": 2}}, "threshold must be from 0 to 1"),
         ({"spans": {"threshold": None}}, "threshold"),
         ({"spans": {"max_spans": 0}}, "max_spans must be at least 1"),
+        ({"spans": {"max_results": 0}}, "max_results must be at least 1"),
+        ({"spans": {"max_results": True}}, "max_results must be"),
         ({"spans": {"unit": "word"}}, "A span cannot be a 'word'"),
         ({"spans": {"treshold": 0.5}}, "Did you mean 'threshold'"),
         ({"spans": 3}, "spans cannot be 3"),
@@ -109,9 +112,18 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
 
 def test_the_declaration_agrees_with_the_class() -> None:
     option = declared(ResultOptions)["spans"]
-    assert option.problem({"threshold": 0.2, "max_spans": None, "unit": "sentence"}) is None
+    limits = {"threshold": 0.2, "max_spans": None, "unit": "sentence", "max_results": None}
+    assert option.problem(limits) is None
+    assert {f.name for f in fields(Spans)} == set(limits)
     assert parse_spans({"threshold": 0.2}) == Spans(threshold=0.2)
-    for bad in ({"threshold": 2}, {"max_spans": 0}, {"unit": "word"}, {"size": 1}, 3):
+    for bad in (
+        {"threshold": 2},
+        {"max_spans": 0},
+        {"unit": "word"},
+        {"max_results": 0},
+        {"size": 1},
+        3,
+    ):
         assert option.problem(bad)
         with pytest.raises(InputError):
             parse_spans(bad)  # type: ignore[arg-type]
@@ -158,6 +170,25 @@ def test_spans_of_any_text_are_its_sentences(text: str) -> None:
     if result.best_window is not None:
         start, end = result.best_window
         assert 0 <= start <= end <= len(text)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(words, max_size=6), st.integers(1, 8), st.sampled_from([ALL, Spans()]))
+def test_only_the_first_results_have_spans(texts: list[str], limit: int, spans: Spans) -> None:
+    documents = [*texts, TESLA["text"], TESLA["text"]]
+    every = bundled().rerank(QUERY, documents, spans=spans).results
+    limited = bundled().rerank(QUERY, documents, spans=replace(spans, max_results=limit))
+    assert limited.results[:limit] == every[:limit]
+    assert limited.results[limit:] == tuple(replace(r, spans=()) for r in every[limit:])
+
+
+def test_the_limit_is_one_of_results_that_are_returned() -> None:
+    documents = [LONG, TESLA, "Tesla died. It was in New York."]
+    spans = {"max_results": 1, "max_spans": None, "threshold": 0}
+    results = bundled().rerank(QUERY, documents, spans=spans).results
+    assert [bool(r.spans) for r in results] == [True, False, False]
+    (only,) = bundled().rerank(QUERY, documents, spans=spans, top_k=1).results
+    assert only == results[0]
 
 
 @given(st.lists(st.floats(-50, 50), max_size=8))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
+from secondpass.llm import LLM, Completion, Prompt, Stop, TextStream
 from secondpass.server.access.api_keys import KeyFile
 from secondpass.server.settings import ServerSettings
 from tests.server.conftest import running
@@ -106,6 +110,55 @@ def test_an_answer_cites_passages(page: Watched) -> None:
     assert page.get("answer-citation").count() >= 1
 
 
+class Typist(LLM):
+    """Writes an answer whose last words wait until they are let go."""
+
+    name = "typist"
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def complete(self, prompt: Prompt) -> Completion:
+        return Completion("Tesla was born in 1856 [1].", Stop.END, 5, 5)
+
+    def stream(self, prompt: Prompt) -> TextStream:
+        def pieces() -> Iterator[str | Completion]:
+            yield "Tesla was "
+            assert self.go.wait(60)
+            yield "born in 1856 [1]."
+            yield self.complete(prompt)
+
+        return TextStream(pieces())
+
+
+def test_an_answer_is_shown_as_it_is_written(page: Watched, site: Site) -> None:
+    llm = Typist()
+    site.found.state.llm = llm
+    try:
+        page.ask("When was Tesla born?")
+        page.get("tab-answer").click()
+        text = page.get("answer-text")
+        expect(text).to_have_text("Tesla was", use_inner_text=True)
+        assert text.get_attribute("data-status") == "streaming"
+        # The passages come first.
+        assert page.page.get_by_role("listitem").filter(has_text="[1]").count() >= 1
+        llm.go.set()
+        expect(text).to_have_attribute("data-status", "generated")
+        expect(text).to_contain_text("born in 1856")
+        expect(page.get("answer-citation")).to_have_text("1")
+        llm.go.clear()
+        # Leaving ends the answer, without an error.
+        page.get("search-button").click()
+        expect(text).to_have_attribute("data-status", "streaming")
+        page.get("tab-search").click()
+        llm.go.set()
+        page.settle()
+        expect(page.get("error")).to_have_count(0)
+    finally:
+        llm.go.set()
+        site.found.state.llm = None
+
+
 def test_an_index_is_made_filled_with_files_and_searched(
     page: Watched, tmp_path: Path, site: Site
 ) -> None:
@@ -121,6 +174,10 @@ def test_an_index_is_made_filled_with_files_and_searched(
     )
     progress = page.get("index-progress")
     expect(progress).to_contain_text("harbor notes.md")
+    # All of its bytes were counted as they went.
+    row = progress.locator("li", has_text="harbor notes.md")
+    size = str((tmp_path / "harbor notes.md").stat().st_size)
+    expect(row).to_have_attribute("data-sent", size)
     expect(progress.get_by_test_id("error")).to_contain_text("bad.pdf")
     expect(page.get("index-list").locator('[data-id="harbor"]')).to_contain_text("1 document")
     page.get("tab-search").click()
@@ -158,6 +215,35 @@ def test_a_run_is_saved_as_json(page: Watched) -> None:
     (run,) = saved["runs"]
     assert run["ranking"]["query"] == QUESTION
     assert run["ranking"]["results"][0]["document_id"] == page.ids("after-list")[0]
+
+
+@pytest.mark.parametrize(
+    ("button", "ending"), [("export-run", "jsonl"), ("export-trec", "trec")]
+)
+def test_a_run_is_measured_by_the_command_line(
+    page: Watched, site: Site, tmp_path: Path, button: str, ending: str
+) -> None:
+    from secondpass.evaluate.run import Run
+
+    query = site.asked("/indexes/sample/query-sets/sample")["queries"][0]
+    page.ask(query["text"])
+    ranked = page.ids("after-list")
+    page.get("export-menu").click()
+    with page.page.expect_download() as download:
+        page.get(button).click()
+    assert download.value.suggested_filename.endswith(f".{ending}")
+    file = tmp_path / f"page.{ending}"
+    download.value.save_as(file)
+    run = Run.read(file)
+    assert run.ranking(query["id"])[:5] == list(dict.fromkeys(ranked))[:5]
+    folder = site.index / "query-sets" / "sample"
+    files = ["--queries", folder / "queries.jsonl", "--qrels", folder / "qrels.jsonl"]
+    command = [sys.executable, "-m", "secondpass", "eval", "--runs", file, *files, "--json"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (measured,) = json.loads(done.stdout)["runs"]
+    assert measured["name"] == "page"
+    assert any(values[query["id"]] > 0 for values in measured["by_query"].values())
 
 
 def test_the_offline_page_opens_from_disk(

@@ -48,6 +48,40 @@ def test_a_question_is_answered_as_it_is_typed(page: Watched, site: Site) -> Non
     assert page.get("timing-total").text_content()
 
 
+def test_sentences_are_found_for_the_rows_that_are_shown(page: Watched, site: Site) -> None:
+    page.bodies.clear()
+    page.ask(QUESTION)
+    assert [body["spans"] for body in page.bodies] == [{"max_results": 10}]
+    body = {"query": QUESTION, "top_k": 50, "spans": True}
+    results = site.asked("/indexes/sample/search", body)["results"]
+    late = next(r for r in results[10:] if r["spans"])
+    page.get("columns").page.get_by_role("button", name=re.compile("Show all")).click()
+    page.get("after-list").get_by_test_id("result").nth(late["rank"] - 1).locator(
+        "button"
+    ).click()
+    expect(page.get("span")).to_have_count(len(late["spans"]))
+    page.settle()
+    assert [body["spans"] for body in page.bodies] == [{"max_results": 10}, True]
+    # A link to a passage further down has its sentences, too.
+    page.page.reload()
+    expect(page.get("span")).to_have_count(len(late["spans"]))
+    assert page.ids("after-list") == [r["document_id"] for r in results[:10]]
+
+
+def test_an_overtaken_search_is_given_up(page: Watched) -> None:
+    given_up: list[str] = []
+    page.page.on("requestfailed", lambda request: given_up.append(request.failure or ""))
+    field = page.get("query")
+    field.fill("")
+    field.press_sequentially(QUESTION)
+    expect(page.get("text-body")).to_contain_text("1343")
+    page.settle()
+    assert page.bodies[-1]["query"] == QUESTION
+    assert set(given_up) <= {"net::ERR_ABORTED"}
+    assert len(given_up) >= 1
+    expect(page.get("error")).to_have_count(0)
+
+
 def test_a_passage_lights_up_in_both_columns(page: Watched) -> None:
     page.ask(QUESTION)
     row = page.get("after-list").get_by_test_id("result").nth(1)
@@ -177,6 +211,27 @@ def test_why_a_result_is_there_and_what_would_move_it(page: Watched, site: Site)
     what_if = page.get("what-if")
     for change in why["counterfactuals"][:2]:
         expect(what_if).to_contain_text(change["change"])
+
+
+def test_what_if_no_titles_were_read(page: Watched, site: Site) -> None:
+    page.ask(QUESTION)
+    second = page.get("after-list").get_by_test_id("result").nth(1)
+    second.locator("button").click()
+    name = second.get_attribute("data-id")
+    page.get("why-button").click()
+    page.get("what-if-untitled").click()
+    body = {"query": QUESTION, "top_k": 50, "fields": ["text"]}
+    results = site.asked("/indexes/sample/search", body)["results"]
+    rank = next(r["rank"] for r in results if r["document_id"] == name)
+    row = page.get("what-if").locator("tr", has_text="no titles are read")
+    expect(row.locator("td")).to_have_text(str(rank))
+    page.get("what-if-compare").click()
+    expect(page.get("config-1")).to_be_visible()
+    page.settle()
+    assert page.bodies[-1]["fields"] == ["text"]
+    expect(page.get("after-list-2").get_by_test_id("result").first).to_have_attribute(
+        "data-id", results[0]["document_id"]
+    )
 
 
 def test_judgments_by_keyboard_survive_a_reload(page: Watched, site: Site) -> None:

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import { fileName } from "../src/exports/files";
 import { toHtml } from "../src/exports/offline";
+import { runRows, toJsonLines, toTrec } from "../src/exports/run";
 import { toCurl, toPython, toTypeScript, type Search } from "../src/exports/snippets";
 import { toToml } from "../src/exports/toml";
 import { firstPass, secondPass } from "../src/model/ranking";
@@ -129,5 +130,42 @@ describe("file names", () => {
     expect(fileName("Who's first? ../../x", "html")).toBe("who-s-first-x.html");
     expect(fileName("???", "json")).toBe("secondpass.json");
     expect(fileName("Где Волга", "html")).toBe("где-волга.html");
+  });
+});
+
+describe("a run", () => {
+  const found = ranking([
+    result("b#1", 1, 2, { document_id: "b", score: 0.5 }),
+    result("a", 2, 1, { score: 0.5 }),
+    result("b#2", 3, 3, { document_id: "b", score: 0.4 }),
+    result("c", 4, 4, { score: 3 }),
+    result("d", 5, 5, { score: 0 }),
+    result("e", 6, 6, { score: 0 }),
+  ]);
+  const rows = runRows(found, "q7");
+
+  it("has each document once, in the order of the ranking", () => {
+    expect(rows.map((row) => [row.doc_id, row.rank])).toEqual([
+      ["b", 1],
+      ["a", 2],
+      ["c", 3],
+      ["d", 4],
+      ["e", 5],
+    ]);
+    const scores = rows.map((row) => row.score);
+    expect(scores.toSorted((a, b) => b - a)).toEqual(scores);
+    expect(new Set(scores).size).toBe(scores.length);
+    // As near to the scores as single precision allows.
+    expect(scores[1]).toBeCloseTo(0.5, 6);
+    expect(scores[4]).toBe(-(2 ** -149));
+    expect(scores.map(Math.fround)).toEqual(scores);
+  });
+
+  it("is a line of JSON for each document, or of TREC", () => {
+    const lines = toJsonLines(rows).trimEnd().split("\n");
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ query_id: "q7", doc_id: "b" });
+    expect(lines).toHaveLength(5);
+    expect(toTrec(rows, "A")?.split("\n")[0]).toBe("q7 Q0 b 1 0.5 A");
+    expect(toTrec(runRows(ranking([result("a b", 1, 1)]), "q7"), "A")).toBeNull();
   });
 });

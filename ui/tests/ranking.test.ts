@@ -8,6 +8,7 @@ import {
   riseOf,
   secondPass,
   slopes,
+  withSpansOf,
   type Column,
 } from "../src/model/ranking";
 import { ranking, result } from "./results";
@@ -23,6 +24,24 @@ describe("the two passes of one response", () => {
   it("are ordered by the ranks of each", () => {
     expect(firstPass(moved).map((place) => place.key)).toEqual(["a", "b", "c"]);
     expect(secondPass(moved).map((place) => place.key)).toEqual(["c", "a", "p", "b"]);
+  });
+
+  it("get the spans of another response of the same search", () => {
+    const span = { start: 0, end: 4, score: 1, probability: 0.5 };
+    const found = ranking([result("b", 1, 2, { spans: [span] }), result("c", 2, 3)]);
+    const before = ranking([
+      result("c", 1, 3, { spans: [span] }),
+      result("a", 2, 1, { spans: [span] }),
+      result("b", 3, 2),
+    ]);
+    const after = withSpansOf(before, found);
+    expect(after.results.map((one) => [one.id, one.rank, one.spans.length])).toEqual([
+      ["c", 1, 0],
+      ["a", 2, 1],
+      ["b", 3, 1],
+    ]);
+    expect(after.timings).toEqual(before.timings);
+    expect(before.results[2]?.spans).toEqual([]);
   });
 
   it("say what entered and left the top", () => {

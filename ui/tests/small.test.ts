@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
 
+import type { Model } from "../src/api/types";
 import { answerPieces } from "../src/model/citations";
-import { decimal, percent, signed } from "../src/model/format";
+import { bytes, decimal, percent, signed } from "../src/model/format";
 import {
   controls,
   describe as describeOptions,
   fieldOf,
+  givesSpans,
   withOption,
 } from "../src/model/options";
 import { probabilityAt, stepOf, STEPS } from "../src/model/threshold";
-import { Latest } from "../src/state/latest";
 
 describe("the slider of probabilities", () => {
   it("returns to the step it came from", () => {
@@ -32,6 +33,16 @@ describe("numbers", () => {
       "50 %",
       "> 99 %",
       "100 %",
+    ]);
+  });
+  it("of bytes are in kB and MB", () => {
+    expect([0, 1, 999, 1000, 123_456, 1_500_000].map(bytes)).toEqual([
+      "0 bytes",
+      "1 byte",
+      "999 bytes",
+      "1.0 kB",
+      "123.5 kB",
+      "1.5 MB",
     ]);
   });
   it("have a real minus", () => {
@@ -94,33 +105,22 @@ describe("options", () => {
     expect(lists.common.map((one) => one.name)).toEqual(["mode"]);
     expect(lists.more.map((one) => one.name)).toEqual(["boost"]);
   });
+  it("say whether the model finds sentences", () => {
+    const model = { name: "a", runs_here: true, max_length: 256, precision: "int8" };
+    const models = [
+      { ...model, gives_spans: true },
+      { ...model, name: "b", gives_spans: false },
+    ] as unknown as Model[];
+    expect(givesSpans({}, models)).toBe(true);
+    expect(givesSpans({ rerank: "b" }, models)).toBe(false);
+    expect(givesSpans({ rerank: false }, models)).toBe(false);
+    expect(givesSpans({ rerank: "unknown" }, models.slice(1))).toBe(false);
+    expect(givesSpans({}, [])).toBe(true);
+  });
   it("can be read", () => {
     expect(describeOptions({ mode: "bm25", blend: false })).toEqual([
       "first pass: bm25",
       "blend with the first pass: off",
     ]);
-  });
-});
-
-describe("the latest of many tasks", () => {
-  it("runs one at a time and skips those that were overtaken", async () => {
-    const ran: number[] = [];
-    const latest = new Latest();
-    let finish: () => void = () => undefined;
-    const first = new Promise<void>((resolve) => (finish = resolve));
-    latest.request(() => {
-      ran.push(1);
-      return first;
-    });
-    for (const number of [2, 3, 4]) {
-      latest.request(() => {
-        ran.push(number);
-        return Promise.resolve();
-      });
-    }
-    expect(ran).toEqual([1]);
-    finish();
-    await new Promise((resolve) => setTimeout(resolve));
-    expect(ran).toEqual([1, 4]);
   });
 });

@@ -4,6 +4,7 @@ export { readEvents, type ServerSentEvent } from "./event-stream.js";
 export {
   Indexes,
   type FileContent,
+  type FileOptions,
   type FileOutcome,
   type FileProgress,
   type UploadOptions,

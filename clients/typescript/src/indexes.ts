@@ -2,6 +2,7 @@
 
 import { InputError, SecondpassError, UploadError } from "./errors.js";
 import { queryString, segment, type CallOptions, type Transport } from "./transport.js";
+import type { OnSent } from "./upload.js";
 import type {
   Deleted,
   DocumentBody,
@@ -37,6 +38,15 @@ export interface UploadOptions extends CallOptions {
 
 /** The content of a file. */
 export type FileContent = Blob | string | ArrayBuffer | Uint8Array;
+
+/** How a file is uploaded. */
+export interface FileOptions extends CallOptions {
+  /**
+   * Called with the bytes that were sent and their number in all: as they go where the runtime
+   * says so (browsers), else once, when the server has the file.
+   */
+  onSent?: OnSent | undefined;
+}
 
 /** What became of one file: what was stored, or why it cannot be read. */
 export type FileOutcome =
@@ -128,13 +138,14 @@ export class Indexes {
     name: string,
     filename: string,
     content: FileContent,
-    call: CallOptions = {},
+    options: FileOptions = {},
   ): Promise<StoredFile> {
+    const { onSent, ...call } = options;
     const path = `${indexPath(name)}/files${queryString({ filename })}`;
     const contentType = "application/octet-stream";
     const body = content as BodyInit;
     return this.#transport.json(
-      { method: "POST", path, body, contentType, repeatable: true },
+      { method: "POST", path, body, contentType, onSent, repeatable: true },
       { timeoutMs: UPLOAD_TIMEOUT_MS, ...call },
     );
   }

@@ -1317,10 +1317,11 @@ export interface components {
             return_documents?: boolean;
             /**
              * Spans
-             * @description Whether results have the sentences that answer, or threshold, max_spans and unit of those.
+             * @description Whether results have the sentences that answer, or threshold, max_spans, unit, max_results of those.
              * @default false
              */
             spans?: boolean | {
+                max_results?: number;
                 max_spans?: number;
                 threshold?: number;
                 /** @enum {string} */
@@ -1596,10 +1597,11 @@ export interface components {
             return_documents?: boolean;
             /**
              * Spans
-             * @description Whether results have the sentences that answer, or threshold, max_spans and unit of those.
+             * @description Whether results have the sentences that answer, or threshold, max_spans, unit, max_results of those.
              * @default false
              */
             spans?: boolean | {
+                max_results?: number;
                 max_spans?: number;
                 threshold?: number;
                 /** @enum {string} */

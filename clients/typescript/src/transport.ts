@@ -5,6 +5,7 @@ import { InputError, ResponseError, SecondpassError } from "./errors.js";
 import { readEvents } from "./event-stream.js";
 import { failureOf, streamFailure } from "./failure.js";
 import type { Failure } from "./types.js";
+import { canReport, sendWithProgress, sizeOf, type OnSent } from "./upload.js";
 
 /** Where a server is, and how patient the client is. */
 export interface ClientOptions {
@@ -37,6 +38,8 @@ export interface ApiRequest {
   json?: unknown;
   body?: BodyInit | undefined;
   contentType?: string | undefined;
+  /** Called with the bytes of the body that were sent, and their number in all. */
+  onSent?: OnSent | undefined;
   repeatable: boolean;
 }
 
@@ -178,8 +181,17 @@ export class Transport {
       if (request.contentType !== undefined) headers.set("content-type", request.contentType);
       init.body = request.body;
     }
+    const { onSent } = request;
+    const url = this.baseUrl + request.path;
+    // `fetch` says nothing of what it has sent.
+    if (onSent !== undefined && this.#options.fetch === undefined && canReport()) {
+      return sendWithProgress(url, init, onSent);
+    }
     // Not as a method: in Workers and browsers fetch must not be called on another object.
-    return send(this.baseUrl + request.path, init);
+    const response = await send(url, init);
+    const size = sizeOf(request.body);
+    onSent?.(size, size);
+    return response;
   }
 }
 

@@ -30,6 +30,12 @@ test("files are stored one by one, and those that cannot be read are named", asy
       [3, 3, true],
     ]);
     assert.equal(outcomes[0]?.stored?.added, 1);
+    const sent: [number, number][] = [];
+    await client.indexes.addFile("files", "é.txt", "Café at five.", {
+      onSent: (bytes, all) => sent.push([bytes, all]),
+    });
+    assert.deepEqual(sent, [[14, 14]]);
+    await client.indexes.deleteDocuments("files", ["é.txt"]);
     assert.ok(outcomes[1]?.error instanceof sp.InputError);
     assert.equal((await client.indexes.get("files")).documents, 2);
     const versions = await client.indexes.versions("files");

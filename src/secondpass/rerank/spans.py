@@ -36,6 +36,7 @@ class Spans:
 
     - `threshold`: the lowest `probability` of a span, 0 to 1; 0 for no limit.
     - `max_spans`: how many spans a result has at most, at least 1; None for no limit.
+    - `max_results`: how many results have spans, the first ones, at least 1; None for all.
     - `unit`: what a span is: "sentence".
 
     Raises `InputError` for other values.
@@ -44,11 +45,13 @@ class Spans:
     threshold: float = 0.1
     max_spans: int | None = 3
     unit: str = "sentence"
+    max_results: int | None = None
 
     def __post_init__(self) -> None:
         if check_probability("threshold", self.threshold) is None:
             raise InputError("threshold must be a number from 0 to 1, not None")
         check_count("max_spans", self.max_spans)
+        check_count("max_results", self.max_results)
         if self.unit not in SPAN_UNITS:
             raise InputError(
                 f"A span cannot be a {self.unit!r}", fix=nearest(str(self.unit), SPAN_UNITS)
@@ -116,10 +119,12 @@ def add_spans(
 ) -> tuple[list[RankedDocument], Scored | None]:
     """Return the results with their spans, and the scores of all sentences, None for none.
 
-    Results that were not scored have no spans. Copies of a text are scored once.
+    Results that were not scored, and those after `max_results`, have no spans. Copies of a text
+    are scored once.
     """
     texts: dict[tuple[str, str], int] = {}
-    for result in results:
+    searched = results[: spans.max_results]
+    for result in searched:
         if result.scored:
             (text,) = options.texts([candidates[result.index]])
             texts.setdefault(text, result.index)
@@ -139,11 +144,11 @@ def add_spans(
         ]
         spans_of[text] = _choose([s for s, _ in read], [v for _, v in read], spans)
     with_spans = []
-    for result in results:
+    for result in searched:
         (text,) = options.texts([candidates[result.index]])
         chosen = spans_of.get(text, ()) if result.scored else ()
         with_spans.append(replace(result, spans=chosen))
-    return with_spans, scored
+    return [*with_spans, *results[len(with_spans) :]], scored
 
 
 def _choose(sentences: Sentences, log_odds: Sequence[float], spans: Spans) -> tuple[Span, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -204,3 +205,25 @@ def test_first_stage_ranks_decide_who_is_scored() -> None:
     inner = Numbers()
     EarlyStopping(inner, k=1, batch=2, patience=1).rerank("q", candidates)
     assert inner.asked == [["19.0", "18.0"], ["17.0", "16.0"]]
+
+
+def test_a_model_by_name_is_found_without_reading_the_plugins_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from secondpass.rerank.hosted import registry
+
+    composer = Composer()
+    tiny = composer.load("bundled-tiny")
+    read: list[str] = []
+
+    def entry_points(group: str) -> list[Any]:
+        read.append(group)
+        return []
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    assert composer.load("bundled-tiny") is tiny
+    assert read == []
+    # Only the models of providers have limits.
+    assert composer.load("bundled-tiny", timeout=2.0, partial=True) is tiny
+    assert read == [registry.GROUP]
+    composer.close()

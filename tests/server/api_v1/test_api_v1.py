@@ -57,7 +57,7 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "max_query_tokens": 32,
     "budget_tokens": 5000,
     "truncate": False,
-    "spans": {"threshold": 0.25},
+    "spans": {"threshold": 0.25, "max_results": 4},
     "instructions": "prefer recent documents",
     "on_unsupported": "ignore",
     "return_documents": False,
@@ -317,6 +317,11 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
     assert found["document"]["text"][slice(*found["best_window"])]
     (span, *_) = found["spans"]
     assert set(span) == {"start", "end", "score", "probability"}
+    body = {"query": "the sea", "spans": {"max_results": 1, "threshold": 0}}
+    first, *others = call(searchable, "POST", "/indexes/docs/search", body)["results"]
+    assert first["spans"]
+    assert others
+    assert not any(other["spans"] for other in others)
     few = {"query": "the sea", "budget_ms": 1e-6, "candidates": 3}
     assert call(searchable, "POST", "/indexes/docs/search", few)["status"] != "skipped"
 

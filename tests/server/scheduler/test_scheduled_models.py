@@ -1,4 +1,4 @@
-"""Waiting for what other threads do: it ends with the request, whatever they are at."""
+"""Waiting for what other threads do, which ends with the request; parts of the queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from secondpass.server.scheduler.queue import ClientDisconnectedError, QueueTimeoutError
+from secondpass import Reranker, Spans
+from secondpass.server.scheduler.queue import (
+    Batch,
+    ClientDisconnectedError,
+    QueueTimeoutError,
+    WorkQueue,
+)
 from secondpass.server.scheduler.scheduled_models import (
+    ScheduledReranker,
     Ticket,
     check_ticket,
     run_abandonable,
@@ -71,3 +78,25 @@ def test_work_in_a_thread_knows_its_ticket() -> None:
         run_abandonable(lambda: None)
     with use_ticket(Ticket()):
         assert run_abandonable(lambda: check_ticket() or 5) == 5  # type: ignore[func-returns-value]
+
+
+def test_sentences_of_short_documents_share_a_part() -> None:
+    texts = [f"The sea is blue. Number {n} is salty, too." for n in range(20)]
+    texts[3:5] = ["", " \n"]
+    every = Spans(threshold=0, max_spans=None)
+    reranker, batches = Reranker(), list[Batch]()
+    queue = WorkQueue(10_000, on_batch=batches.append)
+    whole = ScheduledReranker(reranker, queue).rerank("Is the sea salty?", texts, spans=every)
+    # One part for the scores of all documents, one for the sentences of all.
+    assert len(batches) == 2
+    cut = ScheduledReranker(reranker, queue, tokens_at_once=40)
+    parts = cut.rerank("Is the sea salty?", texts, spans=every)
+    assert len(batches) > 6
+    assert queue.close(10)
+    alone = reranker.rerank("Is the sea salty?", texts, spans=every)
+    for found in (whole, parts):
+        for result, expected in zip(found.results, alone.results, strict=True):
+            assert [s[:2] for s in result.spans] == [s[:2] for s in expected.spans]
+            assert [s.score for s in result.spans] == pytest.approx(
+                [s.score for s in expected.spans], abs=5e-3
+            )

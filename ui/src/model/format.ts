@@ -26,6 +26,13 @@ export function count(value: number, one: string, many = `${one}s`): string {
   return `${value.toLocaleString("en")} ${value === 1 ? one : many}`;
 }
 
+/** Write a number of bytes as people do: in kB and MB. */
+export function bytes(value: number): string {
+  if (value < 1000) return count(value, "byte");
+  const [scale, unit] = value < 1_000_000 ? [1000, "kB"] : [1_000_000, "MB"];
+  return `${(value / scale).toFixed(1)} ${unit}`;
+}
+
 /** The kinds of scores in words: what a number of this kind means. */
 export const SCORE_KINDS: Record<string, { name: string; meaning: string }> = {
   rank: {

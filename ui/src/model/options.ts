@@ -1,4 +1,4 @@
-import type { Json, Option, Options, Schema } from "../api/types";
+import type { Json, Model, Option, Options, Schema } from "../api/types";
 
 /** Options that the page sets itself. */
 const OWN = new Set(["top_k", "return_documents", "spans", "min_probability"]);
@@ -12,7 +12,6 @@ const COMMON = [
   "rerank",
   "blend",
   "cascade",
-  "early_exit",
   "filter",
   "group_by",
   "budget_ms",
@@ -26,11 +25,17 @@ export const LABELS: Record<string, string> = {
   rerank: "Second pass: model",
   blend: "Blend with the first pass",
   cascade: "Cascade",
-  early_exit: "Early exit",
   filter: "Filter",
   group_by: "Group by",
   budget_ms: "Budget of the second pass, ms",
 };
+
+/** Whether the model of a search says which sentences answer; one that is not known does. */
+export function givesSpans(options: Options, models: Model[]): boolean {
+  if (options.rerank === false) return false;
+  const named = models.find((model) => model.name === options.rerank);
+  return (named ?? models[0])?.gives_spans ?? true;
+}
 
 export interface Controls {
   common: Option[];

@@ -35,6 +35,9 @@ export interface Slope {
   toRank: number | null;
 }
 
+/** How many rows of a column are drawn before all are asked for, if the top k is not longer. */
+export const FEW_ROWS = 10;
+
 export function keyOf(result: Result): string {
   return result.id ?? `text ${result.index + 1}`;
 }
@@ -54,6 +57,16 @@ export function secondPass(ranking: Ranking): Place[] {
     rank: result.rank,
     result,
   }));
+}
+
+/** The ranking with the spans that its results have in another response of the same search. */
+export function withSpansOf(ranking: Ranking, other: Ranking): Ranking {
+  const spans = new Map(other.results.map((result) => [keyOf(result), result.spans]));
+  const results = ranking.results.map((result) => ({
+    ...result,
+    spans: spans.get(keyOf(result)) ?? result.spans,
+  }));
+  return { ...ranking, results };
 }
 
 /** Which passages entered and which left the first k. */

@@ -10,6 +10,7 @@ const READABLE = 2000;
 /** Grades of documents by the text of a query: those of the query sets of the index. */
 class Judgments {
   private known = $state<Record<string, Grades>>({});
+  private ids = $state<Record<string, string>>({});
   error = $state.raw<unknown>(null);
   available = $state(false);
 
@@ -17,8 +18,14 @@ class Judgments {
     return this.known[query.trim()] ?? {};
   }
 
+  /** The id of a query in the sets, that of "judged" where no other has it; null in none. */
+  idOf(query: string): string | null {
+    return this.ids[query.trim()] ?? null;
+  }
+
   async load(index: string): Promise<void> {
     const known: Record<string, Grades> = {};
+    const ids: Record<string, string> = {};
     try {
       const querySets = client.querySets(index);
       const sets = await querySets.list();
@@ -29,13 +36,14 @@ class Judgments {
         const set = await querySets.get(about.name);
         for (const { id, text } of set.queries) {
           known[text] = { ...known[text], ...set.grades[id] };
+          ids[text] ??= id;
         }
       }
       [this.available, this.error] = [true, null];
     } catch (error) {
       [this.available, this.error] = [false, error];
     }
-    if (app.index?.name === index) this.known = known;
+    if (app.index?.name === index) [this.known, this.ids] = [known, ids];
   }
 
   /** Give a document a grade from 0 to 3, or take its grade away with null. */
@@ -48,7 +56,8 @@ class Judgments {
     this.known[text] = after;
     try {
       const grades = { [document]: grade } as Record<string, 0 | 1 | 2 | 3 | null>;
-      await client.querySets(index).judge(JUDGED, { query: text, grades });
+      const stored = await client.querySets(index).judge(JUDGED, { query: text, grades });
+      this.ids[text] ??= stored.id;
       this.error = null;
     } catch (error) {
       this.known[text] = before;

@@ -1,8 +1,8 @@
 import type { SearchBody } from "secondpass";
 
 import { client } from "../api/client";
-import type { Options, Ranking } from "../api/types";
-import { Latest } from "./latest";
+import type { Json, Options, Ranking } from "../api/types";
+import { withSpansOf } from "../model/ranking";
 
 let turn: Promise<unknown> = Promise.resolve();
 
@@ -19,48 +19,87 @@ export class Run {
   ranking = $state.raw<Ranking | null>(null);
   error = $state.raw<unknown>(null);
   busy = $state(false);
-  private readonly latest = new Latest();
   private asked = "";
   private index = "";
+  private body: Options = {};
+  private abort = new AbortController();
   // Not the state above: what reads that while it searches would search again at each error.
   private failed = false;
+  /** For how many of the first results sentences were looked for. */
+  private sought = 0;
+  private seeking: Promise<void> = Promise.resolve();
 
-  /** Search if anything differs from the last search. */
-  update(index: string, query: string, options: Options): void {
-    const body = requestOptions(options);
-    const key = JSON.stringify([index, query, body]);
+  /**
+   * Search if anything differs from the last search, which is then given up: nobody waits for
+   * its results any longer, and the server drops what it has not begun. `rows` is for how many
+   * of the first results the sentences that answer are found; 0 for a model without them.
+   */
+  update(index: string, query: string, options: Options, rows: number): void {
+    const key = JSON.stringify([index, query, options]);
     if (key === this.asked && !this.failed) return;
+    this.abort.abort();
+    this.abort = new AbortController();
     // Results of another index would be judged as if they were of this one.
     if (index !== this.index) [this.index, this.ranking] = [index, null];
     [this.asked, this.failed, this.busy] = [key, false, true];
-    this.latest.request(async () => {
-      try {
-        const ranking = await inTurn(() =>
-          client.search(index, { query, ...body } as SearchBody),
-        );
-        if (key === this.asked) [this.ranking, this.error] = [ranking, null];
-      } catch (error) {
-        if (key === this.asked) [this.ranking, this.error, this.failed] = [null, error, true];
-      }
-      if (key === this.asked) this.busy = false;
+    this.body = { query, ...options, top_k: returned(options), return_documents: true };
+    const { spans } = options;
+    const all = spans !== undefined || rows === 0;
+    void this.search(spans ?? soughtIn(rows), all ? Infinity : rows, this.abort.signal);
+  }
+
+  private async search(spans: Json, rows: number, signal: AbortSignal) {
+    let outcome: [Ranking | null, unknown];
+    try {
+      outcome = [await this.ask({ ...this.body, spans }, signal), null];
+    } catch (error) {
+      outcome = [null, error];
+    }
+    if (signal.aborted) return;
+    [this.ranking, this.error] = outcome;
+    [this.failed, this.busy, this.sought] = [outcome[0] === null, false, rows];
+  }
+
+  /** Find the sentences of the first `rows` results, if the search has not found them. */
+  findSpans(rows: number): Promise<void> {
+    const count = this.ranking?.results.length ?? 0;
+    if (Math.min(rows, count) > this.sought) {
+      this.sought = Infinity;
+      this.seeking = this.findAllSpans(this.abort.signal);
+    }
+    return this.seeking;
+  }
+
+  private async findAllSpans(signal: AbortSignal): Promise<void> {
+    try {
+      const body = { ...this.body, spans: true, return_documents: false };
+      const found = await this.ask(body, signal);
+      if (!signal.aborted && this.ranking) this.ranking = withSpansOf(this.ranking, found);
+    } catch (error) {
+      if (!signal.aborted) this.error = error;
+    }
+  }
+
+  private ask(body: Options, signal: AbortSignal): Promise<Ranking> {
+    return inTurn(() => {
+      signal.throwIfAborted();
+      return client.search(this.index, body as SearchBody, { signal });
     });
   }
 
   clear(): void {
+    this.abort.abort();
     [this.asked, this.failed] = ["", false];
     [this.ranking, this.error, this.busy] = [null, null, false];
   }
 }
 
-/**
- * The options of a request: all candidates are returned, so that the order of the first pass
- * and of the second are parts of one response. What is shown of them is decided here.
- */
-export function requestOptions(options: Options): Options {
-  const spans = options.rerank === false ? {} : { spans: true };
-  return { ...spans, ...options, top_k: returned(options), return_documents: true };
+function soughtIn(rows: number): Json {
+  return rows === 0 ? false : Number.isFinite(rows) ? { max_results: rows } : true;
 }
 
+// All candidates are returned, so that the order of the first pass and of the second are parts
+// of one response. What is shown of them is decided by the page.
 function returned(options: Options): number {
   const candidates = typeof options.candidates === "number" ? options.candidates : 50;
   const several = Array.isArray(options.query_variants)

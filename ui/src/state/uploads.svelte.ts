@@ -1,6 +1,6 @@
 import { client } from "../api/client";
 import type { StoredFile } from "../api/types";
-import { count } from "../model/format";
+import { bytes, count } from "../model/format";
 import { app } from "./app.svelte";
 
 export interface Upload {
@@ -8,6 +8,9 @@ export interface Upload {
   name: string;
   state: "waiting" | "sending" | "stored" | "failed";
   note: string;
+  /** Bytes that have gone to the server, and those of the file. */
+  sent: number;
+  size: number;
   error: unknown;
 }
 
@@ -25,6 +28,8 @@ class Uploads {
         name: file.name,
         state: "waiting",
         note: "waiting",
+        sent: 0,
+        size: file.size,
         error: null,
       });
       const upload = this.list.at(-1);
@@ -36,7 +41,15 @@ class Uploads {
   private async sendOne(index: string, file: File, upload: Upload): Promise<void> {
     [upload.state, upload.note] = ["sending", `to ${index}`];
     try {
-      const stored = await client.indexes.addFile(index, file.name, file);
+      const stored = await client.indexes.addFile(index, file.name, file, {
+        onSent: (sent, size) => {
+          [upload.sent, upload.size] = [sent, size];
+          upload.note =
+            sent < size
+              ? `${bytes(sent)} of ${bytes(size)} sent to ${index}`
+              : `${bytes(size)} sent, being read and indexed`;
+        },
+      });
       [upload.state, upload.note] = ["stored", describeStored(stored)];
       await app.refreshIndexes();
     } catch (error) {

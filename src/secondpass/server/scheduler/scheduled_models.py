@@ -209,17 +209,21 @@ class ScheduledReranker(RerankerWrapper):
         sentences: Sequence[Sentences],
         options: ScoringOptions,
     ) -> Scored:
-        """Queue the sentences of each candidate as a part of their own."""
+        """Queue the candidates in parts, each with all of its sentences."""
+        read = [pair for pair in zip(candidates, sentences, strict=True) if pair[1]]
+        tokens = [
+            _MIN_TOKENS + sum(end - start for start, end in spans) // _BYTES_PER_TOKEN
+            for _, spans in read
+        ]
 
-        def part(candidate: Candidate, spans: Sentences) -> Part:
-            work = _MIN_TOKENS + sum(end - start for start, end in spans) // _BYTES_PER_TOKEN
+        def part(start: int, stop: int, work: float) -> Part:
+            some, their = zip(*read[start:stop], strict=True)
             return Part(
-                float(work),
-                lambda: self.reranker.score_sentences(query, [candidate], [spans], options),
+                work, lambda: self.reranker.score_sentences(query, some, their, options)
             )
 
-        pairs = zip(candidates, sentences, strict=True)
-        parts: list[Scored] = submit_and_wait(self.queue, [part(*p) for p in pairs if p[1]])
+        split = split_work(tokens, self._tokens)
+        parts: list[Scored] = submit_and_wait(self.queue, [part(*one) for one in split])
         return Scored(
             [score for scored in parts for score in scored.scores],
             parts[0].kind,
