@@ -120,6 +120,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                (total("secondpass_data_free_bytes", "instance"), "free, {{instance}}"))),
         Panel("Indexes created by clients", "short",
               ((total("secondpass_data_indexes", "instance"), "{{instance}}"),)),
+        Panel("Score cache: where pairs were found", "ops",
+              ((rate("secondpass_score_cache_pairs_total", "found"), "{{found}}"),),
+              "With --cache: in memory, in the shared file or Redis, or nowhere."),
+        Panel("Score cache: failures", "ops",
+              ((rate("secondpass_score_cache_failures_total", "instance"), "{{instance}}"),),
+              "Scores are then computed again."),
     ),
     "Process": (
         Panel("Memory", "bytes",

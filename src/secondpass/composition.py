@@ -27,7 +27,8 @@ from secondpass.rerank.policies.fallback import (
 )
 from secondpass.rerank.policies.mmr import MMR
 from secondpass.rerank.policies.pinned import Pinned
-from secondpass.rerank.policies.score_cache import Cached
+from secondpass.rerank.policies.redis_store import is_redis_url
+from secondpass.rerank.policies.score_cache import Cached, CacheStats
 from secondpass.storage import user_cache
 
 CHEAP = "bundled-tiny"
@@ -50,7 +51,7 @@ class Composer:
     def __init__(self) -> None:
         self._models: dict[tuple[object, ...], BaseReranker] = {}
         self._stacks: dict[tuple[object, ...], BaseReranker] = {}
-        self._caches: dict[tuple[BaseReranker, Path], Cached] = {}
+        self._caches: dict[tuple[BaseReranker, str | Path], Cached] = {}
         self._lock = threading.RLock()
 
     def load(
@@ -158,7 +159,7 @@ class Composer:
             cheap = self.load(CHEAP)
         if not chosen["cascade"]:
             cheap = None
-        budget_ms, cache = chosen["budget_ms"], _cache_file(chosen["cache"])
+        budget_ms, cache = chosen["budget_ms"], cache_place(chosen["cache"])
         key = (first, rest, on_failure, timeout, cheap, margin, budget_ms, cache)
         with self._lock:
             if key not in self._stacks:
@@ -176,7 +177,7 @@ class Composer:
         cheap: BaseReranker | None,
         margin: Margin | None,
         budget_ms: float | None,
-        cache: Path | None,
+        cache: str | Path | None,
     ) -> BaseReranker:
         def cached(one: BaseReranker) -> BaseReranker:
             if cache is None:
@@ -196,7 +197,7 @@ class Composer:
         return Cascade(budgeted(cached(cheap), _CHEAP_SHARE), budgeted(full, 1), margin)
 
     def close(self) -> None:
-        """Close the files of cached scores; they are opened again when they are needed."""
+        """Close the places of cached scores; they are opened again when they are needed."""
         with self._lock:
             self._stacks.clear()
             for one in self._caches.values():
@@ -211,12 +212,18 @@ def compose(
     return Composer().compose(reranker, options)
 
 
+def cache_stats(reranker: BaseReranker) -> CacheStats | None:
+    """Return hits and misses of a cached reranker, without sizes; None for another one."""
+    return reranker.stats(sizes=False) if isinstance(reranker, Cached) else None
+
+
 def default_cache() -> Path:
     """Return the file that `cache=True` uses: in $XDG_CACHE_HOME, or else in ~/.cache."""
     return user_cache() / "scores.sqlite"
 
 
-def _cache_file(cache: bool | str | Path) -> Path | None:
+def cache_place(cache: bool | str | Path) -> str | Path | None:
+    """Return the file or the URL of the option `cache`, None for no cache."""
     if isinstance(cache, bool):
         return default_cache() if cache else None
-    return Path(cache)
+    return cache if is_redis_url(cache) else Path(cache)

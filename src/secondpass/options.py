@@ -63,7 +63,7 @@ def _rerank_problem(value: object) -> str | None:
 
 def _cache_problem(value: object) -> str | None:
     valid = isinstance(value, bool) or (isinstance(value, str) and value != "")
-    return None if valid else "it must be true, false or the path of a file"
+    return None if valid else "it must be true, false, the path of a file or a redis:// URL"
 
 
 def _weights_problem(value: Any) -> str | None:

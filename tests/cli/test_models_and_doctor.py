@@ -11,6 +11,7 @@ import pytest
 from secondpass import models
 from secondpass.inference.int8_cache import int8_folder, store_outcome
 from tests.cli.conftest import Run
+from tests.loopback.redis_server import needs_redis, redis_server
 
 
 def test_models_are_listed_with_licence_size_and_checksum(run: Run) -> None:
@@ -129,3 +130,22 @@ def _show(
     message: Warning | str, category: type[Warning], file: str, line: int, *_: object
 ) -> None:
     sys.stderr.write(warnings.formatwarning(message, category, file, line))
+
+
+@needs_redis
+def test_doctor_checks_a_score_cache(run: Run) -> None:
+    pytest.importorskip("redis", reason="the extra redis is not installed")
+    with redis_server("--requirepass", "hidden") as server:
+        url = server.url.replace("//", "//:hidden@")
+        ran = run("doctor", "--cache", url)
+        assert ran.code == 0
+        assert f"score cache redis://127.0.0.1:{server.port}/0: Redis " in ran.out
+        assert "set one, with maxmemory-policy allkeys-lru" in ran.out
+        found = run("doctor", "--cache", server.url, "--json")
+        assert found.code == 1
+        assert found.json["score_cache"]["problem"] == "it refused the user or the password"
+        assert "hidden" not in ran.out + ran.err + found.out + found.err
+    gone = run("doctor", "--cache", url)
+    assert gone.code == 1
+    assert "PROBLEM: it cannot be reached; searches do without it" in gone.out
+    assert run("doctor", "--cache", "scores.sqlite").code == 2

@@ -51,7 +51,10 @@ def metrics(model: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         index.add(TEXTS)
     (place / "data").mkdir()
     settings = ServerSettings(
-        models=[model], indexes={"sea": place / "sea"}, data=place / "data"
+        models=[model],
+        indexes={"sea": place / "sea"},
+        data=place / "data",
+        cache=place / "scores.sqlite",
     )
     with running(settings) as found:
         httpx2.post(f"{found.url}/v1/rerank", json={"query": QUERY, "documents": TEXTS})

@@ -26,6 +26,7 @@ _PACKAGES = {
     "transformers": "torch",
     "onnx": "export",
     "httpx2": "hosted",
+    "redis": "redis",
 }
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
@@ -35,12 +36,20 @@ def doctor(
         list[Path] | None,
         typer.Option(help="Index to check too: what searches would still have to read."),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Score cache to check too, as in redis://HOST:6379/0.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check the environment, the runtimes, the CPU, every bundled model, and indexes.
+    """Check the environment, the runtimes, the CPU, every bundled model, indexes and a cache.
 
-    Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong, or if
-    a lock file of models cannot be read.
+    Exits with 1 if a bundled model is missing, damaged or ranks a simple example wrong, if
+    a lock file of models cannot be read, or if the score cache cannot be used.
 
     Example:  secondpass doctor
     """
@@ -50,7 +59,9 @@ def doctor(
 
     models = [_check(name) for name in _bundled_names()]
     locks = _describe_locks()
+    score_cache = None if cache is None else _check_cache(cache)
     healthy = all(m["ok"] for m in models) and locks["problem"] is None
+    healthy = healthy and (score_cache is None or score_cache["ok"])
     report: dict[str, Any] = {
         "ok": healthy,
         "secondpass": __version__,
@@ -62,6 +73,7 @@ def doctor(
         "models": models,
         "model_locks": locks,
         "int8_models": [describe_int8(entry) for entry in list_int8()],
+        "score_cache": score_cache,
         "indexes": [_check_index(folder) for folder in index or ()],
     }
     if as_json:
@@ -131,6 +143,18 @@ def _check_index(folder: Path) -> dict[str, Any]:
         }
 
 
+def _check_cache(url: str) -> dict[str, Any]:
+    """Ask a Redis whether it can cache scores; raises InputError for another place."""
+    from secondpass.errors import InputError
+    from secondpass.rerank.policies.redis_store import RedisURL, check_redis, is_redis_url
+
+    if not is_redis_url(url):
+        raise InputError(
+            "--cache checks a Redis, by its URL", fix="Write redis://HOST:PORT/DB."
+        )
+    return check_redis(RedisURL.parse(url))
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -149,6 +173,13 @@ def cpu_features() -> list[str]:
     except OSError:
         return []
     return [name for name in _FEATURES if name in words]
+
+
+def _cache_verdict(found: dict[str, Any]) -> str:
+    if found["problem"] is not None:
+        return f"{found['url']}: PROBLEM: {found['problem']}; searches do without it"
+    advice = "" if found["advice"] is None else f"; {found['advice']}"
+    return f"{found['url']}: Redis {found['version']}, {found['milliseconds']} ms{advice}"
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -175,6 +206,8 @@ def _print(report: dict[str, Any]) -> None:
     for entry in report["int8_models"]:
         found = f"fp32, as int8 {entry['refused']}" if entry["refused"] else entry["check"]
         typer.echo(f"  int8 of {entry['name']} (made at load): {found}")
+    if report["score_cache"] is not None:
+        typer.echo(f"  score cache {_cache_verdict(report['score_cache'])}")
     for found in report["indexes"]:
         unread = found["unread_windows"]
         hint = "; Index.optimize() reads them" if unread else ""

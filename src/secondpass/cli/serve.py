@@ -67,6 +67,15 @@ def serve(
     ] = False,
     precision: options.PrecisionOption = None,
     calibration_pairs: options.CalibrationPairs = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Cache scores in a file, or in a Redis that servers share, as in "
+            "redis://HOST:6379/0 (password in REDIS_PASSWORD).",
+            show_default="off",
+        ),
+    ] = None,
     threads: options.Threads = None,
     max_documents: Annotated[
         int, typer.Option(help="Maximum documents of a request.")
@@ -139,6 +148,7 @@ def serve(
             exits=early_exit,
             precision=precision,
             calibration_pairs=calibration_pairs,
+            cache=cache,
             threads=threads,
             max_documents=max_documents,
             max_body=max_body,

@@ -35,6 +35,8 @@ class ServerSettings:
     - `exits`: whether models stop early on candidates that cannot be in the top k.
     - `precision`, `calibration_pairs`: how models are loaded, as of `Reranker`; None for the
       files as they are.
+    - `cache`: the file, or the redis:// URL, in which scores of pairs are cached; None for no
+      cache. Not shown, as a URL may have a password.
     - `llm`: the language model of answers, such as "openai/gpt-5-mini"; without one, answers
       are sentences of the passages.
     - `keys`: a file that `secondpass keys` wrote. Without one no key is needed, and `host` must
@@ -64,6 +66,7 @@ class ServerSettings:
     exits: bool = False
     precision: str | None = None
     calibration_pairs: Path | None = None
+    cache: str | Path | None = field(default=None, repr=False)
     threads: int | None = None
     max_documents: int = 10_000
     max_body: int = 20_000_000

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
+from secondpass.composition import Composer, cache_stats
 from secondpass.errors import SecondpassError
 from secondpass.options import RerankOptions
 from secondpass.rerank.base import BaseReranker
@@ -31,6 +32,7 @@ from secondpass.types import RerankResponse
 
 if TYPE_CHECKING:
     from secondpass.llm import LLM
+    from secondpass.rerank.policies.score_cache import CacheStats
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.index_catalog import IndexCatalog
     from secondpass.server.served_database import Database
@@ -74,6 +76,7 @@ class ServerState:
         self._active: Counter[str] = Counter()
         self.background: list[Background] = []
         self._models: dict[str, BaseReranker] = {}
+        self._composer = Composer()
         self._catalog: IndexCatalog | None = None
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
@@ -115,15 +118,17 @@ class ServerState:
             }
             reranker = Reranker(name, threads=self.settings.threads, **loading)
             if not reranker.base.runs_here:
-                self._models[name] = reranker
+                self._models[name] = self._cached(reranker)
                 continue
             reranker.rerank("warm", ["up"])
-            self._models[name] = ScheduledReranker(
+            scheduled = ScheduledReranker(
                 reranker,
                 self.queue,
                 # A model that stops early compares the candidates of a part.
                 tokens_at_once=_TOKENS_WITH_EXITS if self.settings.exits else TOKENS_AT_ONCE,
             )
+            # What is cached does not wait in the queue.
+            self._models[name] = self._cached(scheduled)
         if self.settings.llm is not None:
             from secondpass.llm import load_llm
 
@@ -134,6 +139,17 @@ class ServerState:
         self.ready = True
         for worker in self.background:
             worker.start()
+
+    def cache_stats(self) -> dict[str, CacheStats]:
+        """Return hits, misses and failures of the score caches, by the name of the model."""
+        stats = {name: cache_stats(reranker) for name, reranker in self._models.items()}
+        return {name: found for name, found in stats.items() if found is not None}
+
+    def _cached(self, reranker: BaseReranker) -> BaseReranker:
+        """Return a reranker with the cache of the settings, where its scores can be cached."""
+        if self.settings.cache is None or reranker.identity is None:
+            return reranker
+        return self._composer.compose(reranker, {"cache": self.settings.cache})
 
     @property
     def has_catalog(self) -> bool:
@@ -192,6 +208,7 @@ class ServerState:
             self._catalog.close()
         if self.llm is not None:
             self.llm.close()
+        self._composer.close()
         for threads in (self._threads, self._readers):
             threads.shutdown(wait=False, cancel_futures=True)
         return drained

@@ -1,4 +1,4 @@
-"""A cache of scores by query and text, in memory and in a file."""
+"""A cache of scores by query and text, in memory, and in a file or in Redis."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from secondpass._version import __version__
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Scored
 from secondpass.rerank.inputs import require_count
+from secondpass.rerank.policies.redis_store import RedisScores, RedisURL, is_redis_url
 from secondpass.rerank.policies.score_store import (
     CachedScore,
     ScoreMemory,
     ScoreStore,
+    SharedScores,
     is_cacheable,
 )
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons
@@ -70,8 +72,10 @@ def pair_keys(
 class CacheStats:
     """Hits and misses of a cache since it was made, and its size.
 
-    - `memory_hits`, `file_hits`, `misses`: pairs found in memory, in the file, in neither.
+    - `memory_hits`, `file_hits`, `misses`: pairs found in memory, in the file or in Redis, in
+      neither.
     - `entries`: scores in memory; `file_entries`, `file_bytes`: in the file, 0 without one.
+    - `failures`: how many times the file or Redis could not be read or written.
     """
 
     memory_hits: int
@@ -80,20 +84,24 @@ class CacheStats:
     entries: int
     file_entries: int
     file_bytes: int
+    failures: int = 0
 
 
 class Cached(RerankerWrapper):
     """Caches the score of every pair of query and text.
 
-    - `file`: the path of an SQLite file that several processes may share; None caches in memory
-      only.
+    - `file`: the path of an SQLite file that several processes may share, or the URL of a
+      Redis that several machines share, `redis://HOST:PORT/DB?ttl=SECONDS&timeout_ms=N`
+      (`rediss://` with TLS; the password in REDIS_PASSWORD or in the URL); None caches in
+      memory only.
     - `entries`: the limit of scores in memory (some 500 bytes each), least recently used out
-      first; `max_bytes`: about the size of the file, oldest scores out first.
+      first; `max_bytes`: about the size of the file, oldest scores out first. A Redis has
+      limits of its own (`maxmemory`).
 
     The cache key has all that a score depends on: the model with its precision and calibration
     (`BaseReranker.identity`), the version of this package, the query, the texts and the scoring
-    options. A damaged file is renamed to NAME.damaged. Problems with the file are in `reason`
-    and fail no search.
+    options. A damaged file is renamed to NAME.damaged. Problems with the file or with Redis are
+    in `reason` and fail no search; a Redis that is not there delays none, after the first.
 
     Only for rerankers that score pairs: one without an `identity`, such as most policies,
     raises `InputError`; scores that depend on the whole list (`ScoreKind.RANK`) are passed
@@ -115,14 +123,10 @@ class Cached(RerankerWrapper):
                 why="it has no identity that tells its scores from those of others",
                 fix="Put the cache inside policies, around a model: Blend(Cached(Reranker())).",
             )
-        path = None if file is None else expand_home(file)
-        if path is not None and (path.is_dir() or not path.name):
-            raise InputError("A cache is a file, not a folder", where=str(path))
         super().__init__(reranker)
         self._identity = identity
         self._memory = ScoreMemory(require_count("entries", entries))
-        size = require_count("max_bytes", max_bytes)
-        self._store = None if path is None else ScoreStore(path, max_bytes=size)
+        self._store = _open_store(file, require_count("max_bytes", max_bytes))
         # Shared by the copies that `map_base` makes, as memory and file are.
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -144,7 +148,7 @@ class Cached(RerankerWrapper):
             from_file, problem = self._store.get(missing)
             self._memory.put(from_file)
             cached |= from_file
-            problems.append(problem)
+            problems.append(self._count_failure(problem))
         # The first position of each missing key: copies of a text are scored once.
         absent = {key: i for i, key in reversed([*enumerate(keys)]) if key not in cached}
         with self._lock:
@@ -168,8 +172,8 @@ class Cached(RerankerWrapper):
         }
         cacheable = {key: item for key, item in new.items() if is_cacheable(*item)}
         self._memory.put(cacheable)
-        if self._store is not None:
-            problems.append(self._store.put(cacheable))
+        if self._store is not None and cacheable:
+            problems.append(self._count_failure(self._store.put(cacheable)))
         cached |= new
         return Scored(
             [cached[key].score for key in keys],
@@ -179,9 +183,12 @@ class Cached(RerankerWrapper):
             reason=join_reasons([fresh.reason, *problems]),
         )
 
-    def stats(self) -> CacheStats:
-        """Return hits and misses so far, and the size of the cache."""
-        in_file = (0, 0) if self._store is None else self._store.size()
+    def stats(self, *, sizes: bool = True) -> CacheStats:
+        """Return hits and misses so far, and the size of the cache.
+
+        Without `sizes` the file, whose scores take time to count, has 0 entries and bytes.
+        """
+        in_file = self._store.size() if sizes and self._store is not None else (0, 0)
         with self._lock:
             return CacheStats(
                 self._counts["memory_hits"],
@@ -189,9 +196,28 @@ class Cached(RerankerWrapper):
                 self._counts["misses"],
                 len(self._memory),
                 *in_file,
+                failures=self._counts["failures"],
             )
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is needed."""
+        """Close the file or the connections; they are opened again when they are needed."""
         if self._store is not None:
             self._store.close()
+
+    def _count_failure(self, problem: str | None) -> str | None:
+        if problem is not None:
+            with self._lock:
+                self._counts["failures"] += 1
+        return problem
+
+
+def _open_store(place: str | Path | None, max_bytes: int) -> SharedScores | None:
+    """Return where scores are shared, of the path or URL of a cache; raises InputError."""
+    if place is None:
+        return None
+    if isinstance(place, str) and is_redis_url(place):
+        return RedisScores(RedisURL.parse(place))
+    path = expand_home(place)
+    if path.is_dir() or not path.name:
+        raise InputError("A cache is a file, not a folder", where=str(path))
+    return ScoreStore(path, max_bytes=max_bytes)

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from secondpass.rerank.base import Score, WindowScore
 from secondpass.storage import (
@@ -39,6 +39,8 @@ FORMAT = 1
 _FIELDS = struct.Struct("<ddIQB")
 # Behind these, where it is known: start, end and value of the best window.
 _WINDOW = struct.Struct("<QQd")
+MAX_PACKED = 4 + _FIELDS.size + _WINDOW.size
+"""The most bytes that `pack` returns, its checksum included."""
 _KINDS = (ScoreKind.LOGIT, ScoreKind.PROBABILITY, ScoreKind.SIMILARITY)
 
 
@@ -78,6 +80,26 @@ def unpack(key: bytes, packed: bytes) -> CachedScore:
     found = (WindowScore(*_WINDOW.unpack(best)),) if best else ()
     score = Score(value, probability, windows, unread, window_scores=found)
     return CachedScore(score, _KINDS[kind])
+
+
+class SharedScores(Protocol):
+    """Scores by the key of their pair, in a place that processes share.
+
+    Thread-safe. Never raises for what happens to the place: what cannot be read counts as
+    absent, and the reason is returned.
+    """
+
+    def get(self, keys: Sequence[bytes]) -> tuple[dict[bytes, CachedScore], str | None]:
+        """Return the scores that are stored, and what went wrong, if anything did."""
+
+    def put(self, scores: Mapping[bytes, CachedScore]) -> str | None:
+        """Store scores; return what went wrong, if anything did."""
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of scores and of bytes; 0, 0 where they are not known."""
+
+    def close(self) -> None:
+        """Close the place; it is opened again when it is needed."""
 
 
 class ScoreMemory:

@@ -19,7 +19,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -77,6 +77,40 @@ class StorageCollector(Collector):
             yield _gauge("data_indexes", "Indexes that clients made.", value=stored)
             yield _gauge("data_bytes", "Size of --data on disk.", value=_bytes(settings.data))
             yield _gauge("data_free_bytes", "What is free on the disk of --data.", value=free)
+
+
+class ScoreCacheCollector(Collector):
+    """Pairs that were looked up in the score caches of the server, and what failed there."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the counters; without caches there are none."""
+        caches = self._state.cache_stats()
+        if not caches:
+            return
+        pairs = CounterMetricFamily(
+            "secondpass_score_cache_pairs",
+            "Pairs by where their score was: in memory, shared (a file or Redis) or nowhere.",
+            labels=["model", "found"],
+        )
+        failures = CounterMetricFamily(
+            "secondpass_score_cache_failures",
+            "Reads and writes of the shared score cache that failed.",
+            labels=["model"],
+        )
+        for model, stats in caches.items():
+            pairs.add_metric([model, "memory"], stats.memory_hits)
+            pairs.add_metric([model, "shared"], stats.file_hits)
+            pairs.add_metric([model, "nowhere"], stats.misses)
+            failures.add_metric([model], stats.failures)
+        yield pairs
+        yield failures
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: whether there are caches is not known before models are loaded."""
+        return []
 
 
 def _gauge(
@@ -150,6 +184,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(StorageCollector(state))
+        self.registry.register(ScoreCacheCollector(state))
 
     def count(self, record: RequestRecord) -> None:
         """Count a request whose response was sent."""
