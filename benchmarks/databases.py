@@ -1,20 +1,25 @@
 """One collection in each database: nDCG@10 before and after the second pass, milliseconds.
 
     python benchmarks/databases.py                                # the sample of the repository
-    python benchmarks/databases.py scifact nfcorpus --queries 100
-    python benchmarks/databases.py scifact --engines sqlite postgresql
+    python benchmarks/databases.py scifact nfcorpus --queries 100 --minutes 12 --write
+    python benchmarks/databases.py scifact --engines sqlite postgresql --modes bm25
     python benchmarks/databases.py scifact nfcorpus --queries 300 --modes bm25 --first-only
 
 Each engine gets the same documents and the same vectors, and is searched through
 `open_retriever` by its URL, by words alone and by both halves. "first" is what the database
-found, "second" what is left after the bundled reranker and its blend read the first 50 of it.
-"p50" is the first stage, query after query, with the embedding of the query in "hybrid".
-Vectors and pair scores are kept in .cache/databases.
+found, "second" what is left after the bundled reranker and its blend read the first 50 of it,
+with title and text as the collection has them. "p50" is the first stage, query after query,
+with the embedding of the query in "hybrid".
+
+The documents are encoded once for all engines, into an index of secondpass: their vectors, and
+the token states that the reranker reads. These, pair scores and rows of the table are kept in
+.cache/databases, so that a run that ends, by --minutes too, is continued by the same command.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sqlite3
 import statistics
@@ -22,6 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,16 +36,21 @@ import numpy as np
 from beir import Collection, load, missing
 from harness.evaluator import RankingEvaluator
 
-from secondpass import Document, Embedder
+from secondpass import Document, Index
 from secondpass.policies import Blend, Cached
-from secondpass.registry import load_reranker
 from secondpass.retrieve.backends.database_url import file_url
 from secondpass.retrieve.backends.registry import open_retriever
-from secondpass.retrieve.store_protocol import searchable
+from secondpass.retrieve.store_protocol import TextEncoder, searchable
+from secondpass.storage import replace_file
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "databases"
+PAGE = ROOT / "docs" / "how-to" / "search-sql-databases.md"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+MEMORY = Path("/dev/shm")
 CANDIDATES = 50
+AT_ONCE = 128
+MODES = ("bm25", "hybrid")
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Load = Callable[[Path, Sequence[Document], Vectors], AbstractContextManager[str]]
 
@@ -235,93 +246,264 @@ def arrow_table(documents: Sequence[Document], vectors: Vectors) -> Any:
     )
 
 
-def embed(collection: Collection, embedder: Embedder) -> Vectors:
-    """Return the vectors of a collection's documents, from the cache where they are there."""
-    file = CACHE / f"{collection.name}-{embedder.digest[:12]}.npy"
-    if file.is_file():
-        return np.load(file)
-    print(f"embedding {len(collection.documents)} documents …", file=sys.stderr)
-    vectors = embedder.encode([searchable(d.title, d.text) for d in collection.documents])
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.save(file, vectors)
-    return vectors
+@dataclass
+class Row:
+    """A row of the table; `second` is None where the second pass was left out."""
+
+    collection: str
+    engine: str
+    mode: str
+    queries: int
+    version: str
+    first: float
+    second: float | None
+    milliseconds: float
+
+    @property
+    def gain(self) -> float:
+        """What the second pass adds."""
+        return 0.0 if self.second is None else self.second - self.first
+
+
+class Results:
+    """The rows of earlier runs and of this one, in a file."""
+
+    def __init__(self, *, fresh: bool) -> None:
+        self.file = CACHE / "results.json"
+        self.rows: list[Row] = []
+        if self.file.is_file() and not fresh:
+            self.rows = [Row(**row) for row in json.loads(self.file.read_text("utf-8"))]
+
+    def find(
+        self, collection: str, engine: str, mode: str, queries: int, *, second: bool
+    ) -> Row | None:
+        """Return a row that was measured, with the second pass if that is asked for."""
+        key = (collection, engine, mode, queries)
+        for row in self.rows:
+            same = (row.collection, row.engine, row.mode, row.queries) == key
+            if same and (row.second is not None or not second):
+                return row
+        return None
+
+    def add(self, row: Row) -> None:
+        """Add a row in the place of an earlier one, and write the file."""
+        key = (row.collection, row.engine, row.mode, row.queries)
+        kept = [r for r in self.rows if (r.collection, r.engine, r.mode, r.queries) != key]
+        self.rows = [*kept, row]
+        replace_file(self.file, json.dumps([asdict(r) for r in self.rows], indent=1))
+
+
+class Meter:
+    """Lines on standard error: what is done, and about how long the rest takes."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self.began = self.printed = time.monotonic()
+        self.limit = None if minutes is None else self.began + 60 * minutes
+
+    @property
+    def over(self) -> bool:
+        """Whether the time of --minutes is over."""
+        return self.limit is not None and time.monotonic() > self.limit
+
+    def show(self, what: str, done: int, total: int, began: float) -> None:
+        """Print a line every five seconds, and at the end of a stage."""
+        now = time.monotonic()
+        if now - self.printed < 5 and done < total:
+            return
+        self.printed = now
+        rest = (now - began) / max(done, 1) * (total - done)
+        left = f", about {rest:.0f} s left" if done < total else ""
+        print(
+            f"{now - self.began:5.0f} s  {what}: {done} of {total}{left}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class OutOfTimeError(Exception):
+    """The time of --minutes is over."""
+
+
+def encode(collection: Collection, meter: Meter) -> tuple[Index, Vectors]:
+    """Return an index with the documents' vectors and states, and the vectors in order."""
+    index = Index.open(CACHE / collection.name)
+    began, documents = time.monotonic(), collection.documents
+    stored = index.count() // AT_ONCE * AT_ONCE
+    for start in range(stored, len(documents), AT_ONCE):
+        if meter.over:
+            index.close()
+            raise OutOfTimeError
+        index.add(documents[start : start + AT_ONCE])
+        done, total = min(start + AT_ONCE, len(documents)) - stored, len(documents) - stored
+        meter.show(f"{collection.name}, documents encoded", done, total, began)
+    vectors = index.retriever.embeddings(documents)
+    empty = np.zeros(index.dimension, np.float32)
+    return index, np.stack([vectors.get(document.key, empty) for document in documents])
 
 
 def measure(
     url: str,
     collection: Collection,
-    embedder: Embedder,
+    embedder: TextEncoder,
     reranker: Blend | None,
     modes: Sequence[str],
-) -> list[str]:
-    """Return the rows of a table: for each mode, both passes, or the first alone."""
+    meter: Meter,
+) -> Iterator[Row]:
+    """Yield the rows of one engine: for each mode, both passes, or the first alone."""
     evaluator = RankingEvaluator(collection.qrels)
-    rows = []
+    own = {str(document.id): document for document in collection.documents}
+    engine = url.partition(":")[0]
     with closing(open_retriever(url, embedder=embedder)) as retriever:
         info = retriever.describe()
         if info.note is not None:
             print(info.note, file=sys.stderr)
         for mode in [m for m in modes if m in info.modes]:
             first, second, times = {}, {}, []
-            for number, (query_id, query) in enumerate(collection.queries.items()):
+            started = time.monotonic()
+            for number, (query_id, query) in enumerate(collection.queries.items(), 1):
+                if meter.over:
+                    raise OutOfTimeError
                 began = time.perf_counter()
                 found = retriever.search(query, mode=mode, candidates=CANDIDATES).candidates
                 times.append((time.perf_counter() - began) * 1000)
                 first[query_id] = [c.document.id for c in found]
+                # As the collection has them: some engines have title and text as one.
+                found = [replace(c, document=own[str(c.document.id)]) for c in found]
                 response = reranker.rerank(query, found) if found and reranker else None
                 results = () if response is None else response.results
                 second[query_id] = [r.id for r in results]
-                if number % 25 == 24:
-                    print(f"{url.partition(':')[0]} {mode} {number + 1}", file=sys.stderr)
-            before = evaluator.ndcg(first).mean()
-            after = None if reranker is None else evaluator.ndcg(second).mean()
-            passes = "- | -" if after is None else f"{after:.3f} | {after - before:+.3f}"
-            rows.append(
-                f"| {collection.name} | {info.engine} | {mode} | {before:.3f} | {passes} | "
-                f"{statistics.median(times):.1f} |"
+                what = f"{collection.name}, {engine}, {mode}"
+                meter.show(what, number, len(collection.queries), started)
+            yield Row(
+                collection.name,
+                engine,
+                mode,
+                len(collection.queries),
+                str(info.engine),
+                float(evaluator.ndcg(first).mean()),
+                None if reranker is None else float(evaluator.ndcg(second).mean()),
+                statistics.median(times),
             )
-    return rows
+
+
+def run(arguments: argparse.Namespace, results: Results) -> list[Row]:
+    """Measure what is missing and return the rows that the arguments name."""
+    meter, second = Meter(arguments.minutes), not arguments.first_only
+    wanted: list[tuple[str, str, str, int]] = []
+    for name in arguments.collections:
+        collection = load(name, arguments.queries)
+        count = len(collection.queries)
+        keys = [(name, e, mode, count) for e in arguments.engines for mode in arguments.modes]
+        wanted += keys
+        missing_rows = [key for key in keys if results.find(*key, second=second) is None]
+        if not missing_rows or meter.over:
+            continue
+        try:
+            index, vectors = encode(collection, meter)
+            with index:
+                reranker = None
+                if second:
+                    reranker = Blend(Cached(index.reranker(), file=CACHE / "scores.db"))
+                for engine in dict.fromkeys(key[1] for key in missing_rows):
+                    modes = [key[2] for key in missing_rows if key[1] == engine]
+                    memory = str(MEMORY) if MEMORY.is_dir() else None
+                    with (
+                        TemporaryDirectory(dir=memory) as folder,
+                        ENGINES[engine](Path(folder), collection.documents, vectors) as url,
+                    ):
+                        for row in measure(
+                            url, collection, index.embedder, reranker, modes, meter
+                        ):
+                            results.add(row)
+        except OutOfTimeError:
+            continue
+    rows = [results.find(*key, second=second) for key in wanted]
+    if absent := sum(row is None for row in rows):
+        print(
+            f"{absent} of {len(rows)} rows are missing; the same command goes on with them",
+            file=sys.stderr,
+        )
+    return [row for row in rows if row is not None]
+
+
+def render(rows: Sequence[Row], modes: Sequence[str]) -> str:
+    """Return a table for each collection, and what PostgreSQL's ranking leaves to do."""
+    load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    lines = [
+        f"{CANDIDATES} candidates, {os.cpu_count()} cores, load at the end {load_average}."
+    ]
+    names = {"bm25": "words", "hybrid": "hybrid"}
+    for collection in dict.fromkeys(row.collection for row in rows):
+        of = [row for row in rows if row.collection == collection]
+        heads = [f"{names[m]}: first | second | gain | ms" for m in modes]
+        lines += ["", f"{collection}, {of[0].queries} questions:", ""]
+        lines += [f"| engine | {' | '.join(heads)} |", f"|---{'|---' * 4 * len(modes)}|"]
+        for engine in dict.fromkeys(row.engine for row in of):
+            by_mode = {row.mode: row for row in of if row.engine == engine}
+            cells = [_cells(by_mode.get(mode)) for mode in modes]
+            version = next(iter(by_mode.values())).version.replace("milvus_lite-", "Lite ")
+            lines.append(f"| {version} | {' | '.join(cells)} |")
+    gains = {
+        kind: [
+            row.gain
+            for row in rows
+            if row.mode == "bm25"
+            and row.second is not None
+            and (row.engine == "postgresql") is (kind == "postgresql")
+        ]
+        for kind in ("postgresql", "others")
+    }
+    if all(gains.values()):
+        own, others = (_range(values) for values in gains.values())
+        lines += [
+            "",
+            f"By words, the second pass adds {own} to PostgreSQL, {others} elsewhere.",
+        ]
+    return "\n".join(lines)
+
+
+def _cells(row: Row | None) -> str:
+    if row is None:
+        return "- | - | - | -"
+    after = "- | -" if row.second is None else f"{row.second:.3f} | {row.gain:+.3f}"
+    return f"{row.first:.3f} | {after} | {row.milliseconds:.1f}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):+.3f}", f"{max(values):+.3f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def write(text: str) -> None:
+    """Put the tables into the page, between its marks."""
+    page = PAGE.read_text("utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")
+    print(f"written to {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("collections", nargs="*", default=["sample"])
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
-    parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--modes", nargs="+", choices=("bm25", "hybrid"), default=None)
-    parser.add_argument("--first-only", action="store_true", help="leave out the second pass")
+    add = parser.add_argument
+    add("collections", nargs="*", default=["sample"])
+    add("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    add("--queries", type=int, default=100)
+    add("--modes", nargs="+", choices=MODES, default=list(MODES))
+    add("--first-only", action="store_true", help="leave out the second pass")
+    add("--minutes", type=float, help="stop after so long; the same command goes on")
+    add("--write", action="store_true", help="write the tables into the docs")
+    add("--fresh", action="store_true", help="measure again what was measured before")
     arguments = parser.parse_args()
-    modes = arguments.modes or ("bm25", "hybrid")
     if absent := missing(arguments.collections):
         sys.exit(f"not there: {', '.join(absent)}; SECONDPASS_DATA names their folder")
-    embedder = Embedder()
     CACHE.mkdir(parents=True, exist_ok=True)
-    reranker = None
-    if not arguments.first_only:
-        reranker = Blend(Cached(load_reranker("bundled"), file=CACHE / "scores.db"))
-    rows = []
-    for name in arguments.collections:
-        collection = load(name, arguments.queries)
-        # Without vector search any vectors do; none of ours has eight dimensions.
-        none = np.ones((len(collection.documents), 8), np.float32)
-        vectors = embed(collection, embedder) if "hybrid" in modes else none
-        for engine in arguments.engines:
-            with (
-                TemporaryDirectory() as folder,
-                ENGINES[engine](Path(folder), collection.documents, vectors) as url,
-            ):
-                rows += measure(url, collection, embedder, reranker, modes)
-                print(rows[-1], file=sys.stderr)
-    load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(
-        f"{arguments.queries} queries a collection, {CANDIDATES} candidates, "
-        f"{os.cpu_count()} cores, load {load_average}\n"
-    )
-    print("| collection | engine | mode | first | second | gain | p50 ms |")
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    text = render(run(arguments, Results(fresh=arguments.fresh)), arguments.modes)
+    print(text)
+    if arguments.write:
+        write(text)
 
 
 if __name__ == "__main__":

@@ -75,11 +75,8 @@ def open(url: DatabaseURL, embedder: TextEncoder | None) -> HybridRetriever:  # 
         own = {} if url.id is not None and url.id != "id" else {"id": "text"}
         known = {**own, **kinds, **dict.fromkeys(spaces, "vector")}
         columns = choose_columns(url, known, table=name, key="id" if own else None)
-        words = [
-            n
-            for n in (columns.title, columns.text)
-            if n is not None and declared[n].get("indexSearchable") is not False
-        ]
+        texts = [n for n in (columns.title, columns.text) if n is not None]
+        words = [n for n in texts if declared[n].get("indexSearchable") is not False]
         engine = f"Weaviate {run(lambda: _ask(client, '/meta'))['version']}"
         info = StoreInfo(url.redacted, engine, "BM25 of Weaviate" if words else None)
         store = WeaviateStore(url, columns, info)
