@@ -103,6 +103,24 @@ def test_what_no_version_of_a_day_needs_is_deleted(published: PublishedVersions)
     assert published.current() == third
 
 
+@pytest.mark.parametrize(
+    ("path", "digest"),
+    [
+        *[
+            (path, "a" * 64)
+            for path in ("../a", "/a", "a/../../b", "a//b", ".a", "a\\b", "c:a")
+        ],
+        *[("a", digest) for digest in ("", "a" * 63, "../" + "a" * 61, "A" * 64)],
+    ],
+)
+def test_a_list_cannot_name_files_outside_of_the_copy(
+    published: PublishedVersions, path: str, digest: str
+) -> None:
+    pointer = published.publish({path: StoredFile(digest, 1)}, None, 1)
+    with pytest.raises(IndexStoreError, match="holds something else"):
+        published.files(pointer)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00", b"[1]", b"{}", b'{"format": 1}'])
 def test_a_prefix_of_others_is_said(published: PublishedVersions, content: bytes) -> None:
     published.objects.put_if(CURRENT, content, None)

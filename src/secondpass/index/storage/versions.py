@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ CURRENT = "CURRENT"
 OBJECTS, VERSIONS = "objects", "versions"
 FORMAT = 1
 _KEEP = timedelta(days=1)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# Parts of letters, digits and - _ . that do not begin with a point, as LanceDB names its files.
+_PATH = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,17 @@ class PublishedVersions:
             return None
         stored = self._parse(found[0], pointer.version)
         try:
-            return {
+            files = {
                 str(path): StoredFile(str(digest), int(size))
                 for path, digest, size in stored["files"]
             }
         except (KeyError, TypeError, ValueError):
             raise self._not_an_index(pointer.version) from None
+        for path, file in files.items():
+            # They become names of local files: none may lead out of the folder of the copy.
+            if not _PATH.fullmatch(path) or not _DIGEST.fullmatch(file.digest):
+                raise self._not_an_index(pointer.version)
+        return files
 
     def fence(self, pointer: Pointer, epoch: int) -> Pointer:
         """Put the epoch of this writer's lease, so that no earlier writer can commit.
