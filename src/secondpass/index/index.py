@@ -181,6 +181,7 @@ class Index(Search):
         reranker = self._rerankers.load_for_states()
         self._states.remove_unused(reranker, self.store.iter_documents())
         self._states.read_unread(reranker, self.store.iter_documents())
+        self.store.publish_states()
 
     async def aadd(
         self,

@@ -83,6 +83,7 @@ def open_remote(
             open_index(
                 store.folder, embedder, language=language, create=False, place=objects.url
             ).close()
+        store.take_in_states()
         if keep_states is not None and keep_states != store.settings.keep_states:
             store.record_keep_states(keep_states)
         store.follow(follow)

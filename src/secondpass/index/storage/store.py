@@ -16,6 +16,7 @@ from secondpass.errors import IndexStoreError
 from secondpass.index.storage.lease import Lease
 from secondpass.index.storage.local_copy import LocalCopy
 from secondpass.index.storage.objects import Objects
+from secondpass.index.storage.states import PublishedStates
 from secondpass.index.storage.versions import Pointer, PublishedVersions, StoredFile
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
@@ -133,6 +134,7 @@ class RemoteStore(LanceStore):
     def __init__(self, folder: Path, settings: IndexSettings, remote: RemoteVersions) -> None:
         super().__init__(folder, settings)
         self.remote = remote
+        self.states = PublishedStates(self.states_folder)
         self._stop = threading.Event()
         self._following: threading.Thread | None = None
         self._problem: str | None = None
@@ -141,6 +143,16 @@ class RemoteStore(LanceStore):
     def states_folder(self) -> Path:
         """Where token states are kept: on this machine, for all versions."""
         return self.remote.copy.folder
+
+    def take_in_states(self) -> None:
+        """Take the states of the version into those of this machine."""
+        if self.settings.keep_states:
+            self.states.take_in(self.folder)
+
+    def publish_states(self) -> None:
+        """Publish states that were stored since the last write; many files become one."""
+        with self._writing("the states were not published"):
+            self.states.merge(self.folder)
 
     @property
     def place(self) -> str:
@@ -229,7 +241,10 @@ class RemoteStore(LanceStore):
                 with super()._writing(what) as table:
                     yield table
                 with self._guarded(what):
+                    if self.settings.keep_states:
+                        self.states.export(self.folder)
                     self.remote.push(epoch)
+                self.states.exported()
             except BaseException:
                 self._roll_back()
                 raise
@@ -259,6 +274,7 @@ class RemoteStore(LanceStore):
         view = self.remote.view
         if view is not None:
             self.move(view, read_settings(view))
+            self.take_in_states()
 
 
 def _unindexed(table: Any, column: str) -> bool:

@@ -199,6 +199,9 @@ class LanceStore(LanceReader):
         if self.dimension and table.count_rows(schema.EMBEDDED) >= VECTOR_INDEX_FROM:
             lance_table.index_vectors(table)
 
+    def publish_states(self) -> None:
+        """Publish token states beside the passages; in a folder, they are there already."""
+
     def checkout(self, version: int) -> LanceStore:
         """Open one older state, for reading only; raises InputError where it is gone."""
         numbers = [v.number for v in self.versions()]
