@@ -83,7 +83,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)vertex$(comma)llm$(comma)mcp$(comma)otel$(comma)redis$(comma)server$(comma)$(FRAMEWORKS)$(comma)$(DATABASES)]' --group dev --group integrations --group sdk)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)vertex$(comma)llm$(comma)mcp$(comma)otel$(comma)redis$(comma)s3$(comma)server$(comma)$(FRAMEWORKS)$(comma)$(DATABASES)]' --group dev --group integrations --group sdk)
 	@touch $@
 
 # The install compiled it in place; here only after a change to the C, or where it failed.
@@ -112,6 +112,9 @@ $(VENV)/.weaviate: $(VENV)/.test
 $(VENV)/.aws: $(VENV)/.test
 	@echo "-- installing AWS's client"
 	@rm -rf $(VENV)/aws; $(PIP) install --progress-bar off --target $(VENV)/aws boto3==1.44.8 > $(VENV)/pip.log 2>&1 \
+	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
+	@echo "-- installing moto, which is an S3 for tests"
+	@rm -rf $(VENV)/moto; $(PIP) install --progress-bar off --target $(VENV)/moto 'moto[server]==5.2.5' > $(VENV)/pip.log 2>&1 \
 	  || { echo "pip failed; all it said is in $(VENV)/pip.log" >&2; exit 1; }
 	@touch $@
 

@@ -128,21 +128,45 @@ def exclusive(file: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_locked(file: Path) -> bool:
+    """Return whether a process holds `exclusive` on a file; False where there is no file."""
+    try:
+        handle = os.open(file, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(handle)
+    finally:
+        os.close(handle)
+
+
 if sys.platform == "win32":
 
-    def _lock(handle: int) -> None:
+    def _try_lock(handle: int) -> bool:
         import msvcrt
+
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _lock(handle: int) -> None:
         import time
 
-        while True:
-            try:
-                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
+        while not _try_lock(handle):
+            time.sleep(0.05)
 
 else:
+
+    def _try_lock(handle: int) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _lock(handle: int) -> None:
         import fcntl

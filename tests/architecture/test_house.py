@@ -13,6 +13,7 @@ REPORT = HOUSE["measure"](REPOSITORY)
 # Small files with one importer beside them that are looked for by their own name.
 NAMED = {
     "index/rerankers.py": "rerankers of an index",
+    "index/storage/states.py": "token states that versions of an index carry",
     "inference/native/graph_match.py": "which shapes of encoders the native engine finds",
     "retrieve/backends/lance/migrations.py": "what changes an index of an older version",
     "retrieve/protocol.py": "what an adapter of another database implements",

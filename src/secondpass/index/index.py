@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from secondpass.errors import InputError
 from secondpass.index.search import Search
 from secondpass.options import Rerank, SearchOptions
 from secondpass.rerank.base import BaseReranker
@@ -41,7 +42,7 @@ class Index(Search):
         self.store = store
         self._embedder = embedder
         self._states = PrecomputedStates(
-            store.folder, embedder, enabled=store.settings.keep_states
+            store.states_folder, embedder, enabled=store.settings.keep_states
         )
         self._hybrid = HybridRetriever(store, embedder)
         super().__init__(self._hybrid, reranker, states=self._states)
@@ -63,8 +64,15 @@ class Index(Search):
         embedder: Embedder | None = None,
         reranker: BaseReranker | None = None,
         keep_states: bool | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        local_folder: str | Path | None = None,
+        local_bytes: int | None = None,
     ) -> Index:
         """Open the index in a folder; create one if there is none and `create` is True.
+
+        `path` is a folder, or the URL of a prefix in object storage: s3://BUCKET/PREFIX,
+        gs://… or az://…, with `file:///FOLDER` for the same layout in a folder. Such an index
+        has one writer at a time, and any number of readers, each with a copy on its machine.
 
         - `language`: of stemming and stop words, for a new index; English by default.
         - `chunk_tokens`, `overlap`: split documents longer than `chunk_tokens` into passages
@@ -77,23 +85,53 @@ class Index(Search):
           saved with the index, and True for a new one. A passage takes tokens * (codes + 2)
           + 4 * dimension bytes. After switching it off, `optimize` deletes stored states.
 
+        - `storage_options`: for a URL, settings of the storage such as "aws_access_key_id",
+          "region" and "endpoint"; by default its usual environment variables.
+        - `local_folder`, `local_bytes`: for a URL, where the copy is (in the user's cache) and
+          its limit, 50 GiB; an index that is larger cannot be opened.
+
         Raises `IndexNotFoundError`, `IndexStoreError` for a folder that holds something
         else or an index made by another embedder, `MissingExtraError` without the extra
         `index`.
         """
+        from secondpass.index.storage.local_copy import MAX_BYTES
+        from secondpass.index.storage.objects import is_url
+        from secondpass.index.storage.open import open_remote
         from secondpass.retrieve.backends.lance.open import open_index
         from secondpass.retrieve.embedder import Embedder
 
+        remote = isinstance(path, str) and is_url(path)
+        for name, value in (
+            ("storage_options", storage_options),
+            ("local_folder", local_folder),
+            ("local_bytes", local_bytes),
+        ):
+            if value is not None and not remote:
+                raise InputError(
+                    f"{name} is for an index in object storage",
+                    where=str(path),
+                    fix="Leave it out, or give a URL such as s3://BUCKET/PREFIX.",
+                )
         embedder = Embedder() if embedder is None else embedder
-        store = open_index(
-            path,
-            embedder,
-            language=language,
-            chunk_tokens=chunk_tokens,
-            overlap=overlap,
-            create=create,
-            keep_states=keep_states,
-        )
+        options: Any = {
+            "language": language,
+            "chunk_tokens": chunk_tokens,
+            "overlap": overlap,
+            "create": create,
+            "keep_states": keep_states,
+        }
+        store: LanceStore
+        if remote:
+            store = open_remote(
+                str(path),
+                embedder,
+                storage_options=storage_options,
+                local_folder=local_folder,
+                local_bytes=MAX_BYTES if local_bytes is None else local_bytes,
+                **options,
+            )
+        else:
+            store = open_index(path, embedder, **options)
         return cls(store, embedder, reranker=reranker)
 
     def add(
@@ -143,6 +181,7 @@ class Index(Search):
         reranker = self._rerankers.load_for_states()
         self._states.remove_unused(reranker, self.store.iter_documents())
         self._states.read_unread(reranker, self.store.iter_documents())
+        self.store.publish_states()
 
     async def aadd(
         self,
@@ -169,8 +208,8 @@ class Index(Search):
 
     @property
     def name(self) -> str:
-        """The index's folder, for messages."""
-        return str(self.store.folder)
+        """The index's folder, or its URL, for messages."""
+        return self.store.place
 
     @property
     def folder(self) -> Path:

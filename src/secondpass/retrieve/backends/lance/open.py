@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +29,16 @@ def open_index(
     overlap: int = OVERLAP,
     create: bool = True,
     keep_states: bool | None = None,
+    make: Callable[[Path, IndexSettings], LanceStore] = LanceStore,
+    place: str | None = None,
 ) -> LanceStore:
     """Open the index in a folder, or create one if there is none and `create` is True.
 
     `language`, `chunk_tokens` and `overlap` apply to a new index; for an existing one, only
     a different `language` is refused. `keep_states` is recorded in a new index (None: True)
     and in an existing one (None: unchanged). Without an embedder, a new index has no vectors,
-    and the embedder of an existing one is not checked.
+    and the embedder of an existing one is not checked. `make` makes the store; `place` names
+    the index in messages, by default its folder.
 
     Raises IndexNotFoundError if there is none and `create` is False, IndexStoreError if it
     cannot be used, InputError for an unknown language.
@@ -58,7 +62,7 @@ def open_index(
         )
         _create(folder, settings)
         settings = read_settings(folder)
-    _check(folder, settings, embedder, name)
+    _check(place or str(folder), settings, embedder, name)
     if not LanceStore.exists(folder):
         if not create:
             raise _unfinished(folder)
@@ -66,7 +70,7 @@ def open_index(
     if keep_states is not None and keep_states != settings.keep_states:
         settings = replace(settings, keep_states=keep_states)
         _record(folder, settings)
-    store = LanceStore(folder, settings)
+    store = make(folder, settings)
     if not store.has_text_index:
         if not create:
             raise _unfinished(folder)
@@ -82,7 +86,8 @@ def local_folder(path: str | Path) -> Path:
     if _URL.match(str(path)):
         raise InputError(
             f"an index is a folder on this machine, and {str(path)!r} is a URL",
-            fix="Give the path of a folder, such as my-index.",
+            fix="Give the path of a folder, such as my-index. Index.open takes URLs of object "
+            "storage: s3://, gs:// and az://.",
         )
     folder = expand_home(path)
     # LanceDB would take the relative name "s3:x" for a URL.
@@ -131,12 +136,12 @@ def _record(folder: Path, settings: IndexSettings) -> None:
 
 
 def _check(
-    folder: Path, settings: IndexSettings, embedder: TextEncoder | None, language: str | None
+    place: str, settings: IndexSettings, embedder: TextEncoder | None, language: str | None
 ) -> None:
     if language is not None and language != settings.language:
         raise IndexStoreError(
             f"the index is not in {language}",
-            where=str(folder),
+            where=place,
             why=f"it was made for {settings.language}",
             fix="Leave the language out, or index into another folder.",
         )
@@ -145,7 +150,7 @@ def _check(
     if embedder.digest != settings.embedder_digest or embedder.dimension != settings.dimension:
         raise IndexStoreError(
             "the index was made with another embedder",
-            where=str(folder),
+            where=place,
             why=f"it was {settings.embedder!r} with {settings.dimension} dimensions, and this "
             f"is {embedder.name!r} with {embedder.dimension} (or its weights differ)",
             fix="Open it with that embedder, or index again into another folder.",

@@ -117,6 +117,25 @@ class LanceReader:
         return self._folder
 
     @property
+    def place(self) -> str:
+        """Where the index is, for messages."""
+        return str(self._folder)
+
+    @property
+    def states_folder(self) -> Path:
+        """Where rerankers may keep token states of passages."""
+        return self._folder
+
+    def move(self, folder: Path, settings: IndexSettings) -> None:
+        """Read the index in another folder from now on; raises as opening it does."""
+        with self._guarded("the index cannot be opened"):
+            connection = lance_table.connect(folder)
+            handle = connection.open_table(TABLE)
+        self._connection, self._handle = connection, handle
+        self._folder, self._settings = folder, settings
+        self._words_indexed = False
+
+    @property
     def settings(self) -> IndexSettings:
         """How the store was made."""
         return self._settings
@@ -329,7 +348,7 @@ class LanceReader:
     @property
     def keyword_note(self) -> str | None:
         """What keyword search of this state does not do, and how to renew it, or None."""
-        return None if self._has_words else OLD_KEYWORDS.format(folder=self.folder)
+        return None if self._has_words else OLD_KEYWORDS.format(folder=self.place)
 
     @property
     def _has_words(self) -> bool:
@@ -356,7 +375,7 @@ class LanceReader:
         if not self.dimension:
             raise InputError(
                 "this index has no vectors",
-                where=str(self.folder),
+                where=self.place,
                 fix="Search with mode 'bm25'.",
             )
         if embedding.shape != (self.dimension,):
@@ -403,9 +422,7 @@ class LanceReader:
     def _table(self) -> Any:
         handle = self._handle
         if handle is None:
-            raise IndexStoreError(
-                "the index is closed", where=str(self.folder), fix="Open it again."
-            )
+            raise IndexStoreError("the index is closed", where=self.place, fix="Open it again.")
         return handle
 
     @contextmanager
@@ -415,7 +432,7 @@ class LanceReader:
         except SecondpassError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
-            raise store_error(what, self.folder, error) from error
+            raise store_error(what, self.place, error) from error
 
     def _columns(self, embeddings: bool) -> list[str]:
         return [*schema.READ, schema.VECTOR] if embeddings and self.dimension else schema.READ

@@ -42,7 +42,7 @@ class LanceStore(LanceReader):
         self, folder: Path, settings: IndexSettings, *, version: int | None = None
     ) -> None:
         super().__init__(folder, settings, version=version)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @staticmethod
     def create(folder: Path, settings: IndexSettings) -> None:
@@ -140,7 +140,7 @@ class LanceStore(LanceReader):
         if self.dimension or dimension < 1:
             raise InputError(
                 f"vectors of {dimension} dimensions cannot be stored",
-                where=str(self.folder),
+                where=self.place,
                 why=f"this index has {self.dimension}" if self.dimension else None,
             )
         with self._writing("the vectors were not prepared") as table:
@@ -192,9 +192,15 @@ class LanceStore(LanceReader):
         this also builds the vector index.
         """
         with self._writing("the index was not optimized") as table:
-            table.optimize(cleanup_older_than=keep)
-            if self.dimension and table.count_rows(schema.EMBEDDED) >= VECTOR_INDEX_FROM:
-                lance_table.index_vectors(table)
+            self._optimize(table, keep)
+
+    def _optimize(self, table: Any, keep: timedelta) -> None:
+        table.optimize(cleanup_older_than=keep)
+        if self.dimension and table.count_rows(schema.EMBEDDED) >= VECTOR_INDEX_FROM:
+            lance_table.index_vectors(table)
+
+    def publish_states(self) -> None:
+        """Publish token states beside the passages; in a folder, they are there already."""
 
     def checkout(self, version: int) -> LanceStore:
         """Open one older state, for reading only; raises InputError where it is gone."""
@@ -202,7 +208,7 @@ class LanceStore(LanceReader):
         if version not in numbers:
             raise InputError(
                 f"there is no version {version}",
-                where=str(self.folder),
+                where=self.place,
                 why=f"versions {numbers[0]} to {numbers[-1]} can be read",
             )
         return LanceStore(self.folder, self.settings, version=version)
@@ -212,7 +218,7 @@ class LanceStore(LanceReader):
         if self._pinned is not None:
             raise IndexStoreError(
                 what,
-                where=str(self.folder),
+                where=self.place,
                 why=f"this is version {self._pinned}, which is for reading only",
             )
         # The engine refuses concurrent commits; waiting for the other one loses no work.

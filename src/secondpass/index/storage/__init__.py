@@ -1,0 +1,1 @@
+"""Indexes in object storage: versions, the writer's lease, local copies."""

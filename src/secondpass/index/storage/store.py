@@ -1,0 +1,281 @@
+"""The document store of an index in object storage: a local copy that is published."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from secondpass.errors import IndexStoreError
+from secondpass.index.storage.lease import Lease
+from secondpass.index.storage.local_copy import LocalCopy
+from secondpass.index.storage.objects import Objects
+from secondpass.index.storage.states import PublishedStates
+from secondpass.index.storage.versions import Pointer, PublishedVersions, StoredFile
+from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance import table as lance_table
+from secondpass.retrieve.backends.lance.store import LanceStore
+from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
+
+_UPLOAD_THREADS = 8
+_TRIES = 5
+# Searches that began in a version may still read its files.
+_GRACE_SECONDS = 60.0
+
+
+class RemoteVersions:
+    """The version of an index that this process reads, and how it reads and commits others.
+
+    `pointer` and `files` are those of the version in `view`, a folder of this process; None
+    and nothing before there is an index. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        copy: LocalCopy,
+        lease: Lease,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.objects, self.copy, self.lease = objects, copy, lease
+        self.published = PublishedVersions(objects)
+        self.pointer: Pointer | None = None
+        self.files: Mapping[str, StoredFile] = {}
+        self.view: Path | None = None
+        self.lock = threading.RLock()
+        self._old: list[tuple[float, Path]] = []
+        self._clock = clock
+
+    def pull(self, *, again: bool = False) -> bool:
+        """Make a view of the current version; return whether it is another one than before.
+
+        With `again`, also where the number is the same, as after a write that failed. Raises
+        what `PublishedVersions` and `LocalCopy` raise; then all stays as it was.
+        """
+        for _ in range(_TRIES):
+            pointer = self.published.current()
+            if pointer is None:
+                return False
+            known = self.pointer
+            if not again and known is not None and known.version == pointer.version:
+                with self.lock:
+                    self.pointer = pointer
+                return False
+            if self._adopt(pointer):
+                return True
+        raise IndexStoreError(
+            "the current version of the index cannot be fetched",
+            where=self.objects.url,
+            why="its files are not there, or were deleted while they were fetched",
+            fix="Try again; if it stays so, restore the bucket from a copy.",
+        )
+
+    def _adopt(self, pointer: Pointer) -> bool:
+        files = self.published.files(pointer)
+        if files is None or not self.copy.fetch(files):
+            return False
+        view = self.copy.make_view(files)
+        if view is None:
+            return False
+        with self.lock:
+            if self.view is not None:
+                self._old.append((self._clock(), self.view))
+            self.pointer, self.files, self.view = pointer, files, view
+        return True
+
+    def push(self, epoch: int) -> None:
+        """Make what is in the view now the current version; raises what `publish` raises."""
+        if self.view is None:
+            raise ValueError("there is no view")
+        files = self.copy.scan(self.view, self.files)
+        if files == self.files and self.pointer is not None:
+            return
+        stored = set(self.files.values())
+        new = {file for file in files.values() if file not in stored}
+        with ThreadPoolExecutor(_UPLOAD_THREADS) as threads:
+            for upload in [threads.submit(self._upload, file) for file in new]:
+                upload.result()
+        pointer = self.published.publish(files, self.pointer, epoch)
+        with self.lock:
+            self.pointer, self.files = pointer, files
+
+    def _upload(self, file: StoredFile) -> None:
+        self.objects.upload(file.name, self.copy.path(file))
+
+    def drop_old(self) -> None:
+        """Delete views that no search reads any more."""
+        now = self._clock()
+        with self.lock:
+            over = [view for since, view in self._old if now - since >= _GRACE_SECONDS]
+            self._old = [old for old in self._old if old[1] not in over]
+        for view in over:
+            self.copy.drop_view(view)
+
+    def close(self) -> None:
+        """Release the lease and delete the views."""
+        self.lease.release()
+        self.copy.close()
+
+
+class RemoteStore(LanceStore):
+    """A `LanceStore` over the local copy of a version, which publishes each of its writes.
+
+    A write is one version for all readers, or none: where it cannot be published the local
+    copy goes back to the current version. The process that writes sees its writes before
+    others do.
+    """
+
+    def __init__(self, folder: Path, settings: IndexSettings, remote: RemoteVersions) -> None:
+        super().__init__(folder, settings)
+        self.remote = remote
+        self.states = PublishedStates(self.states_folder)
+        self._stop = threading.Event()
+        self._following: threading.Thread | None = None
+        self._problem: str | None = None
+
+    @property
+    def states_folder(self) -> Path:
+        """Where token states are kept: on this machine, for all versions."""
+        return self.remote.copy.folder
+
+    def take_in_states(self) -> None:
+        """Take the states of the version into those of this machine."""
+        if self.settings.keep_states:
+            self.states.take_in(self.folder)
+
+    def publish_states(self) -> None:
+        """Publish states that were stored since the last write; many files become one."""
+        with self._writing("the states were not published"):
+            self.states.merge(self.folder)
+
+    @property
+    def place(self) -> str:
+        """The URL of the index, for messages."""
+        return self.remote.objects.url
+
+    def record_keep_states(self, keep_states: bool) -> None:
+        """Record in the index whether a reranker may store states of passages."""
+        with self._writing("the index was not changed"):
+            self._settings = replace(self.settings, keep_states=keep_states)
+            write_settings(self.folder, self._settings)
+
+    def refresh(self) -> bool:
+        """Move to the current version, if it is another one; return whether it was."""
+        with self._lock:
+            moved = self.remote.pull()
+            if moved:
+                self._open_view()
+        self.remote.drop_old()
+        return moved
+
+    def follow(self, seconds: float) -> None:
+        """Move to each new version, in a thread that looks for one every so many seconds.
+
+        Where the storage cannot be reached, searches stay on the version that they have;
+        `problem` says so.
+        """
+
+        def run() -> None:
+            while not self._stop.wait(seconds):
+                try:
+                    self.refresh()
+                except IndexStoreError as error:
+                    self._problem = str(error)
+                else:
+                    self._problem = None
+
+        self._following = threading.Thread(target=run, name="secondpass-follow", daemon=True)
+        self._following.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last look for a new version failed; None where it did not."""
+        return self._problem
+
+    def optimize(self, *, keep: timedelta = timedelta(days=7)) -> None:
+        """Merge files and rebuild the search indexes, check the counts of rows, and publish.
+
+        Raises IndexStoreError where a count differs; then nothing has changed. Files that no
+        version needs are deleted from the storage.
+        """
+        with self._writing("the index was not optimized") as table:
+            before = (int(table.count_rows()), int(table.count_rows(schema.PASSAGES)))
+            self._optimize(table, keep)
+            for column in lance_table.text_columns(table):
+                if lance_table.unindexed_share(table, column):
+                    lance_table.index_text(table, self.settings.language, column)
+            after = (int(table.count_rows()), int(table.count_rows(schema.PASSAGES)))
+            unindexed = [c for c in lance_table.text_columns(table) if _unindexed(table, c)]
+            if before != after or unindexed:
+                raise IndexStoreError(
+                    "the index was not optimized",
+                    where=self.remote.objects.url,
+                    why=f"it had {before[0]} rows and {before[1]} passages, then {after[0]} "
+                    f"and {after[1]}, and {len(unindexed)} text indexes lack rows",
+                    fix="Nothing was changed. Try again, and report it if it stays so.",
+                )
+        with self.remote.lease.use():
+            pointer = self.remote.pointer
+            if pointer is not None:
+                self.remote.published.delete_unused(pointer)
+
+    def close(self) -> None:
+        """Stop following, give the lease back, and delete this process's views."""
+        self._stop.set()
+        if self._following is not None:
+            self._following.join()
+        super().close()
+        self.remote.close()
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[Any]:
+        with self._lock, self.remote.lease.use() as epoch:
+            self._catch_up(epoch)
+            try:
+                with super()._writing(what) as table:
+                    yield table
+                with self._guarded(what):
+                    if self.settings.keep_states:
+                        self.states.export(self.folder)
+                    self.remote.push(epoch)
+                self.states.exported()
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _catch_up(self, epoch: int) -> None:
+        """Move to the current version, and make sure that only this writer can commit."""
+        if self.remote.pull():
+            self._open_view()
+        pointer = self.remote.pointer
+        if pointer is None or pointer.epoch == epoch:
+            return
+        fenced = self.remote.published.fence(pointer, epoch)
+        if fenced.version != pointer.version and self.remote.pull():
+            self._open_view()
+        self.remote.pointer = fenced
+
+    def _roll_back(self) -> None:
+        self.remote.lease.verify()
+        # Where the storage cannot be reached either, the next write does it.
+        try:
+            if self.remote.pull(again=True):
+                self._open_view()
+        except IndexStoreError:
+            self.remote.pointer = None
+
+    def _open_view(self) -> None:
+        view = self.remote.view
+        if view is not None:
+            self.move(view, read_settings(view))
+            self.take_in_states()
+
+
+def _unindexed(table: Any, column: str) -> bool:
+    return lance_table.unindexed_share(table, column) > 0

@@ -1,0 +1,132 @@
+"""Files of states that machines exchange: what one has stored, another one takes in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from secondpass.storage import FAILURES, describe_failure
+
+# The tables of a `StateStore`, with their second columns.
+_TABLES = {"states": "record", "cuts": "cut"}
+# So many a transaction: searches read between two of them.
+_ROWS_AT_ONCE = 2000
+_BUSY_SECONDS = 30.0
+
+
+def last_rows(file: Path) -> dict[str, int]:
+    """Return the number of the last row of each table; 0 where there is none.
+
+    Rows are numbered in the order in which they were stored.
+    """
+    numbers = dict.fromkeys(_TABLES, 0)
+    if not file.is_file():
+        return numbers
+    try:
+        with _connected(file, "ro") as connection:
+            for table in _tables_of(connection, "main"):
+                (last,) = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()
+                numbers[table] = int(last or 0)
+    except FAILURES:
+        return dict.fromkeys(_TABLES, 0)
+    return numbers
+
+
+def export_states(file: Path, target: Path, after: Mapping[str, int]) -> str | None:
+    """Write what was stored after these rows to a new file; none where there is nothing.
+
+    Return what went wrong, if anything did; then there is no new file.
+    """
+    if not file.is_file():
+        return None
+    written = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _connected(target, "rwc") as connection, _attached(connection, file):
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("BEGIN")
+            _create(connection)
+            for table in _tables_of(connection, "other"):
+                written += connection.execute(
+                    f"INSERT INTO main.{table} SELECT * FROM other.{table} WHERE rowid > ?",
+                    [after.get(table, 0)],
+                ).rowcount
+            connection.execute("COMMIT")
+    except FAILURES as error:
+        target.unlink(missing_ok=True)
+        return describe_failure(file, error)
+    if not written:
+        target.unlink()
+    return None
+
+
+def import_states(source: Path, file: Path) -> str | None:
+    """Take the states of a file that `export_states` wrote into that of a `StateStore`.
+
+    A source is read once, by its name. Return what went wrong, if anything did; what was not
+    taken in is computed again by the searches that need it.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with _connected(file, "rwc") as connection, _attached(connection, source):
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("BEGIN IMMEDIATE")
+            if not _tables_of(connection, "main"):
+                _create(connection)
+            connection.execute("CREATE TABLE IF NOT EXISTS imported (name TEXT PRIMARY KEY)")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS cuts (key BLOB PRIMARY KEY, cut BLOB)"
+            )
+            connection.execute("COMMIT")
+            about = [
+                connection.execute(f"SELECT * FROM {place}.about").fetchall()
+                for place in ("main", "other")
+            ]
+            known = connection.execute("SELECT 1 FROM imported WHERE name = ?", [source.name])
+            if about[0] != about[1] or known.fetchone() is not None:
+                return None
+            for table in _tables_of(connection, "other"):
+                _insert(connection, table)
+            connection.execute("INSERT OR IGNORE INTO imported VALUES (?)", [source.name])
+    except FAILURES as error:
+        return describe_failure(file, error)
+    return None
+
+
+def _insert(connection: sqlite3.Connection, table: str) -> None:
+    (last,) = connection.execute(f"SELECT max(rowid) FROM other.{table}").fetchone()
+    for start in range(0, int(last or 0), _ROWS_AT_ONCE):
+        connection.execute(
+            f"INSERT OR IGNORE INTO main.{table} SELECT * FROM other.{table} "
+            "WHERE rowid > ? AND rowid <= ?",
+            [start, start + _ROWS_AT_ONCE],
+        )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Create the tables of a `StateStore`, about the model of the other file."""
+    connection.execute("CREATE TABLE main.about AS SELECT * FROM other.about")
+    for table, column in _TABLES.items():
+        connection.execute(f"CREATE TABLE main.{table} (key BLOB PRIMARY KEY, {column} BLOB)")
+
+
+def _tables_of(connection: sqlite3.Connection, place: str) -> list[str]:
+    rows = connection.execute(f"SELECT name FROM {place}.sqlite_master WHERE type = 'table'")
+    names = {name for (name,) in rows}
+    return [table for table in _TABLES if table in names] if "about" in names else []
+
+
+@contextmanager
+def _connected(file: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    uri = f"{file.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    with closing(connection):
+        yield connection
+
+
+@contextmanager
+def _attached(connection: sqlite3.Connection, file: Path) -> Iterator[None]:
+    connection.execute("ATTACH ? AS other", [f"{file.absolute().as_uri()}?mode=ro"])
+    yield

@@ -1,0 +1,157 @@
+"""Token states that travel with the versions of an index."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("lancedb", reason="the extra index is not installed")
+
+from secondpass import Index, Reranker
+from secondpass.index.storage.store import RemoteStore
+from secondpass.rerank.precomputed.state_files import export_states, import_states, last_rows
+from secondpass.rerank.precomputed.store import StateStore
+from secondpass.retrieve.embedder import Embedder
+from tests.rerank.precomputed.test_store import key, record
+from tests.tiny_models import tiny_reader
+
+TEXTS = [{"id": f"{n}", "text": f"the slow ship {n} and the blue sea"} for n in range(6)]
+QUERY = "where is the ship"
+
+
+@pytest.fixture(scope="module")
+def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reader")
+    tiny_reader(folder)
+    return folder
+
+
+def open_at(place: Path, reader_folder: Path, machine: str, **more: Any) -> Index:
+    return Index.open(
+        f"{place.as_uri()}/shared",
+        local_folder=place / machine,
+        embedder=Embedder(reader_folder / "encoder"),
+        reranker=Reranker(reader_folder),
+        **more,
+    )
+
+
+def tokens(index: Index) -> int:
+    return index.search(QUERY, top_k=None).usage.tokens
+
+
+def files(index: Index) -> list[str]:
+    assert isinstance(index.store, RemoteStore)
+    return [path for path in index.store.remote.files if path.startswith("states/")]
+
+
+def test_a_reader_encodes_its_query_only(tmp_path: Path, reader_folder: Path) -> None:
+    writer = open_at(tmp_path, reader_folder, "one")
+    writer.add(TEXTS[:4])
+    expected = writer.search(QUERY, top_k=None).results
+    reader = open_at(tmp_path, reader_folder, "two", create=False)
+    assert reader.count_unread_windows() == 0
+    query = reader.embedder.count_tokens(QUERY) + 2
+    assert tokens(reader) == query
+    assert reader.search(QUERY, top_k=None).results == expected
+    writer.add(TEXTS[4:])
+    assert isinstance(reader.store, RemoteStore)
+    reader.store.refresh()
+    assert reader.count() == 6
+    assert reader.count_unread_windows() == 0
+    assert tokens(reader) == query
+    # A file for each write that had new ones, and none for states that came from a version.
+    assert len(files(writer)) == 2
+    writer.close()
+    with open_at(tmp_path, reader_folder, "two") as other:
+        other.delete(["0"])
+        assert len(files(other)) == 2
+    reader.close()
+
+
+def test_optimizing_makes_one_file_and_drops_the_rest(
+    tmp_path: Path, reader_folder: Path
+) -> None:
+    with open_at(tmp_path, reader_folder, "one") as writer:
+        for n in range(10):
+            writer.add([{"id": f"{n}", "text": f"the sea {n} and a ship " * (n + 1)}])
+        writer.delete([f"{n}" for n in range(5)])
+        assert len(files(writer)) == 10
+        writer.optimize()
+        assert len(files(writer)) == 1
+        (store,) = writer._states._stores.values()
+        count = store.count()
+    with open_at(tmp_path, reader_folder, "two") as reader:
+        assert reader.count_unread_windows() == 0
+        (store,) = reader._states._stores.values()
+        assert store.count() == count
+        reader.optimize()
+        assert len(files(reader)) == 1
+
+
+def test_an_index_without_states_has_none(tmp_path: Path, reader_folder: Path) -> None:
+    with open_at(tmp_path, reader_folder, "one", keep_states=False) as writer:
+        writer.add(TEXTS)
+        assert files(writer) == []
+
+
+# --- the files
+
+
+def store_at(file: Path) -> StateStore:
+    return StateStore(file, digest="d", codes=8, dimension=4)
+
+
+def test_files_are_exported_and_taken_in_once(tmp_path: Path) -> None:
+    one, other = store_at(tmp_path / "one"), store_at(tmp_path / "other")
+    one.put([(key(n), record(n)) for n in range(5000)])
+    first = last_rows(one.file)
+    assert first == {"states": 5000, "cuts": 0}
+    assert export_states(one.file, tmp_path / "x" / "a", {}) is None
+    assert import_states(tmp_path / "x" / "a", other.file) is None
+    names = [key(n) for n in range(6000)]
+    assert other.get(names).records.keys() == one.get(names).records.keys()
+    one.put([(key(n), record(n)) for n in range(5000, 5010)])
+    assert export_states(one.file, tmp_path / "x" / "b", first) is None
+    assert len(store_at(tmp_path / "x" / "b").get(names).records) == 10
+    assert import_states(tmp_path / "x" / "b", other.file) is None
+    assert other.count() == 5010
+    other.keep_only([])
+    assert import_states(tmp_path / "x" / "a", other.file) is None
+    assert other.count() == 0
+    # Where there is nothing new there is no file.
+    assert export_states(one.file, tmp_path / "x" / "c", last_rows(one.file)) is None
+    assert export_states(tmp_path / "nothing", tmp_path / "x" / "c", {}) is None
+    assert not (tmp_path / "x" / "c").exists()
+    one.close()
+    other.close()
+
+
+def test_states_of_another_model_are_not_mixed(tmp_path: Path) -> None:
+    one = store_at(tmp_path / "one")
+    one.put([(key(1), record(1))])
+    export_states(one.file, tmp_path / "a", {})
+    other = StateStore(tmp_path / "other", digest="e", codes=8, dimension=4)
+    other.put([(key(2), record(2))])
+    assert import_states(tmp_path / "a", other.file) is None
+    assert list(other.get([key(1), key(2)]).records) == [key(2)]
+    one.close()
+    other.close()
+
+
+def test_damage_is_said_and_costs_only_time(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"no database " * 500)
+    store = store_at(tmp_path / "one")
+    store.put([(key(1), record(1))])
+    assert last_rows(tmp_path / "bad") == {"states": 0, "cuts": 0}
+    assert export_states(tmp_path / "bad", tmp_path / "x", {}) is not None
+    assert not (tmp_path / "x").exists()
+    assert import_states(tmp_path / "bad", store.file) is not None
+    assert store.count() == 1
+    with sqlite3.connect(store.file) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    store.close()
