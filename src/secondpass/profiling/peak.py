@@ -110,7 +110,7 @@ def measure_peak(
     return 2 * SIZE**3 / best
 
 
-SPINS, SPIN_ROUNDS = 8, 1_000_000
+SPINS, SPIN_ROUNDS = 24, 1_000_000
 
 
 def measure_instructions(
