@@ -4,27 +4,31 @@
 
 Makes a cross-encoder with random weights of each shape in a temporary folder, exports it to
 int8, and runs batches of pairs of exactly `--tokens` tokens in the native engine, in ONNX
-Runtime (the same int8 graph), and in PyTorch in full precision (transformers' own attention),
-all with the same number of threads, in turn, so that other load slows all alike: read the
-ratios. The load of the machine is printed beside each round. Scores of random weights mean
-nothing; how far those of the native engine are from ONNX Runtime's is printed. The larger
-shapes take minutes to export and several gigabytes.
+Runtime and, if it is installed, in OpenVINO (the same int8 graph), and in PyTorch in full
+precision (transformers' own attention), all with the same number of threads, in turn, so that
+other load slows all alike: read the ratios, which are taken within each round. Beside the time
+is the processor time, which other load does not lengthen; of engines whose threads spin while
+they wait it is too much. The load of the machine is printed beside each round. Scores of random
+weights mean nothing; how far those of the native engine are from ONNX Runtime's is printed. The
+larger shapes take minutes to export and several gigabytes: `--models` keeps them for next time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from int8_at_load import cut_pairs
+from speed.machine import kernels, processor
 
 SHAPES: dict[str, dict[str, Any]] = {
     "minilm-l6": {"type": "bert", "layers": 6, "width": 384, "vocabulary": 30_522},
@@ -35,6 +39,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "modernbert-base": {"type": "modernbert", "layers": 22, "width": 768, "vocabulary": 50_368},
 }
 """Sizes of the encoders that rerankers are made of; heads have 64 numbers, MiniLM's 32."""
+
+
+NATIVE, ONNX_RUNTIME = "native int8", "ONNX Runtime int8"
 
 
 def make_random(folder: Path, shape: dict[str, Any]) -> int:
@@ -105,7 +112,6 @@ def engines(
 
     folder = open_folder(out)
     native = load_runtime(folder, threads=threads, engine="native")
-    other = load_runtime(folder, threads=threads, engine="onnxruntime")
     if native.engine != "native":
         raise SystemExit(f"{out.name}: the native engine does not run it here")
     torch.set_num_threads(threads)
@@ -120,20 +126,29 @@ def engines(
     def of(runtime: Any) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
         return lambda feeds: runtime.run({n: feeds[n] for n in runtime.inputs})
 
-    return {"native int8": of(native), "ONNX Runtime int8": of(other), "torch fp32": run_torch}
+    runs = {NATIVE: of(native)}
+    others = {ONNX_RUNTIME: "onnxruntime", "OpenVINO int8": "openvino"}
+    for name, engine in others.items():
+        if find_spec(engine) is not None:
+            runs[name] = of(load_runtime(folder, threads=threads, engine=engine))
+    return {**runs, "torch fp32": run_torch}
 
 
 def measure(name: str, arguments: argparse.Namespace) -> None:
     shape = SHAPES[name]
-    with tempfile.TemporaryDirectory() as temporary:
-        source, out = Path(temporary) / name, Path(temporary) / f"{name}-int8"
-        parameters = make_random(source, shape)
-        started = time.perf_counter()
-        export(source, out)
-        seconds = time.perf_counter() - started
-        print(f"{name}: {parameters / 1e6:.0f} M parameters, exported in {seconds:.0f} s")
+    with contextlib.ExitStack() as stack:
+        models = arguments.models
+        if models is None:
+            models = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        source, out = models / name / "fp32", models / name / "int8"
+        if not out.exists():
+            source.parent.mkdir(parents=True, exist_ok=True)
+            parameters = make_random(source, shape)
+            started = time.perf_counter()
+            export(source, out)
+            seconds = time.perf_counter() - started
+            print(f"{name}: {parameters / 1e6:.0f} M parameters, exported in {seconds:.0f} s")
         runs = engines(source, out, arguments.threads)
-        shutil.rmtree(source)
         ids = np.random.default_rng(0).integers(
             40, shape["vocabulary"], (arguments.rows, arguments.tokens)
         )
@@ -145,23 +160,33 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
         if shape["type"] == "modernbert":
             del feeds["token_type_ids"]
         logits = {engine: run(feeds) for engine, run in runs.items()}
-        times: dict[str, list[float]] = {engine: [] for engine in runs}
+        times: dict[str, list[tuple[float, float]]] = {engine: [] for engine in runs}
         for number in range(arguments.rounds):
             for engine, run in runs.items():
-                began = time.perf_counter()
+                began, spent = time.perf_counter(), time.process_time()
                 run(feeds)
-                times[engine].append(time.perf_counter() - began)
+                took = time.perf_counter() - began, time.process_time() - spent
+                times[engine].append(took)
             load = os.getloadavg()[0]
-            took = ", ".join(f"{engine} {values[-1]:.2f} s" for engine, values in times.items())
-            print(f"  round {number + 1}: {took}; load {load:.1f}", flush=True)
-    medians = {engine: statistics.median(values) for engine, values in times.items()}
-    difference = np.abs(logits["native int8"] - logits["ONNX Runtime int8"]).mean()
-    spread = logits["ONNX Runtime int8"].std()
+            shown = ", ".join(f"{engine} {t[-1][0]:.2f} s" for engine, t in times.items())
+            print(f"  round {number + 1}: {shown}; load {load:.1f}", flush=True)
+    for engine, of in times.items():
+        pairs = arguments.rows / statistics.median(wall for wall, _ in of)
+        ratios = [
+            statistics.median(
+                other[i] / own[i] for own, other in zip(times[NATIVE], of, strict=True)
+            )
+            for i in (0, 1)
+        ]
+        print(
+            f"  {engine}: {pairs:.1f} pairs per second; time of the native engine's "
+            f"{ratios[0]:.2f}, processor time {ratios[1]:.2f}"
+        )
+    difference = np.abs(logits[NATIVE] - logits[ONNX_RUNTIME]).mean()
+    spread = logits[ONNX_RUNTIME].std()
     print(
-        f"  {arguments.rows / medians['native int8']:.1f} pairs per second, "
-        f"{medians['ONNX Runtime int8'] / medians['native int8']:.2f} times ONNX Runtime int8, "
-        f"{medians['torch fp32'] / medians['native int8']:.2f} times torch fp32; logits differ "
-        f"by {difference:.4f} on average (their standard deviation: {spread:.4f})",
+        f"  logits differ by {difference:.4f} from ONNX Runtime's on average (their standard "
+        f"deviation: {spread:.4f})",
         flush=True,
     )
 
@@ -173,7 +198,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--models", type=Path, metavar="FOLDER", help="where models are kept")
     arguments = parser.parse_args()
+    print(f"{processor()}; kernels of the native engine: {kernels()}")
     for name in arguments.shapes:
         measure(name, arguments)
 

@@ -22,6 +22,7 @@ def test_shares_of_a_file(run: Run) -> None:
     phases = ran.json["profile"]["phases"]
     assert [p["documents"] for p in phases] == [2, 2]
     assert set(ran.json["peak_operations_per_second"]) == {"int8", "fp32"}
+    assert set(ran.json["instruction_operations_per_second"]) == {"int8", "fp32"}
     printed = run(*asked, stdin=texts).out
     assert "tokenise" in printed
     assert "billion" in printed

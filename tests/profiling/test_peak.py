@@ -7,7 +7,16 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from secondpass.profiling.peak import ROUNDS, SIZE, matmul_graph, measure_peak
+from secondpass.inference.native.library import load_library
+from secondpass.profiling import peak
+from secondpass.profiling.peak import (
+    ROUNDS,
+    SIZE,
+    SPINS,
+    matmul_graph,
+    measure_instructions,
+    measure_peak,
+)
 
 
 @pytest.mark.parametrize("integer", [True, False])
@@ -37,3 +46,25 @@ def test_the_peak_is_that_of_the_fastest_round() -> None:
     times = iter([0.0, 9.0, *(t for n in range(ROUNDS - 1) for t in (10.0 * n, 10.0 * n + 2))])
     found = measure_peak(integer=False, threads=1, clock=lambda: next(times))
     assert found == 2 * SIZE**3 / 2
+
+
+@pytest.mark.parametrize("integer", [True, False])
+def test_the_limit_of_the_instructions_counts_all_threads(
+    integer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = load_library()
+    if library is None:
+        pytest.skip("the machine code does not run here")
+    monkeypatch.setattr(peak, "SPIN_ROUNDS", 10)
+    # Twelve sums in each of a panel's vectors; an 8-bit product adds up four.
+    once = 2 * 12 * library.panel // 2 * (4 if integer else 1) * 10
+    ticks = (tick for n in range(SPINS) for tick in (10.0 * n, 10.0 * n + 2))
+    found = measure_instructions(integer=integer, threads=3, clock=lambda: next(ticks))
+    assert found == pytest.approx(3 * once / 2)
+
+
+def test_without_the_native_library_the_limit_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peak, "load_library", lambda: None)
+    assert measure_instructions(integer=True) is None

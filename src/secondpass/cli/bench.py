@@ -41,7 +41,7 @@ def bench(
 
     --profile also shows the shares of tokenization, layers and head in one query, and
     compares matrix products, including operations fused to them, with the peak of ONNX
-    Runtime on large matrices.
+    Runtime on large matrices and with what the processor's instructions allow.
 
     Example:  secondpass bench --candidates 20 --words 50 --profile
     """
@@ -49,7 +49,7 @@ def bench(
     from secondpass.cli.output import counting, print_json, working
     from secondpass.cli.rerank import read_documents
     from secondpass.profiling import measure_rates, profile_model
-    from secondpass.profiling.peak import measure_peak
+    from secondpass.profiling.peak import measure_instructions, measure_peak
     from secondpass.profiling.profile import QUESTION, sample_texts
     from secondpass.reranker import Reranker
 
@@ -61,6 +61,7 @@ def bench(
     query = QUESTION if query is None else query
     measured: Profile | None = None
     peaks: dict[str, float] = {}
+    limits: dict[str, float | None] = {}
     if profile:
         with working("Profiling one query"):
             measured = profile_model(
@@ -68,6 +69,10 @@ def bench(
             )
             peaks = {
                 name: measure_peak(integer=name == "int8", threads=threads)
+                for name in ("int8", "fp32")
+            }
+            limits = {
+                name: measure_instructions(integer=name == "int8", threads=threads)
                 for name in ("int8", "fp32")
             }
     reranker = Reranker(model, threads=threads)
@@ -81,15 +86,21 @@ def bench(
         "threads": threads,
         "rates": asdict(rates),
         "peak_operations_per_second": peaks or None,
+        "instruction_operations_per_second": limits or None,
         "profile": None if measured is None else asdict(measured),
     }
     if as_json:
         print_json(report)
     else:
-        _print(report, measured, peaks)
+        _print(report, measured, peaks, limits)
 
 
-def _print(report: dict[str, Any], profile: Profile | None, peaks: dict[str, float]) -> None:
+def _print(
+    report: dict[str, Any],
+    profile: Profile | None,
+    peaks: dict[str, float],
+    limits: dict[str, float | None],
+) -> None:
     rates = report["rates"]
     features = ", ".join(report["cpu_features"]) or "unknown"
     typer.echo(f"{report['model']}, instructions: {features}")
@@ -113,3 +124,8 @@ def _print(report: dict[str, Any], profile: Profile | None, peaks: dict[str, flo
                     f"  products in {kind}: {reached / 1e9:.0f} of {peak / 1e9:.0f} billion "
                     f"operations a second, {reached / peak:.0%}"
                 )
+                limit = limits[kind]
+                if limit is not None:
+                    typer.echo(
+                        f"    the instructions allow {limit / 1e9:.0f}: {reached / limit:.0%}"
+                    )

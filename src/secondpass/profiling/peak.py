@@ -1,4 +1,4 @@
-"""Peak performance: operations per second of a large matrix product in ONNX Runtime.
+"""Peak performance: of large matrix products in ONNX Runtime, and of the instructions alone.
 
 The graph is encoded by hand, because the base installation has no `onnx` package:
 https://protobuf.dev/programming-guides/encoding/ and onnx.proto of ONNX 1.17.
@@ -6,10 +6,14 @@ https://protobuf.dev/programming-guides/encoding/ and onnx.proto of ONNX 1.17.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+
+from secondpass.inference.native.library import load_library
 
 FLOAT, UINT8, INT8, INT32, INT64 = 1, 2, 3, 6, 7
 _OPSET = 13
@@ -104,3 +108,34 @@ def measure_peak(
         session.run(["c"], feeds)
         best = min(best, clock() - started)
     return 2 * SIZE**3 / best
+
+
+SPINS, SPIN_ROUNDS = 24, 1_000_000
+
+
+def measure_instructions(
+    *, integer: bool, threads: int | None = None, clock: Callable[[], float] = time.perf_counter
+) -> float | None:
+    """Return the operations per second of the native engine's multiplications in registers.
+
+    That is what no matrix product can exceed: nothing is read or written. All `threads`
+    multiply at once. None if the native library does not run here.
+    """
+    library = load_library()
+    if library is None:
+        return None
+    workers = threads if threads is not None else os.cpu_count() or 1
+
+    def spin(_: int) -> float:
+        operations: float = library.functions.secondpass_spin(
+            library.kernels, integer, SPIN_ROUNDS
+        )
+        return operations
+
+    best = float("inf")
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in range(SPINS):
+            started = clock()
+            operations = sum(pool.map(spin, range(workers)))
+            best = min(best, (clock() - started) / operations)
+    return 1 / best

@@ -26,7 +26,7 @@ _KERNELS = {
     "avx512vnni": (_AVX512, ("-DWIDE",)),
 }
 _FLAGS = (
-    *("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"),
+    *("-std=c11", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"),
     *("-ffp-contract=off", "-fno-math-errno"),  # the same bits from every compiler
 )
 
@@ -57,8 +57,10 @@ def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) ->
     if compiler is None:
         raise BuildError("no C compiler was found; set CC, or install gcc")
     command: list[str | Path] = [*compiler.split(), *_FLAGS]
-    if emulation is not None:
-        command.append(f'-DEMULATED="{emulation}"')
+    if emulation is None:
+        command.append("-O3")
+    else:  # whose code is long, and slow to optimise
+        command += ["-O1", f'-DEMULATED="{emulation}"']
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         parts: list[str | Path] = [HERE / "schedule.c", HERE / "dispatch.c"]
         for name, (instructions, variant) in _KERNELS.items():

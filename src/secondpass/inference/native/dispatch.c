@@ -52,5 +52,11 @@ EXPORT const char *secondpass_name(const Kernels *kernels) {
 
 EXPORT int secondpass_panel(const Kernels *kernels) { return kernels->panel; }
 
+/* Multiplies in registers alone, `integer` or in floating point, and returns the number of
+   operations: its time is the least that these instructions take. */
+EXPORT double secondpass_spin(const Kernels *kernels, int integer, int rounds) {
+  return kernels->spin(integer, rounds);
+}
+
 /* Of the sources that this was compiled from. */
 EXPORT const char *secondpass_digest(void) { return DIGEST; }

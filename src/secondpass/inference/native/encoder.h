@@ -75,6 +75,7 @@ typedef struct {
   void (*dense)(int bent, const float *x, const float *weight, const float *bias, int inputs,
                 int outputs, float *y);
   void (*normalize)(const Norm *, float *x, uint8_t *rounded, int rows, int width, int keep);
+  double (*spin)(int integer, int rounds);
 } Kernels;
 
 enum { STRAIGHT, TANH, GELU, RELU }; /* what `dense` is bent by */

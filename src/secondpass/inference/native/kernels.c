@@ -98,14 +98,16 @@ INLINE void put(int kind, const Linear *l, int row, int rows, int column, const 
   }
 }
 
-/* Adds the products of some rows with one part of a panel of weights to sums, [rows][PANEL]. */
+/* Adds the products of some rows with one part of a panel of weights to sums, [rows][PANEL].
+   Meanwhile it fetches weights that are needed soon: a line every `step` bytes from `next`. */
 INLINE void add_products(int rows, const uint8_t *a, size_t stride, const int8_t *b, int quads,
-                         int first, int32_t *sums) {
+                         int first, int32_t *sums, const int8_t *next, size_t step) {
   vi sum[ROWS][2];
   for (int r = 0; r < rows; r++)
     for (int h = 0; h < 2; h++)
       sum[r][h] = first ? (vi){0} : *(const vi *)(sums + r * PANEL + h * LANES);
-  for (int k = 0; k < quads; k++, a += 4, b += 4 * PANEL) {
+  for (int k = 0; k < quads; k++, a += 4, b += 4 * PANEL, next += step) {
+    __builtin_prefetch(next);
     vi b0 = *(const vi *)b, b1 = *(const vi *)(b + 4 * LANES);
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++) {
@@ -131,8 +133,11 @@ INLINE void product(int kind, const Linear *l, const uint8_t *inputs, int begin,
       int deep = least(l->inputs - k, DEEP), last = k + deep == l->inputs;
       const uint8_t *a = inputs + (size_t)begin * stride + k;
       const int8_t *b = l->weights + (size_t)column * stride + k * PANEL;
-#define ADD(n) \
-  add_products(n, a + (size_t)i * stride, stride, b, deep / 4, k == 0, sums + i * PANEL)
+      /* The next part follows this one, and each tile fetches its share of it. */
+      const int8_t *next = b + deep * PANEL;
+#define ADD(n)                                                                             \
+  add_products(n, a + (size_t)i * stride, stride, b, deep / 4, k == 0, sums + i * PANEL,   \
+               next + i * deep * PANEL / (end - begin), (size_t)(4 * PANEL * n / (end - begin)))
       IN_TILES(end - begin, ROWS, ADD);
       if (!last) continue;
       if (kind == TO_GATE) {
@@ -422,4 +427,27 @@ static void dense(int bent, const float *x, const float *weight, const float *bi
   }
 }
 
-const Kernels NAME = {PANEL, embed, project, attend, forward, dense, normalise};
+/* Multiplies in registers alone, 8-bit integers or floats; returns the number of operations. */
+static double spin(int integer, int rounds) {
+  enum { SUMS = 12 }; /* enough that none waits for itself */
+  vi sum[SUMS];
+  vf product[SUMS];
+  volatile float result;
+  for (int i = 0; i < SUMS; i++) {
+    sum[i] = (vi){0} + i;
+    product[i] = all((float)i);
+  }
+  if (integer)
+    for (int r = 0; r < rounds; r++)
+#pragma GCC unroll 12
+      for (int i = 0; i < SUMS; i++) sum[i] = dot(sum[i], sum[i], (vi){0} + 0x01010101);
+  else
+    for (int r = 0; r < rounds; r++)
+#pragma GCC unroll 12
+      for (int i = 0; i < SUMS; i++) product[i] = times_plus(product[i], all(0.5f), all(1.0f));
+  for (int i = 0; i < SUMS; i++) result = product[i][0] + (float)sum[i][0];
+  (void)result;
+  return 2.0 * SUMS * LANES * (integer ? 4 : 1) * rounds;
+}
+
+const Kernels NAME = {PANEL, embed, project, attend, forward, dense, normalise, spin};

@@ -79,6 +79,8 @@ def open_library(file: Path, name: str = "") -> Library | None:
     dense = (pointer, integer, pointer, integer, pointer, pointer, integer, integer, pointer)
     functions.secondpass_dense.argtypes = dense
     functions.secondpass_normalize.argtypes = [pointer, pointer, pointer, integer, integer]
+    functions.secondpass_spin.restype = ctypes.c_double
+    functions.secondpass_spin.argtypes = [pointer, integer, integer]
     kernels = functions.secondpass_kernels(name.encode())
     if not kernels:
         return None

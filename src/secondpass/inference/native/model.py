@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,6 +90,7 @@ class CompiledModel:
         self._panel = panel
         self._max_tokens = max_tokens
         self._arrays: list[NDArray[Any]] = []
+        self._weights = _Space(sum(map(_weight_bytes, encoder.layers)))
         tables = encoder.embeddings
         words, scales = tables.words, tables.word_scales
         hidden, inner = encoder.layers[0].up.weight.shape
@@ -169,12 +171,14 @@ class CompiledModel:
         """Return several linear layers of the same input, concatenated."""
         weight = np.concatenate([product.weight for product in products], axis=1)
         inputs, outputs = weight.shape
-        packed = weight.reshape(inputs // 4, 4, outputs // self._panel, self._panel)
+        packed = self._weights.take(outputs // self._panel, inputs // 4, self._panel, 4)
+        parts = weight.reshape(inputs // 4, 4, outputs // self._panel, self._panel)
+        packed[...] = parts.transpose(2, 0, 3, 1)
         quantization = products[0].input
         sums = weight.sum(axis=0, dtype=np.int32)
         scale = np.concatenate([product.scale for product in products])
         return _Linear(
-            self._keep(packed.transpose(2, 0, 3, 1)),
+            packed.ctypes.data,
             self._keep(sums * np.int32(quantization.zero)),
             self._keep(scale * np.float32(quantization.scale)),
             self._keep(np.concatenate([product.bias for product in products])),
@@ -184,6 +188,32 @@ class CompiledModel:
 
     def _norm(self, norm: LayerNorm, quantization: Quantization) -> Norm:
         return Norm(*map(self._keep, _factors(norm)), norm.epsilon, _rounding(quantization))
+
+
+class _Space:
+    """The packed weights of a model, one after the other, each at a multiple of a cache line.
+
+    In one array, because NumPy asks for huge pages for large ones.
+    """
+
+    _LINE = 64
+
+    def __init__(self, size: int) -> None:
+        array = np.empty(size + self._LINE, dtype=np.int8)
+        self._free = array[-array.ctypes.data % self._LINE :]
+
+    def take(self, *shape: int) -> NDArray[np.int8]:
+        """Return the next part, whose size is a multiple of a cache line."""
+        size = math.prod(shape)
+        part, self._free = self._free[:size], self._free[size:]
+        return part.reshape(shape)
+
+
+def _weight_bytes(layer: Layer) -> int:
+    """Return the bytes of a layer's weights."""
+    products = (layer.query, layer.key, layer.value, layer.attention_output)
+    gate = () if layer.gate is None else (layer.gate,)
+    return sum(p.weight.size for p in (*products, layer.up, *gate, layer.down))
 
 
 def _factors(norm: LayerNorm) -> tuple[Float32, Float32, Float32, Float32]:
