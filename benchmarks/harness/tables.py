@@ -69,7 +69,7 @@ def weights_table(results: QualityResults) -> list[str]:
     fits = [f for f in (with_reranker, without) if f is not None]
     names: Sequence[str | None] = [*(results.names if len(results.names) > 1 else ()), None]
     for name in names:
-        cells = ["none: to ship" if name is None else name]
+        cells = ["none: all of them" if name is None else name]
         for fit in fits:
             weights = fit.on_all_collections if name is None else fit.held_out[name]
             cells += [f"{weights[column]:.3f}" for column in COLUMNS if column in weights]

@@ -99,7 +99,7 @@ def export(
         typer.Option(
             metavar="NAME=WEIGHT,…",
             help="Blend weights fitted for a reader and first-stage scores, such as "
-            '"rerank=1,vector=0.4,bm25=0.6".',
+            '"rerank=1,vector=0.2,bm25=0.3".',
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,

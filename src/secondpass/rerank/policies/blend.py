@@ -14,7 +14,7 @@ from secondpass.rerank.policies.wrapper import RerankerWrapper
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 
-DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.4, "bm25": 0.6}
+DEFAULT_WEIGHTS: Mapping[str, float] = {"rerank": 1.0, "vector": 0.2, "bm25": 0.3}
 """See docs/explanation/scores.md for how these were chosen."""
 
 
