@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,8 +32,11 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp"
 
 def doctor(
     index: Annotated[
-        list[Path] | None,
-        typer.Option(help="Index to check too: what searches would still have to read."),
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Index to check too: what searches would still have to read.",
+        ),
     ] = None,
     cache: Annotated[
         str | None,
@@ -74,7 +76,7 @@ def doctor(
         "model_locks": locks,
         "int8_models": [describe_int8(entry) for entry in list_int8()],
         "score_cache": score_cache,
-        "indexes": [_check_index(folder) for folder in index or ()],
+        "indexes": [_check_index(place) for place in index or ()],
     }
     if as_json:
         print_json(report)
@@ -130,13 +132,15 @@ def _describe_locks() -> dict[str, Any]:
     return {**files, "require_revision": requires_revision(), "problem": problem}
 
 
-def _check_index(folder: Path) -> dict[str, Any]:
+def _check_index(index: str) -> dict[str, Any]:
     """Count what an index holds, and what of it searches would have to encode."""
     from secondpass.index.index import Index
+    from secondpass.index.storage.objects import parse_place
 
-    with Index.open(folder, create=False) as opened:
+    place = parse_place(index)
+    with Index.open(place, create=False) as opened:
         return {
-            "path": str(folder),
+            "path": str(place),
             "documents": opened.count(),
             "passages": opened.count_passages(),
             "unread_windows": opened.count_unread_windows(),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError
 from secondpass.index.search import Search
 from secondpass.options import Rerank, SearchOptions
 from secondpass.rerank.base import BaseReranker
@@ -94,44 +93,22 @@ class Index(Search):
         else or an index made by another embedder, `MissingExtraError` without the extra
         `index`.
         """
-        from secondpass.index.storage.local_copy import MAX_BYTES
-        from secondpass.index.storage.objects import is_url
-        from secondpass.index.storage.open import open_remote
-        from secondpass.retrieve.backends.lance.open import open_index
+        from secondpass.index.storage.open import open_store
         from secondpass.retrieve.embedder import Embedder
 
-        remote = isinstance(path, str) and is_url(path)
-        for name, value in (
-            ("storage_options", storage_options),
-            ("local_folder", local_folder),
-            ("local_bytes", local_bytes),
-        ):
-            if value is not None and not remote:
-                raise InputError(
-                    f"{name} is for an index in object storage",
-                    where=str(path),
-                    fix="Leave it out, or give a URL such as s3://BUCKET/PREFIX.",
-                )
         embedder = Embedder() if embedder is None else embedder
-        options: Any = {
-            "language": language,
-            "chunk_tokens": chunk_tokens,
-            "overlap": overlap,
-            "create": create,
-            "keep_states": keep_states,
-        }
-        store: LanceStore
-        if remote:
-            store = open_remote(
-                str(path),
-                embedder,
-                storage_options=storage_options,
-                local_folder=local_folder,
-                local_bytes=MAX_BYTES if local_bytes is None else local_bytes,
-                **options,
-            )
-        else:
-            store = open_index(path, embedder, **options)
+        store = open_store(
+            path,
+            embedder,
+            language=language,
+            chunk_tokens=chunk_tokens,
+            overlap=overlap,
+            create=create,
+            keep_states=keep_states,
+            storage_options=storage_options,
+            local_folder=local_folder,
+            local_bytes=local_bytes,
+        )
         return cls(store, embedder, reranker=reranker)
 
     def add(

@@ -63,7 +63,7 @@ class ServedIndex:
     def __init__(
         self,
         key: IndexKey,
-        index: Path,
+        index: str | Path,
         *,
         file: Path | None,
         metadata: Mapping[str, Any],
@@ -80,7 +80,13 @@ class ServedIndex:
 
     @property
     def folder(self) -> Path:
-        """The folder in which a dialect may keep files of its own."""
+        """The folder in which a dialect may keep files of its own.
+
+        Raises HttpError (403) for an index in object storage.
+        """
+        if isinstance(self._path, str):
+            why = "is in object storage, where no query sets and files of other APIs are kept"
+            raise HttpError(403, "read only", f"{self.key.name} {why}")
         return self._path.parent if self._file is not None else self._path
 
     @property
@@ -210,7 +216,7 @@ class IndexCatalog:
     def __init__(
         self,
         data: Path | None,
-        served: Mapping[str, Path],
+        served: Mapping[str, str | Path],
         databases: Mapping[str, str] | None = None,
         *,
         embedder: Embedder,

@@ -81,6 +81,14 @@ def is_url(path: str | Path) -> bool:
     return isinstance(path, str) and _URL.match(path) is not None
 
 
+def parse_place(text: str) -> str | Path:
+    """Return where an index is, as a user writes it: a URL as it is, or the path of a folder.
+
+    Raises InputError for the home folder of a user that there is not.
+    """
+    return text if is_url(text) else expand_home(text)
+
+
 def open_objects(url: str, storage_options: Mapping[str, Any] | None = None) -> Objects:
     """Return the objects below a URL: s3://BUCKET/PREFIX, gs://…, az://… or file:///FOLDER.
 
