@@ -15,6 +15,7 @@ from secondpass.rerank.inputs import DocumentLike, check_ids, to_candidates
 from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed, IngestReport
@@ -187,6 +188,13 @@ class Index(Search):
     def name(self) -> str:
         """The index's folder, or its URL, for messages."""
         return self.store.place
+
+    @property
+    def remote(self) -> RemoteStore | None:
+        """The store of an index in object storage; None for one in a folder."""
+        from secondpass.index.storage.store import RemoteStore
+
+        return self.store if isinstance(self.store, RemoteStore) else None
 
     @property
     def folder(self) -> Path:

@@ -23,6 +23,7 @@ from secondpass.server.served_database import Database
 from secondpass.types import Document
 
 if TYPE_CHECKING:
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.scheduler.queue import WorkQueue
@@ -93,6 +94,11 @@ class ServedIndex:
     def source(self) -> Search:
         """What is searched: the index."""
         return self.index
+
+    @property
+    def remote(self) -> RemoteStore | None:
+        """The store of an index in object storage; None for others, and one not opened yet."""
+        return None if self._index is None else self._index.remote
 
     def count(self) -> int | None:
         """Return how many documents there are; None where that is not known."""
@@ -165,6 +171,7 @@ class ServedDatabase(ServedIndex):
     def __init__(self, key: IndexKey, database: Database) -> None:
         self.key = key
         self.metadata: dict[str, Any] = {}
+        self._index = None
         self._database = database
 
     @property
@@ -250,6 +257,12 @@ class IndexCatalog:
         """The databases that the server searches, by name."""
         served = ((key.name, self._indexes[key].database) for key in self._served)
         return {name: found for name, found in sorted(served) if found is not None}
+
+    @property
+    def remote(self) -> dict[str, RemoteStore]:
+        """The stores of open indexes in object storage, of those that are served, by name."""
+        served = [(key.name, self._indexes[key].remote) for key in self._served]
+        return {name: store for name, store in sorted(served) if store is not None}
 
     def list_indexes(self, tenant: str, namespace: str) -> list[ServedIndex]:
         """Return the indexes of a namespace, by name."""

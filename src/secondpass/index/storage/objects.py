@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -319,6 +320,7 @@ class CloudObjects:
                 where=self.url,
                 why=f"they are wrong, expired, or may not do this{said}",
                 fix="Check storage_options or the environment variables of the storage.",
+                errno=errno.EPERM,
             )
         if "credential" in what.lower() and status is None:
             return IndexStoreError(
@@ -335,6 +337,7 @@ class CloudObjects:
             where=self.url,
             why=why,
             fix="Check the endpoint and the network, and try again.",
+            errno=errno.EHOSTUNREACH,
         )
 
 
