@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from secondpass import Index
 from secondpass.cli.serve import parse_index_options
 from secondpass.errors import InputError
 from secondpass.index.config_file import Configuration
@@ -76,6 +78,29 @@ def test_what_the_storage_refuses_is_said(run: Run, url: str) -> None:
     no_bucket = run("search", "q", "--index", "s3://nobody/docs")
     assert (no_bucket.code, "there is no bucket" in no_bucket.err) == (1, True), no_bucket.err
     assert "hidden" not in absent.err + no_bucket.err
+
+
+def test_doctor_tells_what_is_stored(run: Run, url: str, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("The river meets the sea.")
+    assert run("index", tmp_path / "note.txt", "--index", url, "--no-keep-states").code == 0
+    found = run("doctor", "--index", url, "--json").json["indexes"][0]
+    stored = found["storage"]
+    assert (found["path"], found["documents"]) == (url, 1)
+    assert stored["version"] == stored["current"] > 0
+    assert (stored["writer"], stored["unindexed_rows"]) == (None, 0)
+    assert 0 < stored["bytes"] <= stored["local_bytes"]
+    with Index.open(url, create=False, local_folder=tmp_path / "writer") as writer:
+        assert writer.remote is not None
+        with writer.remote.remote.lease.use():
+            said = run("doctor", "--index", url).out
+    assert f"process {os.getpid()} on " in said
+    assert "has the lease; 0 rows outside the text index" in said
+    local = run("index", tmp_path / "note.txt", "--index", tmp_path / "local")
+    assert local.code == 0
+    assert (
+        run("doctor", "--index", tmp_path / "local", "--json").json["indexes"][0]["storage"]
+        is None
+    )
 
 
 def test_places_of_a_configuration(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -35,7 +36,8 @@ def doctor(
         list[str] | None,
         typer.Option(
             metavar="FOLDER|URL",
-            help="Index to check too: what searches would still have to read.",
+            help="Index to check too: what searches would still have to read, and what object "
+            "storage has of it.",
         ),
     ] = None,
     cache: Annotated[
@@ -139,11 +141,13 @@ def _check_index(index: str) -> dict[str, Any]:
 
     place = parse_place(index)
     with Index.open(place, create=False) as opened:
+        remote = opened.remote
         return {
             "path": str(place),
             "documents": opened.count(),
             "passages": opened.count_passages(),
             "unread_windows": opened.count_unread_windows(),
+            "storage": None if remote is None else asdict(remote.describe_storage()),
         }
 
 
@@ -186,6 +190,17 @@ def _cache_verdict(found: dict[str, Any]) -> str:
     return f"{found['url']}: Redis {found['version']}, {found['milliseconds']} ms{advice}"
 
 
+def _storage_line(stored: dict[str, Any]) -> str:
+    writer = "nobody" if stored["writer"] is None else stored["writer"]
+    rows = stored["unindexed_rows"]
+    hint = "; Index.optimize() indexes them" if rows else ""
+    return (
+        f"version {stored['version']} of {stored['current']}: {stored['files']:,} files, "
+        f"{stored['bytes']:,} bytes; {writer} has the lease; {rows:,} rows outside the text "
+        f"index{hint}; {stored['local_bytes']:,} bytes on this machine"
+    )
+
+
 def _print(report: dict[str, Any]) -> None:
     typer.echo(f"secondpass {report['secondpass']}, Python {report['python']}")
     typer.echo(f"{report['platform']}, {report['processors']} processors")
@@ -220,4 +235,6 @@ def _print(report: dict[str, Any]) -> None:
             f"{found['passages']:,} passages, {unread:,} windows that searches would "
             f"encode{hint}"
         )
+        if found["storage"] is not None:
+            typer.echo(f"    {_storage_line(found['storage'])}")
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")
