@@ -235,9 +235,9 @@ def test_the_home_folder_and_odd_names(
         found = run("search", "key", "--index", name, "--json")
         assert [r["id"] for r in found.json["results"]] == ["a.txt"]
     assert not (tmp_path / "~").exists()
-    refused = run("index", "a.txt", "--index", "s3://bucket/notes")
+    refused = run("index", "a.txt", "--index", "s4://bucket/notes")
     assert refused.code == 2
-    assert "is a URL" in refused.err
+    assert "an index cannot be at s4://" in refused.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "home", "s3:x"]
 
 

@@ -981,6 +981,9 @@ export interface components {
          *     For a database that is searched like an index, `engine` is its kind and version, and
          *     `problem` what is wrong where it cannot be reached; the number of its rows or passages,
          *     its language and its modes are null or empty where they are not known.
+         *
+         *     For an index in object storage, `version` is the number of the published version that is
+         *     searched now, and `problem` why no newer one can be looked for.
          */
         IndexAbout: {
             /** Documents */
@@ -1001,6 +1004,8 @@ export interface components {
             passages: number | null;
             /** Problem */
             problem?: string | null;
+            /** Version */
+            version?: number | null;
             /** Writable */
             writable: boolean;
         };

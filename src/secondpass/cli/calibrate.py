@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class LabelSource(NamedTuple):
     """The queries and judgments that label the candidates of an index or a database."""
 
-    folder: Path | None
+    place: str | None
     over: str | None
     queries: str | None
     qrels: str | None
@@ -128,18 +128,18 @@ def calibrate(
 def _open_index(pairs: Path | None, source: LabelSource) -> Search | None:
     """Open what is searched, or return None if the labels are in a file of pairs."""
     if pairs is not None:
-        given = (source.folder, source.over, source.queries, source.qrels)
+        given = (source.place, source.over, source.queries, source.qrels)
         if any(value is not None for value in given):
             raise InputError(
                 "Give a file of pairs, or --index, --queries and --qrels, not both"
             )
         return None
-    if (source.folder is None and source.over is None) or source.queries is None:
+    if (source.place is None and source.over is None) or source.queries is None:
         raise InputError(
             "There are no labels to calibrate on",
             fix="Give a file of pairs, or --index, --queries and --qrels.",
         )
-    return options.open_source(source.folder, source.over)
+    return options.open_source(source.place, source.over)
 
 
 def _read_labels(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,8 +33,12 @@ _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp"
 
 def doctor(
     index: Annotated[
-        list[Path] | None,
-        typer.Option(help="Index to check too: what searches would still have to read."),
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Index to check too: what searches would still have to read, and what object "
+            "storage has of it.",
+        ),
     ] = None,
     cache: Annotated[
         str | None,
@@ -74,7 +78,7 @@ def doctor(
         "model_locks": locks,
         "int8_models": [describe_int8(entry) for entry in list_int8()],
         "score_cache": score_cache,
-        "indexes": [_check_index(folder) for folder in index or ()],
+        "indexes": [_check_index(place) for place in index or ()],
     }
     if as_json:
         print_json(report)
@@ -130,16 +134,20 @@ def _describe_locks() -> dict[str, Any]:
     return {**files, "require_revision": requires_revision(), "problem": problem}
 
 
-def _check_index(folder: Path) -> dict[str, Any]:
+def _check_index(index: str) -> dict[str, Any]:
     """Count what an index holds, and what of it searches would have to encode."""
     from secondpass.index.index import Index
+    from secondpass.index.storage.objects import parse_place
 
-    with Index.open(folder, create=False) as opened:
+    place = parse_place(index)
+    with Index.open(place, create=False) as opened:
+        remote = opened.remote
         return {
-            "path": str(folder),
+            "path": str(place),
             "documents": opened.count(),
             "passages": opened.count_passages(),
             "unread_windows": opened.count_unread_windows(),
+            "storage": None if remote is None else asdict(remote.describe_storage()),
         }
 
 
@@ -182,6 +190,17 @@ def _cache_verdict(found: dict[str, Any]) -> str:
     return f"{found['url']}: Redis {found['version']}, {found['milliseconds']} ms{advice}"
 
 
+def _storage_line(stored: dict[str, Any]) -> str:
+    writer = "nobody" if stored["writer"] is None else stored["writer"]
+    rows = stored["unindexed_rows"]
+    hint = "; Index.optimize() indexes them" if rows else ""
+    return (
+        f"version {stored['version']} of {stored['current']}: {stored['files']:,} files, "
+        f"{stored['bytes']:,} bytes; {writer} has the lease; {rows:,} rows outside the text "
+        f"index{hint}; {stored['local_bytes']:,} bytes on this machine"
+    )
+
+
 def _print(report: dict[str, Any]) -> None:
     typer.echo(f"secondpass {report['secondpass']}, Python {report['python']}")
     typer.echo(f"{report['platform']}, {report['processors']} processors")
@@ -216,4 +235,6 @@ def _print(report: dict[str, Any]) -> None:
             f"{found['passages']:,} passages, {unread:,} windows that searches would "
             f"encode{hint}"
         )
+        if found["storage"] is not None:
+            typer.echo(f"    {_storage_line(found['storage'])}")
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")

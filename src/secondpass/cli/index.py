@@ -21,7 +21,7 @@ _MAX_SKIPPED_SHOWN = 20
 
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to index.")],
-    index: options.IndexFolder,
+    index: options.IndexPlace,
     chunk_tokens: Annotated[
         int | None,
         typer.Option(
@@ -77,18 +77,20 @@ def index(
     """
     from secondpass.cli.output import counting, print_json
     from secondpass.index.index import Index
+    from secondpass.index.storage.objects import parse_place
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import IngestProgress, ingest
 
+    place = parse_place(index)
     embedder = Embedder()
-    store = _open(index, embedder, language, chunk_tokens, overlap, keep_states)
+    store = _open(place, embedder, language, chunk_tokens, overlap, keep_states)
     if store.keyword_note is not None:
         typer.echo(
             "The index was made by an earlier version: its keyword search and its fields for "
             "filters are renewed with this run",
             err=True,
         )
-    with counting("Indexing", "documents") as update:
+    with Index(store, embedder) as opened, counting("Indexing", "documents") as update:
 
         def show(state: IngestProgress) -> None:
             update(state.documents, state.total)
@@ -96,7 +98,7 @@ def index(
         report = ingest(
             paths,
             store,
-            Index(store, embedder).ingest_embedder(),
+            opened.ingest_embedder(),
             chunk_tokens=store.settings.chunk_tokens,
             overlap=store.settings.overlap,
             fields=options.split_names(fields),
@@ -105,22 +107,22 @@ def index(
             progress=show,
             on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
         )
-    passages = store.count_passages()
-    query_sets = _keep_queries(paths, index)
+        passages = store.count_passages()
+    query_sets = _keep_queries(paths, place)
     if as_json:
         problems = {
             "skipped": [str(e) for e in report.skipped],
             "errors": [str(e) for e in report.errors],
         }
-        totals = {"index": str(index), "total": passages, "query_sets": query_sets}
+        totals = {"index": str(place), "total": passages, "query_sets": query_sets}
         print_json({**asdict(report), **problems, **totals})
     else:
-        _print(report, index, passages)
+        _print(report, place, passages)
     if report.errors:
         raise typer.Exit(1)
 
 
-def _keep_queries(paths: list[Path], index: Path) -> dict[str, int]:
+def _keep_queries(paths: list[Path], index: str | Path) -> dict[str, int]:
     """Keep the judged queries of BEIR folders; return how many there are in each new set."""
     from secondpass.errors import SecondpassError
     from secondpass.evaluate.query_sets import keep_queries, to_name
@@ -128,6 +130,13 @@ def _keep_queries(paths: list[Path], index: Path) -> dict[str, int]:
     kept = {}
     for path in paths:
         if not (path / "corpus.jsonl").is_file():
+            continue
+        if isinstance(index, str):
+            typer.echo(
+                f"The queries of {path} are not kept: query sets are files beside an index, "
+                "and this one is in object storage",
+                err=True,
+            )
             continue
         try:
             query_set = keep_queries(path, index, to_name(path.resolve().name))
@@ -145,7 +154,7 @@ def _keep_queries(paths: list[Path], index: Path) -> dict[str, int]:
 
 
 def _open(
-    folder: Path,
+    place: str | Path,
     embedder: Embedder,
     language: str | None,
     chunk_tokens: int | None,
@@ -154,12 +163,12 @@ def _open(
 ) -> LanceStore:
     """Open or create the index; raise InputError if an existing one has other settings."""
     from secondpass.errors import InputError
-    from secondpass.retrieve.backends.lance.open import open_index
+    from secondpass.index.storage.open import open_store
     from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
 
     limit = None if chunk_tokens == 0 else chunk_tokens
-    store = open_index(
-        folder,
+    store = open_store(
+        place,
         embedder,
         language=language,
         chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else limit,
@@ -170,22 +179,23 @@ def _open(
     if (chunk_tokens is not None and limit != existing.chunk_tokens) or (
         overlap is not None and overlap != existing.overlap
     ):
+        store.close()
         raise InputError(
             "The index was created with other passages",
-            where=str(folder),
+            where=str(place),
             why=f"chunk tokens {existing.chunk_tokens or 0}, overlap {existing.overlap}",
-            fix="Leave --chunk-tokens and --overlap out, or index into another folder.",
+            fix="Leave --chunk-tokens and --overlap out, or index into another place.",
         )
     return store
 
 
-def _print(report: IngestReport, folder: Path, passages: int) -> None:
+def _print(report: IngestReport, place: str | Path, passages: int) -> None:
     """Print a summary and the next command to standard error."""
     documents = f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged"
     files = f"{report.files} files read, {report.files_unchanged} unchanged"
     lines = [
         f"{report.documents} documents: {documents}, {report.deleted} deleted ({files})",
-        f"{passages} passages in {folder} after {report.seconds:.1f} s",
+        f"{passages} passages in {place} after {report.seconds:.1f} s",
     ]
     if report.empty or report.duplicates:
         lines.append(f"{report.empty} without text, {report.duplicates} ids twice in one file")
@@ -224,5 +234,5 @@ def _print(report: IngestReport, folder: Path, passages: int) -> None:
         lines.append(f"{report.conflicts} left out: another file has their id, see above")
     if report.errors:
         lines.append(f"{len(report.errors)} problems with files, see above")
-    lines.append(f'Next: secondpass search "YOUR QUESTION" --index {shlex.quote(str(folder))}')
+    lines.append(f'Next: secondpass search "YOUR QUESTION" --index {shlex.quote(str(place))}')
     typer.echo("\n".join(lines), err=True)

@@ -118,10 +118,14 @@ def print_notes(notes: tuple[str, ...]) -> None:
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-IndexFolder = Annotated[Path, typer.Option("--index", help="Index folder.")]
-SearchedIndex = Annotated[
-    Path | None, typer.Option("--index", help="Index folder.", show_default=False)
-]
+_INDEX = typer.Option(
+    "--index",
+    metavar="FOLDER|URL",
+    help="Index: a folder, or a prefix in object storage, as in s3://BUCKET/PREFIX.",
+    show_default=False,
+)
+IndexPlace = Annotated[str, _INDEX]
+SearchedIndex = Annotated[str | None, _INDEX]
 Over = Annotated[
     str | None,
     typer.Option(
@@ -134,7 +138,7 @@ Over = Annotated[
 
 
 def open_source(
-    index: Path | None, over: str | None, config: Path | None = None
+    index: str | None, over: str | None, config: Path | None = None
 ) -> Search | Index:
     """Open what a command searches: the index of --index, or the database of --over.
 
@@ -143,6 +147,7 @@ def open_source(
     """
     from secondpass.index.index import Index
     from secondpass.index.search import Search
+    from secondpass.index.storage.objects import parse_place
 
     if index is not None and over is not None:
         raise InputError(
@@ -155,16 +160,16 @@ def open_source(
 
         source = Configuration.read(config).source
         over = source.get("over")
-        index = Path(source["index"]) if "index" in source else None
+        index = source.get("index")
     if over is not None:
         return Search(over)
     if index is None:
         raise InputError(
             "there is nothing to search",
-            fix="Give --index FOLDER, or --over URL for a database, such as "
+            fix="Give --index FOLDER or URL, or --over URL for a database, such as "
             "sqlite:///file.db?table=docs.",
         )
-    return Index.open(index, create=False)
+    return Index.open(parse_place(index), create=False)
 
 
 Model = Annotated[
@@ -230,7 +235,9 @@ ServedIndexes = Annotated[
     list[str] | None,
     typer.Option(
         "--index",
-        help="Index to search: NAME=FOLDER or FOLDER; the first is the default.",
+        metavar="NAME=FOLDER|URL",
+        help="Index to search: NAME=FOLDER or NAME=URL, or without NAME; the first is the "
+        "default.",
         show_default=False,
     ),
 ]

@@ -24,8 +24,11 @@ def sample_queries(
     ] = None,
     out: Annotated[Path, typer.Option(help="JSON lines to write.")] = Path("queries.jsonl"),
     index: Annotated[
-        Path | None,
-        typer.Option(help="Without a log: generate queries from this index's documents. Weak."),
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Without a log: generate queries from this index's documents. Weak.",
+        ),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of queries.")] = 50,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
@@ -45,7 +48,7 @@ def sample_queries(
     if (log is None) is (index is None):
         raise InputError(
             "Queries are sampled from a log or from an index",
-            fix="Give a log file, or --index FOLDER, and not both.",
+            fix="Give a log file, or --index, and not both.",
         )
     if out.exists() and not force:
         raise InputError("The file exists already", where=str(out), fix="Use --force.")
@@ -78,15 +81,16 @@ def _sample_log(log: Path, count: int, seed: int) -> list[dict[str, Any]]:
     return [asdict(query) for query in sample_query_log(read_query_log(log), count, seed=seed)]
 
 
-def _sample_documents(folder: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
+def _sample_documents(index: str | None, count: int, seed: int) -> list[dict[str, Any]]:
     from secondpass.evaluate.query_sampling import (
         DOCUMENT_QUERIES_WARNING,
         sample_document_queries,
     )
-    from secondpass.retrieve.backends.lance.open import open_index
+    from secondpass.index.storage.objects import parse_place
+    from secondpass.index.storage.open import open_store
 
-    assert folder is not None
-    store = open_index(folder, create=False)
+    assert index is not None
+    store = open_store(parse_place(index), create=False)
     try:
         documents = [document for batch in store.iter_documents() for document in batch]
     finally:

@@ -11,7 +11,6 @@ import typer
 
 from secondpass.cli import options
 from secondpass.errors import InputError
-from secondpass.storage import expand_home
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 
@@ -165,22 +164,36 @@ def serve(
     )
 
 
-def parse_index_options(values: list[str]) -> dict[str, Path]:
-    """Return index folders by name, of options NAME=FOLDER or FOLDER.
+def parse_index_options(values: list[str]) -> dict[str, str | Path]:
+    """Return index folders and URLs by name, of options NAME=PLACE or PLACE.
 
-    Raises InputError for a name that occurs twice.
+    A URL without a name has that of the last part of its prefix. Raises InputError for a name
+    that occurs twice, and a URL whose name cannot be in the path of a request.
     """
-    folders: dict[str, Path] = {}
+    from secondpass.index.storage.objects import is_url, parse_place
+
+    places: dict[str, str | Path] = {}
     for value in values:
-        name, equals, folder = value.partition("=")
-        path = expand_home(folder if equals else value)
-        name = name if equals else path.resolve().name
-        if name in folders:
+        name, equals, rest = value.partition("=")
+        named = bool(equals) and not is_url(name)
+        place = parse_place(rest if named else value)
+        if isinstance(place, str):
+            name = name if named else urlsplit(place).path.rstrip("/").rpartition("/")[2]
+            if not _NAME.fullmatch(name):
+                raise InputError(
+                    f"an index in object storage cannot be served as {name!r}",
+                    why="a name has letters, digits, - and _",
+                    fix="Name it: --index NAME=URL.",
+                )
+        elif not named:
+            name = place.resolve().name
+        if name in places:
             raise InputError(
-                f"There are two indexes {name!r}", fix="Name them: --index NAME=FOLDER."
+                f"There are two indexes {name!r}",
+                fix="Name them: --index NAME=FOLDER or NAME=URL.",
             )
-        folders[name] = path
-    return folders
+        places[name] = place
+    return places
 
 
 def parse_database_options(values: list[str]) -> dict[str, str]:

@@ -69,18 +69,18 @@ def ui(
             why="it was built without secondpass/server/web/static",
             fix="Install a release, or in a checkout run: make ui",
         )
-    folders = parse_index_options(index or [])
+    places = parse_index_options(index or [])
     # Before an index is made or models are loaded, which takes a while.
     settings = ServerSettings(
         models=model if model else list(_MODELS),
-        indexes=folders,
+        indexes=places,
         data=user_data() / "indexes" if data is None else data,
         llm=llm,
         port=port,
     )
     check_port(settings.host, port)
-    _check_indexes(folders)
-    if not folders:
+    _check_indexes(places)
+    if not places:
         settings = replace(settings, indexes={_SAMPLE: _index_sample()})
     hide_model_messages()
     run(
@@ -109,9 +109,10 @@ def sample_corpus() -> Path:
     )
 
 
-def _check_indexes(folders: dict[str, Path]) -> None:
-    for folder in folders.values():
-        if not folder.is_dir():
+def _check_indexes(places: dict[str, str | Path]) -> None:
+    for folder in places.values():
+        # One at a URL is looked for by the server.
+        if isinstance(folder, Path) and not folder.is_dir():
             raise InputError(
                 "There is no index",
                 where=str(folder),

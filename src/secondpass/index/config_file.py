@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, ReadError, nearest
+from secondpass.index.storage.objects import parse_place
 from secondpass.option_types import check_second_pass, offered
 from secondpass.options import SearchOptions
-from secondpass.storage import expand_home, replace_file
+from secondpass.storage import replace_file
 
 _TABLES = ("source", "search", "measured")
 _SOURCES = ("index", "over")
@@ -24,7 +25,8 @@ class Configuration:
     """Arguments of a search under `search`, and their measurements under `measured`.
 
     `search` has only the arguments that are set; `measured` is information for people and is
-    not used. `source` says what is searched: `index`, a folder, or `over`, the URL of a
+    not used. `source` says what is searched: `index`, a folder or a
+    URL of object storage, or `over`, the URL of a
     database; it may be empty. Raises InputError for an argument that is unknown, has an invalid
     value, or needs a reranker although `rerank` is False.
     """
@@ -86,7 +88,8 @@ class Configuration:
                 search[name] = str(path.parent / search[name])
         source = dict(configuration.source)
         if "index" in source:
-            source["index"] = str(path.parent / expand_home(source["index"]))
+            place = parse_place(source["index"])
+            source["index"] = place if isinstance(place, str) else str(path.parent / place)
         return cls(search, configuration.measured, source)
 
     def write(self, path: str | Path, *, note: str = "") -> None:

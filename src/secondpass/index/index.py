@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondpass.errors import InputError
 from secondpass.index.search import Search
 from secondpass.options import Rerank, SearchOptions
 from secondpass.rerank.base import BaseReranker
@@ -16,6 +15,7 @@ from secondpass.rerank.inputs import DocumentLike, check_ids, to_candidates
 from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed, IngestReport
@@ -94,44 +94,22 @@ class Index(Search):
         else or an index made by another embedder, `MissingExtraError` without the extra
         `index`.
         """
-        from secondpass.index.storage.local_copy import MAX_BYTES
-        from secondpass.index.storage.objects import is_url
-        from secondpass.index.storage.open import open_remote
-        from secondpass.retrieve.backends.lance.open import open_index
+        from secondpass.index.storage.open import open_store
         from secondpass.retrieve.embedder import Embedder
 
-        remote = isinstance(path, str) and is_url(path)
-        for name, value in (
-            ("storage_options", storage_options),
-            ("local_folder", local_folder),
-            ("local_bytes", local_bytes),
-        ):
-            if value is not None and not remote:
-                raise InputError(
-                    f"{name} is for an index in object storage",
-                    where=str(path),
-                    fix="Leave it out, or give a URL such as s3://BUCKET/PREFIX.",
-                )
         embedder = Embedder() if embedder is None else embedder
-        options: Any = {
-            "language": language,
-            "chunk_tokens": chunk_tokens,
-            "overlap": overlap,
-            "create": create,
-            "keep_states": keep_states,
-        }
-        store: LanceStore
-        if remote:
-            store = open_remote(
-                str(path),
-                embedder,
-                storage_options=storage_options,
-                local_folder=local_folder,
-                local_bytes=MAX_BYTES if local_bytes is None else local_bytes,
-                **options,
-            )
-        else:
-            store = open_index(path, embedder, **options)
+        store = open_store(
+            path,
+            embedder,
+            language=language,
+            chunk_tokens=chunk_tokens,
+            overlap=overlap,
+            create=create,
+            keep_states=keep_states,
+            storage_options=storage_options,
+            local_folder=local_folder,
+            local_bytes=local_bytes,
+        )
         return cls(store, embedder, reranker=reranker)
 
     def add(
@@ -210,6 +188,13 @@ class Index(Search):
     def name(self) -> str:
         """The index's folder, or its URL, for messages."""
         return self.store.place
+
+    @property
+    def remote(self) -> RemoteStore | None:
+        """The store of an index in object storage; None for one in a folder."""
+        from secondpass.index.storage.store import RemoteStore
+
+        return self.store if isinstance(self.store, RemoteStore) else None
 
     @property
     def folder(self) -> Path:

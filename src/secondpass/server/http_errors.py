@@ -116,7 +116,15 @@ def _translate(error: SecondpassError) -> HttpError:
 
 
 def _place_error(what: str, number: int) -> HttpError:
-    """Return the error for a full disk (507), or a folder without access (503)."""
+    """Return the error for a full disk (507), or a folder without access (503).
+
+    For object storage: 403 where it refuses the server, 503 where another process writes to the
+    index or it cannot be reached.
+    """
+    if number == errno.EPERM:
+        return HttpError(403, "read only", what)
+    if number in (errno.EBUSY, errno.EHOSTUNREACH):
+        return HttpError(503, "busy", what, retry_after=1)
     if number == errno.ENOSPC:
         return HttpError(507, "disk full", f"{what}: the disk of the server is full")
     return HttpError(

@@ -23,6 +23,7 @@ from secondpass.server.served_database import Database
 from secondpass.types import Document
 
 if TYPE_CHECKING:
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.rerank.base import BaseReranker
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.scheduler.queue import WorkQueue
@@ -63,7 +64,7 @@ class ServedIndex:
     def __init__(
         self,
         key: IndexKey,
-        index: Path,
+        index: str | Path,
         *,
         file: Path | None,
         metadata: Mapping[str, Any],
@@ -80,13 +81,24 @@ class ServedIndex:
 
     @property
     def folder(self) -> Path:
-        """The folder in which a dialect may keep files of its own."""
+        """The folder in which a dialect may keep files of its own.
+
+        Raises HttpError (403) for an index in object storage.
+        """
+        if isinstance(self._path, str):
+            why = "is in object storage, where no query sets and files of other APIs are kept"
+            raise HttpError(403, "read only", f"{self.key.name} {why}")
         return self._path.parent if self._file is not None else self._path
 
     @property
     def source(self) -> Search:
         """What is searched: the index."""
         return self.index
+
+    @property
+    def remote(self) -> RemoteStore | None:
+        """The store of an index in object storage; None for others, and one not opened yet."""
+        return None if self._index is None else self._index.remote
 
     def count(self) -> int | None:
         """Return how many documents there are; None where that is not known."""
@@ -159,6 +171,7 @@ class ServedDatabase(ServedIndex):
     def __init__(self, key: IndexKey, database: Database) -> None:
         self.key = key
         self.metadata: dict[str, Any] = {}
+        self._index = None
         self._database = database
 
     @property
@@ -210,7 +223,7 @@ class IndexCatalog:
     def __init__(
         self,
         data: Path | None,
-        served: Mapping[str, Path],
+        served: Mapping[str, str | Path],
         databases: Mapping[str, str] | None = None,
         *,
         embedder: Embedder,
@@ -244,6 +257,12 @@ class IndexCatalog:
         """The databases that the server searches, by name."""
         served = ((key.name, self._indexes[key].database) for key in self._served)
         return {name: found for name, found in sorted(served) if found is not None}
+
+    @property
+    def remote(self) -> dict[str, RemoteStore]:
+        """The stores of open indexes in object storage, of those that are served, by name."""
+        served = [(key.name, self._indexes[key].remote) for key in self._served]
+        return {name: store for name, store in sorted(served) if store is not None}
 
     def list_indexes(self, tenant: str, namespace: str) -> list[ServedIndex]:
         """Return the indexes of a namespace, by name."""

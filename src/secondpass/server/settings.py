@@ -29,9 +29,9 @@ class ServerSettings:
 
     - `models`: names or folders of rerankers. The first is the default, also for names that
       are not listed, unless `strict`: then such a name is not found (404).
-    - `indexes`: folders of indexes to search, by name; the first is the default. `databases`:
-      URLs of databases to search like indexes, by name. `data`: a folder for indexes that
-      clients create, None where they may create none.
+    - `indexes`: folders or URLs of indexes to search, by name; the first is the default.
+      `databases`: URLs of databases to search like indexes, by name. `data`: a folder for
+      indexes that clients create, None where they may create none.
     - `exits`: whether models stop early on candidates that cannot be in the top k.
     - `precision`, `calibration_pairs`: how models are loaded, as of `Reranker`; None for the
       files as they are.
@@ -55,7 +55,7 @@ class ServerSettings:
     """
 
     models: Sequence[str] = ("bundled",)
-    indexes: Mapping[str, Path] = field(default_factory=dict)
+    indexes: Mapping[str, str | Path] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)
     data: Path | None = None
     llm: str | None = None

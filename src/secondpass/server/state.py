@@ -31,6 +31,7 @@ from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
 if TYPE_CHECKING:
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.llm import LLM
     from secondpass.rerank.policies.score_cache import CacheStats
     from secondpass.retrieve.embedder import Embedder
@@ -170,6 +171,11 @@ class ServerState:
     def databases(self) -> dict[str, Database]:
         """The databases that are searched, by name; {} before they are opened."""
         return {} if self._catalog is None else self._catalog.databases
+
+    @property
+    def remote_indexes(self) -> dict[str, RemoteStore]:
+        """The stores of indexes in object storage, by name; {} before they are opened."""
+        return {} if self._catalog is None else self._catalog.remote
 
     def _open_catalog(self) -> IndexCatalog:
         from secondpass.server.index_catalog import IndexCatalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -120,6 +121,17 @@ class Lease:
                 self._users -= 1
                 self._used = self._clock()
 
+    def holder(self) -> str | None:
+        """Return who has the lease, as it is stored; None where it was given back.
+
+        A process that was killed has it until another one writes.
+        """
+        found = self._objects.get(NAME)
+        if found is None:
+            return None
+        record = LeaseRecord.from_bytes(found[0], self._objects.url)
+        return None if record.released else record.owner
+
     def verify(self) -> None:
         """Find out whether the lease was lost, as far as the storage can be reached."""
         with self._lock, suppress(IndexStoreError):
@@ -184,6 +196,7 @@ class Lease:
                     f"{other.seconds:g} seconds",
                     fix="Wait until it has finished, or stop it; its lease then ends by "
                     "itself.",
+                    errno=errno.EBUSY,
                 )
             time.sleep(_POLL_SECONDS)
 

@@ -114,6 +114,14 @@ class LocalCopy:
         """Return where the content of a file is, if it is here."""
         return self._content(file)
 
+    def count_bytes(self) -> int:
+        """Return the bytes of all contents and states on this machine, of all versions."""
+        total = 0
+        for file in (*self._contents.glob("*/*"), *self.folder.glob(f"{_STATES}*")):
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size
+        return total
+
     def trim(self) -> None:
         """Delete views of processes that ended, and unused contents beyond `max_bytes`."""
         for own in self._views.glob("*"):

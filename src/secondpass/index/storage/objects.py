@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -79,6 +80,14 @@ class Objects(Protocol):
 def is_url(path: str | Path) -> bool:
     """Return whether an index is named by a URL, and not by a path."""
     return isinstance(path, str) and _URL.match(path) is not None
+
+
+def parse_place(text: str) -> str | Path:
+    """Return where an index is, as a user writes it: a URL as it is, or the path of a folder.
+
+    Raises InputError for the home folder of a user that there is not.
+    """
+    return text if is_url(text) else expand_home(text)
 
 
 def open_objects(url: str, storage_options: Mapping[str, Any] | None = None) -> Objects:
@@ -311,6 +320,7 @@ class CloudObjects:
                 where=self.url,
                 why=f"they are wrong, expired, or may not do this{said}",
                 fix="Check storage_options or the environment variables of the storage.",
+                errno=errno.EPERM,
             )
         if "credential" in what.lower() and status is None:
             return IndexStoreError(
@@ -327,6 +337,7 @@ class CloudObjects:
             where=self.url,
             why=why,
             fix="Check the endpoint and the network, and try again.",
+            errno=errno.EHOSTUNREACH,
         )
 
 

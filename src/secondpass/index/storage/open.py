@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secondpass.errors import IndexNotFoundError
+from secondpass.errors import IndexNotFoundError, InputError
 from secondpass.index.storage.lease import Lease
 from secondpass.index.storage.local_copy import MAX_BYTES, LocalCopy, default_folder
-from secondpass.index.storage.objects import open_objects
+from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.store import RemoteStore, RemoteVersions
 from secondpass.rerank.inputs import require_count
 from secondpass.retrieve.backends.lance.open import open_index
+from secondpass.retrieve.backends.lance.store import LanceStore
+from secondpass.retrieve.chunking import OVERLAP
 from secondpass.retrieve.settings import IndexSettings
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import expand_home
@@ -21,9 +23,52 @@ FOLLOW_SECONDS = 5.0
 """How often a new version is looked for."""
 
 
+def open_store(
+    place: str | Path,
+    embedder: TextEncoder | None = None,
+    *,
+    language: str | None = None,
+    chunk_tokens: int | None = None,
+    overlap: int = OVERLAP,
+    create: bool = True,
+    keep_states: bool | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    local_folder: str | Path | None = None,
+    local_bytes: int | None = None,
+) -> LanceStore:
+    """Open the index in a folder or at a URL, or create one; the options are `Index.open`'s.
+
+    Without an embedder, a new index has no vectors, and that of an existing one is not checked.
+    Raises InputError for options of object storage with a folder, and what `open_index` and
+    `open_remote` raise.
+    """
+    remote = {
+        "storage_options": storage_options,
+        "local_folder": local_folder,
+        "local_bytes": local_bytes,
+    }
+    given: dict[str, Any] = {name: v for name, v in remote.items() if v is not None}
+    options: Any = {
+        "language": language,
+        "chunk_tokens": chunk_tokens,
+        "overlap": overlap,
+        "create": create,
+        "keep_states": keep_states,
+    }
+    if isinstance(place, str) and is_url(place):
+        return open_remote(place, embedder, **options, **given)
+    for name in given:
+        raise InputError(
+            f"{name} is for an index in object storage",
+            where=str(place),
+            fix="Leave it out, or give a URL such as s3://BUCKET/PREFIX.",
+        )
+    return open_index(place, embedder, **options)
+
+
 def open_remote(
     url: str,
-    embedder: TextEncoder,
+    embedder: TextEncoder | None,
     *,
     language: str | None,
     chunk_tokens: int | None,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,25 @@ _UPLOAD_THREADS = 8
 _TRIES = 5
 # Searches that began in a version may still read its files.
 _GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class StorageAbout:
+    """What is stored of an index in object storage, and here.
+
+    `version`: the number of the version that is read, with so many `files` and `bytes`;
+    `current`: that of the newest one. `writer`: who has the lease, None for nobody; a process
+    that was killed has it until another one writes. `unindexed_rows`: rows outside the text
+    index that lacks most. `local_bytes`: what the copy on this machine takes.
+    """
+
+    version: int
+    current: int
+    files: int
+    bytes: int
+    writer: str | None
+    unindexed_rows: int
+    local_bytes: int
 
 
 class RemoteVersions:
@@ -137,7 +156,7 @@ class RemoteStore(LanceStore):
         self.states = PublishedStates(self.states_folder)
         self._stop = threading.Event()
         self._following: threading.Thread | None = None
-        self._problem: str | None = None
+        self._problem: IndexStoreError | None = None
 
     @property
     def states_folder(self) -> Path:
@@ -186,7 +205,7 @@ class RemoteStore(LanceStore):
                 try:
                     self.refresh()
                 except IndexStoreError as error:
-                    self._problem = str(error)
+                    self._problem = error
                 else:
                     self._problem = None
 
@@ -194,9 +213,32 @@ class RemoteStore(LanceStore):
         self._following.start()
 
     @property
-    def problem(self) -> str | None:
+    def problem(self) -> IndexStoreError | None:
         """Why the last look for a new version failed; None where it did not."""
         return self._problem
+
+    @property
+    def version(self) -> int:
+        """The number of the published version that is read; 0 before the first."""
+        pointer = self.remote.pointer
+        return 0 if pointer is None else pointer.number
+
+    def describe_storage(self) -> StorageAbout:
+        """Return what is stored; asks the storage. Raises IndexStoreError where it fails."""
+        current = self.remote.published.current()
+        with self._lock, self._guarded("the index cannot be read"):
+            columns = lance_table.text_columns(self._table)
+            rows = [lance_table.unindexed_rows(self._table, column) for column in columns]
+            files = self.remote.files
+        return StorageAbout(
+            version=self.version,
+            current=0 if current is None else current.number,
+            files=len(files),
+            bytes=sum(file.size for file in set(files.values())),
+            writer=self.remote.lease.holder(),
+            unindexed_rows=max(rows, default=0),
+            local_bytes=self.remote.copy.count_bytes(),
+        )
 
     def optimize(self, *, keep: timedelta = timedelta(days=7)) -> None:
         """Merge files and rebuild the search indexes, check the counts of rows, and publish.

@@ -46,6 +46,9 @@ class IndexAbout:
     For a database that is searched like an index, `engine` is its kind and version, and
     `problem` what is wrong where it cannot be reached; the number of its rows or passages,
     its language and its modes are null or empty where they are not known.
+
+    For an index in object storage, `version` is the number of the published version that is
+    searched now, and `problem` why no newer one can be looked for.
     """
 
     name: str
@@ -57,6 +60,7 @@ class IndexAbout:
     writable: bool
     engine: str | None = None
     problem: str | None = None
+    version: int | None = None
 
 
 @dataclass
@@ -230,6 +234,8 @@ def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
     name = served.key.label
     if served.database is None:
         index = served.index
+        remote = index.remote
+        problem = None if remote is None else remote.problem
         return IndexAbout(
             name=name,
             documents=index.count(),
@@ -238,6 +244,8 @@ def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
             modes=[mode for mode in MODES if index.dimension or mode == "bm25"],
             fields=dict(index.fields),
             writable=context.caller.may("write"),
+            problem=None if problem is None else problem.what,
+            version=None if remote is None else remote.version,
         )
     unknown = IndexAbout(name, None, None, None, [], {}, writable=False)
     try:

@@ -64,12 +64,14 @@ class StorageCollector(Collector):
         catalog = self._state.catalog
         documents = _gauge("index_documents", "Documents of an index.", "index")
         size = _gauge("index_bytes", "Size of an index on disk.", "index")
-        for name, path in settings.indexes.items():
+        for name, place in settings.indexes.items():
             try:
-                documents.add_metric([name], catalog.find(TENANT, name).index.count())
+                index = catalog.find(TENANT, name).index
+                documents.add_metric([name], index.count())
             except Exception:  # noqa: BLE001 - one that cannot be read must not hide others
                 continue
-            size.add_metric([name], _bytes(path))
+            # Of one in object storage, what this server has on its disk.
+            size.add_metric([name], _bytes(place if isinstance(place, Path) else index.folder))
         yield documents
         yield size
         if settings.data is not None and settings.data.is_dir():

@@ -102,6 +102,11 @@ def unindexed_share(table: Any, column: str) -> float:
     return int(stats.num_unindexed_rows) / max(1, int(stats.num_indexed_rows))
 
 
+def unindexed_rows(table: Any, column: str) -> int:
+    """Return the number of rows outside the text index of a column."""
+    return int(table.index_stats(f"{column}_idx").num_unindexed_rows)
+
+
 def add_vectors(table: Any, dimension: int) -> None:
     """Add a column for vectors of this length, replacing an empty one of another length."""
     import pyarrow as pa
