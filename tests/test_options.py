@@ -66,6 +66,7 @@ EXAMPLES: dict[str, Any] = {
     "instructions": "prefer recent documents",
     "on_unsupported": "ignore",
     "return_documents": False,
+    "early_exit_at": 7,
     "cascade": True,
     "budget_ms": 80.5,
     "cache": True,

@@ -259,6 +259,16 @@ class ResultOptions(TypedDict, total=False):
             absent={"cli": "documents are printed", "config": "set by each request"},
         ),
     ]
+    early_exit_at: Annotated[
+        int | None,
+        Option(
+            None,
+            "Stop reading candidates that cannot be among the first N, and return them "
+            "unscored (precomputed rerankers).",
+            Count(),
+            second_pass=True,
+        ),
+    ]
 
 
 class RerankOptions(ResultOptions, total=False):

@@ -504,6 +504,10 @@ def test_policies_of_a_search_are_options(index: Index, tmp_path: Path) -> None:
     assert early.usage.scored < whole.usage.scored
     with pytest.raises(InputError, match="loaded by name"):
         index.search(QUERY, rerank=Reranker(), early_exit=True)
+    options: Any = {"candidates": 30, "top_k": 30, "blend": False}
+    marked = index.search(QUERY, rerank=Reranker(), early_exit_at=2, **options)
+    assert [r.id for r in marked.results[:2]] == [r.id for r in whole.results]
+    assert marked.usage.scored < len(marked.results)
 
 
 def test_an_unknown_option_is_named_with_the_nearest(index: Index) -> None:

@@ -108,6 +108,7 @@ CONTROLS: dict[str, tuple[Any, Any]] = {
     "model": ("bundled-tiny", "bundled-tiny"),
     "blend": ("false", False),
     "cascade": (True, True),
+    "early_exit_at": ("5", 5),
     "filter": ("number < 40", "number < 40"),
     "group_by": ("document", "document"),
     "budget_ms": ("5000", 5000),

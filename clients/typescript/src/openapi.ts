@@ -1261,6 +1261,11 @@ export interface components {
             /** Documents */
             documents: (string | components["schemas"]["DocumentBody"])[];
             /**
+             * Early Exit At
+             * @description Stop reading candidates that cannot be among the first N, and return them unscored (precomputed rerankers).
+             */
+            early_exit_at?: number | null;
+            /**
              * Fields
              * @description Document fields to read, in order, as in "title,text".
              */
@@ -1473,6 +1478,11 @@ export interface components {
              * @description Trade relevance for diversity, from 0 to 1 (maximal marginal relevance).
              */
             diversity?: number | null;
+            /**
+             * Early Exit At
+             * @description Stop reading candidates that cannot be among the first N, and return them unscored (precomputed rerankers).
+             */
+            early_exit_at?: number | null;
             /**
              * Feedback
              * @description Search again for words and vectors of so many of the best documents, once half of the candidates are read.
@@ -1722,6 +1732,11 @@ export interface components {
              * @description Trade relevance for diversity, from 0 to 1 (maximal marginal relevance).
              */
             diversity?: number | null;
+            /**
+             * Early Exit At
+             * @description Stop reading candidates that cannot be among the first N, and return them unscored (precomputed rerankers).
+             */
+            early_exit_at?: number | null;
             /**
              * Feedback
              * @description Search again for words and vectors of so many of the best documents, once half of the candidates are read.

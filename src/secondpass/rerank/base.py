@@ -15,6 +15,7 @@ from secondpass.errors import InputError, ModelError, TextTooLongError
 from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.observe import stage
 from secondpass.options import BUDGET_TOKENS, OnUnsupported, RerankOptions
+from secondpass.rerank.early_exit import early_exit_unsupported
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_count,
@@ -245,6 +246,8 @@ class BaseReranker(ABC):
     """Why it runs in that precision, and how int8 compares with full precision."""
     follows_instructions: bool = False
     """Whether the model reads `ScoringOptions.instructions`; of a backend, not of a policy."""
+    exits_early: bool = False
+    """Whether the model heeds `ScoringOptions.early_exit_at`; of a backend, not of a policy."""
 
     @property
     @abstractmethod
@@ -407,6 +410,7 @@ class BaseReranker(ABC):
         instructions: str | None = None,
         on_unsupported: OnUnsupported = "raise",
         return_documents: bool = True,
+        early_exit_at: int | None = None,
     ) -> RerankResponse:
         """Sort the documents by their relevance to the query.
 
@@ -438,6 +442,8 @@ class BaseReranker(ABC):
           documents"; for models with `follows_instructions`. `on_unsupported`: "raise" refuses
           them for other models, "ignore" reads without them and says so in `reason`.
         - `return_documents`: False leaves `document` None in the results; ids stay.
+        - `early_exit_at`: leave unscored what cannot be among so many first ones, at least 1;
+          None scores all. Raises `InputError` for a reranker without `exits_early`.
 
         Raises `InputError` for invalid arguments and `ModelError` if the model fails.
         """
@@ -459,8 +465,11 @@ class BaseReranker(ABC):
             max_query_tokens=max_query_tokens,
             instructions=instructions,
             top_k=top_k,
+            early_exit_at=early_exit_at,
             started=started,
         )
+        if early_exit_at is not None and not self.base.exits_early:
+            raise early_exit_unsupported(self.model)
         wanted = parse_spans(spans)
         if wanted is not None:
             check_spans(self, options)
@@ -543,6 +552,7 @@ def make_scoring_options(
     max_query_tokens: int | None = None,
     instructions: str | None = None,
     top_k: int | None = None,
+    early_exit_at: int | None = None,
     started: float | None = None,
 ) -> ScoringOptions:
     """Return the options of `BaseReranker.rerank` as `score` takes them, or raise `InputError`.
@@ -558,6 +568,7 @@ def make_scoring_options(
         check_count("max_query_tokens", max_query_tokens),
         instructions=instructions,
         top_k=top_k,
+        early_exit_at=check_count("early_exit_at", early_exit_at),
         started=started,
     )
 

@@ -70,6 +70,6 @@ def early_exit_unsupported(model: str) -> InputError:
     return InputError(
         "The model does not support early_exit",
         where=f"model {model}",
-        fix="Leave early_exit=True out, or export the model again; secondpass export --help "
-        "says which models support it.",
+        fix="Leave early_exit and early_exit_at out, or export the model again; secondpass "
+        "export --help says which models support it.",
     )

@@ -33,8 +33,10 @@ class ScoringOptions:
     - `max_query_tokens`: tokens of the query that are read at most; None for the model's
       default.
     - `instructions`: what a model that follows instructions should prefer; None for nothing.
-    - `top_k`: how many results the caller asked for, None for all; `started`: when, on the
-      clock of `time.perf_counter`, None for now. Scores do not depend on these two.
+    - `top_k`: how many results the caller asked for, None for all; `early_exit_at`: among how
+      many first ones a candidate must have a chance to be, for it to be scored, None for any;
+      `started`: when the call began, on the clock of `time.perf_counter`, None for now. Scores
+      do not depend on these three.
 
     Raises `InputError` for a template without a field or with one that is not in `fields`, and
     for numbers below 1.
@@ -49,6 +51,7 @@ class ScoringOptions:
     token_share: int = BUDGET_TOKENS
     instructions: str | None = None
     top_k: int | None = None
+    early_exit_at: int | None = None
     started: float | None = None
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from secondpass.server.http_errors import HttpError, to_http_error
 from secondpass.server.scheduler.queue import OverloadedError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import (
     TOKENS_AT_ONCE,
+    TOKENS_WITH_EXITS,
     ScheduledReranker,
     Ticket,
     check_ticket,
@@ -45,7 +46,6 @@ MAX_CONCURRENT_REQUESTS = 160
 # are always some for the next one (dynamic thresholds; Choudhury and Hahne, IEEE/ACM
 # Transactions on Networking, 1998).
 _THREADS_PER_FREE = 4
-_TOKENS_WITH_EXITS = 8 * TOKENS_AT_ONCE
 READ_THREADS = 8
 """How many threads read indexes for clients of Weaviate: Arrow keeps memory for each."""
 EMBEDDER = "bundled-embedder"
@@ -126,7 +126,7 @@ class ServerState:
                 reranker,
                 self.queue,
                 # A model that stops early compares the candidates of a part.
-                tokens_at_once=_TOKENS_WITH_EXITS if self.settings.exits else TOKENS_AT_ONCE,
+                tokens_at_once=TOKENS_WITH_EXITS if self.settings.exits else TOKENS_AT_ONCE,
             )
             # What is cached does not wait in the queue.
             self._models[name] = self._cached(scheduled)

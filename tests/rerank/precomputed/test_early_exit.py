@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +61,32 @@ def test_without_fewer_results_wanted_all_are_read(
         assert found.usage.pairs == len(texts)
 
 
+def test_a_call_says_how_many_first_ones_are_wanted_and_gets_all(
+    both: tuple[Reranker, Reranker], texts: list[str]
+) -> None:
+    whole, _ = both
+    expected = whole.rerank(QUERY, texts)
+    found = whole.rerank(QUERY, texts, early_exit_at=3)
+    assert sorted(r.index for r in found.results) == list(range(len(texts)))
+    assert [r.index for r in found.results[:3]] == [r.index for r in expected.results[:3]]
+    read = {r.index: r.score for r in found.results if r.scored}
+    assert 3 <= len(read) == found.usage.scored < len(texts)
+    assert read == pytest.approx({i: scores(expected)[i] for i in read}, abs=1e-4)
+    assert f"{len(read)} of {len(texts)} texts could be among the first" in str(found.reason)
+    # It takes the place of `top_k`, and more than there are leaves nothing out.
+    assert same(
+        whole.rerank(QUERY, texts, early_exit_at=3, top_k=20),
+        replace(found, results=found.results[:20]),
+    )
+    assert same(whole.rerank(QUERY, texts, early_exit_at=10_000), expected)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 2.5, "3"])
+def test_a_number_of_first_ones_that_cannot_be(wrong: Any) -> None:
+    with pytest.raises(InputError, match="early_exit_at"):
+        Reranker().rerank(QUERY, ["a"], early_exit_at=wrong)
+
+
 def test_what_was_left_out_stands_below_and_is_marked(
     both: tuple[Reranker, Reranker], texts: list[str]
 ) -> None:
@@ -110,6 +138,8 @@ def test_a_model_without_exits_says_so(tmp_path: Path) -> None:
     for name in ("reader", "cross"):
         with pytest.raises(InputError, match="does not support early_exit"):
             Reranker(tmp_path / name, early_exit=True)
+        with pytest.raises(InputError, match="does not support early_exit"):
+            Reranker(tmp_path / name).rerank(QUERY, ["a", "b"], early_exit_at=1)
 
 
 def test_a_garbled_exit_is_refused(tmp_path: Path) -> None:

@@ -61,11 +61,16 @@ OPTION_EXAMPLES: dict[str, Any] = {
     "instructions": "prefer recent documents",
     "on_unsupported": "ignore",
     "return_documents": False,
+    "early_exit_at": 2,
     "cascade": False,
     "budget_ms": 60_000,
     "on_failure": "fallback",
     "timeout": 30,
 }
+
+
+# The tiny model of these tests has no early scores.
+REFUSED = {"early_exit_at": 400}
 
 
 def call(
@@ -297,8 +302,9 @@ def test_a_search_takes_every_option_that_the_library_declares(searchable: Runni
     for name, value in OPTION_EXAMPLES.items():
         # No model here follows instructions.
         body = {"query": "the sea", "top_k": 3, "on_unsupported": "ignore", name: value}
-        found = call(searchable, "POST", "/indexes/docs/search", body)
-        assert found["results"], name
+        code = REFUSED.get(name, 200)
+        found = call(searchable, "POST", "/indexes/docs/search", body, code=code)
+        assert found.get("results") or "does not support" in found["message"], name
     refused: dict[str, Any] = {**{key: [[]] for key in OPTION_EXAMPLES}, "version": -1}
     for name, value in refused.items():
         body = {"query": "the sea", name: value}
@@ -332,10 +338,26 @@ def test_reranking_takes_every_option_that_the_library_declares(searchable: Runn
     examples = {k: v for k, v in OPTION_EXAMPLES.items() if k in declared(RerankOptions)}
     assert set(examples) == set(offered(RerankOptions, "http"))
     for name, value in examples.items():
-        assert call(searchable, "POST", "/rerank", {**body, name: value})["results"], name
+        code = REFUSED.get(name, 200)
+        found = call(searchable, "POST", "/rerank", {**body, name: value}, code=code)
+        assert found.get("results") or "does not support" in found["message"], name
         error = call(searchable, "POST", "/rerank", {**body, name: [[]]}, code=400)
         assert name in error["message"]
     plain = call(searchable, "POST", "/rerank", {**body, "model": None})["results"]
     assert [r["document"] for r in plain] == [None, None]
     high = call(searchable, "POST", "/rerank", {**body, "min_score": 99.0})
     assert high["results"] == []
+
+
+def test_early_exit_returns_all_and_says_what_was_not_read() -> None:
+    texts = [*(f"On page {n} there is nothing of it." for n in range(30)), "The sea is blue."]
+    body = {"query": "what color has the sea?", "documents": texts, "early_exit_at": 2}
+    with running(ServerSettings()) as found:
+        response = call(found, "POST", "/rerank", body)
+    first, *others = response["results"]
+    assert (first["index"], len(others)) == (30, 30)
+    scored = [r["scored"] for r in response["results"]]
+    assert 2 <= sum(scored) < len(texts)
+    assert scored == sorted(scored, reverse=True)
+    assert response["status"] == "partially_reranked"
+    assert f"{sum(scored)} of {len(texts)} texts" in response["reason"]

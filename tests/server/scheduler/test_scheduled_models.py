@@ -100,3 +100,21 @@ def test_sentences_of_short_documents_share_a_part() -> None:
             assert [s.score for s in result.spans] == pytest.approx(
                 [s.score for s in expected.spans], abs=5e-3
             )
+
+
+def test_candidates_of_an_early_exit_are_compared_in_large_parts() -> None:
+    texts = [f"Page {n} says nothing about the color of anything at all." for n in range(60)]
+    texts += ["The sea is blue.", "Blue is the color of the sea."]
+    reranker, batches = Reranker(), list[Batch]()
+    queue = WorkQueue(10_000, on_batch=batches.append)
+    scheduled = ScheduledReranker(reranker, queue, tokens_at_once=100)
+    query = "What color has the sea?"
+    found = scheduled.rerank(query, texts, early_exit_at=2)
+    assert len(batches) == 1
+    alone = reranker.rerank(query, texts, early_exit_at=2)
+    assert [r.index for r in found.results[:2]] == [r.index for r in alone.results[:2]]
+    assert found.usage.scored == alone.usage.scored < len(texts)
+    assert len(found.results) == len(texts)
+    scheduled.rerank(query, texts)
+    assert len(batches) > 5
+    assert queue.close(10)

@@ -37,7 +37,8 @@ def pair_keys(
     """Return the 16-byte cache key of each candidate's pair, a BLAKE2b hash.
 
     It covers the model, the version of this package (windowing and batching change scores too),
-    the query, the texts and the options, except `top_k` and `started`.
+    the query, the texts and the options, except `top_k`, `early_exit_at` and
+    `started`.
     """
     passages = options.passages
     common = [

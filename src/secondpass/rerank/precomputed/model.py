@@ -104,6 +104,7 @@ class PrecomputedReranker(BaseReranker):
         self._record_encoder = RecordEncoder(self.encoder, compress, files.codes)
         self._score_graph = OnnxRuntime(files.score, threads=threads)
         self._exit = files.exit if early_exit else None
+        self.exits_early = files.start is not None
         if early_exit and files.start is None:
             raise early_exit_unsupported(self._name)
         self._start = files.exit
@@ -378,16 +379,19 @@ class PrecomputedReranker(BaseReranker):
         self, scorer: WindowScorer, texts: Sequence[Text], options: ScoringOptions
     ) -> dict[Text, float]:
         """Return the texts that cannot be among the first, with their early scores."""
-        if self._exit is None or options.top_k is None or options.top_k >= len(texts):
+        early_exit, wanted = self._exit, options.top_k
+        if options.early_exit_at is not None:
+            early_exit, wanted = self._start, options.early_exit_at
+        if early_exit is None or wanted is None or wanted >= len(texts):
             return {}
         start_graph = self._start_graph()
         assert start_graph is not None
-        scale, shift = self._exit.scale, self._exit.shift
+        scale, shift = early_exit.scale, early_exit.shift
         early = {
             text: options.passages.combine([scale * value + shift for value in values])
             for text, values in scorer.score(start_graph, scorer.segments).items()
         }
-        stays = can_reach_top([early[text] for text in texts], options.top_k, self._exit.margin)
+        stays = can_reach_top([early[text] for text in texts], wanted, early_exit.margin)
         staying = {text for text, stay in zip(texts, stays, strict=True) if stay}
         return {text: score for text, score in early.items() if text not in staying}
 

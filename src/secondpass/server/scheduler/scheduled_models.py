@@ -50,6 +50,8 @@ TOKENS_AT_ONCE = 1024
 
 On a CPU, batches of 8,000 tokens are no faster.
 """
+TOKENS_WITH_EXITS = 8 * TOKENS_AT_ONCE
+"""Tokens of a part where models exit early, which they do among the candidates of a part."""
 # A token has about this many bytes in UTF-8.
 _BYTES_PER_TOKEN = 4
 _MIN_TOKENS = 8
@@ -188,7 +190,10 @@ class ScheduledReranker(RerankerWrapper):
             estimate_tokens(query, head, body, window=window, options=options)
             for head, body in options.texts(candidates)
         ]
-        spans = list(split_work(tokens, self._tokens))
+        at_once = self._tokens
+        if options.early_exit_at is not None:
+            at_once = max(at_once, TOKENS_WITH_EXITS)
+        spans = list(split_work(tokens, at_once))
 
         def part(start: int, stop: int, work: float) -> Part:
             job = ScoringJob(query, candidates[start:stop], options)
