@@ -27,7 +27,8 @@ def test_a_search_with_all_of_them(run: Run, sample_index: Path, cache: Path) ->
     usage = ran.json["usage"]
     assert 1 <= usage["scored"] <= usage["documents"] == 40
     assert (ran.json["status"] == "partially_reranked") == (usage["scored"] < 40)
-    assert (ran.json["reason"] is None) == (usage["scored"] == 40)
+    # What the cheap model had no time for, the full one may have scored.
+    assert usage["scored"] == 40 or ran.json["reason"] is not None
     assert {r["scored"] for r in ran.json["results"]} <= {True, False}
     assert cache.is_file()
 
