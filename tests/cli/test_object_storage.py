@@ -26,12 +26,7 @@ def server() -> Iterator[ObjectServer]:
 
 @pytest.fixture
 def url(server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return f"s3://bucket/{tmp_path.name}"
+    return server.use_prefix(tmp_path, monkeypatch)
 
 
 def test_files_are_indexed_searched_and_deleted(run: Run, url: str, tmp_path: Path) -> None:

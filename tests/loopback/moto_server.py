@@ -52,6 +52,14 @@ class ObjectServer:
             "aws_region": "us-east-1",
         }
 
+    def use_prefix(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Give the environment the server and a cache of the test; return the test's URL."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", self.endpoint)
+        for name in ("aws_access_key_id", "aws_secret_access_key", "aws_region"):
+            monkeypatch.setenv(name.upper(), self.options[name])
+        return f"s3://bucket/{folder.name}"
+
     def make_bucket(self, name: str) -> None:
         request = urllib.request.Request(f"{self.endpoint}/{name}", method="PUT")
         with urllib.request.urlopen(request, timeout=30):

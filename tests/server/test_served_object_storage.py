@@ -41,12 +41,7 @@ def storage() -> Iterator[ObjectServer]:
 
 @pytest.fixture
 def place(storage: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", storage.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return f"s3://bucket/{tmp_path.name}"
+    return storage.use_prefix(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -55,6 +55,20 @@ class Place:
             **more,
         )
 
+    def open_remote(self, machine: str, **more: Any) -> RemoteStore:
+        """Open the store alone, with times of the test."""
+        return open_remote(
+            self.url,
+            HashedEmbedder(),
+            language=None,
+            chunk_tokens=None,
+            overlap=0,
+            create=False,
+            keep_states=None,
+            local_folder=self.folder / machine,
+            **more,
+        )
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
@@ -120,17 +134,7 @@ def test_a_reader_stays_on_its_version_and_moves_to_whole_ones(any_place: Place)
 def test_readers_follow_by_themselves(place: Place) -> None:
     writer = place.open()
     writer.add(TEXTS)
-    followed = open_remote(
-        place.url,
-        HashedEmbedder(),
-        language=None,
-        chunk_tokens=None,
-        overlap=0,
-        create=False,
-        keep_states=None,
-        local_folder=place.folder / "two",
-        follow=0.05,
-    )
+    followed = place.open_remote("two", follow=0.05)
     writer.add([{"id": "d", "text": "more"}])
     until(lambda: followed.count_documents() == 4)
     followed.close()
@@ -434,17 +438,7 @@ def test_an_index_of_a_newer_version(place: Place) -> None:
 def test_a_writer_that_waits_in_vain(place: Place) -> None:
     holder = place.open()
     holder.add(TEXTS)
-    remote = open_remote(
-        place.url,
-        HashedEmbedder(),
-        language=None,
-        chunk_tokens=None,
-        overlap=0,
-        create=False,
-        keep_states=None,
-        local_folder=place.folder / "two",
-        lease=Lease(open_objects(place.url), wait=0.0),
-    )
+    remote = place.open_remote("two", lease=Lease(open_objects(place.url), wait=0.0))
     with pytest.raises(IndexStoreError, match="another process writes"):
         remote.delete(["a"])
     assert remote.count_documents() == 3

@@ -61,6 +61,7 @@ class PrecomputedReranker(BaseReranker):
     - `early_exit`: where fewer results are asked for than there are candidates, only those are
       read that can be among them, by the score that reading starts from: the cosine, and the
       nearest token of each word of the query. The others rank below all that were read.
+      `early_exit_at` of a call asks for the same, whatever was given here.
 
     `max_length` bounds one window of a document, special tokens included; the query has its own
     limit. Raises `ModelDamagedError` for an incomplete folder, `ModelError` for an encoder that
