@@ -296,6 +296,26 @@ def test_a_frozen_writer_cannot_commit_after_it_lost_its_lease(place: Place) -> 
     writer.close()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+def test_a_frozen_writer_cannot_commit_before_the_next_one_has(place: Place) -> None:
+    with place.open() as index:
+        index.add(TEXTS)
+    writer = place.open("two")
+    with child(FROZEN, place.url, place.folder / "frozen") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "inside\n"
+        process.send_signal(signal.SIGSTOP)
+        with store(writer)._writing("the next one") as table:
+            # Nothing new is current yet: only the next writer's epoch is.
+            process.send_signal(signal.SIGCONT)
+            out, err = process.communicate("go on\n", timeout=120)
+            table.delete("_sp_doc = 'a'")
+    assert (process.returncode, out) == (1, "")
+    assert "nothing was stored" in err
+    assert writer.count() == 2
+    writer.close()
+
+
 @pytest.mark.parametrize("count", [1, 6])
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(place: Place, count: int) -> None:
     place.open().close()
