@@ -83,7 +83,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml $(LOCK)
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "-- installing every extra, PyTorch (tests and export only) and the tools"
-	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)vertex$(comma)llm$(comma)mcp$(comma)otel$(comma)redis$(comma)s3$(comma)server$(comma)$(FRAMEWORKS)$(comma)$(DATABASES)]' --group dev --group integrations --group sdk)
+	@$(call install,-e '.[index$(comma)ingest$(comma)export$(comma)eval$(comma)grpc$(comma)hosted$(comma)vertex$(comma)llm$(comma)mcp$(comma)otel$(comma)ray$(comma)redis$(comma)s3$(comma)server$(comma)$(FRAMEWORKS)$(comma)$(DATABASES)]' --group dev --group integrations --group sdk)
 	@touch $@
 
 # The install compiled it in place; here only after a change to the C, or where it failed.

@@ -1,0 +1,1 @@
+"""Bulk work and search on several machines, with Ray."""
