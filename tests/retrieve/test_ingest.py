@@ -12,7 +12,8 @@ import pytest
 
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.backends.lance.open import open_index
-from secondpass.retrieve.ingest import IngestProgress, add_documents, ingest, is_sparse
+from secondpass.retrieve.ingest import add_documents, ingest, is_sparse
+from secondpass.retrieve.ingest_report import IngestProgress
 from secondpass.retrieve.loaders import LOADERS
 from secondpass.retrieve.loaders.files import sandbox
 from secondpass.retrieve.loaders.sandbox import CHARACTERS

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from secondpass.cli import options
 
 if TYPE_CHECKING:
+    from secondpass.errors import ReadError
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.ingest import IngestReport
+    from secondpass.retrieve.ingest_report import IngestProgress, IngestReport
 
 _MAX_SKIPPED_SHOWN = 20
+
+
+class _Reading(TypedDict):
+    """How files are read, wherever that is done."""
+
+    fields: list[str] | None
+    prefix_ids: bool
+    strict: bool
+    progress: Callable[[IngestProgress], None]
+    on_error: Callable[[ReadError], None]
 
 
 def index(
@@ -66,6 +79,9 @@ def index(
             "[new: keep]",
         ),
     ] = None,
+    on: options.On = None,
+    address: options.RayAddress = None,
+    actors: options.Actors = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Add files to an index, or update it; unchanged files are skipped.
@@ -79,34 +95,41 @@ def index(
     from secondpass.index.index import Index
     from secondpass.index.storage.objects import parse_place
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.ingest import IngestProgress, ingest
+    from secondpass.retrieve.ingest import ingest
 
     place = parse_place(index)
-    embedder = Embedder()
-    store = _open(place, embedder, language, chunk_tokens, overlap, keep_states)
-    if store.keyword_note is not None:
-        typer.echo(
-            "The index was made by an earlier version: its keyword search and its fields for "
-            "filters are renewed with this run",
-            err=True,
-        )
-    with Index(store, embedder) as opened, counting("Indexing", "documents") as update:
+    with ExitStack() as stack:
+        runtime = stack.enter_context(options.working_on(on, address, actors))
+        embedder = Embedder()
+        store = _open(place, embedder, language, chunk_tokens, overlap, keep_states)
+        opened = stack.enter_context(Index(store, embedder))
+        if store.keyword_note is not None:
+            typer.echo(
+                "The index was made by an earlier version: its keyword search and its fields "
+                "for filters are renewed with this run",
+                err=True,
+            )
+        update = stack.enter_context(counting("Indexing", "documents"))
+        how: _Reading = {
+            "fields": options.split_names(fields),
+            "prefix_ids": prefix_ids,
+            "strict": strict,
+            "progress": lambda state: update(state.documents, state.total),
+            "on_error": lambda error: typer.echo(f"Skipped: {error}", err=True),
+        }
+        if runtime is None:
+            report = ingest(
+                paths,
+                store,
+                opened.ingest_embedder(),
+                chunk_tokens=store.settings.chunk_tokens,
+                overlap=store.settings.overlap,
+                **how,
+            )
+        else:
+            from secondpass.cluster.bulk_index import index_files
 
-        def show(state: IngestProgress) -> None:
-            update(state.documents, state.total)
-
-        report = ingest(
-            paths,
-            store,
-            opened.ingest_embedder(),
-            chunk_tokens=store.settings.chunk_tokens,
-            overlap=store.settings.overlap,
-            fields=options.split_names(fields),
-            prefix_ids=prefix_ids,
-            strict=strict,
-            progress=show,
-            on_error=lambda error: typer.echo(f"Skipped: {error}", err=True),
-        )
+            report = index_files(paths, opened, runtime, actors=actors, **how)
         passages = store.count_passages()
     query_sets = _keep_queries(paths, place)
     if as_json:
@@ -118,7 +141,7 @@ def index(
         print_json({**asdict(report), **problems, **totals})
     else:
         _print(report, place, passages)
-    if report.errors:
+    if report.errors or report.differences:
         raise typer.Exit(1)
 
 
@@ -232,6 +255,11 @@ def _print(report: IngestReport, place: str | Path, passages: int) -> None:
         lines.append(f"Rows skipped: {len(report.skipped)}; --strict stops at the first")
     if report.conflicts:
         lines.append(f"{report.conflicts} left out: another file has their id, see above")
+    if report.differences:
+        lines.append("The index is not what was stored; run the command again:")
+        lines += [f"  {difference}" for difference in report.differences[:_MAX_SKIPPED_SHOWN]]
+        if len(report.differences) > _MAX_SKIPPED_SHOWN:
+            lines.append(f"  {len(report.differences)} documents in all; --json names them")
     if report.errors:
         lines.append(f"{len(report.errors)} problems with files, see above")
     lines.append(f'Next: secondpass search "YOUR QUESTION" --index {shlex.quote(str(place))}')

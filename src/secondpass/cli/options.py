@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from secondpass.errors import InputError
 from secondpass.storage import expand_home
 
 if TYPE_CHECKING:
+    from secondpass.cluster.ray_runtime import RayRuntime
     from secondpass.evaluate.collection import Collection
     from secondpass.index.index import Index
     from secondpass.index.search import Search
@@ -216,6 +218,69 @@ FirstStageDepth = Annotated[
 FirstStageMode = Annotated[
     str, typer.Option("--mode", help="First-stage search: hybrid, bm25 or vector.")
 ]
+
+
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ray",
+        help="Where the work is done: `ray` for the CPUs of a Ray cluster (extra `ray`).",
+        show_default="this process",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="With --on ray: the cluster, or `auto` on one of its machines.",
+        show_default="RAY_ADDRESS, else a Ray of this machine",
+    ),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option(
+        help="With --on ray: how many processes do the work, each with one CPU and its own "
+        "copy of the model.",
+        show_default="one for each free CPU",
+    ),
+]
+
+
+@contextmanager
+def working_on(
+    on: str | None, address: str | None, actors: int | None
+) -> Iterator[RayRuntime | None]:
+    """Start or connect to Ray where --on asks for it, and leave it at the end; None without.
+
+    To be entered before lancedb is imported, because Ray forks. Raises InputError for options
+    that do not fit, and what `ray_runtime` raises.
+    """
+    if on not in (None, "ray"):
+        raise InputError(
+            f"There is no place {on!r} for work",
+            where="--on",
+            fix="Give --on ray, or leave it out to work in this process.",
+        )
+    given = {"--address": address, "--actors": actors}
+    for option, value in given.items():
+        if on is None and value is not None:
+            raise InputError(f"{option} is for work on Ray", fix="Add --on ray.")
+    if actors is not None and actors < 1:
+        raise InputError(
+            "There must be at least one actor",
+            where="--actors",
+            why=f"it is {actors}",
+            fix="Leave it out for one for each free CPU.",
+        )
+    if on is None:
+        yield None
+        return
+    from secondpass.cluster.ray_runtime import ray_runtime
+
+    with ray_runtime(address) as runtime:
+        yield runtime
 
 
 def split_names(names: str | None) -> list[str] | None:

@@ -130,7 +130,8 @@ def _index_sample() -> Path:
     from secondpass.retrieve.backends.lance.open import open_index
     from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.ingest import IngestProgress, ingest
+    from secondpass.retrieve.ingest import ingest
+    from secondpass.retrieve.ingest_report import IngestProgress
     from secondpass.storage import user_cache
 
     corpus = sample_corpus()

@@ -163,8 +163,9 @@ def _connect(ray: Any, address: str) -> None:
 
 def _make_folder() -> Path:
     # The paths of Ray's sockets in it may have 107 characters, and TMPDIR is long on macOS.
-    short = Path("/tmp")  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="secondpass-ray-", dir=short if short.is_dir() else None))
+    short = Path("/tmp")
+    folder = short if short.is_dir() else None
+    return Path(tempfile.mkdtemp(prefix="secondpass-ray-", dir=folder))
 
 
 @contextmanager

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.ingest import AsIndexed, IngestReport
+    from secondpass.retrieve.ingest import AsIndexed
+    from secondpass.retrieve.ingest_report import IngestReport
     from secondpass.retrieve.retriever import HybridRetriever
     from secondpass.retrieve.store_protocol import TextEncoder, Version
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.store import StateStore
-from secondpass.rerank.precomputed.types import Record, record_key
+from secondpass.rerank.precomputed.types import Record, Segments, record_key
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.embedder import Embedder
 from secondpass.retrieve.store_protocol import Passage, TextEncoder
@@ -158,6 +158,7 @@ class RecordingEmbedder:
         self.digest = embedder.digest
         self.dimension = embedder.dimension
         self._embedder, self._precomputed, self._store = embedder, precomputed, store
+        self.states_digest = precomputed.states_digest
 
     def encode(self, texts: Sequence[str]) -> Float32:
         """Return unit vectors, float32 [texts, dimension], as the embedder does."""
@@ -194,6 +195,16 @@ class RecordingEmbedder:
             if problem is not None:
                 warnings.warn(f"{problem}; passage states were not stored", stacklevel=4)
             yield batch
+
+    def keep(
+        self, records: Iterable[tuple[bytes, Record]], segments: Mapping[bytes, Segments]
+    ) -> None:
+        """Store records and segments that another process has made with the same model."""
+        problem = self._store.put(records)
+        if problem is not None:
+            warnings.warn(f"{problem}; passage states were not stored", stacklevel=3)
+        if segments:
+            self._store.put_segments(segments)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has, special tokens not counted."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from secondpass.retrieve.chunking import (
     split_document,
 )
 from secondpass.retrieve.field_types import FieldTypes
+from secondpass.retrieve.ingest_report import IngestProgress, IngestReport, Progress
 from secondpass.retrieve.loaders import (
     LOADERS,
     FileRead,
@@ -28,18 +30,16 @@ from secondpass.retrieve.loaders import (
     is_one_document,
     is_sparse,
     locate_rows,
-    read_file,
 )
 from secondpass.retrieve.loaders.base import UNREAD_HEAD, read_error
 from secondpass.retrieve.loaders.files import suffix_of
 from secondpass.retrieve.metadata import encode
+from secondpass.retrieve.passage_maker import LOCAL, PassageMaker, embed_passages
 from secondpass.retrieve.store_protocol import (
     CountsTokens,
     DocumentStore,
     Passage,
-    Remembers,
     TextEncoder,
-    searchable,
 )
 from secondpass.types import Document, to_id
 
@@ -48,66 +48,6 @@ _MAX_BLANK = 20
 
 AsIndexed = Literal["index"]
 """The value in the index's settings."""
-
-
-@dataclass(slots=True)
-class IngestReport:
-    """What an ingest did.
-
-    - `files`: read; `files_unchanged`: skipped; `files_removed`: deleted from their folder
-      since the last ingest, and so from the index.
-    - `documents`: read, of which `added`, `updated`, `unchanged`, `empty` (without text, not
-      stored) or `duplicates` (the same id again in one file; the last one counts).
-    - `conflicts`: documents left out because another file has their id.
-    - `skipped`: rows that cannot be read or whose metadata has values of another type, each
-      with file and line; `blank`: where the first 20 of the `empty` ones are.
-    - `stored`: of the documents read, those that the index has afterwards, each id counted
-      once.
-    - `deleted`: documents removed because their file no longer has them.
-    - `sparse`: files that were read and gave suspiciously little text for their size, such as
-      scanned PDFs and pages that a script fills.
-    - `cut`: files with a document of which not all was read, each with how many characters
-      were not; `left_out`: how much the loaders left out on purpose, by kind.
-    - `kept_as_text`: files with front matter that cannot be read, each with the problem;
-      `other_formats`: how many files of a folder are of no format that is read, by suffix.
-    - `passages`: written; `errors`: files that could not be read; `seconds`: the duration.
-    """
-
-    files: int = 0
-    files_unchanged: int = 0
-    files_removed: int = 0
-    documents: int = 0
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    empty: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    stored: int = 0
-    deleted: int = 0
-    passages: int = 0
-    skipped: list[ReadError] = field(default_factory=list)
-    blank: list[str] = field(default_factory=list)
-    errors: list[ReadError] = field(default_factory=list)
-    sparse: list[str] = field(default_factory=list)
-    cut: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-    kept_as_text: dict[str, str] = field(default_factory=dict)
-    other_formats: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class IngestProgress:
-    """The progress of an ingest: `total` is estimated from line counts; None if unknown."""
-
-    documents: int
-    total: int | None
-    passages: int
-    file: str | None
-
-
-Progress = Callable[[IngestProgress], None]
 
 
 def ingest(
@@ -124,6 +64,7 @@ def ingest(
     batch_size: int = 64,
     progress: Progress | None = None,
     on_error: Callable[[ReadError], None] | None = None,
+    maker: PassageMaker = LOCAL,
 ) -> IngestReport:
     """Read files and folders into a store, and delete documents they no longer contain.
 
@@ -135,14 +76,15 @@ def ingest(
     path of the file before the ids of rows, as in `2024/jan.csv:7`. The types of metadata
     fields are decided for all files of the run (see `FieldTypes`). If `strict` is false, a row
     that cannot be read or has values of other types is skipped, and its file is read again the
-    next time.
+    next time. `maker` may read files and make passages elsewhere, ahead of the batch that is
+    stored; what is stored, and in which order, is the same.
 
     Raises ReadError for such a file if there is no `on_error`, and always for a path that
     does not exist; InputError for metadata whose type differs from the stored field's.
     """
     work = _Ingest(store, embedder, chunk_tokens, overlap, count_tokens, batch_size)
     work.progress, work.on_error = progress, on_error
-    work.prefix_ids = prefix_ids
+    work.prefix_ids, work.maker = prefix_ids, maker
     # Before the files are listed: one that another ingest adds meanwhile is not missing.
     work.recorded = recorded = store.files()
     prefix = ["prefix_ids"] if prefix_ids else []
@@ -165,6 +107,7 @@ def ingest(
     found = [file for file, _ in changed]
     work.types = FieldTypes.of_files(found, store.fields, fields, strict=strict)
     work.strict = strict
+    maker.expect([file for file in found if is_one_document(file.path)])
     for file, scanned in changed:
         try:
             work.read(file, scanned, fields)
@@ -178,6 +121,7 @@ def ingest(
     # The estimate counts headers and blank lines, too.
     work.total = work.report.documents
     work.flush()
+    work.store_waiting(0)
     _delete_missing(roots, files, work)
     work.finish(optimize=True)
     return work.report
@@ -216,6 +160,7 @@ def add_documents(
         name = document_hash(document)[:32] if key is None else str(key)
         work.add(replace(document, id=clean(name)), None)
     work.flush()
+    work.store_waiting(0)
     # A few documents must not cost a rewrite of a large index.
     work.finish(optimize=work.report.passages > 0.2 * store.count_passages())
     return work.report
@@ -232,6 +177,19 @@ class _Batch:
     empty: list[str] = field(default_factory=list)
     moved: dict[str, list[str]] = field(default_factory=dict)
     conflicts: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+
+
+_ReadFile = tuple[str, str, set[str] | None]
+"""A file that was read: its path, its digest, and its ids if they are all known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A batch whose passages are being made, and the files that are complete with it."""
+
+    pending: dict[str, tuple[Document, str | None]]
+    files: list[_ReadFile]
+    made: Callable[[], Mapping[str, Sequence[Passage]]] | None
 
 
 class _Ingest:
@@ -273,15 +231,18 @@ class _Ingest:
         self._file: str | None = None
         self._pending: dict[str, tuple[Document, str | None]] = {}
         self._characters = 0
-        self._read_files: list[tuple[str, str, set[str] | None]] = []
+        self._read_files: list[_ReadFile] = []
+        self.maker: PassageMaker = LOCAL
+        self._waiting: deque[_Waiting] = deque()
         self._stored: set[str] = set()
+        self._written: Counter[str] = Counter()
         self._conflicting: set[str] = set()
         self._reported_conflicts: set[tuple[str | None, str | None]] = set()
 
     def read(self, file: SourceFile, scanned: Scan, fields: Sequence[str] | None) -> None:
         """Add all documents of a file; it counts as read once they are stored."""
         kinds = None if self.types is None else self.types.kinds
-        documents = read_file(file, fields, kinds=kinds, strict=self.strict)
+        documents = self.maker.read(file, fields, kinds=kinds, strict=self.strict)
         misfits: dict[int, str] = {}
         blank: list[int] = []
         self.report.files += 1
@@ -351,11 +312,39 @@ class _Ingest:
             self.flush()
 
     def flush(self) -> None:
-        """Store the batch, and record the files that are stored completely."""
+        """Begin to make the batch's passages, and store those of batches before it.
+
+        With the batch, the files that are stored completely are recorded.
+        """
         pending, self._pending, self._characters = self._pending, {}, 0
-        while not self._store(pending):
-            pass
-        self._read_files.clear()
+        files, self._read_files = self._read_files, []
+        ahead = self.maker.ahead
+        made = self.maker.start(self._changed(pending)) if ahead else None
+        self._waiting.append(_Waiting(pending, files, made))
+        self.store_waiting(ahead)
+
+    def _changed(
+        self, pending: Mapping[str, tuple[Document, str | None]]
+    ) -> list[tuple[str, Document]]:
+        """Return the documents that are not stored as they are, as far as is known now."""
+        records = self.store.lookup(list(pending))
+        return [
+            (name, document)
+            for name, (document, _) in pending.items()
+            if name not in records
+            or records[name].hash != document_hash(document, self.settings)
+        ]
+
+    def store_waiting(self, leave: int) -> None:
+        """Store batches, the oldest first, until only so many wait for their passages."""
+        while len(self._waiting) > leave:
+            waiting = self._waiting.popleft()
+            made = {} if waiting.made is None else waiting.made()
+            while not self._store(waiting, made):
+                pass
+            self._report_progress()
+
+    def _report_progress(self) -> None:
         if self.progress is not None:
             now = self.report
             self.progress(IngestProgress(now.documents, self.total, now.passages, self._file))
@@ -381,19 +370,35 @@ class _Ingest:
         if optimize:
             self.store.optimize()
         self.report.stored = len(self._stored)
+        if self.maker.ahead:
+            self.report.differences = self._compare()
         self.report.seconds = perf_counter() - self._began
 
-    def _store(self, pending: dict[str, tuple[Document, str | None]]) -> bool:
+    def _compare(self) -> list[str]:
+        """Return where the index has other passages of a document than were stored."""
+        counts = self.store.count_by_document()
+        written = {name: self._written.get(name, 0) for name in self._stored}
+        return [
+            f"document {name!r}: {expected or 'some'} passages were stored, the index has "
+            f"{counts.get(name, 0)}"
+            for name, expected in sorted(written.items())
+            if (counts.get(name, 0) != expected if expected else name not in counts)
+        ]
+
+    def _store(self, waiting: _Waiting, made: Mapping[str, Sequence[Passage]]) -> bool:
         """Store a batch and what is known of its files, in one atomic step.
 
         Returns False, having stored nothing, if another process has changed one of the
         documents meanwhile.
         """
+        pending = waiting.pending
         records = self.store.lookup(list(pending))
         batch = _Batch()
         for name, (document, source) in pending.items():
             record = records.get(name)
-            if record is not None and self._is_in_other_file(name, record.source, source):
+            if record is not None and self._is_in_other_file(
+                name, record.source, source, waiting.files
+            ):
                 batch.conflicts.append((name, record.source, source))
                 continue
             digest = document_hash(document, self.settings)
@@ -402,7 +407,8 @@ class _Ingest:
                 if source is not None and record.source != source:
                     batch.moved.setdefault(source, []).append(name)
                 continue
-            chunks = self._split(name, document, source, digest)
+            chunks = self._split(name, document, made.get(name))
+            chunks = [replace(chunk, source=source, hash=digest) for chunk in chunks]
             batch.passages += chunks
             if not chunks:
                 batch.empty.append(name)
@@ -413,12 +419,12 @@ class _Ingest:
         self._conflicting |= {source for *_, source in batch.conflicts if source is not None}
         for source, names in batch.moved.items():
             self.store.set_source(names, source)
-        removed = self._removed(batch)
+        removed = self._removed(batch, waiting.files)
         records |= self.store.lookup(removed)
         deleted = [*(name for name in batch.empty if name in records), *removed]
-        files = self._files(pending, changed=bool(batch.passages or deleted))
+        files = self._files(waiting, changed=bool(batch.passages or deleted))
         if batch.passages or deleted or files:
-            passages = list(self._embed(batch.passages))
+            passages = embed_passages(batch.passages, self.embedder)
             if not self.store.upsert(passages, delete=deleted, files=files, records=records):
                 return False
         self.recorded |= files
@@ -427,30 +433,28 @@ class _Ingest:
             self._report_conflict(*conflict)
         return True
 
-    def _removed(self, batch: _Batch) -> list[str]:
+    def _removed(self, batch: _Batch, files: Sequence[_ReadFile]) -> list[str]:
         """Return the documents that the files of a batch no longer have."""
         removed: set[str] = set()
-        for source, _, ids in self._read_files:
+        for source, _, ids in files:
             if ids is not None:
                 removed |= self.store.ids_by_source(source) - ids
         return sorted(removed - {*batch.added, *batch.updated})
 
-    def _files(
-        self, pending: dict[str, tuple[Document, str | None]], *, changed: bool
-    ) -> dict[str, str | None]:
+    def _files(self, waiting: _Waiting, *, changed: bool) -> dict[str, str | None]:
         """Return the digests to record: of files that are complete with this batch.
 
         None for a recorded file of which only a part is as it now is.
         """
         complete = {
             source: digest
-            for source, digest, _ in self._read_files
+            for source, digest, _ in waiting.files
             if source not in self._conflicting
         }
         files: dict[str, str | None] = dict(complete)
         if changed:
-            touched = [source for _, source in pending.values()]
-            touched += [source for source, *_ in self._read_files]
+            touched = [source for _, source in waiting.pending.values()]
+            touched += [source for source, *_ in waiting.files]
             for source in touched:
                 if source is not None and self.recorded.get(source) is not None:
                     files.setdefault(source, None)
@@ -466,22 +470,33 @@ class _Ingest:
         report.deleted += deleted
         self._stored |= {*batch.added, *batch.updated, *batch.unchanged}
         self._stored -= set(batch.empty)
+        if self.maker.ahead:
+            for name in (*batch.added, *batch.updated, *batch.empty):
+                self._written.pop(name, None)
+            self._written.update(passage.doc_id for passage in batch.passages)
 
     def _split(
-        self, name: str, document: Document, source: str | None, digest: str
-    ) -> list[Passage]:
+        self, name: str, document: Document, made: Sequence[Passage] | None
+    ) -> Sequence[Passage]:
+        if made is not None:
+            return made
         passages = split_document(
             document, name, self.count, chunk_tokens=self.chunk_tokens, overlap=self.overlap
         )
-        return [replace(passage, source=source, hash=digest) for passage in passages]
+        return list(passages)
 
-    def _is_in_other_file(self, name: str, stored: str | None, source: str | None) -> bool:
+    def _is_in_other_file(
+        self,
+        name: str,
+        stored: str | None,
+        source: str | None,
+        files: Sequence[_ReadFile],
+    ) -> bool:
         if stored is None or source is None or stored == source:
             return False
         # That file was read again in this batch, and no longer has the document.
         removed = any(
-            file == stored and ids is not None and name not in ids
-            for file, _, ids in self._read_files
+            file == stored and ids is not None and name not in ids for file, _, ids in files
         )
         return not removed and Path(stored).exists()
 
@@ -521,19 +536,6 @@ class _Ingest:
         first = set(blank[: _MAX_BLANK - len(self.report.blank)])
         if first:
             self.report.blank += locate_rows(file, first, fields, unread)
-
-    def _embed(self, passages: list[Passage]) -> Iterator[Passage]:
-        if self.embedder is None or not passages:
-            yield from passages
-            return
-        texts = [
-            searchable(None if p.title is None else clean(p.title), p.text) for p in passages
-        ]
-        vectors = self.embedder.encode(texts)
-        if isinstance(self.embedder, Remembers):
-            self.embedder.remember(passages)
-        for passage, vector in zip(passages, vectors, strict=True):
-            yield replace(passage, embedding=vector)
 
 
 def _misfit_error(name: str, where: str, why: str) -> InputError:

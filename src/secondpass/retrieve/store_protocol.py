@@ -289,6 +289,10 @@ class DocumentStore(SearchableStore, Versioned, Protocol):
     def ids_by_source(self, source: str) -> set[str]:
         """Return the ids of the documents that were read from this file."""
 
+    def count_by_document(self) -> Mapping[str, int]:
+        """Return how many passages each document has; it reads the ids of all passages."""
+        ...
+
     def set_source(self, ids: Sequence[str], source: str) -> None:
         """Record that these documents are now in another file."""
 

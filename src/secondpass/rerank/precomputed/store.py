@@ -241,6 +241,45 @@ class StateStore:
         self._sqlite.delete()
 
 
+class MemoryStates(StateStore):
+    """A `StateStore` without a file: what is stored is held until it is taken.
+
+    For a process that makes states for the file of another one. Not thread-safe.
+    """
+
+    def __init__(self, *, digest: str, codes: int, dimension: int) -> None:
+        super().__init__(Path(), digest=digest, codes=codes, dimension=dimension)
+        self._records: dict[bytes, Record] = {}
+        self._segments: dict[bytes, Segments] = {}
+
+    def get(self, keys: Sequence[bytes]) -> StoreLookup:
+        """Return the records that are held."""
+        return StoreLookup({key: self._records[key] for key in keys if key in self._records})
+
+    def missing(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return the keys without a record, each once, in order."""
+        return [key for key in dict.fromkeys(keys) if key not in self._records]
+
+    def put(self, records: Iterable[tuple[bytes, Record]]) -> str | None:
+        """Hold records."""
+        self._records.update(records)
+        return None
+
+    def get_segments(self, keys: Sequence[bytes]) -> dict[bytes, Segments]:
+        """Return the segments that are held."""
+        return {key: self._segments[key] for key in keys if key in self._segments}
+
+    def put_segments(self, segments: Mapping[bytes, Segments]) -> None:
+        """Hold segments."""
+        self._segments.update(segments)
+
+    def take(self) -> tuple[dict[bytes, Record], dict[bytes, Segments]]:
+        """Return all that is held, in the order in which it was stored, and forget it."""
+        records, segments = self._records, self._segments
+        self._records, self._segments = {}, {}
+        return records, segments
+
+
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:
     rows = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table])
     return rows.fetchone() is not None

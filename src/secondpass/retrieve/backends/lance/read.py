@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -261,6 +262,15 @@ class LanceReader:
         condition = f"{schema.PASSAGES} AND {schema.SOURCE} = {quoted(clean(source))}"
         with self._guarded("the index cannot be read"):
             return {row[schema.DOC] for row in self._scan(condition)}
+
+    def count_by_document(self) -> Counter[str]:
+        """Return how many passages each document has; it reads the ids of all passages."""
+        counts: Counter[str] = Counter()
+        with self._guarded("the index cannot be read"):
+            search = self._table.search().where(schema.PASSAGES).select([schema.DOC])
+            for batch in search.limit(None).to_batches():
+                counts.update(batch.column(schema.DOC).to_pylist())
+        return counts
 
     def passages_of(self, document_id: str) -> list[Hit]:
         """Return all passages of the document, or else the passage of this id.
