@@ -64,6 +64,9 @@ def mine(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the examples in --out.")
     ] = False,
+    on: options.On = None,
+    address: options.RayAddress = None,
+    actors: options.Actors = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Find hard, medium and random negatives for training pairs.
@@ -83,15 +86,22 @@ def mine(
     )
     # Fail before the work, not after it.
     check_replaceable(out, GROUPS, force=force)
-    with stages() as progress:
+    with ExitStack() as stack:
+        runtime = stack.enter_context(options.working_on(on, address, actors))
+        progress = stack.enter_context(stages())
         progress("read", 0, 0)
         examples = read_examples(pairs, split=split)
         extra = [] if corpus is None else read_corpus(corpus)
-        with ExitStack() as stack:
-            source = None
-            if index is not None or over is not None:
-                source = stack.enter_context(options.open_source(index, over))
-            mined = mine(examples, settings, progress, corpus=extra, source=source)
+        source = embedder = None
+        if index is not None or over is not None:
+            source = stack.enter_context(options.open_source(index, over))
+        if runtime is not None:
+            from secondpass.cluster.bulk_rerank import ray_encoder
+
+            embedder = stack.enter_context(ray_encoder(runtime, actors=actors))
+        mined = mine(
+            examples, settings, progress, corpus=extra, embedder=embedder, source=source
+        )
     write_examples(mined.examples, out, force=force)
     options.print_notes(
         tuple(f"{note} ({count} queries)" for note, count in mined.report.notes.items())

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from secondpass.types import Document
 
 
+# Options of the model itself: with Ray, each actor loads it with them.
+_LOADING = ("early_exit", "precision", "calibration_pairs")
 _ONE_DOCUMENT = (".pdf", ".docx", ".pptx", ".html", ".htm")
 
 
@@ -40,6 +43,9 @@ def rerank(
     ] = "-",
     model: options.Model = "bundled",
     base_url: options.BaseUrl = None,
+    on: options.On = None,
+    address: options.RayAddress = None,
+    actors: options.Actors = None,
     as_json: options.AsJson = False,
     **typed: Any,
 ) -> None:
@@ -48,7 +54,13 @@ def rerank(
     Example:  printf 'Open the lid.\\nReset it in the settings.\\n' |
               secondpass rerank "How do I change my password?" --top-k 1
     """
-    from secondpass.cli.output import print_json, print_response, response_object, working
+    from secondpass.cli.output import (
+        counting,
+        print_json,
+        print_response,
+        response_object,
+        working,
+    )
     from secondpass.composition import compose
     from secondpass.registry import load_reranker
 
@@ -58,10 +70,22 @@ def rerank(
     if is_table(file):
         # Their text has been read from the fields already.
         chosen["fields"] = None
-    with working(f"Reranking {len(documents)} documents"):
+    with ExitStack() as stack:
+        runtime = stack.enter_context(options.working_on(on, address, actors))
         loaded: str | BaseReranker = model
-        if base_url is not None:
-            loaded = load_reranker(model, base_url=base_url, timeout=policies["timeout"])
+        if runtime is not None:
+            from secondpass.cluster.bulk_rerank import ray_reranker
+
+            update = stack.enter_context(counting("Reranking", "documents"))
+            loading = {name: policies.pop(name) for name in _LOADING if name in policies}
+            pooled = ray_reranker(
+                runtime, model, actors=actors, progress=update, base_url=base_url, **loading
+            )
+            loaded = stack.enter_context(pooled)
+        else:
+            stack.enter_context(working(f"Reranking {len(documents)} documents"))
+            if base_url is not None:
+                loaded = load_reranker(model, base_url=base_url, timeout=policies["timeout"])
         response = compose(loaded, **policies).rerank(query, documents, **chosen)
     if as_json:
         print_json(response_object(response))

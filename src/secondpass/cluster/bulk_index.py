@@ -19,7 +19,6 @@ from secondpass.cluster.ray_runtime import RayRuntime
 from secondpass.errors import InputError, ReadError
 from secondpass.index.index import Index
 from secondpass.index.precompute import RecordingEmbedder
-from secondpass.retrieve.ingest import ingest
 from secondpass.retrieve.ingest_report import IngestReport, Progress
 from secondpass.retrieve.loaders import FileRead, SourceFile, is_one_document, read_file
 from secondpass.retrieve.loaders.base import Batch
@@ -171,29 +170,26 @@ def index_files(
     Raises what `ingest` and `ActorPool` raise; InputError if actors have other
     models than this process, or the index another embedder than the bundled one.
     """
-    store = index.store
+    settings = index.settings
     work = PassageWork(
-        store.settings.chunk_tokens,
-        store.settings.overlap,
-        vectors=store.dimension > 0,
-        keep_states=store.settings.keep_states,
+        settings.chunk_tokens,
+        settings.overlap,
+        vectors=index.dimension > 0,
+        keep_states=settings.keep_states,
     )
     encoder = index.ingest_embedder()
     with ActorPool(runtime, PassageWorker, [work], actors=actors) as pool:
         states = encoder.states_digest if isinstance(encoder, RecordingEmbedder) else ""
         check_models(pool.about, encoder.digest, states)
-        return ingest(
+        return index.ingest(
             paths,
-            store,
             encoder,
-            chunk_tokens=work.chunk_tokens,
-            overlap=work.overlap,
+            RayMaker(pool, encoder, fields),
             fields=fields,
             prefix_ids=prefix_ids,
             strict=strict,
             progress=progress,
             on_error=on_error,
-            maker=RayMaker(pool, encoder, fields),
         )
 
 

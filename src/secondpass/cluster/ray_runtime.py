@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Itera
     added = {**_QUIET} if place is not None else {**_QUIET, **_LOOPBACK_ONLY}
     if place is None and "RAY_AUTH_TOKEN" not in os.environ:
         # Else Ray writes a token into the home folder.
-        added["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        added["RAY_AUTH_TOKEN"] = _own_token()
     with _environment(added):
         ray = _import_ray()
         if ray.is_initialized():
@@ -133,6 +134,12 @@ def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Itera
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _own_token() -> str:
+    # Ray reads the token once in a process, also where it is started a second time.
+    return secrets.token_hex(32)
 
 
 def _import_ray() -> Any:

@@ -15,12 +15,15 @@ from secondpass.rerank.inputs import DocumentLike, check_ids, to_candidates
 from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
+    from secondpass.errors import ReadError
     from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
     from secondpass.retrieve.ingest import AsIndexed
-    from secondpass.retrieve.ingest_report import IngestReport
+    from secondpass.retrieve.ingest_report import IngestReport, Progress
+    from secondpass.retrieve.passage_maker import PassageMaker
     from secondpass.retrieve.retriever import HybridRetriever
+    from secondpass.retrieve.settings import IndexSettings
     from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
@@ -217,6 +220,11 @@ class Index(Search):
         """The length of a vector; 0 in an index without vectors."""
         return self.store.dimension
 
+    @property
+    def settings(self) -> IndexSettings:
+        """How the index was made: passages, language, states."""
+        return self.store.settings
+
     def versions(self) -> list[Version]:
         """Return the states that the option `version` of a search can name, oldest first."""
         return self.store.versions()
@@ -224,6 +232,13 @@ class Index(Search):
     def count_passages(self) -> int:
         """Return the number of passages that documents were split into."""
         return self.store.count_passages()
+
+    def count_unindexed(self) -> int:
+        """Return how many rows are outside the text index that lacks most.
+
+        Searches scan them; `optimize` takes them in.
+        """
+        return self.store.count_unindexed()
 
     def count_unread_windows(self) -> int:
         """Return how many windows of passages have no stored states: searches encode them.
@@ -262,6 +277,36 @@ class Index(Search):
 
         return add_documents(
             documents, self.store, embedder, chunk_tokens=chunk_tokens, overlap=overlap
+        )
+
+    def ingest(
+        self,
+        paths: Iterable[str | Path],
+        encoder: TextEncoder,
+        maker: PassageMaker,
+        *,
+        fields: Sequence[str] | None = None,
+        prefix_ids: bool = False,
+        strict: bool = True,
+        progress: Progress | None = None,
+        on_error: Callable[[ReadError], None] | None = None,
+    ) -> IngestReport:
+        """Read files and folders into the index, with passages that are made by `maker`.
+
+        `encoder` is that of `ingest_embedder`; the rest is as in `retrieve.ingest.ingest`.
+        """
+        from secondpass.retrieve.ingest import ingest
+
+        return ingest(
+            paths,
+            self.store,
+            encoder,
+            fields=fields,
+            prefix_ids=prefix_ids,
+            strict=strict,
+            progress=progress,
+            on_error=on_error,
+            maker=maker,
         )
 
     def close(self) -> None:
