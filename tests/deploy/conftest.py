@@ -40,6 +40,12 @@ def names_in(expression: str) -> set[str]:
     return found
 
 
+def _metrics_of(settings: ServerSettings) -> str:
+    with running(settings) as found:
+        httpx2.post(f"{found.url}/v1/rerank", json={"query": QUERY, "documents": TEXTS})
+        return httpx2.get(f"{found.url}/metrics").text
+
+
 @pytest.fixture(scope="session")
 def metrics(model: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The names of all that a server with an index and a folder for more of them tells."""
@@ -49,16 +55,20 @@ def metrics(model: str, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     place = tmp_path_factory.mktemp("watched")
     with Index.open(place / "sea", keep_states=False) as index:
         index.add(TEXTS)
+    far = (place / "far").as_uri()
+    with Index.open(far, local_folder=place / "copy", keep_states=False) as index:
+        index.add(TEXTS)
     (place / "data").mkdir()
     settings = ServerSettings(
         models=[model],
-        indexes={"sea": place / "sea"},
+        indexes={"sea": place / "sea", "far": far},
         data=place / "data",
         cache=place / "scores.sqlite",
     )
-    with running(settings) as found:
-        httpx2.post(f"{found.url}/v1/rerank", json={"query": QUERY, "documents": TEXTS})
-        text = httpx2.get(f"{found.url}/metrics").text
+    with pytest.MonkeyPatch.context() as patch:
+        # Where the server keeps its copy of the index in object storage.
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        text = _metrics_of(settings)
     names: set[str] = set()
     for family in text_string_to_metric_families(text):
         endings = {

@@ -99,6 +99,7 @@ def test_a_dead_holder_is_followed_by_the_clock_of_who_waits(objects: FolderObje
     waiting.release()
     with dead.use() as epoch:
         assert epoch == 3
+    assert (dead.lost, waiting.lost) == (1, 0)
     dead.release()
 
 
@@ -133,6 +134,7 @@ def test_after_a_pause_a_lease_that_nobody_took_goes_on(objects: FolderObjects) 
     assert not holder.held
     with holder.use() as epoch:
         assert epoch == 1
+    assert holder.lost == 0
     holder.release()
 
 

@@ -141,6 +141,32 @@ def test_readers_follow_by_themselves(place: Place) -> None:
     writer.close()
 
 
+def test_a_reader_tells_how_far_it_is_behind(place: Place) -> None:
+    writer = place.open()
+    writer.add(TEXTS)
+    reader = place.open_remote("two", follow=1000.0)
+    now = 0.0
+    reader.remote._clock = lambda: now
+    read = reader.version
+    assert reader.remote.lag() == (read, 0.0)
+    lists = place.folder / "shared" / "versions"
+    known = set(lists.iterdir())
+    writer.add([{"id": "d", "text": "the storage lost the list of this version"}])
+    (new,) = set(lists.iterdir()) - known
+    new.rename(place.folder / "hidden")
+    with pytest.raises(IndexStoreError, match="cannot be fetched"):
+        reader.refresh()
+    now = 40.0
+    assert reader.remote.lag() == (read + 1, 40.0)
+    (place.folder / "hidden").rename(new)
+    assert reader.refresh()
+    assert reader.remote.lag() == (read + 1, 0.0)
+    assert not reader.remote.lease.held
+    assert reader.remote.lease.lost == 0
+    reader.close()
+    writer.close()
+
+
 def test_two_writers_take_turns(any_place: Place) -> None:
     one, other = any_place.open(), any_place.open("two")
     one.add(TEXTS[:1])

@@ -95,15 +95,23 @@ class Lease:
         self._tag: str | None = None
         self._renewed = self._used = 0.0
         self._users = 0
+        self._lost = 0
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._renewing: threading.Thread | None = None
 
     @property
     def held(self) -> bool:
-        """Whether this process holds the lease, as far as it knows."""
-        with self._lock:
-            return self._record is not None and self._age() < self.seconds
+        """Whether this process holds the lease, as far as it knows.
+
+        It waits for nothing, also while another thread waits for the lease.
+        """
+        return self._record is not None and self._age() < self.seconds
+
+    @property
+    def lost(self) -> int:
+        """How often another process took the lease while this one believed to hold it."""
+        return self._lost
 
     @contextmanager
     def use(self) -> Iterator[int]:
@@ -210,6 +218,7 @@ class Lease:
         tag = self._objects.put_if(NAME, renewed.to_bytes(), self._tag)
         if tag is None:
             self._record = self._tag = None
+            self._lost += 1
             return False
         self._record, self._tag, self._renewed = renewed, tag, started
         return True

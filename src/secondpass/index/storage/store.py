@@ -70,6 +70,8 @@ class RemoteVersions:
         self.lock = threading.RLock()
         self._old: list[tuple[float, Path]] = []
         self._clock = clock
+        self._newest = 0
+        self._newer_since: float | None = None
 
     def pull(self, *, again: bool = False) -> bool:
         """Make a view of the current version; return whether it is another one than before.
@@ -82,6 +84,7 @@ class RemoteVersions:
             if pointer is None:
                 return False
             known = self.pointer
+            self._note_newest(pointer)
             if not again and known is not None and known.version == pointer.version:
                 with self.lock:
                     self.pointer = pointer
@@ -106,7 +109,22 @@ class RemoteVersions:
             if self.view is not None:
                 self._old.append((self._clock(), self.view))
             self.pointer, self.files, self.view = pointer, files, view
+            self._note_newest(pointer)
         return True
+
+    def _note_newest(self, pointer: Pointer) -> None:
+        with self.lock:
+            self._newest = max(self._newest, pointer.number)
+            if self.pointer is None or self.pointer.number >= self._newest:
+                self._newer_since = None
+            elif self._newer_since is None:
+                self._newer_since = self._clock()
+
+    def lag(self) -> tuple[int, float]:
+        """Return the newest version that was seen, and for how many seconds it is not read."""
+        with self.lock:
+            since = self._newer_since
+            return self._newest, 0.0 if since is None else self._clock() - since
 
     def push(self, epoch: int) -> None:
         """Make what is in the view now the current version; raises what `publish` raises."""
@@ -123,6 +141,7 @@ class RemoteVersions:
         pointer = self.published.publish(files, self.pointer, epoch)
         with self.lock:
             self.pointer, self.files = pointer, files
+            self._note_newest(pointer)
 
     def _upload(self, file: StoredFile) -> None:
         self.objects.upload(file.name, self.copy.path(file))
@@ -157,6 +176,7 @@ class RemoteStore(LanceStore):
         self._stop = threading.Event()
         self._following: threading.Thread | None = None
         self._problem: IndexStoreError | None = None
+        self._follow_failures = 0
 
     @property
     def states_folder(self) -> Path:
@@ -206,6 +226,7 @@ class RemoteStore(LanceStore):
                     self.refresh()
                 except IndexStoreError as error:
                     self._problem = error
+                    self._follow_failures += 1
                 else:
                     self._problem = None
 
@@ -218,6 +239,11 @@ class RemoteStore(LanceStore):
         return self._problem
 
     @property
+    def follow_failures(self) -> int:
+        """How often a look for a new version has failed."""
+        return self._follow_failures
+
+    @property
     def version(self) -> int:
         """The number of the published version that is read; 0 before the first."""
         pointer = self.remote.pointer
@@ -226,17 +252,15 @@ class RemoteStore(LanceStore):
     def describe_storage(self) -> StorageAbout:
         """Return what is stored; asks the storage. Raises IndexStoreError where it fails."""
         current = self.remote.published.current()
-        with self._lock, self._guarded("the index cannot be read"):
-            columns = lance_table.text_columns(self._table)
-            rows = [lance_table.unindexed_rows(self._table, column) for column in columns]
-            files = self.remote.files
+        with self._lock:
+            rows, files = self.count_unindexed(), self.remote.files
         return StorageAbout(
             version=self.version,
             current=0 if current is None else current.number,
             files=len(files),
             bytes=sum(file.size for file in set(files.values())),
             writer=self.remote.lease.holder(),
-            unindexed_rows=max(rows, default=0),
+            unindexed_rows=rows,
             local_bytes=self.remote.copy.count_bytes(),
         )
 

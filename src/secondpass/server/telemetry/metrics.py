@@ -64,21 +64,66 @@ class StorageCollector(Collector):
         catalog = self._state.catalog
         documents = _gauge("index_documents", "Documents of an index.", "index")
         size = _gauge("index_bytes", "Size of an index on disk.", "index")
+        unindexed = _gauge(
+            "index_unindexed_rows", "Rows that a text index lacks: searches scan them.", "index"
+        )
         for name, place in settings.indexes.items():
             try:
                 index = catalog.find(TENANT, name).index
                 documents.add_metric([name], index.count())
+                unindexed.add_metric([name], index.count_unindexed())
             except Exception:  # noqa: BLE001 - one that cannot be read must not hide others
                 continue
             # Of one in object storage, what this server has on its disk.
             size.add_metric([name], _bytes(place if isinstance(place, Path) else index.folder))
         yield documents
         yield size
+        yield unindexed
         if settings.data is not None and settings.data.is_dir():
             stored, free = catalog.count_created(), shutil.disk_usage(settings.data).free
             yield _gauge("data_indexes", "Indexes that clients made.", value=stored)
             yield _gauge("data_bytes", "Size of --data on disk.", value=_bytes(settings.data))
             yield _gauge("data_free_bytes", "What is free on the disk of --data.", value=free)
+
+
+class RemoteIndexCollector(Collector):
+    """The versions and the leases of the indexes in object storage; it asks no storage."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the gauges and counters; without such indexes there are none."""
+        stores = self._state.remote_indexes
+        if not stores:
+            return
+        version = _gauge("index_version", "The version that is searched.", "index")
+        current = _gauge("index_current_version", "The newest version that was seen.", "index")
+        lag = _gauge(
+            "index_lag_seconds",
+            "How long a newer version than the one that is searched is known; 0 for none.",
+            "index",
+        )
+        held = _gauge("index_lease_held", "1 while this server may write.", "index")
+        lost = _counter(
+            "index_leases_lost", "Leases that another process took from this one.", "index"
+        )
+        failures = _counter(
+            "index_follow_failures", "Looks for a newer version that failed.", "index"
+        )
+        for name, store in stores.items():
+            newest, seconds = store.remote.lag()
+            version.add_metric([name], store.version)
+            current.add_metric([name], newest)
+            lag.add_metric([name], seconds)
+            held.add_metric([name], store.remote.lease.held)
+            lost.add_metric([name], store.remote.lease.lost)
+            failures.add_metric([name], store.follow_failures)
+        yield from (version, current, lag, held, lost, failures)
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: whether there are such indexes is not known before they are open."""
+        return []
 
 
 class ScoreCacheCollector(Collector):
@@ -119,6 +164,10 @@ def _gauge(
     name: str, help_text: str, *labels: str, value: float | None = None
 ) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"secondpass_{name}", help_text, value, labels or None)
+
+
+def _counter(name: str, help_text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"secondpass_{name}", help_text, labels=labels)
 
 
 def _bytes(folder: Path) -> int:
@@ -186,6 +235,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.registry.register(StorageCollector(state))
+        self.registry.register(RemoteIndexCollector(state))
         self.registry.register(ScoreCacheCollector(state))
 
     def count(self, record: RequestRecord) -> None:

@@ -263,6 +263,13 @@ class LanceReader:
         with self._guarded("the index cannot be read"):
             return {row[schema.DOC] for row in self._scan(condition)}
 
+    def count_unindexed(self) -> int:
+        """Return how many rows the text index that lacks most has not: searches scan them."""
+        with self._guarded("the index cannot be read"):
+            columns = lance_table.text_columns(self._table)
+            rows = (lance_table.unindexed_rows(self._table, column) for column in columns)
+            return max(rows, default=0)
+
     def count_by_document(self) -> Counter[str]:
         """Return how many passages each document has; it reads the ids of all passages."""
         counts: Counter[str] = Counter()
