@@ -55,6 +55,7 @@ def test_what_is_read_is_what_was_written(
         ("[search]\nrerank = 5", "the name of a model"),
         ('[search]\nfusion = "rff"', "'rrf'"),
         ("[search]\nmin_score = nan", "finite"),
+        ("[storage]\nregion = []", "setting region of the storage cannot be a list"),
         ("[serch]\ncandidates = 5", r"no table \[serch\].*'search'"),
         ("search = 1", r"no table \[search\]"),
         ("[search", "not valid TOML"),
@@ -71,3 +72,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, lines: str, message: str) -> Non
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SecondpassError, match="cannot be read"):
         Configuration.read(tmp_path / "none.toml")
+
+
+def test_settings_of_the_storage_are_read_and_written(tmp_path: Path) -> None:
+    storage = {"endpoint": "https://minio.internal:9000", "allow_http": False}
+    source = {"index": "s3://bucket/docs"}
+    path = tmp_path / "search.toml"
+    Configuration({}, source=source, storage=storage).write(path)
+    assert Configuration.read(path) == Configuration({}, source=source, storage=storage)

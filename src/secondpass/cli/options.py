@@ -144,13 +144,20 @@ def open_source(
 ) -> Search | Index:
     """Open what a command searches: the index of --index, or the database of --over.
 
-    Without both, the one that the configuration file names. Raises InputError for both, and for
-    none.
+    Without both, the one that the configuration file names; its table [storage] has the
+    `storage_options` of an index in object storage, wherever that is named. Raises InputError
+    for both, and for none.
     """
     from secondpass.index.index import Index
     from secondpass.index.search import Search
     from secondpass.index.storage.objects import parse_place
 
+    storage: Mapping[str, Any] | None = None
+    if config is not None:
+        from secondpass.index.config_file import Configuration
+
+        configuration = Configuration.read(config)
+        storage = configuration.storage or None
     if index is not None and over is not None:
         raise InputError(
             "--index and --over cannot be combined",
@@ -158,9 +165,7 @@ def open_source(
             fix="Leave one of them out.",
         )
     if index is None and over is None and config is not None:
-        from secondpass.index.config_file import Configuration
-
-        source = Configuration.read(config).source
+        source = configuration.source
         over = source.get("over")
         index = source.get("index")
     if over is not None:
@@ -171,7 +176,7 @@ def open_source(
             fix="Give --index FOLDER or URL, or --over URL for a database, such as "
             "sqlite:///file.db?table=docs.",
         )
-    return Index.open(parse_place(index), create=False)
+    return Index.open(parse_place(index), create=False, storage_options=storage)
 
 
 Model = Annotated[

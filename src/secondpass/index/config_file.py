@@ -16,7 +16,7 @@ from secondpass.option_types import check_second_pass, offered
 from secondpass.options import SearchOptions
 from secondpass.storage import replace_file
 
-_TABLES = ("source", "search", "measured")
+_TABLES = ("source", "storage", "search", "measured")
 _SOURCES = ("index", "over")
 
 
@@ -25,18 +25,21 @@ class Configuration:
     """Arguments of a search under `search`, and their measurements under `measured`.
 
     `search` has only the arguments that are set; `measured` is information for people and is
-    not used. `source` says what is searched: `index`, a folder or a
-    URL of object storage, or `over`, the URL of a
-    database; it may be empty. Raises InputError for an argument that is unknown, has an invalid
-    value, or needs a reranker although `rerank` is False.
+    not used. `source` says what is searched: `index`, a folder or a URL of object storage, or
+    `over`, the URL of a database; it may be empty. `storage` is the `storage_options` of an
+    index in object storage: texts, numbers and booleans by the names of its settings. Raises
+    InputError for an argument that is unknown, has an invalid value, or needs a reranker
+    although `rerank` is False.
     """
 
     search: Mapping[str, Any]
     measured: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, str] = field(default_factory=dict)
+    storage: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_source(self.source)
+        _check_storage(self.storage)
         known = offered(SearchOptions, "config")
         for name, value in self.search.items():
             if name not in known:
@@ -72,8 +75,9 @@ class Configuration:
                 where=str(path),
                 fix=nearest(unknown[0], _TABLES),
             )
-        search = tables.get("search", {} if "source" in tables else None)
-        parts = [search, tables.get("measured", {}), tables.get("source", {})]
+        search = tables.get("search", {} if "source" in tables or "storage" in tables else None)
+        rest = [tables.get(name, {}) for name in ("measured", "source", "storage")]
+        parts = [search, *rest]
         if not all(isinstance(part, dict) for part in parts):
             raise InputError("there is no table [search]", where=str(path))
         try:
@@ -90,7 +94,7 @@ class Configuration:
         if "index" in source:
             place = parse_place(source["index"])
             source["index"] = place if isinstance(place, str) else str(path.parent / place)
-        return cls(search, configuration.measured, source)
+        return cls(search, configuration.measured, source, configuration.storage)
 
     def write(self, path: str | Path, *, note: str = "") -> None:
         """Write the file, replacing an existing one; `note` becomes a comment on top."""
@@ -99,7 +103,9 @@ class Configuration:
             raise InputError("there is no such folder", where=str(path.parent))
         lines = [f"# {line}" for line in note.splitlines()]
         for title, table in zip(
-            _TABLES, (self.source, self.search, self.measured), strict=True
+            _TABLES,
+            (self.source, self.storage, self.search, self.measured),
+            strict=True,
         ):
             if table:
                 lines += ["", f"[{title}]"] if lines else [f"[{title}]"]
@@ -117,6 +123,16 @@ def _check_source(source: Mapping[str, Any]) -> None:
         raise InputError(
             "a source is an index or a database, not both", fix="Leave index or over out."
         )
+
+
+def _check_storage(storage: Mapping[str, Any]) -> None:
+    for name, value in storage.items():
+        # The value may be a secret.
+        if not isinstance(value, str | int | float | bool):
+            raise InputError(
+                f"the setting {name} of the storage cannot be a {type(value).__name__}",
+                fix="Write a text, a number, true or false.",
+            )
 
 
 def _toml(value: Any) -> str:
