@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import typer.main
 
 from secondpass.cli.app import app
+from secondpass.cli.serve import parse_index_options
 from secondpass.server.app import create_app
 from secondpass.server.settings import ServerSettings
 from tests.deploy.conftest import DEPLOY, documents
 
 FOLDER = DEPLOY / "kubernetes"
 FILES = sorted(p for p in FOLDER.rglob("*.yaml") if p.name != "kustomization.yaml")
-VARIANTS = ("rerank", "search")
+VARIANTS = ("rerank", "search", "readers")
 OLDEST, NEWEST = "1.29", "1.34"
 
 
@@ -30,7 +32,8 @@ def collected(folder: Path) -> list[dict[str, Any]]:
 
 
 def of_kind(variant: str, kind: str) -> dict[str, Any]:
-    (found,) = [one for one in collected(FOLDER / variant) if one["kind"] == kind]
+    # A policy with another name adds to the one of all variants.
+    found, *_ = [one for one in collected(FOLDER / variant) if one["kind"] == kind]
     return found
 
 
@@ -60,8 +63,9 @@ def test_validation_finds_faults() -> None:
 
 
 def test_every_file_is_used_except_examples() -> None:
-    used = {path.name for variant in VARIANTS for path in _files(FOLDER / variant)}
-    assert {p.name for p in FILES} - used == {"secret.example.yaml", "hpa-waiting-tokens.yaml"}
+    used = {p.name for name in (*VARIANTS, "redis") for p in _files(FOLDER / name)}
+    examples = {"secret.example.yaml", "storage.example.yaml", "hpa-waiting-tokens.yaml"}
+    assert {p.name for p in FILES} - used == examples
 
 
 def _files(folder: Path) -> list[Path]:
@@ -153,6 +157,25 @@ def test_only_the_stateless_setup_has_several_pods() -> None:
         assert scaler["spec"]["minReplicas"] >= 2
     budget = of_kind("rerank", "PodDisruptionBudget")["spec"]
     assert budget["selector"] == rerank["spec"]["selector"]
+
+
+def test_readers_reach_the_cache_and_the_storage_that_they_are_given() -> None:
+    args = container("readers")["args"]
+    (index,) = [arg for arg in args if arg.startswith("--index=")]
+    ((name, place),) = parse_index_options([index.removeprefix("--index=")]).items()
+    assert (name, urlsplit(str(place)).scheme) == ("docs", "s3")
+    (cache,) = [arg.removeprefix("--cache=") for arg in args if arg.startswith("--cache=")]
+    redis = {one["kind"]: one for one in collected(FOLDER / "redis")}
+    assert urlsplit(cache).hostname == redis["Service"]["metadata"]["name"]
+    labels = redis["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert redis["Service"]["spec"]["selector"] == labels
+    (secret,) = documents(FOLDER / "storage.example.yaml")
+    (source,) = container("readers")["envFrom"]
+    assert source["secretRef"]["name"] == secret["metadata"]["name"]
+    assert not secret["stringData"]["AWS_SECRET_ACCESS_KEY"]
+    (egress,) = documents(FOLDER / "readers" / "egress.yaml")
+    reached = [rule.get("to") for rule in egress["spec"]["egress"]]
+    assert [{"podSelector": {"matchLabels": labels}}] in reached
 
 
 def test_example_secret_grants_no_access(tmp_path: Path) -> None:
