@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +13,21 @@ import pytest
 from secondpass.cluster.actor_pool import actor_share, check_actors
 from secondpass.cluster.bulk_index import group_files
 from secondpass.cluster.bulk_worker import PassageWork, PassageWorker
-from secondpass.cluster.ray_runtime import cluster_address
-from secondpass.errors import InputError
+from secondpass.cluster.ray_runtime import _own_folder, cluster_address, ray_runtime
+from secondpass.errors import InputError, MissingExtraError
+from secondpass.retrieve.ingest_report import IngestProgress
 from secondpass.retrieve.loaders import SourceFile
 from secondpass.retrieve.loaders.sandbox import ReadLimits
+from secondpass.retrieve.passage_maker import LocalMaker
 from secondpass.types import Document
+from tests.cluster.bulk import (
+    content,
+    counts,
+    index_here,
+    open_index,
+    stored,
+    write_corpus,
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +65,37 @@ def test_a_worker_reads_what_it_can_and_says_what_it_cannot(
     assert gone.machine == socket.gethostname()
 
 
+class _Ahead(LocalMaker):
+    """Makes nothing ahead, but lets two batches wait, as actors do."""
+
+    ahead = 2
+
+
+def test_batches_that_wait_are_stored_as_those_that_do_not(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    here = index_here(corpus, tmp_path / "here")
+    with open_index(tmp_path / "ahead") as index:
+        encoder = index.ingest_embedder()
+        report = index.ingest([corpus], encoder, _Ahead(), on_error=lambda error: None)
+        assert content(index) == stored(tmp_path / "here")
+    assert counts(report) == counts(here)
+
+
+def test_what_the_index_lacks_at_the_end_is_named(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus")
+    with open_index(tmp_path / "index", keep_states=False) as index:
+
+        def lose(now: IngestProgress) -> None:
+            # As a second writer would.
+            index.delete(["row-1"])
+
+        encoder = index.ingest_embedder()
+        report = index.ingest(
+            [corpus], encoder, _Ahead(), on_error=lambda error: None, progress=lose
+        )
+    assert report.differences == ["document 'row-1': 1 passages were stored, the index has 0"]
+
+
 def test_small_files_are_read_together_and_large_ones_alone(tmp_path: Path) -> None:
     files = []
     for number in range(20):
@@ -80,6 +124,34 @@ def test_a_number_of_actors_below_one_is_refused() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="not the address of a Ray cluster"):
         cluster_address(address)
+
+
+def test_without_the_extra_an_error_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with (
+        pytest.raises(MissingExtraError, match=r"pip install 'secondpass\[ray\]'"),
+        ray_runtime(),
+    ):
+        pass
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_folders_of_processes_that_were_killed_are_deleted() -> None:
+    with _own_folder() as killed:
+        (killed / "log").write_text("…")
+        with _own_folder() as mine:
+            # The other one lives.
+            assert killed.is_dir()
+            assert mine != killed
+        kept = killed.with_name(killed.name + "-left")
+        shutil.copytree(killed, kept)
+        with _own_folder():
+            assert not kept.exists()
+            assert killed.is_dir()
+    assert not killed.exists()
 
 
 def test_an_address_where_nothing_listens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

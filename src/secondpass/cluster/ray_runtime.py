@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
+from secondpass.storage import exclusive, is_locked
 
 # Ray keeps results there until they are fetched; those of bulk work are small and soon fetched.
 _OBJECT_BYTES = 512 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _DEFAULT_PORT = 6379
+_FOLDER, _LOCK = "secondpass-ray-", "secondpass.lock"
 
 # Ray reads these when it is imported, and passes them on to the processes that it starts.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -119,21 +121,20 @@ def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Itera
             finally:
                 ray.shutdown()
             return
-        folder = _make_folder()
-        try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                object_store_memory=_OBJECT_BYTES,
-                _temp_dir=str(folder),
-            )
-            yield RayRuntime(ray, own=True)
-        finally:
-            ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+        with _own_folder() as folder:
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    object_store_memory=_OBJECT_BYTES,
+                    _temp_dir=str(folder),
+                )
+                yield RayRuntime(ray, own=True)
+            finally:
+                ray.shutdown()
 
 
 @cache
@@ -168,11 +169,21 @@ def _connect(ray: Any, address: str) -> None:
         ) from error
 
 
-def _make_folder() -> Path:
-    # The paths of Ray's sockets in it may have 107 characters, and TMPDIR is long on macOS.
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Make a folder for Ray's sockets and logs, and delete it and those of killed processes."""
+    # The paths of sockets may have 107 characters, and TMPDIR is long on macOS.
     short = Path("/tmp")
-    folder = short if short.is_dir() else None
-    return Path(tempfile.mkdtemp(prefix="secondpass-ray-", dir=folder))
+    place = short if short.is_dir() else Path(tempfile.gettempdir())
+    for left in place.glob(f"{_FOLDER}*"):
+        if (left / _LOCK).is_file() and not is_locked(left / _LOCK):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=place))
+    try:
+        with exclusive(folder / _LOCK):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
