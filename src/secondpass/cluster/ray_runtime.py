@@ -1,0 +1,179 @@
+"""The Ray that bulk work runs on: a cluster that is there, or one on this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secondpass.errors import InputError, MissingExtraError
+
+# Ray keeps results there until they are fetched; those of bulk work are small and soon fetched.
+_OBJECT_BYTES = 512 * 1024 * 1024
+_CONNECT_SECONDS = 5.0
+_DEFAULT_PORT = 6379
+
+# Ray reads these when it is imported, and passes them on to the processes that it starts.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# The name is misleading: 0 makes the processes of Ray listen on the loopback interface only,
+# and 127.0.0.1 as an argument of ray.init is replaced by the address of the machine.
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+@dataclass(frozen=True, slots=True)
+class RayRuntime:
+    """A connection to Ray: the module `ray`, and whether the cluster is this process's own."""
+
+    ray: Any
+    own: bool
+
+    def free_cpus(self) -> float:
+        """Return how many CPUs no actor or task holds."""
+        return float(self.ray.available_resources().get("CPU", 0.0))
+
+    def total_cpus(self) -> float:
+        """Return how many CPUs the machines of the cluster have."""
+        return float(self.ray.cluster_resources().get("CPU", 0.0))
+
+
+def cluster_address(address: str | None) -> str | None:
+    """Return the address to connect to: that given, else RAY_ADDRESS; None for a new Ray.
+
+    Raises InputError for an address that is none, or where nothing listens.
+    """
+    if address is None:
+        address = os.environ.get("RAY_ADDRESS") or None
+    if address is None or address == "local":
+        return None
+    if address == "auto":
+        return address
+    host, port = _host_and_port(address)
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            "There is no Ray at this address",
+            where=address,
+            why=error.strerror or str(error),
+            fix="Start one with: ray start --head, which prints its address; or leave "
+            "--address out for one on this machine.",
+        ) from error
+    return address
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    if "://" in address:
+        raise InputError(
+            "This is not the address of a Ray cluster",
+            where=address,
+            why="a command runs on a machine of the cluster, not through Ray Client",
+            fix=f'Give HOST:PORT, as in head:{_DEFAULT_PORT}, or "auto" on a machine of the '
+            "cluster.",
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        host, port = address, str(_DEFAULT_PORT)
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InputError(
+            "This is not the address of a Ray cluster",
+            where=address,
+            fix=f'Give HOST:PORT, as in head:{_DEFAULT_PORT}, or "auto" on a machine of the '
+            "cluster.",
+        )
+    return host.strip("[]"), int(port)
+
+
+@contextmanager
+def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Iterator[RayRuntime]:
+    """Connect to the Ray at an address, or start one on this machine; leave it at the end.
+
+    `address`: HOST:PORT or "auto"; None for RAY_ADDRESS, else for a Ray of `cpus` CPUs (all if
+    None) that listens on the loopback interface only, without a dashboard, and ends with the
+    block. A process that is connected already stays so. Ray sends no usage statistics.
+
+    Raises MissingExtraError without the extra `ray`, InputError where no Ray can be reached.
+    """
+    place = cluster_address(address)
+    added = {**_QUIET} if place is not None else {**_QUIET, **_LOOPBACK_ONLY}
+    if place is None and "RAY_AUTH_TOKEN" not in os.environ:
+        # Else Ray writes a token into the home folder.
+        added["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    with _environment(added):
+        ray = _import_ray()
+        if ray.is_initialized():
+            yield RayRuntime(ray, own=False)
+            return
+        if place is not None:
+            _connect(ray, place)
+            try:
+                yield RayRuntime(ray, own=False)
+            finally:
+                ray.shutdown()
+            return
+        folder = _make_folder()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                object_store_memory=_OBJECT_BYTES,
+                _temp_dir=str(folder),
+            )
+            yield RayRuntime(ray, own=True)
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("Work on several machines", package="ray", extra="ray") from (
+            error
+        )
+    # What matters is raised; the rest is about Ray itself.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        ray.shutdown()
+        raise InputError(
+            "The Ray cluster cannot be used",
+            where=address,
+            why=" ".join(str(error).split())[:300],
+            fix="Run the command on a machine of the cluster, with the same versions of "
+            "Python and Ray; `ray status` shows whether it is one.",
+        ) from error
+
+
+def _make_folder() -> Path:
+    # The paths of Ray's sockets in it may have 107 characters, and TMPDIR is long on macOS.
+    short = Path("/tmp")  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="secondpass-ray-", dir=short if short.is_dir() else None))
+
+
+@contextmanager
+def _environment(added: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that are not set, and take them back at the end."""
+    new = {name: value for name, value in added.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
