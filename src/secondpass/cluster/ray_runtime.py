@@ -92,12 +92,15 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 
 @contextmanager
-def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Iterator[RayRuntime]:
+def ray_runtime(
+    address: str | None = None, *, cpus: int | None = None, logs: bool = False
+) -> Iterator[RayRuntime]:
     """Connect to the Ray at an address, or start one on this machine; leave it at the end.
 
     `address`: HOST:PORT or "auto"; None for RAY_ADDRESS, else for a Ray of `cpus` CPUs (all if
     None) that listens on the loopback interface only, without a dashboard, and ends with the
-    block. A process that is connected already stays so. Ray sends no usage statistics.
+    block. A process that is connected already stays so. Ray sends no usage statistics. `logs`:
+    whether what the processes of Ray print appears on standard error here.
 
     Raises MissingExtraError without the extra `ray`, InputError where no Ray can be reached.
     """
@@ -112,7 +115,7 @@ def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Itera
             yield RayRuntime(ray, own=False)
             return
         if place is not None:
-            _connect(ray, place)
+            _connect(ray, place, logs)
             try:
                 yield RayRuntime(ray, own=False)
             finally:
@@ -124,7 +127,7 @@ def ray_runtime(address: str | None = None, *, cpus: int | None = None) -> Itera
                 address="local",
                 num_cpus=cpus,
                 include_dashboard=False,
-                log_to_driver=False,
+                log_to_driver=logs,
                 configure_logging=False,
                 object_store_memory=_OBJECT_BYTES,
                 _temp_dir=str(folder),
@@ -147,9 +150,9 @@ def _import_ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str) -> None:
+def _connect(ray: Any, address: str, logs: bool) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        ray.init(address=address, log_to_driver=logs, configure_logging=False)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         ray.shutdown()
         raise InputError(
@@ -163,8 +166,10 @@ def _connect(ray: Any, address: str) -> None:
 
 def _make_folder() -> Path:
     # The paths of Ray's sockets in it may have 107 characters, and TMPDIR is long on macOS.
-    short = Path("/tmp")  # noqa: S108
-    return Path(tempfile.mkdtemp(prefix="secondpass-ray-", dir=short if short.is_dir() else None))
+    short = Path("/tmp")
+    return Path(
+        tempfile.mkdtemp(prefix="secondpass-ray-", dir=short if short.is_dir() else None)
+    )
 
 
 @contextmanager

@@ -187,6 +187,8 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.registry.register(StorageCollector(state))
         self.registry.register(ScoreCacheCollector(state))
+        if state.elsewhere is not None:
+            self.registry.register(state.elsewhere.metrics)
 
     def count(self, record: RequestRecord) -> None:
         """Count a request whose response was sent."""
