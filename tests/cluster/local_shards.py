@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,17 @@ from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 
 MODEL = "bundled-tiny"
+WITH_STATES = "bundled"
+"""A precomputed reranker over the embedder of an index."""
 WORDS = ["river", "sea", "ship", "bread", "water", "harbor", "tea", "storm", "bridge", "field"]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something is true; fails where it is not after so long."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def documents(count: int = 60) -> list[dict[str, Any]]:
@@ -65,10 +76,10 @@ class LocalTransport:
 
 @contextmanager
 def sharded(
-    place: str | Path, shards: int, *, timeout: float = 10.0
+    place: str | Path, shards: int, *, timeout: float = 10.0, model: str = MODEL
 ) -> Iterator[tuple[ShardedSearch, LocalTransport]]:
     """Search an index by so many shards in this process."""
-    settings = ServerSettings(models=[MODEL], indexes={"docs": place})
+    settings = ServerSettings(models=[model], indexes={"docs": place})
     own = [
         Shard(ShardPlan(n, shards, settings.indexes, shard_settings(settings)))
         for n in range(shards)
@@ -80,7 +91,7 @@ def sharded(
     index = ShardedIndex("docs", indexes.calls)
     indexes.watch(index)
     search = ShardedSearch(
-        index, state.embedder(), state.model(), {MODEL: state.loaded_model(MODEL)}
+        index, state.embedder(), state.model(), {model: state.loaded_model(model)}
     )
     try:
         yield search, transport

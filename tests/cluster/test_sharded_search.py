@@ -13,8 +13,7 @@ pytest.importorskip("lancedb", reason="the extra index is not installed")
 from secondpass import Index, Reranker
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.types import RerankResponse, Status
-from tests.cluster.local_shards import MODEL, documents, make_index, sharded
-from tests.server.load import until
+from tests.cluster.local_shards import MODEL, documents, make_index, sharded, wait_until
 
 QUERY = "a ship near the harbor"
 # Without a blend, whose scale is that of what was read.
@@ -100,7 +99,7 @@ def test_what_a_stopped_shard_owns_stays_unread(place: Path) -> None:
         assert calls.unread[1] > calls.unanswered[1] >= 1
 
         transport.stopped.clear()
-        until(lambda: not calls.down)
+        wait_until(lambda: not calls.down)
         assert search.search(QUERY, **ALL).status is Status.RERANKED
 
 
@@ -122,4 +121,4 @@ def test_what_is_added_is_found(tmp_path: Path) -> None:
         with Index.open(tmp_path / "index") as index:
             index.add([*documents(5), {"id": "new", "text": "a ship in the harbor"}])
         assert search.search(QUERY).results[0].id == "new"
-        until(lambda: search.index.about.documents == before + 1)
+        wait_until(lambda: search.index.about.documents == before + 1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secondpass.cluster.ray_runtime import ray_runtime
+from secondpass.cluster.ray_runtime import cluster_address, ray_runtime
 from secondpass.cluster.served_shards import ShardedIndexes
 from secondpass.cluster.shard import Refusal, Shard, ShardPlan, shard_settings
 from secondpass.errors import IndexNotFoundError, InputError, SecondpassError
@@ -48,7 +48,8 @@ class RayOptions:
     - `shards`: into how many parts the reading of each index is split, at least 1.
     - `replicas`: how many copies there are of each shard, and of what answers HTTP; two numbers
       are the least and the most, between which Ray adds copies while requests wait.
-    - `address`: of the head of a Ray cluster; None starts Ray on this machine.
+    - `address`: of the head of a Ray cluster; None for RAY_ADDRESS, or else a Ray that is
+      started on this machine.
     - `shard_timeout`: seconds that a search waits for a shard, above 0.
 
     Raises InputError for values out of range.
@@ -379,6 +380,7 @@ def run_on_ray(
     from secondpass.server.telemetry.logs import configure_logging
 
     check_for_ray(settings)
+    options = replace(options, address=cluster_address(options.address))
     if settings.port and options.address is None:
         check_port(settings.host, settings.port)
     stopped = threading.Event()
