@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import os
 import signal
 import socket
@@ -233,10 +234,14 @@ def make_application(
     settings: ServerSettings,
     options: RayOptions,
     *,
+    nodes: int = 1,
     log_level: str = "info",
     otel: bool | None = None,
 ) -> Any:
-    """Return the application of Ray Serve: a deployment for each shard, and one for HTTP."""
+    """Return the application of Ray Serve: a deployment for each shard, and one for HTTP.
+
+    `nodes`: how many machines there are; copies of a shard are on different ones.
+    """
     from ray import serve
 
     # Ray's types say that a deployment of a class is a function.
@@ -245,7 +250,7 @@ def make_application(
     if options.address is not None:
         share = float(threads)
     reading = replace(shard_settings(settings), threads=threads)
-    scale = _scale(options)
+    scale = _scale(options, nodes)
 
     def actor(cpus: float) -> dict[str, Any]:
         # Ray sets this to 1 for a process with a share of a CPU.
@@ -292,17 +297,20 @@ def _threads(settings: ServerSettings, options: RayOptions) -> int:
     return max(1, (os.cpu_count() or 1) // (options.shards * options.replicas[0]))
 
 
-def _scale(options: RayOptions) -> dict[str, Any]:
+def _scale(options: RayOptions, nodes: int) -> dict[str, Any]:
     least, most = options.replicas
+    # Else one machine may have all copies of a shard, and take them with it.
+    spread = {"max_replicas_per_node": math.ceil(most / nodes)} if nodes > 1 else {}
     if least == most:
-        return {"num_replicas": least}
+        return {"num_replicas": least, **spread}
     return {
+        **spread,
         "autoscaling_config": {
             "min_replicas": least,
             "max_replicas": most,
             # Calls that wait or run: the queue of a replica does one batch at a time.
             "target_ongoing_requests": 2,
-        }
+        },
     }
 
 
@@ -317,8 +325,11 @@ def start(
 
     Raises InputError where it cannot be started.
     """
+    import ray as ray_module
     from ray import serve
 
+    # Not all of it has types.
+    ray: Any = ray_module
     # What it says is about itself; what is ready is logged below.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = settings.port or _free_port(settings.host)
@@ -332,7 +343,10 @@ def start(
         },
         logging_config=_SERVE_LOGGING,
     )
-    application = make_application(settings, options, log_level=log_level, otel=otel)
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+    application = make_application(
+        settings, options, nodes=nodes, log_level=log_level, otel=otel
+    )
     try:
         serve.run(
             application, name=APPLICATION, route_prefix="/", logging_config=_SERVE_LOGGING

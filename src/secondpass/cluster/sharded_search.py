@@ -14,13 +14,13 @@ from secondpass.cluster.owners import (
     split_by_owner,
 )
 from secondpass.cluster.sharded_index import ShardedFirstStage, ShardedIndex, ShardedStore
-from secondpass.errors import ModelError
 from secondpass.index.search import Search
 from secondpass.inference.query_cut import QueryCut
 from secondpass.options import SearchOptions
 from secondpass.rerank.base import BaseReranker, Scored, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
+from secondpass.server.http_errors import UnavailableError
 from secondpass.server.scheduler.scheduled_models import current_ticket
 from secondpass.types import Candidate, RerankResponse
 
@@ -35,7 +35,7 @@ class ShardReader(BaseReranker):
 
     `model_here` is the same model in this process, for what it says of itself; `served` is its
     name at the shards. Candidates of a shard that does not answer in time stay unscored, and
-    the response says so. Raises ModelError where no shard answers.
+    the response says so. Raises UnavailableError where no shard answers.
     """
 
     runs_here = False
@@ -138,7 +138,7 @@ class ShardReader(BaseReranker):
         unread = [Unread(shard, documents[shard], why) for shard, why in missing.items()]
         if not parts:
             whys = "; ".join(f"shard {one.shard} {one.why}" for one in unread)
-            raise ModelError(
+            raise UnavailableError(
                 "no shard has read its candidates",
                 where=f"model {self.model}",
                 why=whys,
