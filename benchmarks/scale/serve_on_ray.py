@@ -107,30 +107,30 @@ def main() -> int:
     with TemporaryDirectory() as work:
         place = chosen.index or f"file://{work}/index"
         make_index(place, next(folder.glob("corpus.jsonl*")))
-        log = Path(work) / "log"
-        with Server(
-            secondpass_command("--index", f"docs={place}"), ready="/ready", log=log
-        ) as s:
-            one = measure(s.url, queries, chosen.clients)
-        rows = {"one server": one}
-        for shards in chosen.shards:
-            options = ("--on", "ray", "--shards", str(shards), "--index", f"docs={place}")
+        log, rows = Path(work) / "log", dict[str, dict[str, Any]]()
+        print(f"{chosen.collection}: {len(queries)} queries, {DEPTH} results of each\n")
+        print("| | p50 ms | p95 ms | queries/s | same results | same order | tokens |")
+        print("|---|---|---|---|---|---|---|", flush=True)
+        expected: list[list[tuple[str, float]]] = []
+        for shards in (0, *chosen.shards):
+            options = ["--index", f"docs={place}"]
+            options += ["--on", "ray", "--shards", str(shards)] if shards else []
             with Server(secondpass_command(*options), ready="/ready", log=log) as server:
-                rows[f"{shards} shards"] = measure(server.url, queries, chosen.clients)
-    print(f"{chosen.collection}: {len(queries)} queries, the first {DEPTH} results of each\n")
-    print("| | p50 ms | p95 ms | queries/s | same results | same order | encoded tokens |")
-    print("|---|---|---|---|---|---|---|")
-    expected, failed = one["results"], False
-    for name, row in rows.items():
-        pairs = list(zip(expected, row.pop("results"), strict=True))
-        row["agree"] = sum(agree(a, b) for a, b in pairs)
-        row["same_order"] = sum([i for i, _ in a] == [i for i, _ in b] for a, b in pairs)
-        failed |= row["agree"] < len(queries)
-        print(
-            f"| {name} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f} "
-            f"| {row['queries_per_second']:.1f} | {row['agree']} of {len(queries)} "
-            f"| {row['same_order']} | {row['encoded_tokens']:.0f} |"
-        )
+                row = measure(server.url, queries, chosen.clients)
+            found = row.pop("results")
+            expected = expected or found
+            pairs = list(zip(expected, found, strict=True))
+            row["agree"] = sum(agree(a, b) for a, b in pairs)
+            row["same_order"] = sum([i for i, _ in a] == [i for i, _ in b] for a, b in pairs)
+            name = f"on Ray, shards: {shards}" if shards else "one server"
+            rows[name] = row
+            print(
+                f"| {name} | {row['p50_ms']:.0f} | {row['p95_ms']:.0f} "
+                f"| {row['queries_per_second']:.1f} | {row['agree']} of {len(queries)} "
+                f"| {row['same_order']} | {row['encoded_tokens']:.0f} |",
+                flush=True,
+            )
+    failed = any(row["agree"] < len(queries) for row in rows.values())
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     return int(failed)
