@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import typer
@@ -100,6 +100,43 @@ def serve(
     drain: Annotated[
         float, typer.Option(help="Seconds for requests in progress to finish at shutdown.")
     ] = 20.0,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray",
+            help="Run on Ray Serve, in many processes on one machine or more.",
+            show_default="in this process",
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="Into how many parts reading is split, on Ray.", show_default="1"),
+    ] = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="M|MIN:MAX",
+            help="Copies of each shard and of what answers HTTP, on Ray; MIN:MAX adds copies "
+            "while requests wait.",
+            show_default="1",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="Head of a Ray cluster.",
+            show_default="Ray is started on this machine",
+        ),
+    ] = None,
+    shard_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that a search waits for a shard, on Ray; beyond it the shard's "
+            "candidates stay unread.",
+            show_default="10",
+        ),
+    ] = None,
     log: Annotated[
         str | None,
         typer.Option(
@@ -131,37 +168,53 @@ def serve(
 
     # Standard error is the log, which has them too.
     hide_model_messages()
-    run(
-        ServerSettings(
-            models=model if model else ["bundled"],
-            indexes=parse_index_options(index or []),
-            databases=parse_database_options(over or []),
-            data=data,
-            llm=llm,
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            keys=keys,
-            strict=strict,
-            weaviate_open=weaviate_open,
-            exits=early_exit,
-            precision=precision,
-            calibration_pairs=calibration_pairs,
-            cache=cache,
-            threads=threads,
-            max_documents=max_documents,
-            max_body=max_body,
-            most_waiting=most_waiting,
-            timeout=timeout,
-            header_timeout=header_timeout,
-            body_timeout=body_timeout,
-            keep_alive=keep_alive,
-            drain=drain,
-        ),
-        log=log,
-        log_level=log_level,
-        otel=otel,
+    settings = ServerSettings(
+        models=model if model else ["bundled"],
+        indexes=parse_index_options(index or []),
+        databases=parse_database_options(over or []),
+        data=data,
+        llm=llm,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        keys=keys,
+        strict=strict,
+        weaviate_open=weaviate_open,
+        exits=early_exit,
+        precision=precision,
+        calibration_pairs=calibration_pairs,
+        cache=cache,
+        threads=threads,
+        max_documents=max_documents,
+        max_body=max_body,
+        most_waiting=most_waiting,
+        timeout=timeout,
+        header_timeout=header_timeout,
+        body_timeout=body_timeout,
+        keep_alive=keep_alive,
+        drain=drain,
     )
+    on_ray = {
+        "shards": shards,
+        "replicas": replicas,
+        "address": address,
+        "shard_timeout": shard_timeout,
+    }
+    given: dict[str, Any] = {name: value for name, value in on_ray.items() if value is not None}
+    if on is None:
+        for name in given:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for a server on Ray", fix="Add --on ray."
+            )
+        run(settings, log=log, log_level=log_level, otel=otel)
+        return
+    if on != "ray":
+        raise InputError(f"--on cannot be {on!r}", fix="Give --on ray, or leave it out.")
+    from secondpass.cluster.serve_on_ray import RayOptions, parse_replicas, run_on_ray
+
+    if replicas is not None:
+        given["replicas"] = parse_replicas(replicas)
+    run_on_ray(settings, RayOptions(**given), log=log, log_level=log_level, otel=otel)
 
 
 def parse_index_options(values: list[str]) -> dict[str, str | Path]:

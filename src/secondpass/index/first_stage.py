@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.observe import stage
@@ -17,7 +17,6 @@ from secondpass.retrieve.groups import Placement, place
 from secondpass.retrieve.protocol import RetrieverInfo
 from secondpass.retrieve.retriever import (
     MAX_DEPTH,
-    HybridRetriever,
     Retrieved,
     check_query_length,
 )
@@ -44,13 +43,11 @@ class Invokes(Protocol):
         """Return documents, best first."""
 
 
-RetrieverLike = Retrieves | Invokes | Callable[..., Any] | str
-"""What a search can be made over; a text is the URL of a database."""
-
 _OWN_RANKING = "hybrid"
 _DEEPER = 4
 
 
+@runtime_checkable
 class FirstStage(Protocol):
     """What a search asks its first stage for, as `HybridRetriever` offers it."""
 
@@ -107,6 +104,10 @@ class FirstStage(Protocol):
         """Release what the first stage holds."""
 
 
+RetrieverLike = FirstStage | Retrieves | Invokes | Callable[..., Any] | str
+"""What a search can be made over; a text is the URL of a database."""
+
+
 def make_first_stage(
     retriever: RetrieverLike, embedder: TextEncoder | str | None = None
 ) -> FirstStage:
@@ -124,7 +125,7 @@ def make_first_stage(
             why=f"a {type(retriever).__name__} embeds queries itself",
             fix="Give the embedder to the retriever.",
         )
-    if isinstance(retriever, HybridRetriever):
+    if isinstance(retriever, FirstStage) and not inspect.isclass(retriever):
         return retriever
     return PlainFirstStage(retriever)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from secondpass.composition import Composer
-from secondpass.index.precompute import PrecomputedStates, is_precomputed
+from secondpass.index.precompute import is_precomputed
 from secondpass.option_types import declared
 from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
@@ -15,6 +15,17 @@ from secondpass.rerank.boost_values import Matches
 
 DEFAULT = "bundled"
 """The model of a search that was made without a reranker of its own."""
+
+
+class KeptForModels(Protocol):
+    """What an index keeps for rerankers, such as the `PrecomputedStates` of its passages."""
+
+    @property
+    def available(self) -> bool:
+        """Whether states can be stored for any precomputed reranker."""
+
+    def use_states(self, reranker: BaseReranker) -> BaseReranker:
+        """Return a reranker that uses what is kept for it, or the same where nothing is."""
 
 
 class SearchRerankers:
@@ -27,7 +38,7 @@ class SearchRerankers:
     def __init__(
         self,
         own: BaseReranker | str | Path | None = None,
-        states: PrecomputedStates | None = None,
+        states: KeptForModels | None = None,
     ) -> None:
         self._states = states
         self._own: BaseReranker | str | Path = DEFAULT if own is None else own

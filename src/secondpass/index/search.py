@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from secondpass.answer import Answer
     from secondpass.answer.answer import AnswerOptions
     from secondpass.index.first_stage import FirstStage, RetrieverLike
-    from secondpass.index.precompute import PrecomputedStates
+    from secondpass.index.rerankers import KeptForModels
     from secondpass.rerank.boost_values import Matches
     from secondpass.retrieve.bm25 import TermScore
     from secondpass.retrieve.protocol import RetrieverInfo
@@ -87,7 +87,7 @@ class Search:
         reranker: BaseReranker | str | Path | None = None,
         *,
         embedder: TextEncoder | str | None = None,
-        states: PrecomputedStates | None = None,
+        states: KeptForModels | None = None,
     ) -> None:
         from secondpass.index.candidates import CandidateSearch
         from secondpass.index.first_stage import make_first_stage

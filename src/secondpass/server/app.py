@@ -45,7 +45,7 @@ from secondpass.server.rerank_dialects.routes import routes as rerank_routes
 from secondpass.server.rerank_dialects.tei import error_body as tei_error
 from secondpass.server.rerank_dialects.weaviate_container import error_body as container_error
 from secondpass.server.settings import ServerSettings
-from secondpass.server.state import ServerState
+from secondpass.server.state import Elsewhere, ServerState
 from secondpass.server.telemetry.metrics import Metrics
 from secondpass.server.telemetry.middleware import TelemetryMiddleware
 from secondpass.server.weaviate.classes import Classes
@@ -79,13 +79,19 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SLASHES = re.compile("/{2,}")
 
 
-def create_app(settings: ServerSettings, *, traces: Traces | None = None) -> FastAPI:
+def create_app(
+    settings: ServerSettings,
+    *,
+    traces: Traces | None = None,
+    elsewhere: Elsewhere | None = None,
+) -> FastAPI:
     """Build the application; its models are loaded when it starts.
 
-    `traces` is closed when it ends. Raises InputError for keys that cannot be read, and
-    MissingExtraError without the extra `server`, or `grpc` where the settings have its port.
+    `traces` is closed when it ends. `elsewhere`: see `ServerState`. Raises InputError for keys
+    that cannot be read, and MissingExtraError without the extra `server`, or `grpc` where the
+    settings have its port.
     """
-    state = ServerState(settings)
+    state = ServerState(settings, elsewhere)
     keys = None if settings.keys is None else KeyFile(settings.keys)
     if keys is not None:
         # So that a damaged file is an error at the start.

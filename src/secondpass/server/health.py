@@ -32,21 +32,16 @@ class HealthRoutes:
 
         A database that cannot be reached is named, and does not change the status: other
         requests are answered. An index in object storage is named with the version that is
-        searched, and with what kept the server from looking for a newer one.
+        searched, and with what kept the server from looking for a newer one; one that other
+        processes search, with those that do not answer.
         """
         ready = self._state.ready
         body: dict[str, object] = {"ready": ready}
         if self._state.settings.databases:
             body["databases"] = status_of(self._state.databases)
-        remote = self._state.remote_indexes
-        if remote:
-            body["indexes"] = {
-                name: {
-                    "version": store.version,
-                    "status": "ok" if store.problem is None else store.problem.what,
-                }
-                for name, store in remote.items()
-            }
+        indexes = self._state.index_statuses
+        if indexes:
+            body["indexes"] = indexes
         return JSONResponse(body, 200 if ready else 503)
 
     async def container_ready(self, request: Request) -> Response:

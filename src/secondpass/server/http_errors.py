@@ -11,6 +11,7 @@ from secondpass.errors import (
     IndexStoreError,
     InputError,
     MissingExtraError,
+    ModelError,
     ModelNotFoundError,
     ProviderError,
     RetrieverError,
@@ -64,6 +65,10 @@ class MethodError(HttpError):
         return {"allow": self.allowed}
 
 
+class UnavailableError(ModelError):
+    """The processes that run a model for this server do not answer; the same call may later."""
+
+
 def invalid(message: str) -> HttpError:
     """Return the error of a request that cannot be used."""
     return HttpError(400, "invalid", message)
@@ -103,6 +108,8 @@ def _translate(error: SecondpassError) -> HttpError:
         return HttpError(400, "too long", str(error))
     if isinstance(error, InputError):
         return invalid(str(error))
+    if isinstance(error, UnavailableError):
+        return HttpError(503, "unavailable", str(error), retry_after=1)
     if isinstance(error, ProviderError):
         return HttpError(502, "failed", str(error))
     if isinstance(error, RetrieverError):

@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,6 +97,31 @@ class ServedIndex:
         return self.index
 
     @property
+    def explainable(self) -> Search:
+        """What is searched, where passages can be asked for by id.
+
+        Raises HttpError (403) for a database of others.
+        """
+        return self.index
+
+    @property
+    def searched_only(self) -> bool:
+        """Whether it is no index of this process, and is written to by other means."""
+        return False
+
+    @property
+    def status(self) -> Mapping[str, Any] | None:
+        """What `/ready` says of it; None for nothing."""
+        remote = self.remote
+        if remote is None:
+            return None
+        problem = remote.problem
+        return {
+            "version": remote.version,
+            "status": "ok" if problem is None else problem.what,
+        }
+
+    @property
     def remote(self) -> RemoteStore | None:
         """The store of an index in object storage; None for others, and one not opened yet."""
         return None if self._index is None else self._index.remote
@@ -180,6 +205,11 @@ class ServedDatabase(ServedIndex):
         """The search of the database; raises HttpError (503) where it cannot be reached."""
         return self._database.open()
 
+    @property
+    def searched_only(self) -> bool:
+        """True."""
+        return True
+
     def count(self) -> int | None:
         """Return how many passages there are; None where that is not known."""
         return self.source.describe().count
@@ -212,13 +242,18 @@ class ServedDatabase(ServedIndex):
         return HttpError(403, "read only", f"{self.key.name} {why}")
 
 
+OpenServed = Callable[[IndexKey, str | Path], ServedIndex]
+"""Makes what is served under a key of the index at a place."""
+
+
 class IndexCatalog:
     """Finds, creates and deletes indexes.
 
     `data` is the folder of those that clients create; None where they may create none.
     `served` are the indexes that the server was started with, and `databases` the URLs of what
-    is searched like them: they belong to the tenant "default" and are not deleted. Safe to use
-    from several threads at once.
+    is searched like them: they belong to the tenant "default" and are not deleted.
+    `open_served`: makes the former, where they are not opened in this process. Safe to use from
+    several threads at once.
     """
 
     def __init__(
@@ -230,6 +265,7 @@ class IndexCatalog:
         embedder: Embedder,
         reranker: BaseReranker,
         queue: WorkQueue,
+        open_served: OpenServed | None = None,
     ) -> None:
         self._data = data
         self._models: dict[str, Any] = {
@@ -239,7 +275,11 @@ class IndexCatalog:
         self._indexes: dict[IndexKey, ServedIndex] = {}
         for name, path in served.items():
             key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
-            self._indexes[key] = ServedIndex(key, path, file=None, metadata={}, **self._models)
+            self._indexes[key] = (
+                ServedIndex(key, path, file=None, metadata={}, **self._models)
+                if open_served is None
+                else open_served(key, path)
+            )
         for name, url in (databases or {}).items():
             key = IndexKey(TENANT, DEFAULT_NAMESPACE, name)
             database = Database(name, url, embedder=embedder, reranker=reranker)
@@ -260,10 +300,10 @@ class IndexCatalog:
         return {name: found for name, found in sorted(served) if found is not None}
 
     @property
-    def remote(self) -> dict[str, RemoteStore]:
-        """The stores of open indexes in object storage, of those that are served, by name."""
-        served = [(key.name, self._indexes[key].remote) for key in self._served]
-        return {name: store for name, store in sorted(served) if store is not None}
+    def statuses(self) -> dict[str, Mapping[str, Any]]:
+        """What `/ready` says of the indexes that the server was started with, by name."""
+        served = [(key.name, self._indexes[key].status) for key in self._served]
+        return {name: status for name, status in sorted(served) if status is not None}
 
     def list_indexes(self, tenant: str, namespace: str) -> list[ServedIndex]:
         """Return the indexes of a namespace, by name."""
@@ -343,7 +383,7 @@ class IndexCatalog:
         """Delete an index with everything in it; raises HttpError: 404, or 403."""
         with self._lock:
             served = self.get(key)
-            if served.database is not None:
+            if served.searched_only:
                 _ = served.folder
             if key in self._served or self._data is None:
                 raise HttpError(403, "read only", f"{key.name} was not made by this server")

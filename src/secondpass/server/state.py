@@ -7,9 +7,10 @@ import contextvars
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 from secondpass.composition import Composer, cache_stats
@@ -32,11 +33,12 @@ from secondpass.server.settings import ServerSettings
 from secondpass.types import RerankResponse
 
 if TYPE_CHECKING:
-    from secondpass.index.storage.store import RemoteStore
+    from prometheus_client.registry import Collector
+
     from secondpass.llm import LLM
     from secondpass.rerank.policies.score_cache import CacheStats
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.server.index_catalog import IndexCatalog
+    from secondpass.server.index_catalog import IndexCatalog, IndexKey, ServedIndex
     from secondpass.server.served_database import Database
 
 T = TypeVar("T")
@@ -62,16 +64,34 @@ class Background(Protocol):
         """Stop, in a state from which the next start can continue."""
 
 
+class Elsewhere(Protocol):
+    """Indexes that other processes search for this one; with metrics of its own."""
+
+    @property
+    def metrics(self) -> Collector:
+        """What is measured of the other processes."""
+
+    def open(
+        self, state: ServerState, place: str | Path, key: IndexKey, embedder: Embedder
+    ) -> ServedIndex:
+        """Return what is served of the index at a place, searched with the state's models."""
+
+    def close(self) -> None:
+        """Release the connections."""
+
+
 class ServerState:
     """What all requests of a server share.
 
     Rerankers that run in this process are queued; those of a provider are called at once, as
     the provider's own limits apply. `llm` is the one language model of all dialects: None
-    before `load`, and where the settings name none.
+    before `load`, and where the settings name none. `elsewhere`: what searches the indexes of
+    the settings, where this process does not.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, elsewhere: Elsewhere | None = None) -> None:
         self.settings = settings
+        self.elsewhere = elsewhere
         self.queue = WorkQueue(settings.most_waiting, max_batch_work=TOKENS_AT_ONCE)
         self.ready = False
         self._active: Counter[str] = Counter()
@@ -93,6 +113,10 @@ class ServerState:
     def loaded(self, name: str) -> bool:
         """Return whether a reranker can be used."""
         return self.ready and name in self._models
+
+    def loaded_model(self, name: str) -> BaseReranker:
+        """Return the reranker of exactly this name, also while others are loaded."""
+        return self._models[name]
 
     @property
     def active_requests(self) -> int:
@@ -173,24 +197,31 @@ class ServerState:
         return {} if self._catalog is None else self._catalog.databases
 
     @property
-    def remote_indexes(self) -> dict[str, RemoteStore]:
-        """The stores of indexes in object storage, by name; {} before they are opened."""
-        return {} if self._catalog is None else self._catalog.remote
+    def index_statuses(self) -> dict[str, Mapping[str, Any]]:
+        """What `/ready` says of indexes, by name; {} before they are opened."""
+        return {} if self._catalog is None else self._catalog.statuses
 
     def _open_catalog(self) -> IndexCatalog:
         from secondpass.server.index_catalog import IndexCatalog
+
+        embedder, elsewhere = self.embedder(), self.elsewhere
+
+        def open_elsewhere(key: IndexKey, place: str | Path) -> ServedIndex:
+            assert elsewhere is not None
+            return elsewhere.open(self, place, key, embedder)
 
         catalog = IndexCatalog(
             self.settings.data,
             self.settings.indexes,
             self.settings.databases,
-            embedder=self.embedder(),
+            embedder=embedder,
             reranker=self._models[self.models[0]],
             queue=self.queue,
+            open_served=None if elsewhere is None else open_elsewhere,
         )
         # Opened now, so that an index that cannot be opened is an error at the start.
         for name in self.settings.indexes:
-            _ = catalog.find(TENANT, name).index
+            _ = catalog.find(TENANT, name).source
         for database in catalog.databases.values():
             database.start()
         return catalog
@@ -212,6 +243,8 @@ class ServerState:
         drained = self.queue.close(self.settings.drain)
         if self._catalog is not None:
             self._catalog.close()
+        if self.elsewhere is not None:
+            self.elsewhere.close()
         if self.llm is not None:
             self.llm.close()
         self._composer.close()

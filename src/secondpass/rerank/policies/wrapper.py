@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Self
 
 from secondpass.errors import InputError
 from secondpass.rerank.base import BaseReranker, Score, Scored
@@ -108,7 +107,7 @@ class RerankerWrapper(BaseReranker):
         """Return those of the wrapped reranker."""
         return self.reranker.models_without_instructions()
 
-    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> Self:
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
         """Return a copy of this policy with the backends inside replaced."""
         twin = copy.copy(self)
         twin.reranker = self.reranker.map_base(function)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from secondpass.storage import FAILURES, describe_failure
+from secondpass.rerank.precomputed.types import Segments
+from secondpass.storage import FAILURES, describe_failure, verify_checksum
 
 # The tables of a `StateStore`, with their second columns.
 _TABLES = {"states": "record", "cuts": "cut"}
@@ -62,11 +63,27 @@ def export_states(file: Path, target: Path, after: Mapping[str, int]) -> str | N
     return None
 
 
-def import_states(source: Path, file: Path) -> str | None:
+def is_imported(name: str, file: Path) -> bool:
+    """Return whether the states of a file of this name were taken in."""
+    if not file.is_file():
+        return False
+    try:
+        with _connected(file, "ro") as connection:
+            found = connection.execute("SELECT 1 FROM imported WHERE name = ?", [name])
+            return found.fetchone() is not None
+    except FAILURES:
+        return False
+
+
+def import_states(
+    source: Path, file: Path, *, owned: Callable[[bytes], bool] | None = None
+) -> str | None:
     """Take the states of a file that `export_states` wrote into that of a `StateStore`.
 
-    A source is read once, by its name. Return what went wrong, if anything did; what was not
-    taken in is computed again by the searches that need it.
+    A source is read once, by its name. `owned` says of the key of a text's segments whether
+    the states of its windows are taken, None for all; of states without a text, all are.
+    Return what went wrong, if anything did; what was not taken in is computed again by the
+    searches that need it.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +104,11 @@ def import_states(source: Path, file: Path) -> str | None:
             known = connection.execute("SELECT 1 FROM imported WHERE name = ?", [source.name])
             if about[0] != about[1] or known.fetchone() is not None:
                 return None
-            for table in _tables_of(connection, "other"):
-                _insert(connection, table)
+            if owned is None or not _has_texts(connection):
+                for table in _tables_of(connection, "other"):
+                    _insert(connection, table)
+            else:
+                _insert_owned(connection, owned)
             connection.execute("INSERT OR IGNORE INTO imported VALUES (?)", [source.name])
     except FAILURES as error:
         return describe_failure(file, error)
@@ -103,6 +123,39 @@ def _insert(connection: sqlite3.Connection, table: str) -> None:
             "WHERE rowid > ? AND rowid <= ?",
             [start, start + _ROWS_AT_ONCE],
         )
+
+
+def _has_texts(connection: sqlite3.Connection) -> bool:
+    if "cuts" not in _tables_of(connection, "other"):
+        return False
+    return connection.execute("SELECT 1 FROM other.cuts LIMIT 1").fetchone() is not None
+
+
+def _insert_owned(connection: sqlite3.Connection, owned: Callable[[bytes], bool]) -> None:
+    """Copy the segments of owned texts, and the states of their windows."""
+    last = -1
+    while True:
+        rows = connection.execute(
+            "SELECT rowid, key, cut FROM other.cuts WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            [last, _ROWS_AT_ONCE],
+        ).fetchall()
+        if not rows:
+            return
+        last = rows[-1][0]
+        cuts = [(key, cut) for _, key, cut in rows if owned(key)]
+        windows: list[tuple[bytes]] = []
+        for key, cut in cuts:
+            # Damaged ones count as absent here too.
+            with suppress(ValueError, TypeError):
+                segments = Segments.from_bytes(verify_checksum(key, cut))
+                windows += [(window,) for window in segments.keys]
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT OR IGNORE INTO main.cuts VALUES (?, ?)", cuts)
+        connection.executemany(
+            "INSERT OR IGNORE INTO main.states SELECT * FROM other.states WHERE key = ?",
+            windows,
+        )
+        connection.execute("COMMIT")
 
 
 def _create(connection: sqlite3.Connection) -> None:

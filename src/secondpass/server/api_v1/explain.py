@@ -19,7 +19,7 @@ from secondpass.explain.types import (
     StageRanks,
 )
 from secondpass.explain.types import Span as Contribution
-from secondpass.index.index import Index
+from secondpass.index.search import Search
 from secondpass.options import SearchOptions
 from secondpass.retrieve.bm25 import TermScore
 from secondpass.server.api_v1.responses import SpanBody, write_document, write_spans
@@ -139,7 +139,7 @@ def router(handler: RequestHandler) -> APIRouter:
         options: dict[str, Any] = {key: getattr(request, key) for key in _OPTIONS}
 
         def run() -> ExplanationBody:
-            index = state.catalog.find(context.caller.tenant, name).index
+            index = state.catalog.find(context.caller.tenant, name).explainable
             explanation = explain(
                 index,
                 request.query,
@@ -193,7 +193,7 @@ def text_router(handler: RequestHandler) -> APIRouter:
 
 
 def _find_rank(
-    index: Index, query: str, explanation: Explanation, options: dict[str, Any]
+    index: Search, query: str, explanation: Explanation, options: dict[str, Any]
 ) -> int | None:
     """Return the rank of the explained passage in a search, None where it is not found."""
     search: Any = {**options, "top_k": None, "return_documents": True}

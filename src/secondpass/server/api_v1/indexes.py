@@ -192,7 +192,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
         def run() -> IndexAbout:
             served = state.catalog.find(context.caller.tenant, name)
-            if served.database is not None:
+            if served.searched_only:
                 # Refused before it is asked what it has.
                 state.catalog.delete(served.key)
             about = _about(served, context)
@@ -232,7 +232,7 @@ def write_router(handler: RequestHandler) -> APIRouter:
 
 def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
     name = served.key.label
-    if served.database is None:
+    if not served.searched_only:
         index = served.index
         remote = index.remote
         problem = None if remote is None else remote.problem
@@ -256,7 +256,7 @@ def _about(served: ServedIndex, context: RequestContext) -> IndexAbout:
         return replace(unknown, problem=to_http_error(error).message)
     return replace(
         unknown,
-        documents=info.count,
+        documents=info.count if served.database is not None else served.count(),
         passages=info.count,
         modes=list(info.modes),
         fields=dict(info.fields),

@@ -108,6 +108,12 @@ def use_ticket(ticket: Ticket) -> Iterator[None]:
         _ticket.reset(token)
 
 
+def current_ticket() -> Ticket:
+    """Return the ticket of the request that this thread works for; one without end if none."""
+    ticket = _ticket.get()
+    return Ticket() if ticket is None else ticket
+
+
 def check_ticket() -> None:
     """Raise ClientDisconnectedError or QueueTimeoutError where the request is over."""
     ticket = _ticket.get()
@@ -180,6 +186,13 @@ class ScheduledReranker(RerankerWrapper):
     def identity(self) -> str | None:
         """The identity of the wrapped reranker: the queue changes no score."""
         return self.reranker.identity
+
+    def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
+        """Return a copy with the backends inside replaced; one that runs elsewhere unqueued."""
+        twin = super().map_base(function)
+        if isinstance(twin, ScheduledReranker) and not twin.reranker.base.runs_here:
+            return twin.reranker
+        return twin
 
     def score(
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions

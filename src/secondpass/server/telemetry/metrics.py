@@ -237,6 +237,8 @@ class Metrics:
         self.registry.register(StorageCollector(state))
         self.registry.register(RemoteIndexCollector(state))
         self.registry.register(ScoreCacheCollector(state))
+        if state.elsewhere is not None:
+            self.registry.register(state.elsewhere.metrics)
 
     def count(self, record: RequestRecord) -> None:
         """Count a request whose response was sent."""
