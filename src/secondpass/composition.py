@@ -15,7 +15,7 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches
 from secondpass.rerank.hosted.registry import split_name
 from secondpass.rerank.inputs import check_ids
-from secondpass.rerank.policies.blend import Blend
+from secondpass.rerank.policies.blend import Blend, VectorLookup
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.budget import Budgeted
 from secondpass.rerank.policies.calibration import Calibrated
@@ -93,6 +93,7 @@ class Composer:
         margin: Margin | None = None,
         matches: Matches | None = None,
         known_fields: Mapping[str, str] | None = None,
+        vectors: VectorLookup | None = None,
     ) -> BaseReranker:
         """Return a reranker under the policies that the options ask for.
 
@@ -104,8 +105,8 @@ class Composer:
         `options` are those of `PolicyOptions`, and `blend`.
         `states` gives a reranker the document states that an index keeps. A cascade begins
         with `cheap`, by default the bundled model for it, and its `margin`. `matches` applies
-        the filters of boosts, which can name the `known_fields` of an index. Raises
-        `InputError` as the policies do.
+        the filters of boosts, which can name the `known_fields` of an index; `vectors` are
+        those of its passages. Raises `InputError` as the policies do.
         """
         chosen = with_defaults(
             PolicyOptions, {k: v for k, v in options.items() if k != "blend"}
@@ -117,7 +118,7 @@ class Composer:
             composed = Calibrated(composed, chosen["calibration"])
         blend = options.get("blend", False)
         if blend is not False:
-            composed = Blend(composed, None if blend is True else blend)
+            composed = Blend(composed, None if blend is True else blend, vectors=vectors)
         if chosen["boost"]:
             composed = Boost(
                 composed, chosen["boost"], matches=matches, known_fields=known_fields

@@ -40,7 +40,7 @@ BUDGET_TOKENS = 65_536
 SPAN_UNITS = ("sentence",)
 """What a span is: the values of `unit`."""
 
-BLENDED = ("rerank", "vector", "bm25")
+BLENDED = ("rerank", "vector", "bm25", "neighbors")
 """The scores that a blend adds up, which are also the names of their weights."""
 
 Rerank = Union[bool, str, Path, "BaseReranker"]
@@ -559,8 +559,8 @@ class RerankingOptions(TypedDict, total=False):
         bool | Mapping[str, float],
         Option(
             True,
-            "Whether to blend first-stage scores in, or the weights of rerank, vector and "
-            "bm25.",
+            "Whether to blend first-stage scores in, or the weights of rerank, vector, bm25 "
+            "and neighbors.",
             Custom(
                 {"type": ["boolean", "object"], "additionalProperties": _WEIGHT},
                 _blend_problem,

@@ -110,6 +110,15 @@ def test_blending_can_be_switched_off_and_weighted(index: Index) -> None:
     assert wrapped.results == default.results
 
 
+def test_neighbors_are_compared_by_the_stored_vectors(index: Index) -> None:
+    weights = {"rerank": 1.0, "bm25": 0.3, "neighbors": 0.4}
+    response = index.search(QUERY, blend=weights, candidates=10)
+    assert response.reason is None
+    for result in response.results:
+        assert set(result.parts) == set(weights)
+        assert result.score == pytest.approx(sum(result.parts.values()))
+
+
 def test_filters_apply_before_the_limit(index: Index) -> None:
     response = index.search(QUERY, filter="year >= 2000 AND even = true", candidates=5)
     assert len(response.results) == 5

@@ -12,6 +12,7 @@ from secondpass.option_types import declared
 from secondpass.options import PolicyOptions, Rerank
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches
+from secondpass.rerank.policies.blend import VectorLookup
 
 DEFAULT = "bundled"
 """The model of a search that was made without a reranker of its own."""
@@ -74,12 +75,13 @@ class SearchRerankers:
         wrap: Callable[[BaseReranker], BaseReranker] | None = None,
         matches: Matches | None = None,
         known_fields: Mapping[str, str] | None = None,
+        vectors: VectorLookup | None = None,
     ) -> BaseReranker:
         """Return the reranker of a search under its policies; `rerank` must not be False.
 
         `options` has a value for every one of the `SearchOptions`. `wrap` is put around what
         reads, inside of calibration and blend; `matches` and `known_fields` are those of
-        `Boost`.
+        `Boost`, `vectors` are those of `Blend`.
         """
 
         def use_states(reranker: BaseReranker) -> BaseReranker:
@@ -97,6 +99,7 @@ class SearchRerankers:
             states=use_states,
             matches=matches,
             known_fields=known_fields,
+            vectors=vectors,
         )
 
     def close(self) -> None:

@@ -193,8 +193,9 @@ class Search:
     ) -> BaseReranker:
         """Return the reranker of a search; `wrap` is that of `SearchRerankers.compose`."""
         boosts = parse_boosts(chosen["boost"])
+        vectors = partial(self._retriever.embeddings, version=chosen["version"])
         if not boosts:
-            return self._rerankers.compose(chosen, wrap=wrap)
+            return self._rerankers.compose(chosen, wrap=wrap, vectors=vectors)
         matches = self._matcher(chosen["version"])
         for rule in boosts:
             if rule.filter is None:
@@ -206,7 +207,11 @@ class Search:
                 what = f"the boost {rule.text!r:.200}: {error.what}"
                 raise FilterError(what, why=error.why, fix=error.fix) from None
         return self._rerankers.compose(
-            chosen, wrap=wrap, matches=matches, known_fields=self.fields or None
+            chosen,
+            wrap=wrap,
+            matches=matches,
+            known_fields=self.fields or None,
+            vectors=vectors,
         )
 
     def _matcher(self, version: int | None = None) -> Matches:

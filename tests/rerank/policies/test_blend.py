@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
 from secondpass.policies import Blend
 from secondpass.rerank.base import Score, Scored
-from secondpass.rerank.policies.blend import standardize
+from secondpass.rerank.policies.blend import MANY_RELEVANT, neighbor_scores, standardize
 from secondpass.rerank.scoring_options import ScoringOptions
 
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(
@@ -110,3 +111,90 @@ def test_without_first_stage_scores_nothing_changes() -> None:
 def test_weights_that_cannot_be_used(weights: dict[str, float]) -> None:
     with pytest.raises(InputError):
         Blend(Lengths(), weights)
+
+
+probabilities = st.none() | st.floats(0, 1)
+vectors = st.none() | st.lists(st.integers(-3, 3), min_size=3, max_size=3)
+judged = st.lists(st.tuples(vectors, probabilities), min_size=1, max_size=12).filter(
+    lambda rows: any(vector is not None for vector, _ in rows)
+)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    norms = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / norms if norms else 0.0
+
+
+@given(judged)
+def test_neighbor_scores_are_weighted_means_of_cosines_to_the_others(
+    rows: list[tuple[list[int] | None, float | None]],
+) -> None:
+    given_vectors = [None if v is None else np.array(v, np.float32) for v, _ in rows]
+    scores = neighbor_scores(given_vectors, [p for _, p in rows])
+    for i, (score, own) in enumerate(zip(scores, given_vectors, strict=True)):
+        if own is None:
+            assert score is None
+            continue
+        others = [
+            (p or 0.0, cosine(own, other))
+            for j, (other, (_, p)) in enumerate(zip(given_vectors, rows, strict=True))
+            if j != i and other is not None
+        ]
+        total = sum(p for p, _ in others)
+        expected = sum(p * c for p, c in others) / total if total > 1e-6 else 0.0
+        assert score == pytest.approx(expected, abs=1e-6)
+
+
+NEAR = {
+    "answer": np.array([1.0, 0.0], np.float32),
+    "like it": np.array([0.9, 0.1], np.float32),
+    "apart": np.array([0.0, 1.0], np.float32),
+}
+
+
+class Sure(Lengths):
+    """Scores one text as relevant, and all others alike."""
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        found = [c.document.text == "answer" for c in candidates]
+        return Scored([Score(2.0 * f, 0.9 if f else 0.1) for f in found], ScoreKind.LOGIT)
+
+
+def lookup(documents: Sequence[Document]) -> dict[str, np.ndarray]:
+    return {d.key: NEAR[d.text] for d in documents if d.text in NEAR}
+
+
+def test_what_is_like_the_likely_answers_comes_before_what_is_not() -> None:
+    texts = [Document(text, str(i)) for i, text in enumerate(("apart", "like it", "answer"))]
+    weights = {"rerank": 1.0, "neighbors": 1.0}
+    plain = Blend(Sure(), weights).rerank("q", texts)
+    assert [r.document.text for r in plain.results] == ["answer", "apart", "like it"]
+    assert plain.reason is not None
+    assert "no vectors of the candidates" in plain.reason
+    near = Blend(Sure(), weights, vectors=lookup).rerank("q", texts)
+    assert [r.document.text for r in near.results] == ["answer", "like it", "apart"]
+    assert near.reason is None
+    for result in near.results:
+        assert result.score == pytest.approx(sum(result.parts.values()))
+        assert set(result.parts) == {"rerank", "neighbors"}
+    # The more candidates seem relevant, the more it counts: here 0.9 + 0.1 + 0.1 do.
+    added = [result.parts["neighbors"] for result in near.results]
+    assert np.std(added) == pytest.approx(1.1 / (1.1 + MANY_RELEVANT))
+
+
+def test_neighbors_need_probabilities() -> None:
+    class Unsure(Lengths):
+        def score(
+            self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+        ) -> Scored:
+            scores = [Score(float(len(c.document.text))) for c in candidates]
+            return Scored(scores, ScoreKind.SIMILARITY)
+
+    texts = [Document(text, text) for text in NEAR]
+    blend = Blend(Unsure(), {"rerank": 1.0, "neighbors": 1.0}, vectors=lookup)
+    response = blend.rerank("q", texts)
+    assert response.reason is not None
+    assert "gives no probabilities" in response.reason
+    assert response.results[0].score_kind is ScoreKind.SIMILARITY
