@@ -54,6 +54,11 @@ class Composer:
         self._caches: dict[tuple[BaseReranker, str | Path], Cached] = {}
         self._lock = threading.RLock()
 
+    @property
+    def loaded(self) -> int:
+        """How many models were loaded."""
+        return len(self._models)
+
     def load(
         self,
         name: str | Path,

@@ -15,6 +15,7 @@ NAMED = {
     "index/rerankers.py": "rerankers of an index",
     "index/storage/states.py": "token states that versions of an index carry",
     "inference/native/graph_match.py": "which shapes of encoders the native engine finds",
+    "retrieve/backends/lance/client_import.py": "what makes `import lancedb` twice as fast",
     "retrieve/backends/lance/migrations.py": "what changes an index of an older version",
     "retrieve/protocol.py": "what an adapter of another database implements",
     "server/api_v1/rerank.py": "the route of that name",

@@ -30,6 +30,20 @@ def test_json_has_the_promised_shape(run: Run, sample_index: Path) -> None:
     assert {"embed", "bm25", "vector", "rerank", "total"} <= set(found["timings"])
 
 
+def test_the_stages_add_up_to_the_whole_command(run: Run, sample_index: Path) -> None:
+    for more, loads in (((), False), (("--early-exit",), True)):
+        command = ("search", QUERY, "--index", sample_index, "--candidates", 10, *more)
+        timings = run(*command, "--json").json["timings"]
+        assert {"start", "open", "embed", "other"} <= set(timings)
+        assert ("load" in timings) == loads
+        assert list(timings)[-1] == "total"
+        total = timings.pop("total")
+        beside = min(timings["bm25"], timings["embed"] + timings["vector"])
+        assert sum(timings.values()) - beside == pytest.approx(total, abs=0.1)
+    assert "bm25" in run(*command).err
+    assert "at the same time" in run(*command).err
+
+
 def test_without_reranking(run: Run, sample_index: Path) -> None:
     ran = run(
         "search", QUERY, "--index", sample_index, "--json", "--no-rerank", "--mode", "bm25"

@@ -78,7 +78,6 @@ def test_a_model_is_found_by_its_names_and_folders() -> None:
     [
         ({"parts": ["{query}"], "positive": "yes"}, "once each"),
         ({"parts": ["{query} {document} {query}"], "positive": "yes"}, "once each"),
-        ({"parts": ["{document} {query}"], "positive": "yes"}, "before"),
         ({"parts": ["{query} {document}"], "positive": ""}, "positive"),
         ({"parts": ["{query} {document}"], "positive": "yes", "answer": "x"}, "wrong fields"),
         ({"positive": "yes"}, "wrong fields"),

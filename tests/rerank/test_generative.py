@@ -18,7 +18,7 @@ from secondpass.inference.runtimes.generative import AnswerModel
 from secondpass.models.known import find_known
 from secondpass.rerank.generative import GenerativeReranker
 from secondpass.rerank.scoring_options import ScoringOptions
-from tests.tiny_language_models import MAX_TOKENS, tiny_language_model
+from tests.tiny_language_models import MAX_TOKENS, language_tokenizer, tiny_language_model
 
 QUERY = "How do I change my password?"
 TEXTS = [
@@ -192,6 +192,33 @@ def test_a_shared_prefix_changes_no_logit(
     assert shared == pytest.approx(whole, abs=1e-4)
 
 
+def test_a_state_that_cannot_be_shared_is_not(tmp_path: Path) -> None:
+    # Its convolutions keep the last tokens alone, whatever their number.
+    size = language_tokenizer(tmp_path, "qwen2")
+    config = transformers.Lfm2Config(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        layer_types=["conv", "full_attention"],
+        initializer_range=0.3,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(13)
+        whole = transformers.AutoModelForCausalLM.from_config(config).eval()
+    whole.save_pretrained(tmp_path)
+    model = AnswerModel(open_folder(tmp_path), [5, 9])
+    prefix, rows = list(range(20, 50)), [[60, 61], [62] * 9, [63]]
+    assert model._read(prefix) is None
+    found = model.logits(prefix, rows, longest=MAX_TOKENS)
+    for row, logits in zip(rows, found, strict=True):
+        with torch.inference_mode():
+            expected = whole(torch.tensor([[*prefix, *row]])).logits[0, -1, [5, 9]]
+        assert logits == pytest.approx(expected.numpy(), abs=1e-4)
+
+
 def test_an_instruction_changes_the_prompt(folders: dict[str, tuple[Path, Any]]) -> None:
     name = "mixedbread-ai/mxbai-rerank-base-v2"
     folder, model = folders[name]
@@ -310,6 +337,42 @@ def test_what_a_language_model_does_not_have_is_refused(
         Reranker(folder, device="abacus")
     with pytest.raises(InputError, match="at most 1024"):
         Reranker(folder).rerank(QUERY, TEXTS, max_length=MAX_TOKENS + 1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("<|im_start|>", "text: {document}", "\n", "query: {query}", "\n{instruction}"),
+        ("{document} answers {query}? ", "<|im_end|>"),
+    ],
+)
+def test_a_prompt_can_have_the_document_first(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    model = tiny_language_model(tmp_path, "qwen3")
+    tokenizer = tokenizer_of(tmp_path)
+    manifest = {"prompt": {"parts": parts, "positive": "yes", "negative": "no"}}
+    manifest["instruction"] = "say yes" if "{instruction}" in parts[-1] else ""
+    (tmp_path / "secondpass.json").write_text(json.dumps(manifest))
+    yes, no = (ids_of(tokenizer, word)[0] for word in ("yes", "no"))
+    texts = [text for text in TEXTS if text]
+    expected = []
+    for text in texts:
+        filled = [
+            part.replace("{document}", text)
+            .replace("{query}", QUERY)
+            .replace("{instruction}", "say yes")
+            for part in parts
+        ]
+        row = [i for part in filled for i in ids_of(tokenizer, part)]
+        with torch.inference_mode():
+            logits = model(torch.tensor([row])).logits[0, -1]
+        expected.append(float(logits[yes] - logits[no]))
+    reranker = Reranker(tmp_path)
+    found = scores_here(reranker, QUERY, texts)
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert len({round(score, 3) for score in found}) == len(texts)
+    # A query is cut to leave room for the document, wherever it stands.
+    long = reranker.rerank("river " * 2000, ["The river is slow"])
+    assert long.usage.tokens <= MAX_TOKENS
 
 
 def test_a_model_that_needs_code_is_refused(tmp_path: Path) -> None:

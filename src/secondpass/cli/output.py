@@ -173,7 +173,11 @@ def format_number(value: float | None) -> str:
 
 def print_summary(response: RerankResponse) -> None:
     """Print status, counts, cost and the time of each stage to standard error."""
-    stages = "  ".join(f"{name} {ms:.0f} ms" for name, ms in response.timings.items())
+    timings = response.timings
+    beside = " (at the same time)" if {"bm25", "embed"} <= timings.keys() else ""
+    stages = "  ".join(
+        f"{name} {ms:.0f} ms{beside if name == 'bm25' else ''}" for name, ms in timings.items()
+    )
     usage = response.usage
     read = f"{usage.documents} candidates, {usage.scored} scored, {usage.pairs} windows read"
     if usage.requests:

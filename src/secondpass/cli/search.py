@@ -36,6 +36,7 @@ def search(
 
     Example:  secondpass search "How do I change my password?" --index my-index --top-k 3
     """
+    from secondpass.cli.command_clock import CommandClock
     from secondpass.cli.output import (
         print_comparison,
         print_json,
@@ -44,6 +45,8 @@ def search(
         working,
     )
     from secondpass.errors import InputError
+    from secondpass.index.index import index_engine_loading
+    from secondpass.models import BUNDLED
     from secondpass.option_types import check_second_pass
     from secondpass.registry import load_reranker
 
@@ -66,8 +69,21 @@ def search(
         **{name: chosen[name] for name in ("query_variants", "like", "unlike")},
         "rerank": False,
     }
-    with options.open_source(index, over, config) as opened, working("Searching"):
-        response = opened.search(query, **chosen)
+    clock = CommandClock()
+    if index is not None and over is None:
+        # Only where the model has no options: those are applied where it is loaded by name.
+        bundled = chosen["rerank"] in BUNDLED and not any(
+            chosen[name] for name in ("early_exit", "precision", "calibration_pairs")
+        )
+        with index_engine_loading():
+            if bundled:
+                chosen["rerank"] = load_reranker(chosen["rerank"])
+            opening = options.open_source(index, over, config)
+    else:
+        opening = options.open_source(index, over, config)
+    clock.opened()
+    with opening as opened, working("Searching"):
+        response = clock.add_to(opened.search(query, **chosen))
         first_stage = opened.search(query, **before) if compare else None
         found = [r.document for r in response.results if r.document is not None]
         terms = opened.term_scores(query, found) if explain and found else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secondpass.errors import SecondpassError
 from secondpass.index.search import Search
 from secondpass.options import Rerank, SearchOptions
 from secondpass.rerank.base import BaseReranker
@@ -27,6 +30,27 @@ if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
+
+
+@contextmanager
+def index_engine_loading() -> Iterator[None]:
+    """Import the engine of an index in a thread, while what is in the block is loaded.
+
+    Half of that import is spent outside of Python's lock, and so is half of loading a model.
+    A failure is left to whoever needs the engine.
+    """
+    from secondpass.retrieve.backends.lance.table import load
+
+    def load_quietly() -> None:
+        with suppress(SecondpassError):
+            load()
+
+    thread = threading.Thread(target=load_quietly, name="secondpass-load", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 class Index(Search):

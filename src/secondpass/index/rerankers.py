@@ -45,6 +45,11 @@ class SearchRerankers:
         self._own: BaseReranker | str | Path = DEFAULT if own is None else own
         self._composer = Composer()
 
+    @property
+    def loaded(self) -> int:
+        """How many models were loaded by name."""
+        return self._composer.loaded
+
     def load(self, rerank: Rerank) -> BaseReranker:
         """Return a reranker: `rerank` itself, the own one for True, or a model by name."""
         chosen = self._own if rerank is True else rerank

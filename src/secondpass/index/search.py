@@ -127,6 +127,7 @@ class Search:
         placement = make_placement(chosen)
         reader: ReadOnce | None = None
         reranker: BaseReranker | None = None
+        load: dict[str, float] = {}
         if chosen["rerank"] is False:
             check_second_pass(SearchOptions, chosen, why="rerank=False leaves it out")
         else:
@@ -139,7 +140,10 @@ class Search:
                 reader = ReadOnce(model) if in_rounds else None
                 return model if reader is None else reader
 
+            began, known = time.perf_counter(), self._rerankers.loaded
             reranker = self._compose(chosen, wrap)
+            if self._rerankers.loaded > known:
+                load["load"] = (time.perf_counter() - began) * 1000
         retrieval = self._candidates.find(
             queries,
             chosen,
@@ -169,7 +173,7 @@ class Search:
                 candidates,
                 **{name: chosen[name] for name in declared(RerankOptions)},
             )
-        timings = {name: ms for name, ms in retrieval.timings.items() if name != "total"}
+        timings = load | {n: ms for n, ms in retrieval.timings.items() if n != "total"}
         in_rounds_ms = timings.pop("read", 0.0)
         if reranker is not None:
             stages = ("rerank", "spans")

@@ -24,7 +24,8 @@ class Prompt:
     """What a language model reads of a pair, and which of its outputs are the score.
 
     - `parts`: texts that are tokenized one by one, with `{query}` and `{document}`, each once,
-      in this order, and possibly `{instruction}`.
+      and possibly `{instruction}`. What is in front of the document is read once for all
+      documents of a query, so a query in front of it costs the least.
     - `instruction`: the model's default; empty for none. `parts_with_instruction` are the
       parts where one is given, for models that leave out the line otherwise.
     - `positive`, `negative`: the answers. The score is the logit of the first token of
@@ -53,8 +54,6 @@ class Prompt:
                     "A prompt must have {query} and {document} once each",
                     why=f"it is {text!r}",
                 )
-            if text.index("{query}") > text.index("{document}"):
-                raise InputError("A prompt must have {query} before {document}")
         if not self.parts or not self.positive:
             raise InputError("A prompt must have parts, and the positive answer")
 

@@ -17,6 +17,7 @@ from secondpass.inference.model_folder import (
     folder_identity,
     longest_input,
 )
+from secondpass.inference.native.build import numerics
 from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.runtimes.classifier_head import count_outputs, has_head
@@ -180,7 +181,8 @@ class CrossEncoder(BaseReranker):
     @property
     def identity(self) -> str:
         """The fingerprint of the model for cache keys."""
-        return folder_identity(self.folder, label=self._positive, engine=self._runtime.engine)
+        engine = numerics(self._runtime.engine)
+        return folder_identity(self.folder, label=self._positive, engine=engine)
 
     def cut_query(self, query: str, max_tokens: int | None) -> QueryCut:
         """Return what is read of a query; it leaves room for the document."""

@@ -65,9 +65,9 @@ class PromptTokens:
         """Return what is in front of the document: the same for all documents of a query."""
         return self._encode(self._before, query)
 
-    def after(self) -> list[int]:
-        """Return what is behind the document."""
-        return self._encode(self._after, "")
+    def after(self, query: str) -> list[int]:
+        """Return what is behind the document, with the query if it stands there."""
+        return self._encode(self._after, query)
 
     def _encode(self, parts: Sequence[str], query: str) -> list[int]:
         ids: list[int] = []
@@ -186,8 +186,7 @@ class GenerativeReranker(BaseReranker):
         self.instruction = instruction
         parts = self.prompt.choose(instruction)
         self._tokens = PromptTokens(self.folder, parts, instruction)
-        self._after = self._tokens.after()
-        fixed = len(self._tokens.before("")) + len(self._after)
+        fixed = len(self._tokens.before("")) + len(self._tokens.after(""))
         self.max_length = min(self.longest, DEFAULT_LENGTH + fixed)
         self._longest_query = self.longest - fixed - MIN_DOCUMENT_TOKENS
         if self._longest_query < 1:
@@ -238,9 +237,10 @@ class GenerativeReranker(BaseReranker):
             return latest.score(query, candidates, options)
         job = ScoringJob(query, candidates, options)
         texts = list(dict.fromkeys(options.texts(candidates)))
-        before = self._tokens.before(self.cut_query(query, options.max_query_tokens).text)
-        windows = self._windows(job, texts, len(before))
-        sequences = [[*ids, *self._after] for found in windows.values() for ids in found.ids]
+        read = self.cut_query(query, options.max_query_tokens).text
+        before, after = self._tokens.before(read), self._tokens.after(read)
+        windows = self._windows(job, texts, len(before) + len(after))
+        sequences = [[*ids, *after] for found in windows.values() for ids in found.ids]
         outputs = self._model.logits(before, sequences, longest=self.longest).astype(float)
         logits = outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, 0] - outputs[:, 1]
         values = iter((logits * self.prompt.scale).tolist())
@@ -253,11 +253,10 @@ class GenerativeReranker(BaseReranker):
         )
 
     def _windows(
-        self, job: ScoringJob, texts: Sequence[Text], before: int
+        self, job: ScoringJob, texts: Sequence[Text], around: int
     ) -> Mapping[Text, WindowTokens]:
-        """Return the windows of each text, without what is around the document."""
+        """Return the windows of each text, without the `around` tokens around the document."""
         options = job.options
-        around = before + len(self._after)
         length = window_length(
             options.max_length,
             default=self.max_length,

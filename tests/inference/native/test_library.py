@@ -15,6 +15,18 @@ from secondpass.inference.native.library import (
     open_library,
 )
 
+# Of the C code that `NUMERICS` is the number of.
+DIGEST = "f30b576f27536fe5a34b1250b58ce649bda34a8e0a3857a3749af244585749a5"
+
+
+def test_scores_cached_by_other_c_code_are_not_used() -> None:
+    assert build.digest() == DIGEST, (
+        "The C code of the native engine has changed. If a score can change by a bit, raise "
+        "NUMERICS in native/build.py; in any case write the new digest here."
+    )
+    assert build.numerics("native") == f"native {build.NUMERICS}"
+    assert build.numerics("onnxruntime") == "onnxruntime"
+
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

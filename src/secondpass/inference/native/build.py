@@ -17,6 +17,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIBRARY = HERE / "kernels.so"
 
+NUMERICS = 1
+"""Raised when a change of the C code changes a score by a bit: cached scores are then older."""
+
 _SOURCES = ("encoder.h", "vectors.h", "kernels.c", "schedule.c", "dispatch.c")
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = tuple(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni"))
@@ -41,6 +44,11 @@ def digest() -> str:
     for name in _SOURCES:
         sha256.update((HERE / name).read_bytes())
     return sha256.hexdigest()
+
+
+def numerics(engine: str) -> str:
+    """Return what keys of cached scores say of an engine: its name, here with `NUMERICS`."""
+    return f"{engine} {NUMERICS}" if engine == "native" else engine
 
 
 def compile_library(target: Path = LIBRARY, *, emulation: Path | None = None) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,13 +60,12 @@ class AnswerModel:
         import torch
 
         output = np.empty((len(sequences), self._width), dtype=np.float32)
-        if not self._is_decoder:
-            sequences, prefix = [[*prefix, *ids] for ids in sequences], ()
-        lengths = [len(ids) for ids in sequences]
         with torch.inference_mode():
-            cache = self._read(prefix) if prefix else None
+            cache = self._read(prefix) if self._is_decoder and prefix else None
+            if cache is None:
+                sequences, prefix = [[*prefix, *ids] for ids in sequences], ()
             for batch in plan_batches(
-                lengths,
+                [len(ids) for ids in sequences],
                 token_budget=max(1, TOKEN_BUDGET - len(prefix)),
                 step=PADDING_STEP,
                 longest=longest - len(prefix),
@@ -75,11 +74,21 @@ class AnswerModel:
         return output
 
     def _read(self, prefix: Ids) -> Any:
-        """Return the keys and values of the prefix in every layer."""
+        """Return the keys and values of the prefix in every layer, for any number of batches.
+
+        None for a model whose state is not a row for each token, as that of a convolution.
+        """
         import torch
+        from transformers.cache_utils import DynamicLayer
 
         ids = torch.tensor([list(prefix)], device=self._model.device)
-        return self._model(input_ids=ids, use_cache=True).past_key_values
+        cache = self._model(input_ids=ids, use_cache=True).past_key_values
+        layers = getattr(cache, "layers", None)
+        if not layers or not all(isinstance(layer, DynamicLayer) for layer in layers):
+            return None
+        for layer in layers:
+            layer.update = partial(_join, layer.keys, layer.values)
+        return cache
 
     def _run(self, batch: Batch, sequences: Sequence[Ids], read: int, cache: Any) -> Float32:
         """Run one batch, padded behind the tokens, so that positions are those of one alone."""
@@ -103,11 +112,24 @@ class AnswerModel:
                 :, 0
             ]
         else:
-            if cache is not None:
-                # The model appends to it: each batch has a copy.
-                cache = copy.deepcopy(cache)
-                cache.batch_repeat_interleave(rows)
             found = self._model(**inputs, past_key_values=cache, use_cache=cache is not None)
             last = inputs["attention_mask"].sum(1) - read - 1
             logits = found.logits[torch.arange(rows, device=last.device), last]
         return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
+
+
+def _join(
+    before_keys: Any, before_values: Any, keys: Any, values: Any, *_: object
+) -> tuple[Any, Any]:
+    """Return the prefix's keys and values of one layer, then those of the batch; keep neither.
+
+    A layer of transformers' cache keeps what it is given for the next token. There is none
+    here, so the memory of a batch is that of one layer, not of all of them.
+    """
+    import torch
+
+    shape = (keys.shape[0], -1, -1, -1)
+    return (
+        torch.cat([before_keys.expand(shape), keys], dim=-2),
+        torch.cat([before_values.expand(shape), values], dim=-2),
+    )

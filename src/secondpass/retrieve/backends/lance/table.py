@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import MissingExtraError
 from secondpass.retrieve.backends.lance import schema
+from secondpass.retrieve.backends.lance.client_import import import_lancedb
 from secondpass.retrieve.backends.lance.schema import ColumnChanges
 from secondpass.retrieve.keywords import keyword_text
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
@@ -41,10 +42,9 @@ def load() -> Any:
             stacklevel=2,
         )
     try:
-        import lancedb
+        return import_lancedb()
     except ImportError as error:
         raise MissingExtraError("an index", package="lancedb", extra="index") from error
-    return lancedb
 
 
 def connect(folder: Path) -> Any:
