@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from secondpass.retrieve.ingest import IngestReport
 
 _MAX_SKIPPED_SHOWN = 20
+
+
+class StatesChoice(StrEnum):
+    """How an index stores the states of passages: the values of its option `states`."""
+
+    FULL = "full"
+    COMPACT = "compact"
+    NONE = "none"
 
 
 def index(
@@ -58,12 +67,18 @@ def index(
         str | None,
         typer.Option(help="Language of stemming and stop words, as in en or german."),
     ] = None,
+    states: Annotated[
+        StatesChoice | None,
+        typer.Option(
+            help="How to store what the reranker computes of passages, for faster searches: "
+            "whole, in a quarter of the bytes, or not.  [new: full]",
+        ),
+    ] = None,
     keep_states: Annotated[
         bool | None,
         typer.Option(
             "--keep-states/--no-keep-states",
-            help="Store what the reranker computes of passages: faster searches, more disk.  "
-            "[new: keep]",
+            help="The older names of --states full and --states none.",
         ),
     ] = None,
     as_json: options.AsJson = False,
@@ -83,7 +98,7 @@ def index(
 
     place = parse_place(index)
     embedder = Embedder()
-    store = _open(place, embedder, language, chunk_tokens, overlap, keep_states)
+    store = _open(place, embedder, language, chunk_tokens, overlap, states, keep_states)
     if store.keyword_note is not None:
         typer.echo(
             "The index was made by an earlier version: its keyword search and its fields for "
@@ -159,6 +174,7 @@ def _open(
     language: str | None,
     chunk_tokens: int | None,
     overlap: int | None,
+    states: StatesChoice | None,
     keep_states: bool | None,
 ) -> LanceStore:
     """Open or create the index; raise InputError if an existing one has other settings."""
@@ -173,6 +189,7 @@ def _open(
         language=language,
         chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else limit,
         overlap=OVERLAP if overlap is None else overlap,
+        states=None if states is None else states.value,
         keep_states=keep_states,
     )
     existing = store.settings
