@@ -316,3 +316,18 @@ def test_rows_that_are_skipped_are_named(run: Run, tmp_path: Path) -> None:
     result = run(*arguments, "--strict")
     assert result.code == 2
     assert "a.jsonl, line 2" in result.err
+
+
+def test_states_of_passages_are_stored_as_chosen(run: Run, tmp_path: Path) -> None:
+    note, index = tmp_path / "note.txt", tmp_path / "index"
+    note.write_text("The oil crisis began in October 1973. " * 20, "utf-8")
+    assert run("index", note, "--index", index, "--states", "compact").code == 0
+    (file,) = index.glob("states-*-compact-1.sqlite")
+    assert json.loads((index / "index.json").read_text("utf-8"))["states"] == "compact"
+    assert run("search", QUERY, "--index", index, "--json").json["results"]
+    (doctor,) = run("doctor", "--index", index, "--json").json["indexes"]
+    assert doctor["unread_windows"] == 0
+    ran = run("index", note, "--index", index, "--states", "none", "--keep-states")
+    assert ran.code == 2
+    assert "contradict" in ran.err
+    assert file.is_file()

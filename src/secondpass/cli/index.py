@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -30,6 +31,14 @@ class _Reading(TypedDict):
     strict: bool
     progress: Callable[[IngestProgress], None]
     on_error: Callable[[ReadError], None]
+
+
+class StatesChoice(StrEnum):
+    """How an index stores the states of passages: the values of its option `states`."""
+
+    FULL = "full"
+    COMPACT = "compact"
+    NONE = "none"
 
 
 def index(
@@ -71,12 +80,18 @@ def index(
         str | None,
         typer.Option(help="Language of stemming and stop words, as in en or german."),
     ] = None,
+    states: Annotated[
+        StatesChoice | None,
+        typer.Option(
+            help="How to store what the reranker computes of passages, for faster searches: "
+            "whole, in a quarter of the bytes, or not.  [new: full]",
+        ),
+    ] = None,
     keep_states: Annotated[
         bool | None,
         typer.Option(
             "--keep-states/--no-keep-states",
-            help="Store what the reranker computes of passages: faster searches, more disk.  "
-            "[new: keep]",
+            help="The older names of --states full and --states none.",
         ),
     ] = None,
     on: options.On = None,
@@ -101,7 +116,7 @@ def index(
     with ExitStack() as stack:
         runtime = stack.enter_context(options.working_on(on, address, actors))
         embedder = Embedder()
-        store = _open(place, embedder, language, chunk_tokens, overlap, keep_states)
+        store = _open(place, embedder, language, chunk_tokens, overlap, states, keep_states)
         opened = stack.enter_context(Index(store, embedder))
         if store.keyword_note is not None:
             typer.echo(
@@ -182,6 +197,7 @@ def _open(
     language: str | None,
     chunk_tokens: int | None,
     overlap: int | None,
+    states: StatesChoice | None,
     keep_states: bool | None,
 ) -> LanceStore:
     """Open or create the index; raise InputError if an existing one has other settings."""
@@ -196,6 +212,7 @@ def _open(
         language=language,
         chunk_tokens=CHUNK_TOKENS if chunk_tokens is None else limit,
         overlap=OVERLAP if overlap is None else overlap,
+        states=None if states is None else states.value,
         keep_states=keep_states,
     )
     existing = store.settings

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from secondpass.retrieve.ingest_report import IngestReport, Progress
     from secondpass.retrieve.passage_maker import PassageMaker
     from secondpass.retrieve.retriever import HybridRetriever
-    from secondpass.retrieve.settings import IndexSettings
+    from secondpass.retrieve.settings import IndexSettings, States
     from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
@@ -70,7 +70,7 @@ class Index(Search):
         self.store = store
         self._embedder = embedder
         self._states = PrecomputedStates(
-            store.states_folder, embedder, enabled=store.settings.keep_states
+            store.states_folder, embedder, states=store.settings.states
         )
         self._hybrid = HybridRetriever(store, embedder)
         super().__init__(self._hybrid, reranker, states=self._states)
@@ -91,6 +91,7 @@ class Index(Search):
         overlap: int = 32,
         embedder: Embedder | None = None,
         reranker: BaseReranker | None = None,
+        states: States | None = None,
         keep_states: bool | None = None,
         storage_options: Mapping[str, Any] | None = None,
         local_folder: str | Path | None = None,
@@ -108,10 +109,12 @@ class Index(Search):
         - `embedder`: the embedding model; the bundled one by default.
         - `reranker`: the reranker of `search`; by default the bundled one, loaded at the
           first search.
-        - `keep_states`: whether a precomputed reranker over the same embedder stores the
-          states of passages in the index's folder, so that a search encodes only its query;
-          saved with the index, and True for a new one. A passage takes tokens * (codes + 2)
-          + 4 * dimension bytes. After switching it off, `optimize` deletes stored states.
+        - `states`: how a precomputed reranker over the same embedder stores the states of
+          passages in the index's folder, so that a search encodes only its query: "full", in
+          tokens * (codes + 2) + 4 * dimension bytes a passage; "compact", in tokens *
+          (codes / 4 + 2) + dimension, a quarter; or "none". Saved with the index, "full" for a
+          new one. After a change, `optimize` makes the states anew and deletes the others.
+        - `keep_states`: the older name: False is "none", True what there is or "full".
 
         - `storage_options`: for a URL, settings of the storage such as "aws_access_key_id",
           "region" and "endpoint"; by default its usual environment variables.
@@ -133,6 +136,7 @@ class Index(Search):
             chunk_tokens=chunk_tokens,
             overlap=overlap,
             create=create,
+            states=states,
             keep_states=keep_states,
             storage_options=storage_options,
             local_folder=local_folder,

@@ -16,11 +16,18 @@ from secondpass.registry import resolve
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.model import use_store
+from secondpass.rerank.precomputed.record_formats import (
+    COMPACT,
+    FORMATS,
+    FULL,
+    RecordFormat,
+)
 from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments, record_key
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.embedder import Embedder
+from secondpass.retrieve.settings import States
 from secondpass.retrieve.store_protocol import Passage, TextEncoder
 from secondpass.types import Candidate, Document
 
@@ -30,13 +37,13 @@ _PREFIX, _SUFFIX = "states-", ".sqlite"
 class PrecomputedStates:
     """The stored passage states of an index, in one SQLite file for each model.
 
-    Does nothing where `enabled` is False, or for rerankers other than a
+    Does nothing where `states` are "none", or for rerankers other than a
     `PrecomputedReranker` over the index's own embedder. Thread-safe.
     """
 
-    def __init__(self, folder: Path, embedder: TextEncoder, *, enabled: bool = True) -> None:
+    def __init__(self, folder: Path, embedder: TextEncoder, *, states: States = "full") -> None:
         self.folder = folder
-        self.enabled = enabled
+        self._format = FORMATS.get(states)
         self._embedder = embedder
         self._stores: dict[str, StateStore] = {}
         self._lock = threading.Lock()
@@ -45,7 +52,7 @@ class PrecomputedStates:
     def available(self) -> bool:
         """Whether the index can store states for any precomputed reranker."""
         return (
-            self.enabled
+            self._format is not None
             and isinstance(self._embedder, Embedder)
             and self._embedder.encoder.states_width is not None
         )
@@ -65,13 +72,19 @@ class PrecomputedStates:
         digest = precomputed.states_digest
         with self._lock:
             if digest not in self._stores:
-                self._stores[digest] = StateStore(
-                    self.folder / f"{_PREFIX}{digest[:16]}{_SUFFIX}",
-                    digest=digest,
-                    codes=precomputed.codes,
-                    dimension=precomputed.encoder.dimension,
-                )
+                self._stores[digest] = self._store_in(precomputed, self._format or FULL)
             return self._stores[digest]
+
+    def _store_in(self, precomputed: PrecomputedReranker, format: RecordFormat) -> StateStore:  # noqa: A002
+        digest = precomputed.states_digest
+        mark = f"-{format.mark}" if format.mark else ""
+        return StateStore(
+            self.folder / f"{_PREFIX}{digest[:16]}{mark}{_SUFFIX}",
+            digest=digest,
+            codes=precomputed.codes,
+            dimension=precomputed.encoder.dimension,
+            format=format,
+        )
 
     def use_states(self, reranker: BaseReranker) -> BaseReranker:
         """Return the reranker, made to read and write states in this index if it can."""
@@ -114,14 +127,16 @@ class PrecomputedStates:
     ) -> None:
         """Remove states that no search with this reranker will use.
 
-        `documents` are all passages of the index. Files of other models are deleted, and all
-        files where `enabled` is False. Where it is True and the reranker uses no states,
+        `documents` are all passages of the index. Files of other models and formats are
+        deleted, and all files where nothing is stored. Where the reranker uses no states,
         nothing is removed: another reranker may use them.
         """
         precomputed = self.find_precomputed(reranker)
-        if precomputed is None and self.enabled:
+        if precomputed is None and self._format is not None:
             return
         own = None if precomputed is None else self.open_store(precomputed)
+        if precomputed is not None and own is not None and own.format is COMPACT:
+            self._take_full(precomputed, own)
         for file in self.folder.glob(f"{_PREFIX}*{_SUFFIX}*"):
             if own is None or not file.name.startswith(own.file.name):
                 with contextlib.suppress(OSError):
@@ -137,6 +152,13 @@ class PrecomputedStates:
                     if segments_key is not None:
                         segment_keys[segments_key] = None
             own.keep_only(record_keys, segment_keys)
+
+    def _take_full(self, precomputed: PrecomputedReranker, own: StateStore) -> None:
+        """Write full states, of before the option changed, in the format of now."""
+        full = self._store_in(precomputed, FULL)
+        if full.file.is_file():
+            own.take(full)
+            full.close()
 
     def close(self) -> None:
         """Close all files; they are opened again when needed."""

@@ -248,6 +248,8 @@ class BaseReranker(ABC):
     """Whether the model reads `ScoringOptions.instructions`; of a backend, not of a policy."""
     exits_early: bool = False
     """Whether the model heeds `ScoringOptions.early_exit_at`; of a backend, not of a policy."""
+    states_mark: str = ""
+    """What tells scores over smaller stored states from the others; of a backend."""
 
     @property
     @abstractmethod

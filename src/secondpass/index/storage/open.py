@@ -15,7 +15,7 @@ from secondpass.rerank.inputs import require_count
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.chunking import OVERLAP
-from secondpass.retrieve.settings import IndexSettings
+from secondpass.retrieve.settings import IndexSettings, States, parse_states
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import expand_home
 
@@ -31,6 +31,7 @@ def open_store(
     chunk_tokens: int | None = None,
     overlap: int = OVERLAP,
     create: bool = True,
+    states: States | None = None,
     keep_states: bool | None = None,
     storage_options: Mapping[str, Any] | None = None,
     local_folder: str | Path | None = None,
@@ -53,6 +54,7 @@ def open_store(
         "chunk_tokens": chunk_tokens,
         "overlap": overlap,
         "create": create,
+        "states": states,
         "keep_states": keep_states,
     }
     if isinstance(place, str) and is_url(place):
@@ -75,6 +77,7 @@ def open_remote(
     overlap: int,
     create: bool,
     keep_states: bool | None,
+    states: States | None = None,
     storage_options: Mapping[str, Any] | None = None,
     local_folder: str | Path | None = None,
     local_bytes: int = MAX_BYTES,
@@ -117,6 +120,7 @@ def open_remote(
             chunk_tokens=chunk_tokens,
             overlap=overlap,
             create=not there,
+            states=None if there else states,
             keep_states=None if there else keep_states,
             make=make,
             place=objects.url,
@@ -129,8 +133,7 @@ def open_remote(
                 store.folder, embedder, language=language, create=False, place=objects.url
             ).close()
         store.take_in_states()
-        if keep_states is not None and keep_states != store.settings.keep_states:
-            store.record_keep_states(keep_states)
+        store.record_states(parse_states(states, keep_states, store.settings.states))
         store.follow(follow)
     except BaseException:
         remote.close()

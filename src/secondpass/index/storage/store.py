@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from secondpass.index.storage.versions import Pointer, PublishedVersions, Stored
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.store import LanceStore
-from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
+from secondpass.retrieve.settings import IndexSettings, States, read_settings, write_settings
 
 _UPLOAD_THREADS = 8
 _TRIES = 5
@@ -198,10 +198,12 @@ class RemoteStore(LanceStore):
         """The URL of the index, for messages."""
         return self.remote.objects.url
 
-    def record_keep_states(self, keep_states: bool) -> None:
-        """Record in the index whether a reranker may store states of passages."""
+    def record_states(self, states: States | None) -> None:
+        """Record how a reranker stores states of passages; None changes nothing."""
+        if self.settings.with_states(states) == self.settings:
+            return
         with self._writing("the index was not changed"):
-            self._settings = replace(self.settings, keep_states=keep_states)
+            self._settings = self.settings.with_states(states)
             write_settings(self.folder, self._settings)
 
     def refresh(self) -> bool:

@@ -141,7 +141,9 @@ class Cached(RerankerWrapper):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         """Return cached scores, and score the other pairs with the wrapped reranker."""
-        keys = pair_keys(self._identity, query, options, candidates)
+        # The same model gives other scores over the smaller states of an index.
+        identity = f"{self._identity}{self.reranker.base.states_mark}"
+        keys = pair_keys(identity, query, options, candidates)
         cached = self._memory.get(keys)
         memory_hits, problems = len(cached), list[str | None]()
         missing = [key for key in dict.fromkeys(keys) if key not in cached]

@@ -141,7 +141,7 @@ class PrecomputedReranker(BaseReranker):
         if store.digest != self.states_digest:
             return self
         twin = copy.copy(self)
-        twin.store = store
+        twin.store, twin.states_mark = store, store.format.mark
         return twin
 
     def encode_records(

@@ -12,6 +12,7 @@ from secondpass.errors import ModelError
 from secondpass.inference.token_encoder import Encoded, TokenEncoder
 from secondpass.inference.tokenizer import TokenSequence
 from secondpass.inference.types import Runtime
+from secondpass.rerank.precomputed.record_formats import FULL
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record
 
@@ -134,6 +135,9 @@ class RecordLookup:
         self._encoder, self._cache, self._store = encoder, cache, store
         self._lengths, self._sequences = lengths, sequences
         self._query_cache = RecordCache(_QUERY_CACHE_BYTES)
+        # Indexes share the cache, and may store the same window in different formats.
+        self._format = FULL if store is None else store.format
+        self._mark = self._format.mark.encode()
         self._problems: dict[str, None] = {}
 
     @property
@@ -157,7 +161,7 @@ class RecordLookup:
         """Return the records of all these windows."""
         records: dict[bytes, Record] = {}
         for key in keys:
-            record = self._cache.get(key)
+            record = self._cache.get(self._mark + key)
             record = self._query_cache.get(key) if record is None else record
             if record is not None:
                 records[key] = record
@@ -177,7 +181,7 @@ class RecordLookup:
         sequences = self._sequences(keys)
         records: dict[bytes, Record] = {}
         for batch in self._encoder.encode([sequences[key] for key in keys]):
-            records |= {keys[position]: record for position, record in batch}
+            records |= {keys[i]: self._format.as_stored(record) for i, record in batch}
         for key, record in records.items():
             self.encoded[key] = self.encoded.get(key, 0) + record.tokens
         self._add_to_cache(records)
@@ -190,4 +194,4 @@ class RecordLookup:
 
     def _add_to_cache(self, records: Mapping[bytes, Record]) -> None:
         for key, record in records.items():
-            self._cache.put(key, record)
+            self._cache.put(self._mark + key, record)

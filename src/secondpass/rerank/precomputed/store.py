@@ -15,7 +15,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from secondpass.rerank.precomputed.record_formats import FULL, RecordFormat
 from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.storage import (
     BUSY,
@@ -32,6 +34,8 @@ from secondpass.storage import (
 )
 
 FORMAT = 1
+# So many records are in memory while they are written in another format.
+_AT_ONCE = 500
 
 # The statements here are always the same: SQLite rejects one where the schema was changed.
 _DAMAGED = DAMAGED | {sqlite3.SQLITE_ERROR}
@@ -50,6 +54,7 @@ class StateStore:
 
     - `digest`: of the model that computed the records; a file of another model, or of another
       `codes` or `dimension`, counts as empty, and the next write clears it.
+    - `format`: how records are written; a file in another format counts as empty, too.
     - In a folder that is not writable the file is only read. A damaged file is replaced at the
       next write; a damaged record counts as absent.
 
@@ -57,11 +62,20 @@ class StateStore:
     and write at once.
     """
 
-    def __init__(self, file: Path, *, digest: str, codes: int, dimension: int) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        digest: str,
+        codes: int,
+        dimension: int,
+        format: RecordFormat = FULL,  # noqa: A002
+    ) -> None:
         self.file = file
         self.digest = digest
         self.codes, self.dimension = codes, dimension
-        self._about = (FORMAT, digest, codes, dimension)
+        self.format = format
+        self._about = (FORMAT, digest + format.mark, codes, dimension)
         # A power cut may lose records, but damaged ones are detected when they are read.
         self._sqlite = SqliteFile(file, pragmas=("PRAGMA synchronous = OFF",))
         self._damaged = False
@@ -77,9 +91,8 @@ class StateStore:
         records, damaged = {}, 0
         for key, packed in rows:
             try:
-                records[key] = Record.from_bytes(
-                    verify_checksum(key, packed), codes=self.codes, dimension=self.dimension
-                )
+                data = verify_checksum(key, packed)
+                records[key] = self.format.unpack(data, self.codes, self.dimension)
             except (ValueError, TypeError):
                 damaged += 1
         if damaged:
@@ -104,7 +117,8 @@ class StateStore:
         an error: the records are computed again when they are needed. A file in which a read
         has met damage is replaced now, and one in which this write does by the next.
         """
-        packed = ((key, add_checksum(key, record.to_bytes())) for key, record in records)
+        pack = self.format.pack
+        packed = ((key, add_checksum(key, pack(record))) for key, record in records)
         with self._sqlite.lock:
             if self._damaged:
                 self._delete()
@@ -181,6 +195,25 @@ class StateStore:
             except FAILURES:
                 self._sqlite.close()
                 return 0
+
+    def take(self, other: StateStore) -> None:
+        """Store all that another store of the same model has, in this store's format."""
+        for keys in _in_parts(other.keys("states")):
+            self.put(other.get(keys).records.items())
+        for keys in _in_parts(other.keys("cuts")):
+            self.put_segments(other.get_segments(keys))
+
+    def keys(self, table: Literal["states", "cuts"]) -> list[bytes]:
+        """Return the keys of all records, or of all segments; none where it cannot be read."""
+        with self._sqlite.lock:
+            try:
+                connection = self._connect()
+                if connection is None or not _has_table(connection, table):
+                    return []
+                return [key for (key,) in connection.execute(f"SELECT key FROM {table}")]
+            except FAILURES as error:
+                self._note_damage(error)
+                return []
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -278,6 +311,11 @@ class MemoryStates(StateStore):
         records, segments = self._records, self._segments
         self._records, self._segments = {}, {}
         return records, segments
+
+
+def _in_parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        yield keys[start : start + _AT_ONCE]
 
 
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:

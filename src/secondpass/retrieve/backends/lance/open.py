@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import IndexNotFoundError, IndexStoreError, InputError
@@ -12,7 +11,13 @@ from secondpass.retrieve.backends.lance.store import LOCK, LanceStore
 from secondpass.retrieve.backends.lance.table import load
 from secondpass.retrieve.chunking import CHUNK_TOKENS, OVERLAP, check_chunking
 from secondpass.retrieve.languages import parse_language
-from secondpass.retrieve.settings import IndexSettings, read_settings, write_settings
+from secondpass.retrieve.settings import (
+    IndexSettings,
+    States,
+    parse_states,
+    read_settings,
+    write_settings,
+)
 from secondpass.retrieve.store_protocol import TextEncoder
 from secondpass.storage import exclusive, expand_home, store_error
 
@@ -28,6 +33,7 @@ def open_index(
     chunk_tokens: int | None = CHUNK_TOKENS,
     overlap: int = OVERLAP,
     create: bool = True,
+    states: States | None = None,
     keep_states: bool | None = None,
     make: Callable[[Path, IndexSettings], LanceStore] = LanceStore,
     place: str | None = None,
@@ -35,8 +41,9 @@ def open_index(
     """Open the index in a folder, or create one if there is none and `create` is True.
 
     `language`, `chunk_tokens` and `overlap` apply to a new index; for an existing one, only
-    a different `language` is refused. `keep_states` is recorded in a new index (None: True)
-    and in an existing one (None: unchanged). Without an embedder, a new index has no vectors,
+    a different `language` is refused. `states` are recorded in a new index (None: "full")
+    and in an existing one (None: unchanged); `keep_states` is the older name, see
+    `parse_states`. Without an embedder, a new index has no vectors,
     and the embedder of an existing one is not checked. `make` makes the store; `place` names
     the index in messages, by default its folder.
 
@@ -58,8 +65,7 @@ def open_index(
             embedder_digest=None if embedder is None else embedder.digest,
             chunk_tokens=chunk_tokens,
             overlap=overlap,
-            keep_states=True if keep_states is None else keep_states,
-        )
+        ).with_states(parse_states(states, keep_states))
         _create(folder, settings)
         settings = read_settings(folder)
     _check(place or str(folder), settings, embedder, name)
@@ -67,8 +73,9 @@ def open_index(
         if not create:
             raise _unfinished(folder)
         _create(folder, settings)
-    if keep_states is not None and keep_states != settings.keep_states:
-        settings = replace(settings, keep_states=keep_states)
+    changed = settings.with_states(parse_states(states, keep_states, settings.states))
+    if changed != settings:
+        settings = changed
         _record(folder, settings)
     store = make(folder, settings)
     if not store.has_text_index:
@@ -130,7 +137,7 @@ def _record(folder: Path, settings: IndexSettings) -> None:
             "the index cannot be changed",
             where=str(folder),
             why=str(error),
-            fix="Leave keep_states out, or make the folder writable.",
+            fix="Leave states out, or make the folder writable.",
             errno=store_error("", folder, error).errno,
         ) from error
 
