@@ -80,7 +80,9 @@ class PassageWorker:
         self._digest = embedder.digest
         self._encoder: TextEncoder | None = embedder if work.vectors else None
         self._states: MemoryStates | None = None
-        states = PrecomputedStates(Path(), embedder, enabled=work.keep_states)
+        states = PrecomputedStates(
+            Path(), embedder, states="full" if work.keep_states else "none"
+        )
         if work.vectors and states.available and is_precomputed(DEFAULT):
             precomputed = states.find_precomputed(load_reranker(DEFAULT, threads=_THREADS))
             if precomputed is not None:

@@ -105,9 +105,7 @@ class Shard:
             for name, place in plan.indexes.items()
         }
         self._states = {
-            name: PrecomputedStates(
-                versions.states_folder, embedder, enabled=versions.keep_states
-            )
+            name: PrecomputedStates(versions.states_folder, embedder, states=versions.states)
             for name, versions in self._indexes.items()
         }
         # Made once: requests share batches by the identity of the reranker.

@@ -22,6 +22,7 @@ from secondpass.rerank.precomputed.state_files import import_states, is_imported
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.retriever import HybridRetriever
+from secondpass.retrieve.settings import States
 from secondpass.retrieve.store_protocol import TextEncoder
 
 _log = logging.getLogger("secondpass.server")
@@ -60,8 +61,8 @@ class ShardVersions(Protocol):
 
     states_folder: Path
     """Where the token states are that this shard reads."""
-    keep_states: bool
-    """Whether states may be stored."""
+    states: States
+    """How states are stored."""
 
     @property
     def newest(self) -> Pin | None:
@@ -88,7 +89,7 @@ class FolderVersions:
         store = open_index(folder, embedder, create=False)
         self._open = OpenVersion(None, store, HybridRetriever(store, embedder))
         self.states_folder = store.states_folder
-        self.keep_states = store.settings.keep_states
+        self.states = store.settings.states
 
     def at(self, pin: Pin | None) -> OpenVersion:
         """Return the index."""
@@ -137,7 +138,7 @@ class StoredVersions:
             )
         newest = self.at(Pin(pointer.number, pointer.version))
         self._newest = newest.pin
-        self.keep_states = newest.store.settings.keep_states
+        self.states = newest.store.settings.states
         self._following = threading.Thread(
             target=self._follow, args=[follow], name="secondpass-follow", daemon=True
         )

@@ -157,7 +157,7 @@ class PrecomputedStates:
         """Write full states, of before the option changed, in the format of now."""
         full = self._store_in(precomputed, FULL)
         if full.file.is_file():
-            own.take(full)
+            own.copy_from(full)
             full.close()
 
     def close(self) -> None:

@@ -300,6 +300,12 @@ class IndexCatalog:
         return {name: found for name, found in sorted(served) if found is not None}
 
     @property
+    def remote(self) -> dict[str, RemoteStore]:
+        """The stores of the served indexes that are in object storage, by name."""
+        served = ((key.name, self._indexes[key].remote) for key in self._served)
+        return {name: store for name, store in sorted(served) if store is not None}
+
+    @property
     def statuses(self) -> dict[str, Mapping[str, Any]]:
         """What `/ready` says of the indexes that the server was started with, by name."""
         served = [(key.name, self._indexes[key].status) for key in self._served]

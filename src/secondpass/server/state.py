@@ -35,6 +35,7 @@ from secondpass.types import RerankResponse
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
+    from secondpass.index.storage.store import RemoteStore
     from secondpass.llm import LLM
     from secondpass.rerank.policies.score_cache import CacheStats
     from secondpass.retrieve.embedder import Embedder
@@ -195,6 +196,11 @@ class ServerState:
     def databases(self) -> dict[str, Database]:
         """The databases that are searched, by name; {} before they are opened."""
         return {} if self._catalog is None else self._catalog.databases
+
+    @property
+    def remote_indexes(self) -> dict[str, RemoteStore]:
+        """The stores of indexes in object storage, by name; {} before they are opened."""
+        return {} if self._catalog is None else self._catalog.remote
 
     @property
     def index_statuses(self) -> dict[str, Mapping[str, Any]]:

@@ -117,11 +117,11 @@ def test_a_file_of_the_other_format_counts_as_empty(tmp_path: Path) -> None:
 
 def test_a_store_takes_what_another_one_has(tmp_path: Path) -> None:
     full, compact = store_at(tmp_path / "f", "full"), store_at(tmp_path / "c", "compact")
-    compact.take(full)
+    compact.copy_from(full)
     assert compact.count() == 0
     records = {n.to_bytes(16): normal_record(n, 1 + n % 7, 8, 4) for n in range(1203)}
     full.put(records.items())
-    compact.take(full)
+    compact.copy_from(full)
     assert compact.get(list(records)).records.keys() == records.keys()
     full.close()
     compact.close()

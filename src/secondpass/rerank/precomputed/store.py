@@ -196,7 +196,7 @@ class StateStore:
                 self._sqlite.close()
                 return 0
 
-    def take(self, other: StateStore) -> None:
+    def copy_from(self, other: StateStore) -> None:
         """Store all that another store of the same model has, in this store's format."""
         for keys in _in_parts(other.keys("states")):
             self.put(other.get(keys).records.items())
