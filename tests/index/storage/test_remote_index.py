@@ -93,6 +93,20 @@ def found(index: Index, query: str = "river", **more: Any) -> list[tuple[str, fl
     return [(r.document.id or "", r.score) for r in response.results]
 
 
+def test_an_index_that_lost_its_lease_object_is_written_again(place: Place) -> None:
+    for text in TEXTS[:2]:
+        # Another process each time, so that epochs go up.
+        with place.open() as index:
+            index.add([text])
+    objects = open_objects(place.url, place.options)
+    objects.delete(["lease.json"])
+    with place.open("two") as index:
+        index.add(TEXTS[2:])
+        assert index.count() == 3
+    with place.open("three") as index:
+        assert index.count() == 3
+
+
 def test_it_is_searched_as_a_folder_is(any_place: Place, tmp_path: Path) -> None:
     local = Index.open(tmp_path / "local", embedder=HashedEmbedder(), keep_states=False)
     remote = any_place.open()

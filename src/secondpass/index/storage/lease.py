@@ -78,6 +78,9 @@ class Lease:
     a lease that it has seen unchanged for the holder's `seconds` by its own clock, so no two
     clocks are compared. A holder that was frozen may find out late that it lost the lease:
     its commits must fail by the epoch, which `use` returns.
+
+    `last_epoch` returns the epoch of the last commit, which a new lease must be above: its
+    object may have been lost, as in a bucket that was restored without it.
     """
 
     def __init__(
@@ -88,7 +91,9 @@ class Lease:
         wait: float = WAIT,
         idle: float = _IDLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        last_epoch: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._last_epoch = last_epoch
         self.seconds, self.wait, self.idle = seconds, wait, idle
         self._objects, self._clock = objects, clock
         self._record: LeaseRecord | None = None
@@ -184,7 +189,7 @@ class Lease:
                     seen_tag, seen_at = found[1], now
             if other is None or other.released or now - seen_at >= other.seconds:
                 record = LeaseRecord(
-                    1 if other is None else other.epoch + 1,
+                    1 + (self._last_epoch() if other is None else other.epoch),
                     f"process {os.getpid()} on {socket.gethostname()}",
                     self.seconds,
                     secrets.token_hex(8),

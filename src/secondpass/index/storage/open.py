@@ -11,6 +11,7 @@ from secondpass.index.storage.lease import Lease
 from secondpass.index.storage.local_copy import MAX_BYTES, LocalCopy, default_folder
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.store import RemoteStore, RemoteVersions
+from secondpass.index.storage.versions import PublishedVersions
 from secondpass.rerank.inputs import require_count
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.backends.lance.store import LanceStore
@@ -96,7 +97,9 @@ def open_remote(
     objects = open_objects(url, storage_options)
     folder = default_folder(objects.url) if local_folder is None else expand_home(local_folder)
     copy = LocalCopy(folder.absolute(), objects, require_count("local_bytes", local_bytes))
-    remote = RemoteVersions(objects, copy, Lease(objects) if lease is None else lease)
+    if lease is None:
+        lease = Lease(objects, last_epoch=PublishedVersions(objects).last_epoch)
+    remote = RemoteVersions(objects, copy, lease)
 
     def make(view: Path, settings: IndexSettings) -> RemoteStore:
         return RemoteStore(view, settings, remote)

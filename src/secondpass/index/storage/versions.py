@@ -79,6 +79,11 @@ class PublishedVersions:
         except (KeyError, TypeError, ValueError):
             raise self._not_an_index(CURRENT) from None
 
+    def last_epoch(self) -> int:
+        """Return the epoch of the last commit, 0 before there is an index."""
+        pointer = self.current()
+        return 0 if pointer is None else pointer.epoch
+
     def files(self, pointer: Pointer) -> dict[str, StoredFile] | None:
         """Return the files of a version by path; None where it was deleted since.
 
