@@ -11,15 +11,18 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError, MissingExtraError
+from secondpass.storage import exclusive, is_locked
 
 # Ray keeps results there until they are fetched; those of bulk work are small and soon fetched.
 _OBJECT_BYTES = 512 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _DEFAULT_PORT = 6379
+_FOLDER, _LOCK = "secondpass-ray-", "secondpass.lock"
 
 # Ray reads these when it is imported, and passes them on to the processes that it starts.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -108,7 +111,7 @@ def ray_runtime(
     added = {**_QUIET} if place is not None else {**_QUIET, **_LOOPBACK_ONLY}
     if place is None and "RAY_AUTH_TOKEN" not in os.environ:
         # Else Ray writes a token into the home folder.
-        added["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        added["RAY_AUTH_TOKEN"] = _own_token()
     with _environment(added):
         ray = _import_ray()
         if ray.is_initialized():
@@ -121,21 +124,26 @@ def ray_runtime(
             finally:
                 ray.shutdown()
             return
-        folder = _make_folder()
-        try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=logs,
-                configure_logging=False,
-                object_store_memory=_OBJECT_BYTES,
-                _temp_dir=str(folder),
-            )
-            yield RayRuntime(ray, own=True)
-        finally:
-            ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
+        with _own_folder() as folder:
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=logs,
+                    configure_logging=False,
+                    object_store_memory=_OBJECT_BYTES,
+                    _temp_dir=str(folder),
+                )
+                yield RayRuntime(ray, own=True)
+            finally:
+                ray.shutdown()
+
+
+@cache
+def _own_token() -> str:
+    # Ray reads the token once in a process, also where it is started a second time.
+    return secrets.token_hex(32)
 
 
 def _import_ray() -> Any:
@@ -164,12 +172,21 @@ def _connect(ray: Any, address: str, logs: bool) -> None:
         ) from error
 
 
-def _make_folder() -> Path:
-    # The paths of Ray's sockets in it may have 107 characters, and TMPDIR is long on macOS.
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Make a folder for Ray's sockets and logs, and delete it and those of killed processes."""
+    # The paths of sockets may have 107 characters, and TMPDIR is long on macOS.
     short = Path("/tmp")
-    return Path(
-        tempfile.mkdtemp(prefix="secondpass-ray-", dir=short if short.is_dir() else None)
-    )
+    place = short if short.is_dir() else Path(tempfile.gettempdir())
+    for left in place.glob(f"{_FOLDER}*"):
+        if (left / _LOCK).is_file() and not is_locked(left / _LOCK):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=place))
+    try:
+        with exclusive(folder / _LOCK):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
