@@ -41,14 +41,15 @@ class Report:
     def markdown(self, picture: str | None) -> str:
         """Return the report as Markdown; `picture` is the path of the plot."""
         parts = [f"![pairs a second by engine]({picture})", ""] if picture else []
+        parts += [self._setting(), ""]
         parts += ["**Targets**", "", *self._targets(), ""]
+        first = self._first_tables()
+        for load in first:
+            parts += self._table(load)
+        parts += ["<details>", "<summary>All other tables</summary>", ""]
         for load in self.workloads:
-            crowd = f", {load.clients} clients at once" if load.clients > 1 else ""
-            number = (
-                "one pair alone" if load.candidates == 1 else f"{load.candidates} candidates"
-            )
-            parts += [f"**{load.collection}, {number}{crowd}**", ""]
-            parts += [*workload_table(self.done.results, load), ""]
+            if load not in first:
+                parts += self._table(load)
         if self.profile_shares:
             parts += [
                 "**Where the time of one query goes**",
@@ -64,7 +65,26 @@ class Report:
         for name, reason in self.absent.items():
             parts += [f"Not measured: {name}: {reason}.", ""]
         parts += ["**Machine and versions**", "", *self._machine(), "", self.made_by]
+        parts += ["", "</details>"]
         return "\n".join(parts)
+
+    def _first_tables(self) -> list[Workload]:
+        """Return the workloads that the targets are about: one pair, and 100 candidates."""
+        main = main_collection(self.workloads)
+        alone = [w for w in self.workloads if w.collection == main and w.clients == 1]
+        return [w for count in (100, 1) for w in alone if w.candidates == count]
+
+    def _table(self, load: Workload) -> list[str]:
+        crowd = f", {load.clients} clients at once" if load.clients > 1 else ""
+        number = "one pair alone" if load.candidates == 1 else f"{load.candidates} candidates"
+        title = f"**{load.collection}, {number}{crowd}**"
+        return [title, "", *workload_table(self.done.results, load), ""]
+
+    def _setting(self) -> str:
+        """Return the sentence that says where the figures are from."""
+        facts = self.machine
+        where = f"{facts['processor']} with {facts['own kernels']} ({facts['threads']} threads)"
+        return f"On {where}, medians of {self.done.rounds} rounds."
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for --json and --resume."""
