@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("lancedb", reason="the extra index is not installed")
 
 from secondpass import Index
-from secondpass.cluster.serve_on_ray import RayOptions, parse_replicas
+from secondpass.cluster.serve_on_ray import RayOptions, build, parse_replicas
 from secondpass.errors import InputError
 from tests.cli.conftest import Run
 
@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--on", "dask"], "--on cannot be 'dask'"),
+        (["--on", "dask"], "There is no place 'dask' for work"),
         (["--shards", "2"], "--shards is for a server on Ray"),
         (["--address", "auto"], "--address is for a server on Ray"),
         (["--on", "ray", "--shards", "0"], "--shards cannot be 0"),
@@ -77,3 +77,13 @@ def test_replicas_are_a_number_or_two() -> None:
     assert RayOptions(shards=2, replicas=(1, 4)).replicas == (1, 4)
     with pytest.raises(InputError):
         parse_replicas("1:")
+
+
+def test_a_file_for_ray_has_known_fields_and_names_keys(place: str) -> None:
+    with pytest.raises(InputError, match="unknown field 'shard'.*shards"):
+        build({"indexes": {"docs": place}, "shard": 2})
+    # What Ray serves can be reached from other machines.
+    with pytest.raises(InputError, match="no keys"):
+        build({"indexes": {"docs": place}, "replicas": "1:2"})
+    with pytest.raises(InputError, match="--data cannot be used"):
+        build({"data": Path("data"), "keys": "keys.json"})

@@ -130,9 +130,13 @@ def test_the_service_names_an_application_and_the_cache_that_exist() -> None:
     ]
     assert application["args"]["cache"].startswith(f"redis://{redis['metadata']['name']}:")
     module, _, name = application["import_path"].partition(":")
-    if importlib.util.find_spec(module) is None or importlib.util.find_spec("ray") is None:
+    if importlib.util.find_spec("ray") is None:
         pytest.skip("the extra ray is not installed")
     assert hasattr(importlib.import_module(module), name)
+    for template in templates(clusters()["rayservice.yaml"]):
+        mounts = template["spec"]["containers"][0]["volumeMounts"]
+        folder = str(Path(application["args"]["keys"]).parent)
+        assert folder in {mount["mountPath"] for mount in mounts}
 
 
 def test_kustomization_names_what_is_there() -> None:

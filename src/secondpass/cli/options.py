@@ -253,6 +253,16 @@ Actors = Annotated[
 ]
 
 
+def check_on(on: str | None) -> None:
+    """Raise InputError for a value of --on that names no place to work."""
+    if on not in (None, "ray"):
+        raise InputError(
+            f"There is no place {on!r} for work",
+            where="--on",
+            fix="Give --on ray, or leave it out to work in this process.",
+        )
+
+
 @contextmanager
 def working_on(
     on: str | None, address: str | None, actors: int | None
@@ -262,12 +272,7 @@ def working_on(
     To be entered before lancedb is imported, because Ray forks. Raises InputError for options
     that do not fit, and what `ray_runtime` raises.
     """
-    if on not in (None, "ray"):
-        raise InputError(
-            f"There is no place {on!r} for work",
-            where="--on",
-            fix="Give --on ray, or leave it out to work in this process.",
-        )
+    check_on(on)
     given = {"--address": address, "--actors": actors}
     for option, value in given.items():
         if on is None and value is not None:

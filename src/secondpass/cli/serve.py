@@ -100,14 +100,7 @@ def serve(
     drain: Annotated[
         float, typer.Option(help="Seconds for requests in progress to finish at shutdown.")
     ] = 20.0,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ray",
-            help="Run on Ray Serve, in many processes on one machine or more.",
-            show_default="in this process",
-        ),
-    ] = None,
+    on: options.On = None,
     shards: Annotated[
         int | None,
         typer.Option(help="Into how many parts reading is split, on Ray.", show_default="1"),
@@ -121,14 +114,7 @@ def serve(
             show_default="1",
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT|auto",
-            help="Head of a Ray cluster.",
-            show_default="Ray is started on this machine",
-        ),
-    ] = None,
+    address: options.RayAddress = None,
     shard_timeout: Annotated[
         float | None,
         typer.Option(
@@ -201,6 +187,7 @@ def serve(
         "shard_timeout": shard_timeout,
     }
     given: dict[str, Any] = {name: value for name, value in on_ray.items() if value is not None}
+    options.check_on(on)
     if on is None:
         for name in given:
             raise InputError(
@@ -208,8 +195,6 @@ def serve(
             )
         run(settings, log=log, log_level=log_level, otel=otel)
         return
-    if on != "ray":
-        raise InputError(f"--on cannot be {on!r}", fix="Give --on ray, or leave it out.")
     from secondpass.cluster.serve_on_ray import RayOptions, parse_replicas, run_on_ray
 
     if replicas is not None:

@@ -126,15 +126,7 @@ def ray_runtime(
             return
         with _own_folder() as folder:
             try:
-                ray.init(
-                    address="local",
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    log_to_driver=logs,
-                    configure_logging=False,
-                    object_store_memory=_OBJECT_BYTES,
-                    _temp_dir=str(folder),
-                )
+                _start(ray, folder, cpus, logs)
                 yield RayRuntime(ray, own=True)
             finally:
                 ray.shutdown()
@@ -156,6 +148,26 @@ def _import_ray() -> Any:
     # What matters is raised; the rest is about Ray itself.
     logging.getLogger("ray").setLevel(logging.ERROR)
     return ray
+
+
+def _start(ray: Any, folder: Path, cpus: int | None, logs: bool) -> None:
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=logs,
+            configure_logging=False,
+            object_store_memory=_OBJECT_BYTES,
+            _temp_dir=str(folder),
+        )
+    # Ray raises exceptions of no class of its own where its processes do not answer in time.
+    except Exception as error:
+        raise InputError(
+            "Ray could not be started on this machine",
+            why=" ".join(str(error).split())[:300],
+            fix="Try again when the machine has less to do; its log is where Ray says.",
+        ) from error
 
 
 def _connect(ray: Any, address: str, logs: bool) -> None:

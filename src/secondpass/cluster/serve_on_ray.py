@@ -10,17 +10,17 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secondpass.cluster.ray_runtime import cluster_address, ray_runtime
 from secondpass.cluster.served_shards import ShardedIndexes
 from secondpass.cluster.shard import Refusal, Shard, ShardPlan, shard_settings
-from secondpass.errors import IndexNotFoundError, InputError, SecondpassError
+from secondpass.errors import IndexNotFoundError, InputError, SecondpassError, nearest
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.versions import PublishedVersions
 from secondpass.retrieve.settings import read_settings
@@ -288,6 +288,44 @@ def make_application(
     ).bind(behind, options, log_level, otel, shards)
 
 
+def build(args: Mapping[str, Any]) -> Any:
+    """Return the application for `serve deploy` and for KubeRay, from the `args` of its file.
+
+    They are fields of `ServerSettings` and of `RayOptions`; `replicas` is a text, "M" or
+    "MIN:MAX". Ray itself says where HTTP is, so that `keys` are needed. Raises InputError for
+    unknown fields, and for what cannot be served.
+    """
+    given = dict(args)
+    if "replicas" in given:
+        given["replicas"] = parse_replicas(str(given["replicas"]))
+    for name in ("keys", "calibration_pairs"):
+        if given.get(name) is not None:
+            given[name] = Path(given[name])
+    of_ray = {field.name for field in fields(RayOptions)} - {"address"}
+    of_server = {field.name for field in fields(ServerSettings)} - {"host", "port"}
+    for name in given:
+        if name not in of_ray | of_server:
+            raise InputError(
+                f"args has an unknown field {name!r}", fix=nearest(name, of_ray | of_server)
+            )
+    settings = ServerSettings(
+        host="0.0.0.0", **{name: given[name] for name in given.keys() & of_server}
+    )
+    options = RayOptions(
+        address="auto", **{name: given[name] for name in given.keys() & of_ray}
+    )
+    check_for_ray(settings)
+    return make_application(settings, options, nodes=_count_nodes())
+
+
+def _count_nodes() -> int:
+    import ray as ray_module
+
+    # Not all of it has types.
+    ray: Any = ray_module
+    return sum(bool(node["Alive"]) for node in ray.nodes())
+
+
 def _threads(settings: ServerSettings, options: RayOptions) -> int:
     """Return the threads of a shard's models: the CPUs of this machine shared by all shards."""
     if settings.threads is not None:
@@ -325,11 +363,8 @@ def start(
 
     Raises InputError where it cannot be started.
     """
-    import ray as ray_module
     from ray import serve
 
-    # Not all of it has types.
-    ray: Any = ray_module
     # What it says is about itself; what is ready is logged below.
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     port = settings.port or _free_port(settings.host)
@@ -343,9 +378,8 @@ def start(
         },
         logging_config=_SERVE_LOGGING,
     )
-    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
     application = make_application(
-        settings, options, nodes=nodes, log_level=log_level, otel=otel
+        settings, options, nodes=_count_nodes(), log_level=log_level, otel=otel
     )
     try:
         serve.run(
