@@ -729,7 +729,7 @@ export interface components {
         ExplainBody: {
             /**
              * Blend
-             * @description Whether to blend first-stage scores in, or the weights of rerank, vector and bm25.
+             * @description Whether to blend first-stage scores in, or the weights of rerank, vector, bm25 and neighbors.
              * @default true
              */
             blend?: boolean | {
@@ -1427,7 +1427,7 @@ export interface components {
             adaptive?: boolean;
             /**
              * Blend
-             * @description Whether to blend first-stage scores in, or the weights of rerank, vector and bm25.
+             * @description Whether to blend first-stage scores in, or the weights of rerank, vector, bm25 and neighbors.
              * @default true
              */
             blend?: boolean | {
@@ -1681,7 +1681,7 @@ export interface components {
             adaptive?: boolean;
             /**
              * Blend
-             * @description Whether to blend first-stage scores in, or the weights of rerank, vector and bm25.
+             * @description Whether to blend first-stage scores in, or the weights of rerank, vector, bm25 and neighbors.
              * @default true
              */
             blend?: boolean | {
