@@ -80,7 +80,7 @@ def test_replicas_are_a_number_or_two() -> None:
 
 
 def test_a_file_for_ray_has_known_fields_and_names_keys(place: str) -> None:
-    with pytest.raises(InputError, match="unknown field 'shard'.*shards"):
+    with pytest.raises(InputError, match=r"unknown field 'shard'.*shards"):
         build({"indexes": {"docs": place}, "shard": 2})
     # What Ray serves can be reached from other machines.
     with pytest.raises(InputError, match="no keys"):

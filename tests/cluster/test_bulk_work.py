@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -42,6 +43,8 @@ pytestmark = needs_ray
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[RayRuntime]:
+    # As in a program that uses Ray for something else too.
+    importlib.import_module("ray")
     with ray_runtime("local", cpus=2) as started:
         yield started
 

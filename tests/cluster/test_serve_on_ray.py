@@ -16,12 +16,13 @@ from typing import Any
 import httpx2
 import pytest
 
-pytest.importorskip("ray", reason="the extra ray is not installed")
 pytest.importorskip("lancedb", reason="the extra index is not installed")
 
 from secondpass import Index, Reranker
+from tests.cluster.bulk import needs_ray
 from tests.cluster.local_shards import MODEL, make_index, wait_until
 
+pytestmark = needs_ray
 ROOT = Path(__file__).parents[2]
 QUERY = "a ship near the harbor"
 BODY: Any = {"query": QUERY, "candidates": 40, "top_k": 40, "blend": False}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +30,8 @@ _FOLDER, _LOCK = "secondpass-ray-", "secondpass.lock"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 # The name is misleading: 0 makes the processes of Ray listen on the loopback interface only,
 # and 127.0.0.1 as an argument of ray.init is replaced by the address of the machine.
-_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_AUTH_MODE, _AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +105,19 @@ def ray_runtime(
 
     `address`: HOST:PORT or "auto"; None for RAY_ADDRESS, else for a Ray of `cpus` CPUs (all if
     None) that listens on the loopback interface only, without a dashboard, and ends with the
-    block. A process that is connected already stays so. Ray sends no usage statistics. `logs`:
+    block. A process that is connected already stays so. Ray sends no usage statistics, and
+    takes no connection without a token, unless the program has imported it before. `logs`:
     whether what the processes of Ray print appears on standard error here.
 
     Raises MissingExtraError without the extra `ray`, InputError where no Ray can be reached.
     """
     place = cluster_address(address)
     added = {**_QUIET} if place is not None else {**_QUIET, **_LOOPBACK_ONLY}
-    if place is None and "RAY_AUTH_TOKEN" not in os.environ:
-        # Else Ray writes a token into the home folder.
-        added["RAY_AUTH_TOKEN"] = _own_token()
+    if place is None and _takes_token():
+        added[_AUTH_MODE] = "token"
+        if _AUTH_TOKEN not in os.environ:
+            # Else Ray writes a token into the home folder.
+            added[_AUTH_TOKEN] = _own_token()
     with _environment(added):
         ray = _import_ray()
         if ray.is_initialized():
@@ -133,6 +139,12 @@ def ray_runtime(
 
 
 @cache
+def _takes_token() -> bool:
+    # Ray reads it when it is imported: a program that has imported it before decides.
+    return "ray" not in sys.modules or os.environ.get(_AUTH_MODE) == "token"
+
+
+@cache
 def _own_token() -> str:
     # Ray reads the token once in a process, also where it is started a second time.
     return secrets.token_hex(32)
@@ -151,6 +163,9 @@ def _import_ray() -> Any:
 
 
 def _start(ray: Any, folder: Path, cpus: int | None, logs: bool) -> None:
+    # Of _LOOPBACK_ONLY, where the program has imported Ray before.
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    constants.ENABLE_RAY_CLUSTER = False
     try:
         ray.init(
             address="local",
