@@ -26,6 +26,9 @@ STATES = ("full", "compact", "none")
 MEASURED_FROM = 100_000
 """Times of searches are not extrapolated from fewer passages: below, they hardly grow."""
 
+BEYOND = 100
+"""A machine gets at most so many times the measured passages: its times are unknown beyond."""
+
 BYTE_PARTS = ("text", "vectors", "text index", "vector index")
 SEARCH = "hybrid+rerank 50"
 
@@ -70,10 +73,15 @@ class CostModel:
 
 
 def fit(sizes: Sequence[float], values: Sequence[float]) -> Curve:
-    """Return the curve of smaller relative error; a constant for a single size."""
+    """Return the curve of the smallest relative error that does not fall, or a constant.
+
+    A cost that falls as an index grows is noise, and would be negative beyond.
+    """
+    mean = float(np.mean(values))
+    largest = max(abs(mean - value) / max(value, 1e-9) for value in values)
+    curves = [Curve("linear", mean, 0.0, float(largest))]
     if len(sizes) < 2:
-        return Curve("linear", float(values[0]), 0.0, 0.0)
-    curves = []
+        return curves[0]
     for form in ("linear", "log"):
         grown = np.array(sizes) if form == "linear" else np.log(sizes)
         # Relative errors count, so that small indexes weigh as much as large ones.
@@ -81,7 +89,8 @@ def fit(sizes: Sequence[float], values: Sequence[float]) -> Curve:
         design = np.stack([weights, weights * grown], axis=1)
         a, b = np.linalg.lstsq(design, weights * np.array(values), rcond=None)[0]
         errors = np.abs(a + b * grown - values) * weights
-        curves.append(Curve(form, float(a), float(b), float(errors.max())))
+        if b > 0:
+            curves.append(Curve(form, float(a), float(b), float(errors.max())))
     return min(curves, key=lambda curve: curve.error)
 
 
@@ -166,6 +175,7 @@ def estimate(
     """
     each = sum(model.bytes.values()) + model.state_bytes[states]
     machines = max(1, math.ceil(passages * each / disk))
+    machines = max(machines, math.ceil(passages / (BEYOND * model.measured)))
     while model.memory.at(passages / machines) > memory:
         machines += max(1, machines // 10)
     share = passages / machines

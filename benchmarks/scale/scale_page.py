@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from beir import ROOT
 
 from scale.cost_model import (
+    BEYOND,
     BYTE_PARTS,
     MEASURED_FROM,
     CostModel,
@@ -244,11 +245,12 @@ def extrapolated(model: CostModel) -> Iterator[Sequence[str]]:
             for name in ("full", "compact")
         )
         mark = " (extrapolated)" if size > model.measured else ""
+        known = not mark or (model.knows_searches and size <= BEYOND * model.measured)
         yield [
             f"{size:,.0f}{mark}",
             *(f"{e.disk_bytes / 1e9:,.1f} GB" for e in (full, compact)),
             f"{full.ingest_hours:,.1f}",
-            f"{full.search_ms:,.0f}" if model.knows_searches or not mark else "-",
+            f"{full.search_ms:,.0f}" if known else "-",
         ]
 
 

@@ -86,6 +86,10 @@ def test_curves_are_found_again(a: float, b: float) -> None:
     assert fit([5.0], [3.0]).at(1e9) == 3.0
 
 
+def test_a_cost_never_falls_as_an_index_grows() -> None:
+    assert fit([1e4, 1e5], [3.0, 1.0]).at(1e9) == 2.0
+
+
 def test_the_page_has_every_part_and_the_plot_is_valid() -> None:
     model = fit_model(ROWS, STATE_BYTES)
     text = render(ROWS, model)
