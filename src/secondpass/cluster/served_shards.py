@@ -10,13 +10,11 @@ from secondpass.cluster.shard import ShardStatus
 from secondpass.cluster.shard_calls import ShardCalls, Transport
 from secondpass.cluster.sharded_index import ShardedIndex
 from secondpass.cluster.sharded_search import ShardedSearch
-from secondpass.server.http_errors import HttpError
-from secondpass.server.index_catalog import IndexKey, ServedIndex
+from secondpass.server.index_catalog import IndexKey, SearchedOnly, ServedIndex
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-    from secondpass.index.index import Index
     from secondpass.index.search import Search
     from secondpass.retrieve.embedder import Embedder
     from secondpass.server.served_database import Database
@@ -27,13 +25,16 @@ START_SECONDS = 60.0
 """How long a server waits for all shards to answer, before it starts without some."""
 
 
-class ServedShards(ServedIndex):
+class ServedShards(SearchedOnly):
     """An index that shards search; it is written to by `secondpass index`."""
 
+    why = (
+        "is searched by shards, which do not write: store documents with "
+        "secondpass index FILES --index PLACE, on any machine that has its place"
+    )
+
     def __init__(self, key: IndexKey, search: ShardedSearch, place: str | Path) -> None:
-        self.key = key
-        self.metadata: dict[str, Any] = {}
-        self._index = None
+        super().__init__(key)
         self._search, self._place = search, place
 
     @property
@@ -45,11 +46,6 @@ class ServedShards(ServedIndex):
     def explainable(self) -> Search:
         """The search over all shards."""
         return self._search
-
-    @property
-    def searched_only(self) -> bool:
-        """True."""
-        return True
 
     def count(self) -> int:
         """Return how many documents there are."""
@@ -76,30 +72,9 @@ class ServedShards(ServedIndex):
             status = {"version": pin.number, **status}
         return {**status, "shards": calls.count, "missing_shards": sorted(calls.down)}
 
-    @property
-    def folder(self) -> Path:
-        """There is none: raises HttpError (403)."""
-        raise self._read_only()
-
-    @property
-    def index(self) -> Index:
-        """There is none: raises HttpError (403)."""
-        raise self._read_only()
-
-    def save(self, metadata: Mapping[str, Any]) -> None:
-        """Raise HttpError (403)."""
-        raise self._read_only()
-
     def close(self) -> None:
         """Close the files of cached scores; the shards stay."""
         self._search.close()
-
-    def _read_only(self) -> HttpError:
-        why = (
-            "is searched by shards, which do not write: store documents with "
-            "secondpass index FILES --index PLACE, on any machine that has its place"
-        )
-        return HttpError(403, "read only", f"{self.key.name} {why}")
 
 
 class ShardedIndexes:

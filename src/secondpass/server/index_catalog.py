@@ -191,33 +191,20 @@ class ServedIndex:
                 self._index = None
 
 
-class ServedDatabase(ServedIndex):
-    """A database of others, searched like an index; it is not written to."""
+class SearchedOnly(ServedIndex):
+    """What is searched like an index, and written to by other means, which `why` names."""
 
-    def __init__(self, key: IndexKey, database: Database) -> None:
+    why = ""
+
+    def __init__(self, key: IndexKey) -> None:
         self.key = key
         self.metadata: dict[str, Any] = {}
         self._index = None
-        self._database = database
-
-    @property
-    def source(self) -> Search:
-        """The search of the database; raises HttpError (503) where it cannot be reached."""
-        return self._database.open()
 
     @property
     def searched_only(self) -> bool:
         """True."""
         return True
-
-    def count(self) -> int | None:
-        """Return how many passages there are; None where that is not known."""
-        return self.source.describe().count
-
-    @property
-    def database(self) -> Database:
-        """The database."""
-        return self._database
 
     @property
     def folder(self) -> Path:
@@ -233,13 +220,36 @@ class ServedDatabase(ServedIndex):
         """Raise HttpError (403)."""
         raise self._read_only()
 
+    def _read_only(self) -> HttpError:
+        return HttpError(403, "read only", f"{self.key.name} {self.why}")
+
+
+class ServedDatabase(SearchedOnly):
+    """A database of others, searched like an index; it is not written to."""
+
+    why = "is a database that is only searched here: write to it by its own means"
+
+    def __init__(self, key: IndexKey, database: Database) -> None:
+        super().__init__(key)
+        self._database = database
+
+    @property
+    def source(self) -> Search:
+        """The search of the database; raises HttpError (503) where it cannot be reached."""
+        return self._database.open()
+
+    def count(self) -> int | None:
+        """Return how many passages there are; None where that is not known."""
+        return self.source.describe().count
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+        return self._database
+
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
-
-    def _read_only(self) -> HttpError:
-        why = "is a database that is only searched here: write to it by its own means"
-        return HttpError(403, "read only", f"{self.key.name} {why}")
 
 
 OpenServed = Callable[[IndexKey, str | Path], ServedIndex]
