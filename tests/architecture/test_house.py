@@ -22,6 +22,7 @@ NAMED = {
     "server/health.py": "the routes that monitors ask",
     "server/openai/embeddings.py": "the endpoint of that name",
     "server/openai/models.py": "the endpoint of that name",
+    "server/scheduler/batch_time.py": "the estimate that requests are refused by",
 }
 # Base names that stand in several rooms of a package because each room has one.
 IN_EVERY_ROOM = {

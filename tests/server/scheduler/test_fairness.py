@@ -207,7 +207,7 @@ def test_the_wait_is_that_of_ones_own_work_and_the_turns_of_others() -> None:
     queue.submit([Part(1_000_000, lambda: None)], 1e9, "heavy")
     assert queue.expected_wait(30, "light") == 0
     queue.admit(30, "light")
-    queue.submit([Part(50, lambda: None)], 30, "light")
+    queue.submit([Part(10, lambda: None) for _ in range(5)], 30, "light")
     assert queue.expected_wait(30, "light") == pytest.approx(10)
     with pytest.raises(OverloadedError) as caught:
         queue.submit([Part(1e9, lambda: None)], 1e9, "heavy")

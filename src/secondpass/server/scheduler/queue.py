@@ -21,10 +21,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from secondpass.errors import InputError, SecondpassError
+from secondpass.server.scheduler.batch_time import BatchTime
 
-# The weight of a new measurement in the moving averages of work and time per batch.
-_SMOOTHING = 0.2
-_INITIAL_RATE = 1000.0
 # The share of its time until the deadline that a job may have to wait: the rest is for its own
 # work, and for when the model is slower than of late.
 _MAX_WAIT_SHARE = 0.5
@@ -185,8 +183,7 @@ class WorkQueue:
         self._running: list[Job] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
-        self._work_and_seconds = (_INITIAL_RATE, 1.0)
-        self._measured = False
+        self._time = BatchTime(max_batch_work)
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -233,26 +230,21 @@ class WorkQueue:
             self._changed.notify_all()
         return job
 
-    @property
-    def _rate(self) -> float:
-        # A ratio of averages: an average of ratios would be that of the easiest batches.
-        work, seconds = self._work_and_seconds
-        return work / seconds
-
     def _expected_wait(self, deadline: float, tenant: str) -> float:
         waiting: dict[str, float] = {}
         for job in self._jobs:
             # Of its own tenant what goes before it; of others whatever has its turns meanwhile.
             if job.deadline <= deadline if job.tenant == tenant else job.deadline < math.inf:
-                waiting[job.tenant] = waiting.get(job.tenant, 0.0) + job.work
+                seconds = self._time.estimate(len(job.parts), job.work)
+                waiting[job.tenant] = waiting.get(job.tenant, 0.0) + seconds
         own = waiting.get(tenant, 0.0)
         # While the tenant's own work is done, each other one gets as much, if it wants it.
-        return sum(min(own, work) for work in waiting.values()) / self._rate
+        return sum(min(own, seconds) for seconds in waiting.values())
 
     def _waits_too_long(self, deadline: float, tenant: str) -> bool:
         left = deadline - self._clock()
         wait = self._expected_wait(deadline, tenant)
-        return self._measured and wait > _MAX_WAIT_SHARE * left
+        return self._time.measured and wait > _MAX_WAIT_SHARE * left
 
     def close(self, seconds: float) -> bool:
         """Take no more jobs and wait for the queued ones; return whether all were finished."""
@@ -307,9 +299,9 @@ class WorkQueue:
             _drop(job)
             return True
         needed = 0.0
-        if self._measured and job.started is None and len(self._jobs) > 1:
+        if self._time.measured and job.started is None and len(self._jobs) > 1:
             # Started now, it would miss its deadline, and delay others for nothing.
-            needed = job.parts[0].work / self._rate
+            needed = self._time.estimate(1, job.parts[0].work)
         if self._clock() + needed >= job.deadline:
             wait = self._expected_wait(job.deadline, job.tenant)
             _drop(job)
@@ -338,20 +330,13 @@ class WorkQueue:
             for job, result in zip(jobs, results, strict=True):
                 job.done.append(result)
                 job.work -= job.parts.popleft().work
-            self._measure(work, seconds)
+            self._time.measure(work, seconds)
         if self.on_batch is not None:
             waited = max(started - job.submitted for job in jobs)
             self.on_batch(Batch(work, len(jobs), waited, seconds))
         for job in jobs:
             if not job.parts:
                 job.settle(None)
-
-    def _measure(self, work: float, seconds: float) -> None:
-        if self._measured:
-            average_work, average_seconds = self._work_and_seconds
-            work = (1 - _SMOOTHING) * average_work + _SMOOTHING * work
-            seconds = (1 - _SMOOTHING) * average_seconds + _SMOOTHING * seconds
-        self._work_and_seconds, self._measured = (work, seconds), True
 
     def _remove_cancelled(self) -> None:
         """Remove jobs that were cancelled, except those that are running."""
