@@ -26,7 +26,7 @@ from harness.suite import collection_settings
 
 from secondpass import BaseReranker, Candidate, Index, Reranker, RerankResponse
 from secondpass.policies import Blend, Budgeted, Cached, Cascade, EarlyStopping
-from secondpass.rerank.base import Scored
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 Lists = dict[str, list[Candidate]]
@@ -81,7 +81,7 @@ class _Recorder(BaseReranker):
         self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
     ) -> Scored:
         from secondpass import ScoreKind
-        from secondpass.rerank.base import Score
+        from secondpass.rerank.score import Score
 
         self._recorded += candidates
         return Scored([Score(0.0)] * len(candidates), ScoreKind.RANK)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     )
     from secondpass.index.index import Index
     from secondpass.index.search import Search
-    from secondpass.rerank.base import BaseReranker, Score, Scored
+    from secondpass.rerank.base import BaseReranker
+    from secondpass.rerank.score import Score, Scored
     from secondpass.rerank.scoring_options import ScoringOptions
     from secondpass.rerank.spans import Spans
     from secondpass.rerank.windowing import PassageAggregation
@@ -82,9 +83,9 @@ _MODULES = {
     "RerankResponse": "types",
     "Reranker": "reranker",
     "RetrieverError": "errors",
-    "Score": "rerank.base",
+    "Score": "rerank.score",
     "ScoreKind": "types",
-    "Scored": "rerank.base",
+    "Scored": "rerank.score",
     "ScoringOptions": "rerank.scoring_options",
     "Search": "index.search",
     "SecondpassError": "errors",

@@ -11,9 +11,10 @@ from secondpass.composition import Composer
 from secondpass.option_types import takes, with_defaults
 from secondpass.options import PolicyOptions, RerankOptions
 from secondpass.registry import load_reranker, resolve_early_exit
-from secondpass.rerank.base import BaseReranker, Scored, ScoringJob
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike
 from secondpass.rerank.policies.fallback import check_chain, check_on_failure
+from secondpass.rerank.score import Scored, ScoringJob
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, RerankResponse
 

@@ -13,7 +13,7 @@ from secondpass.cluster.owners import (
     owner_of,
     split_by_owner,
 )
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.testing import ScriptedReranker
 from secondpass.types import Candidate, Document, ScoreKind, Status
 

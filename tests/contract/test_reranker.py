@@ -21,7 +21,7 @@ from secondpass import (
     Spans,
     Status,
 )
-from secondpass.rerank.base import ScoringJob
+from secondpass.rerank.score import ScoringJob
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.sentences import split_sentences
 

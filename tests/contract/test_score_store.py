@@ -10,8 +10,8 @@ import pytest
 
 from secondpass import ScoreKind
 from secondpass.policies import Cached
-from secondpass.rerank.base import Score, WindowScore
 from secondpass.rerank.policies.score_store import CachedScore
+from secondpass.rerank.score import Score, WindowScore
 from tests.contract.score_stores import SCORE_STORES, Reopen
 from tests.loopback.redis_server import BINARY
 from tests.rerank.simple import Numbers, numbered

@@ -16,8 +16,8 @@ from secondpass.evaluate.calibrators import fit_calibration, pool_adjacent
 from secondpass.evaluate.qrels import LabelledQuery, read_pairs
 from secondpass.evaluate.reliability import measure_reliability, wilson_interval
 from secondpass.policies import Calibrated
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import METHODS, read_calibration
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 

@@ -15,9 +15,9 @@ from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.tuning import choose_settings
 from secondpass.evaluate.variant_builders import reranked_variants
 from secondpass.policies import Blend, Cascade
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.policies.cascade import Margin
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.experiment_data import make_experiment_data
 

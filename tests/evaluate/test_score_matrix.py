@@ -12,7 +12,7 @@ from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
 from secondpass.evaluate.measures import ranked_values
 from secondpass.evaluate.score_matrix import ndcg, ranked_ids
 from secondpass.policies import Blend
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.evaluate.random_score_matrix import Row, pool_of, qrels_of
 

@@ -14,7 +14,7 @@ from secondpass.explain import Explanation, explain, explain_text
 from secondpass.explain.html import html_page
 from secondpass.explain.terminal import print_explanation
 from secondpass.policies import Blend
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia" / "corpus.jsonl"

@@ -26,9 +26,9 @@ from secondpass import (
     TextTooLongError,
 )
 from secondpass.policies import Blend, Cascade
-from secondpass.rerank.base import Scored
 from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.rerank.precomputed.types import record_key
+from secondpass.rerank.score import Scored
 from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"

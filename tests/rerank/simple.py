@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secondpass import BaseReranker, Candidate, Document, ScoreKind, Status
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 

@@ -18,7 +18,6 @@ from secondpass.policies import (
     Fallback,
 )
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import Scored, ScoringJob
 from secondpass.rerank.calibration import Calibration
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.calibration import model_identity
@@ -27,6 +26,7 @@ from secondpass.rerank.policies.ensemble import Ensemble
 from secondpass.rerank.policies.mmr import MMR
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
+from secondpass.rerank.score import Scored, ScoringJob
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 

@@ -20,8 +20,8 @@ from secondpass.policies import (
     Pointwise,
     Setwise,
 )
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.cascade import Margin
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.testing import OverlapLLM, ScriptedReranker
 from secondpass.types import ScoreKind

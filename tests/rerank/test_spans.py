@@ -16,9 +16,9 @@ from secondpass.inference.unicode import clean
 from secondpass.option_types import declared
 from secondpass.options import ResultOptions
 from secondpass.policies import Blend, Cached, Ensemble, Fallback
-from secondpass.rerank.base import Scored
 from secondpass.rerank.policies.wrapper import RerankerWrapper
 from secondpass.rerank.precomputed.sentences import slice_sentences
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import MAX_SENTENCES_READ, parse_spans, sentence_probabilities
 from secondpass.rerank.windowing import PassageAggregation, tokenize_documents

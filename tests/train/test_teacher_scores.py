@@ -7,7 +7,7 @@ import pytest
 
 from secondpass import BaseReranker, ScoreKind
 from secondpass.errors import InputError
-from secondpass.rerank.base import Score, Scored
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.train.data.examples import Examples, Group
 from secondpass.train.data.teacher_scores import add_teacher_scores

@@ -16,12 +16,13 @@ from secondpass.cluster.ray_runtime import RayRuntime
 from secondpass.errors import InputError
 from secondpass.inference.types import Float32
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
     merge_scores,
     require_pairwise_scores,
 )
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.embedder import Embedder
 from secondpass.types import Candidate

@@ -14,9 +14,9 @@ from secondpass.index.precompute import PrecomputedStates, RecordingEmbedder, is
 from secondpass.index.rerankers import DEFAULT
 from secondpass.inference.types import Float32
 from secondpass.registry import load_reranker
-from secondpass.rerank.base import Scored
 from secondpass.rerank.precomputed.store import MemoryStates
 from secondpass.rerank.precomputed.types import Record, Segments
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.chunking import split_document
 from secondpass.retrieve.embedder import Embedder

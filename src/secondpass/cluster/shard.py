@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from secondpass.cluster.shard_versions import Pin, ShardVersions, open_versions
 from secondpass.errors import InputError, SecondpassError
 from secondpass.index.precompute import PrecomputedStates
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.server.scheduler.queue import OverloadedError, QueueTimeoutError

@@ -17,7 +17,8 @@ from secondpass.cluster.sharded_index import ShardedFirstStage, ShardedIndex, Sh
 from secondpass.index.search import Search
 from secondpass.inference.query_cut import QueryCut
 from secondpass.options import SearchOptions
-from secondpass.rerank.base import BaseReranker, Scored, SpanSource
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.score import Scored, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.server.http_errors import UnavailableError

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from secondpass.explain.occlusion import Deletion, ScoreVariants
 from secondpass.explain.types import Counterfactual, Span, StageRanks
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import BM25Model
 from secondpass.retrieve.store_protocol import TextEncoder, searchable

@@ -26,13 +26,14 @@ from secondpass.explain.occlusion import (
 )
 from secondpass.explain.types import Explanation, Faithfulness, Match, ScoredWindow, Span
 from secondpass.index.search import Search
-from secondpass.rerank.base import BaseReranker, Score
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import (
     DocumentLike,
     check_fields,
     check_query,
     to_candidates,
 )
+from secondpass.rerank.score import Score
 from secondpass.rerank.scoring_options import ScoringOptions, field_text
 from secondpass.retrieve.bm25 import Analyzer, TermScore, fit_bm25
 from secondpass.retrieve.keywords import find_keywords

@@ -11,13 +11,14 @@ from secondpass.errors import InputError
 from secondpass.inference.query_cut import QueryCut
 from secondpass.option_types import declared
 from secondpass.options import RerankOptions
-from secondpass.rerank.base import BaseReranker, Score, Scored, make_scoring_options, too_long
+from secondpass.rerank.base import BaseReranker, make_scoring_options, too_long
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
     join_reasons,
     merge_scores,
     require_pairwise_scores,
 )
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.window_choice import token_share
 from secondpass.types import Candidate, Document, Status

@@ -1,17 +1,16 @@
-"""The base class of every reranker, and how scores become a response."""
+"""The base class of every reranker."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Unpack
+from dataclasses import replace
+from typing import Any, Unpack
 
-from secondpass.errors import InputError, ModelError, TextTooLongError
+from secondpass.errors import InputError, TextTooLongError
 from secondpass.inference.query_cut import QueryCut, cut_query, shared_tokenizer
 from secondpass.observe import stage
 from secondpass.options import BUDGET_TOKENS, OnUnsupported, RerankOptions
@@ -26,12 +25,13 @@ from secondpass.rerank.inputs import (
     require_count,
     to_candidates,
 )
+from secondpass.rerank.results import filter_by_probability, rank_results
+from secondpass.rerank.score import Scored, ScoringJob, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import (
     Sentences,
     Spans,
     add_spans,
-    best_window,
     check_spans,
     parse_spans,
 )
@@ -39,184 +39,11 @@ from secondpass.rerank.window_choice import token_share
 from secondpass.rerank.windowing import PassageAggregation, parse_aggregation
 from secondpass.types import (
     Candidate,
-    FirstStageScores,
-    RankedDocument,
     RerankResponse,
     ScoreKind,
     Status,
     Usage,
 )
-
-
-def filter_by_probability(
-    results: Sequence[RankedDocument], min_probability: float, model: str
-) -> tuple[list[RankedDocument], str | None]:
-    """Return the results of at least `min_probability`, and why there are none.
-
-    Results that were not scored have no probability and are dropped too; where nothing was
-    scored at all, because a fallback stood in for the model, all stay. Raises `InputError` for
-    a model that gives no probabilities.
-    """
-    if not any(r.scored for r in results):
-        return [*results], None
-    if any(r.scored and r.probability is None for r in results):
-        raise InputError(
-            "min_probability cannot be applied",
-            where=f"model {model}",
-            why="it gives no probabilities",
-            fix="Calibrate it with: secondpass calibrate",
-        )
-    likely = [
-        r for r in results if r.probability is not None and r.probability >= min_probability
-    ]
-    if likely or not results:
-        return likely, None
-    best = max((r.probability for r in results if r.probability is not None), default=0.0)
-    return [], (
-        f"no good answer: the best of {len(results)} has a probability of {best:.3f}, "
-        f"and min_probability is {min_probability:g}"
-    )
-
-
-def rank_results(
-    candidates: Sequence[Candidate],
-    scored: Scored,
-    options: ScoringOptions,
-    return_documents: bool,
-) -> list[RankedDocument]:
-    """Return the candidates by falling score; ties by first-stage rank, then by id.
-
-    Raises `ModelError` for a score that is not a finite number.
-    """
-    for position, score in enumerate(scored.scores):
-        if not math.isfinite(score.value):
-            raise ModelError(
-                f"The score of document {position} is {score.value}",
-                fix="Run: secondpass doctor",
-            )
-    ranks = [i + 1 if c.rank is None else c.rank for i, c in enumerate(candidates)]
-
-    def sort_key(i: int) -> tuple[float, bool, int, str, int]:
-        score, name = scored.scores[i], candidates[i].document.id or ""
-        return (-score.value, not score.scored, ranks[i], name, i)
-
-    return [
-        _result(rank, i, candidates[i], ranks[i], scored, options, return_documents)
-        for rank, i in enumerate(sorted(range(len(candidates)), key=sort_key), start=1)
-    ]
-
-
-def _result(
-    rank: int,
-    index: int,
-    candidate: Candidate,
-    first_rank: int,
-    scored: Scored,
-    options: ScoringOptions,
-    return_documents: bool,
-) -> RankedDocument:
-    score = scored.scores[index]
-    return RankedDocument(
-        index=index,
-        rank=rank,
-        score=score.value,
-        # A score that no model gave can be compared with nothing outside its response.
-        score_kind=scored.kind if score.scored else ScoreKind.RANK,
-        first_stage=FirstStageScores(
-            first_rank, candidate.score, candidate.bm25, candidate.vector
-        ),
-        id=candidate.document.id,
-        document=candidate.document if return_documents else None,
-        probability=score.probability,
-        windows=score.windows,
-        unread=score.unread,
-        parts=score.parts,
-        scored=score.scored,
-        document_id=candidate.document.document_id,
-        chunk=candidate.document.chunk,
-        best_window=best_window(score.window_scores, candidate.document.text, options),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class WindowScore:
-    """One window of a document's body: `start` and `end` in characters, and its score."""
-
-    start: int
-    end: int
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The score of one document.
-
-    - `value`: higher is better; finite. `Scored.kind` says what it means.
-    - `probability`: the chance of relevance, 0 to 1, None where the model gives none.
-    - `windows`: in how many pieces the text was read; `unread`: how many of its characters
-      were not read.
-    - `parts`: what each stage added to `value`, by name, where several were combined.
-    - `scored`: False where the model did not score it; `value` is then at most the lowest of
-      those that were scored.
-    - `raw`: the score before a calibration changed the scale, None without one.
-    - `window_scores`: the score of each window, where the reranker gives them.
-    """
-
-    value: float
-    probability: float | None = None
-    windows: int = 1
-    unread: int = 0
-    parts: Mapping[str, float] = field(default_factory=dict)
-    scored: bool = True
-    raw: float | None = None
-    window_scores: tuple[WindowScore, ...] = ()
-
-
-def make_window_scores(
-    spans: Sequence[tuple[int, int]], values: Sequence[float]
-) -> tuple[WindowScore, ...]:
-    """Return the windows of one document, in characters, with their scores."""
-    pairs = zip(spans, values, strict=True)
-    return tuple(WindowScore(start, end, value) for (start, end), value in pairs)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """The scores of all candidates of one query.
-
-    - `scores`: one for each candidate, in the order of the candidates.
-    - `kind`: what the values mean.
-    - `pairs`: how many (query, window) pairs the model read; `tokens`: of how many tokens.
-    - `status`, `reason`: what happened, as in `RerankResponse`.
-    - `model`: which model gave the scores, if not the reranker's own.
-    - `thresholds_apply`: False where a fallback gave the scores, so that `min_score` and
-      `min_probability`, which are meant for the scale of the model, drop nothing.
-    - `requests`, `searches`, `cost`: of hosted models, see `Usage`.
-    """
-
-    scores: Sequence[Score]
-    kind: ScoreKind
-    pairs: int = 0
-    tokens: int = 0
-    status: Status = Status.RERANKED
-    reason: str | None = None
-    model: str | None = None
-    thresholds_apply: bool = True
-    requests: int = 0
-    searches: float = 0.0
-    cost: float | None = None
-
-
-SpanSource = Literal["states", "reading"]
-"""How spans are found: from the stored states of tokens, or by reading sentences."""
-
-
-class ScoringJob(NamedTuple):
-    """The arguments of `BaseReranker.score`, for one query of several."""
-
-    query: str
-    candidates: Sequence[Candidate]
-    options: ScoringOptions
 
 
 class BaseReranker(ABC):

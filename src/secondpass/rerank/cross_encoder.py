@@ -22,15 +22,9 @@ from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import engine_from_environment, load_runtime
 from secondpass.inference.runtimes.classifier_head import count_outputs, has_head
 from secondpass.inference.tokenizer import Tokenizer
-from secondpass.rerank.base import (
-    BaseReranker,
-    Score,
-    Scored,
-    ScoringJob,
-    SpanSource,
-    make_window_scores,
-)
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.early_exit import early_exit_unsupported
+from secondpass.rerank.score import Score, Scored, ScoringJob, SpanSource, make_window_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences, read_sentences
 from secondpass.rerank.windowing import (

@@ -24,9 +24,10 @@ from secondpass.inference.runtimes.generative import AnswerModel
 from secondpass.inference.runtimes.pretrained import needs_code
 from secondpass.inference.tokenizer import Tokenizer
 from secondpass.models.known import Prompt, find_known, known_models, make_prompt
-from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob, make_window_scores
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import early_exit_unsupported
+from secondpass.rerank.score import Score, Scored, ScoringJob, make_window_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,

@@ -14,9 +14,10 @@ from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes import load_runtime
 from secondpass.inference.tokenizer import Tokenizer, TokenSequence
 from secondpass.inference.types import Float32
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.types import Record
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,

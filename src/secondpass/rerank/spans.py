@@ -11,12 +11,13 @@ from secondpass.errors import InputError, nearest
 from secondpass.inference.unicode import clean
 from secondpass.options import SPAN_UNITS
 from secondpass.rerank.inputs import check_count, check_probability
+from secondpass.rerank.score import Score, Scored, WindowScore
 from secondpass.rerank.window_choice import rank_windows
 from secondpass.sentences import split_sentences
 from secondpass.types import Candidate, RankedDocument, ScoreKind, Span
 
 if TYPE_CHECKING:
-    from secondpass.rerank.base import BaseReranker, Scored, WindowScore
+    from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.scoring_options import ScoringOptions
 
 # How much a difference in log-odds counts. Sentences of one document differ less than documents
@@ -190,8 +191,6 @@ def read_sentences(
     Of a document with more than `MAX_SENTENCES_READ`, those are read that have the most of the
     query's words; `reason` has the number of the others.
     """
-    from secondpass.rerank.base import Score, Scored
-
     readable: list[tuple[int, Candidate]] = []
     position = left_out = 0
     for candidate, spans in zip(candidates, sentences, strict=True):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
 from secondpass.policies import Blend
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import MANY_RELEVANT, neighbor_scores, standardize
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 numbers = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=30).filter(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from secondpass import Candidate, InputError, Status
 from secondpass.policies import Budgeted, EarlyStopping
-from secondpass.rerank.base import Scored
 from secondpass.rerank.policies.budget import FIRST_BATCH, MAX_BATCH, LatencyEstimate
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind
 from secondpass.policies import Blend, Calibrated
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.calibration import Calibration, read_calibration, scoring_conditions
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Status
 

@@ -18,8 +18,8 @@ from secondpass import (
 )
 from secondpass.errors import ProviderTimeoutError
 from secondpass.policies import Blend, Fallback
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.fallback import CircuitBreaker
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 TEXTS = ["a", "bb", "ccc"]

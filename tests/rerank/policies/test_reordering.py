@@ -25,12 +25,12 @@ from secondpass import (
     Status,
 )
 from secondpass.composition import Composer
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.boost import Boost
 from secondpass.rerank.policies.ensemble import METHODS, Ensemble
 from secondpass.rerank.policies.mmr import MMR, mmr_order
 from secondpass.rerank.policies.pinned import Pinned
 from secondpass.rerank.policies.recency import Recency
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
 scores = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)

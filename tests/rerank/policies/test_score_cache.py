@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from secondpass import Candidate, Document, InputError, PassageAggregation, Reranker, ScoreKind
 from secondpass.inference.model_folder import MANIFEST
 from secondpass.policies import Cached
-from secondpass.rerank.base import Score
 from secondpass.rerank.policies.score_cache import pair_keys
 from secondpass.rerank.policies.score_store import (
     CachedScore,
@@ -30,6 +29,7 @@ from secondpass.rerank.policies.score_store import (
     pack,
     unpack,
 )
+from secondpass.rerank.score import Score
 from secondpass.rerank.scoring_options import ScoringOptions
 from tests.rerank.simple import Numbers, numbered
 from tests.tiny_models import tiny_cross_encoder, tiny_reader

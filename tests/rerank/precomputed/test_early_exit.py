@@ -93,7 +93,7 @@ def test_what_was_left_out_stands_below_and_is_marked(
     whole, early = both
     # A policy that wraps it sees all candidates; `rerank` itself cuts to top_k.
     from secondpass import Candidate, Document
-    from secondpass.rerank.base import rank_results
+    from secondpass.rerank.results import rank_results
     from secondpass.rerank.scoring_options import ScoringOptions
 
     candidates = [Candidate(Document(text)) for text in [*texts, texts[0]]]

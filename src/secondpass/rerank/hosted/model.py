@@ -13,7 +13,7 @@ from secondpass.options import RerankOptions
 from secondpass.remote.client import run
 from secondpass.remote.endpoint import find_base_url, find_key, redact_url
 from secondpass.remote.retry import RetryPolicy
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.fan_out import MergedScores, score_all
 from secondpass.rerank.hosted.provider import (
     Batch,
@@ -25,6 +25,7 @@ from secondpass.rerank.hosted.provider import (
 from secondpass.rerank.hosted.provider_client import ProviderClient
 from secondpass.rerank.hosted.registry import load_prices, load_provider, split_name
 from secondpass.rerank.inputs import check_count, check_number
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.worker_threads import run_in_thread
 from secondpass.types import Candidate, RerankResponse, ScoreKind, Status

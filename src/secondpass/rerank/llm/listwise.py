@@ -6,7 +6,6 @@ from typing import Unpack
 
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
-from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import (
     LLMOptions,
     LLMReranker,
@@ -17,6 +16,7 @@ from secondpass.rerank.llm.model import (
 from secondpass.rerank.llm.parse import parse_order
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import LISTWISE, PromptDocuments
+from secondpass.rerank.score import Score
 from secondpass.types import ScoreKind
 
 _STRATEGIES = ("sliding", "tournament")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 from secondpass.errors import InputError
 from secondpass.llm import LLM, Prompt, load_llm
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.llm.parse import parse_choice
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import (
@@ -18,6 +18,7 @@ from secondpass.rerank.llm.prompts import (
     PromptTemplate,
     prepare_documents,
 )
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind, Status
 

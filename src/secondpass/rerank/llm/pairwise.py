@@ -9,7 +9,6 @@ from typing import Unpack
 
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
-from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import (
     LLMOptions,
     LLMReranker,
@@ -18,6 +17,7 @@ from secondpass.rerank.llm.model import (
 )
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments
+from secondpass.rerank.score import Score
 from secondpass.types import ScoreKind
 
 Compare = Callable[[int, int], float]

@@ -9,12 +9,12 @@ from typing import Unpack
 from secondpass.errors import InputError, nearest
 from secondpass.llm import LLM
 from secondpass.llm.types import Completion
-from secondpass.rerank.base import Score
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.llm.model import LLMOptions, LLMReranker
 from secondpass.rerank.llm.parse import Repairs, parse_grade
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import GRADED, YES_NO, PromptDocuments, PromptTemplate
+from secondpass.rerank.score import Score
 from secondpass.types import ScoreKind
 
 MAX_GRADE = 4

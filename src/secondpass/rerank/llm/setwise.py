@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Unpack
 
 from secondpass.llm import LLM
-from secondpass.rerank.base import Score
 from secondpass.rerank.llm.model import (
     LLMOptions,
     LLMReranker,
@@ -14,6 +13,7 @@ from secondpass.rerank.llm.model import (
 )
 from secondpass.rerank.llm.prompt_runner import PromptRunner
 from secondpass.rerank.llm.prompts import SETWISE, PromptDocuments
+from secondpass.rerank.score import Score
 from secondpass.types import ScoreKind
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
 from secondpass.options import BLENDED
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, Document, ScoreKind, Status
 

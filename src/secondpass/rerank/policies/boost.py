@@ -9,10 +9,11 @@ from datetime import datetime
 
 from secondpass.boost_rules import BoostLike, BoostRule, parse_boosts
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.boost_values import Matches, evaluate_rule, needs_index
 from secondpass.rerank.policies.score_transform import ScoreTransform, add_to_scores
 from secondpass.rerank.policies.wrapper import join_reasons
+from secondpass.rerank.score import Scored
 from secondpass.types import Candidate
 
 

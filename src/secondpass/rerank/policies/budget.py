@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
     best_first,
     merge_scores,
     require_pairwise_scores,
 )
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 

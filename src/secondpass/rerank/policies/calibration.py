@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.calibration import (
     Calibration,
     raw_score,
@@ -18,6 +18,7 @@ from secondpass.rerank.calibration import (
 )
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 

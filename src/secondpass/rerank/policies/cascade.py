@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.wrapper import merge_scores
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 

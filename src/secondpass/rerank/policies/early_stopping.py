@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.wrapper import (
     RerankerWrapper,
@@ -12,6 +12,7 @@ from secondpass.rerank.policies.wrapper import (
     merge_scores,
     require_pairwise_scores,
 )
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate
 

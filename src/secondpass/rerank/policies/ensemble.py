@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
-from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.blend import standardize
 from secondpass.rerank.policies.wrapper import join_reasons, total_cost
+from secondpass.rerank.score import Score, Scored, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.types import Candidate, ScoreKind, Status

@@ -21,8 +21,9 @@ from secondpass.errors import (
     nearest,
 )
 from secondpass.options import OnFailure, RerankOptions
-from secondpass.rerank.base import BaseReranker, Score, Scored, SpanSource
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import DocumentLike, check_count, check_number
+from secondpass.rerank.score import Score, Scored, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.worker_threads import run_in_thread

@@ -14,9 +14,10 @@ from secondpass.inference.model_folder import open_folder
 from secondpass.inference.token_encoder import TokenEncoder, open_encoder
 from secondpass.inference.types import Float32
 from secondpass.models import bundled_path
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.ensemble import min_max
 from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.score_transform import ScoreTransform
+from secondpass.rerank.score import Score, Scored
 from secondpass.types import Candidate, ScoreKind
 
 

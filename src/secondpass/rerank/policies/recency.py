@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from secondpass.boost_rules import parse_moment
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.score_transform import ScoreTransform, add_to_scores
+from secondpass.rerank.score import Scored
 from secondpass.types import Candidate
 
 

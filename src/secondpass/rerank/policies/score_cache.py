@@ -12,7 +12,7 @@ from pathlib import Path
 
 from secondpass._version import __version__
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Scored
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.inputs import require_count
 from secondpass.rerank.policies.redis_store import RedisScores, RedisURL, is_redis_url
 from secondpass.rerank.policies.score_store import (
@@ -23,6 +23,7 @@ from secondpass.rerank.policies.score_store import (
     is_cacheable,
 )
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons
+from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.storage import expand_home
 from secondpass.types import Candidate, ScoreKind, Status

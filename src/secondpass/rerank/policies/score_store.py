@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from secondpass.rerank.base import Score, WindowScore
+from secondpass.rerank.score import Score, WindowScore
 from secondpass.storage import (
     BUSY,
     DAMAGED,

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from secondpass.rerank.base import Score, Scored
 from secondpass.rerank.policies.blend import standardize
 from secondpass.rerank.policies.wrapper import RerankerWrapper
+from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.types import Candidate, ScoreKind
 

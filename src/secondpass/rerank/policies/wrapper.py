@@ -6,7 +6,8 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from secondpass.errors import InputError
-from secondpass.rerank.base import BaseReranker, Score, Scored
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.score import Score, Scored
 from secondpass.types import Candidate, ScoreKind, Status
 
 # From a complete result to no result: the status of a whole is the last of its parts'.

@@ -13,14 +13,7 @@ from secondpass.inference.query_cut import QueryCut, cut_model_query
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime
 from secondpass.inference.token_encoder import open_encoder
 from secondpass.inference.tokenizer import TokenSequence
-from secondpass.rerank.base import (
-    BaseReranker,
-    Score,
-    Scored,
-    ScoringJob,
-    SpanSource,
-    make_window_scores,
-)
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import can_reach_top, early_exit_unsupported, lower_below
 from secondpass.rerank.policies.wrapper import join_reasons
@@ -36,6 +29,7 @@ from secondpass.rerank.precomputed.segments import Segmenter, Text, segments_key
 from secondpass.rerank.precomputed.sentences import SentenceSlice, score_slices, slice_sentences
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments
+from secondpass.rerank.score import Score, Scored, ScoringJob, SpanSource, make_window_scores
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import (

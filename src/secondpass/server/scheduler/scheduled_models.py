@@ -17,8 +17,9 @@ import numpy as np
 
 from secondpass.errors import SecondpassError
 from secondpass.observe import record_wait
-from secondpass.rerank.base import BaseReranker, Score, Scored, ScoringJob
+from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import RerankerWrapper, join_reasons, merge_scores
+from secondpass.rerank.score import Score, Scored, ScoringJob
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import MIN_DOCUMENT_TOKENS
