@@ -192,11 +192,11 @@ def test_the_command_serves_and_stops_cleanly(model: str, tmp_path: Path) -> Non
 async def test_a_stream_that_has_begun_is_not_refused_at_the_door(model: str) -> None:
     with running(ServerSettings(models=[model], timeout=2)) as found:
         state = found.state
-        state.queue.submit([Part(1, lambda: time.sleep(0.05))], time.monotonic() + 9)
+        state.queue.submit([Part(1000, lambda: time.sleep(0.05))], time.monotonic() + 9)
         until(lambda: state.queue.waiting == 0)
         with busy(found):
             sooner = time.monotonic() + 1.9
-            state.queue.submit([Part(1000, lambda: None)], sooner, TENANT)
+            state.queue.submit([Part(100_000, lambda: None)], sooner, TENANT)
             with pytest.raises(HttpError, match="busy"):
                 state.admit(state.ticket())
             assert await state.run(state.ticket(), lambda: "next piece") == "next piece"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from secondpass import Reranker, Spans
+from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.score import Score, Scored
+from secondpass.rerank.scoring_options import ScoringOptions
+from secondpass.server.scheduler import scheduled_models
 from secondpass.server.scheduler.queue import (
     Batch,
     ClientDisconnectedError,
@@ -16,6 +21,8 @@ from secondpass.server.scheduler.queue import (
     WorkQueue,
 )
 from secondpass.server.scheduler.scheduled_models import (
+    PART_SECONDS,
+    TOKENS_AT_ONCE,
     ScheduledReranker,
     Ticket,
     check_ticket,
@@ -23,6 +30,7 @@ from secondpass.server.scheduler.scheduled_models import (
     use_ticket,
     wait_for,
 )
+from secondpass.types import Candidate, Document, ScoreKind
 
 
 def test_without_a_ticket_it_is_waited_for() -> None:
@@ -80,7 +88,8 @@ def test_work_in_a_thread_knows_its_ticket() -> None:
         assert run_abandonable(lambda: check_ticket() or 5) == 5  # type: ignore[func-returns-value]
 
 
-def test_sentences_of_short_documents_share_a_part() -> None:
+def test_sentences_of_short_documents_share_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduled_models, "PART_SECONDS", 0.0)
     texts = [f"The sea is blue. Number {n} is salty, too." for n in range(20)]
     texts[3:5] = ["", " \n"]
     every = Spans(threshold=0, max_spans=None)
@@ -102,7 +111,10 @@ def test_sentences_of_short_documents_share_a_part() -> None:
             )
 
 
-def test_candidates_of_an_early_exit_are_compared_in_large_parts() -> None:
+def test_candidates_of_an_early_exit_are_compared_in_large_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduled_models, "PART_SECONDS", 0.0)
     texts = [f"Page {n} says nothing about the color of anything at all." for n in range(60)]
     texts += ["The sea is blue.", "Blue is the color of the sea."]
     reranker, batches = Reranker(), list[Batch]()
@@ -117,4 +129,53 @@ def test_candidates_of_an_early_exit_are_compared_in_large_parts() -> None:
     assert len(found.results) == len(texts)
     scheduled.rerank(query, texts)
     assert len(batches) > 5
+    assert queue.close(10)
+
+
+class Reader(BaseReranker):
+    """Takes `seconds` for a call, and counts what each call reads."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.calls: list[int] = []
+
+    @property
+    def model(self) -> str:
+        return "reader"
+
+    def score(
+        self, query: str, candidates: Sequence[Candidate], options: ScoringOptions
+    ) -> Scored:
+        time.sleep(self.seconds)
+        self.calls.append(len(candidates))
+        return Scored([Score(0.5) for _ in candidates], ScoreKind.LOGIT)
+
+
+@pytest.mark.parametrize(("seconds", "fewer"), [(0.0, True), (2 * PART_SECONDS, False)])
+def test_parts_are_larger_where_they_are_read_at_once(seconds: float, fewer: bool) -> None:
+    reader, queue = Reader(seconds), WorkQueue(1e9, max_batch_work=TOKENS_AT_ONCE)
+    scheduled = ScheduledReranker(reader, queue)
+    # Half a part of tokens each.
+    candidates = [Candidate(Document("word " * 400)) for _ in range(12)]
+    for _ in range(2):
+        scheduled.score("query", candidates, ScoringOptions())
+    assert sum(reader.calls) == 2 * len(candidates)
+    first, second = reader.calls[:6], reader.calls[6:]
+    assert first == [2] * 6
+    assert (len(second) < 6) == fewer
+    assert queue.close(10)
+
+
+def test_a_session_with_states_has_times_of_its_own() -> None:
+    queue = WorkQueue(1e9, max_batch_work=TOKENS_AT_ONCE)
+    slow, quick = Reader(2 * PART_SECONDS), Reader(0.0)
+    scheduled = ScheduledReranker(slow, queue)
+    candidates = [Candidate(Document("word " * 400)) for _ in range(4)]
+    scheduled.score("query", candidates, ScoringOptions())
+    twin = scheduled.map_base(lambda _: quick)
+    for _ in range(2):
+        twin.score("query", candidates, ScoringOptions())
+    assert quick.calls == [2, 2, 4]
+    scheduled.score("query", candidates, ScoringOptions())
+    assert slow.calls == [2, 2, 2, 2]
     assert queue.close(10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 # The share of the error of an estimate that one measurement removes.
 _SHARE = 0.2
 _INITIAL_RATE = 1000.0
@@ -29,6 +31,11 @@ class BatchTime:
     def estimate(self, batches: int, work: float) -> float:
         """Return the seconds of so many batches with so much work in all."""
         return batches * self._per_batch + work * self._per_work
+
+    def work_within(self, seconds: float) -> float:
+        """Return the work of a batch of so many seconds, at least 0; infinite if it is free."""
+        left = max(0.0, seconds - self._per_batch)
+        return left / self._per_work if self._per_work else math.inf
 
     def measure(self, work: float, seconds: float) -> None:
         """Learn from one batch; `work` is above 0."""

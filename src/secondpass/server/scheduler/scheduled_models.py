@@ -31,6 +31,7 @@ from secondpass.retrieve.store_protocol import (
     Remembers,
     TextEncoder,
 )
+from secondpass.server.scheduler.batch_time import BatchTime
 from secondpass.server.scheduler.queue import (
     BatchItem,
     ClientDisconnectedError,
@@ -47,10 +48,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TOKENS_AT_ONCE = 1024
-"""The length of a part, which no other request can interrupt.
+"""The least length of a part, which no other request can interrupt.
 
-On a CPU, batches of 8,000 tokens are no faster.
+On a CPU, batches of 8,000 tokens that have to be encoded are no faster.
 """
+PART_SECONDS = 0.05
+"""How long a part may take; it has more than `TOKENS_AT_ONCE` where these take less.
+
+So it is where most states of the documents are kept: what is read of them takes so little that
+the constant costs of a part would be more.
+"""
+_MOST_PARTS_IN_ONE = 8
 TOKENS_WITH_EXITS = 8 * TOKENS_AT_ONCE
 """Tokens of a part where models exit early, which they do among the candidates of a part."""
 # A token has about this many bytes in UTF-8.
@@ -169,9 +177,10 @@ def run_abandonable(function: Callable[[], T]) -> T:
 class ScheduledReranker(RerankerWrapper):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
-    Parts of several requests are scored in one batch, where the model can. For rerankers whose
-    scores do not depend on the other candidates. Raises `OverloadedError` where too much work
-    waits, and `QueueTimeoutError` after the deadline of the request's `Ticket`.
+    Parts have up to eight times as many where these take less than `PART_SECONDS`. Parts of
+    several requests are scored in one batch, where the model can. For rerankers whose scores do
+    not depend on the other candidates. Raises `OverloadedError` where too much work waits, and
+    `QueueTimeoutError` after the deadline of the request's `Ticket`.
     """
 
     def __init__(
@@ -180,6 +189,7 @@ class ScheduledReranker(RerankerWrapper):
         super().__init__(reranker)
         self.queue = queue
         self._tokens = tokens_at_once
+        self._time = BatchTime(tokens_at_once)
         window = reranker.base.max_length
         self._window = _WINDOW_TOKENS if window is None else window
 
@@ -191,8 +201,11 @@ class ScheduledReranker(RerankerWrapper):
     def map_base(self, function: Callable[[BaseReranker], BaseReranker]) -> BaseReranker:
         """Return a copy with the backends inside replaced; one that runs elsewhere unqueued."""
         twin = super().map_base(function)
-        if isinstance(twin, ScheduledReranker) and not twin.reranker.base.runs_here:
-            return twin.reranker
+        if isinstance(twin, ScheduledReranker):
+            if not twin.reranker.base.runs_here:
+                return twin.reranker
+            # One that has states of documents is faster.
+            twin._time = BatchTime(self._tokens)
         return twin
 
     def score(
@@ -204,7 +217,7 @@ class ScheduledReranker(RerankerWrapper):
             estimate_tokens(query, head, body, window=window, options=options)
             for head, body in options.texts(candidates)
         ]
-        at_once = self._tokens
+        at_once = self._tokens_at_once()
         if options.early_exit_at is not None:
             at_once = max(at_once, TOKENS_WITH_EXITS)
         spans = list(split_work(tokens, at_once))
@@ -213,7 +226,7 @@ class ScheduledReranker(RerankerWrapper):
             job = ScoringJob(query, candidates[start:stop], options)
             # Rerankers compare by identity: one key for one session and its cache of states.
             item = BatchItem(self.reranker, job, self.reranker.score_batch)
-            return Part(work, lambda: self.reranker.score(*job), item)
+            return Part(work, lambda: self._score(job, work), item)
 
         parts: list[Scored] = submit_and_wait(self.queue, [part(*span) for span in spans])
         scores: dict[int, Score] = {}
@@ -241,7 +254,7 @@ class ScheduledReranker(RerankerWrapper):
                 work, lambda: self.reranker.score_sentences(query, some, their, options)
             )
 
-        split = split_work(tokens, self._tokens)
+        split = split_work(tokens, self._tokens_at_once())
         parts: list[Scored] = submit_and_wait(self.queue, [part(*one) for one in split])
         return Scored(
             [score for scored in parts for score in scored.scores],
@@ -250,6 +263,18 @@ class ScheduledReranker(RerankerWrapper):
             tokens=sum(scored.tokens for scored in parts),
             reason=join_reasons(scored.reason for scored in parts),
         )
+
+    def _tokens_at_once(self) -> int:
+        if not self._time.measured:
+            return self._tokens
+        most = self._tokens * _MOST_PARTS_IN_ONE
+        return int(min(most, max(self._tokens, self._time.work_within(PART_SECONDS))))
+
+    def _score(self, job: ScoringJob, work: float) -> Scored:
+        began = time.perf_counter()
+        scored = self.reranker.score(*job)
+        self._time.measure(work, time.perf_counter() - began)
+        return scored
 
 
 def split_work(
