@@ -191,7 +191,9 @@ def measure(
 ) -> None:
     """Run the missing rounds, and save the report after each."""
 
-    def keep(_: CompletedRounds) -> None:
+    def keep(done: CompletedRounds) -> None:
+        message = f"  round {len(done.seconds)}: {done.seconds[-1]:.0f} s"
+        console.print(f"{message}, other load {done.loads[-1]:.2f} cores", highlight=False)
         if arguments.json is not None:
             save(arguments.json, report)
 

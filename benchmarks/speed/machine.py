@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import psutil
 
 from secondpass.cli.doctor import cpu_features
 from secondpass.inference.native.library import load_library
@@ -55,6 +59,32 @@ def machine(threads: int) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": packages(),
     }
+
+
+class OtherLoad:
+    """How many cores other processes kept busy, from its creation on."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._others = _others_seconds()
+
+    def cores(self) -> float:
+        """Return the mean number of cores, at least 0."""
+        seconds = time.monotonic() - self._started
+        return max(0.0, (_others_seconds() - self._others) / seconds)
+
+
+def _others_seconds() -> float:
+    """Return the processor seconds of all processes but this one and its descendants."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests are counted in `user` and `nice` as well.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    own = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            own += sum(child.cpu_times()[:4])
+    return sum(times) - idle - guests - own
 
 
 def has_vnni(features: list[str]) -> bool:

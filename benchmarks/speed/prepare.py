@@ -24,6 +24,7 @@ STEPS: dict[str, Callable[[Path, Path], None]] = {
     "weights": recipes.weights,
     "sbert-onnx": recipes.sbert_onnx,
     "sbert-openvino": recipes.sbert_openvino,
+    "sbert-openvino-w8": recipes.sbert_openvino_w8,
     "sbert-openvino-int8": recipes.sbert_openvino_int8,
     "flashrank": recipes.flashrank,
     "fastembed": recipes.fastembed,

@@ -86,6 +86,19 @@ def sbert_openvino(models: Path, out: Path) -> None:
     )
 
 
+def sbert_openvino_w8(models: Path, out: Path) -> None:
+    """Convert with int8 weights alone; activations stay in single precision."""
+    from optimum.intel.openvino import OVWeightQuantizationConfig
+    from sentence_transformers import CrossEncoder
+
+    options = {
+        "export": True,
+        "quantization_config": OVWeightQuantizationConfig(bits=8, sym=True),
+    }
+    source = str(models / "weights")
+    CrossEncoder(source, backend="openvino", model_kwargs=options).save_pretrained(str(out))
+
+
 def sbert_openvino_int8(models: Path, out: Path) -> None:
     """Quantize by sentence-transformers' static recipe, on real pairs.
 

@@ -84,7 +84,11 @@ class Report:
         """Return the sentence that says where the figures are from."""
         facts = self.machine
         where = f"{facts['processor']} with {facts['own kernels']} ({facts['threads']} threads)"
-        return f"On {where}, medians of {self.done.rounds} rounds."
+        loads = ", ".join(f"{load:.2f}" for load in self.done.loads)
+        return (
+            f"On {where}, medians of {self.done.rounds} rounds. Cores that other processes kept"
+            f" busy meanwhile, round by round: {loads or 'not known'}."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, for --json and --resume."""
@@ -94,6 +98,7 @@ class Report:
             "weights": self.weights,
             "rounds": len(self.done.seconds),
             "round_seconds": self.done.seconds,
+            "round_loads": self.done.loads,
             "max_length": self.max_length,
             "results": [r.as_json() for r in self.done.results],
             "absent": self.absent,

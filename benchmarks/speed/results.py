@@ -109,10 +109,14 @@ class Result:
 
 @dataclass
 class CompletedRounds:
-    """The results of all engines, and the seconds of each complete round."""
+    """The results of all engines; of each complete round its seconds and the other load.
+
+    `loads`: how many cores other processes kept busy meanwhile.
+    """
 
     results: list[Result] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
 
     @property
     def rounds(self) -> str:

@@ -43,6 +43,7 @@ def load_rounds(
         saved: dict[str, Any] = json.loads(file.read_text("utf-8"))
         before = dict(_flat({**saved["machine"], **saved["conditions"]}))
         seconds = [float(s) for s in saved["round_seconds"]]
+        loads = [float(s) for s in saved["round_loads"]]
         rows = [Result.from_json(row, len(seconds)) for row in saved["results"]]
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from error
@@ -57,7 +58,7 @@ def load_rounds(
     if changed:
         raise ValueError(f"{file} is of another run: {'; '.join(changed)}")
     # An unfinished first round does not count, not even its failures.
-    return CompletedRounds(rows, seconds) if seconds else CompletedRounds()
+    return CompletedRounds(rows, seconds, loads) if seconds else CompletedRounds()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

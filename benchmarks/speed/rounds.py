@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from speed.agreement import compare_scores
 from speed.engines import ENGINES, TORCH
+from speed.machine import OtherLoad
 from speed.results import CompletedRounds, Result
 from speed.worker_client import Worker
 from speed.workloads import Queries, Query, Workload
@@ -48,13 +49,14 @@ def run(
     done.results[:] = results.values()
     with contextlib.suppress(KeyboardInterrupt):
         for number in range(len(done.seconds), rounds):
-            started = time.monotonic()
+            started, load = time.monotonic(), OtherLoad()
             if not done.another_fits(until - started):
                 break
             for workload in workloads:
                 round_queries = list(queries[workload.collection].of_round(workload, number))
                 _run_round(_rotate(workers, number), workload, round_queries, results, progress)
             done.seconds.append(time.monotonic() - started)
+            done.loads.append(load.cores())
             save(done)
     return done
 

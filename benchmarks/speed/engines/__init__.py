@@ -72,6 +72,23 @@ ENGINES: dict[str, EngineEntry] = {
         "sentence-transformers, OpenVINO static int8",
         torch=True,
     ),
+    "sbert-openvino-w8": EngineEntry(
+        _SBERT,
+        "openvino_w8",
+        "peer",
+        "sentence-transformers, OpenVINO, int8 weights only",
+        torch=True,
+    ),
+    "sbert-torch-bf16": EngineEntry(
+        _SBERT, "torch_bf16", "peer", "sentence-transformers, torch, bf16", torch=True
+    ),
+    "sbert-torch-compiled": EngineEntry(
+        _SBERT,
+        "torch_compiled",
+        "peer",
+        "sentence-transformers, torch.compile, bf16",
+        torch=True,
+    ),
     "flashrank": EngineEntry("flashrank_engine", "build", "peer", "FlashRank, dynamic int8"),
     "fastembed": EngineEntry("fastembed_engine", "build", "peer", "fastembed, ONNX fp32"),
     "loop-fp32": EngineEntry("plain_loop", "fp32", "loop", "ONNX Runtime, plain loop, fp32"),

@@ -37,9 +37,27 @@ class SentenceTransformers:
         )
         return [float(value) for value in logits]
 
+    def compile(self) -> None:
+        """Compile the network in place, at two lengths, so that no later one is compiled."""
+        self._model.model.compile(dynamic=True)
+        for length in (8, 200):
+            self.score("a query", ["word " * length] * 3)
+
 
 def torch(settings: EngineSettings) -> SentenceTransformers:
     return SentenceTransformers(settings, "weights")
+
+
+def torch_bf16(settings: EngineSettings) -> SentenceTransformers:
+    options = {"dtype": torch_library.bfloat16}
+    return SentenceTransformers(settings, "weights", model_kwargs=options)
+
+
+def torch_compiled(settings: EngineSettings) -> SentenceTransformers:
+    """Compile the network by Inductor, which needs a C++ compiler, for all lengths at once."""
+    engine = torch_bf16(settings)
+    engine.compile()
+    return engine
 
 
 def _onnx(settings: EngineSettings, file: str) -> SentenceTransformers:
@@ -74,6 +92,10 @@ def _openvino(settings: EngineSettings, folder: str) -> SentenceTransformers:
 
 def openvino(settings: EngineSettings) -> SentenceTransformers:
     return _openvino(settings, "sbert-openvino")
+
+
+def openvino_w8(settings: EngineSettings) -> SentenceTransformers:
+    return _openvino(settings, "sbert-openvino-w8")
 
 
 def openvino_int8(settings: EngineSettings) -> SentenceTransformers:
