@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from secondpass import BaseReranker
+from secondpass.retrieve.store_protocol import DocumentStore
+from tests.contract.document_stores import DOCUMENT_STORES, Open
 from tests.contract.rerankers import FACTORIES, SEPARATES_COPIES
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
@@ -29,3 +32,15 @@ def passages() -> list[str]:
     with (SAMPLE / "corpus.jsonl").open(encoding="utf-8") as lines:
         texts = [json.loads(line)["text"] for line, _ in zip(lines, range(64), strict=False)]
     return [text[: 20 + 37 * i] for i, text in enumerate(texts)]
+
+
+@pytest.fixture(params=DOCUMENT_STORES)
+def opener(request: pytest.FixtureRequest) -> Open:
+    return DOCUMENT_STORES[request.param]
+
+
+@pytest.fixture
+def store(opener: Open, tmp_path: Path) -> Iterator[DocumentStore]:
+    store = opener(tmp_path / "index")
+    yield store
+    store.close()
