@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,27 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+Made = Callable[[str], ModelFolder]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Return a function that exports an int8 cross-encoder of a shape, once for all tests."""
+
+    @cache
+    def export(name: str) -> ModelFolder:
+        shape, changes = SHAPES[name]
+        sizes = {} if shape != "distilbert" else {"hidden_size": 64, "num_attention_heads": 2}
+        out = tmp_path_factory.mktemp("shape")
+        return open_folder(tiny_int8_cross_encoder(out, shape, **{**sizes, **changes}))
+
+    return export
+
+
 @pytest.fixture(scope="module", params=SHAPES)
-def folder(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> ModelFolder:
+def folder(request: pytest.FixtureRequest, made: Made) -> ModelFolder:
     """An int8 cross-encoder of each shape."""
-    shape, changes = SHAPES[request.param]
-    sizes = {} if shape != "distilbert" else {"hidden_size": 64, "num_attention_heads": 2}
-    out = tmp_path_factory.mktemp("shape")
-    return open_folder(tiny_int8_cross_encoder(out, shape, **{**sizes, **changes}))
+    return made(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +112,12 @@ def test_only_some_layers_are_local(graph: Graph, folder: ModelFolder) -> None:
     assert encoder.pre_norm == local
 
 
-def test_outliers_among_the_values_are_scaled(tmp_path: Path, library: Library) -> None:
+def test_outliers_among_the_values_are_scaled(
+    tmp_path: Path, library: Library, cross_encoder: ModelFolder
+) -> None:
     found = []
-    for outliers in (False, True):
-        file = open_folder(
-            tiny_int8_cross_encoder(tmp_path / str(outliers), outliers=outliers)
-        ).onnx
+    with_outliers = open_folder(tiny_int8_cross_encoder(tmp_path, outliers=True))
+    for file in (cross_encoder.onnx, with_outliers.onnx):
         assert file is not None
         graph = read_graph(file)
         scaled = {n.inputs[0] for n in graph.nodes if n.kind == "Mul" and "even" in n.inputs[1]}
@@ -220,22 +233,10 @@ CHANGES: dict[str, dict[str, Callable[[Graph], Graph]]] = {
 @pytest.mark.parametrize(
     ("shape", "change"), [(shape, name) for shape, of in CHANGES.items() for name in of]
 )
-def test_another_graph_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, shape: str, change: str
-) -> None:
-    graph = _graph_of(shape, tmp_path_factory)
+def test_another_graph_is_refused(made: Made, shape: str, change: str) -> None:
+    file = made(shape).onnx
+    assert file is not None
+    graph = read_graph(file)
     find_encoder(graph, {})
     with pytest.raises(GraphMismatch):
         find_encoder(CHANGES[shape][change](graph), {})
-
-
-_GRAPHS: dict[str, Graph] = {}
-
-
-def _graph_of(shape: str, factory: pytest.TempPathFactory) -> Graph:
-    if shape not in _GRAPHS:
-        kind, changes = SHAPES[shape]
-        file = open_folder(tiny_int8_cross_encoder(factory.mktemp(shape), kind, **changes)).onnx
-        assert file is not None
-        _GRAPHS[shape] = read_graph(file)
-    return _GRAPHS[shape]
