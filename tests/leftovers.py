@@ -1,4 +1,4 @@
-"""Garbage collection after tests with third-party clients, whose warnings are allowed."""
+"""Garbage collection after a module with third-party clients, whose warnings are allowed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def swept() -> Iterator[None]:
     yield
     gc.collect()
