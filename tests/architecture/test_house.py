@@ -6,9 +6,10 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 HOUSE: dict[str, Any] = runpy.run_path(str(REPOSITORY / "scripts" / "house.py"))
-REPORT = HOUSE["measure"](REPOSITORY)
 
 # Small files with one importer beside them that are looked for by their own name.
 NAMED = {
@@ -38,17 +39,22 @@ IN_EVERY_ROOM = {
 }
 
 
-def test_no_file_is_longer_than_a_reader_takes_in() -> None:
-    assert max(REPORT.largest.values()) <= 600
+@pytest.fixture(scope="module")
+def report() -> Any:
+    return HOUSE["measure"](REPOSITORY)
 
 
-def test_a_small_file_with_one_importer_is_something_that_is_looked_for() -> None:
-    assert set(REPORT.small_single_importer) <= NAMED.keys()
+def test_no_file_is_longer_than_a_reader_takes_in(report: Any) -> None:
+    assert max(report.largest.values()) <= 600
 
 
-def test_base_names_are_used_once_but_for_those_of_rooms() -> None:
-    assert set(REPORT.repeated_names) <= IN_EVERY_ROOM
+def test_a_small_file_with_one_importer_is_something_that_is_looked_for(report: Any) -> None:
+    assert set(report.small_single_importer) <= NAMED.keys()
 
 
-def test_modules_are_named_by_nouns_and_terms_of_the_field() -> None:
-    assert REPORT.gerunds == []
+def test_base_names_are_used_once_but_for_those_of_rooms(report: Any) -> None:
+    assert set(report.repeated_names) <= IN_EVERY_ROOM
+
+
+def test_modules_are_named_by_nouns_and_terms_of_the_field(report: Any) -> None:
+    assert report.gerunds == []

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import secondpass
 
 ROOT = Path(secondpass.__file__).parent
@@ -77,9 +75,6 @@ def _patterns() -> dict[str, tuple[re.Pattern[Any], bool]]:
     }
 
 
-PATTERNS = _patterns()
-
-
 def _shapes(pattern: re.Pattern[Any]) -> Iterator[tuple[str, str, str]]:
     """Yield beginnings, what is repeated, and ends, from the characters of a pattern."""
     text = pattern.pattern
@@ -103,19 +98,22 @@ def _seconds(pattern: re.Pattern[Any], anchored: bool, text: str) -> float:
     return time.process_time() - began
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-def test_a_pattern_takes_time_in_proportion_to_its_input(name: str) -> None:
-    pattern, anchored = PATTERNS[name]
-    for opening, unit, end in _shapes(pattern):
-        count = _SIZE // len(unit)
-        if _seconds(pattern, anchored, opening + unit * count + end) < 0.0015:
-            # A quadratic pattern takes several times as long: a million steps and more.
-            continue
-        # Measured again, and longer: a busy machine slows down one measurement, not all.
-        short = min(
-            _seconds(pattern, anchored, opening + unit * 4 * count + end) for _ in range(3)
-        )
-        long = min(
-            _seconds(pattern, anchored, opening + unit * 8 * count + end) for _ in range(3)
-        )
-        assert long < 3 * short, (opening, unit, end, short, long)
+def test_every_pattern_takes_time_in_proportion_to_its_input() -> None:
+    """One test: to import every module when tests are collected takes each worker seconds."""
+    patterns = _patterns()
+    assert len(patterns) > 100
+    for name, (pattern, anchored) in patterns.items():
+        for opening, unit, end in _shapes(pattern):
+            count = _SIZE // len(unit)
+            if _seconds(pattern, anchored, opening + unit * count + end) < 0.0015:
+                # A quadratic pattern takes several times as long: a million steps and more.
+                continue
+            # Measured again, and longer: a busy machine slows down one measurement, not all.
+            short, long = (
+                min(
+                    _seconds(pattern, anchored, opening + unit * size * count + end)
+                    for _ in range(3)
+                )
+                for size in (4, 8)
+            )
+            assert long < 3 * short, (name, opening, unit, end, short, long)
