@@ -30,8 +30,8 @@ def separates_copies(request: pytest.FixtureRequest) -> bool:
 def passages() -> list[str]:
     """Real passages of many lengths: whole paragraphs, and their beginnings."""
     with (SAMPLE / "corpus.jsonl").open(encoding="utf-8") as lines:
-        texts = [json.loads(line)["text"] for line, _ in zip(lines, range(64), strict=False)]
-    return [text[: 20 + 37 * i] for i, text in enumerate(texts)]
+        texts = [json.loads(line)["text"] for line, _ in zip(lines, range(32), strict=False)]
+    return [text[: 20 + 74 * i] for i, text in enumerate(texts)]
 
 
 @pytest.fixture(params=DOCUMENT_STORES)

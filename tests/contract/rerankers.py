@@ -71,6 +71,16 @@ def _hosted(folder: Path, *, name: str) -> BaseReranker:
     return client(name, _server())
 
 
+@cache
+def _inner() -> BaseReranker:
+    """The model inside of every policy, which reads each text once for all of them.
+
+    No test changes it, and what it keeps of a text changes no score, as "bundled-tiny" itself
+    shows.
+    """
+    return Reranker("bundled-tiny")
+
+
 def _composed(folder: Path) -> BaseReranker:
     options = {"cascade": True, "budget_ms": 600_000, "cache": folder / "scores.sqlite"}
     return Composer().compose("bundled", options, margin=ALL)
@@ -85,7 +95,7 @@ ALL = Margin(math.inf, k=1)
 
 
 def _calibrated(folder: Path) -> BaseReranker:
-    inner = Reranker()
+    inner = _inner()
     steps = ((-4.0, 0.01), (-1.0, 0.2), (0.0, 0.2), (5.0, 0.9))
     made = Calibration("isotonic", inner.model, model_identity(inner), steps=steps, spread=3.0)
     return Calibrated(inner, made)
@@ -99,23 +109,23 @@ def _tiny_late(folder: Path) -> BaseReranker:
 FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "bundled": lambda folder: Reranker(),
     "bundled-tiny": lambda folder: Reranker("bundled-tiny"),
-    "blend": lambda folder: Blend(Reranker()),
-    "early stopping": lambda folder: EarlyStopping(Reranker(), batch=5, patience=1000),
-    "budgeted": lambda folder: Budgeted(Reranker(), 600_000),
+    "blend": lambda folder: Blend(_inner()),
+    "early stopping": lambda folder: EarlyStopping(_inner(), batch=5, patience=1000),
+    "budgeted": lambda folder: Budgeted(_inner(), 600_000),
     "queued": lambda folder: ScheduledReranker(
-        Reranker(), WorkQueue(10**9, max_batch_work=2000), tokens_at_once=500
+        _inner(), WorkQueue(10**9, max_batch_work=2000), tokens_at_once=500
     ),
-    "cached": lambda folder: Cached(Reranker(), folder / "scores.sqlite"),
-    "cascade": lambda folder: Cascade(Reranker("bundled-tiny"), Reranker(), ALL),
+    "cached": lambda folder: Cached(_inner(), folder / "scores.sqlite"),
+    "cascade": lambda folder: Cascade(_inner(), Reranker(), ALL),
     "composed": _composed,
     "early exit": lambda folder: Reranker(early_exit=True),
     "calibrated": _calibrated,
-    "ensemble": lambda folder: Ensemble([Reranker(), Reranker("bundled-tiny")]),
-    "boost": lambda folder: Boost(Reranker(), "kind", {"guide": 1.0}),
-    "boost by text": lambda folder: Boost(Reranker(), "text", {BREAD: -0.5}),
-    "recency": lambda folder: Recency(Reranker(), "day"),
-    "pinned": lambda folder: Pinned(Reranker(), first=["pinned"]),
-    "mmr": lambda folder: MMR(Reranker()),
+    "ensemble": lambda folder: Ensemble([Reranker(), _inner()]),
+    "boost": lambda folder: Boost(_inner(), "kind", {"guide": 1.0}),
+    "boost by text": lambda folder: Boost(_inner(), "text", {BREAD: -0.5}),
+    "recency": lambda folder: Recency(_inner(), "day"),
+    "pinned": lambda folder: Pinned(_inner(), first=["pinned"]),
+    "mmr": lambda folder: MMR(_inner()),
     "listwise": lambda folder: Listwise(OverlapLLM(), window=70, stride=35),
     "tournament": lambda folder: Listwise(OverlapLLM(), window=70, strategy="tournament"),
     "setwise": lambda folder: Setwise(OverlapLLM(), depth=70, set_size=8),
@@ -123,11 +133,11 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
     "pointwise": lambda folder: Pointwise(OverlapLLM(logprobs=True)),
     "grades": lambda folder: Pointwise(OverlapLLM()),
     "late-interaction": _tiny_late,
-    "precomputed maxsim": lambda folder: PrecomputedMaxSim(Reranker()),
+    "precomputed maxsim": lambda folder: PrecomputedMaxSim(_inner()),
     "torch": _tiny,
     "decoder": _tiny_decoder,
     "precomputed": _tiny_precomputed,
-    "fallback": lambda folder: Fallback(Reranker("bundled-tiny"), timeout=60.0),
+    "fallback": lambda folder: Fallback(_inner(), timeout=60.0),
     **{name: partial(_hosted, name=name) for name in MODELS},
 }
 """Name to factory; a factory gets an empty folder that lives as long as the session."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@cache
+def _word_vector(word: str, dimension: int) -> NDArray[np.float32]:
+    seed = hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8]
+    random = np.random.default_rng(int.from_bytes(seed, "little"))
+    return random.standard_normal(dimension, dtype=np.float32)
 
 
 class HashedEmbedder:
@@ -21,9 +29,7 @@ class HashedEmbedder:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in text.lower().split() or [""]:
-                seed = hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8]
-                random = np.random.default_rng(int.from_bytes(seed, "little"))
-                row += random.standard_normal(self.dimension, dtype=np.float32)
+                row += _word_vector(word, self.dimension)
             row /= np.linalg.norm(row)
         return vectors
 
