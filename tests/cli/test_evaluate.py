@@ -171,7 +171,9 @@ def test_how_models_are_loaded_can_be_said(
     model = tmp_path / "model"
     tiny_cross_encoder(model).save_pretrained(model)
     few = ("--limit", 10, "--models", model, "--precision", "fp32")
-    ran = run("eval", "--index", sample_index, *given(judged), *few, "--json")
+    ran = run(
+        "eval", "--index", sample_index, *given(judged), *few, "--candidates", 3, "--json"
+    )
     assert ran.code == 0, ran.err
     file, page = tmp_path / "best.toml", tmp_path / "report.html"
     chosen = ("--index", sample_index, *given(judged), "--depths", 3, *few)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,6 @@ def batch(rows: int, tokens: int, pad: int) -> dict[str, np.ndarray[Any, np.dtyp
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments}
 
 
-def test_no_path_of_a_source_file_is_in_a_graph(tmp_path: Path) -> None:
-    tiny_cross_encoder(tmp_path / "source", *CROSS_ENCODERS[0])
-    export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
-    assert b".py" not in (tmp_path / "out" / "model.onnx").read_bytes()
-
-
 @pytest.mark.parametrize(("shape", "labels"), CROSS_ENCODERS)
 def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> None:
     import torch
@@ -55,6 +50,8 @@ def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> No
     manifest = export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
     folder = open_folder(tmp_path / "out")
     assert folder.onnx is not None
+    # No path of a source file.
+    assert b".py" not in folder.onnx.read_bytes()
     runtime = OnnxRuntime(folder.onnx)
     assert ("token_type_ids" in runtime.inputs) == (shape == "bert")
     assert len(manifest["labels"]) == labels
@@ -67,23 +64,6 @@ def test_fp32_equals_transformers(shape: str, labels: int, tmp_path: Path) -> No
         logits = runtime.run(feeds)
         assert logits.shape == (rows, labels)
         np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
-
-
-def test_weights_in_shards_are_loaded_and_exported(tmp_path: Path) -> None:
-    model = tiny_cross_encoder(tmp_path / "source", "bert")
-    (tmp_path / "source" / "model.safetensors").unlink()
-    model.save_pretrained(tmp_path / "source", max_shard_size="20KB")
-    shards = sorted((tmp_path / "source").glob("model-*-of-*.safetensors"))
-    assert len(shards) > 2
-    export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
-    folders = (tmp_path / "source", tmp_path / "out")
-    loaded, exported = (load_runtime(open_folder(folder)) for folder in folders)
-    assert (loaded.engine, exported.engine) == ("torch", "onnxruntime")
-    feeds = batch(3, 12, 0)
-    np.testing.assert_allclose(loaded.run(feeds), exported.run(feeds), atol=1e-4)
-    shards[1].unlink()
-    with pytest.raises(ModelDamagedError, match=f"{shards[1].name} is missing"):
-        export_model(str(tmp_path / "source"), tmp_path / "out2", FP32)
 
 
 def test_embedder_equals_transformers(tmp_path: Path) -> None:
@@ -140,26 +120,35 @@ def test_int8_is_quantised_statically(int8: Path) -> None:
     assert all(np.abs(w).max() <= 63 for w in integers)
 
 
-def test_a_model_folder_is_complete_and_replaced_only_if_forced(tmp_path: Path) -> None:
-    tiny_cross_encoder(tmp_path / "source", "bert")
-    (tmp_path / "notes.md").write_text("Trained on nothing.", encoding="utf-8")
-    other_file = tmp_path / "out" / "kept.txt"
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `source`, whose weights are in shards, and `out`, exported over a file."""
+    folder = tmp_path_factory.mktemp("complete")
+    model = tiny_cross_encoder(folder / "source", "bert")
+    (folder / "source" / "model.safetensors").unlink()
+    model.save_pretrained(folder / "source", max_shard_size="20KB")
+    (folder / "notes.md").write_text("Trained on nothing.", encoding="utf-8")
+    other_file = folder / "out" / "kept.txt"
     other_file.parent.mkdir()
     other_file.write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="--force"):
-        export_model(str(tmp_path / "source"), tmp_path / "out", FP32)
+        export_model(str(folder / "source"), folder / "out", FP32)
     assert other_file.read_text(encoding="utf-8") == "mine"
-
     settings = ExportSettings(
         precision="fp32",
         name="tiny",
         license="Apache-2.0",
         max_length=32,
-        notes=tmp_path / "notes.md",
+        notes=folder / "notes.md",
         force=True,
     )
-    manifest = export_model(str(tmp_path / "source"), tmp_path / "out", settings)
-    assert dict(open_folder(tmp_path / "out").manifest) == manifest
+    manifest = export_model(str(folder / "source"), folder / "out", settings)
+    assert dict(open_folder(folder / "out").manifest) == manifest
+    return folder
+
+
+def test_a_model_folder_is_complete_and_replaced_only_if_forced(complete: Path) -> None:
+    manifest = open_folder(complete / "out").manifest
     expected_fields = {
         "name": "tiny",
         "license": "Apache-2.0",
@@ -167,14 +156,29 @@ def test_a_model_folder_is_complete_and_replaced_only_if_forced(tmp_path: Path) 
         "precision": "fp32",
     }
     assert {k: manifest[k] for k in expected_fields} == expected_fields
-    tokenizer = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(complete / "out" / "tokenizer.json"))
     assert tokenizer.truncation is None
     assert tokenizer.padding is None
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    card = (complete / "out" / "README.md").read_text(encoding="utf-8")
     assert "Trained on nothing." in card
     assert manifest["files"]["model.onnx"]["sha256"] in card
-    assert not other_file.exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.md", "out", "source"]
+    assert not (complete / "out" / "kept.txt").exists()
+    assert sorted(p.name for p in complete.iterdir()) == ["notes.md", "out", "source"]
+
+
+def test_weights_in_shards_are_loaded_and_exported(complete: Path, tmp_path: Path) -> None:
+    assert len(sorted((complete / "source").glob("model-*-of-*.safetensors"))) > 2
+    loaded, exported = (
+        load_runtime(open_folder(complete / name)) for name in ("source", "out")
+    )
+    assert (loaded.engine, exported.engine) == ("torch", "onnxruntime")
+    feeds = batch(3, 12, 0)
+    np.testing.assert_allclose(loaded.run(feeds), exported.run(feeds), atol=1e-4)
+    shutil.copytree(complete / "source", tmp_path / "source")
+    shards = sorted((tmp_path / "source").glob("model-*-of-*.safetensors"))
+    shards[1].unlink()
+    with pytest.raises(ModelDamagedError, match=f"{shards[1].name} is missing"):
+        export_model(str(tmp_path / "source"), tmp_path / "out2", FP32)
 
 
 def test_int8_asks_for_pairs(tmp_path: Path) -> None:
@@ -183,12 +187,14 @@ def test_int8_asks_for_pairs(tmp_path: Path) -> None:
         export_model(str(tmp_path / "source"), tmp_path / "out", ExportSettings())
 
 
-def test_too_little_overlap_leaves_nothing_behind(tmp_path: Path, pairs: Path) -> None:
-    tiny_cross_encoder(tmp_path / "source", "bert")
+def test_too_little_overlap_leaves_nothing_behind(
+    complete: Path, tmp_path: Path, pairs: Path
+) -> None:
+    # From a graph, which need not be traced.
     settings = ExportSettings(calibrate=pairs, min_overlap=1.01)
     with pytest.raises(ModelError, match="top 10"):
-        export_model(str(tmp_path / "source"), tmp_path / "out", settings)
-    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+        export_model(str(complete / "out"), tmp_path / "out", settings)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
