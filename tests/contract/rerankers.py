@@ -81,6 +81,12 @@ def _inner() -> BaseReranker:
     return Reranker("bundled-tiny")
 
 
+@cache
+def _larger() -> BaseReranker:
+    """The other model of a policy that has two."""
+    return Reranker()
+
+
 def _composed(folder: Path) -> BaseReranker:
     options = {"cascade": True, "budget_ms": 600_000, "cache": folder / "scores.sqlite"}
     return Composer().compose("bundled", options, margin=ALL)
@@ -116,11 +122,11 @@ FACTORIES: dict[str, Callable[[Path], BaseReranker]] = {
         _inner(), WorkQueue(10**9, max_batch_work=2000), tokens_at_once=500
     ),
     "cached": lambda folder: Cached(_inner(), folder / "scores.sqlite"),
-    "cascade": lambda folder: Cascade(_inner(), Reranker(), ALL),
+    "cascade": lambda folder: Cascade(_inner(), _larger(), ALL),
     "composed": _composed,
     "early exit": lambda folder: Reranker(early_exit=True),
     "calibrated": _calibrated,
-    "ensemble": lambda folder: Ensemble([Reranker(), _inner()]),
+    "ensemble": lambda folder: Ensemble([_larger(), _inner()]),
     "boost": lambda folder: Boost(_inner(), "kind", {"guide": 1.0}),
     "boost by text": lambda folder: Boost(_inner(), "text", {BREAD: -0.5}),
     "recency": lambda folder: Recency(_inner(), "day"),
