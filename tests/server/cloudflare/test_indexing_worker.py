@@ -13,6 +13,7 @@ import pytest
 
 from secondpass.retrieve.loaders.sandbox import Cancellation
 from secondpass.server.access.api_keys import KeyFile
+from secondpass.server.cloudflare import indexing
 from secondpass.server.cloudflare.database import Database
 from secondpass.server.cloudflare.indexing import load_file
 from secondpass.server.cloudflare.items import MAX_FILE_BYTES, ItemStore
@@ -41,7 +42,9 @@ def tenants(
     scopes = ["search", "write"]
     tokens = {name: file.create(name, scopes, tenant=name) for name in names}
     settings = ServerSettings(models=[model], data=folder / "data", keys=folder / "keys.json")
-    with running(settings) as found:
+    with pytest.MonkeyPatch.context() as patch, running(settings) as found:
+        # Tenants take turns after a batch: small ones make them wait seconds less.
+        patch.setattr(indexing, "_STEP_CHARACTERS", 8000)
         clients = {name: client(found, token) for name, token in tokens.items()}
         yield clients
         for http in clients.values():
