@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Response, expect
 
 from tests.ui.conftest import HOSTILE, Site, Watched, watch
 
@@ -124,27 +125,51 @@ CONTROLS: dict[str, tuple[Any, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", CONTROLS)
-def test_each_control_acts_at_once_and_is_in_the_link(page: Watched, name: str) -> None:
-    typed, asked = CONTROLS[name]
-    option = "rerank" if name == "model" else name
+# Those that a search takes together, so that a page is loaded for each group alone.
+TOGETHER = (
+    ("candidates", "fusion", "filter", "budget_ms", "query_variants", "adaptive"),
+    ("mode", "feedback", "template", "max_length", "model", "blend"),
+    ("cascade", "diversity", "pin", "hide", "boost"),
+    ("group_by", "early_exit_at"),
+)
+
+
+def search_with(option: str, asked: object) -> Callable[[Response], bool]:
+    """Return what is true of a response to a search that has an option so."""
+
+    def sent(response: Response) -> bool:
+        body: Any = response.request.post_data_json
+        return response.url.endswith("/search") and body.get(option) == asked
+
+    return sent
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids="-".join)
+def test_each_control_acts_at_once_and_is_in_the_link(
+    page: Watched, names: tuple[str, ...]
+) -> None:
     page.ask(QUESTION)
     open_settings(page)
-    control = page.get(f"control-{name}").first
-    with page.page.expect_response(
-        lambda r: r.url.endswith("/search") and r.request.post_data_json.get(option) == asked
-    ) as answered:
-        if control.evaluate("e => e.tagName") == "SELECT":
-            control.select_option(typed)
-        elif isinstance(typed, bool):
-            control.set_checked(typed)
-        else:
-            control.fill(typed)
-            control.press("Tab")
-    assert answered.value.status == 200, answered.value.text()
-    page.settle()
-    expect(page.get("error")).to_have_count(0)
-    assert f"a.{option}=" in page.page.evaluate("location.hash")
+    for name in names:
+        typed, asked = CONTROLS[name]
+        option = "rerank" if name == "model" else name
+        control = page.get(f"control-{name}").first
+        with page.page.expect_response(search_with(option, asked)) as answered:
+            if control.evaluate("e => e.tagName") == "SELECT":
+                control.select_option(typed)
+            elif isinstance(typed, bool):
+                control.set_checked(typed)
+            else:
+                control.fill(typed)
+                control.press("Tab")
+        assert answered.value.status == 200, answered.value.text()
+        page.settle()
+        expect(page.get("error")).to_have_count(0)
+        assert f"a.{option}=" in page.page.evaluate("location.hash")
+
+
+def test_every_control_is_in_one_group() -> None:
+    assert sorted(name for names in TOGETHER for name in names) == sorted(CONTROLS)
 
 
 def test_a_link_reproduces_the_view(page: Watched, context: BrowserContext, site: Site) -> None:
@@ -274,19 +299,19 @@ def test_blind_judging_hides_ranks_and_order(page: Watched) -> None:
     assert page.ids("after-list") == order
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_texts_are_never_interpreted(page: Watched, name: str) -> None:
-    page.ask(f"zyxomma {name.replace('-', ' ')}")
-    row = page.get("after-list").locator(f'[data-id="hostile-{name}"] button')
-    row.click()
-    body = page.get("text-body")
-    assert body.evaluate("e => e.textContent").strip() == HOSTILE[name]
-    expect(page.get("text-title")).to_have_text(f"Title of <b>{name}</b>")
-    panel = page.get("text-panel")
-    assert panel.locator("script, img, iframe, a[href^='javascript']").count() == 0
-    assert panel.locator("b, i, animate").count() == 0
-    # A direction that a text turns does not leave it.
-    assert row.locator("bdi").count() >= 1
+def test_texts_are_never_interpreted(page: Watched) -> None:
+    for name, text in HOSTILE.items():
+        page.ask(f"zyxomma {name.replace('-', ' ')}")
+        row = page.get("after-list").locator(f'[data-id="hostile-{name}"] button')
+        row.click()
+        expect(page.get("text-title")).to_have_text(f"Title of <b>{name}</b>")
+        assert page.get("text-body").evaluate("e => e.textContent").strip() == text
+        panel = page.get("text-panel")
+        assert panel.locator("script, img, iframe, a[href^='javascript']").count() == 0, name
+        assert panel.locator("b, i, animate").count() == 0, name
+        # A direction that a text turns does not leave it.
+        assert row.locator("bdi").count() >= 1, name
+        assert page.page.evaluate("window.hacked") is None, name
 
 
 def test_hostile_queries_are_text_too(page: Watched) -> None:
