@@ -1,4 +1,4 @@
-"""What the part "neighbors" of a blend changes: nDCG@10 with and without it.
+"""What the part "neighbors" of a blend changes: nDCG@10 with and without it, won/lost.
 
     python benchmarks/neighbors.py                       # every collection of the quality suite
     python benchmarks/neighbors.py trec-dl19-rerank --weight 0.2 0.4 0.8
@@ -132,7 +132,7 @@ def main() -> int:
                 for after in values[1:]:
                     effect = estimate_effect(after - before)
                     change = f"{after.mean() - before.mean():+.4f}, p {effect.p:.3f}"
-                    cells.append(f"{after.mean():.4f} ({change})")
+                    cells.append(f"{after.mean():.4f} ({change}, {effect.won}/{effect.lost})")
                 print(f"| {' | '.join(cells)} |", flush=True)
     return 0
 

@@ -18,12 +18,17 @@ from pathlib import Path
 from beir import DATA, ROOT, Collection, load, missing
 from harness.embedder_key import embedder_key
 from harness.indexes import open_index
-from harness.pair_scores import PairScoreCache, PairScorer
+from harness.pair_scores import (
+    PairScoreCache,
+    PairScorer,
+    gives_logits,
+    logit_probabilities,
+)
 from harness.progress import console
 from harness.suite import SUITE, collection_settings
 from quality import CACHE, load_candidates
 
-from secondpass import Candidate, Document, Embedder, Reranker, ScoreKind, SecondpassError
+from secondpass import Embedder, Reranker, ScoreKind, SecondpassError
 from secondpass.evaluate.collection import Collection as Judged
 from secondpass.evaluate.defaults import DEPTHS
 from secondpass.evaluate.experiment import ExperimentData
@@ -33,7 +38,6 @@ from secondpass.evaluate.first_stage import (
     FirstStageRuns,
 )
 from secondpass.evaluate.latency import Latencies, measure_latency
-from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.evaluate.report.figures import depth_plot
 from secondpass.evaluate.report.html import html_page
 from secondpass.evaluate.report.json import as_object
@@ -47,9 +51,7 @@ from secondpass.evaluate.report.text import describe_variant, headline
 from secondpass.evaluate.study import Study, analyze
 from secondpass.evaluate.variant_builders import passages_to_score
 from secondpass.models import bundled_path
-from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.policies.blend import Blend
-from secondpass.rerank.scoring_options import ScoringOptions
 
 PAGE = ROOT / "docs" / "explanation" / "does-reranking-pay.md"
 FOLDER = PAGE.with_suffix("")
@@ -93,25 +95,12 @@ def load_experiment(
         {m: Blend(Reranker(m)).weights for m in models},
         latencies,
         probabilities={
-            m: _probabilities(model_scores)
+            m: logit_probabilities(model_scores)
             for m, model_scores in scores.items()
-            if _gives_logits(m)
+            if gives_logits(m)
         },
-        score_kinds={m: ScoreKind.LOGIT for m in models if _gives_logits(m)},
+        score_kinds={m: ScoreKind.LOGIT for m in models if gives_logits(m)},
     )
-
-
-def _gives_logits(model: str) -> bool:
-    """Return whether a model's probabilities follow from its scores: only scores are cached."""
-    scored = Reranker(model).score("query", [Candidate(Document("text"))], ScoringOptions())
-    (score,) = scored.scores
-    return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
-
-
-def _probabilities(scores: ScoresByQuery) -> ProbabilitiesByQuery:
-    return {
-        q: {d: sigmoid(s) for d, s in by_document.items()} for q, by_document in scores.items()
-    }
 
 
 def _by_cosine(entries: list[FirstStageCandidate]) -> list[FirstStageCandidate]:

@@ -3,6 +3,7 @@
     python benchmarks/quality.py                          # everything; can be continued
     python benchmarks/quality.py --queries 5              # a quick look
     python benchmarks/quality.py --no-rerank              # first stages and their fusion only
+    python benchmarks/quality.py --neighbors              # and fused with neighbors
     python benchmarks/quality.py --compare FOLDER         # another model, same candidates
     python benchmarks/quality.py --write                  # and write the tables into the docs
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -25,8 +26,12 @@ from beir import DATA, ROOT, Collection, load, missing
 from harness.candidates import (
     CandidateFinder,
     StageCandidates,
+    VectorFinder,
     cached_candidates,
+    cached_vectors,
+    encoded_vectors,
     index_finder,
+    index_vectors,
     run_finder,
 )
 from harness.comparison import Difference, compare, comparison_targets
@@ -43,6 +48,7 @@ from harness.targets import Target, first_stage_targets, reranker_targets
 
 import secondpass
 from secondpass import Embedder, SecondpassError
+from secondpass.evaluate.score_matrix import Vectors
 from secondpass.models import bundled_path
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 
@@ -56,7 +62,7 @@ class QualityRun:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.depth, self.limits = arguments.candidates, arguments.limits
-        self.fresh = arguments.fresh
+        self.fresh, self.neighbors = arguments.fresh, arguments.neighbors
         self.embedder = Embedder(threads=arguments.threads)
         tokenizer = bundled_path("bundled-embedder") / "tokenizer.json"
         self.key = embedder_key(self.embedder, tokenizer, CACHE / "embedders.json")
@@ -68,8 +74,20 @@ class QualityRun:
         candidates = load_candidates(
             collection, settings, self.embedder, self.key, depth=self.depth, fresh=self.fresh
         )
+        vectors = None
+        if self.neighbors:
+            vectors = load_vectors(
+                collection,
+                settings,
+                candidates,
+                self.embedder,
+                self.key,
+                depth=self.depth,
+                fresh=self.fresh,
+            )
         return [
-            score_collection(collection, settings, candidates, scorer) for scorer in scorers
+            score_collection(collection, settings, candidates, scorer, vectors)
+            for scorer in scorers
         ]
 
 
@@ -101,6 +119,33 @@ def load_candidates(
             yield index_finder(index.retriever, depth)
 
     return cached_candidates(collection, file, finder)
+
+
+def load_vectors(
+    collection: Collection,
+    settings: CollectionSettings,
+    candidates: Mapping[str, StageCandidates],
+    embedder: Embedder,
+    key: str,
+    *,
+    depth: int,
+    fresh: bool = False,
+) -> Vectors:
+    """Return the vectors of a collection's candidates, from the cache if it has them."""
+    name = collection.name
+    file = CACHE / f"{name}-{key}-{depth}-vectors.npz"
+    if fresh:
+        file.unlink(missing_ok=True)
+
+    @contextmanager
+    def finder() -> Iterator[VectorFinder]:
+        if settings.candidates_file is not None:
+            yield encoded_vectors(collection, embedder)
+            return
+        with open_index(collection, embedder, CACHE / f"{name}-{key}") as index:
+            yield index_vectors(collection, index.retriever)
+
+    return cached_vectors(candidates, file, finder)
 
 
 def report(
@@ -152,6 +197,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--within", type=float, default=0.003, help="how far the two means may differ")
     add("--overlap", type=float, default=0.95, help="minimum RBO of the two; 0 for no target")
     add("--no-rerank", action="store_true", help="only the first stages and their fusion")
+    add("--neighbors", action="store_true", help="also fuse with neighbors, beside fused")
     add("--threads", type=int, metavar="N", help="threads of each model")
     add("--json", type=Path, metavar="FILE", help="write everything there")
     add("--write", action="store_true", help="write the tables into the docs")
@@ -171,6 +217,8 @@ def parse_arguments() -> argparse.Namespace:
             parser.error(f"--{name} must be at least 1")
     if arguments.no_rerank and arguments.compare is not None:
         parser.error("--compare needs the reranker that --no-rerank leaves out")
+    if arguments.no_rerank and arguments.neighbors:
+        parser.error("--neighbors needs the reranker that --no-rerank leaves out")
     return arguments
 
 

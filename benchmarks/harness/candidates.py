@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from beir import Collection
 
 from harness.progress import progress_bar
 from secondpass import Embedder
 from secondpass.evaluate.first_stage import FirstStageCandidate
+from secondpass.evaluate.score_matrix import Vectors
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.store_protocol import searchable
 
@@ -57,6 +59,50 @@ def run_finder(collection: Collection, embedder: Embedder, depth: int) -> Candid
         return {"bm25": entries, "hybrid": entries}
 
     return find
+
+
+VectorFinder = Callable[[Sequence[str]], Vectors]
+"""Returns the vectors of documents by their ids."""
+
+
+def index_vectors(collection: Collection, retriever: HybridRetriever) -> VectorFinder:
+    """Return a finder that looks vectors up in an index."""
+    documents = {d.id: d for d in collection.documents}
+    return lambda ids: retriever.embeddings([documents[name] for name in ids])
+
+
+def encoded_vectors(collection: Collection, embedder: Embedder) -> VectorFinder:
+    """Return a finder that embeds the documents, as an index would."""
+    texts = {d.id: searchable(d.title, d.text) for d in collection.documents}
+
+    def find(ids: Sequence[str]) -> Vectors:
+        rows = embedder.encode([texts[name] for name in ids])
+        return dict(zip(ids, rows, strict=True))
+
+    return find
+
+
+def cached_vectors(
+    candidates: Mapping[str, StageCandidates],
+    file: Path,
+    open_finder: Callable[[], AbstractContextManager[VectorFinder]],
+) -> Vectors:
+    """Return the vectors of all candidates, from the file if it has them all.
+
+    `open_finder` is called only if some are missing.
+    """
+    stages = (found for by_stage in candidates.values() for found in by_stage.values())
+    ids = list(dict.fromkeys(c.id for found in stages for c in found))
+    if file.is_file():
+        with np.load(file) as cached:
+            known = dict(zip(cached["ids"].tolist(), cached["vectors"], strict=True))
+        if all(name in known for name in ids):
+            return {name: known[name] for name in ids}
+    with open_finder() as find:
+        vectors = find(ids)
+    with file.open("wb") as stream:
+        np.savez(stream, ids=np.array(list(vectors)), vectors=np.stack(list(vectors.values())))
+    return vectors
 
 
 def cached_candidates(

@@ -9,8 +9,10 @@ from pathlib import Path
 from beir import Collection
 
 from harness.progress import progress_bar
-from secondpass import Candidate, Reranker, ScoreKind
+from secondpass import Candidate, Document, Reranker, ScoreKind
+from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.registry import resolve
+from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.folder import read_precomputed_folder
 from secondpass.rerank.precomputed.model import use_store
@@ -20,6 +22,20 @@ from secondpass.rerank.scoring_options import ScoringOptions
 _TABLE = """CREATE TABLE IF NOT EXISTS scores (
     model TEXT, collection TEXT, query TEXT, document TEXT, score REAL,
     PRIMARY KEY (model, collection, query, document)) WITHOUT ROWID"""
+
+
+def gives_logits(model: str) -> bool:
+    """Return whether a model's probabilities follow from its scores: only scores are cached."""
+    scored = Reranker(model).score("query", [Candidate(Document("text"))], ScoringOptions())
+    (score,) = scored.scores
+    return scored.kind is ScoreKind.LOGIT and score.probability == sigmoid(score.value)
+
+
+def logit_probabilities(scores: ScoresByQuery) -> ProbabilitiesByQuery:
+    """Return the probabilities of scores that are logits."""
+    return {
+        q: {d: sigmoid(s) for d, s in by_document.items()} for q, by_document in scores.items()
+    }
 
 
 class PairScoreCache:

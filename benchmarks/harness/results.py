@@ -12,11 +12,18 @@ from harness.fusions import FUSIONS, STANDARD
 from harness.scored_collection import ScoredCollection
 from harness.suite import SETTINGS
 from secondpass.evaluate.blend_weights import standardize_columns, weighted_sum
-from secondpass.evaluate.score_matrix import COLUMNS, FloatArray, ScoreMatrix, ranked_ids
+from secondpass.evaluate.score_matrix import (
+    COLUMNS,
+    NEIGHBORS,
+    FloatArray,
+    ScoreMatrix,
+    ranked_ids,
+)
 
 FIRST = "first stage"
 ALONE = "reranker alone"
 FUSED = "fused"
+WITH_NEIGHBORS = "fused with neighbors"
 CONTROL = "no reranker"
 DEFAULT = "fused, default weights"
 
@@ -32,7 +39,8 @@ class QualityResults:
       candidates file.
     - `values`: by setting, then by system, then by collection.
     - `recall`: by setting (and "vector"), then by collection; `vector`: nDCG@10 there.
-    - `fits`: by system, the weights of `FUSED` and `CONTROL`; `others`: those of the other
+    - `fits`: by system, the weights of `FUSED`, `CONTROL` and, where score matrices have a
+      column of neighbors, `WITH_NEIGHBORS`; `others`: those of the other
       fusions, and in `fusions` their values by fusion and setting.
     """
 
@@ -60,20 +68,31 @@ def measure_quality(
     single collection and so nothing to fit on.
     """
     pools = {s.name: s.pools for s in collections}
-    reranked = all("rerank" in p.columns for s in collections for p in s.pools.values())
+
+    def has(column: str) -> bool:
+        return all(column in p.columns for s in collections for p in s.pools.values())
+
+    reranked = has("rerank")
     fits = {CONTROL: _with_fallback(fit_weights(pools, COLUMNS[1:]), pools, default)}
     others: dict[str, FittedWeights] = {}
     if reranked:
         fits[FUSED] = _with_fallback(fit_weights(pools, COLUMNS), pools, default)
         if len(collections) > 1:
             others = {n: fit_weights(pools, COLUMNS, n) for n in FUSIONS if n != STANDARD}
+    if has(NEIGHBORS):
+        fitted = fit_weights(pools, (*COLUMNS, NEIGHBORS))
+        fits[WITH_NEIGHBORS] = _with_fallback(fitted, pools, default)
 
     def values(setting: str, system: str) -> Values:
         return {
             s.name: _evaluate(s, s.pools[setting], system, fits, default) for s in collections
         }
 
-    systems = (FIRST, ALONE, FUSED, CONTROL, DEFAULT) if reranked else (FIRST, CONTROL)
+    systems = [FIRST, CONTROL]
+    if reranked:
+        systems = [FIRST, ALONE, FUSED, CONTROL, DEFAULT]
+    if WITH_NEIGHBORS in fits:
+        systems.append(WITH_NEIGHBORS)
     results = QualityResults(
         [s.name for s in collections],
         [s.name for s in collections if not s.collection_settings.in_domain],
@@ -140,7 +159,7 @@ def _with_fallback(
 ) -> FittedWeights:
     if fitted.held_out:
         return fitted
-    weights = {name: default[name] for name in fitted.on_all_collections}
+    weights = {name: default.get(name, 0.0) for name in fitted.on_all_collections}
     return FittedWeights(
         fitted.fusion, dict.fromkeys(pools, weights), fitted.on_all_collections
     )

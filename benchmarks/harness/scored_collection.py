@@ -9,9 +9,9 @@ from beir import Collection
 
 from harness.candidates import StageCandidates
 from harness.evaluator import RankingEvaluator
-from harness.pair_scores import PairScorer
+from harness.pair_scores import PairScorer, gives_logits, logit_probabilities
 from harness.suite import SETTINGS, CollectionSettings
-from secondpass.evaluate.score_matrix import ScoreMatrix, build_score_matrix
+from secondpass.evaluate.score_matrix import ScoreMatrix, Vectors, build_score_matrix
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,18 @@ def score_collection(
     collection_settings: CollectionSettings,
     candidates: Mapping[str, StageCandidates],
     scorer: PairScorer | None,
+    vectors: Vectors | None = None,
 ) -> ScoredCollection:
-    """Score the candidates of both settings; without a scorer there are no reranker scores."""
+    """Score the candidates of both settings; without a scorer there are no reranker scores.
+
+    With `vectors` of the candidates, score matrices have a column of neighbors, if the
+    model's scores are logits.
+    """
     documents = {query: _distinct(stages) for query, stages in candidates.items()}
     scores = None if scorer is None else scorer.score(collection, documents)
+    probabilities = None
+    if scorer is not None and scores is not None and vectors and gives_logits(scorer.name):
+        probabilities = logit_probabilities(scores)
     pools: dict[str, ScoreMatrix] = {}
     for setting in SETTINGS:
         if collection_settings.candidates_file is not None and pools:
@@ -47,7 +55,12 @@ def score_collection(
             continue
         entries = {query: stages[setting] for query, stages in candidates.items()}
         pools[setting] = build_score_matrix(
-            collection.queries, entries, scores, collection.qrels
+            collection.queries,
+            entries,
+            scores,
+            collection.qrels,
+            probabilities=probabilities,
+            vectors=vectors,
         )
     by_vector = {
         q: [e.id for e in stages["vector"]]

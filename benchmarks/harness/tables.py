@@ -8,10 +8,20 @@ import numpy as np
 
 from harness.comparison import Difference
 from harness.fusions import STANDARD
-from harness.results import ALONE, CONTROL, DEFAULT, FIRST, FUSED, QualityResults, mean, union
+from harness.results import (
+    ALONE,
+    CONTROL,
+    DEFAULT,
+    FIRST,
+    FUSED,
+    WITH_NEIGHBORS,
+    QualityResults,
+    mean,
+    union,
+)
 from harness.suite import SETTINGS
 from harness.targets import published
-from secondpass.evaluate.score_matrix import COLUMNS
+from secondpass.evaluate.score_matrix import COLUMNS, NEIGHBORS
 from secondpass.evaluate.significance import holm_correction, randomization_test, win_tie_loss
 
 ANCHORS = (
@@ -25,7 +35,7 @@ ANCHORS = (
 def quality_table(results: QualityResults, setting: str) -> list[str]:
     """Return every system's nDCG@10 on each collection, with the tests of the fused one."""
     values, names = results.values[setting], results.names
-    systems = [s for s in (FIRST, ALONE, FUSED, CONTROL) if s in values]
+    systems = [s for s in (FIRST, ALONE, FUSED, WITH_NEIGHBORS, CONTROL) if s in values]
     subject = FUSED if FUSED in values else CONTROL
     others = [other for other in (FIRST, CONTROL) if other != subject]
     header = ["collection", *systems]
@@ -63,16 +73,22 @@ def quality_table(results: QualityResults, setting: str) -> list[str]:
 
 def weights_table(results: QualityResults) -> list[str]:
     """Return the fitted weights by held-out collection."""
-    with_reranker, without = results.fits.get(FUSED), results.fits[CONTROL]
-    header = ["left out", *(COLUMNS if with_reranker else ()), "no reranker: vector", "bm25"]
+    named = {FUSED: "", CONTROL: "no reranker: ", WITH_NEIGHBORS: "with neighbors: "}
+    fits = [results.fits[system] for system in named if system in results.fits]
+    columns = (*COLUMNS, NEIGHBORS)
+    header = ["left out"]
+    for system, title in named.items():
+        if system in results.fits:
+            fitted = results.fits[system].on_all_collections
+            first, *rest = [column for column in columns if column in fitted]
+            header += [f"{title}{first}", *rest]
     lines = [_row(header), _row(["---"] * len(header))]
-    fits = [f for f in (with_reranker, without) if f is not None]
     names: Sequence[str | None] = [*(results.names if len(results.names) > 1 else ()), None]
     for name in names:
         cells = ["none: all of them" if name is None else name]
         for fit in fits:
             weights = fit.on_all_collections if name is None else fit.held_out[name]
-            cells += [f"{weights[column]:.3f}" for column in COLUMNS if column in weights]
+            cells += [f"{weights[column]:.3f}" for column in columns if column in weights]
         lines.append(_row(cells))
     return lines
 

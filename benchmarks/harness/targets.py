@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.results import CONTROL, FIRST, FUSED, QualityResults, mean, union
+from harness.results import (
+    CONTROL,
+    FIRST,
+    FUSED,
+    WITH_NEIGHBORS,
+    QualityResults,
+    mean,
+    union,
+)
 from harness.suite import SETTINGS
 from secondpass.evaluate.significance import randomization_test
 
@@ -40,7 +48,7 @@ class Target:
 def reranker_targets(results: QualityResults) -> Iterator[Target]:
     """Yield the targets of the fused reranker, in both settings.
 
-    Notes say how much of the gain comes from cosine and BM25 alone.
+    Notes say how much of the gain comes from cosine and BM25 alone, and what neighbors change.
     """
     names = results.names
     for setting, title in SETTINGS.items():
@@ -67,6 +75,17 @@ def reranker_targets(results: QualityResults) -> Iterator[Target]:
             f" the reranker adds {gain - alone:+.4f}, p = {p:.5f}",
             None,
         )
+        if WITH_NEIGHBORS in values:
+            near = values[WITH_NEIGHBORS]
+            moved = mean(near, names) - mean(ours, names)
+            p = randomization_test(union(near, names) - union(ours, names))
+            changes = {name: float(near[name].mean() - ours[name].mean()) for name in names}
+            worst = min(changes, key=lambda name: changes[name])
+            yield Target(
+                f"{title}: neighbors change the fused mean by {moved:+.4f}, p = {p:.5f};"
+                f" worst collection {worst} {changes[worst]:+.4f}",
+                None,
+            )
     searched = results.searched
     if searched and len(searched) < len(names):
         hybrid = results.values["hybrid"]

@@ -2,17 +2,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from beir import Collection
-from harness.candidates import CandidateFinder, StageCandidates, cached_candidates
+from harness.candidates import (
+    CandidateFinder,
+    StageCandidates,
+    VectorFinder,
+    cached_candidates,
+    cached_vectors,
+    encoded_vectors,
+)
 from harness.embedder_key import embedder_key
 from harness.pair_scores import PairScoreCache, PairScorer
+from harness.scored_collection import score_collection
+from harness.suite import CollectionSettings
 
 from secondpass import Document
 from secondpass.evaluate.first_stage import FirstStageCandidate
+from secondpass.evaluate.score_matrix import NEIGHBORS
+from secondpass.rerank.policies.blend import neighbor_part
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.tiny_models import tiny_reader
 
@@ -66,6 +78,47 @@ def test_a_question_with_other_words_is_searched_again(tmp_path: Path) -> None:
     again = Asked()
     cached_candidates(changed, file, again.open)
     assert again.asked == ["1"]
+
+
+def test_vectors_are_found_once_and_make_a_column_of_neighbors(tmp_path: Path) -> None:
+    third = Document("Rice grows in France.", id="c")
+    three = replace(COLLECTION, documents=[*COLLECTION.documents, third])
+    candidates = {
+        query: {
+            stage: [FirstStageCandidate(name, 1.5, 0.25) for name in "abc"]
+            for stage in ("bm25", "hybrid")
+        }
+        for query in COLLECTION.queries
+    }
+    file, opened = tmp_path / "vectors.npz", []
+
+    @contextmanager
+    def finder() -> Iterator[VectorFinder]:
+        opened.append(file)
+        yield encoded_vectors(three, HashedEmbedder())
+
+    part = {"1": {"bm25": candidates["1"]["bm25"][:1]}}
+    assert set(cached_vectors(part, file, finder)) == {"a"}
+    vectors = cached_vectors(candidates, file, finder)
+    again = cached_vectors(candidates, file, finder)
+    assert len(opened) == 2
+    assert {name: v.tolist() for name, v in again.items()} == {
+        name: v.tolist() for name, v in vectors.items()
+    }
+    cache = PairScoreCache(tmp_path / "scores.sqlite")
+    scorer = PairScorer("bundled", cache, threads=1)
+    plain, near = (
+        score_collection(three, CollectionSettings(), candidates, scorer, given)
+        for given in (None, vectors)
+    )
+    cache.close()
+    assert NEIGHBORS not in plain.pools["bm25"].columns
+    found = near.pools["bm25"]
+    for row, logits in enumerate(found.columns["rerank"]):
+        probabilities = [1 / (1 + np.exp(-logit)) for logit in logits]
+        expected = neighbor_part([vectors[d] for d in "abc"], probabilities)
+        assert found.columns[NEIGHBORS][row] == pytest.approx(expected)
+        assert np.abs(expected).max() > 0
 
 
 def test_pairs_are_scored_once(tmp_path: Path) -> None:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from harness.comparison import compare, comparison_targets
 from harness.evaluator import RankingEvaluator
 from harness.json_report import results_as_json
-from harness.results import ALONE, CONTROL, FIRST, FUSED, QualityResults, measure_quality
+from harness.results import (
+    ALONE,
+    CONTROL,
+    FIRST,
+    FUSED,
+    WITH_NEIGHBORS,
+    QualityResults,
+    measure_quality,
+)
 from harness.scored_collection import ScoredCollection
 from harness.suite import CollectionSettings
 from harness.tables import comparison_table, fusion_verdict, render_report
 from harness.targets import reranker_targets
 
-from secondpass.evaluate.score_matrix import ScoreMatrix
+from secondpass.evaluate.score_matrix import NEIGHBORS, ScoreMatrix
 from tests.evaluate.random_score_matrix import random_pool
 
 DEFAULT = {"rerank": 1.0, "vector": 1.0, "bm25": 0.5}
@@ -101,6 +110,34 @@ def test_the_tables_hold_every_collection_and_read_as_markdown(results: QualityR
             table += 1
     assert all(len(counts) == 1 for counts in widths.values())
     assert fusion_verdict(results).startswith("Clearly better than z-scores:")
+
+
+def test_fused_with_neighbors_stands_beside_fused(
+    collections: list[ScoredCollection], results: QualityResults
+) -> None:
+    assert WITH_NEIGHBORS not in results.values["bm25"]
+    near = []
+    for number, s in enumerate(collections):
+        # The reranker knows as little as chance; neighbors know the truth but for some noise.
+        pool = s.pools["bm25"]
+        noise = np.random.default_rng(number).standard_normal((2, *pool.mask.shape))
+        columns = {
+            **pool.columns,
+            "rerank": noise[0],
+            NEIGHBORS: 2 * pool.grades + noise[1],
+        }
+        pool = ScoreMatrix(**{**vars(pool), "columns": columns})
+        near.append(replace(s, pools={"bm25": pool, "hybrid": pool}))
+    found = measure_quality(near, 20, DEFAULT)
+    assert found.mean("bm25", WITH_NEIGHBORS) > found.mean("bm25", FUSED) + 0.1
+    assert found.fits[WITH_NEIGHBORS].on_all_collections[NEIGHBORS] > 0
+    notes = [t.text for t in reranker_targets(found) if t.met is None]
+    assert sum("neighbors change the fused mean by +" in text for text in notes) == 2
+    text = render_report(found, 20, "")
+    assert text.count("| fused | fused with neighbors |") == 2
+    assert "| with neighbors: rerank | vector | bm25 | neighbors |" in text
+    (row,) = [line for line in text.splitlines() if "none: all of them" in line]
+    assert row.count("|") == 1 + 1 + 3 + 2 + 4
 
 
 def test_everything_can_be_written_as_json(

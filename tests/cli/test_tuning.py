@@ -49,8 +49,9 @@ def test_a_cascade_and_a_threshold_are_tried_written_and_loaded(
               "--keep", 0.8, "--top-k", 5, "--calibration", calibration, "--out", file,
               "--json")  # fmt: skip
     assert ran.code == 0, ran.err
-    # Three first passes, four fusions with 21 shares, and each second pass twice.
-    assert ran.json["tried"] == 3 + 4 * 21 + 2 * 3 * 58
+    # Three first passes, four fusions with 21 shares, and each second pass twice: by the
+    # default blend, alone, tuned, and tuned with three weights of neighbors.
+    assert ran.json["tried"] == 3 + 4 * 21 + 2 * 3 * (1 + 1 + 56 + 3 * 56)
     settings = tomllib.loads(file.read_text("utf-8"))["search"]
     assert settings == ran.json["settings"]
     found = ran.json["threshold"]

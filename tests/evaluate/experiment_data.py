@@ -73,6 +73,58 @@ def make_experiment_data(
     )
 
 
+def make_clustered_data(
+    near: str, *, queries: int = 40, documents: int = 40, relevant: int = 12, seed: int = 0
+) -> ExperimentData:
+    """Each query has many relevant documents, of which the reranker knows something.
+
+    By `near`, the vectors of "relevant" or of "irrelevant" documents are like each other;
+    with "none" they are all apart.
+    """
+    chooser = np.random.default_rng(seed)
+    rankings, grades, texts = {}, {}, {}
+    vectors: dict[str, np.ndarray] = {}
+    scores: dict[str, dict[str, float]] = {}
+    for number in range(queries):
+        query = f"q{number}"
+        names = [f"{query}-d{i:02}" for i in range(documents)]
+        is_relevant = np.arange(documents) < relevant
+        chooser.shuffle(is_relevant)
+        words, meaning, read = chooser.standard_normal((3, documents)) + 0.5 * is_relevant
+        candidates = [
+            FirstStageCandidate(name, float(b), float(v))
+            for name, b, v in zip(names, words, meaning, strict=True)
+        ]
+        rankings[query] = FirstStageRankings(
+            sorted(candidates, key=lambda c: -(c.bm25 or 0.0)),
+            sorted(candidates, key=lambda c: -(c.vector or 0.0)),
+        )
+        scores[query] = dict(zip(names, (read - 0.5).tolist(), strict=True))
+        grades[query] = {n: int(r) for n, r in zip(names, is_relevant, strict=True)}
+        texts |= {name: Document(f"text of {name}", id=name) for name in names}
+        rows = np.eye(documents, documents + 1, dtype=np.float32)
+        alike = {"relevant": is_relevant, "irrelevant": ~is_relevant}.get(near)
+        if alike is not None:
+            rows[alike, -1] = 1.0
+        vectors |= dict(zip(names, rows, strict=True))
+    depths = [documents // 2, documents]
+    first = {m: Latency(5.0, 8.0, 20) for m in ("hybrid", "bm25", "vector")}
+    return ExperimentData(
+        Collection("clusters", {q: f"what is {q}?" for q in grades}, grades),
+        FirstStageRuns(rankings, texts, documents, vectors),
+        depths,
+        {"half wise": scores},
+        {"half wise": {"rerank": 1.0, "vector": 0.2, "bm25": 0.3}},
+        Latencies(
+            first,
+            {("half wise", d): Latency(2.0 * d, 3.0 * d, 20) for d in depths},
+            {d: Latency(1.0, 2.0, 20) for d in depths},
+        ),
+        probabilities={"half wise": _probabilities(scores)},
+        score_kinds={"half wise": ScoreKind.LOGIT},
+    )
+
+
 def _probabilities(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
     return {
         query: {name: 1 / (1 + float(np.exp(-4 * score))) for name, score in found.items()}

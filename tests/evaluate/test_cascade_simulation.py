@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from secondpass.evaluate.cascade_simulation import CascadeSimulation
 from secondpass.evaluate.first_stage import FirstStageCandidate, FirstStageRankings
 from secondpass.evaluate.score_matrix import Objective
 from secondpass.evaluate.tuning import choose_settings
-from secondpass.evaluate.variant_builders import reranked_variants
+from secondpass.evaluate.variant_builders import WITH_NEIGHBORS, reranked_variants
 from secondpass.policies import Blend, Cascade
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS
 from secondpass.rerank.policies.cascade import Margin
@@ -54,6 +55,10 @@ def test_the_order_and_the_probabilities_are_those_of_a_cascade(
     ]
     full = {"q": {f"d{i:02}": row[1] for i, row in enumerate(columns)}}
     margin = Margin(value, k)
+    vectors = {
+        f"d{i:02}": np.array([bm25, vector, 1.0], np.float32)
+        for i, (_, _, bm25, vector) in enumerate(columns)
+    }
     variants = reranked_variants(
         {"q": "what"},
         {"q": FirstStageRankings(first_stage, ())},
@@ -69,13 +74,24 @@ def test_the_order_and_the_probabilities_are_those_of_a_cascade(
         cascade=CascadeSimulation(
             "cheap", {"q": {f"d{i:02}": r[0] for i, r in enumerate(columns)}}, margin
         ),
+        vectors=vectors,
     )
     candidates = [
         Candidate(Document(f"{r[0]} {r[1]}", id=e.id), rank=i, bm25=e.bm25, vector=e.vector)
         for i, (e, r) in enumerate(zip(first_stage, columns, strict=True), 1)
     ]
     cascade = Cascade(Column(0), Column(1), margin)
-    for variant, reranker in ((variants[0], Blend(cascade)), (variants[1], cascade)):
+    assert variants[3].order == WITH_NEIGHBORS
+    near = Blend(
+        cascade,
+        variants[3].settings[0]["blend"],
+        vectors=lambda documents: {d.key: vectors[d.key] for d in documents},
+    )
+    for variant, reranker in (
+        (variants[0], Blend(cascade)),
+        (variants[1], cascade),
+        (variants[3], near),
+    ):
         results = reranker.rerank("what", candidates).results
         # Scores that differ only by the order of their additions may change places.
         scores = {r.id: r.score for r in results}

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from secondpass import Index, InputError
 from secondpass.evaluate import Collection, tune
-from secondpass.evaluate.tuning import choose_settings
-from tests.evaluate.experiment_data import make_experiment_data
+from secondpass.evaluate.experiment import collect
+from secondpass.evaluate.score_matrix import Objective
+from secondpass.evaluate.tuning import FIRST_STAGES, choose_settings, list_variants
+from secondpass.evaluate.variant_builders import WITH_NEIGHBORS
+from tests.evaluate.experiment_data import make_clustered_data, make_experiment_data
+
+SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 
 
 def test_tuning_promises_less_than_it_chose_by() -> None:
@@ -32,3 +43,74 @@ def test_the_old_spelling_of_maximize_warns(monkeypatch: pytest.MonkeyPatch) -> 
         tuned = tune(index, collection, maximise="RR@10")
     assert tuned.measure == "RR@10"
     assert tune(index, collection, maximize="RR@10") == tuned
+
+
+def test_a_weight_of_neighbors_is_found_where_relevant_documents_are_alike() -> None:
+    data = make_clustered_data("relevant")
+    tuned = choose_settings(data)
+    assert tuned.settings["blend"]["neighbors"] > 0
+    assert tuned.label.endswith(WITH_NEIGHBORS)
+    assert set(tuned.picks) == {tuned.label}
+    without = replace(data, first_stage=replace(data.first_stage, vectors={}))
+    plain = choose_settings(without)
+    assert "neighbors" not in plain.settings["blend"]
+    assert tuned.promised > plain.promised + 0.02
+    assert tuned.tried > plain.tried
+    # The lookup of the vectors counts: it takes a millisecond here.
+    depth = tuned.settings["candidates"]
+    assert tuned.ms == pytest.approx(5.0 + 2.0 * depth + 1.0)
+
+
+@pytest.mark.parametrize("near", ["none", "irrelevant"])
+def test_neighbors_stay_without_weight_where_they_do_not_pay(near: str) -> None:
+    tuned = choose_settings(make_clustered_data(near))
+    assert tuned.settings["rerank"] == "half wise"
+    assert not isinstance(tuned.settings["blend"], dict) or (
+        "neighbors" not in tuned.settings["blend"]
+    )
+
+
+def test_neighbors_are_not_tried_without_probabilities() -> None:
+    data = replace(make_clustered_data("relevant"), probabilities={})
+    variants = list_variants(data, Objective(data.collection.qrels))
+    assert all(v.order != WITH_NEIGHBORS for v in variants)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    lines = (SAMPLE / "corpus.jsonl").read_text("utf-8").splitlines()[:80]
+    with Index.open(tmp_path_factory.mktemp("index") / "i") as opened:
+        opened.add([json.loads(line) for line in lines])
+        yield opened
+
+
+def test_a_search_by_tuned_weights_has_the_order_that_was_measured(index: Index) -> None:
+    sample = Collection.read(SAMPLE)
+    stored = index.stored_ids([d for grades in sample.qrels.values() for d in grades])
+    kept = [q for q, grades in sample.qrels.items() if grades.keys() & set(stored)]
+    collection = replace(
+        sample,
+        queries={q: sample.queries[q] for q in kept},
+        qrels={q: sample.qrels[q] for q in kept},
+    )
+    data = collect(index, collection, depths=[10, 30], first_stages=FIRST_STAGES)
+    assert data.latencies is not None
+    assert set(data.latencies.neighbors) == {10, 30}
+    variants = [
+        v
+        for v in list_variants(data, Objective(data.collection.qrels))
+        if v.order == WITH_NEIGHBORS
+    ]
+    assert {(v.mode, v.depth) for v in variants} == {
+        (mode, depth) for mode in ("hybrid", "bm25") for depth in (10, 30)
+    }
+    chooser = np.random.default_rng(0)
+    for variant in variants:
+        setting = int(chooser.integers(len(variant.settings)))
+        settings = variant.settings[setting]
+        assert settings["blend"]["neighbors"] > 0
+        ranked = variant.ranked_ids(setting)
+        for query in chooser.choice(list(ranked), 4, replace=False):
+            found = index.search(data.collection.queries[query], top_k=None, **settings)
+            assert "neighbors" in found.results[0].parts
+            assert ranked[query] == [r.id for r in found.results]

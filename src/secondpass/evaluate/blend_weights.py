@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from secondpass.evaluate.score_matrix import FloatArray, ScoreMatrix
+from secondpass.evaluate.score_matrix import NEIGHBORS, FloatArray, ScoreMatrix
 
 Columns = Mapping[str, FloatArray]
 
@@ -23,10 +23,16 @@ Value = Callable[[Point], float]
 
 
 def standardize_columns(matrix: ScoreMatrix) -> Columns:
-    """Return every column with mean 0 and deviation 1 within each query, as `Blend` does."""
+    """Return every column with mean 0 and deviation 1 within each query, as `Blend` does.
+
+    `NEIGHBORS` stays as it is: its deviation says how much it counts in each query.
+    """
     n = np.maximum(matrix.mask.sum(axis=1, keepdims=True), 1)
     columns = {}
     for name, values in matrix.columns.items():
+        if name == NEIGHBORS:
+            columns[name] = values
+            continue
         mean = np.where(matrix.mask, values, 0.0).sum(axis=1, keepdims=True) / n
         centered = np.where(matrix.mask, values - mean, 0.0)
         deviation = np.sqrt((centered**2).sum(axis=1, keepdims=True) / n)

@@ -58,11 +58,13 @@ class ExperimentData:
     score_kinds: Mapping[str, ScoreKind] = field(default_factory=dict)
     cascades: Mapping[str, CascadeSimulation] = field(default_factory=dict)
 
-    def latency_ms(self, mode: str, model: str | None = None, depth: int = 0) -> float:
+    def latency_ms(
+        self, mode: str, model: str | None = None, depth: int = 0, *, neighbors: bool = False
+    ) -> float:
         """Return the median milliseconds of a search, 0 where nothing was timed."""
         if self.latencies is None:
             return 0.0
-        return self.latencies.total(mode, model, depth)
+        return self.latencies.total(mode, model, depth, neighbors=neighbors)
 
 
 def collect(
@@ -104,6 +106,7 @@ def collect(
         index.retriever,
         collection.queries,
         depths[-1],
+        with_vectors=True,
         progress=_stage_progress(progress, "searching"),
     )
     if stored is None:
@@ -141,6 +144,7 @@ def collect(
         timed,
         depths,
         modes=modes,
+        neighbors=bool(first_stage.vectors),
         progress=_stage_progress(progress, "timing"),
     )
     return ExperimentData(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from secondpass.errors import InputError, nearest
 from secondpass.options import MODES
@@ -104,11 +107,16 @@ class FirstStageRankings:
 
 @dataclass(frozen=True)
 class FirstStageRuns:
-    """The rankings of every query by its id, and the passages by their keys."""
+    """The rankings of every query by its id, and the passages by their keys.
+
+    `vectors` are those of the passages that are stored with one, by key; empty unless they
+    were asked for.
+    """
 
     rankings: Mapping[str, FirstStageRankings]
     passages: Mapping[str, Document]
     depth: int
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def run_first_stage(
@@ -116,30 +124,38 @@ def run_first_stage(
     queries: Mapping[str, str],
     depth: int,
     *,
+    with_vectors: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> FirstStageRuns:
     """Retrieve by BM25 and by vectors for every query, to a depth of at least 1.
 
     A source with one ranking of its own is searched for that. Every candidate of an index has
-    both scores. `progress` is called with (done, total).
+    both scores. With `with_vectors` the stored vectors of the candidates are looked up too.
+    `progress` is called with (done, total).
     """
     rankings: dict[str, FirstStageRankings] = {}
     passages: dict[str, Document] = {}
+    vectors: dict[str, NDArray[np.float32]] = {}
     modes = retriever.modes
     for done, (query, text) in enumerate(queries.items(), 1):
         lists: list[list[FirstStageCandidate]] = []
+        new: dict[str, Document] = {}
         # A source that names no modes is searched in the default one.
         for mode in ("bm25", "vector") if modes else ("bm25", "vector", "hybrid"):
             if mode not in (modes or ("hybrid",)):
                 lists.append([])
                 continue
             retrieved = retriever.search(text, mode=mode, candidates=depth).candidates
-            passages |= {c.document.key: c.document for c in retrieved}
+            new |= {c.document.key: c.document for c in retrieved}
             lists.append([FirstStageCandidate.from_candidate(c) for c in retrieved])
         rankings[query] = FirstStageRankings(*lists)
+        if with_vectors:
+            unknown = [document for key, document in new.items() if key not in passages]
+            vectors |= retriever.embeddings(unknown)
+        passages |= new
         if progress is not None:
             progress(done, len(queries))
-    return FirstStageRuns(rankings, passages, depth)
+    return FirstStageRuns(rankings, passages, depth, vectors)
 
 
 def check_mode(mode: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.policies.blend import neighbor_part
 
 if TYPE_CHECKING:
     from secondpass.index.search import Search
@@ -27,17 +29,25 @@ class Latency:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Latency of the first stage by mode, and of the reranker alone by model and depth."""
+    """Latency of the first stage by mode, and of the reranker alone by model and depth.
+
+    `neighbors`, by depth, is what the part "neighbors" of a blend adds; empty if not timed.
+    """
 
     first_stage: Mapping[str, Latency]
     reranker: Mapping[tuple[str, int], Latency]
+    neighbors: Mapping[int, Latency] = field(default_factory=dict)
 
-    def total(self, mode: str, model: str | None = None, depth: int = 0) -> float:
-        """Return the median milliseconds of a search, both passes added up."""
-        first_stage = self.first_stage[mode].median
-        return (
-            first_stage if model is None else first_stage + self.reranker[model, depth].median
-        )
+    def total(
+        self, mode: str, model: str | None = None, depth: int = 0, *, neighbors: bool = False
+    ) -> float:
+        """Return the median milliseconds of a search, its parts added up."""
+        parts = [self.first_stage[mode]]
+        if model is not None:
+            parts.append(self.reranker[model, depth])
+        if neighbors and depth in self.neighbors:
+            parts.append(self.neighbors[depth])
+        return sum(part.median for part in parts)
 
 
 def measure_latency(
@@ -48,15 +58,18 @@ def measure_latency(
     *,
     modes: Sequence[str] = ("hybrid",),
     searches: int = SEARCHES,
+    neighbors: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Latencies:
     """Time searches of a sample of the queries, spread evenly over all of them.
 
-    The first search of each kind is not counted: it loads what later ones find loaded.
+    The first search of each kind is not counted: it loads what later ones find loaded. With
+    `neighbors`, the part of that name of a blend is timed by itself.
     """
     step = max(1, len(queries) // searches)
     sample = list(queries)[::step][:searches]
-    total, done = (len(modes) + len(models) * len(depths)) * (len(sample) + 1), 0
+    kinds = len(modes) + (len(models) + neighbors) * len(depths)
+    total, done = kinds * (len(sample) + 1), 0
 
     def measure(search: Callable[[str], float]) -> Latency:
         nonlocal done
@@ -79,6 +92,18 @@ def measure_latency(
             query, mode=modes[0], candidates=depth, rerank=model, return_documents=False
         ).timings["rerank"]
 
+    def neighbors_of(depth: int) -> Callable[[str], float]:
+        def search(query: str) -> float:
+            found = index.first_pass(query, mode=modes[0], candidates=depth)
+            documents = [candidate.document for candidate in found]
+            began = perf_counter()
+            stored = index.retriever.embeddings(documents)
+            if stored:
+                neighbor_part([stored.get(d.key) for d in documents], [0.5] * len(documents))
+            return (perf_counter() - began) * 1000
+
+        return search
+
     return Latencies(
         {mode: measure(first_stage_search(mode)) for mode in modes},
         {
@@ -86,4 +111,5 @@ def measure_latency(
             for name, model in models.items()
             for depth in depths
         },
+        {depth: measure(neighbors_of(depth)) for depth in depths if neighbors},
     )

@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.evaluate.measures import parse_measure, ranked_values
+from secondpass.evaluate.pair_scores import ProbabilitiesByQuery
 from secondpass.evaluate.qrels import Grades
+from secondpass.rerank.policies.blend import neighbor_part
 
 FloatArray = NDArray[np.float64]
+Vectors = Mapping[str, NDArray[np.float32]]
+"""By passage id."""
 
 COLUMNS = ("rerank", "vector", "bm25")
-"""The scores that can be blended, in the order in which `Blend` adds them up."""
+"""The scores that every blend adds up, in the order of `Blend`."""
+NEIGHBORS = "neighbors"
+"""The column of a blend's part of that name, where vectors and probabilities are known."""
 
 CUTOFF = 10
 
@@ -27,6 +33,8 @@ class ScoreMatrix:
     - `ids`: the ids of each row as in the qrels: passages of a document share its id.
     - `mask`: [queries, longest row], whether there is a candidate.
     - `columns`: [queries, longest row] of each score, 0 where there is no candidate.
+      `NEIGHBORS` is not a score but what a weight of 1 adds to one (`neighbor_part`), 0 in
+      rows without vectors or probabilities.
     - `query_lengths`: [queries], the number of distinct words.
     - `grades`: [queries, longest row]; `ideal_dcg`: [queries], the best possible DCG@10.
     - `document_numbers`: [queries, longest row], a number for each document of a row; None
@@ -48,15 +56,21 @@ def build_score_matrix(
     candidates: Mapping[str, Sequence[FirstStageCandidate]],
     scores: Mapping[str, Mapping[str, float]] | None,
     qrels: Grades,
+    *,
+    probabilities: ProbabilitiesByQuery | None = None,
+    vectors: Vectors | None = None,
 ) -> ScoreMatrix:
     """Build the matrix of a collection; without `scores` it has no reranker's column.
 
-    A score that a candidate lacks counts as the lowest of its kind in its list.
+    A score that a candidate lacks counts as the lowest of its kind in its list. With the
+    reranker's `probabilities`, None for what it did not score, and `vectors` of the passages,
+    there is the column `NEIGHBORS`.
     """
     queries = list(query_texts)
     shape = (len(queries), max([1, *(len(candidates[q]) for q in queries)]))
     names = COLUMNS if scores is not None else COLUMNS[1:]
     columns = {name: np.zeros(shape) for name in names}
+    neighbors: FloatArray | None = None
     mask, grades = np.zeros(shape, dtype=np.bool_), np.zeros(shape)
     ideal_dcg, query_lengths = np.zeros(len(queries)), np.ones(len(queries))
     document_numbers = np.tile(np.arange(shape[1]), (shape[0], 1))
@@ -72,10 +86,16 @@ def build_score_matrix(
         columns["bm25"][row, :n] = _fill_missing([c.bm25 for c in listed])
         if scores is not None:
             columns["rerank"][row, :n] = [scores[query][c.id] for c in listed]
+        part = _neighbor_row(listed, (probabilities or {}).get(query, {}), vectors or {})
+        if part is not None:
+            neighbors = np.zeros(shape) if neighbors is None else neighbors
+            neighbors[row, :n] = part
         first_position: dict[str, int] = {}
         document_numbers[row, :n] = [
             first_position.setdefault(c.judged_id, i) for i, c in enumerate(listed)
         ]
+    if neighbors is not None:
+        columns[NEIGHBORS] = neighbors
     ids = [[c.judged_id for c in candidates[query]] for query in queries]
     repeated = any(len(set(row)) < len(row) for row in ids)
     return ScoreMatrix(
@@ -158,6 +178,19 @@ def _gains_without_repeats(
     discounts = np.concatenate([dcg_discounts(CUTOFF), [0.0]])[np.minimum(rank, CUTOFF)]
     gains: FloatArray = np.take_along_axis(matrix.grades, order, axis=1) * discounts * is_first
     return gains
+
+
+def _neighbor_row(
+    listed: Sequence[FirstStageCandidate],
+    probabilities: Mapping[str, float | None],
+    vectors: Vectors,
+) -> FloatArray | None:
+    """Return what neighbors add in one row; None where `Blend` leaves them out."""
+    row_vectors = [vectors.get(c.id) for c in listed]
+    row_probabilities = [probabilities.get(c.id) for c in listed]
+    if all(v is None for v in row_vectors) or all(p is None for p in row_probabilities):
+        return None
+    return neighbor_part(row_vectors, row_probabilities)
 
 
 def _fill_missing(values: Sequence[float | None]) -> list[float]:

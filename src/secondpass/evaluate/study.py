@@ -296,6 +296,9 @@ def _reranked_variants(
                 mode=mode,
                 depth=depth,
                 latency_ms=data.latency_ms(mode, model, depth),
+                probabilities=data.probabilities.get(model),
+                vectors=data.first_stage.vectors,
+                neighbors_latency_ms=data.latency_ms(mode, model, depth, neighbors=True),
             )
     return variants
 

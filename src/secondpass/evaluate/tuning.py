@@ -256,6 +256,8 @@ def list_variants(data: ExperimentData, objective: Objective) -> list[SearchVari
                 fusion=fusion,
                 probabilities=data.probabilities.get(model),
                 cascade=cascade,
+                vectors=data.first_stage.vectors,
+                neighbors_latency_ms=data.latency_ms(mode, timed, depth, neighbors=True),
             )
     return variants
 

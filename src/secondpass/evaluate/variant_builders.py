@@ -13,9 +13,11 @@ from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.evaluate.qrels import Grades
 from secondpass.evaluate.score_matrix import (
     COLUMNS,
+    NEIGHBORS,
     FloatArray,
     Objective,
     ScoreMatrix,
+    Vectors,
     build_score_matrix,
     ranked_ids,
     ranked_probabilities,
@@ -26,6 +28,9 @@ from secondpass.retrieve.fusion import METHODS, fuse
 BM25_SHARES = tuple(i / 20 for i in range(21))
 """The weight of BM25 in a fusion, of 1 in all; the rest is the vectors'."""
 BLEND_STEP = 4
+NEIGHBOR_WEIGHTS = (0.2, 0.4, 0.8)
+"""The weights of neighbors that are tried beside none; the largest other weight is 1."""
+WITH_NEIGHBORS = "tuned blend with neighbors"
 
 Rankings = Mapping[str, FirstStageRankings]
 """By query id."""
@@ -125,11 +130,15 @@ def reranked_variants(
     fusion: str = "rrf",
     probabilities: ProbabilitiesByQuery | None = None,
     cascade: CascadeSimulation | None = None,
+    vectors: Vectors | None = None,
+    neighbors_latency_ms: float | None = None,
 ) -> list[SearchVariant]:
     """Return a reranker at one depth: with the default blend, alone, with a tuned blend.
 
-    `default_weights` are those that `search` would blend by; with `cascade` the reranker is
-    the full model behind a cheap one.
+    Where `vectors` and `probabilities` are known, a blend with neighbors is tuned apart from
+    the one without, so that cross-fitting chooses between the two; its latency is
+    `neighbors_latency_ms`, or else `latency_ms`. `default_weights` are those that `search`
+    would blend by; with `cascade` the reranker is the full model behind a cheap one.
     """
     candidates = {q: rankings[q].candidates(mode, depth, fusion) for q in queries}
     scored_ids = {q: {c.id for c in candidates[q]} for q in queries}
@@ -138,12 +147,15 @@ def reranked_variants(
         cut = {q: apply_cascade(candidates[q], scores[q], scored_ids[q]) for q in queries}
         candidates = {q: ordered for q, (ordered, _) in cut.items()}
         scores = {q: values for q, (_, values) in cut.items()}
-    matrix = build_score_matrix(queries, candidates, scores, qrels)
-    known = {} if probabilities is None else probabilities
-    candidate_probabilities = [
-        [known.get(q, {}).get(c.id) if c.id in scored_ids[q] else None for c in candidates[q]]
+    given = {} if probabilities is None else probabilities
+    known = {
+        q: {name: p for name, p in given.get(q, {}).items() if name in scored_ids[q]}
         for q in queries
-    ]
+    }
+    matrix = build_score_matrix(
+        queries, candidates, scores, qrels, probabilities=known, vectors=vectors
+    )
+    candidate_probabilities = [[known[q].get(c.id) for c in candidates[q]] for q in queries]
     columns = standardize_columns(matrix)
     tuned_weights = [
         {name: round(x / max(point), 3) for name, x in zip(COLUMNS, point, strict=True)}
@@ -164,11 +176,21 @@ def reranked_variants(
             *((weights, weights) for weights in tuned_weights),
         ],
     }
+    if NEIGHBORS in columns:
+        with_neighbors = [
+            {**weights, NEIGHBORS: weight}
+            for weight in NEIGHBOR_WEIGHTS
+            for weights in (default_weights, *tuned_weights)
+        ]
+        blends[WITH_NEIGHBORS] = [(weights, weights) for weights in with_neighbors]
     first_stage = f"{depth} of {mode}" + ("" if fusion == "rrf" else f" ({fusion})")
     reranker = model if cascade is None else cascade.name(model)
 
     def variant(order: str) -> SearchVariant:
         options = blends[order]
+        ms = latency_ms
+        if order == WITH_NEIGHBORS and neighbors_latency_ms is not None:
+            ms = neighbors_latency_ms
 
         def blended_scores(setting: int) -> FloatArray:
             return weighted_sum(columns, options[setting][1])
@@ -177,7 +199,7 @@ def reranked_variants(
             f"{reranker}, {first_stage}, {order}",
             [{**base, "blend": blend} for blend, _ in options],
             np.array([objective(matrix, blended_scores(i)) for i in range(len(options))]),
-            latency_ms,
+            ms,
             order,
             lambda i: ranked_ids(matrix, blended_scores(i)),
             model=model,

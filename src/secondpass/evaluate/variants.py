@@ -27,7 +27,8 @@ class SearchVariant:
     - `values`: [settings, queries], the measure under each setting.
     - `settings`: the arguments of `Index.search` for each; the first is the default.
     - `latency_ms`: milliseconds of a search, the first pass included.
-    - `order`: "as found", "fusion", "blend", "alone" or "tuned blend".
+    - `order`: "as found", "fusion", "blend", "alone", "tuned blend" or "tuned blend with
+      neighbors".
     - `ranked_ids`: returns the ranked ids of every query under a setting.
     - `ranked_probabilities`: returns the results with their probabilities; None without a
       second pass.

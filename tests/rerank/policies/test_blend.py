@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from secondpass import BaseReranker, Candidate, Document, InputError, ScoreKind, Status
 from secondpass.policies import Blend
-from secondpass.rerank.policies.blend import MANY_RELEVANT, neighbor_scores, standardize
+from secondpass.rerank.policies.blend import (
+    MANY_RELEVANT,
+    neighbor_part,
+    neighbor_scores,
+    standardize,
+)
 from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 
@@ -182,6 +187,14 @@ def test_what_is_like_the_likely_answers_comes_before_what_is_not() -> None:
     # The more candidates seem relevant, the more it counts: here 0.9 + 0.1 + 0.1 do.
     added = [result.parts["neighbors"] for result in near.results]
     assert np.std(added) == pytest.approx(1.1 / (1.1 + MANY_RELEVANT))
+
+
+def test_equal_neighbors_add_nothing() -> None:
+    # Two candidates have the same cosine to each other, but for its last digits.
+    chooser = np.random.default_rng(0)
+    for _ in range(50):
+        pair = list(chooser.standard_normal((2, 8)).astype(np.float32))
+        assert neighbor_part(pair, [0.999, 1e-5]).tolist() == [0.0, 0.0]
 
 
 def test_neighbors_need_probabilities() -> None:

@@ -26,6 +26,7 @@ from secondpass.evaluate.study import (
     Verdict,
     verdict,
 )
+from secondpass.evaluate.variant_builders import WITH_NEIGHBORS
 
 _MAX_QUERIES_TO_JUDGE = 5000
 """Nobody judges more queries to settle a gain, so no larger number is suggested."""
@@ -39,6 +40,8 @@ def headline(study: Study) -> str:
         second_pass += ", without the blend"
     elif best.variant.order == "tuned blend":
         second_pass += ", blended by fitted weights"
+    elif best.variant.order == WITH_NEIGHBORS:
+        second_pass += ", blended with neighbors by fitted weights"
     cost = f", +{best.added_ms:.0f} ms" if study.timed else ""
     brings = (
         f"{format_difference(gain.mean)} {study.measure} ± {format_number(gain.margin)},"

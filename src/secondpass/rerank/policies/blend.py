@@ -23,6 +23,7 @@ MANY_RELEVANT = 20
 """With so many candidates expected to be relevant, neighbors have half of their weight."""
 
 _NO_CHANCE = 1e-6
+_EQUAL = 1e-9
 
 VectorLookup = Callable[[Sequence[Document]], Mapping[str, NDArray[np.float32]]]
 """Returns the vectors that are stored of some passages, by key."""
@@ -107,10 +108,25 @@ class Blend(RerankerWrapper):
         stored = {} if self.vectors is None else self.vectors(documents)
         if not stored:
             return None, "neighbors were left out: there are no vectors of the candidates"
-        scores = neighbor_scores([stored.get(d.key) for d in documents], probabilities)
-        relevant = sum(p for p in probabilities if p is not None)
-        weight = self.weights["neighbors"] * relevant / (relevant + MANY_RELEVANT)
-        return weight * standardize(scores), None
+        part = neighbor_part([stored.get(d.key) for d in documents], probabilities)
+        return self.weights["neighbors"] * part, None
+
+
+def neighbor_part(
+    vectors: Sequence[NDArray[np.float32] | None], probabilities: Sequence[float | None]
+) -> NDArray[np.float64]:
+    """Return what "neighbors" adds to the score of each candidate for a weight of 1.
+
+    It is `neighbor_scores`, standardized, times m / (m + 20), where m is the sum of the
+    probabilities. At least one candidate must have a vector.
+    """
+    relevant = sum(p for p in probabilities if p is not None)
+    scores = neighbor_scores(vectors, probabilities)
+    known = [score for score in scores if score is not None]
+    if max(known) - min(known) < _EQUAL:
+        # Differences of rounding would be standardized to a deviation of 1.
+        return np.zeros(len(scores))
+    return relevant / (relevant + MANY_RELEVANT) * standardize(scores)
 
 
 def neighbor_scores(
