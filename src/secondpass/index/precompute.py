@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class PrecomputedStates:
         self._format = FORMATS.get(states)
         self._embedder = embedder
         self._stores: dict[str, StateStore] = {}
+        self._with_states = WeakKeyDictionary[BaseReranker, BaseReranker]()
         self._lock = threading.Lock()
 
     @property
@@ -87,11 +89,21 @@ class PrecomputedStates:
         )
 
     def use_states(self, reranker: BaseReranker) -> BaseReranker:
-        """Return the reranker, made to read and write states in this index if it can."""
+        """Return the reranker, made to read and write states in this index if it can.
+
+        The same one each time, so that concurrent searches can share its batches.
+        """
         precomputed = self.find_precomputed(reranker)
         if precomputed is None:
             return reranker
-        return use_store(reranker, self.open_store(precomputed))
+        store = self.open_store(precomputed)
+        with self._lock:
+            known = self._with_states.get(reranker)
+            if known is None:
+                known = use_store(reranker, store)
+                if known is not reranker:
+                    self._with_states[reranker] = known
+            return known
 
     def recording_embedder(self, reranker: BaseReranker | None) -> TextEncoder:
         """Return the embedder, made to store states too if the reranker uses them."""
