@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -97,6 +97,8 @@ class PrecomputedStates:
         if precomputed is None:
             return reranker
         store = self.open_store(precomputed)
+        if not isinstance(reranker, Hashable):
+            return use_store(reranker, store)
         with self._lock:
             known = self._with_states.get(reranker)
             if known is None:
