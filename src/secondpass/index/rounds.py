@@ -136,7 +136,7 @@ class BestOfQueries(RerankerWrapper):
             i: max(scores, key=lambda score: (score.scored, score.value))
             for i, scores in enumerate(columns)
         }
-        merged = merge_scores(best, len(candidates), parts=calls)
+        merged = merge_scores(best, len(candidates), parts=calls, same_query=False)
         reason = join_reasons([merged.reason, unread_variants(cuts)])
         return replace(merged, reason=reason)
 

@@ -112,6 +112,7 @@ class PrecomputedMaxSim(BaseReranker):
             ScoreKind.SIMILARITY,
             pairs=sum(len(s.keys) for s in scorer.segments.values()),
             tokens=scorer.query.tokens + scorer.records.tokens,
+            query_tokens=scorer.query.tokens,
             reason=scorer.records.reason,
         )
 

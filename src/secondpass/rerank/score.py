@@ -59,6 +59,7 @@ class Scored:
     - `scores`: one for each candidate, in the order of the candidates.
     - `kind`: what the values mean.
     - `pairs`: how many (query, window) pairs the model read; `tokens`: of how many tokens.
+      `query_tokens` of these are the query's, where it is read once for all pairs.
     - `status`, `reason`: what happened, as in `RerankResponse`.
     - `model`: which model gave the scores, if not the reranker's own.
     - `thresholds_apply`: False where a fallback gave the scores, so that `min_score` and
@@ -77,6 +78,7 @@ class Scored:
     requests: int = 0
     searches: float = 0.0
     cost: float | None = None
+    query_tokens: int = 0
 
 
 SpanSource = Literal["states", "reading"]

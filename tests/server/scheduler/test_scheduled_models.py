@@ -103,6 +103,8 @@ def test_sentences_of_short_documents_share_a_part(monkeypatch: pytest.MonkeyPat
     assert len(batches) > 6
     assert queue.close(10)
     alone = reranker.rerank("Is the sea salty?", texts, spans=every)
+    # All texts are known by now, so that the query alone was encoded: once, not once a part.
+    assert parts.usage.tokens == alone.usage.tokens > 0
     for found in (whole, parts):
         for result, expected in zip(found.results, alone.results, strict=True):
             assert [s[:2] for s in result.spans] == [s[:2] for s in expected.spans]

@@ -184,6 +184,7 @@ class Cached(RerankerWrapper):
             fresh.kind,
             pairs=fresh.pairs,
             tokens=fresh.tokens,
+            query_tokens=fresh.query_tokens,
             reason=join_reasons([fresh.reason, *problems]),
         )
 

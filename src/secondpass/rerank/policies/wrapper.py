@@ -27,13 +27,15 @@ def merge_scores(
     parts: Sequence[Scored],
     other_calls: Sequence[Scored] = (),
     reason: str | None = None,
+    same_query: bool = True,
 ) -> Scored:
     """Return the scores of all `count` candidates, from the scores of some of them.
 
     The others, and those with `scored=False`, have the lowest score there is; if there are any,
     the status is at least "partially_reranked", and `reason` is added. `parts` are the calls
     that gave the scores, at least one; `other_calls` were made on the way, and their reasons
-    and costs count too.
+    and costs count too. With `same_query` the parts are of one query and one model, which read
+    the query once: its tokens count once.
     """
     values = [s.value for s in scores_by_position.values() if s.scored]
     missing = Score(min(values, default=0.0), windows=0, scored=False)
@@ -46,11 +48,13 @@ def merge_scores(
     if not all(s.scored for s in scores):
         status = max(status, Status.PARTIALLY_RERANKED, key=_STATUS_ORDER.index)
         reasons.append(reason)
+    shares = [part.query_tokens for part in parts]
+    query_tokens = max(shares) if same_query else sum(shares)
     return Scored(
         scores,
         parts[0].kind,
         pairs=sum(call.pairs for call in calls),
-        tokens=sum(call.tokens for call in calls),
+        tokens=sum(call.tokens for call in calls) - sum(shares) + query_tokens,
         status=status,
         reason=join_reasons(reasons),
         model=parts[0].model,
@@ -58,6 +62,7 @@ def merge_scores(
         requests=sum(call.requests for call in calls),
         searches=sum(call.searches for call in calls),
         cost=total_cost(calls),
+        query_tokens=query_tokens,
     )
 
 

@@ -231,6 +231,7 @@ class PrecomputedReranker(BaseReranker):
             ScoreKind.LOGIT,
             pairs=sum(len(scorer.segments[text].keys) for text in read),
             tokens=scorer.query.tokens + scorer.records.tokens,
+            query_tokens=scorer.query.tokens,
             status=Status.PARTIALLY_RERANKED if skipped else Status.RERANKED,
             reason=join_reasons([scorer.records.reason, reason]),
         )
