@@ -13,12 +13,14 @@ from secondpass.inference.native.encoder import (
     QuantizedLinear,
 )
 from secondpass.inference.native.graph_matcher import GraphMatcher, scale_outputs
+from secondpass.inference.native.onnx_file import Table
 from secondpass.inference.types import Float32
 
 _MASK_OPERATORS = frozenset(
     (
         *("Abs", "And", "Cast", "Concat", "Expand", "GatherND", "GreaterOrEqual"),
-        *("LessOrEqual", "Max", "Range", "Shape", "Squeeze", "Sub", "Unsqueeze", "Where"),
+        *("LessOrEqual", "Max", "Not", "Range", "Shape", "Squeeze", "Sub", "Transpose"),
+        *("Unsqueeze", "Where"),
     )
 )
 
@@ -207,7 +209,7 @@ class ModernBertMatcher(GraphMatcher):
         """Match the cosines or sines of positions that count from 0."""
         angles = self.node(self.node(name, "Unsqueeze").inputs[0], kind).inputs[0]
         once, again = self.node(angles, "Concat").inputs
-        positions, table = self.node_with_table(once, "Mul")
+        positions, table = self.angles(once)
         while self.has_kind(positions, "Cast", "Unsqueeze"):
             positions = self.producers[positions].inputs[0]
         start, _, step = self.node(positions, "Range").inputs
@@ -215,18 +217,44 @@ class ModernBertMatcher(GraphMatcher):
             raise GraphMismatch(f"{name} has positions that do not count from 0")
         return np.asarray(table, np.float32).reshape(-1)
 
+    def angles(self, name: str) -> tuple[str, Table]:
+        """Match positions times frequencies; return both.
+
+        transformers 4 writes them as a matrix product of one term, and transposes it.
+        """
+        if not self.has_kind(name, "Transpose"):
+            return self.node_with_table(name, "Mul")
+        transposed = self.node(name, "Transpose")
+        column, positions = self.node(transposed.inputs[0], "MatMul").inputs
+        table = self.table(column)
+        if transposed.attributes.get("perm") != (0, 2, 1) or table.shape != (1, table.size, 1):
+            raise GraphMismatch(f"{name} is not the product of positions and frequencies")
+        return positions, table
+
     def part(self, name: str) -> tuple[str, int]:
-        """Match heads of queries, keys or values; return the whole, and which part it is."""
-        node = self.node(name, "Transpose")
-        if node.attributes.get("perm") != (0, 2, 1, 3):
-            raise GraphMismatch(f"{name} is not transposed by (0, 2, 1, 3)")
-        source, start, end, axis, *_ = self.node(
-            self.node(node.inputs[0], "Squeeze").inputs[0], "Slice"
+        """Match heads of queries, keys or values; return the whole, and which part it is.
+
+        A part is taken from the whole and transposed, or, by transformers 4, from the whole
+        transposed.
+        """
+        first = self.has_kind(name, "Transpose")
+        if first:
+            node = self.node(name, "Transpose")
+            if node.attributes.get("perm") != (0, 2, 1, 3):
+                raise GraphMismatch(f"{name} is not transposed by (0, 2, 1, 3)")
+            name = node.inputs[0]
+        whole, start, end, axis, *_ = self.node(
+            self.node(name, "Squeeze").inputs[0], "Slice"
         ).inputs
         (number,), (after,) = self.integers(start), self.integers(end)
         if self.integers(axis) not in ([2], [-3]) or after != number + 1:
             raise GraphMismatch(f"{name} is not one of three parts")
-        return source, number
+        if first:
+            return whole, number
+        node = self.node(whole, "Transpose")
+        if node.attributes.get("perm") != (0, 3, 2, 1, 4):
+            raise GraphMismatch(f"{whole} is not transposed by (0, 3, 2, 1, 4)")
+        return node.inputs[0], number
 
     def window(self, mask: str) -> int | None:
         """Match a mask; return how many tokens on each side it lets a token see, or None."""
@@ -238,11 +266,17 @@ class ModernBertMatcher(GraphMatcher):
         limits = [node for node in nodes if node.kind == "LessOrEqual"]
         if not limits:
             return None
-        distances = [node for node in nodes if node.kind in ("Abs", "Sub")]
-        if len(limits) != 1 or len(distances) != 2:
+        if len(limits) != 1 or sum(node.kind == "Abs" for node in nodes) != 1:
             raise GraphMismatch(f"{mask} is not a window")
         distance, limit = limits[0].inputs
         self.node(self.node(distance, "Abs").inputs[0], "Sub")
+        for node in nodes:
+            # Any other difference is of the mask of padding.
+            if node.kind == "Sub" and (
+                (node in self.ancestors(distance))
+                == ("attention_mask" in self.inputs_of(node.outputs[0]))
+            ):
+                raise GraphMismatch(f"{mask} is not a window")
         (tokens,) = self.integers(limit)
         if tokens < 0:
             raise GraphMismatch(f"{mask} is a window of {tokens} tokens")
