@@ -23,6 +23,7 @@ from secondpass.server.scheduler.queue import (
 from secondpass.server.scheduler.scheduled_models import (
     PART_SECONDS,
     TOKENS_AT_ONCE,
+    TOKENS_WITH_EXITS,
     ScheduledReranker,
     Ticket,
     check_ticket,
@@ -165,6 +166,18 @@ def test_parts_are_larger_where_they_are_read_at_once(seconds: float, fewer: boo
     first, second = reader.calls[:6], reader.calls[6:]
     assert first == [2] * 6
     assert (len(second) < 6) == fewer
+    assert queue.close(10)
+
+
+def test_no_part_is_larger_than_the_largest() -> None:
+    reader, queue = Reader(0.0), WorkQueue(1e9, max_batch_work=TOKENS_AT_ONCE)
+    scheduled = ScheduledReranker(reader, queue, tokens_at_once=TOKENS_WITH_EXITS)
+    candidates = [Candidate(Document("word " * 400)) for _ in range(60)]
+    scheduled.score("query", candidates, ScoringOptions())
+    first = list(reader.calls)
+    assert len(first) > 2
+    scheduled.score("query", candidates, ScoringOptions())
+    assert reader.calls == first * 2
     assert queue.close(10)
 
 

@@ -58,9 +58,11 @@ PART_SECONDS = 0.05
 So it is where most states of the documents are kept: what is read of them takes so little that
 the constant costs of a part would be more.
 """
-_MOST_PARTS_IN_ONE = 8
 TOKENS_WITH_EXITS = 8 * TOKENS_AT_ONCE
-"""Tokens of a part where models exit early, which they do among the candidates of a part."""
+"""The most tokens of a part.
+
+Also those where models exit early, which they do among the candidates of a part.
+"""
 # A token has about this many bytes in UTF-8.
 _BYTES_PER_TOKEN = 4
 _MIN_TOKENS = 8
@@ -177,7 +179,7 @@ def run_abandonable(function: Callable[[], T]) -> T:
 class ScheduledReranker(RerankerWrapper):
     """Scores through a `WorkQueue`, in parts of about `tokens_at_once` tokens.
 
-    Parts have up to eight times as many where these take less than `PART_SECONDS`. Parts of
+    Parts have up to `TOKENS_WITH_EXITS` where these take less than `PART_SECONDS`. Parts of
     several requests are scored in one batch, where the model can. For rerankers whose scores do
     not depend on the other candidates. Raises `OverloadedError` where too much work waits, and
     `QueueTimeoutError` after the deadline of the request's `Ticket`.
@@ -267,8 +269,8 @@ class ScheduledReranker(RerankerWrapper):
     def _tokens_at_once(self) -> int:
         if not self._time.measured:
             return self._tokens
-        most = self._tokens * _MOST_PARTS_IN_ONE
-        return int(min(most, max(self._tokens, self._time.work_within(PART_SECONDS))))
+        within = min(TOKENS_WITH_EXITS, self._time.work_within(PART_SECONDS))
+        return max(self._tokens, int(within))
 
     def _score(self, job: ScoringJob, work: float) -> Scored:
         began = time.perf_counter()
