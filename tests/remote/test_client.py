@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import threading
 import time
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ KEY = "secret-key"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers by path: /echo, /long (1 MiB), /slow (until `released`), /stream (for ever)."""
+    """Answers by path: /echo, /long (1 MiB), /slow (until `released`), /stream (for ever),
+    /pause (a head without a body until `released`)."""
 
     daemon_threads = True
 
@@ -62,10 +64,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.running -= 1
 
     def _answer(self, content: bytes) -> None:
-        if self.path == "/stream":
+        if self.path in ("/stream", "/pause"):
             self.send_response(200)
             self.end_headers()
             self.close_connection = True
+            if self.path == "/pause":
+                self.server.released.wait(30)
+                return
             try:
                 while not self.server.released.wait(0.01):
                     self.wfile.write(b"x" * 1000)
@@ -172,6 +177,36 @@ def test_a_stream_that_is_left_frees_its_connection_and_slot(server: Server) -> 
     while not server.broken_streams and time.monotonic() < until:
         time.sleep(0.01)
     assert server.broken_streams == 1
+    client.close()
+
+
+def test_a_stream_that_is_left_ends_its_generators(server: Server) -> None:
+    def unfinished() -> list[Any]:
+        return [o for o in gc.get_objects() if inspect.isasyncgen(o) and o.ag_frame is not None]
+
+    client, before = new_client(server), len(unfinished())
+    response: HttpResponse = run(send(client, "/stream", stream=True))
+    assert response.stream is not None
+    assert run(response.stream.read())
+    assert len(unfinished()) > before
+    run(response.stream.aclose())
+    # The response is still held: nothing is left to the garbage collector.
+    assert len(unfinished()) == before
+    client.close()
+
+
+def test_a_stream_may_be_closed_while_a_read_waits(server: Server) -> None:
+    client = new_client(server, concurrency=1)
+    response: HttpResponse = run(send(client, "/pause", stream=True))
+    stream = response.stream
+    assert stream is not None
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(run, stream.read())
+        time.sleep(0.05)
+        run(stream.aclose())
+        with pytest.raises(RequestFailedError):
+            reading.result(5)
+    assert run(send(client, "/echo")).status == 200
     client.close()
 
 

@@ -13,8 +13,8 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import ModuleType
@@ -265,13 +265,14 @@ class HttpClient:
 
     async def _read(self, response: httpx2.Response) -> bytes:
         content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > self._max_bytes:
-                raise RequestFailedError(
-                    f"the response is longer than {self._max_bytes >> 20} MiB",
-                    status=response.status_code,
-                )
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > self._max_bytes:
+                    raise RequestFailedError(
+                        f"the response is longer than {self._max_bytes >> 20} MiB",
+                        status=response.status_code,
+                    )
         return bytes(content)
 
     async def _build(
@@ -329,7 +330,7 @@ class ResponseStream:
         self, httpx: ModuleType, response: httpx2.Response, slots: asyncio.Semaphore
     ) -> None:
         self._httpx, self._response, self._slots = httpx, response, slots
-        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._chunks: AsyncGenerator[bytes] = response.aiter_bytes()
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
@@ -344,6 +345,10 @@ class ResponseStream:
             self._closed = True
             try:
                 await self._response.aclose()
+                # Left to the garbage collector it may be ended by another thread than the loop's.
+                # It is running where a `read` waits, which ends it.
+                with suppress(RuntimeError):
+                    await self._chunks.aclose()
             finally:
                 self._slots.release()
 
