@@ -345,8 +345,8 @@ class ResponseStream:
             self._closed = True
             try:
                 await self._response.aclose()
-                # Left to the garbage collector it may be ended by another thread than the loop's.
-                # It is running where a `read` waits, which ends it.
+                # The garbage collector might end it in another thread than the loop's. Where a
+                # `read` waits it is running, and the closed response ends it.
                 with suppress(RuntimeError):
                     await self._chunks.aclose()
             finally:
