@@ -235,6 +235,9 @@ models: $(VENV)/.test
 	  if [ -f $$run/run.json ]; then echo "-- exporting $$name"; \
 	    $(BIN)/secondpass export $$run --force --out $(MODELS)/$$name --name $$name --no-weights --borrow $$blend \
 	      --max-length 256 $(EXPORT) --notes scripts/cards/$$name.md || exit 1; \
+	    if [ -f $(RUNS)/spans.jsonl ] && [ $$name = bundled ]; then \
+	      $(BIN)/python scripts/train_spans.py $(RUNS)/spans.jsonl --model $(MODELS)/$$name || exit 1; \
+	    fi; \
 	  else echo "$$name stays as it is: there is no $$run. To train it: make train"; fi; done
 
 # Two hours on two cores; it goes on where it was stopped.

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from secondpass.rerank.base import BaseReranker
     from secondpass.rerank.scoring_options import ScoringOptions
 
-# How much a difference in log-odds counts. Sentences of one document differ less than documents
-# do; with 2 the threshold of 0.1 has the best F1 on two collections (benchmarks/spans.py).
-_SHARPNESS = 2.0
+# Sentences of one document differ less than documents do; with 2 the threshold of 0.1 has the
+# best F1 on two collections (benchmarks/spans.py).
+SHARPNESS = 2.0
+"""How much a difference in log-odds counts."""
 
 MAX_SENTENCES_READ = 40
 """How many sentences of one document a reranker without stored states reads."""
@@ -174,7 +175,7 @@ def sentence_probabilities(log_odds: Sequence[float]) -> list[float]:
     if not log_odds:
         return []
     best = max(log_odds)
-    weights = [math.exp(_SHARPNESS * (value - best)) for value in log_odds]
+    weights = [math.exp(SHARPNESS * (value - best)) for value in log_odds]
     total = math.fsum(weights)
     return [weight / total for weight in weights]
 

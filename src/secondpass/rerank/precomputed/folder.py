@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from secondpass.errors import InputError, ModelDamagedError, ModelError, ModelNotFoundError
 from secondpass.inference.model_folder import ModelFolder, open_folder, sha256
@@ -14,7 +15,7 @@ from secondpass.models import BUNDLED, bundled_path
 from secondpass.rerank.early_exit import EarlyExit
 from secondpass.rerank.policies.blend import check_weights
 
-COMPRESS, START = "compress.onnx", "start.onnx"
+COMPRESS, START, SPANS = "compress.onnx", "start.onnx", "spans.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class PrecomputedFolder:
     - `blend`: the weights for a `Blend` that were fitted for it, or None.
     - `start`: the graph of the early score, and `exit`: how to use it; None where the manifest
       has no `exit`.
+    - `spans`: the graph that scores sentences, and `span_scale`, `span_shift`: turn its scores
+      into log-odds; None, 1 and 0 where the manifest has no `spans`.
     """
 
     encoder: ModelFolder
@@ -44,6 +47,9 @@ class PrecomputedFolder:
     blend: Mapping[str, float] | None
     start: Path | None
     exit: EarlyExit | None
+    spans: Path | None
+    span_scale: float
+    span_shift: float
 
 
 def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
@@ -56,8 +62,8 @@ def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
     try:
         codes, max_length = int(manifest["codes"]), int(manifest["max_length"])
         encoder_entry = dict(manifest["encoder"])
-        calibration = manifest.get("calibration") or {"scale": 1.0, "shift": 0.0}
-        scale, shift = float(calibration["scale"]), float(calibration["shift"])
+        scale, shift = _line(manifest, "calibration")
+        span_scale, span_shift = _line(manifest, "spans")
         weights = manifest.get("blend")
         blend = None if weights is None else check_weights(weights)
         exit_entry = manifest.get("exit")
@@ -68,8 +74,6 @@ def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
         raise _damaged(
             folder, f"secondpass.json is incomplete or not valid: {error}"
         ) from error
-    if not (scale > 0 and math.isfinite(scale) and math.isfinite(shift)):
-        raise _damaged(folder, f"calibration is {calibration}")
     if codes < 1 or max_length < 1:
         raise _damaged(folder, f"codes is {codes} and max_length is {max_length}")
     if folder.onnx is None or not compress.is_file():
@@ -77,6 +81,9 @@ def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
     start = None if early_exit is None else folder.path / START
     if start is not None and not start.is_file():
         raise _damaged(folder, f"it has no {START}")
+    spans = None if manifest.get("spans") is None else folder.path / SPANS
+    if spans is not None and not spans.is_file():
+        raise _damaged(folder, f"it has no {SPANS}")
     encoder = _open_encoder(folder, encoder_entry)
     recorded = manifest.get("files", {}).get(COMPRESS)
     checksum = sha256(compress) if recorded is None else str(recorded["sha256"])
@@ -93,7 +100,19 @@ def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
         blend=blend,
         start=start,
         exit=early_exit,
+        spans=spans,
+        span_scale=span_scale,
+        span_shift=span_shift,
     )
+
+
+def _line(manifest: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return the scale and shift of an entry, 1 and 0 without one; ValueError for others."""
+    entry = manifest.get(name) or {"scale": 1.0, "shift": 0.0}
+    scale, shift = float(entry["scale"]), float(entry["shift"])
+    if not (scale > 0 and math.isfinite(scale) and math.isfinite(shift)):
+        raise ValueError(f"{name} is {entry}")
+    return scale, shift
 
 
 def _open_encoder(folder: ModelFolder, entry: dict[str, object]) -> ModelFolder:

@@ -34,6 +34,7 @@ from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.rerank.windowing import (
     MIN_DOCUMENT_TOKENS,
+    DocumentTokens,
     DocumentWindows,
     PassageAggregation,
     tokenize_documents,
@@ -107,6 +108,11 @@ class PrecomputedReranker(BaseReranker):
         # Opened by the first who needs it: early exit, or spans.
         self._start_graph = cache(
             lambda: None if start is None else OnnxRuntime(start, threads=threads)
+        )
+        spans = files.spans
+        self._span_line = (files.span_scale, files.span_shift)
+        self._span_graph = cache(
+            lambda: None if spans is None else OnnxRuntime(spans, threads=threads)
         )
         self._segmenter = Segmenter(self.encoder.tokenizer)
         self.cache = RecordCache(cache_bytes)
@@ -250,28 +256,23 @@ class PrecomputedReranker(BaseReranker):
     ) -> Scored:
         """Score each sentence by the states of its tokens, which know their window.
 
-        By the score that reading starts from, where the model has one: the nearest token of
-        each word of the query. Else the sentences are read, and `pairs` counts them.
+        By the model's graph for sentences; where it has none by the score that reading starts
+        from, the nearest token of each word of the query. Without either the sentences are
+        read, and `pairs` counts them.
         """
         texts = options.texts(candidates)
         scorer = self.window_scorer(query, list(dict.fromkeys(texts)), options)
         slices: list[SentenceSlice | None] = []
-        documents = tokenize_documents(
-            self.encoder.tokenizer,
-            texts,
-            max_tokens=self._max_tokens(options),
-            passages=options.passages,
-            reach=options.tokens_in_reach,
-        )
         for text, spans, tokens, whole in zip(
-            texts, sentences, documents, self._segment(texts, options), strict=True
+            texts,
+            sentences,
+            self.tokenize(texts, options),
+            self._segment(texts, options),
+            strict=True,
         ):
             read = scorer.segments[text].keys
             slices += slice_sentences(text[1], spans, tokens, whole.keys, read)
-        start_graph = self._start_graph()
-        graph, (scale, shift) = self._score_graph, self._calibration
-        if start_graph is not None and self._start is not None:
-            graph, scale, shift = start_graph, self._start.scale, self._start.shift
+        graph, (scale, shift) = self._sentence_graph()
         logits = score_slices(
             graph, scorer.query, slices, scorer.records.get, longest=self.longest
         )
@@ -287,6 +288,26 @@ class PrecomputedReranker(BaseReranker):
             pairs=len(slices) - slices.count(None) if graph is self._score_graph else 0,
             tokens=scorer.records.tokens,
             reason=scorer.records.reason,
+        )
+
+    def _sentence_graph(self) -> tuple[OnnxRuntime, tuple[float, float]]:
+        """Return the graph that scores sentences, and the scale and shift of its scores."""
+        if (graph := self._span_graph()) is not None:
+            return graph, self._span_line
+        if self._start is not None and (graph := self._start_graph()) is not None:
+            return graph, (self._start.scale, self._start.shift)
+        return self._score_graph, self._calibration
+
+    def tokenize(
+        self, texts: Sequence[Text], options: ScoringOptions
+    ) -> Iterator[DocumentTokens]:
+        """Yield the tokens of each (head, body), and the windows among them."""
+        return tokenize_documents(
+            self.encoder.tokenizer,
+            texts,
+            max_tokens=self._max_tokens(options),
+            passages=options.passages,
+            reach=options.tokens_in_reach,
         )
 
     def score_batch(self, jobs: Sequence[ScoringJob]) -> list[Scored]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+_FILES = "## Files\n"
 _MEASURED = {
     "logit_error_mean": "logit error, mean",
     "logit_error_p95": "logit error, 95th percentile",
@@ -49,12 +50,16 @@ def model_card(manifest: Mapping[str, Any], notes: str | None) -> str:
         lines += [f"| {_MEASURED[k]} | {v} |" for k, v in manifest["quality"].items()]
     if manifest.get("exit"):
         lines += ["", "## Early exit", "", _EXIT.format(**manifest["exit"])]
-    lines += ["", "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    return replace_files("\n".join(lines) + f"\n\n{_FILES}", manifest["files"])
+
+
+def replace_files(card: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a model card with another list of files, its last section."""
+    lines = ["", "| file | bytes | SHA-256 |", "|---|---|---|"]
     lines += [
-        f"| {name} | {file['bytes']:,} | `{file['sha256']}` |"
-        for name, file in manifest["files"].items()
+        f"| {name} | {file['bytes']:,} | `{file['sha256']}` |" for name, file in files.items()
     ]
-    return "\n".join(lines) + "\n"
+    return card[: card.rindex(_FILES)] + _FILES + "\n".join([*lines, ""])
 
 
 def _outputs(manifest: Mapping[str, Any]) -> str:

@@ -1,0 +1,229 @@
+"""The scorer of sentences for relevant spans, from the stored states of their tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secondpass.errors import ModelError
+from secondpass.train.precomputed.module import MASKED, words_only
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# A unit vector times its root mean square has components of about 1, as layers expect.
+_UNIT = 128**0.5
+# Differences of cosines are small: without this factor their weights would be large numbers,
+# which training steps of the usual size hardly move.
+_MATCHED = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScorerConfig:
+    """The shapes of a scorer.
+
+    - `width`: values of a query token's state; `hidden`: of an embedding; `codes`: of a stored
+      token; `matching`: of the axes in which both are compared.
+    - `summary`: values that describe what the query asks for; `units`: of a token's features;
+      `reach`: tokens that a token's features are mixed with, itself included.
+    """
+
+    width: int
+    hidden: int
+    codes: int
+    matching: int
+    summary: int = 64
+    units: int = 128
+    reach: int = 7
+
+
+class SpanScorer(nn.Module):
+    """Scores sentences for a query: how well its words match, and whether a token answers.
+
+    Two parts are added up. The first is late interaction (Khattab and Zaharia, SIGIR 2020):
+    the mean over the words of the query of the nearest token of the sentence, once plain and
+    once with a learned weight of each word. The second is a logit of each token, from the
+    token, the query's words that it is near to (as in BiDAF, Seo et al., ICLR 2017) and a
+    summary of the query, pooled over the sentence by the logarithm of the mean exponential.
+    The second is 0 before training.
+    """
+
+    def __init__(self, config: SpanScorerConfig, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.config = config
+        width, matching, units = config.width, config.matching, config.units
+        self.match_query = nn.Linear(width, matching)
+        self.match_document = nn.Linear(config.codes, matching, bias=False)
+        self.word_weight = nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1))
+        self.summary_weight = nn.Linear(width, 1)
+        self.summary_states = nn.Linear(width, config.summary)
+        self.summary_embedding = nn.Linear(config.hidden, config.summary)
+        self.summary_axes = nn.Linear(config.summary, matching)
+        self.of_token = nn.Linear(matching, units)
+        self.of_attended = nn.Linear(matching, units, bias=False)
+        self.of_asked = nn.Linear(matching, units, bias=False)
+        self.of_summary = nn.Linear(config.summary, units, bias=False)
+        self.of_similarity = nn.Linear(3, units, bias=False)
+        self.mix_neighbors = nn.Conv1d(
+            units, units, config.reach, padding=config.reach // 2, groups=units
+        )
+        self.mix_units = nn.Linear(units, units)
+        self.answer = nn.Linear(units, 1)
+        for last in (*self.word_weight[2].parameters(), *self.answer.parameters()):
+            nn.init.zeros_(last)
+        self.match_weights = nn.Parameter(torch.tensor([0.1, 0.01]))
+        self.sharpness = nn.Parameter(torch.tensor(8.0))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        query_states: Tensor,
+        query_mask: Tensor,
+        query_embeddings: Tensor,
+        codes: Tensor,
+        mask: Tensor,
+        query_of: Tensor | None = None,
+    ) -> Tensor:
+        """Return a score for each sentence, float32 [sentences].
+
+        - `query_states`: [queries, words, width]; `query_mask`: [queries, words], 1 at tokens;
+          `query_embeddings`: [queries, hidden].
+        - `codes`: [sentences, tokens, codes]; `mask`: [sentences, tokens], 1 at tokens. The
+          first and the last token of a query and of a sentence are special ones.
+        - `query_of`: the query of each sentence; None where there is one query.
+        """
+
+        def spread(x: Tensor) -> Tensor:
+            return x if query_of is None else x[query_of]
+
+        words = words_only(query_mask)
+        absent = (1 - words) * MASKED
+        query = spread(functional.normalize(self.match_query(query_states), dim=-1))
+        document = functional.normalize(self.match_document(codes), dim=-1)
+        cosines = query @ document.transpose(1, 2)
+
+        weights = (self.word_weight(query_states)[..., 0] + absent).softmax(-1)
+        nearest = (cosines + ((1 - mask) * MASKED)[:, None]).amax(2)
+        plain = (nearest * spread(words / words.sum(1, keepdim=True).clamp(min=1))).sum(1)
+        weighted = (nearest * spread(weights)).sum(1)
+        matched = self.match_weights[0] * plain + self.match_weights[1] * weighted
+
+        attended = (self.summary_weight(query_states)[..., 0] + absent).softmax(-1)
+        summary = (attended[..., None] * self.summary_states(query_states)).sum(1)
+        summary = summary + self.summary_embedding(query_embeddings)
+        asked = spread(self.summary_axes(summary))[:, None]
+        cosines = cosines + spread(absent)[..., None]
+        near = (cosines * self.sharpness).softmax(1).transpose(1, 2) @ query
+        best = cosines.amax(1)
+        similarity = torch.stack([best, plain[:, None].expand_as(best)], dim=-1)
+        similarity = torch.cat([similarity, similarity.prod(-1, keepdim=True)], dim=-1)
+        units = self.of_token(self.dropout(document) * _UNIT)
+        units = units + self.of_attended(near * document * _UNIT**2 / 2)
+        units = units + self.of_asked(document * asked * _UNIT)
+        units = units + spread(self.of_summary(functional.gelu(summary)))[:, None]
+        units = units + self.of_similarity(similarity)
+        units = functional.gelu(units) * mask[..., None]
+        mixed = self.mix_neighbors(units.transpose(1, 2)).transpose(1, 2)
+        units = self.dropout(units + functional.gelu(mixed))
+        units = units + functional.gelu(self.mix_units(units))
+
+        inner = words_only(mask)
+        answers = self.answer(units)[..., 0] + (1 - inner) * MASKED
+        count = inner.sum(1).clamp(min=1)
+        return _MATCHED * matched + torch.logsumexp(answers, dim=1) - torch.log(count)
+
+
+class SentenceGraph(nn.Module):
+    """A scorer behind the inputs of the early score's graph, for one query."""
+
+    def __init__(self, scorer: SpanScorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(
+        self,
+        query_states: Tensor,
+        query_embedding: Tensor,
+        document_codes: Tensor,
+        document_mask: Tensor,
+    ) -> Tensor:
+        """Return float32 [sentences]."""
+        every = torch.ones_like(query_states[..., 0])
+        codes, mask = document_codes.to(torch.float32), document_mask.to(torch.float32)
+        scores: Tensor = self.scorer(query_states, every, query_embedding, codes, mask)
+        return scores
+
+
+def sentence_graph(scorer: SpanScorer) -> ir.Model:
+    """Return spans.onnx: a query and the tokens of sentences to `scores`."""
+    from secondpass.train.export.trace import to_onnx
+
+    config = scorer.config
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("document_tokens", min=3)
+    words = torch.export.Dim("query_tokens", min=3)
+    mask = torch.ones(2, 7, dtype=torch.int64)
+    mask[1, 5:] = 0
+    inputs = {
+        "query_states": torch.rand(1, 5, config.width),
+        "query_embedding": torch.rand(1, config.hidden),
+        "document_codes": torch.ones(2, 7, config.codes, dtype=torch.int8),
+        "document_mask": mask,
+    }
+    document = {0: batch, 1: tokens}
+    shapes = {
+        "query_states": {1: words},
+        "query_embedding": None,
+        "document_codes": document,
+        "document_mask": document,
+    }
+    return to_onnx(SentenceGraph(scorer), inputs, shapes, ["scores"])
+
+
+def read_matching(start: Path, scorer: SpanScorer) -> None:
+    """Copy the axes in which query and document are compared from a reranker's start.onnx.
+
+    Raises `ModelError` where the graph has no such layers of the scorer's shapes.
+    """
+    import onnx_ir as ir
+
+    graph = ir.load(str(start)).graph
+    arrays = {
+        name: value.const_value.numpy().astype(np.float32)
+        for name, value in graph.initializers.items()
+        if value.const_value is not None
+    }
+    # Weights are stored in half precision, so a cast stands between them and their product.
+    casts = {n.outputs[0].name: n.inputs[0] for n in graph if n.op_type == "Cast"}
+    found: dict[str, np.ndarray] = {}
+    for node in graph:
+        if node.op_type == "MatMul":
+            left, right = node.inputs
+            source = casts.get(left.name, left) if left is not None else None
+            weight = casts.get(right.name, right) if right is not None else None
+            if source is not None and weight is not None and weight.name in arrays:
+                found[str(source.name)] = arrays[weight.name]
+    bias = [v for n, v in arrays.items() if n.endswith("match_query.bias")]
+    query, document = found.get("query_states"), found.get("document_codes")
+    config = scorer.config
+    if (
+        query is None
+        or document is None
+        or query.shape != (config.width, config.matching)
+        or document.shape != (config.codes, config.matching)
+        or [v.shape for v in bias] != [(config.matching,)]
+    ):
+        raise ModelError(
+            "The reranker has no axes in which query and document are compared",
+            where=str(start),
+            fix="Use a reranker with `matching` in its manifest.",
+        )
+    with torch.no_grad():
+        scorer.match_query.weight.copy_(torch.from_numpy(query.T))
+        scorer.match_query.bias.copy_(torch.from_numpy(bias[0]))
+        scorer.match_document.weight.copy_(torch.from_numpy(document.T))

@@ -1,0 +1,154 @@
+"""The scorer of sentences: its graph, its start, and what it learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the group test is not installed")
+
+import onnx_ir as ir  # noqa: E402
+
+from secondpass import InputError, ModelError  # noqa: E402
+from secondpass.inference.runtimes.onnxruntime import OnnxRuntime  # noqa: E402
+from secondpass.models import bundled_path  # noqa: E402
+from secondpass.train.precomputed.span_learner import (  # noqa: E402
+    SpanExample,
+    SpanSettings,
+    measure_scorer,
+    read_labeled,
+    score_examples,
+    split_examples,
+    train_scorer,
+)
+from secondpass.train.precomputed.span_scorer import (  # noqa: E402
+    SpanScorer,
+    SpanScorerConfig,
+    read_matching,
+    sentence_graph,
+)
+
+SMALL = SpanScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, units=7, reach=3)
+
+
+def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> SpanExample:
+    """Return three sentences; where marked, only the answer has a token of a high first code."""
+    sentences = [
+        rng.integers(-40, 40, (rng.integers(4, 9), 5)).astype(np.int8) for _ in range(3)
+    ]
+    for codes in sentences:
+        codes[:, 0] = -np.abs(codes[:, 0])
+    place = int(rng.integers(3))
+    if marked:
+        sentences[place][2] = (120, 0, 0, 0, 0)
+    right = tuple(i == place for i in range(3))
+    states = rng.normal(size=(rng.integers(4, 7), 8)).astype(np.float16)
+    return SpanExample(
+        states, rng.normal(size=6).astype(np.float32), tuple(sentences), right, group
+    )
+
+
+def test_the_graph_gives_the_scores_of_the_module_whatever_is_beside(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    scorer = SpanScorer(SMALL).eval()
+    torch.nn.init.normal_(scorer.answer.weight)
+    one = example(np.random.default_rng(0), marked=True)
+    ir.save(sentence_graph(scorer), str(tmp_path / "spans.onnx"))
+    graph = OnnxRuntime(tmp_path / "spans.onnx", threads=1)
+    with torch.no_grad():
+        expected = score_examples(scorer, [one])[0][0].tolist()
+    query = {
+        "query_states": one.query_states[None].astype(np.float32),
+        "query_embedding": one.query_embedding[None],
+    }
+    for sentence, score in zip(one.sentences, expected, strict=True):
+        for padding in (0, 5):
+            codes = np.zeros((2, len(sentence) + padding, 5), np.int8)
+            mask = np.zeros(codes.shape[:2], np.int64)
+            codes[0, : len(sentence)], mask[0, : len(sentence)] = sentence, 1
+            codes[1], mask[1] = 9, 1
+            inputs = {**query, "document_codes": codes, "document_mask": mask}
+            found = graph.run_named(inputs, ["scores"])["scores"][0]
+            assert found == pytest.approx(score, abs=1e-4)
+
+
+def test_it_starts_with_the_order_of_the_early_score() -> None:
+    start = bundled_path("bundled") / "start.onnx"
+    scorer = SpanScorer(SpanScorerConfig(width=768, hidden=384, codes=128, matching=128)).eval()
+    read_matching(start, scorer)
+    rng = np.random.default_rng(1)
+    states = rng.normal(size=(1, 9, 768)).astype(np.float32)
+    codes = rng.integers(-127, 128, (12, 10, 128)).astype(np.int8)
+    mask, embeddings = np.ones((12, 10), np.int64), np.zeros((12, 384), np.float32)
+    early = OnnxRuntime(start, threads=1).run_named(
+        {
+            "query_states": states,
+            "query_embedding": embeddings[:1],
+            "document_codes": codes,
+            "document_mask": mask,
+            "document_embeddings": embeddings,
+        },
+        ["scores"],
+    )["scores"]
+    with torch.no_grad():
+        found = scorer(
+            torch.from_numpy(states),
+            torch.ones(1, 9),
+            torch.zeros(1, 384),
+            torch.from_numpy(codes).float(),
+            torch.from_numpy(mask).float(),
+        ).numpy()
+    assert np.corrcoef(early, found)[0, 1] > 0.999
+
+
+def test_a_graph_without_these_axes_is_refused() -> None:
+    with pytest.raises(ModelError, match="no axes in which query and document"):
+        read_matching(bundled_path("bundled") / "compress.onnx", SpanScorer(SMALL))
+
+
+def test_it_learns_which_tokens_answer() -> None:
+    rng = np.random.default_rng(2)
+    torch.manual_seed(0)
+    used = [example(rng, marked=True) for _ in range(120)]
+    held_out = [example(rng, marked=True) for _ in range(60)]
+    scorer = SpanScorer(SMALL, dropout=0.0)
+    before = measure_scorer(scorer, held_out, 2.0)
+    settings = SpanSettings(epochs=30, batch=20, learning_rate=2e-2, warm_up=5)
+    loss = train_scorer(scorer, used, settings)
+    after = measure_scorer(scorer, held_out, 2.0)
+    assert before.first_answers < 0.7 < 0.9 < after.first_answers
+    assert loss < 0.5
+    # Calibrated: what is nearly always right is sure of it, and more so than before.
+    assert after.scale > 0
+    again = SpanScorer(SMALL, dropout=0.0)
+    chance = measure_scorer(again, [example(rng, marked=False) for _ in range(60)], 2.0)
+    assert chance.scale == pytest.approx(0.05)
+
+
+def test_titles_are_held_out_whole() -> None:
+    rng = np.random.default_rng(3)
+    examples = [example(rng, marked=True, group=str(i % 5)) for i in range(20)]
+    used, held_out = split_examples(examples, 0.2, seed=0)
+    assert len(held_out) == 4
+    assert {e.group for e in used}.isdisjoint({e.group for e in held_out})
+    with pytest.raises(InputError, match="one title"):
+        split_examples(examples[::5], 0.2, seed=0)
+
+
+@pytest.mark.parametrize("answers", [[], [2], [-1], [True], "0", None])
+def test_answers_must_be_sentences_of_the_text(tmp_path: Path, answers: object) -> None:
+    file = tmp_path / "examples.jsonl"
+    right = {
+        "query": "Where?",
+        "title": "T",
+        "text": "It was here. It is gone.",
+        "answers": [0, 1],
+    }
+    file.write_text(f"{json.dumps(right)}\n{json.dumps({**right, 'answers': answers})}\n")
+    with pytest.raises(InputError, match=r"line 2.*'answers' is .* from 0 to 1"):
+        read_labeled(file)
+    file.write_text(json.dumps(right))
+    assert read_labeled(file)[0].answers == (0, 1)
