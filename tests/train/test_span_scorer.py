@@ -35,7 +35,7 @@ SMALL = SpanScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, unit
 
 
 def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> SpanExample:
-    """Return three sentences; where marked, only the answer has a token of a high first code."""
+    """Return three sentences; where marked, only the answer has a token of high first code."""
     sentences = [
         rng.integers(-40, 40, (rng.integers(4, 9), 5)).astype(np.int8) for _ in range(3)
     ]

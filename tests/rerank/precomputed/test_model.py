@@ -313,7 +313,7 @@ def test_a_missing_graph_and_a_missing_output(tmp_path: Path) -> None:
     with pytest.raises(ModelDamagedError, match=r"it has no spans\.onnx"):
         Reranker(tmp_path / "s")
     changed(tmp_path / "s", spans={"scale": 0.0, "shift": 0.0})
-    with pytest.raises(ModelDamagedError, match="spans is {'scale': 0"):
+    with pytest.raises(ModelDamagedError, match=r"spans is \{'scale': 0"):
         Reranker(tmp_path / "s")
     tiny_encoder_with_states(tmp_path / "c" / "encoder")
     changed(tmp_path / "c" / "encoder", states=None)
