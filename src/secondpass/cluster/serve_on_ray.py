@@ -24,6 +24,7 @@ from secondpass.errors import IndexNotFoundError, InputError, SecondpassError, n
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.versions import PublishedVersions
 from secondpass.retrieve.settings import read_settings
+from secondpass.server.scheduler.scheduled_models import Ticket, use_ticket
 from secondpass.server.serve import check_port
 from secondpass.server.settings import LOOPBACK, ServerSettings
 
@@ -40,6 +41,7 @@ _CALLS_OF_INGRESS = 200
 _SHARE_OF_CPU = 0.1
 _HEALTH_PERIOD, _HEALTH_TIMEOUT = 5.0, 15.0
 _SHARD_THREADS = 32
+_CHECK_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +132,37 @@ class ShardReplica:
     def __init__(self, plan: ShardPlan, log_level: str, alone: bool) -> None:
         self._stack = _prepare(log_level, alone)
         self._threads = ThreadPoolExecutor(_SHARD_THREADS, "secondpass-shard")
-        self._shard = Shard(plan)
+        # Their own, so that a shard with much to do does not seem ill.
+        self._checks = ThreadPoolExecutor(_CHECK_THREADS, "secondpass-check")
+        self.shard = Shard(plan)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Run a method in a thread; errors of the package are returned as a `Refusal`."""
-        function: Callable[..., Any] = getattr(self._shard, method)
-        return await self._run(functools.partial(_refusing, function, arguments))
+        """Run a method in a thread; errors of the package are returned as a `Refusal`.
+
+        A caller that is gone frees its place in the queue.
+        """
+        ticket = Ticket()
+        function = functools.partial(_refusing, ticket, getattr(self.shard, method), arguments)
+        try:
+            return await self._run(
+                self._checks if method == "status" else self._threads, function
+            )
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
 
     async def check_health(self) -> None:
         """Read a pair: Ray Serve replaces a process that raises here, or does not answer."""
-        await self._run(self._shard.check_health)
+        await self._run(self._checks, self.shard.check_health)
 
-    def _run(self, function: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, function)
+    def _run(self, threads: ThreadPoolExecutor, function: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(threads, function)
 
 
-def _refusing(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+def _refusing(ticket: Ticket, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     try:
-        return function(*arguments)
+        with use_ticket(ticket):
+            return function(*arguments)
     except SecondpassError as error:
         return Refusal.of(error)
 
@@ -165,7 +180,13 @@ class RayTransport:
 
     async def send(self, shard: int, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of a replica of the shard."""
-        return await self._handles[shard].call.remote(method, arguments)
+        response = self._handles[shard].call.remote(method, arguments)
+        try:
+            return await response
+        except asyncio.CancelledError:
+            # Else the replica goes on with what nobody waits for.
+            response.cancel()
+            raise
 
 
 class Ingress:
@@ -189,7 +210,9 @@ class Ingress:
         from secondpass.server.telemetry.tracing_settings import make_traces
 
         indexes = ShardedIndexes(
-            RayTransport(self._handles), timeout=self._options.shard_timeout
+            RayTransport(self._handles),
+            timeout=self._options.shard_timeout,
+            replicas=self._options.replicas[1],
         )
         return create_app(self._settings, traces=make_traces(self._otel), elsewhere=indexes)
 
