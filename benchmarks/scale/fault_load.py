@@ -39,6 +39,7 @@ class Load:
     """Searches at a steady rate, each compared with what a quiet server answered."""
 
     url: str
+    candidates: int = 30
     expected: dict[str, dict[str, float]] = field(default_factory=dict)
     seen: list[tuple[float, str]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -46,7 +47,8 @@ class Load:
 
     def ask(self, query: str) -> httpx2.Response:
         """Send one search."""
-        body = {"query": query, "candidates": 30, "top_k": 30, "blend": False}
+        count = self.candidates
+        body = {"query": query, "candidates": count, "top_k": count, "blend": False}
         return httpx2.post(
             f"{self.url}/api/v1/indexes/docs/search", json=body, timeout=_TIMEOUT
         )
@@ -77,7 +79,10 @@ class Load:
             return "right"
         if known and body["status"] == "partially_reranked":
             return "partial"
-        self.wrong.append(f"{found.status_code} {found.text[:200]}")
+        bad = [i for i, score in read.items() if abs(right.get(i, 1e9) - score) >= TOLERANCE]
+        self.wrong.append(
+            f"{body['status']}, {query!r}: {len(read)} of {len(right)} read, not right: {bad}"
+        )
         return "wrong"
 
     def lately(self, seconds: float) -> set[str]:

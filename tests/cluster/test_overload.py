@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("lancedb", reason="the extra index is not installed")
 
 from secondpass import Reranker
+from secondpass.cluster.autoscale import BUSY, QUEUED
 from secondpass.cluster.serve_on_ray import ShardReplica
 from secondpass.cluster.shard import Refusal, ShardPlan, ShardStatus, shard_settings
 from secondpass.cluster.shard_calls import OVERLOADED, ShardCalls
@@ -153,5 +154,7 @@ def test_a_caller_that_is_gone_frees_its_place(place: Path) -> None:
     # The next request finds the place free, long before the deadline.
     queue.admit(time.monotonic() + 60)
     assert queue.waiting == 1
+    # Ray Serve asks for it by this name.
+    assert set(replica.record_autoscaling_stats()) == {BUSY, QUEUED}
     gate.set()
     replica.shard.close()
