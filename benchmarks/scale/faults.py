@@ -1,22 +1,36 @@
 """Faults of a search on Ray under load: what the answers were, and when all were right again.
 
-    python benchmarks/scale/faults.py [--rate 3] [--seconds 20] [--json FILE]
+    python benchmarks/scale/faults.py [--parts processes redis] [--rate 3] [--seconds 20]
+        [--json FILE]
 
 An index of made-up passages is put into object storage of S3's kind on this machine (moto,
 which must be installed, or in a folder `moto` of the environment, where `make test` puts it).
 A Ray cluster of two nodes, both on this machine, serves it by two shards of two replicas each;
 clients send searches at a steady rate. Then one fault after the other is made, and the load
-goes on for `--seconds` more:
+goes on for `--seconds` more, and until all answers of five seconds are right. Part
+`processes`:
 
 - one replica of a shard is killed (SIGKILL),
 - all replicas of a shard are stopped (SIGSTOP), and continued after `--seconds`,
 - the object storage is stopped for as long, and continued,
 - a new version of the index is published,
-- a node is killed with all its processes.
+- a process that adds documents is killed in the middle of a commit, and another one waits for
+  its lease,
+- a node is killed with all its processes,
+- the head node is killed, with which the cluster ends; the time is measured until a new one
+  answers.
+
+Part `redis`, with Debian's redis-server, once as a shared score cache and once for the state of
+the head node:
+
+- the score cache is killed, and an empty one started after half of `--seconds`,
+- the process of the head node that keeps the state of the cluster (GCS) is killed, and started,
+- the head node is killed, and one with the same port started.
 
 An answer is right (status `reranked`, the results of before the faults), partial
-(`partially_reranked`, and the scores of what was read are right), refused (429 or 503), or
-wrong: anything else. A wrong answer is exit status 1.
+(`partially_reranked`, and the scores of what was read are right), refused (429 or 503), failed
+(no connection, a time-out, or another status of 5xx), or wrong: anything else. A wrong answer,
+or an acknowledged document that is not there, is exit status 1.
 """
 
 from __future__ import annotations
@@ -27,16 +41,11 @@ import os
 import random
 import secrets
 import signal
-import subprocess
 import sys
-import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,7 +58,18 @@ os.environ |= {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
 
-import httpx2
+from fault_load import KINDS, Load, passages, wait_for_shards
+from fault_processes import (
+    AT_ONCE,
+    UNASKED,
+    Redis,
+    Writer,
+    add,
+    batches_kept,
+    object_storage,
+    replicas,
+    stop_for,
+)
 from ray.cluster_utils import Cluster
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
@@ -57,231 +77,188 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
 from server_process import Server, free_port, secondpass_command
 
 MODEL = "bundled-tiny"
-WORDS = ("river", "sea", "ship", "bread", "water", "harbor", "tea", "storm", "bridge", "field")
-TOLERANCE = 1e-3
-CLIENTS = 16
+PLACE = "s3://bucket/docs"
+HEAD_CPUS, NODE_CPUS = 8, 4
+_BEFORE = 3.0
+_BATCHES_BEFORE = 3
+# After a fault the load goes on until it has had right answers only for so long, or gives up.
+_QUIET, _HEALS = 5.0, 120.0
 
 
-@dataclass
-class Load:
-    """Searches at a steady rate, each compared with what a quiet server answered."""
+class Faults:
+    """The faults of one run, and what came of them."""
 
-    url: str
-    expected: dict[str, dict[str, float]] = field(default_factory=dict)
-    seen: list[tuple[float, str]] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    def ask(self, query: str) -> httpx2.Response:
-        """Send one search."""
-        body = {"query": query, "candidates": 30, "top_k": 30, "blend": False}
-        return httpx2.post(f"{self.url}/api/v1/indexes/docs/search", json=body, timeout=60)
-
-    def learn(self) -> None:
-        """Ask each query once, and keep the results as the right ones."""
-        for query in QUERIES:
-            found = self.ask(query)
-            found.raise_for_status()
-            self.expected[query] = {r["id"]: r["score"] for r in found.json()["results"]}
-
-    def kind(self, query: str) -> str:
-        """Ask one query, and say what its answer is."""
-        try:
-            found = self.ask(query)
-        except httpx2.HTTPError as error:
-            self.wrong.append(repr(error)[:200])
-            return "wrong"
-        if found.status_code in (429, 503):
-            self.refusals[f"{found.status_code} {found.json().get('message')}"] += 1
-            return "refused"
-        if found.status_code == 200:
-            body, right = found.json(), self.expected[query]
-            read = {r["id"]: r["score"] for r in body["results"] if r["scored"]}
-            known = all(abs(right.get(i, 1e9) - score) < TOLERANCE for i, score in read.items())
-            if known and body["status"] == "reranked" and read.keys() == right.keys():
-                return "right"
-            if known and body["status"] == "partially_reranked":
-                return "partial"
-        self.wrong.append(f"{found.status_code} {found.text[:200]}")
-        return "wrong"
+    def __init__(self, work: Path, rate: float, seconds: float) -> None:
+        self.work, self.rate, self.seconds = work, rate, seconds
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.problems: list[str] = []
+        self.others: Counter[str] = Counter()
 
     @contextmanager
-    def going(self, rate: float) -> Iterator[None]:
-        """Send searches inside, so many a second."""
-        stop, self.seen = threading.Event(), []
+    def served(self, cluster: Cluster, *options: str) -> Iterator[Load]:
+        """Serve the index on a cluster, and give the load for it."""
+        command = secondpass_command(
+            *("--on", "ray", "--address", cluster.address, "--shards", "2", "--replicas", "2"),
+            *("--shard-timeout", "3", "--model", MODEL, "--index", f"docs={PLACE}", *options),
+        )
+        with Server(command, ready="/ready", log=self.work / "log") as server:
+            load = Load(server.url)
+            wait_for_shards(server.url)
+            load.learn()
+            yield load
+        self.others += load.others
 
-        def one(query: str) -> None:
+    def make(
+        self, load: Load, fault: str, do: Callable[[], object], *, heals: bool = True
+    ) -> None:
+        """Make a fault under load; `do` may return a note."""
+        with load.going(self.rate):
+            time.sleep(_BEFORE)
             began = time.monotonic()
-            kind = self.kind(query)
-            self.seen.append((began, kind))
+            note = do()
+            time.sleep(self.seconds)
+            ends = time.monotonic() + (_HEALS if heals else 0)
+            while time.monotonic() < ends and load.lately(_QUIET) != {"right"}:
+                time.sleep(0.5)
+        counts = Counter(kind for _, kind in load.seen)
+        after = [at - began for at, kind in load.seen if kind != "right"]
+        row = {**counts, "last_not_right_s": max(after, default=0.0), "note": note or ""}
+        self.rows[fault] = row
+        self.problems += load.wrong
+        load.wrong.clear()
+        print(fault, row, flush=True)
+        if heals:
+            wait_for_shards(load.url)
 
-        def run() -> None:
-            draw = random.Random(7)
-            with ThreadPoolExecutor(CLIENTS) as threads:
-                while not stop.wait(1 / rate):
-                    threads.submit(one, draw.choice(QUERIES))
+    def writer_killed(self, first: Writer, second: Writer) -> str:
+        """Kill a process in the middle of a commit, and let another one write."""
+        first.go()
+        for _ in range(_BATCHES_BEFORE):
+            began = time.monotonic()
+            first.read()
+        time.sleep(random.uniform(0.1, 0.9) * (time.monotonic() - began))
+        acknowledged = _BATCHES_BEFORE + first.kill()
+        killed = time.monotonic()
+        second.go()
+        second.read()
+        seconds = time.monotonic() - killed
+        second.kill()
+        kept = batches_kept(PLACE, self.work, [first.name, second.name])
+        halves = [count for counts in kept.values() for count in counts if count != AT_ONCE]
+        if len(kept[first.name]) < acknowledged or halves or len(kept[second.name]) != 1:
+            self.problems.append(f"of {acknowledged} batches there are {kept}")
+        return (
+            f"{acknowledged} batches acknowledged, {len(kept[first.name])} kept, "
+            f"{len(halves)} of them in part; the next writer after {seconds:.1f} s"
+        )
 
-        sending = threading.Thread(target=run)
-        sending.start()
+    def processes(self) -> None:
+        """Make the faults that need no Redis."""
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": HEAD_CPUS})
         try:
-            yield
+            node = cluster.add_node(num_cpus=NODE_CPUS)
+            with self.served(cluster) as load:
+                make, seconds = self.make, self.seconds
+                kill, storage = os.kill, self.storage
+                make(load, "a replica killed", lambda: kill(replicas(0)[0], signal.SIGKILL))
+                make(load, "a shard stopped", lambda: stop_for(seconds, replicas(1)))
+                make(load, "the storage gone", lambda: stop_for(seconds, [storage]))
+                new = {"id": "other", "text": UNASKED}
+                make(load, "a version published", lambda: add(self.work, PLACE, [new]))
+                first = Writer(PLACE, self.work, "first", 1000)
+                second = Writer(PLACE, self.work, "second", 1)
+                make(load, "a writer killed", lambda: self.writer_killed(first, second))
+                make(
+                    load,
+                    "a node killed",
+                    lambda: cluster.remove_node(node, allow_graceful=False),
+                )
+                head = cluster.head_node
+                make(
+                    load,
+                    "the head killed",
+                    lambda: cluster.remove_node(head, allow_graceful=False),
+                    heals=False,
+                )
         finally:
-            stop.set()
-            sending.join()
-
-
-NEW = {"id": "other", "text": "No query here asks for this."}
-QUERIES = [f"a {a} near the {b}" for a in WORDS[:5] for b in WORDS[5:]]
-
-
-def passages(count: int) -> list[dict[str, str]]:
-    """Return short passages over few words, so that each query has many candidates."""
-    draw = random.Random(3)
-    return [
-        {
-            "id": f"d{i}",
-            "text": "The {} is near the {}. A {} was seen.".format(*draw.sample(WORDS, 3)),
-        }
-        for i in range(count)
-    ]
-
-
-def replicas(shard: int) -> list[int]:
-    """Return the processes of a shard that this process's cluster runs."""
-    name, own = f"ServeReplica:secondpass:shard-{shard}", []
-    for folder in Path("/proc").glob("[0-9]*"):
+            cluster.shutdown()
+        began = time.monotonic()
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": HEAD_CPUS})
         try:
-            title = (folder / "cmdline").read_text()
-            variables = (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        if name in title and os.environ["RAY_AUTH_TOKEN"].encode() in variables:
-            own.append(int(folder.name))
-    return own
+            cluster.add_node(num_cpus=NODE_CPUS)
+            with self.served(cluster):
+                seconds = time.monotonic() - began
+                self.rows["the head killed"]["note"] = (
+                    f"a new cluster answers in {seconds:.0f} s"
+                )
+        finally:
+            cluster.shutdown()
 
-
-@contextmanager
-def object_storage(work: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start moto, and name it to this process and to those that it starts."""
-    port = free_port()
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "hidden",
-        "AWS_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(work / "cache"),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env={**os.environ, "PYTHONPATH": str(Path(sys.prefix) / "moto")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ends = time.monotonic() + 120
-        while True:
-            request = urllib.request.Request(
-                f"{os.environ['AWS_ENDPOINT_URL']}/bucket", method="PUT"
-            )
-            try:
-                urllib.request.urlopen(request, timeout=10).close()
-                break
-            except OSError:
-                if time.monotonic() > ends or process.poll() is not None:
-                    raise
-                time.sleep(0.2)
-        yield process
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.wait()
-
-
-def stop_for(seconds: float, processes: list[int]) -> None:
-    """Stop processes, and let them go on later; those that were replaced are left."""
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    time.sleep(seconds)
-    for process in processes:
+    def redis(self) -> None:
+        """Make the faults with Redis as a score cache, and for the state of Ray."""
+        cache, state = Redis(), Redis()
+        os.environ["RAY_REDIS_ADDRESS"] = state.address
+        # The head is to be found again at the same port.
+        head = {"num_cpus": HEAD_CPUS, "gcs_server_port": free_port()}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
-            os.kill(process, signal.SIGCONT)
-        except ProcessLookupError:
-            continue
+            cluster.add_node(num_cpus=NODE_CPUS)
+            with self.served(cluster, "--cache", f"redis://{cache.address}/0") as load:
+                self.make(
+                    load, "the score cache killed", lambda: cache.kill_for(self.seconds / 2)
+                )
 
+                def restart_state() -> None:
+                    node = cluster.head_node
+                    node.kill_gcs_server()
+                    time.sleep(2)
+                    node.start_gcs_server()
 
-def add(work: Path, place: str, documents: list[dict[str, str]]) -> None:
-    """Add documents to the index, by the command that a user has."""
-    file = work / f"{documents[0]['id']}.jsonl"
-    file.write_text("".join(json.dumps(document) + "\n" for document in documents))
-    command = [sys.executable, "-m", "secondpass", "index", str(file), "--index", place]
-    subprocess.run(command, check=True, capture_output=True)
+                self.make(load, "the head's state process killed", restart_state)
+
+                def restart_head() -> None:
+                    cluster.remove_node(cluster.head_node, allow_graceful=False)
+                    time.sleep(2)
+                    cluster.add_node(**head)
+
+                self.make(load, "the head killed, and started", restart_head)
+        finally:
+            cluster.shutdown()
+            cache.kill()
+            state.kill()
+            del os.environ["RAY_REDIS_ADDRESS"]
+
+    storage = 0
+    """The process of the object storage."""
 
 
 def main() -> int:
     """Make the faults, print a table, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("processes", "redis")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--rate", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    rows: dict[str, Any] = {}
     with TemporaryDirectory() as name, object_storage(Path(name)) as storage:
-        place = "s3://bucket/docs"
-        work = Path(name)
-        add(work, place, passages(500))
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 8})
-        try:
-            node = cluster.add_node(num_cpus=4)
-            options = ("--on", "ray", "--address", cluster.address, "--shards", "2")
-            command = secondpass_command(
-                *options, "--replicas", "2", "--shard-timeout", "3", "--model", MODEL,
-                *("--index", f"docs={place}"),
-            )  # fmt: skip
-            faults: dict[str, Callable[[], object]] = {
-                "a replica killed": lambda: os.kill(replicas(0)[0], signal.SIGKILL),
-                "a shard stopped": lambda: stop_for(chosen.seconds, replicas(1)),
-                "the storage gone": lambda: stop_for(chosen.seconds, [storage.pid]),
-                "a version published": lambda: add(work, place, [NEW]),
-                "a node killed": lambda: cluster.remove_node(node, allow_graceful=False),
-            }
-            with Server(command, ready="/ready", log=work / "log") as server:
-                load = Load(server.url)
-                load.learn()
-                for fault, make in faults.items():
-                    with load.going(chosen.rate):
-                        time.sleep(3)
-                        began = time.monotonic()
-                        make()
-                        time.sleep(chosen.seconds)
-                    counts = Counter(kind for _, kind in load.seen)
-                    after = [at - began for at, kind in load.seen if kind != "right"]
-                    rows[fault] = {**counts, "last_not_right_s": max(after, default=0.0)}
-                    print(fault, rows[fault], flush=True)
-                    wait_for_shards(server.url)
-        finally:
-            cluster.shutdown()
-    print("\n| fault | right | partial | refused | wrong | last answer that was not right, s |")
-    print("|---|---|---|---|---|---|")
-    for fault, row in rows.items():
-        counts_of = [str(row.get(k, 0)) for k in ("right", "partial", "refused", "wrong")]
-        print(f"| {fault} | {' | '.join(counts_of)} | {row['last_not_right_s']:.1f} |")
-    for text, count in load.refusals.most_common(5):
-        print(f"refused, {count} times: {text}")
-    for text in load.wrong[:5]:
+        faults = Faults(Path(name), chosen.rate, chosen.seconds)
+        faults.storage = storage.pid
+        add(faults.work, PLACE, passages(500))
+        for part in chosen.parts:
+            getattr(faults, part)()
+    print(f"\n| fault | {' | '.join(KINDS)} | last answer that was not right, s | |")
+    print("|---" * (len(KINDS) + 3) + "|")
+    for fault, row in faults.rows.items():
+        counts = " | ".join(str(row.get(kind, 0)) for kind in KINDS)
+        print(f"| {fault} | {counts} | {row['last_not_right_s']:.1f} | {row['note']} |")
+    for text, count in faults.others.most_common(8):
+        print(f"{count} times: {text}")
+    for text in faults.problems[:5]:
         print("wrong:", text)
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-    return int(bool(load.wrong))
-
-
-def wait_for_shards(url: str) -> None:
-    """Wait until all shards answer again, at most two minutes."""
-    ends = time.monotonic() + 120
-    while time.monotonic() < ends:
-        found = httpx2.get(f"{url}/ready", timeout=60)
-        if found.status_code == 200 and not found.json()["indexes"]["docs"]["missing_shards"]:
-            return
-        time.sleep(0.5)
+        chosen.json.write_text(json.dumps(faults.rows, indent=2) + "\n", "utf-8")
+    return int(bool(faults.problems))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> str:
         (["--on", "ray", "--replicas", "3:1"], "--replicas cannot be 3:1"),
         (["--on", "ray", "--replicas", "many"], "--replicas cannot be 'many'"),
         (["--on", "ray", "--shard-timeout", "0"], "--shard-timeout must be above 0"),
+        (["--on", "ray", "--scale-delays", "5"], "--scale-delays cannot be '5'"),
+        (["--on", "ray", "--scale-delays", "-1:5"], "--scale-delays cannot be -1:5"),
         (["--on", "ray", "--grpc-port", "0"], "--grpc-port cannot be used with --on ray"),
         (["--on", "ray", "--data", "data"], "--data cannot be used with --on ray"),
     ],

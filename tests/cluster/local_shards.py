@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from secondpass.cluster.shard import Refusal, Shard, ShardPlan, shard_settings
 from secondpass.cluster.sharded_index import ShardedIndex
 from secondpass.cluster.sharded_search import ShardedSearch
 from secondpass.errors import SecondpassError
+from secondpass.server.scheduler.queue import OverloadedError
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 
@@ -49,12 +51,16 @@ def make_index(place: str | Path, count: int = 60, **options: Any) -> None:
 
 
 class LocalTransport:
-    """Sends calls to shards of this process; those in `stopped` do not answer."""
+    """Sends calls to shards of this process; those in `stopped` do not answer.
+
+    `overloaded`: how many more readings a shard has no time for.
+    """
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards
         self.stopped: set[int] = set()
         self.failing: set[int] = set()
+        self.overloaded: Counter[int] = Counter()
         self.calls: list[tuple[int, str]] = []
 
     @property
@@ -67,6 +73,9 @@ class LocalTransport:
             raise ConnectionError("the process ended")
         while shard in self.stopped:
             await asyncio.sleep(0.01)
+        if method.startswith("read") and self.overloaded[shard] > 0:
+            self.overloaded[shard] -= 1
+            return Refusal.of(OverloadedError(7.0))
         function = getattr(self._shards[shard], method)
         try:
             return await asyncio.to_thread(function, *arguments)
@@ -76,7 +85,12 @@ class LocalTransport:
 
 @contextmanager
 def sharded(
-    place: str | Path, shards: int, *, timeout: float = 10.0, model: str = MODEL
+    place: str | Path,
+    shards: int,
+    *,
+    timeout: float = 10.0,
+    model: str = MODEL,
+    replicas: int = 1,
 ) -> Iterator[tuple[ShardedSearch, LocalTransport]]:
     """Search an index by so many shards in this process."""
     settings = ServerSettings(models=[model], indexes={"docs": place})
@@ -85,7 +99,7 @@ def sharded(
         for n in range(shards)
     ]
     transport = LocalTransport(own)
-    indexes = ShardedIndexes(transport, timeout=timeout)
+    indexes = ShardedIndexes(transport, timeout=timeout, replicas=replicas)
     state = ServerState(shard_settings(settings))
     state.load()
     index = ShardedIndex("docs", indexes.calls)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secondpass.cluster.hedge import AnswerTimes, first_answer
+from secondpass.cluster.hedge import AnswerTimes, HedgeBudget, first_answer
 
 NEVER = 1e9
 
@@ -39,6 +39,7 @@ def run(
 ) -> tuple[tuple[int, int] | BaseException, float, list[int]]:
     """Return what came of attempts that take so long and fail or not, when, and which began."""
     begun: list[int] = []
+    limits = {"budget": HedgeBudget()} | limits
 
     async def ask(attempt: int) -> int:
         begun.append(attempt)
@@ -74,6 +75,22 @@ def test_a_failed_attempt_is_sent_again_at_once() -> None:
     found, when, _ = run(lambda n: (0.0, n < 2), delay=0.5, timeout=5)
     assert found == (2, 2)
     assert when < 0.5
+
+
+def test_slow_answers_are_asked_for_again_a_tenth_of_the_time() -> None:
+    budget = HedgeBudget()
+
+    def sent(answers: Callable[[int], tuple[float, bool]]) -> int:
+        return sum(
+            len(run(answers, delay=0.5, timeout=5, budget=budget)[2]) - 1 for _ in range(200)
+        )
+
+    # All are slow: a second attempt is no faster.
+    assert 20 <= sent(lambda n: (1.0, False)) <= 31
+    # One copy is stuck: each second attempt helps, and there is no limit, from one on.
+    for _ in range(10):
+        budget.earn()
+    assert sent(lambda n: (NEVER if n == 0 else 0.1, False)) == 200
 
 
 @given(

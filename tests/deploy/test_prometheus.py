@@ -11,7 +11,7 @@ from tests.deploy.conftest import DEPLOY, OF_PROMETHEUS, documents, names_in
 
 (ALERTS,) = documents(DEPLOY / "prometheus" / "alerts.yaml")
 # Only a server that searches shards on several machines tells it.
-OF_SHARDS = {"secondpass_shard_unanswered_total"}
+OF_SHARDS = {"secondpass_shard_unanswered_total", "secondpass_shard_overloaded_total"}
 RULES: list[dict[str, Any]] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
 

@@ -110,8 +110,17 @@ def serve(
         typer.Option(
             metavar="M|MIN:MAX",
             help="Copies of each shard and of what answers HTTP, on Ray; MIN:MAX adds copies "
-            "while requests wait.",
+            "while work waits.",
             show_default="1",
+        ),
+    ] = None,
+    scale_delays: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UP:DOWN",
+            help="With --replicas MIN:MAX: for how many seconds there must be too few copies "
+            "before one is added, and too many before one is taken away.",
+            show_default="30:600",
         ),
     ] = None,
     address: options.RayAddress = None,
@@ -183,6 +192,7 @@ def serve(
     on_ray = {
         "shards": shards,
         "replicas": replicas,
+        "scale_delays": scale_delays,
         "address": address,
         "shard_timeout": shard_timeout,
     }
@@ -195,10 +205,17 @@ def serve(
             )
         run(settings, log=log, log_level=log_level, otel=otel)
         return
-    from secondpass.cluster.serve_on_ray import RayOptions, parse_replicas, run_on_ray
+    from secondpass.cluster.serve_on_ray import (
+        RayOptions,
+        parse_replicas,
+        parse_scale_delays,
+        run_on_ray,
+    )
 
     if replicas is not None:
         given["replicas"] = parse_replicas(replicas)
+    if scale_delays is not None:
+        given["scale_delays"] = parse_scale_delays(scale_delays)
     run_on_ray(settings, RayOptions(**given), log=log, log_level=log_level, otel=otel)
 
 

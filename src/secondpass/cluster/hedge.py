@@ -20,6 +20,7 @@ _SHORTEST = 0.05
 _LONGEST_SHARE = 1 / 3
 # An attempt that fails at once says that a process has just ended; the next one is found soon.
 _PAUSE_SECONDS = 0.05
+_MOST_FOR_NOTHING, _EARNED = 10.0, 0.1
 
 
 class AnswerTimes:
@@ -48,19 +49,53 @@ class AnswerTimes:
         return min(longest, max(_SHORTEST, ordered[int(_SHARE * (len(ordered) - 1))]))
 
 
+class HedgeBudget:
+    """How many requests may be sent again because they are slow; thread-safe.
+
+    A request that was sent again for nothing, as the first attempt answered first, costs one;
+    each request earns a tenth of one. So where one copy is stuck each request to it is sent
+    again, and where all are slow, as they have too much to do, they do not get double the work.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MOST_FOR_NOTHING
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """Count a request."""
+        with self._lock:
+            self._left = min(_MOST_FOR_NOTHING, self._left + _EARNED)
+
+    def take(self) -> bool:
+        """Return whether a request may be sent again now, and take one."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+    def give_back(self) -> None:
+        """Give one back: the answer came from a request that was sent again."""
+        with self._lock:
+            self._left = min(_MOST_FOR_NOTHING, self._left + 1)
+
+
 async def first_answer(
     ask: Callable[[int], Awaitable[T]],
     *,
     delay: float,
     timeout: float,
+    budget: HedgeBudget,
     hedges: int = 1,
     retries: int = 3,
+    again: Callable[[BaseException], bool] = lambda error: True,
 ) -> tuple[T, int]:
     """Return the first answer to a request, and the number of the attempt that gave it.
 
     `ask(n)` sends the attempt `n`, from 0. Where no attempt has answered after `delay` seconds
-    another one is sent, at most `hedges` times; one that fails is sent again at once, at most
-    `retries` times. The attempts that are left are cancelled.
+    another one is sent, at most `hedges` times and within the `budget`; one that fails is sent
+    again at once, at most `retries` times, where `again` says of its error that this may help.
+    The attempts that are left are cancelled.
 
     Raises TimeoutError after `timeout` seconds, and the error of the last attempt where all
     have failed.
@@ -69,6 +104,8 @@ async def first_answer(
     ends = loop.time() + timeout
     numbers: dict[asyncio.Future[T], int] = {}
     sent, error = 0, None
+    hedged: set[int] = set()
+    budget.earn()
 
     def send() -> None:
         nonlocal sent
@@ -94,11 +131,13 @@ async def first_answer(
                     else attempt.exception()
                 )
                 if failure is None:
+                    if number in hedged:
+                        budget.give_back()
                     return attempt.result(), number
                 error = failure
             if done and not numbers:
-                if not retries:
-                    assert error is not None
+                assert error is not None
+                if not retries or not again(error):
                     raise error
                 retries -= 1
                 await asyncio.sleep(min(_PAUSE_SECONDS, max(0.0, ends - loop.time())))
@@ -106,7 +145,9 @@ async def first_answer(
             elif not done and hedges and loop.time() >= next_hedge:
                 hedges -= 1
                 next_hedge = loop.time() + delay
-                send()
+                if budget.take():
+                    hedged.add(sent)
+                    send()
     finally:
         for attempt in numbers:
             attempt.cancel()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secondpass.cluster.autoscale import QueueLoad, scale_ingress, scale_shards
 from secondpass.cluster.ray_runtime import cluster_address, ray_runtime
 from secondpass.cluster.served_shards import ShardedIndexes
 from secondpass.cluster.shard import Refusal, Shard, ShardPlan, shard_settings
@@ -24,6 +25,7 @@ from secondpass.errors import IndexNotFoundError, InputError, SecondpassError, n
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.versions import PublishedVersions
 from secondpass.retrieve.settings import read_settings
+from secondpass.server.scheduler.scheduled_models import Ticket, use_ticket
 from secondpass.server.serve import check_port
 from secondpass.server.settings import LOOPBACK, ServerSettings
 
@@ -40,6 +42,7 @@ _CALLS_OF_INGRESS = 200
 _SHARE_OF_CPU = 0.1
 _HEALTH_PERIOD, _HEALTH_TIMEOUT = 5.0, 15.0
 _SHARD_THREADS = 32
+_CHECK_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class RayOptions:
 
     - `shards`: into how many parts the reading of each index is split, at least 1.
     - `replicas`: how many copies there are of each shard, and of what answers HTTP; two numbers
-      are the least and the most, between which Ray adds copies while requests wait.
+      are the least and the most, between which Ray adds copies while work waits.
+    - `scale_delays`: for how many seconds there must be too few copies before one is added, and
+      too many before one is taken away.
     - `address`: of the head of a Ray cluster; None for RAY_ADDRESS, or else a Ray that is
       started on this machine.
     - `shard_timeout`: seconds that a search waits for a shard, above 0.
@@ -60,6 +65,7 @@ class RayOptions:
     replicas: tuple[int, int] = (1, 1)
     address: str | None = None
     shard_timeout: float = 10.0
+    scale_delays: tuple[float, float] = (30.0, 600.0)
 
     def __post_init__(self) -> None:
         if self.shards < 1:
@@ -74,6 +80,11 @@ class RayOptions:
             )
         if not self.shard_timeout > 0:
             raise InputError(f"--shard-timeout must be above 0, and is {self.shard_timeout}")
+        if not all(0 <= seconds < math.inf for seconds in self.scale_delays):
+            up, down = self.scale_delays
+            raise InputError(
+                f"--scale-delays cannot be {up:g}:{down:g}", fix="Give seconds from 0 up."
+            )
 
 
 def parse_replicas(text: str) -> tuple[int, int]:
@@ -84,6 +95,17 @@ def parse_replicas(text: str) -> tuple[int, int]:
     except ValueError:
         raise InputError(
             f"--replicas cannot be {text!r}", fix="Give a number, such as 2, or MIN:MAX."
+        ) from None
+
+
+def parse_scale_delays(text: str) -> tuple[float, float]:
+    """Return the two numbers of seconds of "UP:DOWN"; raises InputError."""
+    up, _, down = text.partition(":")
+    try:
+        return float(up), float(down)
+    except ValueError:
+        raise InputError(
+            f"--scale-delays cannot be {text!r}", fix="Give two numbers, such as 30:600."
         ) from None
 
 
@@ -130,24 +152,42 @@ class ShardReplica:
     def __init__(self, plan: ShardPlan, log_level: str, alone: bool) -> None:
         self._stack = _prepare(log_level, alone)
         self._threads = ThreadPoolExecutor(_SHARD_THREADS, "secondpass-shard")
-        self._shard = Shard(plan)
+        # Their own, so that a shard with much to do does not seem ill.
+        self._checks = ThreadPoolExecutor(_CHECK_THREADS, "secondpass-check")
+        self.shard = Shard(plan)
+        self._load = QueueLoad(self.shard.queue)
 
     async def call(self, method: str, arguments: Sequence[Any]) -> Any:
-        """Run a method in a thread; errors of the package are returned as a `Refusal`."""
-        function: Callable[..., Any] = getattr(self._shard, method)
-        return await self._run(functools.partial(_refusing, function, arguments))
+        """Run a method in a thread; errors of the package are returned as a `Refusal`.
+
+        A caller that is gone frees its place in the queue.
+        """
+        ticket = Ticket()
+        function = functools.partial(_refusing, ticket, getattr(self.shard, method), arguments)
+        try:
+            return await self._run(
+                self._checks if method == "status" else self._threads, function
+            )
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
 
     async def check_health(self) -> None:
         """Read a pair: Ray Serve replaces a process that raises here, or does not answer."""
-        await self._run(self._shard.check_health)
+        await self._run(self._checks, self.shard.check_health)
 
-    def _run(self, function: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, function)
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Return what Ray Serve asks for to decide how many copies there are."""
+        return self._load.read()
+
+    def _run(self, threads: ThreadPoolExecutor, function: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(threads, function)
 
 
-def _refusing(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+def _refusing(ticket: Ticket, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     try:
-        return function(*arguments)
+        with use_ticket(ticket):
+            return function(*arguments)
     except SecondpassError as error:
         return Refusal.of(error)
 
@@ -165,7 +205,13 @@ class RayTransport:
 
     async def send(self, shard: int, method: str, arguments: Sequence[Any]) -> Any:
         """Call a method of a replica of the shard."""
-        return await self._handles[shard].call.remote(method, arguments)
+        response = self._handles[shard].call.remote(method, arguments)
+        try:
+            return await response
+        except asyncio.CancelledError:
+            # Else the replica goes on with what nobody waits for.
+            response.cancel()
+            raise
 
 
 class Ingress:
@@ -189,7 +235,9 @@ class Ingress:
         from secondpass.server.telemetry.tracing_settings import make_traces
 
         indexes = ShardedIndexes(
-            RayTransport(self._handles), timeout=self._options.shard_timeout
+            RayTransport(self._handles),
+            timeout=self._options.shard_timeout,
+            replicas=self._options.replicas[1],
         )
         return create_app(self._settings, traces=make_traces(self._otel), elsewhere=indexes)
 
@@ -250,7 +298,12 @@ def make_application(
     if options.address is not None:
         share = float(threads)
     reading = replace(shard_settings(settings), threads=threads)
-    scale = _scale(options, nodes)
+    spread = _spread(options, nodes)
+    of_shard: dict[str, Any] = {"num_replicas": options.replicas[0]}
+    of_ingress = of_shard
+    if options.replicas[0] < options.replicas[1]:
+        of_shard = scale_shards(options.replicas, options.scale_delays)
+        of_ingress = scale_ingress(options.replicas, options.scale_delays)
 
     def actor(cpus: float) -> dict[str, Any]:
         # Ray sets this to 1 for a process with a share of a CPU.
@@ -268,7 +321,8 @@ def make_application(
             health_check_period_s=_HEALTH_PERIOD,
             health_check_timeout_s=_HEALTH_TIMEOUT,
             graceful_shutdown_timeout_s=settings.drain,
-            **scale,
+            **spread,
+            **of_shard,
         ).bind(
             ShardPlan(shard, options.shards, settings.indexes, reading),
             log_level,
@@ -284,7 +338,8 @@ def make_application(
         ray_actor_options=actor(_SHARE_OF_CPU),
         max_ongoing_requests=_CALLS_OF_INGRESS,
         graceful_shutdown_timeout_s=settings.drain,
-        **scale,
+        **spread,
+        **of_ingress,
     ).bind(behind, options, log_level, otel, shards)
 
 
@@ -292,12 +347,14 @@ def build(args: Mapping[str, Any]) -> Any:
     """Return the application for `serve deploy` and for KubeRay, from the `args` of its file.
 
     They are fields of `ServerSettings` and of `RayOptions`; `replicas` is a text, "M" or
-    "MIN:MAX". Ray itself says where HTTP is, so that `keys` are needed. Raises InputError for
-    unknown fields, and for what cannot be served.
+    "MIN:MAX", and so is `scale_delays`, "UP:DOWN". Ray itself says where HTTP is, so `keys` are
+    needed. Raises InputError for unknown fields, and for what cannot be served.
     """
     given = dict(args)
     if "replicas" in given:
         given["replicas"] = parse_replicas(str(given["replicas"]))
+    if "scale_delays" in given:
+        given["scale_delays"] = parse_scale_delays(str(given["scale_delays"]))
     for name in ("keys", "calibration_pairs"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
@@ -335,21 +392,10 @@ def _threads(settings: ServerSettings, options: RayOptions) -> int:
     return max(1, (os.cpu_count() or 1) // (options.shards * options.replicas[0]))
 
 
-def _scale(options: RayOptions, nodes: int) -> dict[str, Any]:
-    least, most = options.replicas
+def _spread(options: RayOptions, nodes: int) -> dict[str, Any]:
     # Else one machine may have all copies of a shard, and take them with it.
-    spread = {"max_replicas_per_node": math.ceil(most / nodes)} if nodes > 1 else {}
-    if least == most:
-        return {"num_replicas": least, **spread}
-    return {
-        **spread,
-        "autoscaling_config": {
-            "min_replicas": least,
-            "max_replicas": most,
-            # Calls that wait or run: the queue of a replica does one batch at a time.
-            "target_ongoing_requests": 2,
-        },
-    }
+    most = options.replicas[1]
+    return {"max_replicas_per_node": math.ceil(most / nodes)} if nodes > 1 else {}
 
 
 def start(

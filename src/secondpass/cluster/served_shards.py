@@ -80,9 +80,11 @@ class ServedShards(SearchedOnly):
 class ShardedIndexes:
     """All indexes that the shards of a server search; an `Elsewhere` of a `ServerState`."""
 
-    def __init__(self, transport: Transport, *, timeout: float) -> None:
+    def __init__(self, transport: Transport, *, timeout: float, replicas: int = 1) -> None:
         self._indexes: list[ShardedIndex] = []
-        self.calls = ShardCalls(transport, timeout=timeout, on_status=self._move)
+        self.calls = ShardCalls(
+            transport, timeout=timeout, replicas=replicas, on_status=self._move
+        )
         self.calls.start()
 
     @property

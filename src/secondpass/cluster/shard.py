@@ -16,8 +16,8 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
-from secondpass.server.scheduler.queue import OverloadedError, QueueTimeoutError
-from secondpass.server.scheduler.scheduled_models import Ticket, use_ticket
+from secondpass.server.scheduler.queue import OverloadedError, QueueTimeoutError, WorkQueue
+from secondpass.server.scheduler.scheduled_models import Ticket, current_ticket, use_ticket
 from secondpass.server.settings import ServerSettings
 from secondpass.server.state import ServerState
 from secondpass.types import Candidate, Document
@@ -115,6 +115,11 @@ class Shard:
             for name, states in self._states.items()
             for model in plan.settings.models
         }
+
+    @property
+    def queue(self) -> WorkQueue:
+        """The queue of what it reads."""
+        return self._state.queue
 
     def about(self, name: str, pin: Pin | None) -> AboutIndex:
         """Return what an index is; `pin` None is the newest version."""
@@ -227,7 +232,10 @@ class Shard:
         seconds, tenant = ticket
         if seconds <= 0:
             raise QueueTimeoutError("The request timed out")
-        with use_ticket(Ticket(time.monotonic() + seconds, tenant)):
+        # That of the caller, where it has one: it can be cancelled from outside.
+        own = current_ticket()
+        own.deadline, own.tenant = time.monotonic() + seconds, tenant
+        with use_ticket(own):
             return score()
 
 

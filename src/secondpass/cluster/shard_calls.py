@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from secondpass.cluster.hedge import AnswerTimes, first_answer
+from secondpass.cluster.hedge import AnswerTimes, HedgeBudget, first_answer
 from secondpass.cluster.shard import Refusal, ShardStatus
 from secondpass.errors import IndexStoreError, RetrieverError, SecondpassError
-from secondpass.server.scheduler.queue import QueueTimeoutError
+from secondpass.server.scheduler.queue import OverloadedError, QueueTimeoutError
 from secondpass.server.scheduler.scheduled_models import current_ticket, wait_for
 
 _log = logging.getLogger("secondpass.server")
@@ -26,6 +28,10 @@ POLL_SECONDS = 1.0
 _POLL_TIMEOUT = 5.0
 # What a request keeps for its own work after the shards have answered.
 _SHARE_OF_TIME = 0.8
+# The shortest time, in seconds, before a shard that refused is asked again; it doubles.
+_PAUSE_SECONDS = 0.05
+OVERLOADED = "is overloaded"
+"""Why a shard that refused has read nothing."""
 
 
 class Transport(Protocol):
@@ -42,12 +48,29 @@ class Transport(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerAnswers:
+    """What each shard answered, by its number, and why others did not.
+
+    `retry_after`: the longest time, in seconds, after which an overloaded shard asked to be
+    tried again; None where none was overloaded.
+    """
+
+    found: Mapping[int, Any]
+    missing: Mapping[int, str]
+    retry_after: float | None = None
+
+
 class ShardCalls:
     """The shards as a search asks them; thread-safe.
 
-    `timeout`: seconds that a request waits for a shard at most. Who asks for what a shard
-    alone can do gets its answer, or learns that there is none; who asks for what each shard can
-    do is answered by another one where one fails.
+    `timeout`: seconds that a request waits for a shard at most. `replicas`: how many copies of
+    a shard there are at most; a copy that is alone is not asked twice for the same. Who asks
+    for what a shard alone can do gets its answer, or learns that there is none; who asks for
+    what each shard can do is answered by another one where one fails.
+
+    A shard that is overloaded is asked again as long as others read for the same request, which
+    this costs no time; then what it owns stays unread.
 
     A shard that has not answered in time is `down` until it answers again: it is asked once a
     second to read a pair, and searches do without it meanwhile. `on_status` is called as often,
@@ -59,17 +82,20 @@ class ShardCalls:
         transport: Transport,
         *,
         timeout: float,
+        replicas: int = 1,
         on_status: Callable[[Sequence[ShardStatus]], None] = lambda statuses: None,
     ) -> None:
-        self.timeout = timeout
+        self.timeout, self._replicas = timeout, replicas
         self._transport, self._on_status = transport, on_status
         self.down: dict[int, str] = {}
         self.unread: Counter[int] = Counter()
         self.unanswered: Counter[int] = Counter()
+        self.overloaded: Counter[int] = Counter()
         self.hedged: Counter[int] = Counter()
         self._statuses: dict[int, ShardStatus] = {}
         self._answered = threading.Condition()
         self._times = {"read": AnswerTimes(), "search": AnswerTimes()}
+        self._budget = HedgeBudget()
         self._turns = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -132,18 +158,20 @@ class ShardCalls:
 
     def ask_owners(
         self, calls: Mapping[int, tuple[str, Sequence[Any]]], documents: Mapping[int, int]
-    ) -> tuple[dict[int, Any], dict[int, str]]:
+    ) -> OwnerAnswers:
         """Return what each shard answers to its own call, and why others did not; blocks.
 
+        `calls`: a method and its arguments, without the last one, the ticket of the request.
         `documents`: how many each is asked to read, for the counts. Raises the error that a
-        shard answers with.
+        shard answers with, except that it is overloaded.
         """
-        work = self._owners(calls, self.time_left())
-        answers, missing = wait_for(asyncio.run_coroutine_threadsafe(work, self._loop))
-        for shard in missing:
+        work = self._owners(calls, self.time_left(), current_ticket().tenant)
+        answers = wait_for(asyncio.run_coroutine_threadsafe(work, self._loop))
+        for shard, why in answers.missing.items():
             self.unread[shard] += documents[shard]
-            self.unanswered[shard] += 1
-        return answers, missing
+            counts = self.overloaded if why == OVERLOADED else self.unanswered
+            counts[shard] += 1
+        return answers
 
     def metrics(self) -> Collector:
         """Return the counts for Prometheus."""
@@ -168,7 +196,11 @@ class ShardCalls:
 
         times, began = self._times["search"], time.monotonic()
         answer, attempt = await first_answer(
-            ask, delay=times.delay(seconds), timeout=seconds, hedges=2
+            ask,
+            delay=times.delay(seconds),
+            timeout=seconds,
+            budget=self._budget,
+            hedges=min(2, self.count * self._replicas - 1),
         )
         times.add(time.monotonic() - began)
         if attempt:
@@ -176,17 +208,22 @@ class ShardCalls:
         return _value(answer)
 
     async def _owners(
-        self, calls: Mapping[int, tuple[str, Sequence[Any]]], seconds: float
-    ) -> tuple[dict[int, Any], dict[int, str]]:
+        self, calls: Mapping[int, tuple[str, Sequence[Any]]], seconds: float, tenant: str
+    ) -> OwnerAnswers:
         missing = {shard: why for shard in calls if (why := self.down.get(shard)) is not None}
         asked = [shard for shard in calls if shard not in missing]
+        reading = _Reading(asked)
         answers = await asyncio.gather(
-            *(self._owner(shard, *calls[shard], seconds) for shard in asked),
+            *(self._owner(shard, *calls[shard], seconds, tenant, reading) for shard in asked),
             return_exceptions=True,
         )
         found: dict[int, Any] = {}
+        retry_after: float | None = None
         for shard, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, QueueTimeoutError):
+            if isinstance(answer, OverloadedError):
+                missing[shard] = OVERLOADED
+                retry_after = max(retry_after or 0.0, answer.retry_after)
+            elif isinstance(answer, QueueTimeoutError):
                 # It works, but has more to do than the time allows.
                 missing[shard] = _why(TimeoutError(), seconds)
             elif isinstance(answer, SecondpassError):
@@ -196,16 +233,62 @@ class ShardCalls:
                 self._note_down(shard, answer, seconds)
             else:
                 found[shard] = answer
-        return found, missing
+        return OwnerAnswers(found, missing, retry_after)
 
     async def _owner(
-        self, shard: int, method: str, arguments: Sequence[Any], seconds: float
+        self,
+        shard: int,
+        method: str,
+        arguments: Sequence[Any],
+        seconds: float,
+        tenant: str,
+        reading: _Reading,
     ) -> Any:
+        """Ask one shard, and again where it is overloaded while others are `reading`."""
+        ends, pause, copies = time.monotonic() + seconds, _PAUSE_SECONDS, self._replicas - 1
+        try:
+            while True:
+                try:
+                    return await self._read(shard, method, arguments, ends, tenant)
+                except OverloadedError as error:
+                    # Those that were refused must not wait for each other.
+                    reading.leave(shard)
+                    if copies > 0:
+                        # Another copy may have time at once.
+                        copies = 0
+                        continue
+                    # Half of what waits may be done by then; drawn, so that those that were
+                    # refused together do not come back together.
+                    wait = random.uniform(0.5, 1.0) * max(pause, error.retry_after)
+                    pause *= 2
+                    if time.monotonic() + wait >= ends or not await reading.lasts(wait):
+                        raise
+        finally:
+            reading.leave(shard)
+
+    async def _read(
+        self, shard: int, method: str, arguments: Sequence[Any], ends: float, tenant: str
+    ) -> Any:
+        """Return what a replica of a shard answers until a time; another one if it is slow."""
+
+        async def ask(attempt: int) -> Any:
+            # Clocks differ between processes: what counts is how much time is left.
+            ticket = (ends - time.monotonic(), tenant)
+            answer = await self._transport.send(shard, method, (*arguments, ticket))
+            if isinstance(answer, Refusal) and issubclass(answer.kind, OverloadedError):
+                # No answer: another replica may have the time, or be reading already.
+                raise answer.error()
+            return answer
+
         times, began = self._times["read"], time.monotonic()
+        seconds = ends - began
         answer, attempt = await first_answer(
-            lambda _: self._transport.send(shard, method, arguments),
+            ask,
             delay=times.delay(seconds),
             timeout=seconds,
+            budget=self._budget,
+            hedges=min(1, self._replicas - 1),
+            again=lambda error: not isinstance(error, OverloadedError),
         )
         times.add(time.monotonic() - began)
         if attempt:
@@ -250,6 +333,28 @@ class ShardCalls:
         self.down[shard] = _why(error, seconds)
 
 
+class _Reading:
+    """The shards that read for a request and were never refused; for one event loop."""
+
+    def __init__(self, shards: Iterable[int]) -> None:
+        self._shards, self._none = set(shards), asyncio.Event()
+
+    def leave(self, shard: int) -> None:
+        """Note that a shard was refused, or has read."""
+        self._shards.discard(shard)
+        if not self._shards:
+            self._none.set()
+
+    async def lasts(self, seconds: float) -> bool:
+        """Wait so long; return False as soon as none reads."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+        except TimeoutError:
+            return True
+        return False
+
+
 class _ShardCollector(Collector):
     """Metrics of shards: whether each answers, and what it did not read."""
 
@@ -265,6 +370,7 @@ class _ShardCollector(Collector):
         yield up
         for name, text, counts in (
             ("unanswered", "Requests that a shard did not answer in time.", calls.unanswered),
+            ("overloaded", "Requests that a shard had no time for.", calls.overloaded),
             ("unread_documents", "Candidates that a shard left unread.", calls.unread),
             ("hedges", "Requests that were answered when they were sent again.", calls.hedged),
         ):

@@ -22,7 +22,7 @@ from secondpass.rerank.score import Scored, SpanSource
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
 from secondpass.server.http_errors import UnavailableError
-from secondpass.server.scheduler.scheduled_models import current_ticket
+from secondpass.server.scheduler.queue import OverloadedError
 from secondpass.types import Candidate, RerankResponse
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class ShardReader(BaseReranker):
     """A model that runs at the shards: each reads the candidates that it owns.
 
     `model_here` is the same model in this process, for what it says of itself; `served` is its
-    name at the shards. Candidates of a shard that does not answer in time stay unscored, and
-    the response says so. Raises UnavailableError where no shard answers.
+    name at the shards. Candidates of a shard that does not answer in time, or has no time for
+    them, stay unscored, and the response says so. Raises OverloadedError where no shard has
+    time, and UnavailableError where none answers.
     """
 
     runs_here = False
@@ -122,22 +123,21 @@ class ShardReader(BaseReranker):
 
     def _read(
         self, method: str, work: Mapping[int, tuple[Any, ...]], options: ScoringOptions
-    ) -> tuple[dict[int, Scored], list[Unread]]:
+    ) -> tuple[Mapping[int, Scored], list[Unread]]:
         calls = self._index.calls
-        # Clocks differ between processes: what counts is how much time is left.
-        ticket = (calls.time_left(), current_ticket().tenant)
         read = replace(options, started=None)
         name, model = self._index.name, self._served
         documents = {shard: len(some[1]) for shard, some in work.items()}
-        parts, missing = calls.ask_owners(
-            {
-                shard: (method, (name, model, *some, read, ticket))
-                for shard, some in work.items()
-            },
+        answers = calls.ask_owners(
+            {shard: (method, (name, model, *some, read)) for shard, some in work.items()},
             documents,
         )
-        unread = [Unread(shard, documents[shard], why) for shard, why in missing.items()]
-        if not parts:
+        unread = [
+            Unread(shard, documents[shard], why) for shard, why in answers.missing.items()
+        ]
+        if not answers.found:
+            if answers.retry_after is not None:
+                raise OverloadedError(answers.retry_after)
             whys = "; ".join(f"shard {one.shard} {one.why}" for one in unread)
             raise UnavailableError(
                 "no shard has read its candidates",
@@ -145,7 +145,7 @@ class ShardReader(BaseReranker):
                 why=whys,
                 fix="See /ready for the shards that are missing; they are started again.",
             )
-        return parts, unread
+        return answers.found, unread
 
 
 class ShardedReaders:

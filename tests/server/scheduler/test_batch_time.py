@@ -12,13 +12,17 @@ from secondpass.server.scheduler.queue import Part, WorkQueue
 FULL = 1024
 
 
-@given(st.floats(0, 0.1), st.floats(1e-6, 1e-2), st.lists(st.integers(1, FULL), min_size=2))
+@given(
+    st.floats(0, 0.1),
+    st.floats(1e-6, 1e-2),
+    st.lists(st.integers(1, FULL), min_size=2, max_size=4),
+)
 def test_a_constant_and_a_time_for_each_unit_are_learned(
     constant: float, each: float, sizes: list[int]
 ) -> None:
     time = BatchTime(FULL)
     sizes = [*sizes, 1, FULL]
-    for _ in range(400):
+    for _ in range(1600):
         for work in sizes:
             time.measure(work, constant + each * work)
     for work in sizes:
@@ -41,6 +45,19 @@ def test_no_time_is_below_zero(batches: list[tuple[int, float]]) -> None:
         time.measure(work, seconds)
         assert time.estimate(1, 0) >= 0
         assert time.estimate(0, FULL) >= 0
+
+
+def test_one_batch_that_was_interrupted_does_not_fill_a_queue() -> None:
+    time = BatchTime(FULL)
+    for _ in range(100):
+        time.measure(FULL, 0.03)
+    # Other processes had the cores for a third of a second.
+    time.measure(FULL, 0.3)
+    assert time.estimate(80, 80 * FULL) < 1.5 * 80 * 0.03
+    # A machine that stays slow is noticed.
+    for _ in range(60):
+        time.measure(FULL, 0.3)
+    assert time.estimate(80, 80 * FULL) > 0.9 * 80 * 0.3
 
 
 @pytest.mark.parametrize("searched_before", [True, False])

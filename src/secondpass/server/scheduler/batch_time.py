@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
-# The share of the error of an estimate that one measurement removes.
-_SHARE = 0.2
+# The share of the error of an estimate that one measurement removes; more of the first ones,
+# so that their average counts. What waits is many batches: it is estimated from the last twenty
+# or so. From five, one batch that other processes interrupted made a queue look full.
+_SHARE = 0.05
+# Below this share of a full batch it says little about the time for each unit of work.
+_SMALL = 0.5
 _INITIAL_RATE = 1000.0
 
 
@@ -26,7 +30,12 @@ class BatchTime:
     def __init__(self, usual_work: float = 0.0) -> None:
         self._usual_work = usual_work
         self._per_batch, self._per_work = 0.0, 1 / _INITIAL_RATE
-        self.measured = False
+        self._counts = {True: 0, False: 0}
+
+    @property
+    def measured(self) -> bool:
+        """Whether a batch was measured."""
+        return any(self._counts.values())
 
     def estimate(self, batches: int, work: float) -> float:
         """Return the seconds of so many batches with so much work in all."""
@@ -41,9 +50,11 @@ class BatchTime:
         """Learn from one batch; `work` is above 0."""
         if not self.measured:
             self._per_work = 0.0
-        share = _SHARE if self.measured else 1.0
-        self._usual_work, self.measured = max(self._usual_work, work), True
+        self._usual_work = max(self._usual_work, work)
         size = work / self._usual_work
+        # Apart, as a night of small ones says nothing about the first large one.
+        self._counts[size < _SMALL] += 1
+        share = max(_SHARE, 1 / self._counts[size < _SMALL])
         step = share * (seconds - self.estimate(1, work)) / (1 + size * size)
         self._per_batch = max(0.0, self._per_batch + step)
         self._per_work = max(0.0, self._per_work + step * size / self._usual_work)

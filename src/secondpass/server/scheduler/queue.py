@@ -186,6 +186,15 @@ class WorkQueue:
         self._time = BatchTime(max_batch_work)
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.busy_seconds = 0.0
+        """How long batches have run, since it was made."""
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the work that waits or runs will take, at the speed of the last batches."""
+        with self._changed:
+            self._remove_cancelled()
+            return sum(self._time.estimate(len(job.parts), job.work) for job in self._jobs)
 
     @property
     def waiting(self) -> float:
@@ -331,6 +340,7 @@ class WorkQueue:
                 job.done.append(result)
                 job.work -= job.parts.popleft().work
             self._time.measure(work, seconds)
+            self.busy_seconds += seconds
         if self.on_batch is not None:
             waited = max(started - job.submitted for job in jobs)
             self.on_batch(Batch(work, len(jobs), waited, seconds))
