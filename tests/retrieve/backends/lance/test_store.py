@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from secondpass.errors import IndexStoreError, MissingExtraError
+from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.open import open_index
 from secondpass.retrieve.store_protocol import Passage
+from tests.retrieve.hashed_embedder import HashedEmbedder
 
 
 def passage(name, text, **metadata):
@@ -70,6 +73,30 @@ def test_the_text_index_is_kept_up_while_documents_come_in(tmp_path):
         store.upsert([passage(f"d{i}", f"zebra word{i}")])
         stats = store._table.index_stats("_sp_words_idx")
         assert stats.num_unindexed_rows <= 0.2 * stats.num_indexed_rows
+
+
+def test_small_commits_do_not_leave_ever_more_fragments(tmp_path, monkeypatch):
+    monkeypatch.setattr(lance_table, "MOST_FRAGMENTS", 8)
+    embedder = HashedEmbedder()
+    store = open_index(tmp_path, embedder)
+    texts = {f"d{i}": f"zebra word{i}" for i in range(30)}
+    for number, (name, text) in enumerate(texts.items()):
+        vector = embedder.encode([text])[0]
+        stored = Passage(name, text, metadata={"n": number}, embedding=vector)
+        store.upsert([stored], files={f"{name}.txt": "digest"})
+        fragments = store._table.stats()["fragment_stats"]["num_fragments"]
+        assert fragments <= 8 + 1
+    store.upsert([replace(stored, text="giraffe")])
+    assert store.count_passages() == 30
+    assert store.files() == {f"{name}.txt": "digest" for name in texts}
+    assert [h.id for h in store.bm25("word7", 5, "n = 7")] == ["d7"]
+    assert store.bm25("word29", 5) == []
+    hits = store.vector(embedder.encode(["zebra word3"])[0], 1)
+    assert [(h.id, round(h.score, 3)) for h in hits] == [("d3", 1.0)]
+    assert {h.id: h.document.text for h in store.list_passages(limit=None)} == {
+        **texts,
+        "d29": "giraffe",
+    }
 
 
 def test_texts_are_stored_once(tmp_path):

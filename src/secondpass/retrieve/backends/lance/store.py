@@ -104,6 +104,7 @@ class LanceStore(LanceReader):
                 batch, changes.rows, table.schema, bare=self.settings.own_vectors
             )
             complete = {f: digest for f, digest in digests.items() if digest is not None}
+            lance_table.gather_fragments(table)
             lance_table.replace(
                 table,
                 pa.concat_tables([rows, schema.files_table(complete, table.schema)]),

@@ -24,6 +24,10 @@ ROWS_PER_PARTITION = 4096
 MIN_PROBES = 32
 ROWS_PER_STEP = 50_000
 _MOST_REMOVED = 10_000
+MOST_FRAGMENTS = 128
+"""Fragments of fewer than `SMALL_ROWS` rows that a table may have: each commit adds one."""
+
+SMALL_ROWS = 4096
 _IO_THREADS = "LANCE_IO_THREADS"
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
@@ -126,6 +130,10 @@ def replace(
 
     `documents` are those of the rows, and `removed` others.
     """
+    if not removed and not files and not _has_rows(table, rows.column(schema.DOC)):
+        # Merging reads the whole table, and nothing is there to be replaced.
+        table.add(rows, on_bad_vectors="null")
+        return
     # More names in one condition would be megabytes of it; what goes first is in no row.
     for condition in in_parts(schema.DOC, removed[:-_MOST_REMOVED]):
         table.delete(f"{schema.PASSAGES} AND {condition}")
@@ -144,6 +152,40 @@ def replace(
         # Files have no vector, and passages where the settings allow it.
         .execute(rows, on_bad_vectors="null")
     )
+
+
+def _has_rows(table: Any, names: pa.ChunkedArray) -> bool:
+    """Return whether there are rows of documents, or of files, with these names."""
+    unique = names.unique().to_pylist()
+    return any(table.count_rows(part) for part in in_parts(schema.DOC, unique))
+
+
+def gather_fragments(table: Any) -> None:
+    """Write the rows of small fragments to fewer, if there are more than `MOST_FRAGMENTS`.
+
+    Each read of a column opens every fragment, and each version lists all of them: without
+    this, the time of a commit and the bytes of the versions grow with the number of commits.
+    `table.optimize` does more of it, but rewrites large fragments as well.
+    """
+    import numpy as np
+
+    about = table.stats()
+    # The most fragments that are not small; looking at rows is left for when it may pay.
+    large = about["num_rows"] // SMALL_ROWS
+    if about["fragment_stats"]["num_fragments"] <= MOST_FRAGMENTS + large:
+        return
+    search = table.search().with_row_id(True).select([schema.CHUNK]).limit(None)
+    rows = np.sort(search.to_arrow().column("_rowid").to_numpy())
+    # The number of a row is that of its fragment, then in 32 bits its place there.
+    counts = np.unique(rows >> 32, return_counts=True)[1]
+    small = counts < SMALL_ROWS
+    rows, counts = rows[np.repeat(small, counts)], counts[small]
+    parts = np.cumsum(counts) // SMALL_ROWS
+    part_of_row = np.repeat(parts, counts)
+    for part in np.flatnonzero(np.bincount(parts) > 1):
+        moved = table.take_row_ids(rows[part_of_row == part].tolist()).to_arrow()
+        merge = table.merge_insert(schema.KEY).when_matched_update_all()
+        merge.execute(moved, on_bad_vectors="null")
 
 
 def index_vectors(table: Any) -> None:
