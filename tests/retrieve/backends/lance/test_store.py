@@ -99,6 +99,19 @@ def test_small_commits_do_not_leave_ever_more_fragments(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+def test_a_document_is_replaced_whatever_there_was_of_it(tmp_path, before):
+    store = open_index(tmp_path)
+    other = Passage("other", "giraffe", source="f")
+    old = [Passage("d", f"zebra old{n}", chunk=n + 1, source="f") for n in range(before)]
+    store.upsert([other, *old], files={"f": "digest", "d": "of a file"})
+    new = [Passage("d", f"zebra new{n}", chunk=n + 1) for n in range(2)]
+    store.upsert([*new, Passage("fresh", "zebra")], files={"g": "digest"})
+    assert {h.id for h in store.bm25("zebra", 9)} == {"d#1", "d#2", "fresh"}
+    assert store.count_passages() == 4
+    assert store.files() == {"f": "digest", "d": "of a file", "g": "digest"}
+
+
 def test_texts_are_stored_once(tmp_path):
     store = open_index(tmp_path)
     texts = [n for n in store._table.schema.names if "text" in n or "search" in n]

@@ -130,8 +130,10 @@ def replace(
 
     `documents` are those of the rows, and `removed` others.
     """
-    if not removed and not files and not _has_rows(table, rows.column(schema.DOC)):
-        # Merging reads the whole table, and nothing is there to be replaced.
+    new = _keys(rows)
+    stored = _stored_keys(table, list(dict.fromkeys(document for document, _ in new)))
+    stale = any(chunk != schema.FILE for _, chunk in stored - new) or bool(removed or files)
+    if not stale and not stored & new:
         table.add(rows, on_bad_vectors="null")
         return
     # More names in one condition would be megabytes of it; what goes first is in no row.
@@ -144,20 +146,27 @@ def replace(
     if not rows.num_rows:
         table.delete(replaced)
         return
-    (
-        table.merge_insert(schema.KEY)
-        .when_matched_update_all()
-        .when_not_matched_insert_all()
-        .when_not_matched_by_source_delete(replaced)
-        # Files have no vector, and passages where the settings allow it.
-        .execute(rows, on_bad_vectors="null")
-    )
+    merge = table.merge_insert(schema.KEY).when_matched_update_all()
+    merge = merge.when_not_matched_insert_all()
+    if stale:
+        # Only where it has to be: this reads the whole table, whatever the condition.
+        merge = merge.when_not_matched_by_source_delete(replaced)
+    # Files have no vector, and passages where the settings allow it.
+    merge.execute(rows, on_bad_vectors="null")
 
 
-def _has_rows(table: Any, names: pa.ChunkedArray) -> bool:
-    """Return whether there are rows of documents, or of files, with these names."""
-    unique = names.unique().to_pylist()
-    return any(table.count_rows(part) for part in in_parts(schema.DOC, unique))
+def _keys(rows: pa.Table) -> set[tuple[str, int]]:
+    """Return the documents and numbers of rows."""
+    return set(zip(*(rows.column(name).to_pylist() for name in schema.KEY), strict=True))
+
+
+def _stored_keys(table: Any, names: list[str]) -> set[tuple[str, int]]:
+    """Return the keys of the stored rows of documents, or of files, with these names."""
+    keys: set[tuple[str, int]] = set()
+    for condition in in_parts(schema.DOC, names):
+        search = table.search().where(condition).select(schema.KEY).limit(None)
+        keys |= _keys(search.to_arrow())
+    return keys
 
 
 def gather_fragments(table: Any) -> None:
