@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from secondpass.errors import IndexStoreError, MissingExtraError
@@ -97,6 +98,25 @@ def test_small_commits_do_not_leave_ever_more_fragments(tmp_path, monkeypatch):
         **texts,
         "d29": "giraffe",
     }
+
+
+def test_an_index_of_many_partitions_finds_what_is_nearest(tmp_path, monkeypatch):
+    # 100 partitions, as of 400,000 passages.
+    monkeypatch.setattr(lance_table, "ROWS_PER_PARTITION", 16)
+    monkeypatch.setattr("secondpass.retrieve.backends.lance.store.VECTOR_INDEX_FROM", 1600)
+    embedder = HashedEmbedder(128)
+    vectors = np.random.default_rng(0).normal(size=(1600, embedder.dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = open_index(tmp_path, embedder)
+    store.upsert([Passage(str(n), "a", embedding=v) for n, v in enumerate(vectors)])
+    store.optimize()
+    assert any(i.columns == ["_sp_vector"] for i in store._table.list_indices())
+    found = 0
+    for vector in vectors[:20]:
+        nearest = np.argsort(-(vectors @ vector))[:10]
+        found += len({h.id for h in store.vector(vector, 10)} & {str(n) for n in nearest})
+    # Codes of one bit lose some of these; with a third of the partitions 155 were found.
+    assert found >= 170
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 3])
