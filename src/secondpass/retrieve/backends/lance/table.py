@@ -124,14 +124,22 @@ def add_vectors(table: Any, dimension: int) -> None:
 
 
 def replace(
-    table: Any, rows: pa.Table, *, documents: list[str], removed: list[str], files: list[str]
+    table: Any,
+    rows: pa.Table,
+    *,
+    documents: list[str],
+    removed: list[str],
+    files: list[str],
+    all_new: bool = False,
 ) -> None:
     """Write rows in one commit, in place of all passages of documents and records of files.
 
-    `documents` are those of the rows, and `removed` others.
+    `documents` are those of the rows, and `removed` others; `all_new`: whether it is known
+    that nothing is stored of any of them.
     """
     new = _keys(rows)
-    stored = _stored_keys(table, list(dict.fromkeys(document for document, _ in new)))
+    names = [] if all_new else list(dict.fromkeys(document for document, _ in new))
+    stored = _stored_keys(table, names)
     stale = any(chunk != schema.FILE for _, chunk in stored - new) or bool(removed or files)
     if not stale and not stored & new:
         table.add(rows, on_bad_vectors="null")
