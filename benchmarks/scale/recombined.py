@@ -1,4 +1,4 @@
-"""More passages than were encoded: texts, vectors and states recombined from real ones."""
+"""More passages than were encoded: vectors and states recombined from real ones, and texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scale.encoded_passages import EncodedPassages
+from scale.real_texts import RealTexts, Text
 from secondpass.inference.tokenizer import TokenSequence
 from secondpass.rerank.precomputed.types import Record, record_key
 from secondpass.retrieve.store_protocol import Passage
@@ -23,12 +24,13 @@ NOISE = 0.3
 class RecombinedPassages:
     """Passages by number: the encoded ones first, then recombined ones, always the same.
 
-    A recombined passage has the first half of one text's words and the second half of
-    another's; its vector is the mean of theirs with noise, of unit length.
+    The vector of a recombined passage is the mean of two encoded ones with noise, of unit
+    length. Its text is a real one while there are `texts`, so that there are as many
+    different words as in a real index; then the first half of one and the second of another.
     """
 
-    def __init__(self, encoded: EncodedPassages) -> None:
-        self.encoded = encoded
+    def __init__(self, encoded: EncodedPassages, texts: Sequence[Text] | RealTexts) -> None:
+        self.encoded, self.texts = encoded, texts
 
     def batch(self, start: int, end: int) -> list[Passage]:
         """Return the passages numbered from `start` to before `end`, with their vectors."""
@@ -58,8 +60,14 @@ class RecombinedPassages:
             noise *= NOISE / np.linalg.norm(noise)
             vector = vectors[one] + vectors[other]
             vector = vector / np.linalg.norm(vector) + noise
-            text = join_halves(passages[one].text, passages[other].text)
-            yield passages[one].title, text, vector / np.linalg.norm(vector)
+            title, text = self._text(number, numbers)
+            yield title, text, vector / np.linalg.norm(vector)
+
+    def _text(self, number: int, numbers: np.random.Generator) -> Text:
+        if number < len(self.texts):
+            return self.texts[number]
+        one, other = (self.texts[int(n)] for n in numbers.integers(0, len(self.texts), 2))
+        return one[0], join_halves(one[1], other[1])
 
 
 def join_halves(one: str, other: str) -> str:

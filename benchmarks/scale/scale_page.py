@@ -14,11 +14,14 @@ from beir import ROOT
 from scale.cost_model import (
     BEYOND,
     BYTE_PARTS,
+    COMMIT_ROWS,
+    HOURS_A_MONTH,
     MEASURED_FROM,
     CostModel,
     Curve,
     estimate,
     fit_model,
+    span,
     write_model,
 )
 from scale.log_plot import Series, log_plot
@@ -65,7 +68,7 @@ def replace_block(page: str, text: str) -> str:
 def render(rows: Rows, model: CostModel) -> str:
     """Return the measured part of the page as Markdown."""
     built, found = of_kind(rows, "build"), of_kind(rows, "search")
-    busiest = max(float(r["load"]) for r in rows)
+    busiest = max(float(r["load"]) for r in found)
     cores = int(built[0]["cores"])
     encoded = max(int(r["encoded"]) for r in built)
     states = max(int(r["states"]) for r in built)
@@ -74,25 +77,42 @@ def render(rows: Rows, model: CostModel) -> str:
         + f" {encoded:,} passages came from the real encoder; up to {states:,} have stored "
         "states.",
         "### Ingestion",
-        "Milliseconds of the processor a passage, by part. Embedding, with splitting, was "
-        "measured once, for the encoded passages.",
+        "Milliseconds of the processor a passage, by part, with 5,000 passages a commit. "
+        "Embedding, with splitting, was measured once, for the encoded passages. "
+        f"`Index.add` commits {COMMIT_ROWS} documents at a time: what that takes, lookups and "
+        "text index included, is in rows of its own.",
         *table(ingestion(built)),
         "### Bytes",
         "Bytes a passage by part, after `optimize` and without older versions.",
         *table(byte_rows([r for r in built if r["place"] == "local"], model)),
         "### Searches",
         "Milliseconds of a warm search: of the processor, and in brackets elapsed, median and "
-        "95th percentile. Below, of a fresh process that opens the index and searches once for "
-        "50 candidates.",
+        "95th percentile. Peak memory is that of this process.",
         *table(search_rows(found)),
-        f"![Time of a search and bytes by the number of passages]({PICTURE})",
+        "Milliseconds of a fresh process that loads the models, opens the index and searches "
+        "once for 50 candidates: of the processor, and in brackets elapsed, the medians. "
+        "*Cold* is with no file of the index in the system's memory; *fetched* with no local "
+        "copy of an index in object storage, all of which is fetched and checked first.",
+        *table(fresh_rows(found)),
+        f"![Time of a search by the number of passages]({PICTURE})",
         "### The model",
+        "The largest error is that of the measured sizes. A forecast is what a curve that is "
+        "fitted without the largest size says of it: so far was it off where the answer is "
+        "known.",
         *table(model_rows(model)),
-        f"Beyond {model.measured:,} passages in one index everything is **extrapolated**:",
+        f"Beyond {model.measured:,} passages in one index everything is **extrapolated**. Where "
+        "there are two times of a search, or two numbers of machines, the first is that of the "
+        "formula; the second is as if the time grew in proportion to the passages, the worst "
+        "case:",
         *table(extrapolated(model)),
     ]
     if model.knows_searches:
-        parts += ["### Three scenarios", *table(scenarios(model))]
+        parts += [
+            "### Three scenarios",
+            *table(scenarios(model)),
+            f"A price is that of the machines: 4 of them at 0.40 an hour are "
+            f"{4 * 0.4 * HOURS_A_MONTH:,.0f} a month of {HOURS_A_MONTH} hours.",
+        ]
     else:
         parts.append(
             f"Times of searches, and machines, are not extrapolated from {model.measured:,} "
@@ -162,10 +182,9 @@ def ingestion(built: Rows) -> Iterator[Sequence[str]]:
                 count = r["states"] if part == "states" else r["passages"]
             cells.append("-" if not seconds or not count else f"{1000 * seconds / count:.2f}")
         yield [part, *cells]
-    yield [
-        "a commit of 64 passages, elapsed, in all",
-        *(f"{1000 * r['small_commit']:,.0f}" for r in built),
-    ]
+    commits = [1000 * r["small_commit"] for r in built]
+    yield [f"commits of {COMMIT_ROWS}, instead", *(f"{ms / COMMIT_ROWS:.2f}" for ms in commits)]
+    yield [f"one commit of {COMMIT_ROWS}, in all", *(f"{ms:,.0f}" for ms in commits)]
     yield ["peak memory, MB", *(f"{r['peak_bytes'] / 1e6:,.0f}" for r in built)]
 
 
@@ -196,12 +215,20 @@ def search_rows(found: Rows) -> Iterator[Sequence[str]]:
             for r in found
         ]
         yield [f"{mode}, {candidates} candidates", *cells]
-    for mode in found[-1]["fresh"]:
-        yield [
-            f"{mode}, fresh process",
-            *("{1:,.0f} ({0:,.0f})".format(*r["fresh"][mode]) for r in found),
-        ]
     yield ["peak memory, MB", *(f"{r['peak_bytes'] / 1e6:,.0f}" for r in found)]
+    yield ["of the nearest 10, among 50 candidates", *(f"{r['recall']:.1%}" for r in found)]
+
+
+def fresh_rows(found: Rows) -> Iterator[Sequence[str]]:
+    """Yield milliseconds of fresh processes by mode and size; only what was measured."""
+    yield ["", *heads(found)]
+    for kind, title in (("fresh", ""), ("cold", ", cold"), ("fetch", ", fetched")):
+        for mode in dict.fromkeys(mode for r in found for mode in r.get(kind, ())):
+            cells = [
+                "{1:,.0f} ({0:,.0f})".format(*r[kind][mode]) if mode in r.get(kind, ()) else "-"
+                for r in found
+            ]
+            yield [mode + title, *cells]
 
 
 def formula(curve: Curve, unit: float = 1.0) -> str:
@@ -212,21 +239,28 @@ def formula(curve: Curve, unit: float = 1.0) -> str:
 
 def model_rows(model: CostModel) -> Iterator[Sequence[str]]:
     """Yield the formulas."""
-    yield ["n passages", "formula", "largest error"]
-    each = sum(model.bytes.values())
+    yield ["n passages", "formula", "largest error", "error of a forecast"]
     for name, of_states in model.state_bytes.items():
-        yield [f"bytes on disk, states {name}", f"{each + of_states:,.0f} · n", ""]
+        each = model.table_bytes + of_states
+        yield [f"bytes on disk, states {name}", f"{each:,.0f} · n", "", ""]
     total = sum(model.seconds.values())
-    yield ["seconds of the processor, ingestion, states full", f"{total:.3g} · n", ""]
+    yield ["seconds of the processor, ingestion, states full", f"{total:.3g} · n", "", ""]
+    yield [
+        f"ms of the processor, a commit of {COMMIT_ROWS}",
+        formula(model.commit, 1e-3),
+        f"{model.commit.error:.0%}",
+        "",
+    ]
     if not model.knows_searches:
         return
-    yield ["peak MB of a search", formula(model.memory, 1e6), f"{model.memory.error:.0%}"]
+    yield ["peak MB of a search", formula(model.memory, 1e6), f"{model.memory.error:.0%}", ""]
     for name, curve in model.milliseconds.items():
         if name.endswith(" 50"):
             yield [
                 f"ms of the processor, {name} candidates",
                 formula(curve),
                 f"{curve.error:.0%}",
+                f"{model.missed[name]:+.0%}",
             ]
 
 
@@ -244,13 +278,14 @@ def extrapolated(model: CostModel) -> Iterator[Sequence[str]]:
             estimate(model, size, states=name, disk=1e30, memory=1e30)
             for name in ("full", "compact")
         )
+        most = estimate(model, size, disk=1e30, memory=1e30, bound=True)
         mark = " (extrapolated)" if size > model.measured else ""
         known = not mark or (model.knows_searches and size <= BEYOND * model.measured)
         yield [
             f"{size:,.0f}{mark}",
             *(f"{e.disk_bytes / 1e9:,.1f} GB" for e in (full, compact)),
             f"{full.ingest_hours:,.1f}",
-            f"{full.search_ms:,.0f}" if known else "-",
+            span(full.search_ms, most.search_ms) if known else "-",
         ]
 
 
@@ -262,18 +297,16 @@ def scenarios(model: CostModel) -> Iterator[Sequence[str]]:
         "states",
         "searches a second",
         "a machine",
+        "indexes",
         "machines",
-        "disk in all",
+        "disk of a copy",
+        "ingestion, core hours",
     ]
     for name, passages, states, rate, (cores, memory, disk) in SCENARIOS:
-        e = estimate(
-            model,
-            passages,
-            states=states,
-            rate=rate,
-            cores=cores,
-            memory=memory * 1e9,
-            disk=disk * 1e9,
+        machine = {"cores": cores, "memory": memory * 1e9, "disk": disk * 1e9}
+        e, most = (
+            estimate(model, passages, states=states, rate=rate, bound=bound, **machine)
+            for bound in (False, True)
         )
         yield [
             name + (" (extrapolated)" if e.extrapolated else ""),
@@ -281,8 +314,10 @@ def scenarios(model: CostModel) -> Iterator[Sequence[str]]:
             states,
             str(rate),
             f"{cores} cores, {memory} GB, {disk:,} GB disk",
-            f"{e.machines:,}",
+            f"{e.indexes:,}",
+            span(e.machines, most.machines),
             f"{e.disk_bytes / 1e9:,.0f} GB",
+            f"{e.ingest_hours:,.0f}" if e.ingest_hours >= 10 else f"{e.ingest_hours:.1f}",
         ]
 
 

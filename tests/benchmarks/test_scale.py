@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scale import state_codes
 from scale.build_index import Stopwatch
-from scale.cost_model import Curve, estimate, fit, fit_model, read_model, write_model
+from scale.cost_model import (
+    Curve,
+    estimate,
+    fit,
+    fit_bound,
+    fit_model,
+    fit_searches,
+    held_out,
+    read_model,
+    write_model,
+)
 from scale.log_plot import Series, decades, log_plot
 from scale.recombined import RecombinedPassages, join_halves, make_records
 from scale.scale_page import BEGIN, END, STATE_BYTES, plot, render, replace_block
@@ -47,7 +57,8 @@ def row(kind: str, passages: int, **more: Any) -> dict[str, Any]:
         "bm25 50": (1.0, 2.0, passages / 10_000),
         "hybrid+rerank 50": (20.0, 30.0, 20.0),
     }
-    return {**common, "warm": warm, "fresh": {"bm25": (900.0, 800.0)}, "peak_bytes": 3 * 10**8}
+    fresh = {"fresh": {"bm25": (900.0, 800.0)}, "cold": {"bm25": (1900.0, 850.0)}}
+    return {**common, "warm": warm, **fresh, "recall": 0.99, "peak_bytes": 3 * 10**8}
 
 
 ROWS = [row(kind, size) for size in (1_000, 10_000, 100_000) for kind in ("build", "search")]
@@ -67,6 +78,49 @@ def test_the_model_finds_what_grows() -> None:
     none = estimate(model, 1e4, states="none")
     assert none.disk_bytes < small.disk_bytes < estimate(model, 1e4).disk_bytes
     assert none.ingest_hours < small.ingest_hours
+
+
+def test_machines_have_all_tables_and_a_share_of_the_states() -> None:
+    model = fit_model(ROWS, STATE_BYTES)
+    # 2,236 bytes of tables a passage, twice, and 18,866 of states.
+    for disk, machines in ((25e9, 1), (15e9, 2), (7e9, 8)):
+        assert estimate(model, 1e6, disk=disk).machines == machines
+    assert estimate(model, 1e6, disk=7e9, states="none").machines == 1
+    assert estimate(model, 1e6, disk=4e9, states="none").indexes == 2
+    assert estimate(model, 1e9, disk=1e15).indexes == 1e9 / (100 * model.measured)
+    # 20 ms of reading by a model of constants: 400 a second keep 8 of 16 cores busy.
+    assert estimate(model, 1e6, rate=400, cores=16).machines == 1
+    assert estimate(model, 1e6, rate=900, cores=16).machines == 3
+    with pytest.raises(ValueError, match=r"takes 0\.3 GB"):
+        estimate(model, 10, memory=2e8)
+
+
+def test_what_a_forecast_missed_is_known() -> None:
+    missed = held_out([1e4, 1e5, 1e6], {"bm25 50": [10.0, 10.0, 20.0]})
+    assert missed == {"bm25 50": pytest.approx(-0.5)}
+    assert held_out([1e4], {"bm25 50": [10.0]}) == {"bm25 50": 0.0}
+
+
+def test_reading_candidates_adds_the_same_to_each_size() -> None:
+    times = {"hybrid 50": [10.0, 20.0, 30.0], "hybrid+rerank 50": [110.0, 122.0, 128.0]}
+    curves = fit_searches([1e4, 1e5, 1e6], times)
+    for size in (1e4, 1e9):
+        with_reading, without = (
+            curves["hybrid+rerank 50"].at(size),
+            curves["hybrid 50"].at(size),
+        )
+        assert with_reading - without == pytest.approx(100)
+    assert curves["hybrid+rerank 50"].error == pytest.approx(2 / 122, rel=0.01)
+    assert [curve.form for curve in curves.values()] == ["log", "log"]
+    worst = fit_searches([1e4, 1e5, 1e6], times, fit_bound)
+    assert worst["hybrid 50"].at(1e9) > 100 * curves["hybrid 50"].at(1e9)
+
+
+def test_small_commits_take_longer_in_a_larger_index() -> None:
+    rows = [{**r, "small_commit": r["passages"] / 1e6} if "encoded" in r else r for r in ROWS]
+    model = fit_model(rows, STATE_BYTES)
+    each = sum(model.seconds.values())
+    assert model.ingest_hours(1e6) * 3600 == pytest.approx(1e6 * (each + 0.5 / 64), rel=0.01)
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -132,7 +186,8 @@ class Encoded:
 
 
 def test_recombined_passages_are_always_the_same() -> None:
-    rows = RecombinedPassages(Encoded())  # type: ignore[arg-type]
+    texts = [(None, "x"), (None, "y"), (None, "z"), ("four", "p q"), ("five", "r s")]
+    rows = RecombinedPassages(Encoded(), texts)  # type: ignore[arg-type]
     whole = rows.batch(0, 20)
     parts = [*rows.batch(0, 2), *rows.batch(2, 11), *rows.batch(11, 20)]
     assert [p.text for p in whole] == [p.text for p in parts]
@@ -142,6 +197,7 @@ def test_recombined_passages_are_always_the_same() -> None:
         np.testing.assert_array_equal(one.embedding, other.embedding)
         assert np.linalg.norm(one.embedding) == pytest.approx(1)
     assert [p.text for p in whole[:3]] == [p.text for p in Encoded.passages]
+    assert [(p.title, p.text) for p in whole[3:5]] == texts[3:]
     assert join_halves("a b c", "d e f g") == "a b f g"
     assert join_halves("", "x") == "x"
 

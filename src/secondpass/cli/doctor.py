@@ -136,11 +136,13 @@ def _describe_locks() -> dict[str, Any]:
 
 def _check_index(index: str) -> dict[str, Any]:
     """Count what an index holds, and what of it searches would have to encode."""
+    from secondpass.cli.output import working
     from secondpass.index.index import Index
     from secondpass.index.storage.objects import parse_place
 
     place = parse_place(index)
-    with Index.open(place, create=False) as opened:
+    # Of a million passages, a minute.
+    with working("Checking the index"), Index.open(place, create=False) as opened:
         remote = opened.remote
         return {
             "path": str(place),

@@ -94,22 +94,26 @@ class LanceStore(LanceReader):
         if not (docs or removed or digests):
             return True
         with self._writing("the documents were not stored") as table:
+            all_new = False
             if records is not None:
                 now = self.lookup([*docs, *removed])
                 if any(now.get(name) != records.get(name) for name in (*docs, *removed)):
                     return False
+                all_new = not now and not digests
             changes = fit_columns(schema.metadata_kinds(table.schema), batch)
             lance_table.change_columns(table, changes)
             rows = schema.to_table(
                 batch, changes.rows, table.schema, bare=self.settings.own_vectors
             )
             complete = {f: digest for f, digest in digests.items() if digest is not None}
+            lance_table.gather_fragments(table)
             lance_table.replace(
                 table,
                 pa.concat_tables([rows, schema.files_table(complete, table.schema)]),
                 documents=list(docs),
                 removed=removed,
                 files=[f for f in digests if f not in complete],
+                all_new=all_new,
             )
             # Rows outside the text index are found, but its statistics do not count them.
             for column in lance_table.text_columns(table):
