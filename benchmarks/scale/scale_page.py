@@ -127,8 +127,9 @@ def busy(load: float, cores: int) -> str:
         return f"Measured on {cores} cores."
     return (
         f"**Measured on a busy machine**: {cores} cores, which other programs used as well (a "
-        f"load average of up to {load:.0f}), so that elapsed times are too long where the load was. "
-        "Times of the processor are near those of a quiet machine; the model uses only them."
+        f"load average of up to {load:.0f}), so that elapsed times are too long where the load "
+        "was. Times of the processor are near those of a quiet machine; the model uses only "
+        "them."
     )
 
 
