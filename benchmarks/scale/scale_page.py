@@ -100,10 +100,10 @@ def render(rows: Rows, model: CostModel) -> str:
         "fitted without the largest size says of it: so far was it off where the answer is "
         "known.",
         *table(model_rows(model)),
-        f"Beyond {model.measured:,} passages in one index everything is **extrapolated**. Where "
-        "there are two times of a search, or two numbers of machines, the first is that of the "
-        "formula; the second is as if the time grew in proportion to the passages, the worst "
-        "case:",
+        f"Beyond {model.measured:,} passages in one index everything is **extrapolated**. "
+        "Where there are two times of a search, or two numbers of machines, the first is that "
+        "of the formula; the second is as if the time grew in proportion to the passages, the "
+        "worst case:",
         *table(extrapolated(model)),
     ]
     if model.knows_searches:
@@ -127,8 +127,9 @@ def busy(load: float, cores: int) -> str:
         return f"Measured on {cores} cores."
     return (
         f"**Measured on a busy machine**: {cores} cores, which other programs used as well (a "
-        f"load average of up to {load:.0f}), so that elapsed times are several times too long. "
-        "Times of the processor are near those of a quiet machine; the model uses only them."
+        f"load average of up to {load:.0f}), so that elapsed times are too long where the load "
+        "was. Times of the processor are near those of a quiet machine; the model uses only "
+        "them."
     )
 
 
@@ -216,6 +217,7 @@ def search_rows(found: Rows) -> Iterator[Sequence[str]]:
         ]
         yield [f"{mode}, {candidates} candidates", *cells]
     yield ["peak memory, MB", *(f"{r['peak_bytes'] / 1e6:,.0f}" for r in found)]
+    yield ["load average at the end", *(f"{r['load']:.0f}" for r in found)]
     yield ["of the nearest 10, among 50 candidates", *(f"{r['recall']:.1%}" for r in found)]
 
 
@@ -331,7 +333,7 @@ def plot(rows: Rows, model: CostModel) -> str:
             [
                 (size, model.milliseconds[name].at(size))
                 for size in SIZES
-                if model.knows_searches or size <= model.measured
+                if size <= model.measured * (BEYOND if model.knows_searches else 1)
             ],
         )
         for name in model.milliseconds
