@@ -22,6 +22,7 @@ from secondpass import (
 )
 from secondpass.errors import ModelDamagedError, ModelNotFoundError
 from secondpass.inference.model_folder import open_folder
+from secondpass.models import bundled_path
 from secondpass.rerank.policies.blend import DEFAULT_WEIGHTS, Blend
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.records import RecordCache
@@ -296,6 +297,16 @@ def test_weights_of_a_model_are_those_of_its_blend(tmp_path: Path) -> None:
     assert Blend(reranker).weights == {"rerank": 0.5, "bm25": 1}
     assert Blend(Blend(reranker)).weights == {"rerank": 0.5, "bm25": 1}
     assert Blend(reranker, DEFAULT_WEIGHTS).weights == DEFAULT_WEIGHTS
+
+
+def test_cached_scores_stay_valid_whatever_scores_sentences(tmp_path: Path) -> None:
+    tiny_reader(tmp_path)
+    identity = Reranker(tmp_path).identity
+    (tmp_path / "spans.onnx").write_bytes((bundled_path("bundled") / "spans.onnx").read_bytes())
+    changed(tmp_path, spans={"scale": 2.0, "shift": 0.0})
+    assert Reranker(tmp_path).identity == identity
+    changed(tmp_path, calibration={"scale": 2.0, "shift": 0.0})
+    assert Reranker(tmp_path).identity != identity
 
 
 def test_a_missing_graph_and_a_missing_output(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,14 @@ def read_precomputed_folder(folder: ModelFolder) -> PrecomputedFolder:
         span_scale=span_scale,
         span_shift=span_shift,
     )
+
+
+def without_spans(folder: ModelFolder) -> ModelFolder:
+    """Return the folder without what scores sentences, which changes no score of a document."""
+    manifest = {name: value for name, value in folder.manifest.items() if name != "spans"}
+    if manifest.get("files"):
+        manifest["files"] = {n: f for n, f in manifest["files"].items() if n != SPANS}
+    return replace(folder, manifest=manifest)
 
 
 def _line(manifest: Mapping[str, Any], name: str) -> tuple[float, float]:

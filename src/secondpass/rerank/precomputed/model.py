@@ -17,7 +17,7 @@ from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.early_exit import can_reach_top, early_exit_unsupported, lower_below
 from secondpass.rerank.policies.wrapper import join_reasons
-from secondpass.rerank.precomputed.folder import read_precomputed_folder
+from secondpass.rerank.precomputed.folder import read_precomputed_folder, without_spans
 from secondpass.rerank.precomputed.records import (
     DEFAULT_CACHE_BYTES,
     RecordCache,
@@ -131,7 +131,8 @@ class PrecomputedReranker(BaseReranker):
     @property
     def identity(self) -> str:
         """The fingerprint of the model for cache keys."""
-        return folder_identity(self.folder, self._encoder_folder, states=self.states_digest)
+        folder = without_spans(self.folder)
+        return folder_identity(folder, self._encoder_folder, states=self.states_digest)
 
     def with_store(self, store: StateStore) -> PrecomputedReranker:
         """Return this reranker reading and writing records in a store; sessions are shared.
