@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from secondpass import Candidate, Document, InputError, ModelError, Reranker, Spans
 from secondpass.inference.query_cut import shared_tokenizer
 from secondpass.inference.unicode import clean
+from secondpass.models import bundled_path
 from secondpass.option_types import declared
 from secondpass.options import ResultOptions
 from secondpass.policies import Blend, Cached, Ensemble, Fallback
@@ -58,6 +62,18 @@ def test_the_best_sentence_comes_first_in_code_points_of_the_text() -> None:
     assert sorted(spans_of(ALL)) == sorted(
         TESLA["text"][start:end] for start, end in split_sentences(TESLA["text"])
     )
+
+
+def test_sentences_are_scored_by_the_graph_for_them(tmp_path: Path) -> None:
+    folder = tmp_path / "without"
+    shutil.copytree(bundled_path("bundled"), folder)
+    manifest = json.loads((folder / "secondpass.json").read_text("utf-8"))
+    del manifest["spans"]
+    (folder / "secondpass.json").write_text(json.dumps(manifest), "utf-8")
+    early = Reranker(folder).rerank(QUERY, [TESLA], spans=ALL).results[0]
+    found = bundled().rerank(QUERY, [TESLA], spans=ALL).results[0]
+    assert {s.start: s.score for s in found.spans} != {s.start: s.score for s in early.spans}
+    assert found.score == early.score
 
 
 def test_the_title_is_read_and_has_no_spans() -> None:
