@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from secondpass.inference.unicode import clean
@@ -67,7 +67,7 @@ _SAME_LOOK = str.maketrans(
 )
 
 _HANGUL = "\u1100-\u11ff\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7fb"
-_PAIRED = re.compile(
+_PAIRED = (
     # Han, Kana, Bopomofo, Yi, Tangut, Nushu.
     "[\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua48c\uf900-\ufaff\U00016fe0-\U0001b2ff"
@@ -80,7 +80,8 @@ _SPACED = re.compile(f"[{_HANGUL}]")
 _LINE_BREAKS = ("\n", "\r\n")
 
 _ASCII_WORD = re.compile("[0-9a-z]+", re.IGNORECASE | re.ASCII)
-_RUN = re.compile("[0-9A-Za-z\u0080-\U0010ffff]+")
+# All but the rest of ASCII: naming everything above takes milliseconds to compile.
+_RUN = re.compile("[^\0-/:-@[-`{-\x7f]+")
 # Vowels and finals of Hangul, and the vowels of Kirat Rai, combine with the letter before.
 _COMBINING_LETTER = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb\U00016d63\U00016d67]")
 
@@ -242,7 +243,13 @@ def _kind(character: str) -> _Kind | Literal["mark"] | None:
         return "mark"
     if not character.isalnum():
         return None
-    return "pairs" if _PAIRED.match(character) else "word"
+    return "pairs" if not character.isascii() and _paired().match(character) else "word"
+
+
+@cache
+def _paired() -> re.Pattern[str]:
+    # Compiled for the first character that needs it, because that takes milliseconds.
+    return re.compile(_PAIRED)
 
 
 @lru_cache(1 << 16)
