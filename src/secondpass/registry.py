@@ -62,7 +62,9 @@ def load_reranker(
     that the model does not have.
     """
     early_exit = resolve_early_exit(early_exit, exits)
-    if isinstance(name, str) and revision is None and split_name(name) is not None:
+    # Those of providers in other packages take 30 ms to find among hundreds of packages.
+    may_be_hosted = revision is None and name not in BUNDLED
+    if isinstance(name, str) and may_be_hosted and split_name(name) is not None:
         local_options = {
             "label": label,
             "threads": threads,
