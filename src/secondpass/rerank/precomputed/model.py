@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -83,7 +84,11 @@ class PrecomputedReranker(BaseReranker):
         self.precision = str(folder.manifest.get("precision", "unknown"))
         files = read_precomputed_folder(folder)
         self._encoder_folder = files.encoder
-        self.encoder = open_encoder(files.encoder, threads=threads)
+        # Most of opening a session is spent outside of Python's lock.
+        with ThreadPoolExecutor(1) as beside:
+            score_graph = beside.submit(OnnxRuntime, files.score, threads=threads)
+            self.encoder = open_encoder(files.encoder, threads=threads)
+        self._score_graph = score_graph.result()
         if self.encoder.states_width is None:
             raise ModelDamagedError(
                 "The reranker cannot be used",
@@ -96,9 +101,9 @@ class PrecomputedReranker(BaseReranker):
         self.states_digest = files.states_digest
         self._calibration = (files.scale, files.shift)
         self._blend = files.blend
-        compress = OnnxRuntime(files.compress, threads=threads)
-        self._record_encoder = RecordEncoder(self.encoder, compress, files.codes)
-        self._score_graph = OnnxRuntime(files.score, threads=threads)
+        self._record_encoder = RecordEncoder(
+            self.encoder, lambda: OnnxRuntime(files.compress, threads=threads), files.codes
+        )
         self._exit = files.exit if early_exit else None
         self.exits_early = files.start is not None
         if early_exit and files.start is None:

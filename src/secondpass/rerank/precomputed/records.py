@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -63,14 +64,17 @@ class RecordCache:
 class RecordEncoder:
     """Computes the records of windows: one forward pass of the encoder, then compression.
 
-    `compress` is a graph from `states` float32 [batch, tokens, width] to `codes` int8
-    [batch, tokens, codes] and `scales` float32 [batch, tokens].
+    `open_compress` returns a graph from `states` float32 [batch, tokens, width] to `codes` int8
+    [batch, tokens, codes] and `scales` float32 [batch, tokens]. It is called when the first
+    record is computed: where all are stored, none is.
     """
 
-    def __init__(self, encoder: TokenEncoder, compress: Runtime, codes: int) -> None:
+    def __init__(
+        self, encoder: TokenEncoder, open_compress: Callable[[], Runtime], codes: int
+    ) -> None:
         self.encoder = encoder
         self.codes = codes
-        self._compress = compress
+        self._compress = cache(open_compress)
 
     def encode(self, sequences: Sequence[TokenSequence]) -> Iterator[list[tuple[int, Record]]]:
         """Yield the records of one batch after the other, each with its position.
@@ -79,7 +83,7 @@ class RecordEncoder:
         the graph's output has the wrong shape.
         """
         for batch in self.encoder.encode(sequences):
-            outputs = self._compress.run_named({"states": batch.states}, ["codes", "scales"])
+            outputs = self._compress().run_named({"states": batch.states}, ["codes", "scales"])
             codes, scales = outputs["codes"], outputs["scales"]
             shape = batch.states.shape[:2]
             if codes.shape != (*shape, self.codes) or scales.shape != shape:
@@ -105,7 +109,7 @@ class RecordEncoder:
     def compress(self, encoded: Encoded) -> Record:
         """Return the record of one encoded sequence."""
         assert encoded.states is not None
-        outputs = self._compress.run_named(
+        outputs = self._compress().run_named(
             {"states": encoded.states[None]}, ["codes", "scales"]
         )
         return Record(
