@@ -12,35 +12,14 @@ from typing import Annotated
 import typer
 
 from secondpass._version import __version__
-from secondpass.cli.answer import answer
-from secondpass.cli.bench import bench
-from secondpass.cli.calibrate import calibrate
-from secondpass.cli.distill import distill
-from secondpass.cli.doctor import doctor
-from secondpass.cli.evaluate import evaluate
-from secondpass.cli.explain import explain
-from secondpass.cli.export import export
-from secondpass.cli.index import index
-from secondpass.cli.keys import keys
-from secondpass.cli.label import label
-from secondpass.cli.mcp import mcp
-from secondpass.cli.mine import mine
-from secondpass.cli.models import models
-from secondpass.cli.options import Command, MultiValueCommand
+from secondpass.cli.command_group import CommandGroup
 from secondpass.cli.output import hide_model_messages, show_model_messages
-from secondpass.cli.report import report
-from secondpass.cli.rerank import rerank
-from secondpass.cli.sample_queries import sample_queries
-from secondpass.cli.search import search
-from secondpass.cli.serve import serve
-from secondpass.cli.train import train
-from secondpass.cli.tune import tune
-from secondpass.cli.ui import ui
 from secondpass.errors import InputError, SecondpassError
 from secondpass.storage import place_problem
 
 app = typer.Typer(
     name="secondpass",
+    cls=CommandGroup,
     help="Two-stage search: retrieve many candidates fast, then rerank them.\n\n"
     "Exit codes: 0 ok, 1 failed, 2 wrong usage. Results go to standard output, everything "
     "else to standard error.",
@@ -49,17 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
-    *(doctor, bench, serve, ui, mcp),
-    *(export, mine, train, distill),
-):
-    app.command(cls=Command)(command)
-app.command("eval", cls=MultiValueCommand)(evaluate)
-app.add_typer(keys)
-app.add_typer(models)
-app.command(cls=MultiValueCommand)(report)
-app.command(cls=MultiValueCommand)(tune)
 
 
 def _print_version(requested: bool) -> None:
