@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from secondpass.cli import options
+from secondpass.cli import no_collection, options
 from secondpass.cli.options import Config, read_config
 from secondpass.cli.search_options import chosen_options, takes_options
 from secondpass.options import SearchOptions
+
+if TYPE_CHECKING:
+    from secondpass.index.search import Search
 
 
 @takes_options(SearchOptions)
@@ -45,8 +51,6 @@ def search(
         working,
     )
     from secondpass.errors import InputError
-    from secondpass.index.index import index_engine_loading
-    from secondpass.models import BUNDLED
     from secondpass.option_types import check_second_pass
     from secondpass.registry import load_reranker
 
@@ -70,19 +74,8 @@ def search(
         "rerank": False,
     }
     clock = CommandClock()
-    if index is not None and over is None:
-        # Only where the model has no options: those are applied where it is loaded by name.
-        bundled = chosen["rerank"] in BUNDLED and not any(
-            chosen[name] for name in ("early_exit", "precision", "calibration_pairs")
-        )
-        with index_engine_loading():
-            if bundled:
-                chosen["rerank"] = load_reranker(chosen["rerank"])
-            opening = options.open_source(index, over, config)
-    else:
-        opening = options.open_source(index, over, config)
-    clock.opened()
-    with opening as opened, working("Searching"):
+    with _opening(index, over, config, chosen) as opened, working("Searching"):
+        clock.opened()
         response = clock.add_to(opened.search(query, **chosen))
         first_stage = opened.search(query, **before) if compare else None
         found = [r.document for r in response.results if r.document is not None]
@@ -98,3 +91,31 @@ def search(
         print_comparison(first_stage, response)
     else:
         print_response(response, explain=explain, terms=terms)
+
+
+@contextmanager
+def _opening(
+    index: str | None, over: str | None, config: Path | None, chosen: dict[str, Any]
+) -> Iterator[Search]:
+    """Open what is searched, and load the bundled reranker if it is the one chosen."""
+    from secondpass.index.index import index_engine_loading
+    from secondpass.models import BUNDLED
+    from secondpass.registry import load_reranker
+    from secondpass.retrieve.backends.lance.search_import import without_other_packages
+
+    if index is None or over is not None:
+        with options.open_source(index, over, config) as opened:
+            yield opened
+        return
+    bundled = chosen["rerank"] in BUNDLED
+    # Models of others may use any package.
+    own = bundled or chosen["rerank"] is False
+    with without_other_packages() if own else nullcontext():
+        with no_collection(), index_engine_loading(only_search=own):
+            # Only without options of the model: they are applied where it is loaded by name.
+            loads = ("early_exit", "precision", "calibration_pairs")
+            if bundled and not any(chosen[name] for name in loads):
+                chosen["rerank"] = load_reranker(chosen["rerank"])
+            opening = options.open_source(index, over, config)
+        with opening as opened:
+            yield opened

@@ -33,17 +33,18 @@ __all__ = ["Index", "Rerank", "SearchOptions"]
 
 
 @contextmanager
-def index_engine_loading() -> Iterator[None]:
+def index_engine_loading(*, only_search: bool = False) -> Iterator[None]:
     """Import the engine of an index in a thread, while what is in the block is loaded.
 
     Half of that import is spent outside of Python's lock, and so is half of loading a model.
-    A failure is left to whoever needs the engine.
+    A failure is left to whoever needs the engine. `only_search`: for a process of one's own
+    that only searches, see `import_for_search`.
     """
     from secondpass.retrieve.backends.lance.table import load
 
     def load_quietly() -> None:
         with suppress(SecondpassError):
-            load()
+            load(only_search=only_search)
 
     thread = threading.Thread(target=load_quietly, name="secondpass-load", daemon=True)
     thread.start()

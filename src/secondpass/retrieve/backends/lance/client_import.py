@@ -10,7 +10,7 @@ from typing import Any
 
 # LanceDB imports its models, and its `__init__` imports all calls of the service: half of the
 # time that `import lancedb` takes.
-_CLIENT = "lance_namespace_urllib3_client"
+CLIENT = "lance_namespace_urllib3_client"
 _lock = threading.RLock()
 
 
@@ -37,24 +37,28 @@ class DeferredPackage(ModuleType):
         return getattr(self, name)
 
 
-def defer_package(name: str) -> None:
-    """Put a package among the imported modules without running its `__init__`.
+def defer_package(name: str) -> ModuleType | None:
+    """Put a package among the imported modules without running its `__init__`; return it.
 
     Nothing is done for one that is imported already, or not installed.
     """
     if name in sys.modules:
-        return
-    spec = importlib.util.find_spec(name)
+        return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # of the package that it is in
+        return None
     if spec is None or spec.submodule_search_locations is None:
-        return
+        return None
     module = importlib.util.module_from_spec(spec)
     module.__class__ = DeferredPackage
     sys.modules.setdefault(name, module)
+    return module
 
 
 def import_lancedb() -> ModuleType:
     """Import and return the package lancedb; raises ImportError without it."""
-    defer_package(_CLIENT)
+    defer_package(CLIENT)
     import lancedb
 
     return lancedb

@@ -13,6 +13,7 @@ from secondpass.errors import MissingExtraError
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance.client_import import import_lancedb
 from secondpass.retrieve.backends.lance.schema import ColumnChanges
+from secondpass.retrieve.backends.lance.search_import import import_for_search
 from secondpass.retrieve.keywords import keyword_text
 from secondpass.retrieve.languages import ENGLISH_STOP_WORDS, NO_LANGUAGE
 from secondpass.retrieve.metadata import column_name, in_parts, one_of
@@ -33,8 +34,11 @@ REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
 
 
-def load() -> Any:
-    """Import and return the package lancedb; raises MissingExtraError without it."""
+def load(*, only_search: bool = False) -> Any:
+    """Import and return the package lancedb; raises MissingExtraError without it.
+
+    `only_search`: as `import_for_search` does.
+    """
     # The engine reads this when it is loaded; otherwise it logs a warning for every query.
     os.environ.setdefault("LANCEDB_LOG", "error")
     if os.environ.get(_IO_THREADS, "").strip() == "1":
@@ -46,7 +50,7 @@ def load() -> Any:
             stacklevel=2,
         )
     try:
-        return import_lancedb()
+        return import_for_search() if only_search else import_lancedb()
     except ImportError as error:
         raise MissingExtraError("an index", package="lancedb", extra="index") from error
 
