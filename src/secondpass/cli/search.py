@@ -52,7 +52,6 @@ def search(
     )
     from secondpass.errors import InputError
     from secondpass.option_types import check_second_pass
-    from secondpass.registry import load_reranker
 
     chosen: Any = chosen_options(SearchOptions, typed)
     chosen["rerank"] = model if chosen["rerank"] else False
@@ -64,6 +63,8 @@ def search(
                 "--base-url is for the second pass", why="--no-rerank leaves it out"
             )
     elif base_url is not None:
+        from secondpass.registry import load_reranker
+
         chosen["rerank"] = load_reranker(
             str(chosen["rerank"]), base_url=base_url, timeout=chosen["timeout"]
         )
