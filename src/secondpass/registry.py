@@ -13,7 +13,6 @@ from secondpass.errors import InputError, ModelError, ModelNotFoundError, neares
 from secondpass.inference.model_folder import ModelFolder, open_folder
 from secondpass.inference.precision import choose_precision
 from secondpass.models import BUNDLED, bundled_path
-from secondpass.models.known import find_known
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.hosted.registry import provider_names, split_name
 from secondpass.storage import expand_home
@@ -173,6 +172,8 @@ def resolve(name: str | Path, *, revision: str | None = None) -> ModelFolder:
         return open_folder(bundled_path(text))
     if isinstance(name, Path) or Path(text).is_dir() or text.startswith((".", "/", "~")):
         return open_folder(expand_home(text))
+    from secondpass.models.known import find_known
+
     repository = text.partition("@")[0]
     known = find_known(repository)
     if known is not None and known.runs == "no" and repository in (known.name, *known.aliases):

@@ -12,10 +12,12 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from secondpass.errors import InputError, ModelError
-from secondpass.rerank.hosted.provider import Provider
+
+if TYPE_CHECKING:
+    from secondpass.rerank.hosted.provider import Provider
 
 VARIABLE = "SECONDPASS_PRICES"
 """The path of a TOML file in the form of prices.toml, whose prices come before that table."""
@@ -129,6 +131,8 @@ def load_provider(prefix: str) -> Provider:
 
     Raises `ModelError` if there is none, `InputError` if it needs options.
     """
+    from secondpass.rerank.hosted.provider import Provider
+
     if prefix in BUILT_IN:
         module = import_module(f"secondpass.rerank.hosted.{prefix.replace('-', '_')}")
         built_in: Provider = getattr(module, BUILT_IN[prefix])()
