@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from secondpass.errors import ModelDamagedError, ModelError
 from secondpass.inference.types import BaseRuntime, Feeds
 
+# How idle threads of a session wait for work. A process has several sessions (encoder,
+# reranker), each with its own threads; by default they spin for long, which takes the processor
+# from whoever has work: other sessions, requests and processes. So they spin for about as long
+# as another thread works on one operator, then sleep, and stop with the run. Versions before
+# 1.26 do not know the limits, and ignore them.
+WAITING = {
+    "session.force_spinning_stop": "1",
+    "session.intra_op.spin_duration_us": "50",
+    "session.intra_op.spin_backoff_max": "8",
+}
+
 
 class OnnxRuntime(BaseRuntime):
     """One ONNX graph in one session; `run` may be called by several threads at once.
@@ -31,9 +42,8 @@ class OnnxRuntime(BaseRuntime):
 
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        # A process has several sessions (encoder, reranker), each with its own threads. By
-        # default those of one keep spinning after a run and slow down the next session.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
+        for name, value in WAITING.items():
+            options.add_session_config_entry(name, value)
         if threads is not None:
             options.intra_op_num_threads = threads
         # The session does not copy them, so they must live as long as it does.
