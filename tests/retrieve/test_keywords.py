@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -134,3 +136,16 @@ def test_the_place_of_a_word_has_all_that_was_ignored() -> None:
     text = "Die STRA\u00adßE, cafe\u0301 (合同)"
     places = [text[word.start : word.end] for word in find_keywords(text)]
     assert places == ["Die", "STRA\u00adßE", "cafe\u0301", "合", "合同", "同"]
+
+
+def test_an_ascii_query_compiles_no_pattern_of_other_scripts() -> None:
+    code = (
+        "from secondpass.retrieve import keywords\n"
+        "words = keywords.find_query_keywords('When did the plague reach Europe?')\n"
+        "print(len(words), keywords._paired.cache_info().currsize)\n"
+        "keywords.find_query_keywords('東京')\n"
+        "print(keywords._paired.cache_info().currsize)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["6", "0", "1"]
