@@ -106,3 +106,24 @@ def test_what_was_imported_before_the_block_works_in_it(first: str) -> None:
         "    print(pyarrow.array(pandas.Series([1.0, float('nan')])).null_count)\n"
     )
     assert shown == ["1"]
+
+
+def test_an_import_that_fails_in_another_thread_fails_here_too() -> None:
+    shown = run(
+        "import sys, threading, time\n"
+        "from secondpass.errors import MissingExtraError\n"
+        "from secondpass.index.index import index_engine_loading\n"
+        "from secondpass.retrieve.backends.lance.table import load\n"
+        "met = threading.Event()\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'lance_namespace':\n"
+        "            met.set()\n            time.sleep(0.3)\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "with index_engine_loading(only_search=True):\n"
+        "    met.wait()\n"
+        "    try:\n        load().connect\n"
+        "    except MissingExtraError:\n        print('missing')\n"
+    )
+    assert shown == ["missing"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -30,6 +31,7 @@ MOST_FRAGMENTS = 128
 
 SMALL_ROWS = 4096
 _IO_THREADS = "LANCE_IO_THREADS"
+_importing = threading.Lock()
 REFINE = 4
 """Candidates whose exact vectors are compared, as a multiple of the limit."""
 
@@ -50,7 +52,9 @@ def load(*, only_search: bool = False) -> Any:
             stacklevel=2,
         )
     try:
-        return import_for_search() if only_search else import_lancedb()
+        # Who waits for another thread's import gets half a module if that fails.
+        with _importing:
+            return import_for_search() if only_search else import_lancedb()
     except ImportError as error:
         raise MissingExtraError("an index", package="lancedb", extra="index") from error
 
