@@ -12,6 +12,7 @@ pytest.importorskip("lancedb", reason="the extra index is not installed")
 
 from secondpass import Index, Reranker
 from secondpass.index.storage.store import RemoteStore
+from secondpass.rerank.precomputed.removal import KeySet
 from secondpass.rerank.precomputed.state_files import export_states, import_states, last_rows
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.retrieve.embedder import Embedder
@@ -119,7 +120,7 @@ def test_files_are_exported_and_taken_in_once(tmp_path: Path) -> None:
     assert len(store_at(tmp_path / "x" / "b").get(names).records) == 10
     assert import_states(tmp_path / "x" / "b", other.file) is None
     assert other.count() == 5010
-    other.keep_only([])
+    other.keep_only(KeySet(), KeySet())
     assert import_states(tmp_path / "x" / "a", other.file) is None
     assert other.count() == 0
     # Where there is nothing new there is no file.

@@ -12,9 +12,19 @@ from secondpass.storage import FAILURES, describe_failure, verify_checksum
 
 # The tables of a `StateStore`, with their second columns.
 _TABLES = {"states": "record", "cuts": "cut"}
+FREES_PAGES = "PRAGMA auto_vacuum = INCREMENTAL"
+"""Says of a new file that pages without content can be freed, a few at a time."""
+
 # So many a transaction: searches read between two of them.
 _ROWS_AT_ONCE = 2000
 _BUSY_SECONDS = 30.0
+
+
+def free_pages_later(connection: sqlite3.Connection) -> None:
+    """Prepare a new file for that its pages are freed; others stay as they are."""
+    # Of a file with content it would write, which not everyone who reads may.
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        connection.execute(FREES_PAGES)
 
 
 def last_rows(file: Path) -> dict[str, int]:
@@ -33,6 +43,19 @@ def last_rows(file: Path) -> dict[str, int]:
     except FAILURES:
         return dict.fromkeys(_TABLES, 0)
     return numbers
+
+
+def count_states(file: Path) -> int:
+    """Return how many states a file has, of whatever model; 0 where that cannot be read."""
+    if not file.is_file():
+        return 0
+    try:
+        with _connected(file, "ro") as connection:
+            if not _tables_of(connection, "main"):
+                return 0
+            return int(connection.execute("SELECT count(*) FROM states").fetchone()[0])
+    except FAILURES:
+        return 0
 
 
 def export_states(file: Path, target: Path, after: Mapping[str, int]) -> str | None:
@@ -89,6 +112,7 @@ def import_states(
         file.parent.mkdir(parents=True, exist_ok=True)
         with _connected(file, "rwc") as connection, _attached(connection, source):
             connection.execute("PRAGMA synchronous = OFF")
+            free_pages_later(connection)
             connection.execute("BEGIN IMMEDIATE")
             if not _tables_of(connection, "main"):
                 _create(connection)
