@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from secondpass.cluster.owners import owner_of
 from secondpass.cluster.shard_versions import Pin, StoredVersions
 from secondpass.errors import IndexNotFoundError, IndexStoreError
 from secondpass.index.precompute import PrecomputedStates
+from secondpass.index.storage.local_copy import default_folder
 from secondpass.index.storage.objects import open_objects
 from secondpass.index.storage.versions import PublishedVersions
+from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.retrieve.embedder import Embedder
 from secondpass.types import Status
 from tests.cluster.local_shards import WITH_STATES, documents, make_index, sharded, wait_until
@@ -38,9 +41,7 @@ def newest_of(place: str) -> Pin:
 
 
 def test_each_shard_has_the_states_of_its_own_passages(place: str) -> None:
-    embedder = Embedder()
-    base = PrecomputedStates(Path(), embedder).find_precomputed(Reranker(WITH_STATES))
-    assert base is not None
+    embedder, base = Embedder(), base_model()
     counts = []
     for shard in range(3):
         versions = StoredVersions(place, embedder, shard=shard, shards=3)
@@ -100,6 +101,65 @@ def test_searches_move_to_a_new_version_and_encode_no_passage(
         # The version before is still there for requests that began in it.
         old = search.index.calls.ask_any("about", "docs", first)
         assert (old.pin, old.documents) == (first, 40)
+
+
+def stored_by(place: str, shards: int) -> list[tuple[set[bytes], set[bytes]]]:
+    """Return of each shard the keys of the texts and of the states in its file."""
+    stored = []
+    for shard in range(shards):
+        folder = default_folder(place) / "shards" / f"{shard}-of-{shards}"
+        store = PrecomputedStates(folder, Embedder()).open_store(base_model())
+        stored.append((set(store.keys("cuts")), set(store.keys("states"))))
+        store.close()
+    return stored
+
+
+def base_model() -> PrecomputedReranker:
+    base = PrecomputedStates(Path(), Embedder()).find_precomputed(Reranker(WITH_STATES))
+    assert base is not None
+    return base
+
+
+def wanted_by(texts: Iterable[str], shards: int) -> list[tuple[set[bytes], set[bytes]]]:
+    """Return what each shard should have stored, of these texts."""
+    base = base_model()
+    wanted: list[tuple[set[bytes], set[bytes]]] = [(set(), set()) for _ in range(shards)]
+    for text in texts:
+        key = base.segments_key(("", text))
+        assert key is not None
+        keys, states = wanted[owner_of(key, shards)]
+        keys.add(key)
+        states.update(base.segment([("", text)])[0].keys)
+    return wanted
+
+
+def test_a_shard_keeps_states_of_its_own_passages_alone(place: str, tmp_path: Path) -> None:
+    texts = {str(d["id"]): str(d["text"]) for d in documents(40)}
+    with Index.open(
+        place, reranker=Reranker(WITH_STATES), local_folder=tmp_path / "writer"
+    ) as index:
+        # Deleted without `optimize`: the files of the version still have its states.
+        index.delete(["d3"])
+        del texts["d3"]
+        with sharded(place, 3, model=WITH_STATES) as (search, _):
+            wait_until(lambda: stored_by(place, 3) == wanted_by(texts.values(), 3))
+            # A state that belongs to nobody's text, and those of another shard.
+            folder = default_folder(place) / "shards" / "0-of-3"
+            store = PrecomputedStates(folder, Embedder()).open_store(base_model())
+            others = {key for _, states in wanted_by(texts.values(), 3)[1:] for key in states}
+            (record,) = store.get(store.keys("states")[:1]).records.values()
+            store.put((key, record) for key in [*others, b"nobody's text..."])
+            store.close()
+            index.add([{"id": "d5", "text": "a changed text of the river"}])
+            index.delete(["d7", "d8"])
+            texts["d5"] = "a changed text of the river"
+            del texts["d7"], texts["d8"]
+            assert index.optimize().states_removed == 4
+            wait_until(lambda: stored_by(place, 3) == wanted_by(texts.values(), 3))
+            found = search.search(QUERY, candidates=40, top_k=40)
+            assert found.status is Status.RERANKED
+            # The query and nothing else is encoded.
+            assert found.usage.tokens < 40
 
 
 def test_a_version_that_is_gone_is_an_error(place: str) -> None:

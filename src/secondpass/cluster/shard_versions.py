@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from secondpass.cluster.owners import owner_of
-from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.errors import IndexNotFoundError, IndexStoreError, SecondpassError
 from secondpass.index.storage.local_copy import LocalCopy, default_folder
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.open import FOLLOW_SECONDS
 from secondpass.index.storage.states import FOLDER as STATES
+from secondpass.index.storage.states import (
+    StoppedError,
+    follow_removal,
+    followed_removal,
+    removal_of,
+)
 from secondpass.index.storage.versions import Pointer, PublishedVersions, StoredFile
 from secondpass.rerank.precomputed.state_files import import_states, is_imported
 from secondpass.retrieve.backends.lance.open import open_index
@@ -56,6 +62,9 @@ class OpenVersion:
         self.store.close()
 
 
+RemoveStates = Callable[[LanceStore, threading.Event], None]
+
+
 class ShardVersions(Protocol):
     """What a shard has of one index."""
 
@@ -63,6 +72,9 @@ class ShardVersions(Protocol):
     """Where the token states are that this shard reads."""
     states: States
     """How states are stored."""
+
+    when_removed: RemoveStates | None
+    """Called with a version for which states are to be removed, and what says to stop."""
 
     @property
     def newest(self) -> Pin | None:
@@ -84,6 +96,8 @@ class FolderVersions:
 
     newest = None
     problem = None
+    # `Index.optimize` removes from the same file.
+    when_removed: RemoveStates | None = None
 
     def __init__(self, folder: Path, embedder: TextEncoder) -> None:
         store = open_index(folder, embedder, create=False)
@@ -128,6 +142,8 @@ class StoredVersions:
         self._versions: dict[int, OpenVersion] = {}
         self._lock = threading.RLock()
         self._problem: str | None = None
+        self.when_removed: RemoveStates | None = None
+        self._tried_removal: str | None = None
         self._stop = threading.Event()
         pointer = self._published.current()
         if pointer is None:
@@ -195,6 +211,26 @@ class StoredVersions:
                 _log.warning("no look for a new version: %s", error)
             else:
                 self._problem = None
+                self._follow_removal()
+
+    def _follow_removal(self) -> None:
+        """Remove states that the newest version does not need, or that others own.
+
+        After the first version that was opened here, and whenever `optimize` has removed some.
+        """
+        store = self.at(None).store
+        removal = removal_of(store.folder)
+        done = removal in (self._tried_removal, followed_removal(self.states_folder))
+        if self.when_removed is None or done or not store.settings.keep_states:
+            return
+        self._tried_removal = removal
+        try:
+            self.when_removed(store, self._stop)
+            follow_removal(self.states_folder, removal)
+        except SecondpassError as error:
+            _log.warning("states that are not needed were not removed: %s", error)
+        except StoppedError:
+            return
 
     def _close_old(self) -> None:
         with self._lock:

@@ -97,6 +97,7 @@ class Index(Search):
         )
         self._hybrid = HybridRetriever(store, embedder)
         super().__init__(self._hybrid, reranker, states=self._states)
+        store.when_removed(self._remove_states)
 
     @property
     def embedder(self) -> Embedder:
@@ -226,13 +227,19 @@ class Index(Search):
         removed = self._states.remove_unused(
             reranker, self._take_passages("check", show), progress=partial(show, "remove")
         )
-        self.store.publish_states()
+        self.store.publish_states(removed=removed.states > 0)
         made = self._states.read_unread(reranker, self._take_passages("encode", show))
         if made:
             self.store.publish_states()
         return OptimizeReport(
             removed.states, removed.bytes, removed.files, removed.freed, made, removed.problem
         )
+
+    def _remove_states(self, documents: Iterator[list[Document]]) -> None:
+        """Remove states that none of all these passages has."""
+        precomputed = self._states.find_precomputed(self._rerankers.load_for_states())
+        if precomputed is not None:
+            self._states.remove_unneeded(precomputed, documents)
 
     def _take_passages(
         self, stage: str, show: Callable[[str, int, int], None]
@@ -406,8 +413,9 @@ class Index(Search):
     def close(self) -> None:
         """Close files and threads; the index can be opened again."""
         super().close()
-        self._states.close()
         self.store.close()
+        # After the thread of the store, which may remove states.
+        self._states.close()
 
 
 def _show_nothing(stage: str, done: int, total: int) -> None:

@@ -22,6 +22,10 @@ class KeySet:
         self._sorted: NDArray[np.int64] | None = None
         self.add(keys)
 
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._hashes)
+
     def add(self, keys: Iterable[bytes]) -> None:
         """Add keys."""
         self._hashes.extend(map(hash, keys))
