@@ -156,10 +156,36 @@ def test_a_shard_keeps_states_of_its_own_passages_alone(place: str, tmp_path: Pa
             del texts["d7"], texts["d8"]
             assert index.optimize().states_removed == 4
             wait_until(lambda: stored_by(place, 3) == wanted_by(texts.values(), 3))
+            wait_until(lambda: search.index.about.pin == newest_of(place))
             found = search.search(QUERY, candidates=40, top_k=40)
             assert found.status is Status.RERANKED
             # The query and nothing else is encoded.
             assert found.usage.tokens < 40
+
+
+def test_states_of_another_number_of_shards_are_deleted_once_nobody_uses_them(
+    place: str,
+) -> None:
+    folder = default_folder(place) / "shards"
+
+    def names() -> list[str]:
+        return sorted(path.name for path in folder.iterdir())
+
+    embedder = Embedder()
+    two = [StoredVersions(place, embedder, shard=n, shards=2) for n in range(2)]
+    again = StoredVersions(place, embedder, shard=1, shards=2)
+    two[0].close()
+    two[1].close()
+    # A copy of shard 1 still runs, and a file that a killed process left is no process.
+    (folder / "0-of-2" / "killed.in-use").touch()
+    four = StoredVersions(place, embedder, shard=3, shards=4)
+    assert names() == ["1-of-2", "3-of-4"]
+    again.close()
+    one = StoredVersions(place, embedder, shard=0, shards=1)
+    assert names() == ["0-of-1", "3-of-4"]
+    four.close()
+    one.close()
+    assert not list(folder.rglob("*.in-use"))
 
 
 def test_a_version_that_is_gone_is_an_error(place: str) -> None:

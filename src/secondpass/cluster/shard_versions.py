@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -30,8 +32,10 @@ from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.settings import States
 from secondpass.retrieve.store_protocol import TextEncoder
+from secondpass.storage import exclusive, is_locked, store_error
 
 _log = logging.getLogger("secondpass.server")
+_IN_USE = ".in-use"
 _KEPT = 2
 _GRACE_SECONDS = 60.0
 _TRIES = 3
@@ -138,6 +142,7 @@ class StoredVersions:
         folder = default_folder(objects.url) if local_folder is None else local_folder
         self._copy = LocalCopy(folder, objects)
         self.states_folder = folder / "shards" / f"{shard}-of-{shards}"
+        self._used = ExitStack()
         self._owned: Callable[[bytes], bool] = lambda key: owner_of(key, shards) == shard
         self._versions: dict[int, OpenVersion] = {}
         self._lock = threading.RLock()
@@ -152,6 +157,12 @@ class StoredVersions:
                 where=objects.url,
                 fix=f"Make one first: secondpass index FILES --index {objects.url}",
             )
+        try:
+            self._claim_states(shards)
+        except OSError as error:
+            raise store_error(
+                "the states of a shard cannot be stored", self.states_folder, error
+            ) from error
         newest = self.at(Pin(pointer.number, pointer.version))
         self._newest = newest.pin
         self.states = newest.store.settings.states
@@ -201,6 +212,20 @@ class StoredVersions:
                 version.close()
             self._versions.clear()
         self._copy.close()
+        self._used.close()
+
+    def _claim_states(self, shards: int) -> None:
+        """Mark the folder of states as used; delete those that other numbers of shards left."""
+        self.states_folder.mkdir(parents=True, exist_ok=True)
+        mark = self.states_folder / f"{secrets.token_hex(8)}{_IN_USE}"
+        # Held while the process lives, whatever ends it.
+        self._used.enter_context(exclusive(mark))
+        self._used.callback(mark.unlink, missing_ok=True)
+        for other in self.states_folder.parent.glob("*-of-*"):
+            in_use = any(map(is_locked, other.glob(f"*{_IN_USE}")))
+            if not other.name.endswith(f"-of-{shards}") and not in_use:
+                _log.info("states of another number of shards are deleted: %s", other.name)
+                shutil.rmtree(other, ignore_errors=True)
 
     def _follow(self, seconds: float) -> None:
         while not self._stop.wait(seconds):
