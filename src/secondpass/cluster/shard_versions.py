@@ -243,16 +243,18 @@ class StoredVersions:
 
         After the first version that was opened here, and whenever `optimize` has removed some.
         """
-        store = self.at(None).store
-        removal = removal_of(store.folder)
-        done = removal in (self._tried_removal, followed_removal(self.states_folder))
-        if self.when_removed is None or done or not store.settings.keep_states:
+        if self.when_removed is None:
             return
-        self._tried_removal = removal
         try:
+            store = self.at(None).store
+            removal = removal_of(store.folder)
+            done = removal in (self._tried_removal, followed_removal(self.states_folder))
+            if done or not store.settings.keep_states:
+                return
+            self._tried_removal = removal
             self.when_removed(store, self._stop)
             follow_removal(self.states_folder, removal)
-        except SecondpassError as error:
+        except (SecondpassError, OSError) as error:
             _log.warning("states that are not needed were not removed: %s", error)
         except StoppedError:
             return

@@ -65,7 +65,7 @@ def until_stopped(
 
 def _read(file: Path) -> str | None:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8", errors="replace")
     except FileNotFoundError:
         return None
 

@@ -224,7 +224,7 @@ class RemoteStore(LanceStore):
             return
         # Only once: what fails would fail again, and costs nothing but space.
         self._tried = removal
-        with suppress(SecondpassError, StoppedError):
+        with suppress(SecondpassError, OSError, StoppedError):
             remove(until_stopped(self.iter_documents(), self._stop))
             follow_removal(self.states_folder, removal)
 
