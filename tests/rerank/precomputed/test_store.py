@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.removal import KeySet, Removed
 from secondpass.rerank.precomputed.state_files import last_rows
-from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.precomputed.store import StateStore, StoreLookup
 from secondpass.rerank.precomputed.types import Record
 from tests.tiny_models import tiny_reader
 
@@ -152,6 +153,16 @@ def test_a_file_of_an_earlier_version_gets_smaller_too(store: StateStore) -> Non
     before = store.file.stat().st_size
     assert store.keep_only(KeySet([key(3)]), KeySet()).freed > before / 2
     assert_right(store.get([key(n) for n in range(200)]).records, [3], 200)
+
+
+def test_a_file_that_another_process_is_making_counts_as_empty(store: StateStore) -> None:
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert store.get([key(1)]) == StoreLookup()
+        assert (store.count(), store.nbytes) == (0, 0)
+        connection.execute("ROLLBACK")
+    assert store.put([(key(n), record(n, 200)) for n in range(50)]) is None
+    assert store.keep_only(KeySet(), KeySet()).freed > 50 * 200 * CODES
 
 
 def test_others_who_write_are_waited_for(

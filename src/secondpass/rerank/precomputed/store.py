@@ -96,8 +96,7 @@ class StateStore:
         self.format = format
         self._about = (FORMAT, digest + format.mark, codes, dimension)
         # A power cut may lose records, but damaged ones are detected when they are read.
-        pragmas = ("PRAGMA synchronous = OFF",)
-        self._sqlite = SqliteFile(file, pragmas=pragmas, prepare=free_pages_later)
+        self._sqlite = SqliteFile(file, pragmas=("PRAGMA synchronous = OFF",))
         self._damaged = False
 
     def get(self, keys: Sequence[bytes]) -> StoreLookup:
@@ -362,6 +361,8 @@ class StateStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if not self.nbytes:
+            free_pages_later(self._sqlite.connect(create=True))
         with self._sqlite.transaction() as connection:
             if not self._is_own(connection):
                 connection.execute("DROP TABLE IF EXISTS about")
