@@ -19,6 +19,7 @@ from secondpass.index.storage.local_copy import default_folder
 from secondpass.index.storage.objects import open_objects
 from secondpass.index.storage.versions import PublishedVersions
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.store import StateStore
 from secondpass.retrieve.embedder import Embedder
 from secondpass.types import Status
 from tests.cluster.local_shards import WITH_STATES, documents, make_index, sharded, wait_until
@@ -40,8 +41,10 @@ def newest_of(place: str) -> Pin:
     return Pin(pointer.number, pointer.version)
 
 
-def test_each_shard_has_the_states_of_its_own_passages(place: str) -> None:
-    embedder, base = Embedder(), base_model()
+def test_each_shard_has_the_states_of_its_own_passages(
+    place: str, base: PrecomputedReranker
+) -> None:
+    embedder = Embedder()
     counts = []
     for shard in range(3):
         versions = StoredVersions(place, embedder, shard=shard, shards=3)
@@ -103,27 +106,29 @@ def test_searches_move_to_a_new_version_and_encode_no_passage(
         assert (old.pin, old.documents) == (first, 40)
 
 
-def stored_by(place: str, shards: int) -> list[tuple[set[bytes], set[bytes]]]:
-    """Return of each shard the keys of the texts and of the states in its file."""
-    stored = []
-    for shard in range(shards):
-        folder = default_folder(place) / "shards" / f"{shard}-of-{shards}"
-        store = PrecomputedStates(folder, Embedder()).open_store(base_model())
-        stored.append((set(store.keys("cuts")), set(store.keys("states"))))
-        store.close()
-    return stored
+@pytest.fixture(scope="module")
+def base() -> PrecomputedReranker:
+    found = PrecomputedStates(Path(), Embedder()).find_precomputed(Reranker(WITH_STATES))
+    assert found is not None
+    return found
 
 
-def base_model() -> PrecomputedReranker:
-    base = PrecomputedStates(Path(), Embedder()).find_precomputed(Reranker(WITH_STATES))
-    assert base is not None
-    return base
+Stored = list[tuple[set[bytes], set[bytes]]]
+"""The keys of texts and of states, by shard."""
 
 
-def wanted_by(texts: Iterable[str], shards: int) -> list[tuple[set[bytes], set[bytes]]]:
+def store_of(place: str, base: PrecomputedReranker, shard: str) -> StateStore:
+    folder = default_folder(place) / "shards" / shard
+    return PrecomputedStates(folder, Embedder()).open_store(base)
+
+
+def stored_by(stores: Iterable[StateStore]) -> Stored:
+    return [(set(store.keys("cuts")), set(store.keys("states"))) for store in stores]
+
+
+def wanted_by(texts: Iterable[str], base: PrecomputedReranker, shards: int) -> Stored:
     """Return what each shard should have stored, of these texts."""
-    base = base_model()
-    wanted: list[tuple[set[bytes], set[bytes]]] = [(set(), set()) for _ in range(shards)]
+    wanted: Stored = [(set(), set()) for _ in range(shards)]
     for text in texts:
         key = base.segments_key(("", text))
         assert key is not None
@@ -133,7 +138,10 @@ def wanted_by(texts: Iterable[str], shards: int) -> list[tuple[set[bytes], set[b
     return wanted
 
 
-def test_a_shard_keeps_states_of_its_own_passages_alone(place: str, tmp_path: Path) -> None:
+def test_a_shard_keeps_states_of_its_own_passages_alone(
+    place: str, tmp_path: Path, base: PrecomputedReranker
+) -> None:
+    stores = [store_of(place, base, f"{shard}-of-3") for shard in range(3)]
     texts = {str(d["id"]): str(d["text"]) for d in documents(40)}
     with Index.open(
         place, reranker=Reranker(WITH_STATES), local_folder=tmp_path / "writer"
@@ -142,25 +150,24 @@ def test_a_shard_keeps_states_of_its_own_passages_alone(place: str, tmp_path: Pa
         index.delete(["d3"])
         del texts["d3"]
         with sharded(place, 3, model=WITH_STATES) as (search, _):
-            wait_until(lambda: stored_by(place, 3) == wanted_by(texts.values(), 3))
+            wait_until(lambda: stored_by(stores) == wanted_by(texts.values(), base, 3))
             # A state that belongs to nobody's text, and those of another shard.
-            folder = default_folder(place) / "shards" / "0-of-3"
-            store = PrecomputedStates(folder, Embedder()).open_store(base_model())
-            others = {key for _, states in wanted_by(texts.values(), 3)[1:] for key in states}
-            (record,) = store.get(store.keys("states")[:1]).records.values()
-            store.put((key, record) for key in [*others, b"nobody's text..."])
-            store.close()
+            others = {key for _, states in stored_by(stores)[1:] for key in states}
+            (record,) = stores[0].get(stores[0].keys("states")[:1]).records.values()
+            stores[0].put((key, record) for key in [*others, b"nobody's text..."])
             index.add([{"id": "d5", "text": "a changed text of the river"}])
             index.delete(["d7", "d8"])
             texts["d5"] = "a changed text of the river"
             del texts["d7"], texts["d8"]
             assert index.optimize().states_removed == 4
-            wait_until(lambda: stored_by(place, 3) == wanted_by(texts.values(), 3))
+            wait_until(lambda: stored_by(stores) == wanted_by(texts.values(), base, 3))
             wait_until(lambda: search.index.about.pin == newest_of(place))
             found = search.search(QUERY, candidates=40, top_k=40)
             assert found.status is Status.RERANKED
             # The query and nothing else is encoded.
             assert found.usage.tokens < 40
+    for store in stores:
+        store.close()
 
 
 def test_states_of_another_number_of_shards_are_deleted_once_nobody_uses_them(
