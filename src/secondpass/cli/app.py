@@ -26,6 +26,7 @@ from secondpass.cli.label import label
 from secondpass.cli.mcp import mcp
 from secondpass.cli.mine import mine
 from secondpass.cli.models import models
+from secondpass.cli.optimize import optimize
 from secondpass.cli.options import Command, MultiValueCommand
 from secondpass.cli.output import hide_model_messages, show_model_messages
 from secondpass.cli.report import report
@@ -50,7 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(index, search, answer, rerank, explain, sample_queries, label, calibrate),
+    *(index, optimize, search, answer, rerank, explain, sample_queries, label, calibrate),
     *(doctor, bench, serve, ui, mcp),
     *(export, mine, train, distill),
 ):
