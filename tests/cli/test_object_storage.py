@@ -53,6 +53,8 @@ def test_files_are_indexed_searched_and_deleted(run: Run, url: str, tmp_path: Pa
     assert run("eval", "--index", url, *judged, "--models", "bundled-tiny").code == 0
     out = tmp_path / "sampled.jsonl"
     assert run("sample-queries", "--index", url, "--count", 1, "--out", out).code == 0
+    optimized = run("optimize", "--index", url, "--json")
+    assert (optimized.json["index"], optimized.json["states_removed"]) == (url, 0)
     assert list(tmp_path.glob("s3:*")) == []
 
 

@@ -26,6 +26,7 @@ from secondpass import (
     TextTooLongError,
 )
 from secondpass.policies import Blend, Cascade
+from secondpass.rerank.precomputed.removal import KeySet
 from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.rerank.precomputed.types import record_key
 from secondpass.rerank.score import Scored
@@ -355,7 +356,7 @@ def test_optimize_reads_what_an_older_index_lacks(tmp_path: Path, reader_folder:
         count = store.count()
         # Earlier versions stored the states of the first window only.
         first = index.embedder.sequences([f"{d['title']}\n{d['text']}" for d in [*SEAS, *LONG]])
-        store.keep_only([record_key(sequence) for sequence in first])
+        store.keep_only(KeySet(map(record_key, first)), KeySet())
         assert store.count() == len(SEAS) + len(LONG)
         assert index.count_unread_windows() == count - store.count()
         index.optimize()

@@ -119,8 +119,13 @@ def _readable(programs: Path, folder: Path, owner: dict[str, Any]) -> Path:
             [programs / "postgres", "--version"], check=True, capture_output=True, **owner
         )
     except PermissionError:
-        copy = shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-        return Path(copy, "bin")
+        # The libraries of a wheel lie beside its package, where the programs look for them.
+        package, root = programs.parent.parent, folder / "programs"
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, root / libraries.name)
+        install = root / package.name / programs.parent.name
+        return Path(shutil.copytree(programs.parent, install, symlinks=True), "bin")
     return programs
 
 

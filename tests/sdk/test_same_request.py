@@ -7,6 +7,7 @@ is not installed is skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -19,7 +20,11 @@ from tests.loopback.server import Loopback, Seen, running
 
 QUERY = "the capital of France"
 TEXTS = ["Berlin", "Paris is the capital of France.", "Ünïcode 日本"]
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.filterwarnings("error::ResourceWarning"),
+    pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture
@@ -56,55 +61,61 @@ def pairs(rows: Any, score: str) -> list[tuple[int, float]]:
 
 def test_cohere_v2(server: Loopback) -> None:
     cohere = pytest.importorskip("cohere")
-    sdk = cohere.ClientV2(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0)
-    found = sdk.rerank(model="rerank-v3.5", query=QUERY, documents=TEXTS)
+    with cohere.ClientV2(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0) as sdk:
+        found = sdk.rerank(model="rerank-v3.5", query=QUERY, documents=TEXTS)
     compare(server, "cohere", pairs(found.results, "relevance_score"))
 
 
 def test_cohere_v1(server: Loopback) -> None:
     cohere = pytest.importorskip("cohere")
-    sdk = cohere.Client(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0)
-    found = sdk.rerank(model="rerank-v3.5", query=QUERY, documents=TEXTS)
+    with cohere.Client(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0) as sdk:
+        found = sdk.rerank(model="rerank-v3.5", query=QUERY, documents=TEXTS)
     compare(server, "cohere-v1", pairs(found.results, "relevance_score"))
 
 
 def test_cohere_v1_with_fields(server: Loopback) -> None:
     cohere = pytest.importorskip("cohere")
-    sdk = cohere.Client(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0)
     documents = [{"title": "A", "text": t} for t in TEXTS]
-    sdk.rerank(
-        model="rerank-v3.5", query=QUERY, documents=documents, rank_fields=["title", "text"]
-    )
+    with cohere.Client(api_key=KEY, base_url=f"{server.url}/cohere", max_retries=0) as sdk:
+        sdk.rerank(
+            model="rerank-v3.5", query=QUERY, documents=documents, rank_fields=["title", "text"]
+        )
     client("cohere-v1", server).rerank(QUERY, documents, fields=["title", "text"])
     their, our = server.seen
     assert our.json == their.json
 
 
-def test_voyage(server: Loopback) -> None:
+def test_voyage(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     voyageai = pytest.importorskip("voyageai")
-    sdk = voyageai.Client(api_key=KEY, base_url=f"{server.url}/voyage")
-    found = sdk.rerank(QUERY, TEXTS, model="rerank-2.5")
+    import requests
+
+    # Its own session stays open for as long as the thread.
+    with requests.Session() as session:
+        monkeypatch.setattr(voyageai, "requestssession", session)
+        sdk = voyageai.Client(api_key=KEY, base_url=f"{server.url}/voyage")
+        found = sdk.rerank(QUERY, TEXTS, model="rerank-2.5")
     compare(server, "voyage", pairs(found.results, "relevance_score"))
 
 
 def test_mixedbread(server: Loopback) -> None:
     mixedbread = pytest.importorskip("mixedbread")
-    sdk = mixedbread.Mixedbread(api_key=KEY, base_url=f"{server.url}/mixedbread", max_retries=0)
-    found = sdk.rerank(
-        model="mixedbread-ai/mxbai-rerank-large-v2",
-        query=QUERY,
-        input=TEXTS,
-        top_k=len(TEXTS),
-        return_input=False,
-    )
+    base_url = f"{server.url}/mixedbread"
+    with mixedbread.Mixedbread(api_key=KEY, base_url=base_url, max_retries=0) as sdk:
+        found = sdk.rerank(
+            model="mixedbread-ai/mxbai-rerank-large-v2",
+            query=QUERY,
+            input=TEXTS,
+            top_k=len(TEXTS),
+            return_input=False,
+        )
     compare(server, "mixedbread", pairs(found.data, "score"))
 
 
 def test_azure_by_coheres_client(server: Loopback) -> None:
     cohere = pytest.importorskip("cohere")
     base_url = f"{server.url}/azure/providers/cohere"
-    sdk = cohere.ClientV2(api_key=KEY, base_url=base_url, max_retries=0)
-    found = sdk.rerank(model="Cohere-rerank-v4.0-pro", query=QUERY, documents=TEXTS)
+    with cohere.ClientV2(api_key=KEY, base_url=base_url, max_retries=0) as sdk:
+        found = sdk.rerank(model="Cohere-rerank-v4.0-pro", query=QUERY, documents=TEXTS)
     compare(server, "azure", pairs(found.results, "relevance_score"))
 
 
@@ -122,7 +133,20 @@ def test_bedrock(server: Loopback) -> None:
         config=Config(retries={"max_attempts": 0}),
     )
     arn = f"arn:aws:bedrock:{REGION}::foundation-model/cohere.rerank-v3-5:0"
-    found = sdk.rerank(
+    with closing(sdk):
+        found = ask_bedrock(sdk, arn)
+    # The server has checked both signatures, which have the time in them.
+    theirs = [(row["index"], row["relevanceScore"]) for row in found["results"]]
+    response = client("bedrock", server, retries=0).rerank(QUERY, TEXTS)
+    their, our = server.seen
+    assert (our.method, our.path, our.json) == (their.method, their.path, their.json)
+    assert [(r.index, r.score) for r in response.results] == theirs
+    scope = our.headers["authorization"].partition(", ")[0]
+    assert their.headers["authorization"].startswith(scope)
+
+
+def ask_bedrock(sdk: Any, arn: str) -> dict[str, Any]:
+    found: dict[str, Any] = sdk.rerank(
         queries=[{"type": "TEXT", "textQuery": {"text": QUERY}}],
         sources=[
             {
@@ -139,61 +163,56 @@ def test_bedrock(server: Loopback) -> None:
             },
         },
     )
-    # The server has checked both signatures, which have the time in them.
-    theirs = [(row["index"], row["relevanceScore"]) for row in found["results"]]
-    response = client("bedrock", server, retries=0).rerank(QUERY, TEXTS)
-    their, our = server.seen
-    assert (our.method, our.path, our.json) == (their.method, their.path, their.json)
-    assert [(r.index, r.score) for r in response.results] == theirs
-    scope = our.headers["authorization"].partition(", ")[0]
-    assert their.headers["authorization"].startswith(scope)
+    return found
 
 
 def test_pinecone(server: Loopback) -> None:
     pinecone = pytest.importorskip("pinecone")
-    sdk = pinecone.Pinecone(api_key=KEY, host=f"{server.url}/pinecone")
-    found = sdk.inference.rerank(
-        model="pinecone-rerank-v0",
-        query=QUERY,
-        documents=TEXTS,
-        top_n=len(TEXTS),
-        return_documents=False,
-        parameters={"truncate": "END"},
-    )
+    with pinecone.Pinecone(api_key=KEY, host=f"{server.url}/pinecone") as sdk:
+        found = sdk.inference.rerank(
+            model="pinecone-rerank-v0",
+            query=QUERY,
+            documents=TEXTS,
+            top_n=len(TEXTS),
+            return_documents=False,
+            parameters={"truncate": "END"},
+        )
     compare(server, "pinecone", pairs(found.data, "score"), "api-key")
 
 
 def test_zeroentropy(server: Loopback) -> None:
     zeroentropy = pytest.importorskip("zeroentropy")
-    sdk = zeroentropy.ZeroEntropy(
-        api_key=KEY, base_url=f"{server.url}/zeroentropy", max_retries=0
-    )
-    found = sdk.models.rerank(model="zerank-2", query=QUERY, documents=TEXTS)
+    base_url = f"{server.url}/zeroentropy"
+    with zeroentropy.ZeroEntropy(api_key=KEY, base_url=base_url, max_retries=0) as sdk:
+        found = sdk.models.rerank(model="zerank-2", query=QUERY, documents=TEXTS)
     compare(server, "zeroentropy", pairs(found.results, "relevance_score"))
 
 
 def test_contextual(server: Loopback) -> None:
     contextual = pytest.importorskip("contextual")
-    sdk = contextual.ContextualAI(
-        api_key=KEY, base_url=f"{server.url}/contextual", max_retries=0
-    )
     asked: Any = {"model": "ctxl-rerank-v2-instruct-multilingual", "query": QUERY}
     asked |= {"documents": TEXTS, "top_n": len(TEXTS)}
-    found = sdk.rerank.create(**asked)
-    compare(server, "contextual", pairs(found.results, "relevance_score"))
-    sdk.rerank.create(**asked, instruction="Prefer capitals.")
+    base_url = f"{server.url}/contextual"
+    with contextual.ContextualAI(api_key=KEY, base_url=base_url, max_retries=0) as sdk:
+        found = sdk.rerank.create(**asked)
+        compare(server, "contextual", pairs(found.results, "relevance_score"))
+        sdk.rerank.create(**asked, instruction="Prefer capitals.")
     client("contextual", server).rerank(QUERY, TEXTS, instructions="Prefer capitals.")
     assert server.seen[-1].json == server.seen[-2].json
 
 
 def test_dashscope(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     dashscope = pytest.importorskip("dashscope")
+    import requests
+
     monkeypatch.setattr(dashscope, "base_http_api_url", f"{server.url}/dashscope")
     asked: Any = {"model": "qwen3-rerank", "query": QUERY, "documents": TEXTS}
     asked |= {"api_key": KEY, "top_n": len(TEXTS), "return_documents": False}
-    found = dashscope.TextReRank.call(**asked)
-    assert found.status_code == 200, found
-    compare(server, "dashscope", pairs(found.output.results, "relevance_score"))
-    dashscope.TextReRank.call(**asked, instruct="Prefer capitals.")
+    # Its own session stays open for as long as the process.
+    with requests.Session() as session:
+        found = dashscope.TextReRank.call(**asked, session=session)
+        assert found.status_code == 200, found
+        compare(server, "dashscope", pairs(found.output.results, "relevance_score"))
+        dashscope.TextReRank.call(**asked, instruct="Prefer capitals.", session=session)
     client("dashscope", server).rerank(QUERY, TEXTS, instructions="Prefer capitals.")
     assert server.seen[-1].json == server.seen[-2].json

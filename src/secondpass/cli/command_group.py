@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 from secondpass.cli.options import Command, MultiValueCommand
 
 COMMANDS = (
-    *("index", "search", "answer", "rerank", "explain", "sample-queries", "label", "calibrate"),
+    *("index", "optimize", "search", "answer", "rerank", "explain", "sample-queries"),
+    *("label", "calibrate"),
     *("doctor", "bench", "serve", "ui", "mcp", "export", "mine", "train", "distill"),
     *("eval", "report", "tune", "keys", "models"),
 )

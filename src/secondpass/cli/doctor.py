@@ -28,6 +28,8 @@ _PACKAGES = {
     "httpx2": "hosted",
     "redis": "redis",
 }
+# Looking at all of a million passages takes minutes.
+_SAMPLED_PASSAGES = 2000
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
@@ -135,20 +137,24 @@ def _describe_locks() -> dict[str, Any]:
 
 
 def _check_index(index: str) -> dict[str, Any]:
-    """Count what an index holds, and what of it searches would have to encode."""
+    """Count what an index holds, and what of it searches would have to encode; no write."""
     from secondpass.cli.output import working
     from secondpass.index.index import Index
     from secondpass.index.storage.objects import parse_place
 
     place = parse_place(index)
-    # Of a million passages, a minute.
     with working("Checking the index"), Index.open(place, create=False) as opened:
         remote = opened.remote
+        states = opened.check_states(_SAMPLED_PASSAGES)
         return {
             "path": str(place),
             "documents": opened.count(),
             "passages": opened.count_passages(),
-            "unread_windows": opened.count_unread_windows(),
+            "states": states.states,
+            "state_bytes": states.bytes,
+            "checked_passages": states.passages,
+            "unread_passages": states.unread_passages,
+            "unread_windows": states.unread_windows,
             "storage": None if remote is None else asdict(remote.describe_storage()),
         }
 
@@ -192,10 +198,25 @@ def _cache_verdict(found: dict[str, Any]) -> str:
     return f"{found['url']}: Redis {found['version']}, {found['milliseconds']} ms{advice}"
 
 
+def _index_line(found: dict[str, Any]) -> str:
+    passages, checked = found["passages"], found["checked_passages"]
+    unread = f"{found['unread_windows']:,} windows that searches would encode"
+    if checked < passages and checked:
+        unread = (
+            f"of {checked:,} sampled passages {found['unread_passages']:,} have windows that "
+            f"searches would encode, {found['unread_windows']:,} in all"
+        )
+    hint = "; secondpass optimize reads them" if found["unread_windows"] else ""
+    return (
+        f"{found['documents']:,} documents, {passages:,} passages, {found['states']:,} stored "
+        f"states of {found['state_bytes']:,} bytes, {unread}{hint}"
+    )
+
+
 def _storage_line(stored: dict[str, Any]) -> str:
     writer = "nobody" if stored["writer"] is None else stored["writer"]
     rows = stored["unindexed_rows"]
-    hint = "; Index.optimize() indexes them" if rows else ""
+    hint = "; secondpass optimize indexes them" if rows else ""
     return (
         f"version {stored['version']} of {stored['current']}: {stored['files']:,} files, "
         f"{stored['bytes']:,} bytes; {writer} has the lease; {rows:,} rows outside the text "
@@ -230,13 +251,7 @@ def _print(report: dict[str, Any]) -> None:
     if report["score_cache"] is not None:
         typer.echo(f"  score cache {_cache_verdict(report['score_cache'])}")
     for found in report["indexes"]:
-        unread = found["unread_windows"]
-        hint = "; Index.optimize() reads them" if unread else ""
-        typer.echo(
-            f"  index {found['path']}: {found['documents']:,} documents, "
-            f"{found['passages']:,} passages, {unread:,} windows that searches would "
-            f"encode{hint}"
-        )
+        typer.echo(f"  index {found['path']}: {_index_line(found)}")
         if found["storage"] is not None:
             typer.echo(f"    {_storage_line(found['storage'])}")
     typer.echo("All is well." if report["ok"] else "Something is wrong; see above.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from secondpass.rerank.base import BaseReranker
 from secondpass.rerank.policies.wrapper import join_reasons, merge_scores
 from secondpass.rerank.precomputed import PrecomputedReranker
+from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.score import Score, Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
@@ -31,15 +32,16 @@ def find_owners(
     stored, so that a file of states can be split without the passages. Whatever a search's
     options read of a passage, its owner is the same.
     """
-    base = reranker.base
-    owners = []
-    for text in _DEFAULT.texts(candidates):
-        key = base.segments_key(text) if isinstance(base, PrecomputedReranker) else None
-        owners.append(owner_of(_hash(text) if key is None else key, shards))
-    return owners
+    return [owner_of_text(reranker.base, text, shards) for text in _DEFAULT.texts(candidates)]
 
 
-def _hash(text: tuple[str, str]) -> bytes:
+def owner_of_text(base: BaseReranker, text: Text, shards: int) -> int:
+    """Return the owner of a (head, body) as a model without policies reads it."""
+    key = base.segments_key(text) if isinstance(base, PrecomputedReranker) else None
+    return owner_of(_hash(text) if key is None else key, shards)
+
+
+def _hash(text: Text) -> bytes:
     head, body = text
     content = f"{len(head)} {head}{body}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(content, digest_size=16).digest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from secondpass.cluster.owners import owner_of_text
 from secondpass.cluster.shard_versions import Pin, ShardVersions, open_versions
 from secondpass.errors import InputError, SecondpassError
 from secondpass.index.precompute import PrecomputedStates
+from secondpass.index.storage.states import until_stopped
 from secondpass.rerank.base import BaseReranker
+from secondpass.rerank.precomputed.removal import Removed
+from secondpass.rerank.precomputed.segments import Text
 from secondpass.rerank.score import Scored
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.rerank.spans import Sentences
+from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.server.scheduler.queue import OverloadedError, QueueTimeoutError, WorkQueue
 from secondpass.server.scheduler.scheduled_models import Ticket, current_ticket, use_ticket
 from secondpass.server.settings import ServerSettings
@@ -27,6 +34,7 @@ _OF_RETRIEVER = frozenset({"search", "score_passages", "embeddings", "find_neigh
 _OF_STORE = frozenset(
     {"bm25", "vector", "embeddings", "passages_of", "matching", "lookup", "versions"}
 )
+_log = logging.getLogger("secondpass.server")
 _HEALTH = "health"
 _HEALTH_SECONDS = 10.0
 _PAIR = ("a river and the sea", Document("the river meets the sea"))
@@ -115,6 +123,9 @@ class Shard:
             for name, states in self._states.items()
             for model in plan.settings.models
         }
+
+        for name, versions in self._indexes.items():
+            versions.when_removed = partial(self._remove_states, name)
 
     @property
     def queue(self) -> WorkQueue:
@@ -218,10 +229,28 @@ class Shard:
     def close(self) -> None:
         """Close indexes and models."""
         self._state.close()
-        for states in self._states.values():
-            states.close()
         for versions in self._indexes.values():
             versions.close()
+        # After the threads of versions, which remove states.
+        for states in self._states.values():
+            states.close()
+
+    def _remove_states(self, name: str, store: LanceStore, stop: threading.Event) -> None:
+        """Remove states of passages that a version does not have, or another shard owns."""
+        states, removed = self._states[name], Removed()
+        for model in self.plan.settings.models:
+            base = states.find_precomputed(self._state.model(model))
+            if base is not None:
+                documents = until_stopped(store.iter_documents(), stop)
+                owns = partial(self._owns, base)
+                removed += states.remove_unneeded(base, documents, owns=owns)
+        fields = {"index": name, "states": removed.states, "bytes": removed.bytes}
+        _log.info("states that are not needed were removed", extra={"fields": fields})
+        if removed.problem is not None:
+            _log.warning("not all such states were removed: %s", removed.problem)
+
+    def _owns(self, base: BaseReranker, text: Text) -> bool:
+        return owner_of_text(base, text, self.plan.shards) == self.plan.shard
 
     def _index(self, name: str) -> ShardVersions:
         if name not in self._indexes:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from secondpass.cluster.owners import owner_of
-from secondpass.errors import IndexNotFoundError, IndexStoreError
+from secondpass.errors import IndexNotFoundError, IndexStoreError, SecondpassError
 from secondpass.index.storage.local_copy import LocalCopy, default_folder
 from secondpass.index.storage.objects import is_url, open_objects
 from secondpass.index.storage.open import FOLLOW_SECONDS
 from secondpass.index.storage.states import FOLDER as STATES
+from secondpass.index.storage.states import (
+    StoppedError,
+    follow_removal,
+    followed_removal,
+    removal_of,
+)
 from secondpass.index.storage.versions import Pointer, PublishedVersions, StoredFile
 from secondpass.rerank.precomputed.state_files import import_states, is_imported
 from secondpass.retrieve.backends.lance.open import open_index
@@ -24,8 +32,10 @@ from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.retriever import HybridRetriever
 from secondpass.retrieve.settings import States
 from secondpass.retrieve.store_protocol import TextEncoder
+from secondpass.storage import exclusive, is_locked, store_error
 
 _log = logging.getLogger("secondpass.server")
+_IN_USE = ".in-use"
 _KEPT = 2
 _GRACE_SECONDS = 60.0
 _TRIES = 3
@@ -56,6 +66,9 @@ class OpenVersion:
         self.store.close()
 
 
+RemoveStates = Callable[[LanceStore, threading.Event], None]
+
+
 class ShardVersions(Protocol):
     """What a shard has of one index."""
 
@@ -63,6 +76,9 @@ class ShardVersions(Protocol):
     """Where the token states are that this shard reads."""
     states: States
     """How states are stored."""
+
+    when_removed: RemoveStates | None
+    """Called with a version for which states are to be removed, and what says to stop."""
 
     @property
     def newest(self) -> Pin | None:
@@ -84,6 +100,8 @@ class FolderVersions:
 
     newest = None
     problem = None
+    # `Index.optimize` removes from the same file.
+    when_removed: RemoveStates | None = None
 
     def __init__(self, folder: Path, embedder: TextEncoder) -> None:
         store = open_index(folder, embedder, create=False)
@@ -124,10 +142,13 @@ class StoredVersions:
         folder = default_folder(objects.url) if local_folder is None else local_folder
         self._copy = LocalCopy(folder, objects)
         self.states_folder = folder / "shards" / f"{shard}-of-{shards}"
+        self._used = ExitStack()
         self._owned: Callable[[bytes], bool] = lambda key: owner_of(key, shards) == shard
         self._versions: dict[int, OpenVersion] = {}
         self._lock = threading.RLock()
         self._problem: str | None = None
+        self.when_removed: RemoveStates | None = None
+        self._tried_removal: str | None = None
         self._stop = threading.Event()
         pointer = self._published.current()
         if pointer is None:
@@ -136,6 +157,12 @@ class StoredVersions:
                 where=objects.url,
                 fix=f"Make one first: secondpass index FILES --index {objects.url}",
             )
+        try:
+            self._claim_states(shards)
+        except OSError as error:
+            raise store_error(
+                "the states of a shard cannot be stored", self.states_folder, error
+            ) from error
         newest = self.at(Pin(pointer.number, pointer.version))
         self._newest = newest.pin
         self.states = newest.store.settings.states
@@ -185,6 +212,20 @@ class StoredVersions:
                 version.close()
             self._versions.clear()
         self._copy.close()
+        self._used.close()
+
+    def _claim_states(self, shards: int) -> None:
+        """Mark the folder of states as used; delete those that other numbers of shards left."""
+        self.states_folder.mkdir(parents=True, exist_ok=True)
+        mark = self.states_folder / f"{secrets.token_hex(8)}{_IN_USE}"
+        # Held while the process lives, whatever ends it.
+        self._used.enter_context(exclusive(mark))
+        self._used.callback(mark.unlink, missing_ok=True)
+        for other in self.states_folder.parent.glob("*-of-*"):
+            in_use = any(map(is_locked, other.glob(f"*{_IN_USE}")))
+            if not other.name.endswith(f"-of-{shards}") and not in_use:
+                _log.info("states of another number of shards are deleted: %s", other.name)
+                shutil.rmtree(other, ignore_errors=True)
 
     def _follow(self, seconds: float) -> None:
         while not self._stop.wait(seconds):
@@ -195,6 +236,28 @@ class StoredVersions:
                 _log.warning("no look for a new version: %s", error)
             else:
                 self._problem = None
+                self._follow_removal()
+
+    def _follow_removal(self) -> None:
+        """Remove states that the newest version does not need, or that others own.
+
+        After the first version that was opened here, and whenever `optimize` has removed some.
+        """
+        if self.when_removed is None:
+            return
+        try:
+            store = self.at(None).store
+            removal = removal_of(store.folder)
+            done = removal in (self._tried_removal, followed_removal(self.states_folder))
+            if done or not store.settings.keep_states:
+                return
+            self._tried_removal = removal
+            self.when_removed(store, self._stop)
+            follow_removal(self.states_folder, removal)
+        except (SecondpassError, OSError) as error:
+            _log.warning("states that are not needed were not removed: %s", error)
+        except StoppedError:
+            return
 
     def _close_old(self) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from secondpass.cluster.shard import AboutIndex, ShardStatus
 from secondpass.cluster.shard_calls import ShardCalls
@@ -17,8 +17,8 @@ from secondpass.retrieve.protocol import RetrieverInfo
 from secondpass.types import Candidate, Document
 
 if TYPE_CHECKING:
+    from secondpass.index.first_stage import FirstStageOptions
     from secondpass.retrieve.expansion import Expansion
-    from secondpass.retrieve.groups import Placement
     from secondpass.retrieve.retriever import Retrieved
     from secondpass.retrieve.store_protocol import (
         DocumentRecord,
@@ -225,35 +225,11 @@ class ShardedFirstStage:
         about = self._index.about
         return RetrieverInfo(about.modes, about.fields, about.passages, about.place)
 
-    def search(
-        self,
-        query: str,
-        *,
-        mode: str = "hybrid",
-        candidates: int = 50,
-        filter: str | None = None,  # noqa: A002
-        fusion: str = "rrf",
-        weights: Sequence[float] | None = None,
-        version: int | None = None,
-        complete_scores: bool = True,
-        placement: Placement | None = None,
-        expansion: Expansion | None = None,
-    ) -> Retrieved:
+    def search(self, query: str, **options: Unpack[FirstStageOptions]) -> Retrieved:
         """Return candidates, see `HybridRetriever.search`."""
-        with stage("first_pass", query=query, mode=mode, candidates=candidates) as attributes:
-            found: Retrieved = self._ask(
-                "search",
-                query,
-                mode=mode,
-                candidates=candidates,
-                filter=filter,
-                fusion=fusion,
-                weights=weights,
-                version=version,
-                complete_scores=complete_scores,
-                placement=placement,
-                expansion=expansion,
-            )
+        asked = {"mode": options.get("mode"), "candidates": options.get("candidates")}
+        with stage("first_pass", query=query, **asked) as attributes:
+            found: Retrieved = self._ask("search", query, **options)
             attributes["documents"] = len(found.candidates)
         return found
 

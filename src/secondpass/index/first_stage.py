@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack, cast, runtime_checkable
 
 from secondpass.errors import FilterError, InputError, RetrieverError
 from secondpass.observe import stage
@@ -47,6 +47,20 @@ _OWN_RANKING = "hybrid"
 _DEEPER = 4
 
 
+class FirstStageOptions(TypedDict, total=False):
+    """What a search may ask of a first stage; see `HybridRetriever.search`, with defaults."""
+
+    mode: str
+    candidates: int
+    filter: str | None
+    fusion: str
+    weights: Sequence[float] | None
+    version: int | None
+    complete_scores: bool
+    placement: Placement | None
+    expansion: Expansion | None
+
+
 @runtime_checkable
 class FirstStage(Protocol):
     """What a search asks its first stage for, as `HybridRetriever` offers it."""
@@ -58,20 +72,7 @@ class FirstStage(Protocol):
     def describe(self) -> RetrieverInfo:
         """Return what can be searched and filtered here."""
 
-    def search(
-        self,
-        query: str,
-        *,
-        mode: str = "hybrid",
-        candidates: int = 50,
-        filter: str | None = None,  # noqa: A002
-        fusion: str = "rrf",
-        weights: Sequence[float] | None = None,
-        version: int | None = None,
-        complete_scores: bool = True,
-        placement: Placement | None = None,
-        expansion: Expansion | None = None,
-    ) -> Retrieved:
+    def search(self, query: str, **options: Unpack[FirstStageOptions]) -> Retrieved:
         """Return candidates, see `HybridRetriever.search`."""
 
     def score_passages(

@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from secondpass.types import Document, is_missing
 
 if TYPE_CHECKING:
     from secondpass.errors import ReadError
+    from secondpass.index.precompute import StatesCheck
     from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
@@ -30,6 +32,27 @@ if TYPE_CHECKING:
     from secondpass.retrieve.store_protocol import TextEncoder, Version
 
 __all__ = ["Index", "Rerank", "SearchOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeReport:
+    """What `Index.optimize` did with the stored states of passages.
+
+    - `states_removed`: how many states were removed because no passage has them any more, or
+      because they are of another model or another option `states`; `bytes_removed`: their
+      bytes; `files_removed`: how many of their files as a whole.
+    - `bytes_freed`: by how much the files got smaller. What is not freed is used for later
+      states.
+    - `windows_read`: how many windows of passages had no states, and were encoded.
+    - `problem`: why not all of it was removed; None where it was.
+    """
+
+    states_removed: int = 0
+    bytes_removed: int = 0
+    files_removed: int = 0
+    bytes_freed: int = 0
+    windows_read: int = 0
+    problem: str | None = None
 
 
 @contextmanager
@@ -75,6 +98,7 @@ class Index(Search):
         )
         self._hybrid = HybridRetriever(store, embedder)
         super().__init__(self._hybrid, reranker, states=self._states)
+        store.when_removed(self._remove_states)
 
     @property
     def embedder(self) -> Embedder:
@@ -182,17 +206,52 @@ class Index(Search):
         """Return the number of documents."""
         return self.store.count_documents()
 
-    def optimize(self) -> None:
+    def optimize(
+        self, *, progress: Callable[[str, int, int], None] | None = None
+    ) -> OptimizeReport:
         """Bring the search indexes up to date and merge small files, after many writes.
 
         Also removes stored states of passages that are no longer in the index, and makes those
-        that `count_unread_windows` counts.
+        that `count_unread_windows` counts. Others can search and write meanwhile: a search of
+        an older version, or with other `fields` or another `max_length`, then encodes again
+        what was removed. What is returned has `states_removed`, `bytes_removed`,
+        `files_removed`, `bytes_freed`, `windows_read` and `problem`, why not all was removed.
+
+        `progress` is called with a stage, how much of it is done, and of how much, 0 where
+        that is not known: "merge", "check" (passages), "remove" (states) and "encode"
+        (passages).
         """
+        show = _show_nothing if progress is None else progress
+        show("merge", 0, 0)
         self.store.optimize()
         reranker = self._rerankers.load_for_states()
-        self._states.remove_unused(reranker, self.store.iter_documents())
-        self._states.read_unread(reranker, self.store.iter_documents())
-        self.store.publish_states()
+        removed = self._states.remove_unused(
+            reranker, self._take_passages("check", show), progress=partial(show, "remove")
+        )
+        self.store.publish_states(removed=removed.states > 0)
+        made = self._states.read_unread(reranker, self._take_passages("encode", show))
+        if made:
+            self.store.publish_states()
+        return OptimizeReport(
+            removed.states, removed.bytes, removed.files, removed.freed, made, removed.problem
+        )
+
+    def _remove_states(self, documents: Iterator[list[Document]]) -> None:
+        """Remove states that none of all these passages has."""
+        precomputed = self._states.find_precomputed(self._rerankers.load_for_states())
+        if precomputed is not None:
+            self._states.remove_unneeded(precomputed, documents)
+
+    def _take_passages(
+        self, stage: str, show: Callable[[str, int, int], None]
+    ) -> Iterator[list[Document]]:
+        """Yield all passages in batches, and show how many were taken."""
+        done, total = 0, self.store.count_passages()
+        show(stage, done, total)
+        for batch in self.store.iter_documents():
+            yield batch
+            done += len(batch)
+            show(stage, min(done, total), total)
 
     async def aadd(
         self,
@@ -211,9 +270,11 @@ class Index(Search):
         """Run `count` in a worker thread."""
         return await asyncio.to_thread(self.count)
 
-    async def aoptimize(self) -> None:
+    async def aoptimize(
+        self, *, progress: Callable[[str, int, int], None] | None = None
+    ) -> OptimizeReport:
         """Run `optimize` in a worker thread."""
-        await asyncio.to_thread(self.optimize)
+        return await asyncio.to_thread(self.optimize, progress=progress)
 
     # The document store, for modules outside of `index` and `retrieve`.
 
@@ -275,9 +336,21 @@ class Index(Search):
         They are those of long passages in an index of an earlier version, and of a file of
         states that was lost; `optimize` reads them. 0 where the reranker stores no states.
         """
-        return self._states.count_unread(
-            self._rerankers.load_for_states(), self.store.iter_documents()
-        )
+        return self.check_states(None).unread_windows
+
+    def check_states(self, sample: int | None = 2000) -> StatesCheck:
+        """Count what is stored for a reranker, and what passages lack of it; writes nothing.
+
+        So many passages drawn by chance are looked at, None for all. What is returned has
+        `states` and `bytes` of the file, the `passages` that were looked at, and of them
+        `unread_passages` with `unread_windows`, which a search would encode. All is 0 where
+        the reranker stores no states.
+        """
+        if sample is None:
+            documents = self.store.iter_documents()
+        else:
+            documents = iter([self.store.sample_documents(sample)])
+        return self._states.check(self._rerankers.load_for_states(), documents)
 
     def stored_ids(self, ids: Sequence[str]) -> set[str]:
         """Return those of these document ids that are stored."""
@@ -341,8 +414,13 @@ class Index(Search):
     def close(self) -> None:
         """Close files and threads; the index can be opened again."""
         super().close()
-        self._states.close()
         self.store.close()
+        # After the thread of the store, which may remove states.
+        self._states.close()
+
+
+def _show_nothing(stage: str, done: int, total: int) -> None:
+    pass
 
 
 def _without_missing(document: Document) -> Document:

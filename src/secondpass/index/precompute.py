@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -23,7 +24,9 @@ from secondpass.rerank.precomputed.record_formats import (
     FULL,
     RecordFormat,
 )
+from secondpass.rerank.precomputed.removal import KeySet, Removed
 from secondpass.rerank.precomputed.segments import Text
+from secondpass.rerank.precomputed.state_files import count_states, last_rows
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.precomputed.types import Record, Segments, record_key
 from secondpass.rerank.scoring_options import ScoringOptions
@@ -33,6 +36,22 @@ from secondpass.retrieve.store_protocol import Passage, TextEncoder
 from secondpass.types import Candidate, Document
 
 _PREFIX, _SUFFIX = "states-", ".sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class StatesCheck:
+    """How much of an index has stored states.
+
+    - `states`: records in the file of the reranker's model, with `bytes` of the file.
+    - `passages`: how many were looked at; `unread_passages`: those of them with windows that a
+      search would encode, which are `unread_windows` in all.
+    """
+
+    states: int = 0
+    bytes: int = 0
+    passages: int = 0
+    unread_passages: int = 0
+    unread_windows: int = 0
 
 
 class PrecomputedStates:
@@ -114,58 +133,101 @@ class PrecomputedStates:
             return self._embedder
         return RecordingEmbedder(self._embedder, precomputed, self.open_store(precomputed))
 
-    def count_unread(
+    def check(
         self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
-    ) -> int:
-        """Return how many windows of these passages have no stored states.
+    ) -> StatesCheck:
+        """Count what is stored, and what these passages lack of it; writes nothing.
 
-        0 where the reranker uses none.
+        All is 0 where the reranker uses no states.
         """
         precomputed = self.find_precomputed(reranker)
         if precomputed is None:
-            return 0
-        storing = precomputed.with_store(self.open_store(precomputed))
-        return sum(len(storing.unread_windows(texts)) for texts in _document_texts(documents))
+            return StatesCheck()
+        store = self.open_store(precomputed)
+        storing, looked_at, counts = precomputed.with_store(store), 0, []
+        for texts in _document_texts(documents):
+            looked_at += len(texts)
+            counts += [count for count in storing.count_unread(texts) if count]
+        return StatesCheck(store.count(), store.nbytes, looked_at, len(counts), sum(counts))
 
     def read_unread(
         self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
-    ) -> None:
-        """Encode and store the windows of these passages that have no stored states."""
-        recording = self.recording_embedder(reranker)
+    ) -> int:
+        """Encode and store the windows of these passages that have no stored states.
+
+        Return how many.
+        """
+        recording, count = self.recording_embedder(reranker), 0
         if isinstance(recording, RecordingEmbedder):
             for batch in documents:
-                recording.read_windows(recording.unread_windows(batch))
+                windows = recording.unread_windows(batch)
+                recording.read_windows(windows)
+                count += len(windows)
+        return count
 
     def remove_unused(
-        self, reranker: BaseReranker | None, documents: Iterable[list[Document]]
-    ) -> None:
-        """Remove states that no search with this reranker will use.
+        self,
+        reranker: BaseReranker | None,
+        documents: Iterable[list[Document]],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Removed:
+        """Remove states that no search with this reranker and default options will use.
 
         `documents` are all passages of the index. Files of other models and formats are
         deleted, and all files where nothing is stored. Where the reranker uses no states,
-        nothing is removed: another reranker may use them.
+        nothing is removed: another reranker may use them. `progress` is called with how many
+        stored states were looked at.
         """
         precomputed = self.find_precomputed(reranker)
-        if precomputed is None and self._format is not None:
-            return
-        own = None if precomputed is None else self.open_store(precomputed)
-        if precomputed is not None and own is not None and own.format is COMPACT:
+        if precomputed is None:
+            return Removed() if self._format is not None else self._delete_files(None)
+        own = self.open_store(precomputed)
+        if own.format is COMPACT:
             self._take_full(precomputed, own)
+        removed = self._delete_files(own.file.name)
+        return removed + self.remove_unneeded(precomputed, documents, progress=progress)
+
+    def remove_unneeded(
+        self,
+        precomputed: PrecomputedReranker,
+        documents: Iterable[list[Document]],
+        *,
+        owns: Callable[[Text], bool] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Removed:
+        """Remove states of a model that none of these passages has.
+
+        What is stored while they are looked through stays. `owns`: whether the states of a
+        text are kept here, None for all.
+        """
+        own = self.open_store(precomputed)
+        until = last_rows(own.file)
+        if not any(until.values()):
+            return Removed()
+        precomputed = precomputed.with_store(own)
+        keys, segment_keys = KeySet(), KeySet()
+        for texts in _document_texts(documents):
+            owned = texts if owns is None else [text for text in texts if owns(text)]
+            for text, segments in zip(owned, precomputed.segment(owned), strict=True):
+                keys.add(segments.keys)
+                segments_key = precomputed.segments_key(text)
+                if segments_key is not None:
+                    segment_keys.add([segments_key])
+        return own.keep_only(keys, segment_keys, until=until, progress=progress)
+
+    def _delete_files(self, own: str | None) -> Removed:
+        """Delete the files of all models but the own one, with what belongs to them."""
+        removed = Removed()
         for file in self.folder.glob(f"{_PREFIX}*{_SUFFIX}*"):
-            if own is None or not file.name.startswith(own.file.name):
-                with contextlib.suppress(OSError):
-                    file.unlink()
-        if precomputed is not None and own is not None and own.file.is_file():
-            precomputed = precomputed.with_store(own)
-            record_keys: dict[bytes, None] = {}
-            segment_keys: dict[bytes, None] = {}
-            for texts in _document_texts(documents):
-                for text, segments in zip(texts, precomputed.segment(texts), strict=True):
-                    record_keys |= dict.fromkeys(segments.keys)
-                    segments_key = precomputed.segments_key(text)
-                    if segments_key is not None:
-                        segment_keys[segments_key] = None
-            own.keep_only(record_keys, segment_keys)
+            if own is not None and file.name.startswith(own):
+                continue
+            states = count_states(file)
+            with contextlib.suppress(OSError):
+                size = file.stat().st_size
+                file.unlink()
+                removed += Removed(states, size, int(file.suffix == _SUFFIX), size)
+        return removed
 
     def _take_full(self, precomputed: PrecomputedReranker, own: StateStore) -> None:
         """Write full states, of before the option changed, in the format of now."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import secondpass.rerank.precomputed.store
 from secondpass import Reranker, Status
 from secondpass.inference.model_folder import open_folder
 from secondpass.rerank.precomputed import PrecomputedReranker
 from secondpass.rerank.precomputed.model import use_store
-from secondpass.rerank.precomputed.store import StateStore
+from secondpass.rerank.precomputed.removal import KeySet, Removed
+from secondpass.rerank.precomputed.state_files import last_rows
+from secondpass.rerank.precomputed.store import StateStore, StoreLookup
 from secondpass.rerank.precomputed.types import Record
 from tests.tiny_models import tiny_reader
 
@@ -96,12 +100,91 @@ def test_what_is_missing_is_named_once_and_in_order(store: StateStore) -> None:
 
 
 def test_only_some_are_kept(store: StateStore) -> None:
-    assert store.keep_only([]) == 0
+    assert store.keep_only(KeySet(), KeySet()) == Removed()
     store.put((key(n), record(n, 200)) for n in range(100))
     before = store.file.stat().st_size
-    assert store.keep_only(key(n) for n in (3, 5, 3, 999)) == 98
+    removed = store.keep_only(KeySet(key(n) for n in (3, 5, 3, 999)), KeySet())
+    assert (removed.states, removed.files, removed.problem) == (98, 0, None)
+    assert removed.bytes == 98 * (len(record(3, 200).to_bytes()) + 4)
+    assert removed.freed == before - store.file.stat().st_size
     assert_right(store.get([key(n) for n in range(100)]).records, [3, 5], 200)
     assert store.file.stat().st_size < before / 5
+
+
+def test_a_large_file_gets_smaller_while_another_process_reads(store: StateStore) -> None:
+    store.put((key(n), record(n, 200)) for n in range(12_000))
+    connection = sqlite3.connect(store.file)
+    before = store.file.stat().st_size
+    seen: list[tuple[int, int]] = []
+
+    def look(done: int, total: int) -> None:
+        # Between two steps nothing is locked: another process reads, and writes.
+        seen.append((done, total))
+        with connection:
+            connection.execute("UPDATE about SET format = format")
+
+    kept = range(0, 12_000, 10)
+    removed = store.keep_only(KeySet(map(key, kept)), KeySet(), progress=look)
+    connection.close()
+    assert removed.states == 10_800
+    assert store.file.stat().st_size < before / 8
+    assert seen[0] == (5000, 12_000)
+    assert seen[-1] == (12_000, 12_000)
+    assert_right(store.get([key(n) for n in range(100)]).records, [*range(0, 100, 10)], 200)
+
+
+def test_what_is_stored_meanwhile_stays(store: StateStore) -> None:
+    store.put((key(n), record(n)) for n in range(100))
+    until = last_rows(store.file)
+    other = store_at(store.file)
+    # One that is new, and one that another search has stored again.
+    other.put((key(n), record(n)) for n in (7, 100))
+    assert store.keep_only(KeySet(), KeySet(), until=until).states == 99
+    assert_right(store.get([key(n) for n in range(101)]).records, [7, 100], 5)
+    other.close()
+
+
+def test_a_file_of_an_earlier_version_gets_smaller_too(store: StateStore) -> None:
+    connection = sqlite3.connect(store.file)
+    with connection:
+        connection.execute("CREATE TABLE unused (a)")
+    connection.close()
+    store.put((key(n), record(n, 200)) for n in range(200))
+    before = store.file.stat().st_size
+    assert store.keep_only(KeySet([key(3)]), KeySet()).freed > before / 2
+    assert_right(store.get([key(n) for n in range(200)]).records, [3], 200)
+
+
+def test_a_file_that_another_process_is_making_counts_as_empty(store: StateStore) -> None:
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert store.get([key(1)]) == StoreLookup()
+        assert (store.count(), store.nbytes) == (0, 0)
+        connection.execute("ROLLBACK")
+    assert store.put([(key(n), record(n, 200)) for n in range(50)]) is None
+    assert store.keep_only(KeySet(), KeySet()).freed > 50 * 200 * CODES
+
+
+def test_others_who_write_are_waited_for(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put((key(n), record(n)) for n in range(10))
+    connection = sqlite3.connect(store.file, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(secondpass.rerank.precomputed.store, "_TURNS", 0)
+    refused = store.keep_only(KeySet(), KeySet())
+    assert refused.states == 0
+    assert "locked" in str(refused.problem)
+    monkeypatch.undo()
+    done: list[Removed] = []
+    waiting = threading.Thread(target=lambda: done.append(store.keep_only(KeySet(), KeySet())))
+    waiting.start()
+    waiting.join(1.5)
+    assert done == []
+    connection.execute("COMMIT")
+    waiting.join(60)
+    assert (done[0].states, done[0].problem) == (10, None)
+    connection.close()
 
 
 def test_a_store_of_another_model_counts_as_empty_and_is_cleared(file: Path) -> None:
@@ -284,7 +367,7 @@ def test_a_damaged_schema_is_said_and_the_file_replaced(
     assert store.count() in (0, 2)
     assert store.get_segments([b"a"]) == {}
     store.put_segments({})
-    store.keep_only([])
+    store.keep_only(KeySet(), KeySet())
     for _ in range(2):
         store.put([(key(3), record(3))])
         again = store.get([key(3)])
@@ -376,7 +459,8 @@ def test_segments_are_stored_beside_records_and_checked(folder: Path, tmp_path: 
     assert store.get_segments([name for name in names if name is not None]) == {}
     assert other.rerank(QUERY, TEXTS).results == expected
     assert len(store.get_segments([name for name in names if name is not None])) == len(TEXTS)
-    assert store.keep_only([], [name for name in names[:1] if name is not None]) == len(TEXTS)
+    kept = KeySet(name for name in names[:1] if name is not None)
+    assert store.keep_only(KeySet(), kept).states == len(TEXTS)
     assert list(store.get_segments([n for n in names if n is not None])) == names[:1]
     store.close()
 

@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-from secondpass.rerank.precomputed.state_files import export_states, import_states, last_rows
+from secondpass.rerank.precomputed.state_files import (
+    count_states,
+    export_states,
+    import_states,
+    last_rows,
+)
+from secondpass.storage import replace_file
+from secondpass.types import Document
 
 FOLDER = "states"
 """Below the folder of a version, with a folder for each model."""
 _FILES = "states-*.sqlite"
-# More files than this become one when the index is optimized.
+_REMOVAL = "removed-states.json"
+# More files than this become one when the index is optimized, and files with more states than
+# so many for each that is needed.
 _MAX_FILES = 8
+_SPARE = 1.1
+
+
+def mark_removal(view: Path) -> None:
+    """Say in a version that states were removed, so that all machines remove theirs."""
+    replace_file(view / _REMOVAL, json.dumps({"removal": secrets.token_hex(8)}))
+
+
+def removal_of(view: Path) -> str:
+    """Return which removal of states is the last one in a version; "" before the first."""
+    return _read(view / _REMOVAL) or ""
+
+
+def followed_removal(folder: Path) -> str | None:
+    """Return which removal the states of this machine have followed; None for none yet."""
+    return _read(folder / _REMOVAL)
+
+
+def follow_removal(folder: Path, removal: str) -> None:
+    """Note that the states of this machine have followed a removal."""
+    replace_file(folder / _REMOVAL, removal)
+
+
+class StoppedError(Exception):
+    """Ends work in a thread whose owner is closed."""
+
+
+def until_stopped(
+    batches: Iterator[list[Document]], stop: threading.Event
+) -> Iterator[list[Document]]:
+    """Yield batches of passages; raise StoppedError once `stop` is set."""
+    for batch in batches:
+        if stop.is_set():
+            raise StoppedError
+        yield batch
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 class PublishedStates:
@@ -63,14 +117,16 @@ class PublishedStates:
                 self._published[file.name] = last_rows(file)
 
     def merge(self, view: Path) -> None:
-        """Put all states of a model into one file of the view, where there are many files.
+        """Put all states of a model into one file of the view, where that is worth it.
 
-        Those of models that this machine has no states of are removed: `optimize` has deleted
-        them here.
+        That is where there are many files, or many of their states were removed here. Those
+        of models that this machine has no states of are removed: `optimize` has deleted them.
         """
         for folder in (view / FOLDER).glob("*"):
-            own = (self.folder / f"{folder.name}.sqlite").is_file()
-            if own and len(list(folder.glob("*.sqlite"))) <= _MAX_FILES:
+            own, files = self.folder / f"{folder.name}.sqlite", list(folder.glob("*.sqlite"))
+            published = sum(map(count_states, files))
+            few = len(files) <= _MAX_FILES and published <= _SPARE * count_states(own)
+            if own.is_file() and few:
                 continue
             shutil.rmtree(folder)
             self._published.pop(f"{folder.name}.sqlite", None)

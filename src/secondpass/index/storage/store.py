@@ -6,22 +6,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from secondpass.errors import IndexStoreError
+from secondpass.errors import IndexStoreError, SecondpassError
 from secondpass.index.storage.lease import Lease
 from secondpass.index.storage.local_copy import LocalCopy
 from secondpass.index.storage.objects import Objects
-from secondpass.index.storage.states import PublishedStates
+from secondpass.index.storage.states import (
+    PublishedStates,
+    StoppedError,
+    follow_removal,
+    followed_removal,
+    mark_removal,
+    removal_of,
+    until_stopped,
+)
 from secondpass.index.storage.versions import Pointer, PublishedVersions, StoredFile
 from secondpass.retrieve.backends.lance import schema
 from secondpass.retrieve.backends.lance import table as lance_table
 from secondpass.retrieve.backends.lance.store import LanceStore
 from secondpass.retrieve.settings import IndexSettings, States, read_settings, write_settings
+from secondpass.types import Document
 
 _UPLOAD_THREADS = 8
 _TRIES = 5
@@ -176,6 +185,8 @@ class RemoteStore(LanceStore):
         self._stop = threading.Event()
         self._following: threading.Thread | None = None
         self._problem: IndexStoreError | None = None
+        self._remove_states: Callable[[Iterator[list[Document]]], object] | None = None
+        self._tried = ""
         self._follow_failures = 0
 
     @property
@@ -188,10 +199,34 @@ class RemoteStore(LanceStore):
         if self.settings.keep_states:
             self.states.take_in(self.folder)
 
-    def publish_states(self) -> None:
-        """Publish states that were stored since the last write; many files become one."""
+    def publish_states(self, *, removed: bool = False) -> None:
+        """Publish states that were stored since the last write; many files become one.
+
+        With `removed`, readers are told to remove theirs.
+        """
         with self._writing("the states were not published"):
             self.states.merge(self.folder)
+            if removed:
+                mark_removal(self.folder)
+        if removed:
+            follow_removal(self.states_folder, removal_of(self.folder))
+
+    def when_removed(self, remove: Callable[[Iterator[list[Document]]], object]) -> None:
+        """Call `remove` where another machine has removed states, with all passages.
+
+        It is called in the thread that looks for new versions.
+        """
+        self._remove_states = remove
+
+    def _follow_removal(self, remove: Callable[[Iterator[list[Document]]], object]) -> None:
+        removal = removal_of(self.folder)
+        if not removal or removal in (self._tried, followed_removal(self.states_folder)):
+            return
+        # Only once: what fails would fail again, and costs nothing but space.
+        self._tried = removal
+        with suppress(SecondpassError, OSError, StoppedError):
+            remove(until_stopped(self.iter_documents(), self._stop))
+            follow_removal(self.states_folder, removal)
 
     @property
     def place(self) -> str:
@@ -231,6 +266,8 @@ class RemoteStore(LanceStore):
                     self._follow_failures += 1
                 else:
                     self._problem = None
+                if (remove := self._remove_states) is not None and self.settings.keep_states:
+                    self._follow_removal(remove)
 
         self._following = threading.Thread(target=run, name="secondpass-follow", daemon=True)
         self._following.start()

@@ -187,14 +187,24 @@ class PrecomputedReranker(BaseReranker):
         )
         return [sequences[key] for key in missing]
 
-    def _segment(self, texts: Sequence[Text], options: ScoringOptions) -> list[Segments]:
+    def _segment(
+        self, texts: Sequence[Text], options: ScoringOptions, *, write: bool = True
+    ) -> list[Segments]:
         return self._segmenter.segment(
             texts,
             max_tokens=self._max_tokens(options),
             passages=options.passages,
             reach=options.tokens_in_reach,
             store=self.store,
+            write=write,
         )
+
+    def count_unread(self, texts: Sequence[Text]) -> list[int]:
+        """Return of each text how many windows the store has no record of; writes nothing."""
+        segments = self._segment(texts, ScoringOptions(), write=False)
+        keys = dict.fromkeys(key for s in segments for key in s.keys)
+        missing = set(keys if self.store is None else self.store.missing(keys))
+        return [sum(key in missing for key in set(s.keys)) for s in segments]
 
     def segments_key(self, text: Text) -> bytes | None:
         """Return the store's key of a text's segments; None for one that is never stored."""

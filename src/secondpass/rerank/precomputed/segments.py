@@ -82,8 +82,12 @@ class Segmenter:
         passages: PassageAggregation,
         reach: int,
         store: SegmentStore | None = None,
+        write: bool = True,
     ) -> list[Segments]:
-        """Return the segments of each text; those that the store lacks are added to it."""
+        """Return the segments of each text; those that the store lacks are added to it.
+
+        Without `write` nothing is kept of them, in the store or in memory.
+        """
         keys = {text: segments_key(text, max_tokens, passages, reach) for text in texts}
         segments: dict[Text, Segments] = {}
         with self._lock:
@@ -104,6 +108,9 @@ class Segmenter:
         windows = self._windows(missing, max_tokens, passages, reach)
         segments.update(zip(missing, map(_to_segments, windows), strict=True))
         computed = {key: segments[t] for t in missing if (key := keys[t]) is not None}
+        if not write:
+            # In memory they would pass for stored ones.
+            return [segments[text] for text in texts]
         if store is not None and computed:
             store.put_segments(computed)
         with self._lock:

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from secondpass.rerank.precomputed.record_formats import FULL, RecordFormat
+from secondpass.rerank.precomputed.removal import KeySet, Removed
+from secondpass.rerank.precomputed.state_files import FREES_PAGES, free_pages_later, last_rows
 from secondpass.rerank.precomputed.types import Record, Segments
 from secondpass.storage import (
     BUSY,
@@ -36,6 +40,21 @@ from secondpass.storage import (
 FORMAT = 1
 # So many records are in memory while they are written in another format.
 _AT_ONCE = 500
+
+# So much is done at once while others wait: each some milliseconds.
+_KEYS_AT_ONCE = 5000
+_DELETED_AT_ONCE = 200
+_PAGES_AT_ONCE = 1000
+_PAUSE_SECONDS = 0.001
+# How often a second is waited for others who write.
+_TURNS = 30
+# A file of this size is copied within a second.
+_COPIED_BYTES = 128 * 1024**2
+_INCREMENTAL = 2
+_TABLES = {"states": "record", "cuts": "cut"}
+
+Table = Literal["states", "cuts"]
+T = TypeVar("T")
 
 # The statements here are always the same: SQLite rejects one where the schema was changed.
 _DAMAGED = DAMAGED | {sqlite3.SQLITE_ERROR}
@@ -162,39 +181,138 @@ class StateStore:
                 # Replaced by the next write of records, which returns what went wrong.
                 self._note_damage(error)
 
-    def keep_only(self, keys: Iterable[bytes], segment_keys: Iterable[bytes] = ()) -> int:
-        """Delete all records but these, and all segments but these.
+    def keep_only(
+        self,
+        keys: KeySet,
+        segment_keys: KeySet,
+        *,
+        until: Mapping[str, int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Removed:
+        """Delete all records but these, and all segments but these, and free their space.
 
-        Frees the space, and returns how many records were deleted.
+        In small steps, between which others read and write. With `until`, the last rows of
+        before (see `last_rows`), what was stored after them stays too. `progress` is called
+        with how many of all keys were looked at. What could not be deleted is in `problem` of
+        what is returned; it never raises for the state of the file.
         """
-        with self._sqlite.lock:
-            if not self.file.is_file():
-                return 0
-            try:
-                with self._transaction() as connection:
-                    deleted = _delete_others(connection, "states", keys)
-                    _delete_others(connection, "cuts", segment_keys)
-                if deleted:
-                    with contextlib.suppress(sqlite3.OperationalError):
-                        connection.execute("VACUUM")
-            except FAILURES as error:
+        before, removed, problem = self.nbytes, Removed(), None
+        until = last_rows(self.file) if until is None else until
+        done, total = 0, self.count("states") + self.count("cuts")
+        try:
+            for table, needed in (("states", keys), ("cuts", segment_keys)):
+                for looked_at, deleted in self._delete_others(table, needed, until[table]):
+                    done += looked_at
+                    if table == "states":
+                        removed += deleted
+                    if progress is not None:
+                        progress(min(done, total), total)
+            if removed.states:
+                self._free_pages()
+        except FAILURES as error:
+            problem = describe_failure(self.file, error)
+            with self._sqlite.lock:
                 self._sqlite.close()
                 if error_code(error) in _DAMAGED:
                     self._delete()
-                return 0
-        return deleted
+        freed = max(0, before - self.nbytes)
+        return replace(removed, freed=freed, problem=problem)
 
-    def count(self) -> int:
-        """Return how many records are stored; 0 where the file cannot be read."""
+    def _delete_others(
+        self, table: str, needed: KeySet, until: int
+    ) -> Iterator[tuple[int, Removed]]:
+        """Delete rows step by step; yield how many were looked at, and what was deleted."""
+        column, last = _TABLES[table], b""
+
+        def next_rows() -> list[tuple[bytes, int]]:
+            connection = self._connect()
+            if connection is None or not _has_table(connection, table):
+                return []
+            # The index of keys has both, so that no record is read.
+            query = f"SELECT key, rowid FROM {table} WHERE key > ? ORDER BY key LIMIT ?"
+            return connection.execute(query, [last, _KEYS_AT_ONCE]).fetchall()
+
+        def delete(others: Sequence[bytes]) -> Removed:
+            where = f"key IN ({','.join('?' * len(others))}) AND rowid <= ?"
+            with self._transaction() as connection:
+                count, size = connection.execute(
+                    f"SELECT count(*), total(length({column})) FROM {table} WHERE {where}",
+                    [*others, until],
+                ).fetchone()
+                connection.execute(f"DELETE FROM {table} WHERE {where}", [*others, until])
+            return Removed(count, int(size))
+
+        while rows := self._in_turn(next_rows):
+            last = rows[-1][0]
+            found = needed.contains([key for key, _ in rows])
+            others = [
+                key
+                for (key, row), stays in zip(rows, found, strict=True)
+                if not stays and row <= until
+            ]
+            yield len(rows), Removed()
+            for keys in _in_parts(others, _DELETED_AT_ONCE):
+                yield 0, self._in_turn(partial(delete, keys))
+                # Searches of this process wait for the same lock.
+                time.sleep(_PAUSE_SECONDS)
+
+    def _free_pages(self) -> None:
+        """Make the file smaller by the pages without content, without keeping others waiting.
+
+        A large file of an earlier version keeps them: freeing them would copy all of it, with
+        nobody reading meanwhile.
+        """
+
+        def pragma(name: str) -> int:
+            connection = self._connect()
+            return 0 if connection is None else int(connection.execute(name).fetchone()[0])
+
+        def free() -> None:
+            # `execute` would free one page: it does not go on where there are no columns.
+            script = f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})"
+            self._sqlite.connect().executescript(script)
+
+        def copy() -> None:
+            connection = self._sqlite.connect()
+            connection.execute(FREES_PAGES)
+            connection.execute("VACUUM")
+
+        if self._in_turn(lambda: pragma("PRAGMA auto_vacuum")) == _INCREMENTAL:
+            pages = self._in_turn(lambda: pragma("PRAGMA freelist_count"))
+            for _ in range(0, pages, _PAGES_AT_ONCE):
+                self._in_turn(free)
+                time.sleep(_PAUSE_SECONDS)
+        elif self.nbytes <= _COPIED_BYTES:
+            self._in_turn(copy)
+
+    def _in_turn(self, step: Callable[[], T]) -> T:
+        """Return what a step returns, once others have written what they were writing."""
+        for _ in range(_TURNS):
+            with self._sqlite.lock:
+                try:
+                    return step()
+                except FAILURES as error:
+                    if error_code(error) not in BUSY:
+                        raise
+        with self._sqlite.lock:
+            return step()
+
+    def count(self, table: Table = "states") -> int:
+        """Return how many records, or segments, are stored; 0 where it cannot be read."""
         with self._sqlite.lock:
             try:
                 connection = self._connect()
-                if connection is None:
+                if connection is None or not _has_table(connection, table):
                     return 0
-                return int(connection.execute("SELECT count(*) FROM states").fetchone()[0])
+                return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
             except FAILURES:
                 self._sqlite.close()
                 return 0
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the file has; 0 where there is none."""
+        return _file_size(self.file)
 
     def copy_from(self, other: StateStore) -> None:
         """Store all that another store of the same model has, in this store's format."""
@@ -203,7 +321,7 @@ class StateStore:
         for keys in _in_parts(other.keys("cuts")):
             self.put_segments(other.get_segments(keys))
 
-    def keys(self, table: Literal["states", "cuts"]) -> list[bytes]:
+    def keys(self, table: Table) -> list[bytes]:
         """Return the keys of all records, or of all segments; none where it cannot be read."""
         with self._sqlite.lock:
             try:
@@ -243,6 +361,8 @@ class StateStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if not self.nbytes:
+            free_pages_later(self._sqlite.connect(create=True))
         with self._sqlite.transaction() as connection:
             if not self._is_own(connection):
                 connection.execute("DROP TABLE IF EXISTS about")
@@ -313,9 +433,9 @@ class MemoryStates(StateStore):
         return records, segments
 
 
-def _in_parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    for start in range(0, len(keys), _AT_ONCE):
-        yield keys[start : start + _AT_ONCE]
+def _in_parts(keys: Sequence[bytes], size: int = _AT_ONCE) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
 
 
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:
@@ -323,11 +443,8 @@ def _has_table(connection: sqlite3.Connection, table: str) -> bool:
     return rows.fetchone() is not None
 
 
-def _delete_others(connection: sqlite3.Connection, table: str, keys: Iterable[bytes]) -> int:
-    connection.execute("CREATE TEMP TABLE live (key BLOB PRIMARY KEY)")
-    connection.executemany("INSERT OR IGNORE INTO live VALUES (?)", ((key,) for key in keys))
-    deleted = connection.execute(
-        f"DELETE FROM {table} WHERE key NOT IN (SELECT key FROM live)"
-    ).rowcount
-    connection.execute("DROP TABLE live")
-    return deleted
+def _file_size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

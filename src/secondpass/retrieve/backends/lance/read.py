@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -241,6 +243,23 @@ class LanceReader:
             search = search.where(_both(schema.PASSAGES, where))
             for batch in search.to_batches(batch_size=size):
                 yield [schema.to_document(row) for row in batch.to_pylist()]
+
+    def sample_documents(self, count: int) -> list[Document]:
+        """Return so many passages drawn by chance, the same ones each time; all if fewer.
+
+        It may be some fewer, as rows are drawn, and not all of them are passages.
+        """
+        with self._guarded("the index cannot be read"):
+            rows = int(self._table.count_rows())
+            passages = int(self._table.count_rows(schema.PASSAGES))
+            if passages <= count:
+                return [document for batch in self.iter_documents() for document in batch]
+            drawn = min(rows, math.ceil(1.1 * count * rows / passages))
+            # Not by any attribute of a passage: new ones and long ones are drawn as often.
+            offsets = random.Random(0).sample(range(rows), drawn)
+            taken = self._table.take_offsets(offsets).select(schema.READ).to_list()
+        found = [schema.to_document(row) for row in taken if row[schema.CHUNK] != schema.FILE]
+        return found[:count]
 
     def files(self) -> dict[str, str | None]:
         """Return the files that documents were read from, each with its digest.

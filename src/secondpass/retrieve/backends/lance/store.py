@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -22,6 +22,7 @@ from secondpass.retrieve.metadata import column_name, in_parts
 from secondpass.retrieve.settings import FORMAT, IndexSettings, write_settings
 from secondpass.retrieve.store_protocol import DocumentRecord, Passage
 from secondpass.storage import exclusive
+from secondpass.types import Document
 
 LOCK = ".write.lock"
 VECTOR_INDEX_FROM = 50_000
@@ -203,8 +204,17 @@ class LanceStore(LanceReader):
         if self.dimension and table.count_rows(schema.EMBEDDED) >= VECTOR_INDEX_FROM:
             lance_table.index_vectors(table)
 
-    def publish_states(self) -> None:
-        """Publish token states beside the passages; in a folder, they are there already."""
+    def publish_states(self, *, removed: bool = False) -> None:
+        """Publish token states beside the passages; in a folder, they are there already.
+
+        With `removed`, states were removed, and other machines are to remove theirs.
+        """
+
+    def when_removed(self, remove: Callable[[Iterator[list[Document]]], object]) -> None:
+        """Call `remove` where another machine has removed states, with all passages.
+
+        In a folder there is no other one.
+        """
 
     def checkout(self, version: int) -> LanceStore:
         """Open one older state, for reading only; raises InputError where it is gone."""
