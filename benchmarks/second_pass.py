@@ -2,9 +2,11 @@
 
     python benchmarks/second_pass.py --peer FOLDER         # a six-layer MiniLM cross-encoder
     python benchmarks/second_pass.py --threads 1 --counts 100
+    python benchmarks/second_pass.py --counts 50 --other FOLDER   # another version of bundled
 
 Paragraphs of the sample, cut to about 150 tokens, are ranked for its questions: by the bundled
-reranker with all states in memory, with and without early exit for the first 10, and by
+reranker with all states in memory, with and without early exit for the first 10, by another
+model of stored states if there is one, and by
 sentence-transformers (PyTorch, full precision) with the model in FOLDER. All run in turn, so
 that other load slows them alike: read the ratios.
 """
@@ -28,6 +30,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peer", help="a folder that sentence-transformers can open")
+    parser.add_argument("--other", help="the folder of another precomputed reranker")
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -42,8 +45,8 @@ def main() -> None:
     while len(texts) < max(arguments.counts):
         texts += [f"{text} {len(texts)}" for text in texts]
     reranker = Reranker("bundled", threads=arguments.threads)
-    early_exit = Reranker("bundled", threads=arguments.threads, exits=True)
-    early_exit.backend.cache = reranker.backend.cache  # type: ignore[attr-defined]
+    early_exit = Reranker("bundled", threads=arguments.threads, early_exit=True)
+    early_exit.base.cache = reranker.base.cache  # type: ignore[attr-defined]
     variants: dict[str, Callable[[str], int]] = {}
     for count in arguments.counts:
         candidates = texts[:count]
@@ -57,6 +60,14 @@ def main() -> None:
                 early_exit.rerank(q, candidates, top_k=TOP).usage.pairs
             )
         )
+        if arguments.other is not None:
+            other = Reranker(arguments.other, threads=arguments.threads)
+            other.rerank(questions[0], candidates)
+            variants[f"{arguments.other}, {count} documents"] = (
+                lambda q, candidates=candidates, other=other: (
+                    other.rerank(q, candidates).usage.pairs
+                )
+            )
     if arguments.peer is not None:
         import torch
         from sentence_transformers import CrossEncoder

@@ -1,4 +1,4 @@
-"""Build documents with known answering sentences, for `scripts/train_spans.py`.
+"""Build documents with known answering sentences, for `scripts/train_answers.py`.
 
     python scripts/build_span_examples.py sentences.txt questions.txt \\
         --squad ../shared/data/train/squad11_train.jsonl.gz --out runs/spans.jsonl

@@ -7,6 +7,7 @@ more than the margin below that of the last place of the results are not scored 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,21 +65,34 @@ _CANDIDATES, _LISTS = 50, 120
 _AT_ONCE = 10
 
 
-def fit_early_exit(
+@dataclass(frozen=True, slots=True)
+class ScoredList:
+    """A question's candidates, its early scores and its final ones, both as the graphs give.
+
+    `right`: which of the candidates the question is paired with.
+    """
+
+    early: Float64
+    final: Float64
+    right: NDArray[np.bool_]
+
+
+def score_lists(
     start: verify.Scorer,
     score: verify.Scorer,
     texts: EncodedTexts,
     pairs: Sequence[Pair],
-    calibration: tuple[float, float],
     progress: Progress | None = None,
-) -> dict[str, Any] | None:
-    """Return the manifest's `exit`, or None if there are too few questions.
+) -> list[ScoredList]:
+    """Score a list of candidates for each of the first questions of the pairs.
 
-    A question's list is the passages with the best early scores of all: as hard to
-    distinguish as the candidates of a first stage. `calibration` is the scale and the shift
-    that make log-odds of `score`.
+    The candidates are the passages with the best early scores of all: as hard to distinguish
+    as those of a first stage.
     """
-    questions = list(dict.fromkeys(pair.query for pair in pairs))[:_LISTS]
+    right: dict[str, set[str]] = {}
+    for pair in pairs:
+        right.setdefault(pair.query, set()).add(pair.text)
+    questions = list(right)[:_LISTS]
     passages = sorted(
         dict.fromkeys(pair.text for pair in pairs),
         key=lambda text: len(texts.passages[text].scales),
@@ -89,14 +103,28 @@ def fit_early_exit(
         # In order of length, for little padding.
         first = np.sort(np.argsort(-early, kind="stable")[:_CANDIDATES])
         final = _scores(score, texts, question, [passages[i] for i in first])
-        lists.append((early[first], calibration[0] * final + calibration[1]))
+        marked = np.array([passages[i] in right[question] for i in first])
+        lists.append(ScoredList(early[first], final, marked))
         if progress is not None:
             progress("exit", done, len(questions))
+    return lists
+
+
+def fit_early_exit(
+    lists: Sequence[ScoredList], calibration: tuple[float, float]
+) -> dict[str, Any] | None:
+    """Return the manifest's `exit`, or None if there are too few questions.
+
+    `calibration` is the scale and the shift that make log-odds of final scores.
+    """
     if not lists:
         return None
-    all_early, all_final = (np.concatenate(scores) for scores in zip(*lists, strict=True))
-    scale, shift = fit_line(all_early, all_final)
-    margin = fit_margin([(scale * early + shift, final) for early, final in lists])
+    finals = [calibration[0] * one.final + calibration[1] for one in lists]
+    early = np.concatenate([one.early for one in lists])
+    scale, shift = fit_line(early, np.concatenate(finals))
+    margin = fit_margin(
+        [(scale * one.early + shift, final) for one, final in zip(lists, finals, strict=True)]
+    )
     if margin is None or scale <= 0:
         return None
     return {

@@ -19,7 +19,7 @@ from secondpass.train.export import calibrate, verify
 from secondpass.train.export.model_card import model_card, package_versions
 from secondpass.train.export.onnx_graph import store_constants_as_float16
 from secondpass.train.export.shared_tables import share_tables
-from secondpass.train.precomputed.early_exit import fit_early_exit
+from secondpass.train.precomputed.early_exit import fit_early_exit, score_lists
 from secondpass.train.precomputed.export_check import (
     EncodedTexts,
     compare_graphs,
@@ -87,14 +87,10 @@ def write_precomputed(
         start = start_graph(reranker)
         store_constants_as_float16(start)
         calibration = trained.calibration or {"scale": 1.0, "shift": 0.0}
-        early_exit = fit_early_exit(
-            verify.make_scorer(start),
-            verify.make_scorer(score),
-            texts,
-            pairs,
-            (calibration["scale"], calibration["shift"]),
-            progress,
+        lists = score_lists(
+            verify.make_scorer(start), verify.make_scorer(score), texts, pairs, progress
         )
+        early_exit = fit_early_exit(lists, (calibration["scale"], calibration["shift"]))
         if early_exit is not None:
             ir.save(start, str(folder / START_SCORE))
     if settings.weights:

@@ -20,7 +20,7 @@ from secondpass.rerank.precomputed.sentences import slice_sentences
 from secondpass.rerank.scoring_options import ScoringOptions
 from secondpass.retrieve.loaders.jsonl import rows
 from secondpass.sentences import split_sentences
-from secondpass.train.precomputed.span_scorer import SpanScorer
+from secondpass.train.precomputed.answer_scorer import AnswerScorer
 
 Progress = Callable[[str, int, int], None]
 
@@ -67,15 +67,13 @@ class SpanSettings:
     """How a scorer is trained.
 
     - `epochs`: passes over the examples; `batch`: documents a step.
-    - `learning_rate`: falls linearly to 0; `kept_rate`: the share of it for the axes in which
-      query and document are compared, which are trained already.
+    - `learning_rate`: falls linearly to 0.
     - `hold_out`: the share of groups that the model is not trained on.
     """
 
     epochs: float = 1.0
     batch: int = 32
     learning_rate: float = 1e-3
-    kept_rate: float = 0.1
     weight_decay: float = 0.01
     warm_up: int = 50
     hold_out: float = 0.1
@@ -175,7 +173,7 @@ def split_examples(
 
 
 def train_scorer(
-    scorer: SpanScorer,
+    scorer: AnswerScorer,
     examples: Sequence[SpanExample],
     settings: SpanSettings,
     progress: Progress | None = None,
@@ -187,12 +185,9 @@ def train_scorer(
     """
     torch.manual_seed(settings.seed)
     order = random.Random(settings.seed)
-    axes = [*scorer.match_query.parameters(), *scorer.match_document.parameters()]
-    others = [p for p in scorer.parameters() if all(p is not axis for axis in axes)]
-    rate = settings.learning_rate
+    trained = [p for p in scorer.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        [{"params": axes, "lr": rate * settings.kept_rate}, {"params": others, "lr": rate}],
-        weight_decay=settings.weight_decay,
+        trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     steps = max(1, round(settings.epochs * len(examples) / settings.batch))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -207,7 +202,7 @@ def train_scorer(
             loss = -torch.logsumexp(likely, dim=1).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(scorer.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
@@ -230,7 +225,7 @@ def _batches(
 
 
 def score_examples(
-    scorer: SpanScorer, examples: Sequence[SpanExample]
+    scorer: AnswerScorer, examples: Sequence[SpanExample]
 ) -> tuple[Tensor, Tensor]:
     """Return scores [examples, sentences], very low where there is none, and which answer."""
     sentences = [codes for example in examples for codes in example.sentences]
@@ -272,7 +267,7 @@ class SpanMeasures:
 
 
 def measure_scorer(
-    scorer: SpanScorer, examples: Sequence[SpanExample], sharpness: float
+    scorer: AnswerScorer, examples: Sequence[SpanExample], sharpness: float
 ) -> SpanMeasures:
     """Measure a scorer, and fit the temperature of its scores by a search."""
     scorer.eval()

@@ -1,10 +1,9 @@
-"""The scorer of sentences for relevant spans, from the stored states of their tokens."""
+"""The scorer of answers: of the sentences of a document, and of whole windows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,6 @@ from torch.nn import functional
 from secondpass.errors import ModelError
 from secondpass.train.precomputed.module import MASKED, words_only
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 # A unit vector times its root mean square has components of about 1, as layers expect.
 _UNIT = 128**0.5
 # Differences of cosines are small: without this factor their weights would be large numbers,
@@ -25,7 +21,7 @@ _MATCHED = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class SpanScorerConfig:
+class AnswerScorerConfig:
     """The shapes of a scorer.
 
     - `width`: values of a query token's state; `hidden`: of an embedding; `codes`: of a stored
@@ -39,27 +35,31 @@ class SpanScorerConfig:
     codes: int
     matching: int
     summary: int = 64
-    units: int = 128
+    units: int = 64
     reach: int = 7
 
 
-class SpanScorer(nn.Module):
-    """Scores sentences for a query: how well its words match, and whether a token answers.
+class AnswerScorer(nn.Module):
+    """Scores texts for a query: how well its words match, and whether a token answers.
 
     Two parts are added up. The first is late interaction (Khattab and Zaharia, SIGIR 2020):
-    the mean over the words of the query of the nearest token of the sentence, once plain and
+    the mean over the words of the query of the nearest token of the text, once plain and
     once with a learned weight of each word. The second is a logit of each token, from the
     token, the query's words that it is near to (as in BiDAF, Seo et al., ICLR 2017) and a
-    summary of the query, pooled over the sentence by the logarithm of the mean exponential.
+    summary of the query, pooled over the text by the logarithm of the mean exponential.
     The second is 0 before training.
+
+    The axes in which words and tokens are compared are those of a reranker (`read_axes`), and
+    are not trained: so a reranker's graph can share its cosines with the scorer.
     """
 
-    def __init__(self, config: SpanScorerConfig, dropout: float = 0.2) -> None:
+    def __init__(self, config: AnswerScorerConfig, dropout: float = 0.2) -> None:
         super().__init__()
         self.config = config
         width, matching, units = config.width, config.matching, config.units
-        self.match_query = nn.Linear(width, matching)
+        self.match_query = nn.Linear(width, matching).requires_grad_(False)
         self.match_document = nn.Linear(config.codes, matching, bias=False)
+        self.match_document.requires_grad_(False)
         self.word_weight = nn.Sequential(nn.Linear(width, 32), nn.Tanh(), nn.Linear(32, 1))
         self.summary_weight = nn.Linear(width, 1)
         self.summary_states = nn.Linear(width, config.summary)
@@ -90,13 +90,39 @@ class SpanScorer(nn.Module):
         mask: Tensor,
         query_of: Tensor | None = None,
     ) -> Tensor:
-        """Return a score for each sentence, float32 [sentences].
+        """Return a score for each text, float32 [texts].
 
         - `query_states`: [queries, words, width]; `query_mask`: [queries, words], 1 at tokens;
           `query_embeddings`: [queries, hidden].
-        - `codes`: [sentences, tokens, codes]; `mask`: [sentences, tokens], 1 at tokens. The
-          first and the last token of a query and of a sentence are special ones.
-        - `query_of`: the query of each sentence; None where there is one query.
+        - `codes`: [texts, tokens, codes]; `mask`: [texts, tokens], 1 at tokens. The first and
+          the last token of a query and of a text are special ones.
+        - `query_of`: the query of each text; None where there is one query.
+        """
+        query = functional.normalize(self.match_query(query_states), dim=-1)
+        document = functional.normalize(self.match_document(codes), dim=-1)
+        return self.score(
+            query_states, query_mask, query_embeddings, query, document, mask, query_of
+        )
+
+    def score(
+        self,
+        query_states: Tensor,
+        query_mask: Tensor,
+        query_embeddings: Tensor,
+        query: Tensor,
+        document: Tensor,
+        mask: Tensor,
+        query_of: Tensor | None = None,
+        length_power: float = 1.0,
+    ) -> Tensor:
+        """Return the scores of texts whose directions are known, float32 [texts].
+
+        - `query`: [queries, words, matching], `document`: [texts, tokens, matching]: words and
+          tokens in the axes in which they are compared, of unit length.
+        - `length_power`: the part of tokens is divided by their number to this power; 1 for
+          their mean, 0 for their sum.
+
+        The others are as in `forward`.
         """
 
         def spread(x: Tensor) -> Tensor:
@@ -104,9 +130,8 @@ class SpanScorer(nn.Module):
 
         words = words_only(query_mask)
         absent = (1 - words) * MASKED
-        query = spread(functional.normalize(self.match_query(query_states), dim=-1))
-        document = functional.normalize(self.match_document(codes), dim=-1)
-        cosines = query @ document.transpose(1, 2)
+        directions = spread(query)
+        cosines = directions @ document.transpose(1, 2)
 
         weights = (self.word_weight(query_states)[..., 0] + absent).softmax(-1)
         nearest = (cosines + ((1 - mask) * MASKED)[:, None]).amax(2)
@@ -117,75 +142,35 @@ class SpanScorer(nn.Module):
         attended = (self.summary_weight(query_states)[..., 0] + absent).softmax(-1)
         summary = (attended[..., None] * self.summary_states(query_states)).sum(1)
         summary = summary + self.summary_embedding(query_embeddings)
-        asked = spread(self.summary_axes(summary))[:, None]
         cosines = cosines + spread(absent)[..., None]
-        near = (cosines * self.sharpness).softmax(1).transpose(1, 2) @ query
+        near = (cosines * self.sharpness).softmax(1).transpose(1, 2) @ directions
         best = cosines.amax(1)
         similarity = torch.stack([best, plain[:, None].expand_as(best)], dim=-1)
         similarity = torch.cat([similarity, similarity.prod(-1, keepdim=True)], dim=-1)
-        units = self.of_token(self.dropout(document) * _UNIT)
-        units = units + self.of_attended(near * document * _UNIT**2 / 2)
-        units = units + self.of_asked(document * asked * _UNIT)
-        units = units + spread(self.of_summary(functional.gelu(summary)))[:, None]
+
+        # A token for itself, and for what is asked: one product for both, made for the query.
+        asked = self.summary_axes(summary)[..., None] * self.of_asked.weight.T
+        of_token = (self.of_token.weight.T + asked) * _UNIT
+        constant = self.of_token.bias + self.of_summary(functional.gelu(summary))
+        units = self.dropout(document) @ spread(of_token) + spread(constant)[:, None]
+        units = units + self.of_attended(near * document * (_UNIT**2 / 2))
         units = units + self.of_similarity(similarity)
-        units = functional.gelu(units) * mask[..., None]
+        units = functional.relu(units) * mask[..., None]
         mixed = self.mix_neighbors(units.transpose(1, 2)).transpose(1, 2)
-        units = self.dropout(units + functional.gelu(mixed))
-        units = units + functional.gelu(self.mix_units(units))
+        units = self.dropout(units + functional.relu(mixed))
+        units = units + functional.relu(self.mix_units(units))
 
         inner = words_only(mask)
         answers = self.answer(units)[..., 0] + (1 - inner) * MASKED
         count = inner.sum(1).clamp(min=1)
-        return _MATCHED * matched + torch.logsumexp(answers, dim=1) - torch.log(count)
+        return (
+            _MATCHED * matched
+            + torch.logsumexp(answers, dim=1)
+            - length_power * torch.log(count)
+        )
 
 
-class SentenceGraph(nn.Module):
-    """A scorer behind the inputs of the early score's graph, for one query."""
-
-    def __init__(self, scorer: SpanScorer) -> None:
-        super().__init__()
-        self.scorer = scorer
-
-    def forward(
-        self,
-        query_states: Tensor,
-        query_embedding: Tensor,
-        document_codes: Tensor,
-        document_mask: Tensor,
-    ) -> Tensor:
-        """Return float32 [sentences]."""
-        every = torch.ones_like(query_states[..., 0])
-        codes, mask = document_codes.to(torch.float32), document_mask.to(torch.float32)
-        scores: Tensor = self.scorer(query_states, every, query_embedding, codes, mask)
-        return scores
-
-
-def sentence_graph(scorer: SpanScorer) -> ir.Model:
-    """Return spans.onnx: a query and the tokens of sentences to `scores`."""
-    from secondpass.train.export.trace import to_onnx
-
-    config = scorer.config
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("document_tokens", min=3)
-    words = torch.export.Dim("query_tokens", min=3)
-    mask = torch.ones(2, 7, dtype=torch.int64)
-    mask[1, 5:] = 0
-    inputs = {
-        "query_states": torch.rand(1, 5, config.width),
-        "query_embedding": torch.rand(1, config.hidden),
-        "document_codes": torch.ones(2, 7, config.codes, dtype=torch.int8),
-        "document_mask": mask,
-    }
-    document = {0: batch, 1: tokens}
-    shapes = {
-        "query_states": {1: words},
-        "query_embedding": None,
-        "document_codes": document,
-        "document_mask": document,
-    }
-    return to_onnx(SentenceGraph(scorer), inputs, shapes, ["scores"])
-
-
-def read_matching(start: Path, scorer: SpanScorer) -> None:
+def read_axes(start: Path, scorer: AnswerScorer) -> None:
     """Copy the axes in which query and document are compared from a reranker's start.onnx.
 
     Raises `ModelError` where the graph has no such layers of the scorer's shapes.

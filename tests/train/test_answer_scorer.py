@@ -15,7 +15,13 @@ import onnx_ir as ir  # noqa: E402
 from secondpass import InputError, ModelError  # noqa: E402
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime  # noqa: E402
 from secondpass.models import bundled_path  # noqa: E402
-from secondpass.train.precomputed.span_learner import (  # noqa: E402
+from secondpass.train.export.graph_join import remove_joined  # noqa: E402
+from secondpass.train.precomputed.answer_graphs import (  # noqa: E402
+    PREFIX,
+    add_answers,
+    sentence_graph,
+)
+from secondpass.train.precomputed.answer_learner import (  # noqa: E402
     SpanExample,
     SpanSettings,
     measure_scorer,
@@ -24,14 +30,16 @@ from secondpass.train.precomputed.span_learner import (  # noqa: E402
     split_examples,
     train_scorer,
 )
-from secondpass.train.precomputed.span_scorer import (  # noqa: E402
-    SpanScorer,
-    SpanScorerConfig,
-    read_matching,
-    sentence_graph,
+from secondpass.train.precomputed.answer_scorer import (  # noqa: E402
+    AnswerScorer,
+    AnswerScorerConfig,
+    read_axes,
 )
+from secondpass.train.precomputed.module import PrecomputedConfig, PrecomputedModule  # noqa: E402
+from secondpass.train.precomputed.onnx_graphs import score_graph  # noqa: E402
 
-SMALL = SpanScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, units=7, reach=3)
+normalize = torch.nn.functional.normalize
+SMALL = AnswerScorerConfig(width=8, hidden=6, codes=5, matching=4, summary=3, units=7, reach=3)
 
 
 def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> SpanExample:
@@ -53,7 +61,7 @@ def example(rng: np.random.Generator, *, marked: bool, group: str = "a") -> Span
 
 def test_the_graph_gives_the_scores_of_the_module_whatever_is_beside(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    scorer = SpanScorer(SMALL).eval()
+    scorer = AnswerScorer(SMALL).eval()
     torch.nn.init.normal_(scorer.answer.weight)
     one = example(np.random.default_rng(0), marked=True)
     ir.save(sentence_graph(scorer), str(tmp_path / "spans.onnx"))
@@ -75,10 +83,72 @@ def test_the_graph_gives_the_scores_of_the_module_whatever_is_beside(tmp_path: P
             assert found == pytest.approx(score, abs=1e-4)
 
 
+def test_the_scoring_graph_adds_the_scores_of_windows(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = PrecomputedConfig(
+        hidden=8, heads=2, intermediate=16, layers=1, codes=5, width=8, matching=4
+    )
+    shapes = AnswerScorerConfig(width=8, hidden=8, codes=5, matching=4, units=6, reach=3)
+    reranker, scorers = PrecomputedModule(config).eval(), []
+    for _ in range(2):
+        scorer = AnswerScorer(shapes).eval()
+        torch.nn.init.normal_(scorer.answer.weight)
+        scorer.match_query.load_state_dict(reranker.match_query.state_dict())
+        scorer.match_document.load_state_dict(reranker.match_document.state_dict())
+        scorers.append(scorer)
+    rng = np.random.default_rng(0)
+    mask = np.ones((3, 9), np.int64)
+    mask[1, 6:] = 0
+    inputs = {
+        "query_states": rng.normal(size=(1, 5, 8)).astype(np.float32),
+        "query_embedding": rng.normal(size=(1, 8)).astype(np.float32),
+        "document_codes": rng.integers(-90, 90, (3, 9, 5)).astype(np.int8),
+        "document_scales": np.ones((3, 9), np.float32),
+        "document_mask": mask,
+        "document_embeddings": rng.normal(size=(3, 8)).astype(np.float32),
+    }
+
+    def scores(model: ir.Model) -> np.ndarray:
+        ir.save(model, str(tmp_path / "model.onnx"))
+        graph = OnnxRuntime(tmp_path / "model.onnx", threads=1)
+        return graph.run_named(inputs, ["scores"])["scores"]
+
+    model = score_graph(reranker)
+    read, nodes = scores(model), len(model.graph)
+    for scorer, power in zip(scorers, (0.5, 1.0), strict=True):
+        # The second takes the place of the first.
+        add_answers(model, scorer, 0.7, power)
+        with torch.no_grad():
+            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+            codes, shown = tensors["document_codes"].float(), tensors["document_mask"].float()
+            query = normalize(scorer.match_query(tensors["query_states"]), dim=-1)
+            added = scorer.score(
+                tensors["query_states"],
+                torch.ones(1, 5),
+                tensors["query_embedding"],
+                query,
+                normalize(scorer.match_document(codes), dim=-1),
+                shown,
+                length_power=power,
+            )
+        assert scores(model) == pytest.approx(read + 0.7 * added.numpy(), abs=1e-3)
+    remove_joined(model, PREFIX)
+    assert len(model.graph) == nodes
+    assert scores(model) == pytest.approx(read, abs=1e-6)
+
+
+def test_a_scoring_graph_without_a_comparison_of_words_is_refused() -> None:
+    config = PrecomputedConfig(hidden=8, heads=2, intermediate=16, layers=1, codes=5, width=8)
+    with pytest.raises(ModelError, match="compares no words with tokens"):
+        add_answers(score_graph(PrecomputedModule(config)), AnswerScorer(SMALL), 1.0, 0.5)
+
+
 def test_it_starts_with_the_order_of_the_early_score() -> None:
     start = bundled_path("bundled") / "start.onnx"
-    scorer = SpanScorer(SpanScorerConfig(width=768, hidden=384, codes=128, matching=128)).eval()
-    read_matching(start, scorer)
+    scorer = AnswerScorer(
+        AnswerScorerConfig(width=768, hidden=384, codes=128, matching=128)
+    ).eval()
+    read_axes(start, scorer)
     rng = np.random.default_rng(1)
     states = rng.normal(size=(1, 9, 768)).astype(np.float32)
     codes = rng.integers(-127, 128, (12, 10, 128)).astype(np.int8)
@@ -106,7 +176,7 @@ def test_it_starts_with_the_order_of_the_early_score() -> None:
 
 def test_a_graph_without_these_axes_is_refused() -> None:
     with pytest.raises(ModelError, match="no axes in which query and document"):
-        read_matching(bundled_path("bundled") / "compress.onnx", SpanScorer(SMALL))
+        read_axes(bundled_path("bundled") / "compress.onnx", AnswerScorer(SMALL))
 
 
 def test_it_learns_which_tokens_answer() -> None:
@@ -114,7 +184,7 @@ def test_it_learns_which_tokens_answer() -> None:
     torch.manual_seed(0)
     used = [example(rng, marked=True) for _ in range(120)]
     held_out = [example(rng, marked=True) for _ in range(60)]
-    scorer = SpanScorer(SMALL, dropout=0.0)
+    scorer = AnswerScorer(SMALL, dropout=0.0)
     before = measure_scorer(scorer, held_out, 2.0)
     settings = SpanSettings(epochs=30, batch=20, learning_rate=2e-2, warm_up=5)
     loss = train_scorer(scorer, used, settings)
@@ -123,7 +193,7 @@ def test_it_learns_which_tokens_answer() -> None:
     assert loss < 0.5
     # Calibrated: what is nearly always right is sure of it, and more so than before.
     assert after.scale > 0
-    again = SpanScorer(SMALL, dropout=0.0)
+    again = AnswerScorer(SMALL, dropout=0.0)
     chance = measure_scorer(again, [example(rng, marked=False) for _ in range(60)], 2.0)
     assert chance.scale == pytest.approx(0.05)
 
