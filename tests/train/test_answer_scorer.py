@@ -15,6 +15,9 @@ import onnx_ir as ir  # noqa: E402
 from secondpass import InputError, ModelError  # noqa: E402
 from secondpass.inference.runtimes.onnxruntime import OnnxRuntime  # noqa: E402
 from secondpass.models import bundled_path  # noqa: E402
+from secondpass.registry import load_reranker  # noqa: E402
+from secondpass.rerank.precomputed import PrecomputedReranker  # noqa: E402
+from secondpass.rerank.scoring_options import ScoringOptions  # noqa: E402
 from secondpass.train.export.graph_join import remove_joined  # noqa: E402
 from secondpass.train.precomputed.answer_graphs import (  # noqa: E402
     PREFIX,
@@ -222,3 +225,45 @@ def test_answers_must_be_sentences_of_the_text(tmp_path: Path, answers: object) 
         read_labeled(file)
     file.write_text(json.dumps(right))
     assert read_labeled(file)[0].answers == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "right", "wrong"),
+    [
+        (
+            "When did the plague reach Europe?",
+            "The plague came to Europe in 1347.",
+            "The plague came to Europe on ships of traders.",
+        ),
+        (
+            "Who wrote Middlemarch?",
+            "Middlemarch was written by George Eliot.",
+            "Middlemarch was written as a study of a small town.",
+        ),
+        (
+            "Where was Tesla born?",
+            "Tesla was born in Smiljan, a village in Croatia.",
+            "Tesla was born during a storm, his family said.",
+        ),
+        (
+            "How many people live in Oslo?",
+            "About 700,000 people live in Oslo.",
+            "Many people live in Oslo and work elsewhere.",
+        ),
+    ],
+)
+def test_the_bundled_reranker_lifts_what_answers(
+    tmp_path: Path, query: str, right: str, wrong: str
+) -> None:
+    reranker = load_reranker("bundled")
+    assert isinstance(reranker, PrecomputedReranker)
+    model = ir.load(str(bundled_path("bundled") / "model.onnx"))
+    remove_joined(model, PREFIX)
+    ir.save(model, str(tmp_path / "model.onnx"))
+    texts = [("", right), ("", wrong)]
+    scorer = reranker.window_scorer(query, texts, ScoringOptions())
+    leads = []
+    for file in (bundled_path("bundled") / "model.onnx", tmp_path / "model.onnx"):
+        scores = scorer.score(OnnxRuntime(file, threads=1), texts)
+        leads.append(scores[texts[0]][0] - scores[texts[1]][0])
+    assert leads[0] > leads[1] + 0.5
