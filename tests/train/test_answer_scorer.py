@@ -266,4 +266,4 @@ def test_the_bundled_reranker_lifts_what_answers(
     for file in (bundled_path("bundled") / "model.onnx", tmp_path / "model.onnx"):
         scores = scorer.score(OnnxRuntime(file, threads=1), texts)
         leads.append(scores[texts[0]][0] - scores[texts[1]][0])
-    assert leads[0] > leads[1] + 0.5
+    assert leads[0] > leads[1] + 0.2
