@@ -20,7 +20,11 @@ from tests.cli.conftest import Run
 
 @pytest.fixture
 def index(sample_index: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(sample_index, tmp_path / "index"))
+    copy = Path(shutil.copytree(sample_index, tmp_path / "index"))
+    # Searches of other tests left states under their own options in the one that is shared.
+    with Index.open(copy) as opened:
+        opened.optimize()
+    return copy
 
 
 def delete_some(index: Path) -> None:
