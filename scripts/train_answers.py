@@ -144,7 +144,6 @@ def write_graphs(
     """Write both graphs; return the entries of the manifest that depend on the scores."""
     spans = sentence_graph(scorer)
     store_constants_as_float16(spans)
-    ir.save(spans, str(folder.path / SPANS))
     model = ir.load(str(folder.path / MODEL))
     pairs = calibrate.read_pairs(calibration_pairs())
     compress = verify.make_graph_runner(ir.load(str(folder.path / COMPRESS)))
@@ -153,12 +152,14 @@ def write_graphs(
     earlier = score_lists(start, verify.make_scorer(model), texts, pairs, progress)
     add_answers(model, scorer, weight, LENGTH_POWER)
     lists = score_lists(start, verify.make_scorer(model), texts, pairs, progress)
-    ir.save(ir.external_data.load_to_model(model), str(folder.path / MODEL))
     calibration = fit_line(lists)
     # These questions are easier than the held-out ones that the reranker was calibrated on. By
     # how much, its earlier scores tell.
     difference = float(folder.manifest["calibration"]["shift"]) - fit_line(earlier).shift
     scale, shift = calibration.scale, calibration.shift + difference
+    # Written last: a fit that fails leaves the folder as it was.
+    ir.save(spans, str(folder.path / SPANS))
+    ir.save(ir.external_data.load_to_model(model), str(folder.path / MODEL))
     return {
         "calibration": {"scale": scale, "shift": shift},
         "exit": fit_early_exit(lists, (scale, shift)),

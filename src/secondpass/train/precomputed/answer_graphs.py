@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from secondpass.errors import ModelError
 from secondpass.train.export.graph_join import join_graph, remove_joined
-from secondpass.train.export.trace import to_onnx
-from secondpass.train.precomputed.answer_scorer import AnswerScorer, AnswerScorerConfig
+from secondpass.train.precomputed.answer_scorer import AnswerScorer
+from secondpass.train.precomputed.onnx_graphs import trace_scores
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -69,9 +69,7 @@ class WindowGraph(nn.Module):
 
 def sentence_graph(scorer: AnswerScorer) -> ir.Model:
     """Return spans.onnx: a query and the tokens of sentences to `scores`."""
-    config = scorer.config
-    codes = torch.ones(2, 7, config.codes, dtype=torch.int8)
-    return _trace(SentenceGraph(scorer), config, {"document_codes": codes})
+    return trace_scores(SentenceGraph(scorer), scorer.config)
 
 
 def add_answers(
@@ -89,14 +87,7 @@ def add_answers(
     graph = model.graph
     query, document = _compared(model)
     inputs = {value.name: value for value in graph.inputs}
-    window = _trace(
-        WindowGraph(scorer, weight, length_power),
-        scorer.config,
-        {
-            "query_directions": torch.rand(1, 5, scorer.config.matching),
-            "document_directions": torch.rand(2, 7, scorer.config.matching),
-        },
-    )
+    window = trace_scores(WindowGraph(scorer, weight, length_power), scorer.config)
     joined = join_graph(
         model,
         window,
@@ -140,23 +131,3 @@ def _compared(model: ir.Model) -> tuple[ir.Value, ir.Value]:
         "The scoring graph compares no words with tokens",
         fix="Use a reranker with `matching` in its manifest.",
     )
-
-
-def _trace(
-    module: nn.Module, config: AnswerScorerConfig, others: dict[str, Tensor]
-) -> ir.Model:
-    """Trace a module whose inputs are those of a query, `others`, and the mask of tokens."""
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("document_tokens", min=3)
-    words = torch.export.Dim("query_tokens", min=3)
-    mask = torch.ones(2, 7, dtype=torch.int64)
-    mask[1, 5:] = 0
-    inputs = {
-        "query_states": torch.rand(1, 5, config.width),
-        "query_embedding": torch.rand(1, config.hidden),
-        **others,
-        "document_mask": mask,
-    }
-    shapes: dict[str, Any] = {"query_states": {1: words}, "query_embedding": None}
-    for name in [*others, "document_mask"]:
-        shapes[name] = {1: words} if name.startswith("query") else {0: batch, 1: tokens}
-    return to_onnx(module, inputs, shapes, ["scores"])

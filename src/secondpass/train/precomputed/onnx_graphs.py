@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,10 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secondpass.train.export.trace import to_onnx
-from secondpass.train.precomputed.module import MASKED, PrecomputedModule, quantize_codes
+from secondpass.train.precomputed.module import (
+    MASKED,
+    PrecomputedConfig,
+    PrecomputedModule,
+    quantize_codes,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+    from secondpass.train.precomputed.answer_scorer import AnswerScorerConfig
 
 
 class CompressModule(nn.Module):
@@ -116,38 +124,40 @@ def compress_graph(reranker: PrecomputedModule) -> ir.Model:
 
 def score_graph(reranker: PrecomputedModule) -> ir.Model:
     """Return model.onnx: a query and documents to `scores`."""
-    return _trace(ScoreModule(reranker), reranker)
+    return trace_scores(ScoreModule(reranker), reranker.config)
 
 
 def start_graph(reranker: PrecomputedModule) -> ir.Model:
     """Return start.onnx: the same without the query's layers; for a reranker with matching."""
-    return _trace(StartScoreModule(reranker), reranker)
+    return trace_scores(StartScoreModule(reranker), reranker.config)
 
 
-def _trace(module: ScoreModule | StartScoreModule, reranker: PrecomputedModule) -> ir.Model:
-    config = reranker.config
+def trace_scores(module: nn.Module, config: PrecomputedConfig | AnswerScorerConfig) -> ir.Model:
+    """Trace a module that scores documents for one query, float32 [batch].
+
+    Its inputs are named by the parameters of its `forward`, and have the shapes of `config`.
+    """
     batch = torch.export.Dim("batch")
-    query_tokens = torch.export.Dim("query_tokens", min=3)
-    tokens = torch.export.Dim("document_tokens")
+    # A query and a document have a special token at each end.
+    words = torch.export.Dim("query_tokens", min=3)
+    tokens = torch.export.Dim("document_tokens", min=3)
     mask = torch.ones(2, 7, dtype=torch.int64)
     mask[1, 5:] = 0
-    inputs = {
-        "query_states": torch.rand(1, 5, config.width),
-        "query_embedding": torch.rand(1, config.hidden),
-        "document_codes": torch.ones(2, 7, config.codes, dtype=torch.int8),
-        "document_scales": torch.rand(2, 7) + 0.1,
-        "document_mask": mask,
-        "document_embeddings": torch.rand(2, config.hidden),
+    query, document = {1: words}, {0: batch, 1: tokens}
+    known: dict[str, tuple[Tensor, dict[int, Any] | None]] = {
+        "query_states": (torch.rand(1, 5, config.width), query),
+        "query_embedding": (torch.rand(1, config.hidden), None),
+        "query_directions": (torch.rand(1, 5, config.matching), query),
+        "document_codes": (torch.ones(2, 7, config.codes, dtype=torch.int8), document),
+        "document_scales": (torch.rand(2, 7) + 0.1, document),
+        "document_directions": (torch.rand(2, 7, config.matching), document),
+        "document_mask": (mask, document),
+        "document_embeddings": (torch.rand(2, config.hidden), {0: batch}),
     }
-    document = {0: batch, 1: tokens}
-    shapes: dict[str, Any] = {
-        "query_states": {1: query_tokens},
-        "query_embedding": None,
-        "document_codes": document,
-        "document_scales": document,
-        "document_mask": document,
-        "document_embeddings": {0: batch},
-    }
-    if isinstance(module, StartScoreModule):
-        del inputs["document_scales"], shapes["document_scales"]
-    return to_onnx(module, inputs, shapes, ["scores"])
+    names = list(inspect.signature(module.forward).parameters)
+    return to_onnx(
+        module,
+        {name: known[name][0] for name in names},
+        {name: known[name][1] for name in names},
+        ["scores"],
+    )
