@@ -30,7 +30,6 @@ from secondpass.rerank.precomputed.removal import KeySet
 from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.rerank.precomputed.types import record_key
 from secondpass.rerank.score import Scored
-from tests.tiny_models import tiny_reader
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "wikipedia"
 QUERY = "When did the oil crisis begin?"
@@ -270,13 +269,6 @@ def test_a_missing_index(tmp_path: Path) -> None:
     with pytest.raises(IndexNotFoundError, match="secondpass index"):
         Index.open(tmp_path / "absent", create=False)
     assert not (tmp_path / "absent").exists()
-
-
-@pytest.fixture(scope="module")
-def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reader")
-    tiny_reader(folder)
-    return folder
 
 
 def open_with_reader(path: Path, folder: Path, **options: Any) -> Index:

@@ -19,16 +19,8 @@ from secondpass import Index, Reranker
 from secondpass.index.index import OptimizeReport
 from secondpass.rerank.precomputed.segments import Segmenter
 from secondpass.retrieve.embedder import Embedder
-from tests.tiny_models import tiny_reader
 
 QUERY = "where is the slow ship"
-
-
-@pytest.fixture(scope="module")
-def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reader")
-    tiny_reader(folder)
-    return folder
 
 
 def open_at(place: Path, reader_folder: Path, **options: Any) -> Index:

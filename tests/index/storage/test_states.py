@@ -24,17 +24,9 @@ from secondpass.rerank.precomputed.types import Segments
 from secondpass.retrieve.embedder import Embedder
 from tests.cluster.local_shards import wait_until
 from tests.rerank.precomputed.test_store import key, record
-from tests.tiny_models import tiny_reader
 
 TEXTS = [{"id": f"{n}", "text": f"the slow ship {n} and the blue sea"} for n in range(6)]
 QUERY = "where is the ship"
-
-
-@pytest.fixture(scope="module")
-def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reader")
-    tiny_reader(folder)
-    return folder
 
 
 def open_at(place: Path, reader_folder: Path, machine: str, **more: Any) -> Index:
