@@ -28,10 +28,16 @@ def by_maximum(pool: ScoreMatrix) -> Columns:
     }
 
 
+def only_bm25_by_maximum(pool: ScoreMatrix) -> Columns:
+    """Return z-scores, but BM25 divided by the highest of the list."""
+    return {**standardize_columns(pool), "bm25": by_maximum(pool)["bm25"]}
+
+
 FUSIONS: Mapping[str, Callable[[ScoreMatrix], Columns]] = {
     STANDARD: standardize_columns,
     "raw, BM25 by the question's words": by_terms,
     "raw, BM25 by the list's maximum": by_maximum,
+    "z-scores, BM25 by the list's maximum": only_bm25_by_maximum,
 }
 
 
