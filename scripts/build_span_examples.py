@@ -1,9 +1,13 @@
 """Build documents with known answering sentences, for `scripts/train_answers.py`.
 
-    python scripts/build_span_examples.py --out runs/spans.jsonl \\
-        --sentences src-test.txt tgt-test.txt squad11_train.jsonl.gz \\
-        --qed nq-train-00-qed.jsonlines nq-train-01-qed.jsonlines \\
-        --squad new_wiki_v1.0.json 200423_covidQA.json
+    python scripts/build_span_examples.py --out runs/spans/squad.jsonl \\
+        --sentences src-test.txt tgt-test.txt squad11_train.jsonl.gz
+    python scripts/build_span_examples.py --out runs/spans/searches.jsonl \\
+        --qed nq-train-*-qed.jsonlines
+    python scripts/build_span_examples.py --out runs/spans/wikipedia.jsonl \\
+        --squad new_wiki_v1.0.json
+    python scripts/build_span_examples.py --out runs/spans/papers.jsonl \\
+        --squad 200423_covidQA.json
 
 Three kinds of files:
 

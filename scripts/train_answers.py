@@ -1,13 +1,13 @@
 """Train the scorer of answers of a precomputed reranker, and put it into its folder.
 
-    python scripts/train_answers.py runs/spans.jsonl --model src/secondpass/models/bundled
+    python scripts/train_answers.py runs/spans/*.jsonl --model src/secondpass/models/bundled
 
 The examples are made by `scripts/build_span_examples.py`. Documents of a tenth of the titles
-are held out: on them it is measured, and its scores of sentences are calibrated. Writes
-spans.onnx, adds the same scorer to the scores of model.onnx, and fits anew what depends on
-these: the probabilities and the margin of early exit, on the questions of
-`src/secondpass/models/calibration`. Updates secondpass.json and the list of files in the model
-card. A few minutes on one core.
+of each file are held out: on them it is measured, and on all of them together its scores of
+sentences are calibrated. Writes spans.onnx, adds the same scorer to the scores of model.onnx,
+and fits anew what depends on these: the probabilities and the margin of early exit, on the
+questions of `src/secondpass/models/calibration`; with `--sentences-only` just the first.
+Updates secondpass.json and the list of files in the model card. A few minutes on one core.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from secondpass.train.export.model_card import replace_files
 from secondpass.train.export.onnx_graph import store_constants_as_float16
 from secondpass.train.precomputed.answer_graphs import add_answers, sentence_graph
 from secondpass.train.precomputed.answer_learner import (
+    SpanExample,
     SpanSettings,
     encode_examples,
     measure_scorer,
@@ -60,13 +61,16 @@ WEIGHT, LENGTH_POWER = 0.5, 0.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     defaults = SpanSettings()
-    parser.add_argument("examples", type=Path)
+    parser.add_argument("examples", type=Path, nargs="+")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--epochs", type=float, default=defaults.epochs)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--weight", type=float, default=WEIGHT, help="in a document's score")
+    parser.add_argument(
+        "--sentences-only", action="store_true", help="leave the scores of documents alone"
+    )
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
     if arguments.threads is not None:
@@ -80,10 +84,15 @@ def main() -> None:
         def report(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        examples, left_out = encode_examples(reranker, read_labeled(arguments.examples), report)
         settings = SpanSettings(epochs=arguments.epochs, seed=arguments.seed)
-        used, held_out = split_examples(examples, settings.hold_out, settings.seed)
-        first = examples[0]
+        used: list[SpanExample] = []
+        held_out: dict[str, list[SpanExample]] = {}
+        left_out: dict[str, int] = {}
+        for file in arguments.examples:
+            found, left_out[file.stem] = encode_examples(reranker, read_labeled(file), report)
+            kept, held_out[file.stem] = split_examples(found, settings.hold_out, settings.seed)
+            used += kept
+        first = used[0]
         torch.manual_seed(settings.seed)
         config = AnswerScorerConfig(
             width=first.query_states.shape[1],
@@ -94,22 +103,32 @@ def main() -> None:
         )
         scorer = AnswerScorer(config, arguments.dropout)
         read_axes(folder.path / START, scorer)
-        before = measure_scorer(scorer, held_out, SHARPNESS)
+        every = [example for of_file in held_out.values() for example in of_file]
+        before = {name: measure_scorer(scorer, e, SHARPNESS) for name, e in held_out.items()}
         loss = train_scorer(scorer, used, settings, report)
-        after = measure_scorer(scorer, held_out, SHARPNESS)
-        fitted = write_graphs(folder, reranker, scorer, arguments.weight, report)
+        after = {name: measure_scorer(scorer, e, SHARPNESS) for name, e in held_out.items()}
+        measured = measure_scorer(scorer, every, SHARPNESS)
+        spans = sentence_graph(scorer)
+        store_constants_as_float16(spans)
+        fitted: dict[str, Any] = {}
+        if not arguments.sentences_only:
+            model, fitted = join_answers(folder, reranker, scorer, arguments.weight, report)
+            ir.save(model, str(folder.path / MODEL))
+        # Written last: a fit that fails leaves the folder as it was.
+        ir.save(spans, str(folder.path / SPANS))
     manifest = dict(folder.manifest) | fitted
     manifest["spans"] = {
-        "scale": after.scale,
-        "shift": after.shift,
-        "first_answers": round(after.first_answers, 4),
-        "documents": after.documents,
+        "scale": measured.scale,
+        "shift": measured.shift,
+        "first_answers": round(measured.first_answers, 4),
+        "documents": measured.documents,
     }
-    manifest["answers"] = {
-        "weight": arguments.weight,
-        "length_power": LENGTH_POWER,
-        "parameters": sum(p.numel() for p in scorer.parameters() if p.requires_grad),
-    }
+    if fitted:
+        manifest["answers"] = {
+            "weight": arguments.weight,
+            "length_power": LENGTH_POWER,
+            "parameters": sum(p.numel() for p in scorer.parameters() if p.requires_grad),
+        }
     # The files stay the last entry.
     files = {**manifest.pop("files")}
     for name in (MODEL, SPANS):
@@ -126,24 +145,22 @@ def main() -> None:
                 "examples": len(used),
                 "left_out": left_out,
                 "loss": round(loss, 4),
-                "before": asdict(before),
-                "after": asdict(after),
+                "before": {name: asdict(found) for name, found in before.items()},
+                "after": {name: asdict(found) for name, found in after.items()},
                 **fitted,
             }
         )
     )
 
 
-def write_graphs(
+def join_answers(
     folder: ModelFolder,
     reranker: PrecomputedReranker,
     scorer: AnswerScorer,
     weight: float,
     progress: calibrate.Progress,
-) -> dict[str, Any]:
-    """Write both graphs; return the entries of the manifest that depend on the scores."""
-    spans = sentence_graph(scorer)
-    store_constants_as_float16(spans)
+) -> tuple[ir.Model, dict[str, Any]]:
+    """Return the graph with the scorer, and the entries of the manifest that depend on it."""
     model = ir.load(str(folder.path / MODEL))
     pairs = calibrate.read_pairs(calibration_pairs())
     compress = verify.make_graph_runner(ir.load(str(folder.path / COMPRESS)))
@@ -157,10 +174,7 @@ def write_graphs(
     # how much, its earlier scores tell.
     difference = float(folder.manifest["calibration"]["shift"]) - fit_line(earlier).shift
     scale, shift = calibration.scale, calibration.shift + difference
-    # Written last: a fit that fails leaves the folder as it was.
-    ir.save(spans, str(folder.path / SPANS))
-    ir.save(ir.external_data.load_to_model(model), str(folder.path / MODEL))
-    return {
+    return ir.external_data.load_to_model(model), {
         "calibration": {"scale": scale, "shift": shift},
         "exit": fit_early_exit(lists, (scale, shift)),
     }
