@@ -14,7 +14,7 @@ from secondpass.evaluate.pair_scores import ProbabilitiesByQuery, ScoresByQuery
 from secondpass.registry import resolve
 from secondpass.rerank.cross_encoder import sigmoid
 from secondpass.rerank.precomputed import PrecomputedReranker
-from secondpass.rerank.precomputed.folder import read_precomputed_folder
+from secondpass.rerank.precomputed.folder import read_precomputed_folder, without_spans
 from secondpass.rerank.precomputed.model import use_store
 from secondpass.rerank.precomputed.store import StateStore
 from secondpass.rerank.scoring_options import ScoringOptions
@@ -91,7 +91,9 @@ class PairScorer:
         self.name = name
         # The window is not part of the digest, but changes the scores.
         self.length: int | None = folder.manifest.get("max_length")
-        self.key = f"{folder.digest[:16]}-{'own' if self.length is None else self.length}"
+        # Nor does what scores sentences change those of documents.
+        digest = without_spans(folder).digest
+        self.key = f"{digest[:16]}-{'own' if self.length is None else self.length}"
         if folder.architecture == "reader":
             # Its encoder is in another folder, and not part of its own digest.
             self.key += f"-{read_precomputed_folder(folder).states_digest[:16]}"

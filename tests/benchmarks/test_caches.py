@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +26,8 @@ from harness.suite import CollectionSettings
 from secondpass import Document
 from secondpass.evaluate.first_stage import FirstStageCandidate
 from secondpass.evaluate.score_matrix import NEIGHBORS
+from secondpass.inference.model_folder import MANIFEST, sha256
+from secondpass.models import bundled_path
 from secondpass.rerank.policies.blend import neighbor_part
 from tests.retrieve.hashed_embedder import HashedEmbedder
 from tests.tiny_models import tiny_reader
@@ -156,6 +160,21 @@ def test_a_reader_reads_a_document_once_for_all_questions(tmp_path: Path) -> Non
     assert [p.name for p in tmp_path.glob("states-*-short.sqlite")]
     for query, scores in found[0].items():
         assert scores == pytest.approx(found[1][query], abs=1e-5)
+
+
+def test_what_scores_sentences_is_not_part_of_the_key_of_pairs(tmp_path: Path) -> None:
+    model, cache = tmp_path / "model", PairScoreCache(tmp_path / "scores.sqlite")
+    shutil.copytree(bundled_path("bundled"), model)
+    manifest = json.loads((model / MANIFEST).read_text("utf-8"))
+    keys = [PairScorer(str(model), cache).key]
+    for name in ("spans.onnx", "model.onnx"):
+        (model / name).write_bytes(b"changed")
+        manifest["files"][name] = {"sha256": sha256(model / name), "bytes": len(b"changed")}
+        (model / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+        keys.append(PairScorer(str(model), cache).key)
+    cache.close()
+    assert keys[1] == keys[0]
+    assert keys[2] != keys[0]
 
 
 class Jittered(HashedEmbedder):
