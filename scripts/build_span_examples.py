@@ -103,17 +103,16 @@ def read_sentences(sentences: Path, questions: Path, pairs: Path) -> Iterator[Ex
 
 
 def read_qed(file: Path) -> Iterator[Example]:
-    """Yield the questions whose answer was found to be one, with the sentences that have it."""
+    """Yield questions with the sentences that have the answer; none if it was not one."""
     for line in file.read_text("utf-8").splitlines():
         row = json.loads(line)
-        if row["answer_type"] == "none":
-            continue
+        answers = [] if row["answer_type"] == "none" else row["answer_spans"]
         text, starts = row["paragraph_text"], row["sentence_starts"] or [0]
         bounds = zip(starts, [*starts[1:], len(text)], strict=True)
         marked = tuple(
             letters(text[start:end])
             for start, end in bounds
-            if any(start <= answer[0] < end for answer in row["answer_spans"])
+            if any(start <= answer[0] < end for answer in answers)
         )
         yield Example(row["question_text"], row["title_text"], join_tokens(text), marked)
 
@@ -159,7 +158,7 @@ def write(examples: Iterable[Example], out: Any, left_out: set[str]) -> Counter[
     for example in examples:
         answers = sorted({i for m in example.marked for i in find_answers(example.text, m)})
         if not example.text:
-            counts["without a paragraph"] += 1
+            counts["without a paragraph that has the sentence"] += 1
         elif letters(example.query) in left_out:
             counts["of an evaluated collection"] += 1
         elif not answers:

@@ -23,14 +23,14 @@ QUERIES = [f"a {a} near the {b}" for a in WORDS[:5] for b in WORDS[5:]]
 
 
 def passages(count: int) -> list[dict[str, str]]:
-    """Return short passages over few words, so that each query has many candidates."""
+    """Return short passages over few words, so that each query has many candidates.
+
+    Each has a number, so that no two have the same vector.
+    """
     draw = random.Random(3)
+    text = "The {} is near the {}. A {} was seen {} times."
     return [
-        {
-            "id": f"d{i}",
-            "text": "The {} is near the {}. A {} was seen.".format(*draw.sample(WORDS, 3)),
-        }
-        for i in range(count)
+        {"id": f"d{i}", "text": text.format(*draw.sample(WORDS, 3), i)} for i in range(count)
     ]
 
 
@@ -47,8 +47,15 @@ class Load:
 
     def ask(self, query: str) -> httpx2.Response:
         """Send one search."""
-        count = self.candidates
-        body = {"query": query, "candidates": count, "top_k": count, "blend": False}
+        # Half of such passages have equal BM25 scores for a query, and which of these are among
+        # the first candidates differs between versions of an index. Vectors are all different.
+        body = {
+            "query": query,
+            "mode": "vector",
+            "candidates": self.candidates,
+            "top_k": self.candidates,
+            "blend": False,
+        }
         return httpx2.post(
             f"{self.url}/api/v1/indexes/docs/search", json=body, timeout=_TIMEOUT
         )

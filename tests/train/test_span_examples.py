@@ -61,7 +61,9 @@ def test_a_marked_sentence_is_found_in_the_paragraph_of_the_question(tmp_path: P
             "answers": [1],
         }
     ]
-    assert counts == [{"file": "src.txt", "written": 1, "without a paragraph": 1}]
+    assert counts == [
+        {"file": "src.txt", "written": 1, "without a paragraph that has the sentence": 1}
+    ]
 
 
 def test_the_sentence_of_an_answer_to_a_search_is_marked_and_tokens_are_joined(
@@ -86,7 +88,7 @@ def test_the_sentence_of_an_answer_to_a_search_is_marked_and_tokens_are_joined(
             "answers": [2],
         }
     ]
-    assert counts == [{"file": "qed.jsonlines", "written": 1}]
+    assert counts == [{"file": "qed.jsonlines", "written": 1, "without the sentence": 1}]
 
 
 def test_the_sentence_of_a_marked_answer_is_found_by_its_place(tmp_path: Path) -> None:
