@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ SCRIPT = ROOT / "scripts" / "build_span_examples.py"
 
 
 def build(
-    folder: Path, *arguments: object, environment: Mapping[str, str] | None = None
+    folder: Path, *arguments: object, data: Path | None = None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Run the script; return what it wrote, and what it printed of each file."""
     out = folder / "spans.jsonl"
     command = [sys.executable, SCRIPT, *arguments, "--out", out]
+    environment = {name: v for name, v in os.environ.items() if name != "SECONDPASS_DATA"}
+    if data is not None:
+        environment["SECONDPASS_DATA"] = str(data)
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, check=True, env=environment
     )
@@ -116,8 +119,6 @@ def test_a_question_of_an_evaluated_collection_is_left_out_and_counted(tmp_path:
     queries = tmp_path / "data" / "eval" / "one" / "queries.jsonl"
     queries.parent.mkdir(parents=True)
     write_rows(queries, {"_id": "1", "text": "who stayed"})
-    rows, counts = build(
-        tmp_path, "--squad", file, environment={"SECONDPASS_DATA": str(tmp_path / "data")}
-    )
+    rows, counts = build(tmp_path, "--squad", file, data=tmp_path / "data")
     assert rows == []
     assert counts == [{"file": "squad.json", "of an evaluated collection": 1}]
