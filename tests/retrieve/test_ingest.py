@@ -12,9 +12,9 @@ import pytest
 
 from secondpass.errors import InputError, ReadError
 from secondpass.retrieve.backends.lance.open import open_index
-from secondpass.retrieve.ingest import add_documents, ingest, is_sparse
+from secondpass.retrieve.ingest import add_documents, ingest
 from secondpass.retrieve.ingest_report import IngestProgress
-from secondpass.retrieve.loaders import LOADERS
+from secondpass.retrieve.loaders import LOADERS, is_sparse
 from secondpass.retrieve.loaders.files import sandbox
 from secondpass.retrieve.loaders.sandbox import CHARACTERS
 from secondpass.types import Document

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from secondpass.index.storage.store import RemoteStore
     from secondpass.retrieve.backends.lance.store import LanceStore
     from secondpass.retrieve.embedder import Embedder
-    from secondpass.retrieve.ingest import AsIndexed
+    from secondpass.retrieve.ingest_batches import AsIndexed
     from secondpass.retrieve.ingest_report import IngestReport, Progress
     from secondpass.retrieve.passage_maker import PassageMaker
     from secondpass.retrieve.retriever import HybridRetriever

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from secondpass.errors import MissingExtraError, ReadError
 from secondpass.index.index import Index
 from secondpass.index.search import Search
-from secondpass.retrieve.ingest import AsIndexed
+from secondpass.retrieve.ingest_batches import AsIndexed
 from secondpass.retrieve.ingest_report import IngestReport
 from secondpass.retrieve.settings import write_json
 from secondpass.server.access.api_keys import TENANT
